@@ -1,0 +1,67 @@
+/**
+ * Element types of safetensors files and their widths, and exact conversion of the 16-bit floats the engine computes with.
+ * Source: safetensors 0.8 `safetensors/src/tensor.rs` (Dtype), IEEE 754-2019 binary16, bfloat16.
+ */
+
+/** Width in bits of every dtype of the format. The sub-byte ones are only legal where a tensor's bits fill whole bytes. */
+export const dtypeBits = {
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E5M2FNUZ: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E8M0: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+} as const;
+
+export type DType = keyof typeof dtypeBits;
+
+/** Dtypes in which dense weights may be stored. */
+export type FloatDType = "F32" | "F16" | "BF16";
+
+let f16Table: Float32Array | undefined;
+
+/** All 65,536 binary16 values as f32 (exact), indexed by their bits. Made on first use. */
+export function f16Values(): Float32Array {
+  if (f16Table) return f16Table;
+  const table = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits++) {
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    const magnitude =
+      exponent === 0
+        ? fraction * 2 ** -24
+        : exponent === 31
+          ? fraction
+            ? Number.NaN
+            : Infinity
+          : (1024 + fraction) * 2 ** (exponent - 25);
+    table[bits] = bits & 0x8000 ? -magnitude : magnitude;
+  }
+  f16Table = table;
+  return table;
+}
+
+const scratch = new Float32Array(1);
+const scratchBits = new Uint32Array(scratch.buffer);
+
+/** bfloat16 bits to their f32 value (exact). */
+export function bf16Value(bits: number): number {
+  scratchBits[0] = bits << 16;
+  return scratch[0]!;
+}

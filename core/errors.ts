@@ -1,0 +1,81 @@
+/**
+ * The one error class of the project. Grammar of a message, always one line:
+ * `where: what, expected x, got y — remedy` (the parts that do not apply are left out).
+ */
+
+/** What went wrong, for programs. The message says it for people. */
+export type ErrorCode =
+  | "usage" // the caller's words or arguments are off
+  | "not-found" // a file or folder is missing
+  | "io" // the host refused to read or write
+  | "disk-full"
+  | "format" // bytes break their format
+  | "unsupported" // well-formed, but not something this engine runs
+  | "missing-tensor"
+  | "shape" // a shape disagrees with what was declared
+  | "dtype" // a dtype disagrees with what was declared
+  | "non-finite" // NaN or infinity where a number must be
+  | "range" // an id, index or number outside its range
+  | "context" // the context length is used up
+  | "template" // a chat template raised
+  | "aborted"
+  | "no-adapter"
+  | "missing-feature"
+  | "limit" // a device limit is too small
+  | "out-of-memory"
+  | "device-lost"
+  | "pipeline" // a shader or pipeline did not compile
+  | "no-output" // a kernel wrote nothing
+  | "divergence"; // two computations differ by more than their bound
+
+/** The parts of a message; `where` grows by a prefix each time `within` wraps it. */
+export interface ErrorParts {
+  where?: string;
+  what: string;
+  expected?: string;
+  got?: string;
+  remedy?: string;
+}
+
+const oneLine = (s: string): string => s.replace(/[\s\u0000-\u001f\u007f\u2028\u2029]+/g, " ").trim();
+
+export class GureumError extends Error {
+  override readonly name = "GureumError";
+  readonly code: ErrorCode;
+  readonly details: ErrorParts;
+
+  constructor(code: ErrorCode, details: ErrorParts, cause?: unknown) {
+    const { where, what, expected, got, remedy } = details;
+    let text = where ? `${where}: ${what}` : what;
+    if (expected !== undefined) text += `, expected ${expected}`;
+    if (got !== undefined) text += `, got ${got}`;
+    if (remedy !== undefined) text += ` — ${remedy}`;
+    super(oneLine(text), cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.details = details;
+  }
+}
+
+const prefixed = (where: string, error: unknown): unknown => {
+  if (!(error instanceof GureumError)) return error;
+  const inner = error.details.where;
+  return new GureumError(error.code, { ...error.details, where: inner ? `${where} > ${inner}` : where }, error.cause);
+};
+
+/** Runs `body`; a GureumError that leaves it gets `where > ` put before its place. Other errors pass unchanged. */
+export function within<T>(where: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw prefixed(where, error);
+  }
+}
+
+/** `within` for asynchronous bodies. */
+export async function withinAsync<T>(where: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw prefixed(where, error);
+  }
+}

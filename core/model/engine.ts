@@ -1,0 +1,83 @@
+/**
+ * What a backend is to the code that generates with it. core/model/llama.ts and gpu/model/llama.ts both give a `Model`;
+ * core/generate drives it, so sampling options, stopping and streaming exist once.
+ */
+import type { LlamaConfig } from "./config.ts";
+
+/** Named values of a forward pass, in the order they arise (docs/notation.md lists names and shapes). */
+export interface TraceValue {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Called with each tapped value; a returned array of the same length takes its place (steering). */
+export type TapHook = (value: TraceValue) => Float32Array | undefined;
+
+export interface ForwardOptions {
+  /** Which positions' logits to compute; "last" by default. */
+  readonly logits?: "last" | "all";
+  /** Names of tap points to hand back, `*` matching within a name: "layers.*.residual". */
+  readonly trace?: readonly string[];
+  /** Hooks by name or pattern, as in `trace`. */
+  readonly steer?: Readonly<Record<string, TapHook>>;
+}
+
+export interface ForwardResult {
+  /** [T, V] or [1, V] */
+  readonly logits: Float32Array;
+  readonly trace: ReadonlyMap<string, TraceValue>;
+}
+
+/** docs/sampling.md. Greedy where `temperature` is 0. */
+export interface SamplingOptions {
+  readonly temperature: number;
+  /** 0: off */
+  readonly topK: number;
+  /** 1: off */
+  readonly topP: number;
+  /** 0: off */
+  readonly minP: number;
+  /** 1: off */
+  readonly repetitionPenalty: number;
+  /** u64 */
+  readonly seed: bigint;
+}
+
+export interface DecodedBatch {
+  readonly ids: readonly number[];
+  /** Natural log of each id's probability under the unmodified softmax of the logits. */
+  readonly logprobs: readonly number[];
+}
+
+/** One sequence: its ids and their cached keys and values. */
+export interface Session {
+  readonly model: Model;
+  /** Ids fed or sampled so far. */
+  readonly ids: readonly number[];
+  readonly maxContext: number;
+  /**
+   * Feeds `ids` after those already there.
+   * @throws GureumError "range" for an id outside the vocabulary, "context" where they do not fit, "usage" where there is none.
+   */
+  forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
+  /** Feeds `ids` and keeps the logits of the last position inside the backend, for `decode`. */
+  prefill(ids: ArrayLike<number>, onProgress?: (tokensDone: number) => void): Promise<void>;
+  /**
+   * Samples up to `count` ids one after the other, each from the logits that follow its predecessor. `prefill` comes first.
+   * Fewer come back only where the context is full.
+   */
+  decode(sampling: SamplingOptions, count: number): Promise<DecodedBatch>;
+  /** Forgets every id from `length` on; `prefill` or `forward` must follow before `decode`. */
+  truncate(length: number): void;
+  dispose(): void;
+}
+
+export interface Model {
+  readonly config: LlamaConfig;
+  readonly backend: "cpu" | "webgpu";
+  /** Tokens worth sampling in one `decode`: 1 where each token is as far away as the last. */
+  readonly decodeBatch: number;
+  createSession(maxContext: number): Session;
+  dispose(): void;
+}
