@@ -145,7 +145,6 @@ function oneWithAlternatives(
 ): () => Promise<Token | undefined> {
   let feed = prompt;
   return async () => {
-    if (session.ids.length + feed.length > session.maxContext && feed !== prompt) return undefined;
     const { logits } = await session.forward(feed);
     if (session.ids.length === session.maxContext) return undefined;
     const id = sample(logits, sampling, session.ids, session.ids.length);

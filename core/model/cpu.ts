@@ -34,7 +34,10 @@ function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, ma
   let hasPending = false;
 
   const activations = (T: number): Activations => {
-    if (T === 1) return (one ??= makeActivations(config, 1));
+    if (T === 1) {
+      one ??= makeActivations(config, 1);
+      return one;
+    }
     if (!many || many.T < T) many = makeActivations(config, T);
     return many;
   };
