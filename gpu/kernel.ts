@@ -80,7 +80,7 @@ export function layoutEntries(kernel: Kernel): GPUBindGroupLayoutEntry[] {
 export function compile(gpu: Gpu, kernel: Kernel, constants: Constants = {}): Promise<Compiled> {
   const wgsl = emit(kernel, constants.emitted);
   const overrides = Object.entries(constants.overrides ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  const key = `${kernel.name}\n${overrides.map(([name, value]) => `${name}=${Number(value)}`).join(" ")}\n${wgsl}`;
+  const key = JSON.stringify([kernel.name, kernel.bindings, kernel.params, overrides, wgsl]);
   let compiled = gpu.pipelines.get(key);
   if (!compiled) {
     compiled = compileNow(gpu, kernel, wgsl, overrides);
