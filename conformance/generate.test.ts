@@ -275,7 +275,16 @@ describe("generate", () => {
 
   it("can be aborted while the prompt is read", async () => {
     const signal = { aborted: false };
-    const it = generate(session(), [1, 4], options({ signal, onPrefill: () => void (signal.aborted = true) }));
+    const it = generate(
+      session(),
+      [1, 4],
+      options({
+        signal,
+        onPrefill: () => {
+          signal.aborted = true;
+        },
+      }),
+    );
     expect(await it.next()).toEqual({ done: true, value: { text: "", ids: [], finishReason: "aborted" } });
   });
 
