@@ -32,7 +32,7 @@ function unsupported(stage: string, type: unknown, supported: string): GureumErr
 function members(config: unknown, key: string, depth = 0): JsonObject[] {
   if (config === null || config === undefined) return [];
   const object = asObject(config, "");
-  if (object["type"] !== "Sequence") return [object];
+  if (object.type !== "Sequence") return [object];
   if (depth >= maxNesting) throw new GureumError("format", { what: "sequences are nested too deeply", expected: `at most ${maxNesting}` });
   return asArray(object[key], key).flatMap((member) => members(member, key, depth + 1));
 }
@@ -42,9 +42,9 @@ const whiteSpaceClass = "[\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029
 /** A literal, or of the regular expressions one character (or `\s`) with a quantifier: no backtracking to fear. */
 function parsePattern(value: unknown): RegExp {
   const pattern = asObject(value, "pattern");
-  if (typeof pattern["String"] === "string" && pattern["String"] !== "")
-    return new RegExp(pattern["String"].replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "gu");
-  const source = asString(pattern["Regex"], "pattern > Regex");
+  if (typeof pattern.String === "string" && pattern.String !== "")
+    return new RegExp(pattern.String.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "gu");
+  const source = asString(pattern.Regex, "pattern > Regex");
   const parts = /^(\\s|\\[^\p{L}\p{N}]|[^\\^$.*+?()[\]{}|])(\+|\{\d{1,4},?\})?$/u.exec(source);
   if (!parts)
     throw new GureumError("unsupported", {
@@ -82,23 +82,23 @@ function precompiled(map: Charsmap): Normalize {
 }
 
 function parseNormalizer(config: JsonObject): Normalize {
-  switch (config["type"]) {
+  switch (config.type) {
     case "Prepend": {
-      const prefix = asString(config["prepend"], "prepend");
+      const prefix = asString(config.prepend, "prepend");
       return (text) => (text === "" ? "" : prefix + text);
     }
     case "Replace": {
-      const pattern = parsePattern(config["pattern"]);
-      const content = asString(config["content"], "content");
+      const pattern = parsePattern(config.pattern);
+      const content = asString(config.content, "content");
       return (text) => text.replace(pattern, () => content);
     }
     case "Strip": {
-      const left = asFlag(config["strip_left"], true, "strip_left");
-      const right = asFlag(config["strip_right"], true, "strip_right");
+      const left = asFlag(config.strip_left, true, "strip_left");
+      const right = asFlag(config.strip_right, true, "strip_right");
       return (text) => trimUnits(text, isWhiteSpace, left, right);
     }
     case "Precompiled": {
-      const encoded = config["precompiled_charsmap"];
+      const encoded = config.precompiled_charsmap;
       if (encoded === null || encoded === undefined || encoded === "") return (text) => text;
       return precompiled(within("precompiled_charsmap", () => parseCharsmap(decodeBase64(asString(encoded, "")))));
     }
@@ -106,11 +106,11 @@ function parseNormalizer(config: JsonObject): Normalize {
     case "NFD":
     case "NFKC":
     case "NFKD": {
-      const form = config["type"];
+      const form = config.type;
       return (text) => text.normalize(form);
     }
     default:
-      throw unsupported("a normalizer", config["type"], "Prepend, Replace, Strip, Precompiled, NFC, NFD, NFKC, NFKD or Sequence");
+      throw unsupported("a normalizer", config.type, "Prepend, Replace, Strip, Precompiled, NFC, NFD, NFKC, NFKD or Sequence");
   }
 }
 
@@ -127,12 +127,12 @@ interface Metaspace {
 }
 
 function parseMetaspace(config: JsonObject): Metaspace {
-  const replacement = asString(config["replacement"], "replacement");
+  const replacement = asString(config.replacement, "replacement");
   if (replacement === "" || replacement.length !== (replacement.codePointAt(0)! > 0xffff ? 2 : 1))
     throw wrongType("replacement", "one character", replacement);
-  const scheme = config["prepend_scheme"] ?? (asFlag(config["add_prefix_space"], true, "add_prefix_space") ? "always" : "never");
+  const scheme = config.prepend_scheme ?? (asFlag(config.add_prefix_space, true, "add_prefix_space") ? "always" : "never");
   if (scheme !== "always" && scheme !== "first" && scheme !== "never") throw wrongType("prepend_scheme", "always, first or never", scheme);
-  return { replacement, prependScheme: scheme, split: asFlag(config["split"], true, "split") };
+  return { replacement, prependScheme: scheme, split: asFlag(config.split, true, "split") };
 }
 
 /** Cuts before every `mark`, which stays with what follows it. */
@@ -148,7 +148,7 @@ function splitBefore(text: string, mark: string): string[] {
 }
 
 function parsePreTokenizer(config: JsonObject): PreTokenize {
-  switch (config["type"]) {
+  switch (config.type) {
     case "Metaspace": {
       const { replacement, prependScheme, split } = parseMetaspace(config);
       return (stretches) =>
@@ -176,7 +176,7 @@ function parsePreTokenizer(config: JsonObject): PreTokenize {
           return words;
         });
     default:
-      throw unsupported("a pre-tokenizer", config["type"], "Metaspace, WhitespaceSplit or Sequence");
+      throw unsupported("a pre-tokenizer", config.type, "Metaspace, WhitespaceSplit or Sequence");
   }
 }
 
@@ -200,12 +200,12 @@ export function parseDecoders(config: unknown): Decoding {
   let byteFallback = false;
   let dropsLeadingSpace = false;
   for (const member of members(config, "decoders")) {
-    switch (member["type"]) {
+    switch (member.type) {
       case "Replace": {
-        const pattern = asObject(member["pattern"], "pattern");
-        if (typeof pattern["String"] !== "string" || pattern["String"] === "")
+        const pattern = asObject(member.pattern, "pattern");
+        if (typeof pattern.String !== "string" || pattern.String === "")
           throw new GureumError("unsupported", { where: "Replace", what: "a decoder's pattern is not a string" });
-        steps.push(replaceDecoder(pattern["String"], asString(member["content"], "content")));
+        steps.push(replaceDecoder(pattern.String, asString(member.content, "content")));
         break;
       }
       case "ByteFallback":
@@ -216,12 +216,12 @@ export function parseDecoders(config: unknown): Decoding {
         steps.push(fuseDecoder);
         break;
       case "Strip": {
-        const content = asString(member["content"], "content");
+        const content = asString(member.content, "content");
         if (content === "" || content.length !== (content.codePointAt(0)! > 0xffff ? 2 : 1))
           throw wrongType("content", "one character", content);
-        const start = asCount(member["start"], "start");
+        const start = asCount(member.start, "start");
         if (content === " " && start > 0) dropsLeadingSpace = true;
-        steps.push(stripDecoder(content, start, asCount(member["stop"], "stop")));
+        steps.push(stripDecoder(content, start, asCount(member.stop, "stop")));
         break;
       }
       case "Metaspace": {
@@ -231,7 +231,7 @@ export function parseDecoders(config: unknown): Decoding {
         break;
       }
       default:
-        throw unsupported("a decoder", member["type"], "Replace, ByteFallback, Fuse, Strip, Metaspace or Sequence");
+        throw unsupported("a decoder", member.type, "Replace, ByteFallback, Fuse, Strip, Metaspace or Sequence");
     }
   }
   const separator = config === null || config === undefined ? " " : "";
@@ -253,16 +253,16 @@ export function parsePostProcessors(config: unknown): Surroundings {
   let before: string | null = null;
   let after: string | null = null;
   for (const member of members(config, "processors")) {
-    if (member["type"] !== "TemplateProcessing") throw unsupported("a post-processor", member["type"], "TemplateProcessing or Sequence");
+    if (member.type !== "TemplateProcessing") throw unsupported("a post-processor", member.type, "TemplateProcessing or Sequence");
     let seenText = false;
-    for (const item of asArray(member["single"], "single")) {
+    for (const item of asArray(member.single, "single")) {
       const object = asObject(item, "single");
-      if (object["Sequence"] !== undefined) {
+      if (object.Sequence !== undefined) {
         if (seenText) throw new GureumError("unsupported", { where: "single", what: "a template with the text twice" });
         seenText = true;
         continue;
       }
-      const token = asString(asObject(object["SpecialToken"], "SpecialToken")["id"], "SpecialToken > id");
+      const token = asString(asObject(object.SpecialToken, "SpecialToken").id, "SpecialToken > id");
       if ((seenText ? after : before) !== null)
         throw new GureumError("unsupported", {
           where: "single",

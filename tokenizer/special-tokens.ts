@@ -2,7 +2,7 @@
  * Added tokens: strings that are cut out of a text before the model sees it, and become one id each.
  * Source: huggingface/tokenizers `src/tokenizer/added_vocabulary.rs` (leftmost-longest; lstrip, rstrip, single_word).
  */
-import { createTrie, insert, longestMatch, type Trie, valueOf } from "./trie.ts";
+import { createTrie, exactMatch, insert, longestMatch, type Trie } from "./trie.ts";
 import { endsWithWord, isWhiteSpace, startsWithWord } from "./unicode.ts";
 
 /** Hugging Face's `AddedToken`, in camelCase. */
@@ -42,7 +42,7 @@ export function createMatcher(tokens: readonly AddedToken[], pattern: (token: Ad
   const kept: AddedToken[] = [];
   for (const token of tokens) {
     const text = pattern(token);
-    if (text === "" || valueOf(trie, text) >= 0) continue;
+    if (text === "" || exactMatch(trie, text) >= 0) continue;
     insert(trie, text, kept.length);
     firstUnits.add(text.charCodeAt(0));
     kept.push(token);
@@ -60,7 +60,7 @@ export function splitAtTokens(matcher: TokenMatcher, text: string): Split[] {
       at++;
       continue;
     }
-    const token = matcher.tokens[valueOf(matcher.trie, text.slice(at, at + length))]!;
+    const token = matcher.tokens[exactMatch(matcher.trie, text.slice(at, at + length))]!;
     let start = at;
     let end = at + length;
     at = end;

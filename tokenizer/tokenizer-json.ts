@@ -50,15 +50,15 @@ function parseBpe(model: JsonObject): Model {
   for (const name of ["continuing_subword_prefix", "end_of_word_suffix"])
     if (model[name] !== undefined && model[name] !== null && model[name] !== "")
       throw new GureumError("unsupported", { where: name, what: "BPE with marked subwords is not supported", expected: "null" });
-  if (model["dropout"] !== undefined && model["dropout"] !== null && model["dropout"] !== 0)
+  if (model.dropout !== undefined && model.dropout !== null && model.dropout !== 0)
     throw new GureumError("unsupported", { where: "dropout", what: "BPE dropout is not supported", expected: "null or 0" });
-  const fuseUnk = asFlag(model["fuse_unk"], false, "fuse_unk");
-  const byteFallback = asFlag(model["byte_fallback"], false, "byte_fallback");
-  const ignoreMerges = asFlag(model["ignore_merges"], false, "ignore_merges");
+  const fuseUnk = asFlag(model.fuse_unk, false, "fuse_unk");
+  const byteFallback = asFlag(model.byte_fallback, false, "byte_fallback");
+  const ignoreMerges = asFlag(model.ignore_merges, false, "ignore_merges");
 
   const vocab = new Map<string, number>();
   const characters = createCharacterTable();
-  for (const [piece, id] of Object.entries(asObject(model["vocab"], "vocab"))) {
+  for (const [piece, id] of Object.entries(asObject(model.vocab, "vocab"))) {
     vocab.set(checkPiece(piece), asId(id, `vocab > ${JSON.stringify(piece)}`));
     const point = piece.codePointAt(0);
     if (point !== undefined && piece.length === (point > 0xffff ? 2 : 1)) setCharacter(characters, point, vocab.get(piece)!);
@@ -70,12 +70,12 @@ function parseBpe(model: JsonObject): Model {
     return id;
   };
   const table = createMergeTable(
-    asArray(model["merges"], "merges").map((value, rank) => {
+    asArray(model.merges, "merges").map((value, rank) => {
       const [left, right] = parseMerge(value, rank);
       return [idOf(left, rank), idOf(right, rank), idOf(left + right, rank), rank] as const;
     }),
   );
-  const unkToken = model["unk_token"] ?? null;
+  const unkToken = model.unk_token ?? null;
   const unkId = unkToken === null ? null : (vocab.get(asString(unkToken, "unk_token")) ?? null);
   if (unkToken !== null && unkId === null)
     throw new GureumError("format", { where: "unk_token", what: `${JSON.stringify(unkToken)} is not in the vocabulary` });
@@ -119,7 +119,7 @@ function parseBpe(model: JsonObject): Model {
 }
 
 function parseUnigram(model: JsonObject, special: ReadonlySet<string>): Model {
-  const entries = asArray(model["vocab"], "vocab");
+  const entries = asArray(model.vocab, "vocab");
   const vocab = new Map<string, number>();
   const scores = new Float64Array(entries.length);
   const trie = createTrie();
@@ -134,7 +134,7 @@ function parseUnigram(model: JsonObject, special: ReadonlySet<string>): Model {
     // tokenizers would match special tokens here; a user's text must not be able to spell one.
     if (!special.has(text)) insert(trie, text, id);
   }
-  const unkId = model["unk_id"] === null || model["unk_id"] === undefined ? -1 : asId(model["unk_id"], "unk_id");
+  const unkId = model.unk_id === null || model.unk_id === undefined ? -1 : asId(model.unk_id, "unk_id");
   if (unkId >= entries.length)
     throw new GureumError("format", {
       where: "unk_id",
@@ -142,7 +142,7 @@ function parseUnigram(model: JsonObject, special: ReadonlySet<string>): Model {
       expected: `below ${entries.length}`,
       got: `${unkId}`,
     });
-  const byteFallback = asFlag(model["byte_fallback"], false, "byte_fallback");
+  const byteFallback = asFlag(model.byte_fallback, false, "byte_fallback");
   const byteIds = byteIdsOf(vocab);
   const unigram = { trie, scores, minScore, unkId, float32: false };
   const segment: SegmentText = (text, ids) => {
@@ -168,14 +168,14 @@ function parseUnigram(model: JsonObject, special: ReadonlySet<string>): Model {
 /** One entry of `added_tokens` (or, without its id, of `added_tokens_decoder`). */
 export function parseAddedToken(value: unknown, id: number, where: string): AddedToken {
   const token = asObject(value, where);
-  const special = asFlag(token["special"], false, "special");
+  const special = asFlag(token.special, false, "special");
   return {
     id,
-    content: checkPiece(asString(token["content"], `${where} > content`)),
-    lstrip: asFlag(token["lstrip"], false, "lstrip"),
-    rstrip: asFlag(token["rstrip"], false, "rstrip"),
-    singleWord: asFlag(token["single_word"], false, "single_word"),
-    normalized: asFlag(token["normalized"], !special, "normalized"),
+    content: checkPiece(asString(token.content, `${where} > content`)),
+    lstrip: asFlag(token.lstrip, false, "lstrip"),
+    rstrip: asFlag(token.rstrip, false, "rstrip"),
+    singleWord: asFlag(token.single_word, false, "single_word"),
+    normalized: asFlag(token.normalized, !special, "normalized"),
     special,
   };
 }
@@ -186,12 +186,12 @@ export function parseAddedToken(value: unknown, id: number, where: string): Adde
  */
 export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
   const file = asObject(parseJson(bytes), "");
-  const config = asObject(file["model"], "model");
-  const addedTokens = asArray(file["added_tokens"] ?? [], "added_tokens").map((value, i) =>
-    within("added_tokens", () => parseAddedToken(value, asId(asObject(value, `${i}`)["id"], `${i} > id`), `${i}`)),
+  const config = asObject(file.model, "model");
+  const addedTokens = asArray(file.added_tokens ?? [], "added_tokens").map((value, i) =>
+    within("added_tokens", () => parseAddedToken(value, asId(asObject(value, `${i}`).id, `${i} > id`), `${i}`)),
   );
   const special = new Set(addedTokens.filter((token) => token.special).map((token) => token.content));
-  const type = config["type"] ?? (Array.isArray(config["vocab"]) ? "Unigram" : "BPE");
+  const type = config.type ?? (Array.isArray(config.vocab) ? "Unigram" : "BPE");
   if (type !== "BPE" && type !== "Unigram")
     throw new GureumError("unsupported", {
       where: "model",
@@ -199,10 +199,10 @@ export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
       expected: "BPE or Unigram",
     });
   const model = within("model", () => (type === "BPE" ? parseBpe(config) : parseUnigram(config, special)));
-  const normalize = within("normalizer", () => parseNormalizers(file["normalizer"]));
-  const preTokenize = within("pre_tokenizer", () => parsePreTokenizers(file["pre_tokenizer"]));
-  const decoding = within("decoder", () => parseDecoders(file["decoder"]));
-  const around = within("post_processor", () => parsePostProcessors(file["post_processor"]));
+  const normalize = within("normalizer", () => parseNormalizers(file.normalizer));
+  const preTokenize = within("pre_tokenizer", () => parsePreTokenizers(file.pre_tokenizer));
+  const decoding = within("decoder", () => parseDecoders(file.decoder));
+  const around = within("post_processor", () => parsePostProcessors(file.post_processor));
 
   const ids = new Map(model.vocab);
   for (const { content, id } of addedTokens) {

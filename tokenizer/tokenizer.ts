@@ -167,7 +167,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
 function namedToken(config: JsonObject, name: string): string | null | undefined {
   const value = config[name];
   if (value === undefined || value === null) return value;
-  const content = isObject(value) ? value["content"] : value;
+  const content = isObject(value) ? value.content : value;
   if (typeof content !== "string") throw new GureumError("format", { where: name, what: "wrong type", expected: "a token" });
   return content;
 }
@@ -178,7 +178,7 @@ function applyConfig(parts: TokenizerParts, config: JsonObject): TokenizerParts 
   const ids = new Map(parts.ids);
   const pieces = [...parts.pieces];
   const roles = [...parts.roles];
-  const decoder = config["added_tokens_decoder"];
+  const decoder = config.added_tokens_decoder;
   if (decoder !== undefined && decoder !== null)
     for (const [key, value] of Object.entries(asObject(decoder, "added_tokens_decoder"))) {
       const id = asId(/^\d+$/.test(key) ? Number(key) : key, `added_tokens_decoder > ${key}`);
@@ -215,8 +215,8 @@ function applyConfig(parts: TokenizerParts, config: JsonObject): TokenizerParts 
     bosId,
     eosId,
     padId: idOf("pad_token", parts.padId),
-    addBos: bosId !== null && asFlag(config["add_bos_token"], parts.addBos, "add_bos_token"),
-    addEos: eosId !== null && asFlag(config["add_eos_token"], parts.addEos, "add_eos_token"),
+    addBos: bosId !== null && asFlag(config.add_bos_token, parts.addBos, "add_bos_token"),
+    addEos: eosId !== null && asFlag(config.add_eos_token, parts.addEos, "add_eos_token"),
   };
 }
 

@@ -51,7 +51,7 @@ export function longestMatch(trie: Trie, text: string, at: number): number {
 }
 
 /** The value of exactly `text`; -1 where it has none. */
-export function valueOf(trie: Trie, text: string): number {
+export function exactMatch(trie: Trie, text: string): number {
   let node = 0;
   for (let i = 0; i < text.length && node >= 0; i++) node = getPair(trie.edges, node, text.charCodeAt(i));
   return node < 0 ? -1 : trie.values[node]!;
