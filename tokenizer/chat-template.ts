@@ -78,20 +78,32 @@ function rewrite(value: unknown): unknown {
   return node;
 }
 
-type Evaluate = Interpreter["evaluate"];
+/** What of the package's classes is used; its own declarations do not resolve under `moduleResolution: nodenext`. */
+interface RuntimeValue {
+  readonly type: string;
+  readonly value: unknown;
+}
+interface Scope {
+  set(name: string, value: unknown): unknown;
+}
+interface Evaluator {
+  run(program: unknown): RuntimeValue;
+  evaluate(node: Node | undefined, scope: Scope): RuntimeValue;
+}
+const JinjaScope: new () => Scope = Environment;
+const JinjaInterpreter: new (scope: Scope) => Evaluator = Interpreter;
 
-/** Jinja's rule that an undefined value has no attributes; the package lets them be undefined again. */
-class StrictInterpreter extends Interpreter {
-  override evaluate(statement: Parameters<Evaluate>[0], environment: Parameters<Evaluate>[1]): ReturnType<Evaluate> {
-    const node = statement as Node | undefined;
-    if (node?.type === "Evaluated") return node.value as ReturnType<Evaluate>;
-    if (node?.type !== "MemberExpression") return super.evaluate(statement, environment);
-    const object = this.evaluate(node.object as Parameters<Evaluate>[0], environment);
+/** Jinja's rule that an undefined value has no elements; in the package they are undefined again. */
+class StrictInterpreter extends JinjaInterpreter {
+  override evaluate(node: Node | undefined, scope: Scope): RuntimeValue {
+    if (node?.type === "Evaluated") return node.value as RuntimeValue;
+    if (node?.type !== "MemberExpression") return super.evaluate(node, scope);
+    const object = this.evaluate(node.object as Node, scope);
     if (object.type === "UndefinedValue") {
       const property = node.property as Node;
       throw new Error(`undefined has no element ${JSON.stringify(property.value) ?? "of that name"}`);
     }
-    return super.evaluate({ ...node, object: { type: "Evaluated", value: object } } as Node, environment);
+    return super.evaluate({ ...node, object: { type: "Evaluated", value: object } }, scope);
   }
 }
 
@@ -138,10 +150,9 @@ export function parseChatTemplate(source: string, tokens: TemplateTokens): ChatT
         ...options.variables,
       };
       try {
-        const environment = new Environment();
-        for (const [name, value] of Object.entries(variables)) environment.set(name, value);
-        const result = new StrictInterpreter(environment).run(program as ReturnType<typeof parse>) as unknown as { value: unknown };
-        return String(result.value);
+        const scope = new JinjaScope();
+        for (const [name, value] of Object.entries(variables)) scope.set(name, value);
+        return String(new StrictInterpreter(scope).run(program).value);
       } catch (error) {
         throw templateError(error);
       }
