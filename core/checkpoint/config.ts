@@ -144,7 +144,7 @@ function parseQuantization(config: Fields, quantConfig: Uint8Array | undefined):
     throw unsupported(`${configFile} > compression_config`, "quantization", '"awq"', '"compressed-tensors"');
   if (!quantConfig) return null;
   return within(quantConfigFile, () => {
-    const fields = parseFields("", quantConfig);
+    const fields = fieldsOf(parseJson(quantConfig), "");
     return fields.has("quant_method") ? parseAwq(fields) : parseAwqNumbers(fields);
   });
 }
