@@ -27,8 +27,8 @@ export interface Call<Inputs extends string> {
 }
 
 /**
- * Runs a call. The output starts as poison between two guard bands; the result is a view with its bands in `buffer`, as
- * `strayWrite` wants it.
+ * Runs a call. The output starts as poison between two guard bands, the upper one inside the binding, so that robust access does
+ * not hide a write into it; the result is a view with its bands in `buffer`, as `strayWrite` wants it.
  */
 export async function runCall<Inputs extends string>(gpu: Gpu, { inputs, out, T, start = 0, record }: Call<Inputs>): Promise<Float32Array> {
   const memory = makeMemory(gpu);
@@ -38,7 +38,7 @@ export async function runCall<Inputs extends string>(gpu: Gpu, { inputs, out, T,
     const length = target.length;
     const whole = upload(memory, "out", new Uint8Array(target.buffer as ArrayBuffer));
     const step = upload(memory, "step", encodeStep({ T, start, sampled: 0 }), usage.UNIFORM | usage.COPY_DST);
-    const buffers: Record<string, BufferArg> = { step, out: { buffer: whole, offset: GUARD * 4, size: length * 4 } };
+    const buffers: Record<string, BufferArg> = { step, out: { buffer: whole, offset: GUARD * 4 } };
     for (const [name, data] of Object.entries<ArrayBufferView<ArrayBuffer>>(inputs)) buffers[name] = upload(memory, name, data);
     const recorder = makeRecorder();
     record(recorder, buffers as Record<Inputs | "step" | "out", BufferArg>);

@@ -415,21 +415,26 @@ describe("cache-write on WebGPU", () => {
   it("rounds to one of the two f16 neighbours, the largest f16 beyond the range", async () => {
     const x = f32(values({ kind: "mixed", exponent: 0, seed: 4 }, 256));
     x.set([65504, -65504, 65520, 1e6, -1e30, 0, 2 ** -24, 1 + 2 ** -11]);
-    const out = await runCall(await testDevice(), {
-      inputs: { k: x, v: x, other: new Float32Array(256) },
-      out: 128,
-      T: 1,
-      record: (r, b) => recordCacheWrite(r, { step: b.step, k: b.k, v: b.v, keys: b.out, values: b.other }, { width: 256, dtype: "f16" }),
-    });
-    expect(strayWrite(out)).toBeNull();
-    const halves = new Uint16Array(out.buffer, out.byteOffset, 256);
     const table = f16Values();
-    for (let i = 0; i < 256; i++) {
-      const clamped = Math.max(-65504, Math.min(65504, x[i]!));
-      const step = Math.max(2 ** -24, 2 ** (Math.floor(Math.log2(Math.abs(clamped) || 2 ** -24)) - 10));
-      // Below 2⁻¹⁴ a device may flush to zero.
-      const flushed = Math.abs(clamped) < 2 ** -14 && table[halves[i]!] === 0;
-      expect(flushed || Math.abs(table[halves[i]!]! - clamped) < step, `${x[i]} became ${table[halves[i]!]}`).toBe(true);
+    for (const name of ["keys", "values"]) {
+      const out = await runCall(await testDevice(), {
+        inputs: { k: x, v: x, other: new Float32Array(256) },
+        out: 128,
+        T: 1,
+        record: (r, b) => {
+          const caches = name === "keys" ? { keys: b.out, values: b.other } : { keys: b.other, values: b.out };
+          recordCacheWrite(r, { step: b.step, k: b.k, v: b.v, ...caches }, { width: 256, dtype: "f16" });
+        },
+      });
+      expect(strayWrite(out)).toBeNull();
+      const halves = new Uint16Array(out.buffer, out.byteOffset, 256);
+      for (let i = 0; i < 256; i++) {
+        const clamped = Math.max(-65504, Math.min(65504, x[i]!));
+        const step = Math.max(2 ** -24, 2 ** (Math.floor(Math.log2(Math.abs(clamped) || 2 ** -24)) - 10));
+        // Below 2⁻¹⁴ a device may flush to zero.
+        const flushed = Math.abs(clamped) < 2 ** -14 && table[halves[i]!] === 0;
+        expect(flushed || Math.abs(table[halves[i]!]! - clamped) < step, `${x[i]} became ${table[halves[i]!]}`).toBe(true);
+      }
     }
   });
 });
