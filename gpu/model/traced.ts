@@ -96,19 +96,20 @@ async function run(
   let waiting: { wanted: Wanted; copy: GPUBuffer }[] = [];
   let encoder = device.createCommandEncoder({ label: "trace" });
   let done = 0;
+  const pass = (end: number): void => {
+    if (end === done) return;
+    const pass = encoder.beginComputePass();
+    replay(pass, dispatches.slice(done, end), T);
+    pass.end();
+    done = end;
+  };
+  /** Up to dispatch `end`; what is `between` comes as late as it may, after the hooks of a tap point at the same place. */
   const runTo = (end: number): void => {
-    const stop = between && done <= between.at && between.at < end ? between.at : end;
-    if (stop > done) {
-      const pass = encoder.beginComputePass();
-      replay(pass, dispatches.slice(done, stop), T);
-      pass.end();
-      done = stop;
-    }
-    if (between && stop === between.at) {
+    if (between && done <= between.at && between.at < end) {
+      pass(between.at);
       between.command(encoder);
-      between = undefined;
-      runTo(end);
     }
+    pass(end);
   };
   const fetch = async (): Promise<void> => {
     await settle(copies);
