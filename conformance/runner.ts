@@ -134,7 +134,8 @@ async function checkRefusals(kit: AnyKit, subject: AnySubject, c: unknown): Prom
 
 /** What a law says of one case: null, or what is wrong. Anything thrown is wrong too. */
 async function lawOn(kit: AnyKit, subject: AnySubject, law: string, spec: unknown, m: Measured, random: boolean): Promise<string | null> {
-  const c = kit.make(spec);
+  const drawn = kit.make(spec);
+  const c = subject.adapt ? subject.adapt(drawn) : drawn;
   if (subject.accepts && !subject.accepts(c)) return null;
   m.cases++;
   try {

@@ -8,7 +8,7 @@ import { arithmeticOf } from "./shared.ts";
 export const kit: Kit<(typeof attentionBoundaries)[number], AttentionCase> = {
   name: "attention-weights",
   formula: "out[t, h, s] = softmax_s(q[t, h] · k[s, g] / √Hd) over the keys that t sees, else 0",
-  spec: attentionSpec,
+  spec: attentionSpec(),
   boundaries: attentionBoundaries,
   make: makeAttention,
   length: (c) => c.T * c.shape.H * (c.start + c.T),

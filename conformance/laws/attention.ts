@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { type AttentionInputs, expectAttention, visible } from "../accuracy.ts";
-import { axis, type Recipe, recipe, values } from "../arbitraries.ts";
+import { axis, type DataKind, type Recipe, recipe, values } from "../arbitraries.ts";
 import { sameBits, within } from "../compare.ts";
 import type { Kit, Refusal } from "../kit.ts";
 import { arithmeticOf, refuseShort } from "./shared.ts";
@@ -35,24 +35,26 @@ const scoreKinds = [
   "tiny",
 ] as const;
 
-export const attentionSpec: fc.Arbitrary<Spec> = fc
-  .record({
-    T: axis(6),
-    start: fc.oneof(
-      { withCrossShrink: true },
-      fc.integer({ min: 0, max: 9 }),
-      axis(300, 1, [32, 64, 128, 256]).map((n) => n - 1),
-    ),
-    G: fc.integer({ min: 1, max: 3 }),
-    perGroup: fc.integer({ min: 1, max: 4 }),
-    Hd: axis(136, 2, [4, 8, 16, 32, 64, 128]),
-    window: fc.option(fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 310 })), { nil: null, freq: 3 }),
-    q: recipe(scoreKinds, 3),
-    k: recipe(scoreKinds, 3),
-    v: recipe(),
-  })
-  // A case costs T · H · S · Hd: keep the sum of a few within a few milliseconds.
-  .map((s) => (s.start * s.Hd * s.G * s.perGroup > 40_000 ? { ...s, T: 1, G: 1, perGroup: Math.min(s.perGroup, 2) } : s));
+/** Shapes on both sides of each edge; queries and keys of `kinds`, scaled by up to 2^`exponents`. */
+export const attentionSpec = (kinds: readonly DataKind[] = scoreKinds, exponents = 3): fc.Arbitrary<Spec> =>
+  fc
+    .record({
+      T: axis(6),
+      start: fc.oneof(
+        { withCrossShrink: true },
+        fc.integer({ min: 0, max: 9 }),
+        axis(300, 1, [32, 64, 128, 256]).map((n) => n - 1),
+      ),
+      G: fc.integer({ min: 1, max: 3 }),
+      perGroup: fc.integer({ min: 1, max: 4 }),
+      Hd: axis(136, 2, [4, 8, 16, 32, 64, 128]),
+      window: fc.option(fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 310 })), { nil: null, freq: 3 }),
+      q: recipe(kinds, exponents),
+      k: recipe(kinds, exponents),
+      v: recipe(),
+    })
+    // A case costs T · H · S · Hd: keep the sum of a few within a few milliseconds.
+    .map((s) => (s.start * s.Hd * s.G * s.perGroup > 40_000 ? { ...s, T: 1, G: 1, perGroup: Math.min(s.perGroup, 2) } : s));
 
 export const attentionBoundaries: readonly Spec[] = [
   ...[0, 1, 6, 7, 8, 15, 30, 31, 32, 62, 63, 64, 126, 127, 128, 254, 255, 256, 511, 1024].map((start) => ({ ...shape, T: 1, start })),
@@ -93,7 +95,7 @@ const withRow = (rows: Float32Array, s: number, width: number, value: number): F
 export const kit: Kit<Spec, AttentionCase> = {
   name: "attention",
   formula: "out[t, h] = Σ_s softmax_s(q[t, h] · k[s, g] / √Hd) · v[s, g], s ≤ start + t, g = ⌊h·G/H⌋",
-  spec: attentionSpec,
+  spec: attentionSpec(),
   boundaries: attentionBoundaries,
   make: makeAttention,
   length: (c) => c.T * c.shape.H * c.shape.Hd,

@@ -12,6 +12,7 @@ import { softmax } from "../../core/ops/softmax.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AddCase } from "../laws/add.ts";
 import type { AttentionCase } from "../laws/attention.ts";
+import type { AttentionMixCase } from "../laws/attention-mix.ts";
 import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
 import type { EmbeddingCase } from "../laws/embedding.ts";
 import type { LinearCase } from "../laws/linear.ts";
@@ -45,6 +46,9 @@ export function cpuSubjects(): readonly AnySubject[] {
     cpu<RopeCase>("rope", (c, out) => rope(out, c.x, c.tables, c.start, c.T, c.heads)),
     cpu<SoftmaxCase>("softmax", (c, out) => softmax(out, 0, c.x, 0, c.x.length)),
     cpu<AttentionCase>("attention-weights", weightsOf),
+    cpu<AttentionMixCase>("attention-mix", (c, out) =>
+      attentionMix(out, 0, c.weights, c.v, c.start, c.T, c.shape, new Float64Array(c.shape.Hd)),
+    ),
     cpu<AttentionCase>("attention", (c, out) => {
       const weights = new Float32Array(c.T * c.shape.H * (c.start + c.T));
       weightsOf(c, weights);
