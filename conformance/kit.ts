@@ -34,6 +34,8 @@ export interface Subject<C> {
    * a GPU subject uploads and reads back the whole of `out.buffer`.
    */
   run(c: C, out: Float32Array): void | Promise<void>;
+  /** The same computation with its parallel parts done in another order, where there is one: the bits must not change. */
+  rerun?(c: C, out: Float32Array): void | Promise<void>;
 }
 
 /** What a law may use. */

@@ -63,7 +63,7 @@ async function gather(options: ConformanceOptions): Promise<{ subjects: readonly
     const { robustness = true } = options;
     const gpu = await openDevice({ robustness });
     const notes = robustness ? [] : ["robustness off"];
-    return { subjects: [...cpu, ...webgpuSubjects(gpu)], devices: [...devices, identify(gpu, notes)], gpu };
+    return { subjects: [...cpu, ...webgpuSubjects({ gpu })], devices: [...devices, identify(gpu, notes)], gpu };
   } catch (error) {
     if (options.backend === "webgpu" || !(error instanceof GureumError) || error.code !== "no-adapter") throw error;
     return { subjects: cpu, devices };

@@ -48,7 +48,7 @@ describe("checkKernel", () => {
   it.each<[string, Subject<RmsNormCase>["run"], RegExp]>([
     ["one output is left out", spoilt((words) => words.copyWithin(64, 0, 1)), /element 0 was not written/],
     ["nothing is written", () => {}, /element 0 was not written/],
-    ["one output too many is written", spoilt((words, length) => words.fill(0, 64 + length, 65 + length)), /wrote outside, at element 1/],
+    ["one output too many is written", spoilt((words, length) => words.fill(0, 64 + length, 65 + length)), /wrote outside, at element \d/],
     ["one before the first is written", spoilt((words) => words.fill(0, 63, 64)), /wrote outside, at element -1/],
     [
       "the input is changed",

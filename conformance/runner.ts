@@ -5,12 +5,13 @@
 import fc from "fast-check";
 import { GureumError } from "../core/errors.ts";
 import type { Expected } from "./accuracy.ts";
-import { compare, describeWorst, makeOutput, strayWrite, type Worst } from "./compare.ts";
+import { compare, describeWorst, makeOutput, sameBits, strayWrite, type Worst } from "./compare.ts";
 import type { AnyKit, AnySubject, Bench } from "./kit.ts";
 
-/** A law of a kit by name: its own, or one of the three that all kits have. */
+/** A law of a kit by name: its own, or one of those that all kits have. */
 export const BOUND_LAW = "stays within its bound, writes every output and nothing else, leaves its inputs alone";
 export const REFUSAL_LAW = "refuses bad input by its code and takes the good one";
+export const ORDER_LAW = "gives the same bits again, whichever invocation does which share";
 export const HEADROOM_LAW = "has a tight bound: the median headroom lies between 0.001 and 1";
 
 export const subjectName = (s: AnySubject): string => `${s.backend}/${s.variant}`;
@@ -56,6 +57,8 @@ export interface CheckOptions {
   readonly timeMs?: number;
   /** Only these laws. */
   readonly laws?: readonly string[];
+  /** Stop at the first violation, without shrinking it. */
+  readonly bail?: boolean;
 }
 
 /** The names of the laws a subject is held to. */
@@ -63,6 +66,7 @@ export function lawNames(kit: AnyKit, subject: AnySubject): string[] {
   return [
     BOUND_LAW,
     ...kit.laws.map((law) => law.name),
+    ...(subject.rerun ? [ORDER_LAW] : []),
     ...(subject.refuses && kit.refusals.length ? [REFUSAL_LAW] : []),
     ...(kit.dotLike && subject.arithmetic !== "f64" ? [HEADROOM_LAW] : []),
   ];
@@ -117,6 +121,12 @@ async function checkBound(kit: AnyKit, subject: AnySubject, c: unknown, m: Measu
   return worst.headroom > 1 ? describeWorst(worst) : null;
 }
 
+async function checkOrder(kit: AnyKit, subject: AnySubject, c: unknown): Promise<string | null> {
+  const again = makeOutput(kit.length(c));
+  await subject.rerun!(c, again);
+  return sameBits(await runOnce(kit, subject, c), again);
+}
+
 async function checkRefusals(kit: AnyKit, subject: AnySubject, c: unknown): Promise<string | null> {
   await runOnce(kit, subject, c);
   for (const refusal of kit.refusals) {
@@ -140,6 +150,7 @@ async function lawOn(kit: AnyKit, subject: AnySubject, law: string, spec: unknow
   m.cases++;
   try {
     if (law === BOUND_LAW || law === HEADROOM_LAW) return await checkBound(kit, subject, c, m, random);
+    if (law === ORDER_LAW) return await checkOrder(kit, subject, c);
     if (law === REFUSAL_LAW) return await checkRefusals(kit, subject, c);
     const bench: Bench<unknown> = {
       run: (other) => runOnce(kit, subject, other),
@@ -174,6 +185,7 @@ async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m: Measur
   const details = await fc.check(property, {
     numRuns: options.runs,
     seed: options.seed,
+    endOnFailure: options.bail === true,
     ...(options.timeMs === undefined ? {} : { interruptAfterTimeLimit: options.timeMs }),
   });
   if (!details.failed || !details.counterexample) return null;
@@ -190,6 +202,7 @@ export async function checkKernel(kit: AnyKit, subject: AnySubject, options: Che
     if (options.laws && !options.laws.includes(law)) continue;
     const failure = await checkLaw(kit, subject, law, m, options);
     if (failure) failures.push(failure);
+    if (failure && options.bail) break;
   }
   return {
     op: kit.name,

@@ -21,7 +21,7 @@ afterAll(() => {
 });
 
 describe.skipIf(!gpu)("GPU kernels", () => {
-  const subjects = gpu ? webgpuSubjects(gpu) : [];
+  const subjects = gpu ? webgpuSubjects({ gpu }) : [];
 
   it("have a kit each, found from the tree", () => {
     const files = readdirSync(new URL("../../gpu/kernels/", import.meta.url), { recursive: true, encoding: "utf8" });

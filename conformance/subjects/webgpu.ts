@@ -6,6 +6,7 @@
 import { f16Values } from "../../core/dtype.ts";
 import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
+import type { Kernel } from "../../gpu/kernel.ts";
 import { recordAdd } from "../../gpu/kernels/add.ts";
 import { maxHeadDim, recordAttention } from "../../gpu/kernels/attention.ts";
 import { recordAttentionMix } from "../../gpu/kernels/attention-mix.ts";
@@ -35,6 +36,7 @@ import type { MatmulCase } from "../laws/matmul.ts";
 import type { RmsNormCase } from "../laws/rms-norm.ts";
 import type { RopeCase } from "../laws/rope.ts";
 import type { SiluMulCase } from "../laws/silu-mul.ts";
+import { reverseInvocations } from "../schedule.ts";
 
 /** Buffers of one run, for a kernel's record function. */
 export interface Io {
@@ -46,8 +48,14 @@ export interface Io {
   output(label: string, words: number, initial?: ArrayBufferView): GPUBufferBinding;
 }
 
+/** A device, and what happens to each kernel before it is compiled: mutation testing puts a faulty one in its place. */
+export interface Rig {
+  readonly gpu: Gpu;
+  readonly rewrite?: (kernel: Kernel) => Kernel;
+}
+
 /** Runs what `build` records and gives each output's words with its guard bands, in the order they were asked for. */
-export async function runKernel(gpu: Gpu, T: number, start: number, build: (io: Io) => void): Promise<Uint32Array[]> {
+export async function runKernel({ gpu, rewrite }: Rig, T: number, start: number, build: (io: Io) => void): Promise<Uint32Array[]> {
   const memory: Memory = makeMemory(gpu);
   const recorder = makeRecorder();
   const outputs: { buffer: GPUBuffer; byteLength: number }[] = [];
@@ -64,6 +72,7 @@ export async function runKernel(gpu: Gpu, T: number, start: number, build: (io: 
         return { buffer, offset: GUARD * 4 };
       },
     });
+    if (rewrite) recorder.dispatches.forEach((d, i) => void recorder.dispatches.splice(i, 1, { ...d, kernel: rewrite(d.kernel) }));
     const dispatches = await prepare(recorder, memory);
     await submit(memory, dispatches, T);
     const read = await readRanges(
@@ -78,8 +87,8 @@ export async function runKernel(gpu: Gpu, T: number, start: number, build: (io: 
 }
 
 /** `runKernel` with one f32 output of `out`'s length, copied into `out` with its guard bands. */
-async function intoOut(gpu: Gpu, out: Float32Array, T: number, start: number, build: (io: Io) => void): Promise<void> {
-  const [words] = await runKernel(gpu, T, start, build);
+async function intoOut(rig: Rig, out: Float32Array, T: number, start: number, build: (io: Io) => void): Promise<void> {
+  const [words] = await runKernel(rig, T, start, build);
   new Uint32Array(out.buffer).set(words!);
 }
 
@@ -96,19 +105,24 @@ const roundToF16 = (x: Float32Array): Float32Array => x.map((v) => f16Values()[f
 /** Keys or values as the cache holds them. */
 const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype === "f32" ? x : Uint16Array.from(x, f16Bits));
 
-/** Every kernel on this device. */
-export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubject[] {
+/** Every kernel on this device, in every way it is called. */
+export function webgpuSubjects(rig: Rig): readonly AnySubject[] {
+  const reversed = subjectsOf({ ...rig, rewrite: (kernel) => reverseInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
+  return subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: reversed[i]!.run }));
+}
+
+function subjectsOf(rig: Rig): readonly AnySubject[] {
   const subject = <C>(
     op: string,
     kernel: string,
     run: (c: C, out: Float32Array) => Promise<void>,
     more: Partial<Subject<C>> = {},
-  ): Subject<C> => ({ op, backend, variant: kernel, arithmetic: "f32", kernels: [kernel], run, ...more });
+  ): Subject<C> => ({ op, backend: "webgpu", variant: kernel, arithmetic: "f32", kernels: [kernel], run, ...more });
 
   const dense =
     (tiled: boolean) =>
     (c: MatmulCase, out: Float32Array): Promise<void> =>
-      intoOut(gpu, out, c.T, 0, (io) => {
+      intoOut(rig, out, c.T, 0, (io) => {
         const { inFeatures: K, outFeatures: N, dtype, data } = c.weight;
         const buffers = {
           x: io.input("x", c.x),
@@ -123,7 +137,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
 
   /** A weight in two pieces, as one larger than a binding lies. */
   const densePieces = (c: MatmulCase, out: Float32Array): Promise<void> =>
-    intoOut(gpu, out, c.T, 0, (io) => {
+    intoOut(rig, out, c.T, 0, (io) => {
       const { inFeatures: K, outFeatures: columns, dtype, data } = c.weight;
       const first = Math.ceil(columns / 2);
       const bound = { x: io.input("x", c.x), bias: io.input("bias", c.bias ?? new Float32Array(1)), out: io.output("out", out.length) };
@@ -138,7 +152,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
   const awq =
     (tiled: boolean) =>
     (c: AwqMatmulCase, out: Float32Array): Promise<void> =>
-      intoOut(gpu, out, c.T, 0, (io) => {
+      intoOut(rig, out, c.T, 0, (io) => {
         const { inFeatures: K, outFeatures: N, groupSize, qweight, qzeros, scales } = c.weight;
         const buffers = {
           x: io.input("x", c.x),
@@ -162,7 +176,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
       "attention",
       "attention",
       (c, out) =>
-        intoOut(gpu, out, c.T, c.start, (io) => {
+        intoOut(rig, out, c.T, c.start, (io) => {
           const buffers = {
             step: io.step,
             q: io.input("q", c.q),
@@ -179,7 +193,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
       "attention-weights",
       "attention-weights",
       (c, out) =>
-        intoOut(gpu, out, c.T, c.start, (io) => {
+        intoOut(rig, out, c.T, c.start, (io) => {
           const buffers = { step: io.step, q: io.input("q", c.q), keys: io.input("keys", asCache(c.k, dtype)) };
           recordAttentionWeights(io.recorder, { ...buffers, weights: io.output("weights", out.length) }, { ...c.shape, dtype });
         }),
@@ -190,7 +204,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
       "attention-mix",
       "attention-mix",
       (c, out) =>
-        intoOut(gpu, out, c.T, c.start, (io) => {
+        intoOut(rig, out, c.T, c.start, (io) => {
           const buffers = { step: io.step, weights: io.input("weights", c.weights), values: io.input("values", asCache(c.v, dtype)) };
           recordAttentionMix(io.recorder, { ...buffers, out: io.output("out", out.length) }, { ...c.shape, dtype });
         }),
@@ -205,7 +219,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
       "cache-write",
       async (c, out) => {
         const words = dtype === "f32" ? c.keys.length : c.keys.length / 2;
-        const [keys, values] = await runKernel(gpu, c.T, c.start, (io) => {
+        const [keys, values] = await runKernel(rig, c.T, c.start, (io) => {
           const buffers = {
             step: io.step,
             k: io.input("k", c.k),
@@ -236,7 +250,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
 
   return [
     subject<EmbeddingCase>("embedding", "embedding", (c, out) =>
-      intoOut(gpu, out, c.ids.length, 0, (io) => {
+      intoOut(rig, out, c.ids.length, 0, (io) => {
         const { dtype, data, inFeatures: D, outFeatures: rows } = c.table;
         const buffers = { ids: io.input("ids", Uint32Array.from(c.ids)), out: io.output("out", out.length) };
         // In two pieces, as a table larger than a binding lies.
@@ -249,7 +263,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
       }),
     ),
     subject<RmsNormCase>("rms-norm", "rms-norm", (c, out) =>
-      intoOut(gpu, out, c.T, 0, (io) => {
+      intoOut(rig, out, c.T, 0, (io) => {
         const buffers = { step: io.step, x: io.input("x", c.x), weight: io.input("weight", c.weight), out: io.output("out", out.length) };
         recordRmsNorm(io.recorder, buffers, { D: c.weight.length, eps: c.eps });
       }),
@@ -261,7 +275,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
         // Each row as the last of those before it: T dispatches of T' = 1 … T rows, row T' − 1 into row T' − 1 of `out`.
         const D = c.weight.length;
         for (let T = 1; T <= c.T; T++) {
-          const [words] = await runKernel(gpu, T, 0, (io) => {
+          const [words] = await runKernel(rig, T, 0, (io) => {
             const x = io.input("x", c.x.slice(0, T * D));
             const buffers = { step: io.step, x, weight: io.input("weight", c.weight), out: io.output("out", D) };
             recordRmsNorm(io.recorder, buffers, { D, eps: c.eps, lastRow: true });
@@ -282,7 +296,7 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
     subject<AwqMatmulCase>("awq-matmul", "awq-matmul", awq(false)),
     subject<AwqMatmulCase>("awq-matmul", "awq-matmul-tiled", awq(true)),
     subject<RopeCase>("rope", "rope", (c, out) =>
-      intoOut(gpu, out, c.T, c.start, (io) => {
+      intoOut(rig, out, c.T, c.start, (io) => {
         const { halfDim, cos, sin } = c.tables;
         const table = new Float32Array(2 * cos.length);
         for (let i = 0; i < cos.length; i++) {
@@ -302,13 +316,13 @@ export function webgpuSubjects(gpu: Gpu, backend = "webgpu"): readonly AnySubjec
     attends("f32"),
     attends("f16"),
     subject<SiluMulCase>("silu-mul", "silu-mul", (c, out) =>
-      intoOut(gpu, out, 1, 0, (io) => {
+      intoOut(rig, out, 1, 0, (io) => {
         const buffers = { step: io.step, gate: io.output("gate", c.length, c.gate), up: io.input("up", c.up) };
         recordSiluMul(io.recorder, buffers, { width: c.length });
       }),
     ),
     subject<AddCase>("add", "add", (c, out) =>
-      intoOut(gpu, out, 1, 0, (io) => {
+      intoOut(rig, out, 1, 0, (io) => {
         const buffers = { step: io.step, x: io.output("x", c.length, c.a), y: io.input("y", c.b) };
         recordAdd(io.recorder, buffers, { width: c.length });
       }),
