@@ -30,7 +30,7 @@ export interface Subject<C> {
   /** Whether bad input must end in the kit's error codes. */
   readonly refuses?: boolean;
   /**
-   * Computes the case into `out`, which comes filled with poison. `out` is a view with a guard band of 64 elements on either side:
+   * Computes the case into `out`, which comes filled with poison. `out` is a view with a guard band of 64 elements on either side,
    * a GPU subject uploads and reads back the whole of `out.buffer`.
    */
   run(c: C, out: Float32Array): void | Promise<void>;

@@ -1,7 +1,7 @@
 /**
- * GPU kernels as subjects: one for every kernel of gpu/kernels and every way it is called. Inputs go into buffers of their exact
- * size; an output lies between two guard bands, bound from its start to the end of the rear band, so that an index past the end
- * hits the band and is not clamped away.
+ * GPU kernels as subjects: one for every kernel of gpu/kernels and every way it is called. Junk lies behind each input, and an
+ * output lies between two guard bands, bound from its start to the end of the rear band: an index past the end meets junk, and is
+ * neither clamped away nor answered with a zero.
  */
 import { f16Values } from "../../core/dtype.ts";
 import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../../gpu/buffer.ts";
@@ -24,7 +24,7 @@ import { makeRecorder, prepare, type Recorder, submit } from "../../gpu/recorder
 import type { CacheDType } from "../../gpu/wgsl/cache.ts";
 import { encodeStep } from "../../gpu/wgsl/step.ts";
 import { f16Bits } from "../arbitraries.ts";
-import { GUARD, POISON } from "../compare.ts";
+import { GUARD, JUNK, POISON } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AddCase } from "../laws/add.ts";
 import type { AttentionCase } from "../laws/attention.ts";
@@ -52,10 +52,17 @@ export interface Io {
 export interface Rig {
   readonly gpu: Gpu;
   readonly rewrite?: (kernel: Kernel) => Kernel;
+  /** At most so many workgroups side by side: kernels that loop where a device's 65535 do not suffice must loop here already. */
+  readonly workgroupsX?: number;
 }
 
 /** Runs what `build` records and gives each output's words with its guard bands, in the order they were asked for. */
-export async function runKernel({ gpu, rewrite }: Rig, T: number, start: number, build: (io: Io) => void): Promise<Uint32Array[]> {
+export async function runKernel(
+  { gpu, rewrite, workgroupsX = Infinity }: Rig,
+  T: number,
+  start: number,
+  build: (io: Io) => void,
+): Promise<Uint32Array[]> {
   const memory: Memory = makeMemory(gpu);
   const recorder = makeRecorder();
   const outputs: { buffer: GPUBuffer; byteLength: number }[] = [];
@@ -63,16 +70,28 @@ export async function runKernel({ gpu, rewrite }: Rig, T: number, start: number,
     build({
       recorder,
       step: upload(memory, "step", encodeStep({ T, start, sampled: 0 }), usage.UNIFORM | usage.COPY_DST),
-      input: (label, data) => upload(memory, label, data as ArrayBufferView<ArrayBuffer>),
+      input(label, data) {
+        const words = Math.ceil(data.byteLength / 4);
+        const all = new Uint32Array(words + GUARD).fill(JUNK);
+        new Uint8Array(all.buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+        return upload(memory, label, all);
+      },
       output(label, words, initial) {
-        const all = new Uint32Array(words + 2 * GUARD).fill(POISON);
+        const all = new Uint32Array(words + 2 * GUARD).fill(JUNK).fill(POISON, GUARD, GUARD + words);
         if (initial) all.set(new Uint32Array(initial.buffer, initial.byteOffset, words), GUARD);
         const buffer = upload(memory, label, all);
         outputs.push({ buffer, byteLength: all.byteLength });
         return { buffer, offset: GUARD * 4 };
       },
     });
-    if (rewrite) recorder.dispatches.forEach((d, i) => void recorder.dispatches.splice(i, 1, { ...d, kernel: rewrite(d.kernel) }));
+    const rigged = recorder.dispatches.map((dispatch) => {
+      const workgroups = (rows: number): readonly [number, number, number] => {
+        const [x, y, z] = dispatch.workgroups(rows);
+        return [Math.min(x, workgroupsX), y, z];
+      };
+      return { ...dispatch, workgroups, kernel: rewrite ? rewrite(dispatch.kernel) : dispatch.kernel };
+    });
+    recorder.dispatches.splice(0, Infinity, ...rigged);
     const dispatches = await prepare(recorder, memory);
     await submit(memory, dispatches, T);
     const read = await readRanges(
@@ -108,8 +127,15 @@ const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype 
 /** Every kernel on this device, in every way it is called. */
 export function webgpuSubjects(rig: Rig): readonly AnySubject[] {
   const reversed = subjectsOf({ ...rig, rewrite: (kernel) => reverseInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
-  return subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: reversed[i]!.run }));
+  const all = subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: reversed[i]!.run }));
+  const narrow = subjectsOf({ ...rig, workgroupsX: 2 })
+    .filter(({ variant }) => strided.includes(variant))
+    .map((subject) => ({ ...subject, variant: `${subject.variant}-two-workgroups` }));
+  return [...all, ...narrow];
 }
+
+/** Variants whose kernels loop over what a row of workgroups leaves. */
+const strided: readonly string[] = ["matmul", "matmul-tiled", "silu-mul", "add"];
 
 function subjectsOf(rig: Rig): readonly AnySubject[] {
   const subject = <C>(
@@ -239,9 +265,9 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
           out.set(numbers, i * c.keys.length);
           // A touched band of either cache shows in the bands of `out`.
           for (let j = 0; j < GUARD; j++) {
-            if (cache[j] !== POISON) whole[j] = cache[j]!;
+            if (cache[j] !== JUNK) whole[j] = cache[j]!;
             const rear = cache[GUARD + words + j]!;
-            if (rear !== POISON) whole[whole.length - GUARD + j] = rear;
+            if (rear !== JUNK) whole[whole.length - GUARD + j] = rear;
           }
         }
       },
@@ -283,8 +309,8 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
           const whole = new Uint32Array(out.buffer);
           whole.set(words!.subarray(GUARD, GUARD + D), GUARD + (T - 1) * D);
           for (let j = 0; j < GUARD; j++) {
-            if (words![j] !== POISON) whole[j] = words![j]!;
-            if (words![GUARD + D + j] !== POISON) whole[whole.length - GUARD + j] = words![GUARD + D + j]!;
+            if (words![j] !== JUNK) whole[j] = words![j]!;
+            if (words![GUARD + D + j] !== JUNK) whole[whole.length - GUARD + j] = words![GUARD + D + j]!;
           }
         }
       },
