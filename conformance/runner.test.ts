@@ -4,6 +4,7 @@ import { GureumError } from "../core/errors.ts";
 import { rmsNorm } from "../core/ops/rms-norm.ts";
 import { siluMul } from "../core/ops/silu-mul.ts";
 import { table, violations } from "./certificate.ts";
+import { POISON } from "./compare.ts";
 import type { Subject } from "./kit.ts";
 import type { RmsNormCase } from "./laws/rms-norm.ts";
 import type { SiluMulCase } from "./laws/silu-mul.ts";
@@ -46,7 +47,7 @@ describe("checkKernel", () => {
     };
 
   it.each<[string, Subject<RmsNormCase>["run"], RegExp]>([
-    ["one output is left out", spoilt((words) => words.copyWithin(64, 0, 1)), /element 0 was not written/],
+    ["one output is left out", spoilt((words) => words.fill(POISON, 64, 65)), /element 0 was not written/],
     ["nothing is written", () => {}, /element 0 was not written/],
     ["one output too many is written", spoilt((words, length) => words.fill(0, 64 + length, 65 + length)), /wrote outside, at element \d/],
     ["one before the first is written", spoilt((words) => words.fill(0, 63, 64)), /wrote outside, at element -1/],
