@@ -40,6 +40,7 @@ export interface LoadOptions {
 /** What to continue: a conversation, a text, or ids. */
 export type GenerateInput =
   | { readonly messages: readonly ChatMessage[] }
+  /** `addBos`: as the tokenizer's files say where it is not given. */
   | { readonly text: string; readonly addBos?: boolean }
   | { readonly ids: ArrayLike<number> };
 
@@ -50,7 +51,8 @@ export interface GenerateOptions
 
 export interface LoadedModel {
   readonly config: LlamaConfig;
-  readonly tokenizer: Tokenizer;
+  /** null where the folder has none: such a model takes ids only. */
+  readonly tokenizer: Tokenizer | null;
   readonly backend: "cpu" | "webgpu";
   /** Why this backend, in a few words. */
   readonly backendReason: string;
@@ -68,6 +70,9 @@ export interface LoadedModel {
 
 /** The folder of the small model that comes with gureum. */
 export const embeddedModel = (): string => embeddedModelPath();
+
+/** The decoder of a model without a tokenizer. */
+const noText = { push: () => "", flush: () => "" };
 
 const storeOf = (place: ModelPlace): ByteStore => (typeof place === "string" ? directoryStore(place) : place);
 
@@ -93,8 +98,13 @@ export interface Chat {
 /** Tokenizer and chat template of a model folder. @throws GureumError, also where the folder has no template */
 export async function openChat(place: ModelPlace): Promise<Chat> {
   const store = storeOf(place);
-  const tokenizer = await loadTokenizer(store);
-  return chatOf(store.name, tokenizer, await loadChatTemplate(store));
+  return chatOf(store.name, await loadTokenizer(store), await loadChatTemplate(store));
+}
+
+/** The same for a folder that may have neither: undefined without a tokenizer. */
+async function openChatIfAny(store: ByteStore): Promise<Chat | undefined> {
+  const names = await store.list();
+  return names.includes("tokenizer.json") || names.includes("tokenizer.model") ? openChat(store) : undefined;
 }
 
 function chatOf(name: string, tokenizer: Tokenizer, template: ChatTemplate | null): Chat {
@@ -135,8 +145,7 @@ export async function loadModel(place: ModelPlace, options: LoadOptions = {}): P
   const store = storeOf(place);
   const checkpoint = await openCheckpoint(store);
   try {
-    const tokenizer = await loadTokenizer(store);
-    const chat = chatOf(store.name, tokenizer, await loadChatTemplate(store));
+    const chat = await openChatIfAny(store);
     const { model, reason } = await makeModel(checkpoint.config, checkpoint.refs, options);
     return loadedModel(model, reason, chat, performance.now() - started);
   } finally {
@@ -153,14 +162,20 @@ async function makeModel(
   return { model: cpuModel(config, await readWeights(refs, onProgress)), reason: "the reference" };
 }
 
-function loadedModel(model: Model, backendReason: string, chat: Chat, loadMs: number): LoadedModel {
+function loadedModel(model: Model, backendReason: string, chat: Chat | undefined, loadMs: number): LoadedModel {
   const { config } = model;
-  const { tokenizer } = chat;
+  const tokenizer = chat?.tokenizer ?? null;
   const limit = contextLimit(config);
   const encodePrompt = (input: GenerateInput): number[] => {
     if ("ids" in input) return Array.from(input.ids);
+    if (!chat || !tokenizer)
+      throw new GureumError("not-found", {
+        where: "tokenizer",
+        what: "the model folder has none",
+        remedy: "give ids, or put tokenizer.model or tokenizer.json beside the weights",
+      });
     if ("messages" in input) return chat.encode(input.messages);
-    return tokenizer.encode(input.text, { specialTokens: "text", addBos: input.addBos ?? true });
+    return tokenizer.encode(input.text, { specialTokens: "text", addBos: input.addBos ?? tokenizer.addBos });
   };
   return {
     config,
@@ -189,7 +204,7 @@ function loadedModel(model: Model, backendReason: string, chat: Chat, loadMs: nu
           topLogprobs,
           stopIds: new Set(config.eosTokenIds),
           // An answer begins afresh; a continuation keeps the space between it and the prompt.
-          decoder: tokenizer.streamingDecoder("messages" in input ? [] : prompt),
+          decoder: tokenizer?.streamingDecoder("messages" in input ? [] : prompt) ?? noText,
           ...(signal ? { signal } : {}),
           ...(onPrefill ? { onPrefill } : {}),
         });

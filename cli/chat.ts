@@ -6,7 +6,7 @@ import type { ChatMessage } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions, runOptions, samplingHelp, samplingOptions } from "./options.ts";
 import { runGeneration } from "./run.ts";
 import { note } from "./terminal.ts";
-import { type Command, parseWords, usage } from "./words.ts";
+import { type Command, parseWords } from "./words.ts";
 
 export const chat: Command = {
   name: "chat",
@@ -22,7 +22,7 @@ ${samplingHelp}`,
     const words = parseWords("chat", args, { ...modelOptions, ...samplingOptions, system: { type: "string" } }, 1);
     const options = runOptions("chat", words);
     const [text] = words.positionals;
-    if (text !== undefined && text.trim() === "") throw usage("chat", "the question is empty");
+    if (text !== undefined && text.trim() === "") throw new GureumError("range", { where: "chat", what: "the question is empty" });
     const model = await modelFromWords("chat", words);
     const system = words.text("system");
     const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];

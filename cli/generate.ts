@@ -18,7 +18,7 @@ ${samplingHelp}`,
     if (text === undefined) throw usage("generate", "the text to continue is missing");
     const model = await modelFromWords("generate", words);
     try {
-      await runGeneration(model, { text, addBos: !words.flag("no-bos") }, options);
+      await runGeneration(model, { text, ...(words.flag("no-bos") ? { addBos: false } : {}) }, options);
       return 0;
     } finally {
       model.dispose();

@@ -45,7 +45,7 @@ ${modelHelp}`,
     const given = idsText !== undefined ? parseIds("logits", idsText) : undefined;
     const model = await modelFromWords("logits", words);
     try {
-      const ids = given ?? model.encodePrompt({ text: text!, addBos: !words.flag("no-bos") });
+      const ids = given ?? model.encodePrompt({ text: text!, ...(words.flag("no-bos") ? { addBos: false } : {}) });
       const { logits: values, trace } = await model.forward(ids, {
         logits: out === undefined ? "last" : "all",
         trace: hidden ? ["embeddings", "layers.*.residual", "finalNorm"] : [],
@@ -67,7 +67,7 @@ ${modelHelp}`,
       }
       const likeliest = topLogProbabilities(last, top).map(({ id, logprob }) => ({
         id,
-        piece: model.tokenizer.idToPiece(id),
+        piece: model.tokenizer?.idToPiece(id) ?? null,
         logit: last[id]!,
         logprob,
       }));

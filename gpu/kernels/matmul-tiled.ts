@@ -49,7 +49,7 @@ fn main(
   let firstRow = workgroup.y * ROWS;
   let perStep = DEPTH / PER_WORD;
   for (var firstN = workgroup.x * COLUMNS; firstN < params.N; firstN += workgroups.x * COLUMNS) {
-    var sums: array<vec4<f32>, 8>;
+    var sums = array<vec4<f32>, 8>();
     for (var k = 0u; k < params.K; k += DEPTH) {
       for (var i = lane; i < ROWS / 4u * DEPTH; i += LANES) {
         let inner = k + i % DEPTH;
