@@ -48,7 +48,9 @@ async function converse(answer: (question: string) => Promise<void>): Promise<vo
   const prompt = process.stdin.isTTY ? "> " : "";
   const lines = createInterface({ input: process.stdin, output: process.stderr, prompt, terminal: process.stdin.isTTY === true });
   lines.on("SIGINT", () => {
-    if (!process.emit("SIGINT")) note("\n(Ctrl-D leaves)");
+    // While an answer runs, whoever runs it listens and stops it.
+    if (process.emit("SIGINT")) return;
+    note("\n(Ctrl-D leaves)");
     lines.prompt();
   });
   lines.prompt();
