@@ -1,0 +1,55 @@
+/**
+ * out[t, d] = x[t, d] / √(mean_d x[t, d]² + eps) · weight[d]; all [T, D] f32. Twin of core/ops/rms-norm.ts.
+ * One workgroup of 256 a row: each invocation sums every 256th square, a tree in workgroup memory (1 KiB) joins them. The square
+ * root is taken of the quotient, so that the division is the only step besides it that is not exactly rounded everywhere.
+ * Limited by latency: two passes over a row that stays in cache.
+ */
+import type { Kernel } from "../kernel.ts";
+import { type BufferArg, type Recorder, record } from "../recorder.ts";
+import { stepWgsl } from "../wgsl/step.ts";
+
+export const rmsNorm: Kernel<"step" | "x" | "weight" | "out", "D" | "eps"> = {
+  name: "rms-norm",
+  bindings: { step: "uniform", x: "read", weight: "read", out: "readWrite" },
+  params: { D: "u32", eps: "f32" },
+  wgsl: /* wgsl */ `
+${stepWgsl}
+struct Params { D: u32, eps: f32 }
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+const WORKGROUP = 256u;
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = workgroup.x * params.D;
+  var squares = 0.0;
+  for (var d = lane; d < params.D; d += WORKGROUP) {
+    let value = x[row + d];
+    squares += value * value;
+  }
+  partial[lane] = squares;
+  for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
+    workgroupBarrier();
+    if (lane < width) { partial[lane] += partial[lane + width]; }
+  }
+  workgroupBarrier();
+  let root = sqrt(partial[0] / f32(params.D) + params.eps);
+  for (var d = lane; d < params.D; d += WORKGROUP) { out[row + d] = x[row + d] / root * weight[d]; }
+}
+`,
+};
+
+/** x and out [T, D], weight [D], all f32; `out` is another buffer than `x`. */
+export function recordRmsNorm(
+  recorder: Recorder,
+  buffers: { step: BufferArg; x: BufferArg; weight: BufferArg; out: BufferArg },
+  params: { D: number; eps: number },
+  label?: string,
+): void {
+  record(recorder, { kernel: rmsNorm, buffers, params, workgroups: (T) => [T, 1, 1], ...(label ? { label } : {}) });
+}
