@@ -96,11 +96,14 @@ export function writeCharsmap(rules: ReadonlyMap<string, string>): Uint8Array {
     blob.push(...encodeUtf8(value), 0);
   }
   const units = new Map<number, number>([[0, 0]]);
+  // A unit's label says which byte led to it, not from where: no two nodes may have the same base.
+  const bases = new Set<number>();
   const place = (node: Node, index: number, label: number): void => {
     const labels = [...node.children.keys()];
     if (node.value >= 0) labels.push(0);
     let base = 1;
-    while (labels.some((l) => units.has(base ^ l))) base++;
+    while (bases.has(base) || labels.some((l) => units.has(base ^ l))) base++;
+    bases.add(base);
     units.set(index, (((index ^ base) << 10) | (node.value >= 0 ? 0x100 : 0) | label) >>> 0);
     for (const l of labels) units.set(base ^ l, 0);
     if (node.value >= 0) units.set(base, (0x80000000 | node.value) >>> 0);
