@@ -5,10 +5,11 @@
  */
 import { within } from "../core/errors.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
-import { createSentencePieceBpe, pushBytes, type SegmentText } from "./bpe.ts";
+import type { SegmentText } from "./bpe.ts";
 import { byteFallbackDecoder, byteOfPiece, fuseDecoder, replaceDecoder, stripDecoder } from "./decoding.ts";
 import { createNormalizer, spaceSymbol } from "./normalizer.ts";
 import type { PieceRole, TokenizerParts } from "./parts.ts";
+import { createSentencePieceBpe, pushBytes } from "./sentencepiece-bpe.ts";
 import { type PieceType, parseSentencePieceModel, type SentencePieceModel } from "./sentencepiece-model.ts";
 import type { AddedToken } from "./special-tokens.ts";
 import { createTrie, insert } from "./trie.ts";

@@ -67,6 +67,6 @@ for (const file of ["tokenizer.model", "tokenizer.json"])
     let golden: TokenizerGolden | undefined;
     laws(
       () => (tokenizer ??= readTokenizer(`${fullFixtures}/tokenizers/mistral-7b-v0.1/${file}`)),
-      () => (golden ??= readJson(`${fullFixtures}/golden/tokenizer/mistral-7b-v0.1.json`)),
+      () => (golden ??= readJson<TokenizerGolden>(`${fullFixtures}/golden/tokenizer/mistral-7b-v0.1.json`)),
     );
   });
