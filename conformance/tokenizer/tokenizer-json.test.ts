@@ -288,6 +288,16 @@ describe("a model folder", () => {
     expect(tokenizer.decode([4096, 4097])).toBe("<tool>");
     expect(tokenizer.decode([4096, 4097], { reading: "huggingface", skipSpecialTokens: false })).toBe("<tool><|im_end|>");
   });
+  it("gives only the start of a text the dummy prefix where the model is not a legacy one", async () => {
+    const map = files("tokenizer.model");
+    const a = "a<s>a";
+    map.set("tokenizer_config.json", encodeUtf8('{"legacy":true}'));
+    const legacy = await load(map);
+    expect(legacy.encode(a, { specialTokens: "recognise" }).map((id) => legacy.idToPiece(id))).toEqual(["▁a", "<s>", "▁a"]);
+    map.set("tokenizer_config.json", encodeUtf8('{"legacy":false}'));
+    const other = await load(map);
+    expect(other.encode(a, { specialTokens: "recognise" }).map((id) => other.idToPiece(id))).toEqual(["▁a", "<s>", "a"]);
+  });
   it("refuses added tokens that contradict the vocabulary", async () => {
     const map = files("tokenizer.model");
     map.set("tokenizer_config.json", encodeUtf8(JSON.stringify({ added_tokens_decoder: { "300": { content: "<new>" } } })));
