@@ -192,7 +192,7 @@ describe("stop strings", () => {
 describe("generate", () => {
   const config = { ...fc.sample(arbitraryConfig, { numRuns: 1, seed: 3 })[0]!, vocabSize: 30 };
   const session = (maxContext = 40): Session => cpuModel(config, randomModel(config, 5).weights).createSession(maxContext);
-  const decoder = () => ({ push: (id: number) => String.fromCharCode(65 + id), flush: () => "" });
+  const decoder = () => ({ push: (ids: ArrayLike<number>) => String.fromCharCode(65 + ids[0]!), flush: () => "" });
   const options = (more: Partial<GenerateOptions> = {}): GenerateOptions => ({
     sampling: { ...greedy, temperature: 1.5, seed: 9n },
     maxNewTokens: 10,

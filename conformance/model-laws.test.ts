@@ -136,7 +136,7 @@ describe("the CPU reference", () => {
 describe("a session refuses", () => {
   const config = fc.sample(arbitraryConfig, { numRuns: 1, seed: 1 })[0]!;
   it.each([
-    ["no tokens", [], "usage", 8],
+    ["no tokens", [], "range", 8],
     ["an id above the vocabulary", [config.vocabSize], "range", 8],
     ["a negative id", [-1], "range", 8],
     ["a fraction", [0.5], "range", 8],

@@ -9,7 +9,7 @@ import { makeStopMatcher } from "./stop.ts";
 
 /** Turns ids into text piece by piece; never half a character. */
 export interface StreamDecoder {
-  push(id: number): string;
+  push(ids: ArrayLike<number>): string;
   flush(): string;
 }
 
@@ -101,7 +101,7 @@ export async function* generate(
         break;
       }
       ids.push(token.id);
-      const { text: shown, stopped } = stops.push(decoder.push(token.id));
+      const { text: shown, stopped } = stops.push(decoder.push([token.id]));
       text += shown;
       yield { ...token, text: shown };
       if (stopped) return { text, ids, finishReason: "stop" };

@@ -58,7 +58,7 @@ export interface Session {
   readonly maxContext: number;
   /**
    * Feeds `ids` after those already there.
-   * @throws GureumError "range" for an id outside the vocabulary, "context" where they do not fit, "usage" where there is none.
+   * @throws GureumError "range" for no id or one outside the vocabulary, "context" where they do not fit.
    */
   forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
   /**

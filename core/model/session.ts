@@ -4,11 +4,11 @@ import type { LlamaConfig } from "./config.ts";
 
 /**
  * Checks ids about to be fed after `length` others.
- * @throws GureumError "usage" for none, "range" for an id outside the vocabulary, "context" where they do not fit
+ * @throws GureumError "range" for none or for an id outside the vocabulary, "context" where they do not fit
  */
 export function checkFeed(config: LlamaConfig, length: number, maxContext: number, ids: ArrayLike<number>): void {
   if (ids.length === 0)
-    throw new GureumError("usage", {
+    throw new GureumError("range", {
       where: "prompt",
       what: "no tokens",
       expected: "at least one",
