@@ -80,6 +80,15 @@ describe("unigram from tokenizer.model", () => {
     expect(tokenizer.encode("aé")).toEqual([2, 3 + 0xc3, 3 + 0xa9]);
     expect(tokenizer.decode(tokenizer.encode("뷁a😀"))).toBe("뷁a😀");
   });
+  it("lets an unknown character cost the lowest score of a normal piece minus 10", () => {
+    // "a" unknown and "bc" against "ab" and "c", which together score -20: the balance tips where "bc" reaches 0.
+    const pieces = (bc: number): string[] => {
+      const tokenizer = tokenizerOf([normal("ab", -10), normal("c", -10), normal("bc", bc), { piece: "zz", score: -99, type: "unused" }]);
+      return tokenizer.encode("abc").map((id) => tokenizer.idToPiece(id));
+    };
+    expect(pieces(-0.125)).toEqual(["ab", "c"]);
+    expect(pieces(0.125)).toEqual(["<unk>", "bc"]);
+  });
   it("takes a user-defined piece where ordinary ones would score better", () => {
     const ordinary = [normal("a", -1), normal("b", -1), normal("aba", -0.5)];
     const pieces = (tokenizer: Tokenizer): string[] => tokenizer.encode("abab").map((id) => tokenizer.idToPiece(id));
@@ -121,6 +130,20 @@ describe("unigram from tokenizer.json", () => {
       ["abcd", 10],
     ];
     expect(json({ vocab, unk_id: 0 }).encode("abcdacdxx")).toEqual([8, 1, 5, 0]);
+  });
+  it("lets an unknown character cost the lowest score of all minus 10", () => {
+    const pieces = (lowest: number): number[] =>
+      json({
+        unk_id: 0,
+        vocab: [
+          ["<unk>", lowest],
+          ["ab", -10],
+          ["c", -10],
+          ["bc", 0.125],
+        ],
+      }).encode("abc");
+    expect(pieces(0)).toEqual([0, 3]);
+    expect(pieces(-11)).toEqual([1, 2]);
   });
   it("falls back to bytes for a whole run, or to the unknown id", () => {
     const vocab = [
