@@ -45,7 +45,6 @@ export function pushBytes(point: number, byteIds: Int32Array | null, ids: number
 }
 
 const isOneCharacter = (text: string): boolean => text.length === (text.codePointAt(0)! > 0xffff ? 2 : 1);
-const splitsPair = (text: string, at: number): boolean => text.charCodeAt(at) >= 0xdc00 && text.charCodeAt(at) <= 0xdfff;
 
 /**
  * Merges as sentencepiece sees them: two neighbours merge where their texts together are a piece, best score first.
@@ -92,7 +91,7 @@ function mergesOfPieces(model: BpePieces): { table: MergeTable; characters: Char
       node = step(forward, node, piece.charCodeAt(at - 1));
       const left = forward.values[node]!;
       const right = suffixes[at]!;
-      if (left >= 0 && right >= 0 && !splitsPair(piece, at)) merges.push([left, right, id, ranks.get(model.scores[id]!)!]);
+      if (left >= 0 && right >= 0) merges.push([left, right, id, ranks.get(model.scores[id]!)!]);
     }
   }
   return { table: createMergeTable(merges), characters, extra };

@@ -104,6 +104,10 @@ describe("the rules about spaces", () => {
     );
     expect(normalize({ ...spec, precompiledCharsmap: asSpace }, "\u3000\ta\u3000 \tb\t")).toBe("▁a▁b");
   });
+  it("leave nothing of a text of spaces, the dummy prefix included", () => {
+    for (const treatWhitespaceAsSuffix of [false, true])
+      expect(normalize({ addDummyPrefix: true, removeExtraWhitespaces: true, treatWhitespaceAsSuffix }, "  ")).toBe("");
+  });
   it("leave an empty text empty", () => expect(normalize({ addDummyPrefix: true }, "")).toBe(""));
   it("are idempotent but for the dummy prefix", () => {
     fc.assert(
