@@ -31,7 +31,7 @@ export interface Worst {
   readonly bound: number;
   /** error ÷ bound; 0 where both are 0. */
   readonly headroom: number;
-  /** Largest error in units of the last place of the expected value, over all elements with a finite bound. */
+  /** Largest error in units of the last place of the expected value, over the elements whose bound leaves it a correct bit. */
   readonly ulp: number;
 }
 
@@ -45,7 +45,7 @@ export function compare(out: Float32Array, { value, bound }: Expected): Worst | 
     const got = out[i]!;
     const error = Number.isNaN(got) ? Infinity : Math.abs(got - value[i]!);
     const headroom = error === 0 ? 0 : error / b;
-    ulp = Math.max(ulp, error / ulpF32(value[i]!));
+    if (b < Math.abs(value[i]!) / 2) ulp = Math.max(ulp, error / ulpF32(value[i]!));
     if (!worst || headroom > worst.headroom) worst = { index: i, expected: value[i]!, got, error, bound: b, headroom, ulp: 0 };
   }
   return worst ? { ...worst, ulp } : null;

@@ -95,3 +95,19 @@ export function expectEmbedding(table: DenseMatrix, ids: readonly number[], a: A
   }
   return e;
 }
+
+/** Largest finite f16 and smallest normal one. */
+const F16_MAX = 65504;
+const F16_TINY = 2 ** -14;
+
+/**
+ * A value kept as f16, clamped to what f16 holds: either neighbour, since WGSL's conversion has no rounding mode; a subnormal may
+ * be flushed on the way in or out.
+ */
+export function expectF16(value: number): { value: number; bound: number } {
+  const clamped = Math.max(-F16_MAX, Math.min(F16_MAX, value));
+  const magnitude = Math.abs(clamped);
+  if (magnitude < F16_TINY) return { value: clamped, bound: magnitude === 0 ? 0 : Math.max(magnitude, 2 ** -24) };
+  const ulp = 2 ** (Math.floor(Math.log2(magnitude)) - 10);
+  return { value: clamped, bound: Number.isInteger(clamped / ulp) ? 0 : ulp };
+}

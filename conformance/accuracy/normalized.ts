@@ -121,12 +121,12 @@ function attentionScores(c: AttentionInputs, t: number, h: number, a: Arithmetic
     let keys = 0;
     for (let i = 0; i < Hd; i++) {
       const key = c.k[((first + j) * G + group) * Hd + i]!;
-      addTerm(terms, c.q[(t * H + h) * Hd + i]!, key, a.flushed);
+      addTerm(terms, c.q[(t * H + h) * Hd + i]!, key, a);
       keys += Math.abs(key);
     }
     scores[j] = terms.sum * scale;
     // A scaled q or a scaled sum may underflow: η · |k| for each component, η for the score.
-    errors[j] = scale * sumError(terms, a, compose(a.inverseSqrt, a.u, a.u)) + a.eta * (1 + keys);
+    errors[j] = scale * (sumError(terms, a) + compose(a.inverseSqrt, a.u, a.u) * (1 + Hd * a.u) * magnitude(terms)) + a.eta * (1 + keys);
     overflow ||= magnitude(terms) >= a.max / 4;
     max = Math.max(max, scores[j]!);
   }
@@ -200,6 +200,26 @@ export function expectAttention(c: AttentionInputs, a: Arithmetic, rescales: num
         const underflow = (3 * n + 2) * (a.eta + a.storeEta) * (1 + largest);
         const error = overflow ? Infinity : shifted / low + rest * (1 + a.exp(0)) + underflow;
         expect(e, (t * H + h) * Hd + i, y, error, Math.min(largest * Math.max(1, n), F32_MAX * 2), a);
+      }
+    }
+  }
+  return e;
+}
+
+/** out = Σ_s weights_s v_s of given weights, over the keys that are seen: a dot of unknown order. */
+export function expectAttentionMix(c: AttentionInputs & { readonly weights: Float32Array }, a: Arithmetic): Expected {
+  const { H, G, Hd } = c.shape;
+  const S = c.start + c.T;
+  const e = makeExpected(c.T * H * Hd);
+  const terms = makeTerms();
+  for (let t = 0; t < c.T; t++) {
+    for (let h = 0; h < H; h++) {
+      const [first, last] = visible(c, t);
+      const group = Math.floor((h * G) / H);
+      for (let i = 0; i < Hd; i++) {
+        clearTerms(terms);
+        for (let s = first; s <= last; s++) addTerm(terms, c.weights[(t * H + h) * S + s]!, c.v[(s * G + group) * Hd + i]!, a);
+        expect(e, (t * H + h) * Hd + i, terms.sum, sumError(terms, a), magnitude(terms), a);
       }
     }
   }
