@@ -113,8 +113,9 @@ async function run(
   const fetch = async (): Promise<void> => {
     await settle(copies);
     await guarded(gpu, "trace", () => device.queue.submit([encoder.finish()]));
+    // All at once: a wait has a price of its own on some hosts.
+    await waited(gpu, "trace", Promise.all(waiting.map(({ copy }) => copy.mapAsync(1))));
     for (const { wanted: tap, copy } of waiting) {
-      await waited(gpu, tap.name, copy.mapAsync(1));
       const data = new Float32Array(copy.getMappedRange().slice(0, byteLength(tap)));
       taps.visit(tap.name, tap.shape, data);
       if (taps.steers(tap.name)) writeBytes(gpu, tap.buffer, 0, new Uint8Array(data.buffer));
