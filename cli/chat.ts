@@ -9,8 +9,6 @@ import { note } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
 
 export const chat: Command = {
-  name: "chat",
-  summary: "answer a question, or hold a conversation",
   help: `usage: gureum chat [TEXT] [options]
 
 With TEXT one answer; without it a conversation: Ctrl-C stops an answer, Ctrl-D leaves.

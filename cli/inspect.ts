@@ -5,8 +5,6 @@ import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const inspect: Command = {
-  name: "inspect",
-  summary: "what a model folder or safetensors file holds",
   help: `usage: gureum inspect DIR|FILE.safetensors [options]
 
 Architecture, quantization, every tensor, bytes on disk, bytes needed to run, and every problem found. Reads headers only.

@@ -8,8 +8,6 @@ import { type Command, parseWords, usage } from "./words.ts";
 const names = Object.keys(synthShapes);
 
 export const synth: Command = {
-  name: "synth",
-  summary: "write a checkpoint of a real shape with random weights",
   help: `usage: gureum synth --shape NAME DIR [options]
 
   --shape NAME                ${names.join(", ")}
