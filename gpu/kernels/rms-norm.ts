@@ -1,17 +1,18 @@
 /**
  * out[t, d] = x[t, d] / √(mean_d x[t, d]² + eps) · weight[d]; all [T, D] f32. Twin of core/ops/rms-norm.ts.
- * One workgroup of 256 a row: each invocation sums every 256th square, a tree in workgroup memory (1 KiB) joins them. The square
- * root is taken of the quotient, so that the division is the only step besides it that is not exactly rounded everywhere.
+ * One workgroup of 256 a row: each invocation sums every 256th square, a tree in workgroup memory (1 KiB) joins them.
+ * With LAST_ROW only row T − 1 is read and becomes row 0 of `out`: all that the head needs to predict one token.
  * Limited by latency: two passes over a row that stays in cache.
  */
 import type { Kernel } from "../kernel.ts";
-import { type BufferArg, type Recorder, record } from "../recorder.ts";
+import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
 import { stepWgsl } from "../wgsl/step.ts";
 
 export const rmsNorm: Kernel<"step" | "x" | "weight" | "out", "D" | "eps"> = {
   name: "rms-norm",
   bindings: { step: "uniform", x: "read", weight: "read", out: "readWrite" },
   params: { D: "u32", eps: "f32" },
+  overrides: { LAST_ROW: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { D: u32, eps: f32 }
@@ -21,12 +22,14 @@ struct Params { D: u32, eps: f32 }
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
+override LAST_ROW: bool = false;
 const WORKGROUP = 256u;
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = workgroup.x * params.D;
+  let row = select(workgroup.x, step.T - 1u, LAST_ROW) * params.D;
+  let outRow = workgroup.x * params.D;
   var squares = 0.0;
   for (var d = lane; d < params.D; d += WORKGROUP) {
     let value = x[row + d];
@@ -38,18 +41,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if (lane < width) { partial[lane] += partial[lane + width]; }
   }
   workgroupBarrier();
-  let root = sqrt(partial[0] / f32(params.D) + params.eps);
-  for (var d = lane; d < params.D; d += WORKGROUP) { out[row + d] = x[row + d] / root * weight[d]; }
+  let scale = inverseSqrt(partial[0] / f32(params.D) + params.eps);
+  for (var d = lane; d < params.D; d += WORKGROUP) { out[outRow + d] = x[row + d] * scale * weight[d]; }
 }
 `,
 };
 
-/** x and out [T, D], weight [D], all f32; `out` is another buffer than `x`. */
+/** x [T, D], weight [D], all f32; out [T, D], or [1, D] with `lastRow`; another buffer than `x`. */
 export function recordRmsNorm(
   recorder: Recorder,
   buffers: { step: BufferArg; x: BufferArg; weight: BufferArg; out: BufferArg },
-  params: { D: number; eps: number },
-  label?: string,
+  { D, eps, lastRow = false }: { D: number; eps: number; lastRow?: boolean },
+  label: string = rmsNorm.name,
 ): void {
-  record(recorder, { kernel: rmsNorm, buffers, params, workgroups: (T) => [T, 1, 1], ...(label ? { label } : {}) });
+  const workgroups = (T: number): Workgroups => [lastRow ? 1 : T, 1, 1];
+  record(recorder, { kernel: rmsNorm, buffers, params: { D, eps }, overrides: { LAST_ROW: lastRow }, workgroups, label });
 }
