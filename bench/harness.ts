@@ -87,7 +87,12 @@ export async function measure(competitors: readonly Competitor[], plan: Plan = d
   return competitors.map(({ name, timer }, i) => {
     const taken = samples[i]!;
     if (taken.some((ms) => !(ms >= 0) || !Number.isFinite(ms)) || quantileOfSorted(Float64Array.from(taken).sort(), 0.5) <= 0)
-      throw new GureumError("range", { where: name, what: "the timer gives no time", expected: "milliseconds above 0", got: taken.join(" ") });
+      throw new GureumError("range", {
+        where: name,
+        what: "the timer gives no time",
+        expected: "milliseconds above 0",
+        got: taken.join(" "),
+      });
     return { name, timer, calls: calls[i]!, samplesMs: taken };
   });
 }

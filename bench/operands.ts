@@ -2,7 +2,7 @@
  * Operands for kernels: buffers whose contents the GPU makes up. Time does not depend on the numbers as long as none is subnormal,
  * infinite or NaN; bits that repeat might be compressed on their way, so they are random.
  */
-import { allocate, freeAll, type Memory, makeMemory, usage, writeBytes } from "../gpu/buffer.ts";
+import { allocate, freeAll, type Memory, makeMemory, upload, usage, writeBytes } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import { makeRecorder, prepare, type Recorder, record, submit } from "../gpu/recorder.ts";
@@ -50,6 +50,8 @@ export interface Operands {
   shared(label: string, byteLength: number, contents?: Contents): GPUBuffer;
   /** A buffer for this copy alone: weights, caches. */
   own(label: string, byteLength: number, contents: Contents): GPUBuffer;
+  /** A shared buffer with these contents. */
+  given(label: string, data: ArrayBufferView<ArrayBuffer>, kind: "storage" | "uniform"): GPUBuffer;
   /** Bytes of `own` so far. */
   ownBytes(): number;
   /** Makes up the contents of everything handed out since the last call. */
@@ -84,6 +86,14 @@ export function makeOperands(gpu: Gpu, T: number, start: number): Operands {
     own(label, byteLength, contents) {
       const buffer = make(label, byteLength, contents);
       ownBytes += buffer.size;
+      return buffer;
+    },
+    given(label, data, kind) {
+      let buffer = shared.get(label);
+      if (!buffer) {
+        buffer = upload(memory, label, data, kind === "uniform" ? usage.UNIFORM | usage.COPY_DST : undefined);
+        shared.set(label, buffer);
+      }
       return buffer;
     },
     ownBytes: () => ownBytes,

@@ -2,11 +2,12 @@
  * What every benchmark here gives: rows of one form, and the record around them that says where, when and how they were made. Rates
  * and shares are derived from a row's times and its two counts; only the counts and the times are facts.
  */
+
+import { readBytes } from "../core/checkpoint/byte-source.ts";
 import { GureumError, withinAsync } from "../core/errors.ts";
 import { fileSource, writeFile } from "../core/host/node.ts";
-import { readBytes } from "../core/checkpoint/byte-source.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
-import type { Timing, TimerName } from "./harness.ts";
+import type { TimerName, Timing } from "./harness.ts";
 import { type Summary, summarize } from "./statistics.ts";
 
 /** Which measured ceiling a row's operations stand under. */
@@ -70,7 +71,10 @@ export interface BenchResults {
 }
 
 /** Seconds that a row's counts take at the device's ceilings, and which one binds; undefined where it cannot be said. */
-export function limitOf({ bytes, operations, arithmetic }: Counts, limits: Limits): { ms: number; limit: "memory" | "arithmetic" } | undefined {
+export function limitOf(
+  { bytes, operations, arithmetic }: Counts,
+  limits: Limits,
+): { ms: number; limit: "memory" | "arithmetic" } | undefined {
   const rate = arithmetic && limits.operationsPerSecond[arithmetic];
   const memoryMs = bytes !== undefined && limits.readBytesPerSecond ? (bytes / limits.readBytesPerSecond) * 1e3 : undefined;
   const arithmeticMs = operations !== undefined && rate ? (operations / rate) * 1e3 : undefined;

@@ -24,7 +24,12 @@ export function quantileOfSorted(sorted: ArrayLike<number>, p: number): number {
 export function summarize(samples: ArrayLike<number>): Summary {
   const sorted = Float64Array.from(samples).sort();
   if (sorted.length === 0 || !sorted.every(Number.isFinite))
-    throw new GureumError("range", { where: "samples", what: "no summary", expected: "one finite number or more", got: `${sorted.length}` });
+    throw new GureumError("range", {
+      where: "samples",
+      what: "no summary",
+      expected: "one finite number or more",
+      got: `${sorted.length}`,
+    });
   return {
     median: quantileOfSorted(sorted, 0.5),
     lowerQuartile: quantileOfSorted(sorted, 0.25),
