@@ -147,8 +147,15 @@ export function checkResults(value: unknown): BenchResults {
   if (!isRecord(value) || value.format !== "gureum-bench-1") throw wrong("no benchmark results");
   const { rows, device, limits, host } = value;
   if (!Array.isArray(rows)) throw wrong("no rows");
-  if (!isRecord(device) || typeof device.name !== "string" || !isRecord(host)) throw wrong("no device");
+  const isText = (v: unknown): v is string => typeof v === "string";
+  if (!isRecord(device) || ![device.name, device.driver, device.toggles].every(isText)) throw wrong("no device");
+  if (!Array.isArray(device.features) || !device.features.every(isText)) throw wrong("no device features");
+  if (!isRecord(host) || ![host.runtime, host.platform, host.cpu].every(isText)) throw wrong("no host");
+  if (![value.command, value.version, value.date].every(isText) || !(value.commit === null || isText(value.commit)))
+    throw wrong("no command, version, date and commit");
   if (!isRecord(limits) || !isRecord(limits.operationsPerSecond)) throw wrong("no limits");
+  const ceilings = [limits.readBytesPerSecond ?? 1, ...Object.values(limits.operationsPerSecond)];
+  if (!ceilings.every((v) => typeof v === "number" && Number.isFinite(v) && v > 0)) throw wrong("a limit that is no number above 0");
   const names = new Set<string>();
   for (const [i, row] of rows.entries()) {
     if (!isRecord(row) || typeof row.name !== "string") throw wrong(`row ${i} has no name`);
@@ -158,6 +165,11 @@ export function checkResults(value: unknown): BenchResults {
     const isTime = (v: unknown): boolean => typeof v === "number" && Number.isFinite(v) && v >= 0;
     if (!Array.isArray(samples) || samples.length === 0 || !samples.every(isTime) || !(summarize(samples).median > 0))
       throw wrong(`${JSON.stringify(row.name)} has no samples above 0 ms`);
+    const { median, lowerQuartile, upperQuartile } = summarize(samples);
+    if (row.median !== median || row.lowerQuartile !== lowerQuartile || row.upperQuartile !== upperQuartile)
+      throw wrong(`${JSON.stringify(row.name)} has a median that its samples do not have`);
+    for (const key of ["bytes", "operations", "tokens", "limitShare"])
+      if (row[key] !== undefined && !isTime(row[key])) throw wrong(`${JSON.stringify(row.name)} has no number as ${key}`);
   }
   return value as unknown as BenchResults;
 }
