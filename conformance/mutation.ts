@@ -2,6 +2,7 @@
  * The suite's own test: faults are planted in the WGSL of each kernel, one at a time, and its laws must notice.
  * A mutant that the compiler refuses is none. Loops keep ending: their headers are changed only in ways that do.
  */
+import { readdirSync } from "node:fs";
 import type { Gpu } from "../gpu/device.ts";
 import { compile, type Kernel } from "../gpu/kernel.ts";
 import { laws } from "./laws.ts";
@@ -156,5 +157,20 @@ export async function tryMutant(gpu: Gpu, kernel: Kernel, mutant: Mutant, option
   return { mutant, verdict: "survived", by: "" };
 }
 
-/** The name under which a survivor's proof is kept: kernel, operator and the changed line, so that edits elsewhere do not lose it. */
+/** The name under which a survivor's proof is kept: the kernel and the changed line, so that edits elsewhere do not lose it. */
 export const mutantName = (m: Mutant): string => `${m.kernel}: ${m.before} → ${m.after}`;
+
+/** Every kernel of the tree, by name. */
+export async function allKernels(): Promise<ReadonlyMap<string, Kernel>> {
+  const folder = new URL("../gpu/kernels/", import.meta.url);
+  const found = new Map<string, Kernel>();
+  for (const file of readdirSync(folder).sort()) {
+    if (!/(?<!\.d)\.[jt]s$/.test(file)) continue;
+    const module: Record<string, unknown> = await import(new URL(file, folder).href);
+    for (const value of Object.values(module)) {
+      const kernel = value as Kernel | null;
+      if (typeof kernel === "object" && kernel !== null && typeof kernel.wgsl === "string") found.set(kernel.name, kernel);
+    }
+  }
+  return found;
+}

@@ -25,8 +25,9 @@ export interface Arithmetic {
   readonly division: number;
   /** Relative error of 1 / √x. */
   readonly inverseSqrt: number;
-  /** Relative error of exp(x). */
+  /** Relative error of exp(x), and its absolute error where the result is subnormal: as many ULP, but of 2⁻¹⁴⁹, or a flush. */
   exp(x: number): number;
+  expEta(x: number): number;
   /** Relative and absolute error of storing a result as f32. */
   readonly store: number;
   readonly storeEta: number;
@@ -48,6 +49,7 @@ export const f64: Arithmetic = {
   division: 2 ** -53,
   inverseSqrt: 2 ** -52,
   exp: () => 2 ** -52,
+  expEta: () => 2 ** -1074,
   store: 2 ** -24,
   storeEta: 2 ** -150,
   max: Number.MAX_VALUE,
@@ -67,6 +69,7 @@ export const wgsl: Arithmetic = {
   division: 2.5 * 2 ** -23,
   inverseSqrt: 2 * 2 ** -23,
   exp: (x) => (3 + 2 * Math.abs(x)) * 2 ** -23,
+  expEta: (x) => Math.max(F32_TINY, (3 + 2 * Math.abs(x)) * 2 ** -149),
   store: 0,
   storeEta: 0,
   max: F32_MAX,
