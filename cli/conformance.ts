@@ -121,8 +121,6 @@ export async function conformanceCommand(args: string[]): Promise<number> {
 }
 
 export const conformance: Command = {
-  name: "conformance",
-  summary: "prove this machine's ops and kernels against derived error bounds",
   help: `usage: gureum conformance [options]
 
 Holds every CPU op, and every GPU kernel where an adapter answers, to its laws: results within bounds derived from the data,

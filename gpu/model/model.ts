@@ -1,0 +1,52 @@
+/** A Llama model on a WebGPU device: the twin of core/model/cpu.ts. */
+import type { LlamaConfig } from "../../core/model/config.ts";
+import type { Model, Session } from "../../core/model/engine.ts";
+import type { LlamaWeightRefs } from "../../core/model/weights.ts";
+import { freeAll, makeMemory } from "../buffer.ts";
+import type { Gpu } from "../device.ts";
+import type { CacheDType } from "../wgsl/cache.ts";
+import { BATCH } from "./decode.ts";
+import { gpuSession } from "./session.ts";
+import { loadWeights } from "./weights.ts";
+
+export interface GpuModelOptions {
+  /** Element type of cached keys and values; f32 where not given. */
+  readonly cache?: CacheDType;
+  /** Bytes of weights read so far, and in all. */
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/**
+ * Streams the weights to the GPU. The model's `dispose` destroys them and the sessions that are left; the device stays the caller's.
+ * @throws GureumError "io", "non-finite", "limit", "out-of-memory", "device-lost"
+ */
+export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWeightRefs, options: GpuModelOptions = {}): Promise<Model> {
+  const memory = makeMemory(gpu);
+  const sessions = new Set<Session>();
+  try {
+    const weights = await loadWeights(memory, refs, options.onProgress);
+    const model: Model = {
+      config,
+      backend: "webgpu",
+      decodeBatch: BATCH,
+      createSession(maxContext) {
+        const session = gpuSession(model, gpu, weights, maxContext, options.cache ?? "f32");
+        const dispose = (): void => {
+          sessions.delete(tracked);
+          session.dispose();
+        };
+        const tracked: Session = Object.defineProperties({ ...session, dispose }, { ids: { get: () => session.ids, enumerable: true } });
+        sessions.add(tracked);
+        return tracked;
+      },
+      dispose() {
+        for (const session of sessions) session.dispose();
+        freeAll(memory);
+      },
+    };
+    return model;
+  } catch (error) {
+    freeAll(memory);
+    throw error;
+  }
+}
