@@ -95,7 +95,7 @@ function worstOfEachOp(steps: readonly DiffStep[]): DiffStep[] {
 }
 
 function* table(steps: readonly DiffStep[]): Generator<string> {
-  const share = (value: number | undefined): string => (value === undefined ? "-" : value.toPrecision(3)).padStart(10);
+  const share = (value: number | undefined): string => (value === undefined ? "-" : value.toExponential(1)).padStart(10);
   yield `${"step".padEnd(34)}${"op".padEnd(18)}${"|a - b|".padStart(10)}${"error a".padStart(10)}${"of bound".padStart(10)}${"error b".padStart(10)}${"of bound".padStart(10)}`;
   for (const { name, op, distance, a, b } of steps)
     yield `${name.padEnd(34)}${op.padEnd(18)}${share(distance)}${share(a?.error)}${share(a?.headroom)}${share(b?.error)}${share(b?.headroom)}`;

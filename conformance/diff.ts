@@ -4,26 +4,11 @@
  * arithmetic (docs/accuracy.md). So the first step beyond its bound is where the fault is, however far its consequences spread;
  * the distance between the two sides stands beside it.
  */
-import type { LlamaConfig } from "../core/model/config.ts";
-import type { Model } from "../core/model/engine.ts";
-import type { Linear, LlamaWeights } from "../core/model/weights.ts";
-import { ropeTables } from "../core/ops/rope.ts";
-import {
-  type Arithmetic,
-  type Expected,
-  expectAdd,
-  expectAttentionMix,
-  expectAttentionWeights,
-  expectAwqMatmul,
-  expectEmbedding,
-  expectMatmul,
-  expectRmsNorm,
-  expectRope,
-  expectSiluMul,
-  f64,
-  wgsl,
-} from "./accuracy.ts";
-import { compare, type Worst } from "./compare.ts";
+import type { Model, TraceValue } from "../core/model/engine.ts";
+import type { LlamaWeights } from "../core/model/weights.ts";
+import { f64, wgsl } from "./accuracy.ts";
+import type { Worst } from "./compare.ts";
+import { checkSteps, type StepResult } from "./stepwise.ts";
 
 /** One tap point of the comparison. */
 export interface DiffStep {
@@ -46,63 +31,7 @@ export interface Diff {
   readonly first: { readonly step: DiffStep; readonly side: "a" | "b" } | null;
 }
 
-type Values = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-
-const arithmeticOf = (model: Model): Arithmetic => (model.backend === "cpu" ? f64 : wgsl);
-
-/** What each step should give, from the inputs that this side's run gave it. */
-function* expectations(
-  config: LlamaConfig,
-  weights: LlamaWeights,
-  ids: readonly number[],
-  values: Values,
-  a: Arithmetic,
-): Generator<{ name: string; op: string; expected: Expected }> {
-  const T = ids.length;
-  const { hiddenSize: D, intermediateSize: F, rmsNormEps: eps } = config;
-  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
-  const of = (name: string): Float32Array => values.get(name)!.data;
-  const linear = (x: Float32Array, { weight, bias }: Linear): { op: string; expected: Expected } =>
-    weight.kind === "awq"
-      ? { op: "awq-matmul", expected: expectAwqMatmul(x, weight, bias, T, a, a.name === "wgsl") }
-      : { op: "matmul", expected: expectMatmul(x, weight, bias, T, a) };
-  const tables = ropeTables(config, T);
-
-  yield { name: "embeddings", op: "embedding", expected: expectEmbedding(weights.embedTokens, ids, a) };
-  let stream = of("embeddings");
-  for (const [i, layer] of weights.layers.entries()) {
-    const at = (name: string): string => `layers.${i}.${name}`;
-    const value = (name: string): Float32Array => of(at(name));
-    yield { name: at("inputLayernorm"), op: "rms-norm", expected: expectRmsNorm(stream, layer.inputLayernorm, eps, T, a) };
-    yield { name: at("q"), ...linear(value("inputLayernorm"), layer.qProj) };
-    yield { name: at("k"), ...linear(value("inputLayernorm"), layer.kProj) };
-    yield { name: at("v"), ...linear(value("inputLayernorm"), layer.vProj) };
-    yield { name: at("qRope"), op: "rope", expected: expectRope(value("q"), tables, 0, T, H, a) };
-    yield { name: at("kRope"), op: "rope", expected: expectRope(value("k"), tables, 0, T, G, a) };
-    const inputs = { q: value("qRope"), k: value("kRope"), v: value("v"), start: 0, T, shape: { H, G, Hd, window } };
-    yield { name: at("attentionWeights"), op: "attention-weights", expected: expectAttentionWeights(inputs, a) };
-    yield {
-      name: at("attention"),
-      op: "attention-mix",
-      expected: expectAttentionMix({ ...inputs, weights: value("attentionWeights") }, a),
-    };
-    yield { name: at("attentionOutput"), ...linear(value("attention"), layer.oProj) };
-    yield { name: at("attentionResidual"), op: "add", expected: expectAdd(stream, value("attentionOutput"), T * D, a) };
-    yield {
-      name: at("postAttentionLayernorm"),
-      op: "rms-norm",
-      expected: expectRmsNorm(value("attentionResidual"), layer.postAttentionLayernorm, eps, T, a),
-    };
-    yield { name: at("gate"), ...linear(value("postAttentionLayernorm"), layer.gateProj) };
-    yield { name: at("up"), ...linear(value("postAttentionLayernorm"), layer.upProj) };
-    yield { name: at("siluMul"), op: "silu-mul", expected: expectSiluMul(value("gate"), value("up"), T * F, a) };
-    yield { name: at("mlp"), ...linear(value("siluMul"), layer.downProj) };
-    yield { name: at("residual"), op: "add", expected: expectAdd(value("attentionResidual"), value("mlp"), T * D, a) };
-    stream = value("residual");
-  }
-  yield { name: "finalNorm", op: "rms-norm", expected: expectRmsNorm(stream, weights.norm, eps, T, a) };
-  yield { name: "logits", op: "matmul", expected: expectMatmul(of("finalNorm"), weights.lmHead, null, T, a) };
-}
+type Values = ReadonlyMap<string, TraceValue>;
 
 /** Largest |a − b|; a NaN on one side only is infinitely far. */
 function farthest(a: Float32Array, b: Float32Array): { distance: number; distanceIndex: number } {
@@ -143,20 +72,15 @@ export async function diffModels(
   };
   const valuesA = await run(a);
   const valuesB = await run(b);
-  const expectedB = expectations(config, weights, ids, valuesB, arithmeticOf(b));
+  // An online softmax may rescale its sums at each key; the reference never does.
+  const judge = (model: Model, values: Values): Generator<StepResult> =>
+    checkSteps(config, weights, ids, values, ids.length, model.backend === "cpu" ? f64 : wgsl, model.backend === "cpu" ? 0 : ids.length);
+  const judgedB = judge(b, valuesB);
   const steps: DiffStep[] = [];
   let first: Diff["first"] = null;
-  for (const { name, op, expected } of expectations(config, weights, ids, valuesA, arithmeticOf(a))) {
-    const { shape, data } = valuesA.get(name)!;
-    const other = valuesB.get(name)!.data;
-    const step: DiffStep = {
-      name,
-      op,
-      shape,
-      ...farthest(data, other),
-      a: compare(data, expected),
-      b: compare(other, expectedB.next().value!.expected),
-    };
+  for (const { name, op, shape, worst } of judge(a, valuesA)) {
+    const distance = farthest(valuesA.get(name)!.data, valuesB.get(name)!.data);
+    const step: DiffStep = { name, op, shape, ...distance, a: worst, b: judgedB.next().value!.worst };
     steps.push(step);
     for (const side of ["a", "b"] as const) if ((step[side]?.headroom ?? 0) > 1) first ??= { step, side };
     await onStep?.(steps.length, valuesA.size);

@@ -25,6 +25,10 @@ import { compare, type Worst } from "./compare.ts";
 
 export interface StepResult {
   readonly name: string;
+  /** The op that makes it. */
+  readonly op: string;
+  readonly shape: readonly number[];
+  /** null where no element has a finite bound */
   readonly worst: Worst | null;
 }
 
@@ -44,38 +48,43 @@ export function* checkSteps(
   const T = ids.length;
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
   const at = (name: string): Float32Array => trace.get(name)!.data;
-  const step = (name: string, expected: Expected): StepResult => ({ name, worst: compare(at(name), expected) });
-  const linear = (x: Float32Array, { weight, bias }: Linear): Expected =>
-    weight.kind === "awq" ? expectAwqMatmul(x, weight, bias, T, a, false) : expectMatmul(x, weight, bias, T, a);
+  const step = (name: string, op: string, expected: Expected): StepResult => {
+    const { shape, data } = trace.get(name)!;
+    return { name, op, shape, worst: compare(data, expected) };
+  };
   const tables = ropeTables(config, maxContext);
   const shape: AttentionShape = { H, G, Hd, window: config.slidingWindow };
-  yield step("embeddings", expectEmbedding(weights.embedTokens, ids, a));
+  yield step("embeddings", "embedding", expectEmbedding(weights.embedTokens, ids, a));
   let x = at("embeddings");
   for (const [i, layer] of weights.layers.entries()) {
     const of = (name: string): Float32Array => at(`layers.${i}.${name}`);
-    const check = (name: string, expected: Expected): StepResult => step(`layers.${i}.${name}`, expected);
-    yield check("inputLayernorm", expectRmsNorm(x, layer.inputLayernorm, eps, T, a));
+    const check = (name: string, op: string, expected: Expected): StepResult => step(`layers.${i}.${name}`, op, expected);
+    const linear = (name: string, x: Float32Array, { weight, bias }: Linear): StepResult =>
+      weight.kind === "awq"
+        ? check(name, "awq-matmul", expectAwqMatmul(x, weight, bias, T, a, false))
+        : check(name, "matmul", expectMatmul(x, weight, bias, T, a));
+    yield check("inputLayernorm", "rms-norm", expectRmsNorm(x, layer.inputLayernorm, eps, T, a));
     for (const [name, projection] of [
       ["q", layer.qProj],
       ["k", layer.kProj],
       ["v", layer.vProj],
     ] as const)
-      yield check(name, linear(of("inputLayernorm"), projection));
-    yield check("qRope", expectRope(of("q"), tables, 0, T, H, a));
-    yield check("kRope", expectRope(of("k"), tables, 0, T, G, a));
+      yield linear(name, of("inputLayernorm"), projection);
+    yield check("qRope", "rope", expectRope(of("q"), tables, 0, T, H, a));
+    yield check("kRope", "rope", expectRope(of("k"), tables, 0, T, G, a));
     const inputs = { q: of("qRope"), k: of("kRope"), v: of("v"), start: 0, T, shape };
-    if (trace.has(`layers.${i}.attentionWeights`)) yield check("attentionWeights", expectAttentionWeights(inputs, a));
-    yield check("attention", expectAttention(inputs, a, rescales));
-    yield check("attentionOutput", linear(of("attention"), layer.oProj));
-    yield check("attentionResidual", expectAdd(x, of("attentionOutput"), T * D, a));
-    yield check("postAttentionLayernorm", expectRmsNorm(of("attentionResidual"), layer.postAttentionLayernorm, eps, T, a));
-    yield check("gate", linear(of("postAttentionLayernorm"), layer.gateProj));
-    yield check("up", linear(of("postAttentionLayernorm"), layer.upProj));
-    yield check("siluMul", expectSiluMul(of("gate"), of("up"), T * F, a));
-    yield check("mlp", linear(of("siluMul"), layer.downProj));
-    yield check("residual", expectAdd(of("attentionResidual"), of("mlp"), T * D, a));
+    if (trace.has(`layers.${i}.attentionWeights`)) yield check("attentionWeights", "attention-weights", expectAttentionWeights(inputs, a));
+    yield check("attention", "attention", expectAttention(inputs, a, rescales));
+    yield linear("attentionOutput", of("attention"), layer.oProj);
+    yield check("attentionResidual", "add", expectAdd(x, of("attentionOutput"), T * D, a));
+    yield check("postAttentionLayernorm", "rms-norm", expectRmsNorm(of("attentionResidual"), layer.postAttentionLayernorm, eps, T, a));
+    yield linear("gate", of("postAttentionLayernorm"), layer.gateProj);
+    yield linear("up", of("postAttentionLayernorm"), layer.upProj);
+    yield check("siluMul", "silu-mul", expectSiluMul(of("gate"), of("up"), T * F, a));
+    yield linear("mlp", of("siluMul"), layer.downProj);
+    yield check("residual", "add", expectAdd(of("attentionResidual"), of("mlp"), T * D, a));
     x = of("residual");
   }
-  yield step("finalNorm", expectRmsNorm(x, weights.norm, eps, T, a));
-  yield step("logits", expectMatmul(at("finalNorm"), weights.lmHead, null, T, a));
+  yield step("finalNorm", "rms-norm", expectRmsNorm(x, weights.norm, eps, T, a));
+  yield step("logits", "matmul", expectMatmul(at("finalNorm"), weights.lmHead, null, T, a));
 }
