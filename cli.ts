@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `gureum` command: finds the room that the first word names, runs it, turns what it throws into one line and an exit code. */
 import process from "node:process";
+import { bench } from "./cli/bench.ts";
 import { chat } from "./cli/chat.ts";
 import { generate } from "./cli/generate.ts";
 import { inspect } from "./cli/inspect.ts";
@@ -12,7 +13,7 @@ import { tokenize } from "./cli/tokenize.ts";
 import type { Command } from "./cli/words.ts";
 import { GureumError } from "./core/errors.ts";
 
-const commands: readonly Command[] = [chat, generate, tokenize, render, inspect, logits, synth];
+const commands: readonly Command[] = [chat, generate, tokenize, render, inspect, logits, synth, bench];
 
 const help = `gureum (구름): AWQ int4 Llama models in TypeScript, on the CPU and on WebGPU
 
