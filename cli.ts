@@ -1,19 +1,40 @@
 #!/usr/bin/env node
 /** The `gureum` command: finds the room that the first word names, runs it, turns what it throws into one line and an exit code. */
 import process from "node:process";
-import { bench } from "./cli/bench.ts";
-import { chat } from "./cli/chat.ts";
-import { generate } from "./cli/generate.ts";
-import { inspect } from "./cli/inspect.ts";
-import { logits } from "./cli/logits.ts";
-import { render } from "./cli/render.ts";
-import { synth } from "./cli/synth.ts";
 import { note, outputError, printLine } from "./cli/terminal.ts";
-import { tokenize } from "./cli/tokenize.ts";
 import type { Command } from "./cli/words.ts";
 import { GureumError } from "./core/errors.ts";
 
-const commands: readonly Command[] = [chat, generate, tokenize, render, inspect, logits, synth, bench];
+/** Loaded when called, so that answering a question does not read the benchmark room. */
+const commands: readonly { name: string; summary: string; load(): Promise<Command> }[] = [
+  { name: "chat", summary: "answer a question, or hold a conversation", load: async () => (await import("./cli/chat.ts")).chat },
+  { name: "generate", summary: "continue a text, without a chat template", load: async () => (await import("./cli/generate.ts")).generate },
+  { name: "tokenize", summary: "text to token ids, and back", load: async () => (await import("./cli/tokenize.ts")).tokenize },
+  { name: "render", summary: "chat messages to prompt text or ids", load: async () => (await import("./cli/render.ts")).render },
+  {
+    name: "inspect",
+    summary: "what a model folder or safetensors file holds",
+    load: async () => (await import("./cli/inspect.ts")).inspect,
+  },
+  { name: "logits", summary: "logits and hidden states of a text", load: async () => (await import("./cli/logits.ts")).logits },
+  {
+    name: "synth",
+    summary: "write a checkpoint of a real shape with random weights",
+    load: async () => (await import("./cli/synth.ts")).synth,
+  },
+  { name: "device", summary: "what the WebGPU device is and can do", load: async () => (await import("./cli/device.ts")).device },
+  { name: "diff", summary: "find the first step where two backends differ", load: async () => (await import("./cli/diff.ts")).diff },
+  {
+    name: "conformance",
+    summary: "prove a device or a kernel against derived bounds",
+    load: async () => (await import("./cli/conformance.ts")).conformance,
+  },
+  {
+    name: "bench",
+    summary: "measure the device, the kernels, a model; compare results",
+    load: async () => (await import("./cli/bench.ts")).bench,
+  },
+];
 
 const help = `gureum (구름): AWQ int4 Llama models in TypeScript, on the CPU and on WebGPU
 
@@ -29,13 +50,14 @@ async function main(args: string[]): Promise<number> {
     await printLine(help);
     return name === undefined ? 2 : 0;
   }
-  const command = commands.find((c) => c.name === name);
-  if (!command)
+  const known = commands.find((c) => c.name === name);
+  if (!known)
     throw new GureumError("usage", {
       where: "gureum",
       what: `no such command: ${name}`,
       remedy: `commands are ${commands.map((c) => c.name).join(", ")}`,
     });
+  const command = await known.load();
   const end = rest.indexOf("--");
   if ((end < 0 ? rest : rest.slice(0, end)).includes("--help")) {
     await printLine(command.help);

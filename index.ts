@@ -19,6 +19,8 @@ import type { LlamaConfig } from "./core/model/config.ts";
 import { cpuModel } from "./core/model/cpu.ts";
 import type { ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
+import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device.ts";
+import { loadGpuModel } from "./gpu/model/model.ts";
 import { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./tokenizer/chat-template.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -33,6 +35,8 @@ export type ModelPlace = string | ByteStore;
 export interface LoadOptions {
   /** "auto", the default: WebGPU where a hardware adapter answers, the CPU reference otherwise. */
   readonly backend?: "auto" | "cpu" | "webgpu";
+  /** A device of the caller's for "webgpu" or "auto"; it stays the caller's to destroy. */
+  readonly device?: GPUDevice;
   /** Bytes of weights read so far, and in all. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 }
@@ -153,13 +157,41 @@ export async function loadModel(place: ModelPlace, options: LoadOptions = {}): P
   }
 }
 
+/** The backend that the options ask for, and why it was taken. */
 async function makeModel(
   config: LlamaConfig,
   refs: LlamaWeightRefs,
-  { backend = "auto", onProgress }: LoadOptions,
+  { backend = "auto", onProgress, device }: LoadOptions,
 ): Promise<{ model: Model; reason: string }> {
-  if (backend === "webgpu") throw new GureumError("unsupported", { what: "webgpu" });
-  return { model: cpuModel(config, await readWeights(refs, onProgress)), reason: "the reference" };
+  const cpu = async (reason: string): Promise<{ model: Model; reason: string }> => ({
+    model: cpuModel(config, await readWeights(refs, onProgress)),
+    reason,
+  });
+  if (backend === "cpu") return cpu("asked for");
+  let gpu: Gpu;
+  try {
+    gpu = device ? adoptDevice(device) : await openDevice();
+  } catch (error) {
+    if (backend === "auto" && error instanceof GureumError) return cpu(`no WebGPU: ${error.details.what}`);
+    throw error;
+  }
+  const { software, vendor, description } = gpu.capabilities;
+  const name = description || vendor;
+  if (backend === "auto" && software && !device) {
+    closeDevice(gpu);
+    return cpu(`the only WebGPU adapter is software: ${name}`);
+  }
+  try {
+    const model = await loadGpuModel(gpu, config, refs, onProgress ? { onProgress } : {});
+    const dispose = (): void => {
+      model.dispose();
+      if (!device) closeDevice(gpu);
+    };
+    return { model: { ...model, dispose }, reason: name };
+  } catch (error) {
+    if (!device) closeDevice(gpu);
+    throw error;
+  }
 }
 
 function loadedModel(model: Model, backendReason: string, chat: Chat | undefined, loadMs: number): LoadedModel {

@@ -9,8 +9,6 @@ import { note } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
 
 export const chat: Command = {
-  name: "chat",
-  summary: "answer a question, or hold a conversation",
   help: `usage: gureum chat [TEXT] [options]
 
 With TEXT one answer; without it a conversation: Ctrl-C stops an answer, Ctrl-D leaves.
@@ -48,7 +46,9 @@ async function converse(answer: (question: string) => Promise<void>): Promise<vo
   const prompt = process.stdin.isTTY ? "> " : "";
   const lines = createInterface({ input: process.stdin, output: process.stderr, prompt, terminal: process.stdin.isTTY === true });
   lines.on("SIGINT", () => {
-    if (!process.emit("SIGINT")) note("\n(Ctrl-D leaves)");
+    // While an answer runs, whoever runs it listens and stops it.
+    if (process.emit("SIGINT")) return;
+    note("\n(Ctrl-D leaves)");
     lines.prompt();
   });
   lines.prompt();

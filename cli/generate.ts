@@ -4,8 +4,6 @@ import { runGeneration } from "./run.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const generate: Command = {
-  name: "generate",
-  summary: "continue a text, without a chat template",
   help: `usage: gureum generate TEXT [options]
 
   --no-bos                    do not put the beginning-of-text token first

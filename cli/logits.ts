@@ -8,8 +8,6 @@ import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
 export const logits: Command = {
-  name: "logits",
-  summary: "logits and hidden states of a text",
   help: `usage: gureum logits --ids 1,2,3 | --text T [options]
 
   --top N                     print the N likeliest next tokens of the last position (default: 10)

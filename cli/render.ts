@@ -4,8 +4,6 @@ import { parseJson, print, printLine, readText } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const render: Command = {
-  name: "render",
-  summary: "chat messages to prompt text or ids",
   help: `usage: gureum render FILE.json [options]
 
 FILE.json holds an array of {"role": …, "content": …}; "-" reads it from stdin.

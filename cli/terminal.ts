@@ -30,16 +30,24 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** A bar on stderr where that is a terminal; nothing elsewhere. Call with done = total to clear it. */
+/** Work shorter than this shows no bar; a bar is drawn anew at most this often. */
+const BAR_MS = 200;
+
+/** A bar on stderr where that is a terminal; nothing elsewhere. A call with done = total clears it. */
 export function progressBar(label: string): (done: number, total: number) => void {
   if (!process.stderr.isTTY) return () => {};
-  let shown = -1;
+  let drawn = performance.now();
+  let visible = false;
   return (done, total) => {
-    const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
-    if (percent === shown) return;
-    shown = percent;
-    if (done >= total) process.stderr.write("\r\x1b[K");
-    else process.stderr.write(`\r${label} ${"█".repeat(percent >> 2).padEnd(25, "░")} ${percent} %`);
+    if (done >= total) {
+      if (visible) process.stderr.write("\r\x1b[K");
+      visible = false;
+    } else if (performance.now() - drawn >= BAR_MS) {
+      drawn = performance.now();
+      visible = true;
+      const share = done / total;
+      process.stderr.write(`\r${label} ${"█".repeat(Math.floor(share * 25)).padEnd(25, "░")} ${Math.floor(share * 100)} %`);
+    }
   };
 }
 

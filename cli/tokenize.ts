@@ -8,8 +8,6 @@ import { parseJson, printJson, printLine } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
 export const tokenize: Command = {
-  name: "tokenize",
-  summary: "text to token ids, and back",
   help: `usage: gureum tokenize TEXT [options]
        gureum tokenize --ids 1,2,3 [options]
        gureum tokenize --jsonl [--decode] [options]   a JSON value a line from stdin

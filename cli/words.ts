@@ -3,9 +3,6 @@ import { type ParseArgsConfig, parseArgs } from "node:util";
 import { GureumError } from "../core/errors.ts";
 
 export interface Command {
-  readonly name: string;
-  /** One line for the list of commands. */
-  readonly summary: string;
   /** What `--help` prints. */
   readonly help: string;
   /** @returns the exit code */

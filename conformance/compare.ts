@@ -1,14 +1,16 @@
 /** Comparing outputs: against expected values within bounds, with one another, and looking for poison. */
 import { type Expected, ulpF32 } from "./accuracy.ts";
 
-/** A NaN that no arithmetic makes: fills outputs before a run, and the guard bands around them. */
+/** A NaN that no arithmetic makes: fills outputs before a run. */
 export const POISON = 0x7fc5a5a5;
+/** Fills the guard bands around outputs and what lies behind inputs: 347321008128 as f32, and unlike most words as anything else. */
+export const JUNK = 0x52a1bb4d;
 /** Elements of a guard band: 256 bytes, WebGPU's storage offset alignment. */
 export const GUARD = 64;
 
-/** An output of `length` elements between two guard bands, all poison. */
+/** An output of `length` elements, poison, between two guard bands of junk. */
 export function makeOutput(length: number): Float32Array {
-  const words = new Uint32Array(length + 2 * GUARD).fill(POISON);
+  const words = new Uint32Array(length + 2 * GUARD).fill(JUNK).fill(POISON, GUARD, GUARD + length);
   return new Float32Array(words.buffer, GUARD * 4, length);
 }
 
@@ -17,7 +19,8 @@ export function strayWrite(out: Float32Array): string | null {
   const words = new Uint32Array(out.buffer);
   for (let i = 0; i < words.length; i++) {
     const inside = i >= GUARD && i < GUARD + out.length;
-    if (inside === (words[i] === POISON)) return inside ? `element ${i - GUARD} was not written` : `wrote outside, at element ${i - GUARD}`;
+    if (inside ? words[i] === POISON : words[i] !== JUNK)
+      return inside ? `element ${i - GUARD} was not written` : `wrote outside, at element ${i - GUARD}`;
   }
   return null;
 }
@@ -31,7 +34,7 @@ export interface Worst {
   readonly bound: number;
   /** error ÷ bound; 0 where both are 0. */
   readonly headroom: number;
-  /** Largest error in units of the last place of the expected value, over all elements with a finite bound. */
+  /** Largest error in units of the last place of the expected value, over the elements whose bound leaves it a correct bit. */
   readonly ulp: number;
 }
 
@@ -45,7 +48,7 @@ export function compare(out: Float32Array, { value, bound }: Expected): Worst | 
     const got = out[i]!;
     const error = Number.isNaN(got) ? Infinity : Math.abs(got - value[i]!);
     const headroom = error === 0 ? 0 : error / b;
-    ulp = Math.max(ulp, error / ulpF32(value[i]!));
+    if (b < Math.abs(value[i]!) / 2) ulp = Math.max(ulp, error / ulpF32(value[i]!));
     if (!worst || headroom > worst.headroom) worst = { index: i, expected: value[i]!, got, error, bound: b, headroom, ulp: 0 };
   }
   return worst ? { ...worst, ulp } : null;

@@ -9,9 +9,9 @@ import type { Expected } from "./accuracy.ts";
 /**
  * The arithmetic a subject claims, which decides its bound:
  * `f64` sums in f64, one rounding to f32 (the CPU reference); `f32` WGSL's f32, zero point subtracted from the weight;
- * `f32-folded` the same with the zero point folded out of the sum.
+ * `f32-folded` the same with the zero point folded out of the sum; `f16-cache` f32 with keys and values kept as f16.
  */
-export type SubjectArithmetic = "f64" | "f32" | "f32-folded";
+export type SubjectArithmetic = "f64" | "f32" | "f32-folded" | "f16-cache";
 
 /** An implementation of one op: a CPU op, a kernel variant, anybody's function. */
 export interface Subject<C> {
@@ -21,15 +21,21 @@ export interface Subject<C> {
   readonly backend: string;
   readonly variant: string;
   readonly arithmetic: SubjectArithmetic;
+  /** The kernels of gpu/kernels that it runs. */
+  readonly kernels?: readonly string[];
   /** Whether it takes a case: a kernel may want a multiple of 8. All cases where absent. */
   accepts?(c: C): boolean;
+  /** The case it computes instead of a drawn one, where its storage cannot hold every value. */
+  adapt?(c: C): C;
   /** Whether bad input must end in the kit's error codes. */
   readonly refuses?: boolean;
   /**
-   * Computes the case into `out`, which comes filled with poison. `out` is a view with a guard band of 64 elements on either side:
+   * Computes the case into `out`, which comes filled with poison. `out` is a view with a guard band of 64 elements on either side,
    * a GPU subject uploads and reads back the whole of `out.buffer`.
    */
   run(c: C, out: Float32Array): void | Promise<void>;
+  /** The same computation with its parallel parts done in another order, where there is one: the bits must not change. */
+  rerun?(c: C, out: Float32Array): void | Promise<void>;
 }
 
 /** What a law may use. */

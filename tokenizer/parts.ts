@@ -23,8 +23,8 @@ export interface TokenizerParts {
   readonly unkSurface: string;
   /** Which leading spaces sentencepiece's decoder takes off: none, the dummy prefix, or one of every piece before the first text. */
   readonly leadingSpace: "keep" | "dropOne" | "dropEach";
-  /** A stretch of text without added tokens to what is segmented. */
-  readonly normalize: (text: string) => string;
+  /** A stretch of text without added tokens to what is segmented; `atStart`: it begins the text. */
+  readonly normalize: (text: string, atStart: boolean) => string;
   /** Appends the ids of a normalized stretch; `atStart`: it begins the text. */
   readonly segment: (normalized: string, atStart: boolean, ids: number[]) => void;
   /** Hugging Face's decoder: tokens to text. */

@@ -52,6 +52,9 @@ function flag(field: Field, name: string): boolean {
   return field.value !== 0;
 }
 
+/** sentencepiece allows 8,000 bytes of text; the other fields take a few more. */
+const maxPieceBytes = 8192;
+
 function parsePiece(bytes: Uint8Array): SentencePiece {
   let piece = "";
   let score = 0;
@@ -69,6 +72,8 @@ function parsePiece(bytes: Uint8Array): SentencePiece {
       type = known;
     }
   });
+  if (bytes.length > maxPieceBytes)
+    throw new GureumError("format", { what: "a piece is too long", expected: `under ${maxPieceBytes} bytes`, got: `${bytes.length}` });
   if (piece === "") throw new GureumError("format", { what: "a piece is empty" });
   if (piece.includes("\0")) throw new GureumError("format", { what: "a piece holds U+0000" });
   if (!Number.isFinite(score)) throw new GureumError("non-finite", { where: "score", what: "not a number", got: `${score}` });

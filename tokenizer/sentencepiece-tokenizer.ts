@@ -5,10 +5,11 @@
  */
 import { within } from "../core/errors.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
-import { createSentencePieceBpe, pushBytes, type SegmentText } from "./bpe.ts";
+import type { SegmentText } from "./bpe.ts";
 import { byteFallbackDecoder, byteOfPiece, fuseDecoder, replaceDecoder, stripDecoder } from "./decoding.ts";
 import { createNormalizer, spaceSymbol } from "./normalizer.ts";
 import type { PieceRole, TokenizerParts } from "./parts.ts";
+import { createSentencePieceBpe, pushBytes } from "./sentencepiece-bpe.ts";
 import { type PieceType, parseSentencePieceModel, type SentencePieceModel } from "./sentencepiece-model.ts";
 import type { AddedToken } from "./special-tokens.ts";
 import { createTrie, insert } from "./trie.ts";
@@ -58,10 +59,11 @@ export function createSentencePieceUnigram(model: SentencePieceModel, unkId: num
 }
 
 /**
- * Bytes of a `tokenizer.model` to tokenizer parts.
+ * Bytes of a `tokenizer.model` to tokenizer parts. `legacy` as in tokenizer_config.json: whether every stretch between special
+ * tokens gets the dummy prefix, or only one that begins the text.
  * @throws GureumError as `parseSentencePieceModel`, and "format" for a broken charsmap.
  */
-export function sentencePieceParts(bytes: Uint8Array): TokenizerParts {
+export function sentencePieceParts(bytes: Uint8Array, legacy = true): TokenizerParts {
   const model = parseSentencePieceModel(bytes);
   const { pieces } = model;
   const ids = new Map<string, number>();
@@ -95,6 +97,9 @@ export function sentencePieceParts(bytes: Uint8Array): TokenizerParts {
           unkId,
           byteIds,
         });
+  const symbols = userDefined.nodes > 1 ? userDefined : null;
+  const normalize = within("normalizer_spec", () => createNormalizer(model, symbols));
+  const normalizeInside = createNormalizer({ ...model, addDummyPrefix: false }, symbols);
   const strip = stripDecoder(" ", model.addDummyPrefix ? 1 : 0, 0);
   const spaces = replaceDecoder(spaceSymbol, " ");
   const bosId = control(model.bosPiece);
@@ -111,7 +116,7 @@ export function sentencePieceParts(bytes: Uint8Array): TokenizerParts {
     addEos: false,
     unkSurface: model.unkSurface,
     leadingSpace: model.removeExtraWhitespaces ? "dropEach" : model.addDummyPrefix ? "dropOne" : "keep",
-    normalize: within("normalizer_spec", () => createNormalizer(model, userDefined.nodes > 1 ? userDefined : null)),
+    normalize: (text, atStart) => (atStart || legacy ? normalize : normalizeInside)(text),
     segment: (normalized, _atStart, out) => segment(normalized, out),
     decodeTokens: (tokens) => strip(fuseDecoder(byteFallbackDecoder(spaces(tokens)))).join(""),
   };

@@ -94,7 +94,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
     ),
     normalized: createMatcher(
       tokens.filter((token) => token.normalized),
-      (token) => normalize(token.content),
+      (token) => normalize(token.content, true),
     ),
   });
   const inText = matchers(ordinary);
@@ -125,7 +125,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
           out.push(outer.id);
           continue;
         }
-        const stretch = normalize(whole.slice(outer.start, outer.end));
+        const stretch = normalize(whole.slice(outer.start, outer.end), outer.start === 0);
         for (const inner of normalized ? splitAtTokens(normalized, stretch) : [{ id: -1, start: 0, end: stretch.length }]) {
           if (inner.id >= 0) out.push(inner.id);
           else if (inner.start < inner.end) segment(stretch.slice(inner.start, inner.end), outer.start === 0 && inner.start === 0, out);
@@ -221,9 +221,9 @@ function applyConfig(parts: TokenizerParts, config: JsonObject): TokenizerParts 
 }
 
 /** tokenizer.json is an object; a sentencepiece model begins with field 1, so never with a brace. */
-function partsOf(bytes: Uint8Array, fileName: string): TokenizerParts {
+function partsOf(bytes: Uint8Array, fileName: string, config: JsonObject): TokenizerParts {
   const json = /\.json$/i.test(fileName) || (!/\.model$/i.test(fileName) && bytes[0] === 0x7b);
-  return within(fileName, () => (json ? tokenizerJsonParts(bytes) : sentencePieceParts(bytes)));
+  return within(fileName, () => (json ? tokenizerJsonParts(bytes) : sentencePieceParts(bytes, asFlag(config.legacy, true, "legacy"))));
 }
 
 /**
@@ -232,7 +232,7 @@ function partsOf(bytes: Uint8Array, fileName: string): TokenizerParts {
  * @throws GureumError "format", "unsupported" or "non-finite", naming the file.
  */
 export function parseTokenizer(bytes: Uint8Array, fileName: string): Tokenizer {
-  return createTokenizer(partsOf(bytes, fileName));
+  return createTokenizer(partsOf(bytes, fileName, {}));
 }
 
 async function readFile(store: ByteStore, fileName: string): Promise<Uint8Array> {
@@ -252,7 +252,12 @@ async function readFile(store: ByteStore, fileName: string): Promise<Uint8Array>
 export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
   return withinAsync(store.name, async () => {
     const files = new Set(await store.list());
-    const load = async (fileName: string): Promise<TokenizerParts> => partsOf(await readFile(store, fileName), fileName);
+    let config: JsonObject = {};
+    if (files.has("tokenizer_config.json")) {
+      const bytes = await readFile(store, "tokenizer_config.json");
+      config = within("tokenizer_config.json", () => asObject(parseJson(bytes), ""));
+    }
+    const load = async (fileName: string): Promise<TokenizerParts> => partsOf(await readFile(store, fileName), fileName, config);
     let parts: TokenizerParts;
     if (!files.has("tokenizer.json") && !files.has("tokenizer.model"))
       throw new GureumError("not-found", { what: "no tokenizer", expected: "tokenizer.json or tokenizer.model" });
@@ -265,11 +270,6 @@ export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
         parts = await load("tokenizer.model");
       }
     }
-    if (files.has("tokenizer_config.json")) {
-      const bytes = await readFile(store, "tokenizer_config.json");
-      const own = parts;
-      parts = within("tokenizer_config.json", () => applyConfig(own, asObject(parseJson(bytes), "")));
-    }
-    return createTokenizer(parts);
+    return createTokenizer(within("tokenizer_config.json", () => applyConfig(parts, config)));
   });
 }

@@ -12,8 +12,11 @@ export const F32_TINY: number = 2 ** -126;
 /** Error of one operation. Relative errors are in units of 1, not ULP: n ULP of an f32 is at most n · 2⁻²³ of its value. */
 export interface Arithmetic {
   readonly name: "f64" | "wgsl";
-  /** Relative error of +, −, × (and of a conversion that rounds). */
+  /** Bits of a significand. */
+  readonly precision: number;
+  /** Relative error of +, −, × (and of a conversion that rounds), and the same as a share of the result's ULP. */
   readonly u: number;
+  readonly ulps: number;
   /** Absolute error of one operation whose result is subnormal. */
   readonly eta: number;
   /** Inputs of magnitude below this may be read as zero. */
@@ -22,8 +25,9 @@ export interface Arithmetic {
   readonly division: number;
   /** Relative error of 1 / √x. */
   readonly inverseSqrt: number;
-  /** Relative error of exp(x). */
+  /** Relative error of exp(x), and its absolute error where the result is subnormal: as many ULP, but of 2⁻¹⁴⁹, or a flush. */
   exp(x: number): number;
+  expEta(x: number): number;
   /** Relative and absolute error of storing a result as f32. */
   readonly store: number;
   readonly storeEta: number;
@@ -37,12 +41,15 @@ export interface Arithmetic {
  */
 export const f64: Arithmetic = {
   name: "f64",
+  precision: 53,
   u: 2 ** -53,
+  ulps: 0.5,
   eta: 2 ** -1074,
   flushed: 0,
   division: 2 ** -53,
   inverseSqrt: 2 ** -52,
   exp: () => 2 ** -52,
+  expEta: () => 2 ** -1074,
   store: 2 ** -24,
   storeEta: 2 ** -150,
   max: Number.MAX_VALUE,
@@ -54,12 +61,15 @@ export const f64: Arithmetic = {
  */
 export const wgsl: Arithmetic = {
   name: "wgsl",
+  precision: 24,
   u: 2 ** -23,
+  ulps: 1,
   eta: F32_TINY,
   flushed: F32_TINY,
   division: 2.5 * 2 ** -23,
   inverseSqrt: 2 * 2 ** -23,
   exp: (x) => (3 + 2 * Math.abs(x)) * 2 ** -23,
+  expEta: (x) => Math.max(F32_TINY, (3 + 2 * Math.abs(x)) * 2 ** -149),
   store: 0,
   storeEta: 0,
   max: F32_MAX,
@@ -85,12 +95,19 @@ export function compose(...errors: readonly number[]): number {
 const wide = new Float64Array(1);
 const wideWords = new Uint32Array(wide.buffer);
 
+/** 2^⌊log₂ |x|⌋ of a normal f64. */
+const binade = (x: number): number => {
+  wide[0] = x;
+  return 2 ** (((wideWords[1]! >>> 20) & 2047) - 1023);
+};
+
+/** What one rounding to the arithmetic's precision may change |x| by: at most u·|x|, less high in a binade. No subnormals: see η. */
+export const ulp = (x: number, { precision, ulps }: Arithmetic): number => (x === 0 ? 0 : binade(x) * 2 ** (1 - precision) * ulps);
+
 /** Distance between neighbouring f32 at |x|: 2⁻¹⁴⁹ among subnormals. */
 export function ulpF32(x: number): number {
   const magnitude = Math.min(Math.abs(x), F32_MAX);
-  if (!(magnitude >= F32_TINY)) return 2 ** -149;
-  wide[0] = magnitude;
-  return 2 ** (((wideWords[1]! >>> 20) & 2047) - 1023 - 23);
+  return magnitude >= F32_TINY ? binade(magnitude) * 2 ** -23 : 2 ** -149;
 }
 
 /** What an op should give: the exact value as nearly as f64 says it, and how far a computation may be from it. */

@@ -35,7 +35,14 @@ export function expectSiluMul(gate: Float32Array, up: Float32Array, length: numb
     const relative = compose(share * a.exp(g), a.u, a.division, a.u, a.u, 4 * 2 ** -53);
     // The quotient is outside the domain that WGSL gives division once 1 + E > 2¹²⁶; the result is then at most 2⁻¹¹⁸ · |up|.
     const outside = a.name === "wgsl" && E > 2 ** 126 ? Math.abs(y) : 0;
-    const error = Math.abs(y) * relative + outside + a.eta * (1 + Math.abs(up[i]!)) + (flush(a, g, up[i]!) > 0 ? Math.abs(y) : 0);
+    // A subnormal exponential is off by expEta, times g and up.
+    const small = E < 1 / a.expEta(g) && E > a.expEta(g) ? 0 : a.expEta(g) * Math.abs(g * up[i]!);
+    const error =
+      Math.abs(y) * relative +
+      outside +
+      small * (1 + relative) +
+      a.eta * (1 + Math.abs(up[i]!)) +
+      (flush(a, g, up[i]!) > 0 ? Math.abs(y) : 0);
     expect(e, i, y, error, Math.max(Math.abs(y), Math.abs(g)), a);
   }
   return e;
@@ -94,4 +101,20 @@ export function expectEmbedding(table: DenseMatrix, ids: readonly number[], a: A
     }
   }
   return e;
+}
+
+/** Largest finite f16 and smallest normal one. */
+const F16_MAX = 65504;
+const F16_TINY = 2 ** -14;
+
+/**
+ * A value kept as f16, clamped to what f16 holds: either neighbour, since WGSL's conversion has no rounding mode; a subnormal may
+ * be flushed on the way in or out.
+ */
+export function expectF16(value: number): { value: number; bound: number } {
+  const clamped = Math.max(-F16_MAX, Math.min(F16_MAX, value));
+  const magnitude = Math.abs(clamped);
+  if (magnitude < F16_TINY) return { value: clamped, bound: magnitude === 0 ? 0 : Math.max(magnitude, 2 ** -24) };
+  const ulp = 2 ** (Math.floor(Math.log2(magnitude)) - 10);
+  return { value: clamped, bound: Number.isInteger(clamped / ulp) ? 0 : ulp };
 }

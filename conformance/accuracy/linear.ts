@@ -1,7 +1,7 @@
 /** Bounds of the linear layers: dense, and AWQ int4 with the zero point in the weight or folded out of the sum. */
 import { bf16Value, f16Values } from "../../core/dtype.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/model/weights.ts";
-import { type Arithmetic, compose, type Expected, expect, makeExpected } from "./arithmetic.ts";
+import { type Arithmetic, type Expected, expect, makeExpected } from "./arithmetic.ts";
 import { addTerm, clearTerms, magnitude, makeTerms, sumError } from "./sums.ts";
 
 /** Element (n, k) of a dense matrix; exact. */
@@ -20,8 +20,8 @@ export function expectMatmul(x: Float32Array, weight: DenseMatrix, bias: Float32
     for (let k = 0; k < K; k++) row[k] = denseElement(weight, n, k);
     for (let t = 0; t < T; t++) {
       clearTerms(terms);
-      for (let k = 0; k < K; k++) addTerm(terms, x[t * K + k]!, row[k]!, a.flushed);
-      if (bias) addTerm(terms, bias[n]!, 1, a.flushed);
+      for (let k = 0; k < K; k++) addTerm(terms, x[t * K + k]!, row[k]!, a);
+      if (bias) addTerm(terms, bias[n]!, 1, a);
       expect(e, t * N + n, terms.sum, sumError(terms, a), magnitude(terms), a);
     }
   }
@@ -42,7 +42,8 @@ export function nibble(words: Int32Array, N: number, row: number, n: number): nu
  * Three ways to compute it must fit: the scale in each weight, x · (s·(q − z)), one rounding more a term; the scale on the
  * group's sum, one rounding more a group; and, where `folded`, s·(Σ x·q − z·Σ x), whose terms are x·q and x·z separately. Every
  * term meets at most three roundings besides the additions (product, zero point, scale), and the additions number one less than
- * the terms, two sums a group where folded, plus the subtraction. So E = sumError of the terms with a relative error (1 + u)² − 1.
+ * the terms, two sums a group where folded, plus the subtraction. So E = sumError of the terms with two extra roundings each.
+ * Where the terms are exact on their grid so are x·q, x·z and their sums, whose significands are no longer: nothing rounds.
  */
 export function expectAwqMatmul(
   x: Float32Array,
@@ -59,7 +60,6 @@ export function expectAwqMatmul(
   const q = new Float64Array(K);
   const z = new Float64Array(K / G);
   const s = new Float64Array(K / G);
-  const before = compose(a.u, a.u);
   for (let n = 0; n < N; n++) {
     for (let k = 0; k < K; k++) q[k] = nibble(qweight, N, k, n);
     for (let g = 0; g < K / G; g++) {
@@ -70,20 +70,22 @@ export function expectAwqMatmul(
       clearTerms(terms);
       let peak = 0;
       let largest = 0;
+      let leastX = Infinity;
       for (let k = 0; k < K; k++) {
         const g = Math.floor(k / G);
         const xk = x[t * K + k]!;
+        if (xk !== 0) leastX = Math.min(leastX, Math.abs(xk));
         if (folded) {
-          addTerm(terms, xk, s[g]! * q[k]!, a.flushed);
-          addTerm(terms, -xk, s[g]! * z[g]!, a.flushed);
-        } else addTerm(terms, xk, s[g]! * (q[k]! - z[g]!), a.flushed);
+          addTerm(terms, xk, s[g]! * q[k]!, a);
+          addTerm(terms, -xk, s[g]! * z[g]!, a);
+        } else addTerm(terms, xk, s[g]! * (q[k]! - z[g]!), a);
         peak += Math.abs(xk) * 15 * Math.max(1, Math.abs(s[g]!));
         largest = Math.max(largest, Math.abs(s[g]!));
       }
-      // Underflow inside a group is scaled by s afterwards; each term's own η is counted in sumError for |s| ≤ 1.
-      const underflow = 2 * terms.count * a.eta * Math.max(1, largest);
-      if (bias) addTerm(terms, bias[n]!, 1, a.flushed);
-      expect(e, t * N + n, terms.sum, sumError(terms, a, before) + underflow, Math.max(peak, magnitude(terms)), a);
+      // What underflows inside a group is scaled by s afterwards.
+      const underflow = leastX * 2 ** -24 >= a.flushed ? 0 : 2 * terms.count * a.eta * Math.max(1, largest);
+      if (bias) addTerm(terms, bias[n]!, 1, a);
+      expect(e, t * N + n, terms.sum, sumError(terms, a, 2) + underflow, Math.max(peak, magnitude(terms)), a);
     }
   }
   return e;

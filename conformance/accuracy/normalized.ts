@@ -48,7 +48,8 @@ function exponentError(d: number, rescales: number, a: Arithmetic): number {
 /**
  * p_i = exp(x_i − max) / Σ_j exp(x_j − max), n terms in unknown order. With ε_i the error of each exponential, in its exponent:
  * p̂_i / p_i ≤ e^{ε_i} / Σ_j p_j e^{−ε_j}, then γ_{n−1} of the sum and the division (or reciprocal and product).
- * Exponentials below the smallest normal may be zero: η each, in the numerator and n times in the denominator, which is ≥ 1.
+ * Exponentials below the smallest normal may be zero, or off by their ULPs of 2⁻¹⁴⁹: each in its numerator, all in the denominator,
+ * which is ≥ 1.
  */
 export function expectSoftmax(x: Float32Array | Float64Array, length: number, a: Arithmetic): Expected {
   const e = makeExpected(length);
@@ -64,11 +65,13 @@ export function expectSoftmax(x: Float32Array | Float64Array, length: number, a:
     errors[i] = exponentError(x[i]! - max, 0, a);
     low += (Math.exp(x[i]! - max) / S) * Math.exp(-errors[i]!);
   }
-  const sum = gamma(length, a.u) + (2 * length * a.eta) / S;
+  let lost = 0;
+  for (let i = 0; i < length; i++) lost += a.eta + (x[i] === -Infinity ? 0 : a.expEta(x[i]! - max));
+  const sum = gamma(length, a.u) + lost / S;
   for (let i = 0; i < length; i++) {
     const p = Math.exp(x[i]! - max) / S;
     const relative = compose(Math.exp(errors[i]!) / low - 1, sum / (1 - sum), a.division, a.u, gamma(length + 3, 2 ** -53));
-    expect(e, i, p, p === 0 && x[i] === -Infinity ? 0 : p * relative + 2 * a.eta, 1, a);
+    expect(e, i, p, p === 0 && x[i] === -Infinity ? 0 : p * relative + 2 * (a.eta + a.expEta(x[i]! - max)), 1, a);
   }
   return e;
 }
@@ -97,6 +100,8 @@ interface Scores {
   readonly errors: Float64Array;
   /** Σ p_j e^{−ε_j} */
   readonly low: number;
+  /** What a subnormal exponential may be off by, at most. */
+  readonly lost: number;
   readonly overflow: boolean;
 }
 
@@ -121,12 +126,12 @@ function attentionScores(c: AttentionInputs, t: number, h: number, a: Arithmetic
     let keys = 0;
     for (let i = 0; i < Hd; i++) {
       const key = c.k[((first + j) * G + group) * Hd + i]!;
-      addTerm(terms, c.q[(t * H + h) * Hd + i]!, key, a.flushed);
+      addTerm(terms, c.q[(t * H + h) * Hd + i]!, key, a);
       keys += Math.abs(key);
     }
     scores[j] = terms.sum * scale;
     // A scaled q or a scaled sum may underflow: η · |k| for each component, η for the score.
-    errors[j] = scale * sumError(terms, a, compose(a.inverseSqrt, a.u, a.u)) + a.eta * (1 + keys);
+    errors[j] = scale * (sumError(terms, a) + compose(a.inverseSqrt, a.u, a.u) * (1 + Hd * a.u) * magnitude(terms)) + a.eta * (1 + keys);
     overflow ||= magnitude(terms) >= a.max / 4;
     max = Math.max(max, scores[j]!);
   }
@@ -137,12 +142,14 @@ function attentionScores(c: AttentionInputs, t: number, h: number, a: Arithmetic
     S += p[j]!;
   }
   let low = 0;
+  let lost = 0;
   for (let j = 0; j < n; j++) {
     p[j]! /= S;
     errors[j]! += exponentError(scores[j]! - max, Math.min(rescales, n), a) + Math.abs(errors[j]!) * a.exp(0);
     low += p[j]! * Math.exp(-errors[j]!);
+    lost = Math.max(lost, a.expEta(scores[j]! - max));
   }
-  return { p, errors, low, overflow };
+  return { p, errors, low, lost, overflow };
 }
 
 /** The attention weights [T, H, S]: softmax of the scores, 0 where a key is not seen. */
@@ -153,11 +160,11 @@ export function expectAttentionWeights(c: AttentionInputs, a: Arithmetic): Expec
   for (let t = 0; t < c.T; t++) {
     for (let h = 0; h < H; h++) {
       const [first] = visible(c, t);
-      const { p, errors, low, overflow } = attentionScores(c, t, h, a, 0);
-      const sum = gamma(p.length, a.u) + 2 * p.length * a.eta;
+      const { p, errors, low, lost, overflow } = attentionScores(c, t, h, a, 0);
+      const sum = gamma(p.length, a.u) + p.length * (a.eta + lost);
       for (let j = 0; j < p.length; j++) {
         const relative = compose(Math.exp(errors[j]!) / low - 1, sum / (1 - sum), a.division, a.u, gamma(p.length + 3, 2 ** -53));
-        expect(e, (t * H + h) * S + first + j, p[j]!, overflow ? Infinity : p[j]! * relative + 2 * a.eta, 1, a);
+        expect(e, (t * H + h) * S + first + j, p[j]!, overflow ? Infinity : p[j]! * relative + 2 * (a.eta + lost), 1, a);
       }
     }
   }
@@ -178,7 +185,7 @@ export function expectAttention(c: AttentionInputs, a: Arithmetic, rescales: num
     for (let h = 0; h < H; h++) {
       const [first] = visible(c, t);
       const group = Math.floor((h * G) / H);
-      const { p, errors, low, overflow } = attentionScores(c, t, h, a, rescales);
+      const { p, errors, low, lost, overflow } = attentionScores(c, t, h, a, rescales);
       const n = p.length;
       const held = a.name === "f64" ? a.store : 0; // the reference keeps its weights in f32
       for (let i = 0; i < Hd; i++) {
@@ -197,9 +204,29 @@ export function expectAttention(c: AttentionInputs, a: Arithmetic, rescales: num
           shifted += p[j]! * Math.expm1(errors[j]!) * Math.abs(v - y);
         }
         const rest = compose(gamma(n, a.u), a.division, a.u) * Math.abs(y) + compose(gamma(n, a.u), held, gamma(n + 4, 2 ** -53)) * M;
-        const underflow = (3 * n + 2) * (a.eta + a.storeEta) * (1 + largest);
+        const underflow = (3 * n + 2) * (a.eta + lost + a.storeEta) * (1 + largest);
         const error = overflow ? Infinity : shifted / low + rest * (1 + a.exp(0)) + underflow;
         expect(e, (t * H + h) * Hd + i, y, error, Math.min(largest * Math.max(1, n), F32_MAX * 2), a);
+      }
+    }
+  }
+  return e;
+}
+
+/** out = Σ_s weights_s v_s of given weights, over the keys that are seen: a dot of unknown order. */
+export function expectAttentionMix(c: AttentionInputs & { readonly weights: Float32Array }, a: Arithmetic): Expected {
+  const { H, G, Hd } = c.shape;
+  const S = c.start + c.T;
+  const e = makeExpected(c.T * H * Hd);
+  const terms = makeTerms();
+  for (let t = 0; t < c.T; t++) {
+    for (let h = 0; h < H; h++) {
+      const [first, last] = visible(c, t);
+      const group = Math.floor((h * G) / H);
+      for (let i = 0; i < Hd; i++) {
+        clearTerms(terms);
+        for (let s = first; s <= last; s++) addTerm(terms, c.weights[(t * H + h) * S + s]!, c.v[(s * G + group) * Hd + i]!, a);
+        expect(e, (t * H + h) * Hd + i, terms.sum, sumError(terms, a), magnitude(terms), a);
       }
     }
   }

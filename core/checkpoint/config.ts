@@ -85,23 +85,23 @@ function parseAwqNumbers(quantization: Fields): AwqConfig {
       got: jsonKind(unconverted),
     });
   const groupKey = quantization.has("group_size") ? "group_size" : "q_group_size";
-  if (quantization.get(groupKey) === -1n) return { groupSize: "whole" };
+  if (quantization.get(groupKey) === -1) return { groupSize: "whole" };
   return { groupSize: quantization.count(groupKey, 128) };
 }
 
 function parseTokenIds(value: Json, where: string, vocabSize: number): number[] {
   if (value === null) return [];
   return (Array.isArray(value) ? value : [value]).map((id) => {
-    if (typeof id !== "bigint")
+    if (typeof id !== "number" && typeof id !== "bigint")
       throw new GureumError("format", { where, what: "wrong type", expected: "a token id or a list of them", got: jsonKind(id) });
-    if (id < 0n || id >= BigInt(vocabSize))
+    if (typeof id === "bigint" || id < 0 || id >= vocabSize)
       throw new GureumError("range", {
         where,
         what: "token id outside the vocabulary",
         expected: `0 to ${vocabSize - 1}`,
         got: jsonKind(id),
       });
-    return Number(id);
+    return id;
   });
 }
 

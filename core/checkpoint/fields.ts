@@ -1,6 +1,6 @@
 /** Typed access to the members of a JSON object: each accessor takes a default for absent or null, or names what is missing. */
 import { GureumError } from "../errors.ts";
-import { type Json, type JsonObject, jsonKind } from "./json.ts";
+import { asReal, type Json, type JsonObject, jsonKind } from "./json.ts";
 
 /** Largest value of any count in a config: far beyond every model, and small enough that sizes stay exact in f64. */
 const maxCount = 2 ** 24;
@@ -42,8 +42,8 @@ export function fieldsOf(value: Json, where: string): Fields {
     throw new GureumError("format", { where: path(key), what: "missing" });
   };
   const real = (key: string, json: Json, expected: string, accept: (x: number) => boolean): number => {
-    if (typeof json !== "number" && typeof json !== "bigint") throw mistyped(key, "a number");
-    const number = Number(json);
+    const number = asReal(json);
+    if (number === null) throw mistyped(key, "a number");
     if (!Number.isFinite(number) || !accept(number)) throw outside(key, expected);
     return number;
   };
@@ -55,9 +55,9 @@ export function fieldsOf(value: Json, where: string): Fields {
     get: (key) => value.get(key) ?? null,
     count: (key, otherwise, most = maxCount) =>
       orElse(key, otherwise, (json) => {
-        if (typeof json !== "bigint") throw mistyped(key, "an integer");
-        if (json < 1n || json > BigInt(most)) throw outside(key, `1 to ${most}`);
-        return Number(json);
+        if (typeof json !== "number" && typeof json !== "bigint") throw mistyped(key, "an integer");
+        if (typeof json === "bigint" || json < 1 || json > most) throw outside(key, `1 to ${most}`);
+        return json;
       }),
     positive: (key, otherwise) => orElse(key, otherwise, (json) => real(key, json, "a finite number over 0", (x) => x > 0)),
     nonNegative: (key, otherwise) => orElse(key, otherwise, (json) => real(key, json, "a finite number, 0 or more", (x) => x >= 0)),

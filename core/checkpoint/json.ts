@@ -1,12 +1,16 @@
 /**
- * Strict JSON (RFC 8259) straight from UTF-8 bytes, for checkpoint files. Integer literals come as bigint, so no digit is lost;
- * literals with a fraction or exponent as number. Duplicate keys, lone surrogates, numbers beyond f64 and nesting deeper than
+ * Strict JSON (RFC 8259) straight from UTF-8 bytes, for checkpoint files. Integer literals are exact: a number up to 2^53 - 1, a
+ * bigint beyond; literals with a fraction or exponent (and -0) are told apart as JsonReal. Duplicate keys, lone surrogates, numbers beyond f64 and nesting deeper than
  * 128 are errors. It does not read Python's NaN and Infinity, nor comments.
  */
 import { GureumError } from "../errors.ts";
 import { decodeUtf8 } from "../utf8.ts";
 
-export type Json = null | boolean | bigint | number | string | Json[] | JsonObject;
+/** A literal that is no integer, even where its value is one: 1.0, 1e2, -0. */
+export interface JsonReal {
+  readonly real: number;
+}
+export type Json = null | boolean | number | bigint | JsonReal | string | Json[] | JsonObject;
 export type JsonObject = Map<string, Json>;
 
 const maxDepth = 128;
@@ -41,7 +45,7 @@ function parseWord(cursor: Cursor, word: string): void {
   }
 }
 
-function parseNumber(cursor: Cursor): bigint | number {
+function parseNumber(cursor: Cursor): number | bigint | JsonReal {
   const { bytes } = cursor;
   const start = cursor.at;
   const digits = (): void => {
@@ -65,18 +69,23 @@ function parseNumber(cursor: Cursor): bigint | number {
     digits();
   }
   const length = cursor.at - start;
+  if (integer && length <= 15 && bytes[start] !== 0x2d) {
+    let small = 0;
+    for (let i = start; i < cursor.at; i++) small = small * 10 + bytes[i]! - 0x30;
+    return small;
+  }
   if (length > maxNumberLength) {
     cursor.at = start;
     fail(cursor, `a number of ${length} characters is longer than any this format needs`);
   }
   const text = String.fromCharCode(...bytes.subarray(start, cursor.at));
-  if (integer && text !== "-0") return BigInt(text);
   const value = Number(text);
+  if (integer && text !== "-0") return Number.isSafeInteger(value) ? value : BigInt(text);
   if (!Number.isFinite(value)) {
     cursor.at = start;
     fail(cursor, `the number ${text} is beyond a 64-bit float`);
   }
-  return value;
+  return { real: value };
 }
 
 const escapes = new Map<number, string>([
@@ -256,5 +265,13 @@ export function jsonKind(value: Json | undefined): string {
   if (typeof value === "string") return quote(value);
   if (typeof value === "boolean" || typeof value === "number") return String(value);
   if (typeof value === "bigint") return value.toString().length > 40 ? "a longer integer" : value.toString();
-  return Array.isArray(value) ? "an array" : "an object";
+  if (Array.isArray(value)) return "an array";
+  return value instanceof Map ? "an object" : String(value.real);
+}
+
+/** Any number literal as f64 (a bigint may become infinite); null for anything else. */
+export function asReal(value: Json): number | null {
+  if (typeof value === "number") return value;
+  if (typeof value === "bigint") return Number(value);
+  return value !== null && typeof value === "object" && "real" in value ? value.real : null;
 }

@@ -14,7 +14,7 @@ function yarnMscale(scale: number, mscale: number): number {
 
 const unsupported = (where: string, what: string, got: string): GureumError => new GureumError("unsupported", { where, what, got });
 
-/** Defaults that differ between architectures or come from elsewhere in the config. */
+/** What the rotary embedding takes from elsewhere in the config. */
 export interface RopeContext {
   readonly maxPositionEmbeddings: number;
   readonly headDim: number;
@@ -78,13 +78,21 @@ function parseScaling(scaling: Fields, config: Fields, ropeTheta: number, contex
       const mscale = scaling.nonNegative("mscale", 0);
       const mscaleAllDim = scaling.nonNegative("mscale_all_dim", 0);
       const natural = mscale && mscaleAllDim ? yarnMscale(factor, mscale) / yarnMscale(factor, mscaleAllDim) : yarnMscale(factor, 1);
+      const attentionFactor = scaling.positive("attention_factor", natural);
+      if (!Number.isFinite(attentionFactor))
+        throw new GureumError("range", {
+          where: scaling.where,
+          what: "yarn attention factor",
+          expected: "a finite number",
+          got: `${attentionFactor}`,
+        });
       return {
         type,
         factor,
         originalMaxPositionEmbeddings: original,
         betaFast: scaling.nonNegative("beta_fast", 32) || 32,
         betaSlow: scaling.nonNegative("beta_slow", 1) || 1,
-        attentionFactor: scaling.positive("attention_factor", natural),
+        attentionFactor,
         truncate: scaling.boolean("truncate", true),
       };
     }

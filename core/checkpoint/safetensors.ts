@@ -41,40 +41,46 @@ function isDType(name: string): name is DType {
   return Object.hasOwn(dtypeBits, name);
 }
 
-/**
- * Bytes of a tensor: product(shape) · bits / 8, exact.
- * @throws GureumError "format" where a product leaves u64, or the bits do not fill whole bytes.
- */
-function exactByteLength(dtype: DType, shape: readonly bigint[]): bigint {
-  let count = 1n;
+const describeShape = (shape: readonly number[]): string => `[${shape.slice(0, 8).join(", ")}${shape.length > 8 ? ", …" : ""}]`;
+
+/** product(shape) · bits, exact, where every step stays within 2^53; null otherwise. */
+function smallBitLength(bits: number, shape: readonly number[]): number | null {
+  let count = 1;
   for (const size of shape) {
     count *= size;
-    if (count > u64Max) throw bad("the product of the shape overflows u64", undefined, `[${shape.slice(0, 8)}]`);
+    if (!Number.isSafeInteger(count)) return null;
   }
-  const bits = count * BigInt(dtypeBits[dtype]);
-  if (bits > u64Max) throw bad("the size of the tensor overflows u64", undefined, `${count} × ${dtypeBits[dtype]} bits`);
-  if (bits % 8n !== 0n) throw bad(`${dtype} elements do not fill whole bytes`, "a multiple of 8 bits", `${bits}`);
-  return bits / 8n;
+  return Number.isSafeInteger(count * bits) ? count * bits : null;
+}
+
+/** The same in big integers, by the format's rule: no product may leave u64, even where a later size is 0. */
+function exactBitLength(bits: number, shape: readonly number[]): bigint {
+  let count = 1n;
+  for (const size of shape) {
+    count *= BigInt(size);
+    if (count > u64Max) throw bad("the product of the shape overflows u64", undefined, describeShape(shape));
+  }
+  if (count * BigInt(bits) > u64Max) throw bad("the size of the tensor overflows u64", undefined, `${count} × ${bits} bits`);
+  return count * BigInt(bits);
 }
 
 /**
- * Bytes of a tensor of this dtype and shape.
+ * Bytes of a tensor of this dtype and shape: product(shape) · bits / 8.
  * @throws GureumError "format" as the format's rules say, or where it is no size a file can have.
  */
 export function tensorByteLength(dtype: DType, shape: readonly number[]): number {
   for (const size of shape) if (!Number.isSafeInteger(size) || size < 0) throw bad("shape", "whole numbers from 0 to 2^53 - 1", `${size}`);
-  const byteLength = exactByteLength(
-    dtype,
-    shape.map((size) => BigInt(size)),
-  );
+  const bits = smallBitLength(dtypeBits[dtype], shape) ?? exactBitLength(dtypeBits[dtype], shape);
+  if (BigInt(bits) % 8n !== 0n) throw bad(`${dtype} elements do not fill whole bytes`, "a multiple of 8 bits", `${bits}`);
+  const byteLength = BigInt(bits) / 8n;
   if (byteLength > BigInt(Number.MAX_SAFE_INTEGER)) throw bad("the tensor is larger than any file", undefined, `${byteLength} bytes`);
   return Number(byteLength);
 }
 
 /** A u64 that is also an exact number: the format's integers, none of which can honestly be larger than a file. */
-function parseSize(value: Json | undefined, what: string): bigint {
-  if (typeof value !== "bigint" || value < 0n) throw bad(what, "an unsigned integer", jsonKind(value));
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw bad(what, "at most 2^53 - 1", jsonKind(value));
+function parseSize(value: Json | undefined, what: string): number {
+  if (typeof value === "bigint" && value > 0n) throw bad(what, "at most 2^53 - 1", jsonKind(value));
+  if (typeof value !== "number" || value < 0) throw bad(what, "an unsigned integer", jsonKind(value));
   return value;
 }
 
@@ -99,10 +105,10 @@ function parseEntry(name: string, value: Json): Entry {
   const begin = parseSize(offsets[0], "data_offsets");
   const end = parseSize(offsets[1], "data_offsets");
   if (end < begin) throw bad("data_offsets", "begin at most end", `[${begin}, ${end}]`);
-  const byteLength = exactByteLength(dtype, sizes);
+  const byteLength = tensorByteLength(dtype, sizes);
   if (byteLength !== end - begin)
-    throw bad(`data_offsets disagree with ${dtype} [${sizes.slice(0, 8)}]`, `${byteLength} bytes`, `${end - begin}`);
-  return { name, dtype, shape: sizes.map(Number), begin: Number(begin), end: Number(end) };
+    throw bad(`data_offsets disagree with ${dtype} ${describeShape(sizes)}`, `${byteLength} bytes`, `${end - begin}`);
+  return { name, dtype, shape: sizes, begin, end };
 }
 
 function parseMetadata(value: Json): Map<string, string> {
@@ -277,7 +283,7 @@ export async function writeSafetensors(
     if (written !== byteLength)
       throw new GureumError("shape", {
         where: quote(entry.name),
-        what: `bytes given disagree with ${entry.dtype} [${entry.shape}]`,
+        what: `bytes given disagree with ${entry.dtype} ${describeShape(entry.shape)}`,
         expected: `${byteLength}`,
         got: written > byteLength ? `${written} or more` : `${written}`,
       });

@@ -6,7 +6,7 @@ import { GureumError, within, withinAsync } from "../errors.ts";
 import type { ByteStore } from "./byte-source.ts";
 import { readSmallFile } from "./config.ts";
 import { fieldsOf } from "./fields.ts";
-import { jsonKind, parseJson, quote } from "./json.ts";
+import { asReal, jsonKind, parseJson, quote } from "./json.ts";
 import { maxHeaderBytes, openSafetensors, type Safetensors, type TensorInfo } from "./safetensors.ts";
 
 export const singleFile = "model.safetensors";
@@ -64,8 +64,7 @@ export function parseIndex(bytes: Uint8Array): Index {
   }
   if (weightMap.size === 0) throw new GureumError("format", { where: "weight_map", what: "empty" });
   const total = index.has("metadata") ? fieldsOf(index.get("metadata"), "metadata").get("total_size") : null;
-  const known = (typeof total === "bigint" || typeof total === "number") && Number.isSafeInteger(Number(total));
-  return { weightMap, totalBytes: known ? Number(total) : null };
+  return { weightMap, totalBytes: asReal(total) };
 }
 
 /**

@@ -4,7 +4,7 @@
  * follow transformers `modeling_llama.py`; AWQ per module by the presence of `.qweight`, as vLLM decides. Rotary `inv_freq` buffers
  * of old checkpoints and any other extra tensor are passed over.
  */
-import { bf16Value, type DType, type FloatDType, f16Values } from "../dtype.ts";
+import { bf16Value, type DType, dtypeBits, type FloatDType, f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
 import type { LlamaConfig } from "../model/config.ts";
 import type {
@@ -84,19 +84,30 @@ export function isComputedBuffer(key: string): boolean {
 
 const floatDTypes: readonly FloatDType[] = ["F16", "BF16", "F32"];
 
+/** Index of the first NaN or infinity among the whole elements of `bytes`, which lie at `byteOffset` of their tensor; -1 without one. */
+function findNonFinite(bytes: Uint8Array, byteOffset: number, dtype: FloatDType): number {
+  const width = dtypeBits[dtype] / 8;
+  for (let at = (width - (byteOffset % width)) % width; at + width <= bytes.length; at += width) {
+    const top = bytes[at + width - 1]!;
+    const exponentFull = dtype === "F16" ? (top & 0x7c) === 0x7c : (top & 0x7f) === 0x7f && bytes[at + width - 2]! >= 0x80;
+    if (exponentFull) return (byteOffset + at) / width;
+  }
+  return -1;
+}
+
 /** A ref in place of a tensor that has a problem: reading it raises the problem again. */
 function brokenRef(key: string, shape: readonly number[], problem: GureumError): TensorRef {
   return { key, dtype: "F32", shape, byteLength: 0, readInto: () => Promise.reject(problem) };
 }
 
 /**
- * Says where each weight lies. With a `report` that does not throw, refs of tensors with problems throw them when read.
+ * Says where each weight lies. Reads of scales, norms and biases (in pieces of whole elements) refuse NaN and infinity. With a `report` that does not throw, refs of tensors with problems throw them when read.
  * @throws GureumError "missing-tensor", "dtype", "shape" or "format", naming file and tensor, as far as `report` does.
  */
 export function planWeights(config: LlamaConfig, table: TensorTable, report: Report = raise): LlamaWeightRefs {
   const { tensors } = table;
   const at = (key: string): string => `${table.name} > ${quote(key)}`;
-  const ref = (key: string, dtypes: readonly DType[], shape: readonly number[]): TensorRef => {
+  const ref = (key: string, dtypes: readonly DType[], shape: readonly number[], finite = false): TensorRef => {
     const broken = (problem: GureumError): TensorRef => {
       report(problem);
       return brokenRef(key, shape, problem);
@@ -121,12 +132,17 @@ export function planWeights(config: LlamaConfig, table: TensorTable, report: Rep
       dtype: info.dtype as TensorRef["dtype"],
       shape,
       byteLength: info.byteLength,
-      readInto: (byteOffset, target) => readTensorInto(tensor, byteOffset, target),
+      async readInto(byteOffset, target) {
+        await readTensorInto(tensor, byteOffset, target);
+        const broken = finite ? findNonFinite(target, byteOffset, info.dtype as FloatDType) : -1;
+        if (broken >= 0)
+          throw new GureumError("non-finite", { where, what: `NaN or infinity at element ${broken}`, expected: "finite numbers" });
+      },
     };
   };
 
   const linear = ({ key, outFeatures, inFeatures, bias }: LinearSpec): LinearRef => {
-    const biasRef = bias ? ref(`${key}.bias`, floatDTypes, [outFeatures]) : null;
+    const biasRef = bias ? ref(`${key}.bias`, floatDTypes, [outFeatures], true) : null;
     if (!tensors.has(`${key}.qweight`))
       return {
         kind: "dense",
@@ -154,7 +170,7 @@ export function planWeights(config: LlamaConfig, table: TensorTable, report: Rep
       groupSize,
       qweight: ref(`${key}.qweight`, ["I32"], [inFeatures, outFeatures / 8]),
       qzeros: ref(`${key}.qzeros`, ["I32"], [groups, outFeatures / 8]),
-      scales: ref(`${key}.scales`, ["F16"], [groups, outFeatures]),
+      scales: ref(`${key}.scales`, ["F16"], [groups, outFeatures], true),
       bias: biasRef,
     };
   };
@@ -168,12 +184,12 @@ export function planWeights(config: LlamaConfig, table: TensorTable, report: Rep
       LinearRef
     >;
     layers.push({
-      inputLayernorm: ref(layerNormKey(layer, "inputLayernorm"), floatDTypes, [hiddenSize]),
-      postAttentionLayernorm: ref(layerNormKey(layer, "postAttentionLayernorm"), floatDTypes, [hiddenSize]),
+      inputLayernorm: ref(layerNormKey(layer, "inputLayernorm"), floatDTypes, [hiddenSize], true),
+      postAttentionLayernorm: ref(layerNormKey(layer, "postAttentionLayernorm"), floatDTypes, [hiddenSize], true),
       ...linears,
     });
   }
-  const norm = ref(normKey, floatDTypes, [hiddenSize]);
+  const norm = ref(normKey, floatDTypes, [hiddenSize], true);
   const lmHead = config.tieWordEmbeddings ? embedTokens : ref(lmHeadKey, floatDTypes, [vocabSize, hiddenSize]);
   return { embedTokens, layers, norm, lmHead };
 }
@@ -200,21 +216,11 @@ export function listRefs(refs: LlamaWeightRefs): TensorRef[] {
 /** Bytes read at a time: progress moves, and an abort is heard, this often. */
 const chunkBytes = 16 * 2 ** 20;
 
-/** Index of the first f16 whose exponent is all ones (infinity or NaN); -1 without one. */
-function findNonFinite(bits: Uint16Array): number {
-  for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7c00) === 0x7c00) return i;
-  return -1;
-}
-
-function nonFinite(key: string, what: string, index: number): GureumError {
-  return new GureumError("non-finite", { where: quote(key), what, expected: "finite numbers", got: `NaN or infinity at element ${index}` });
-}
-
 /**
  * Reads the whole tree. Dense matrices keep their bits, norms and biases are widened to f32 (exact); each tensor lies in its own
  * ArrayBuffer, read in place, so host memory is the size of the tensors. The host must be little-endian, as every JavaScript host is.
  * @param onProgress after each piece: bytes read so far, and in all.
- * @throws GureumError "io", "out-of-memory", or "non-finite" for a NaN or infinite scale, norm or bias, naming the tensor.
+ * @throws GureumError "io", "out-of-memory", or "non-finite" for a NaN or infinite scale, norm or bias, naming file and tensor.
  */
 export async function readWeights(
   refs: LlamaWeightRefs,
@@ -233,12 +239,7 @@ export async function readWeights(
     }
     return bytes.buffer;
   };
-  const vector = async (ref: TensorRef): Promise<Float32Array> => {
-    const values = widen(await bytesOf(ref), ref.dtype as FloatDType);
-    const broken = values.findIndex((value) => !Number.isFinite(value));
-    if (broken >= 0) throw nonFinite(ref.key, "vector", broken);
-    return values;
-  };
+  const vector = async (ref: TensorRef): Promise<Float32Array> => widen(await bytesOf(ref), ref.dtype as FloatDType);
   const dense = async (ref: TensorRef): Promise<DenseMatrix> => {
     const buffer = await bytesOf(ref);
     const data = ref.dtype === "F32" ? new Float32Array(buffer) : new Uint16Array(buffer);
@@ -250,8 +251,6 @@ export async function readWeights(
     const qweight = new Int32Array(await bytesOf(ref.qweight));
     const qzeros = new Int32Array(await bytesOf(ref.qzeros));
     const scales = new Uint16Array(await bytesOf(ref.scales));
-    const broken = findNonFinite(scales);
-    if (broken >= 0) throw nonFinite(ref.scales.key, "scales", broken);
     return { kind: "awq", outFeatures, inFeatures, groupSize, qweight, qzeros, scales };
   };
   const linear = async (ref: LinearRef): Promise<Linear> => ({ weight: await matrix(ref), bias: ref.bias && (await vector(ref.bias)) });

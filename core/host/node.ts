@@ -141,14 +141,15 @@ export async function checkFreeSpace(path: string, byteLength: number): Promise<
 
 let temporaryCount = 0;
 
-async function writeTemporary(path: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
-  const handle = await open(path, "wx");
+/** Writes `temporary`; errors name `final`, which it stands for. */
+async function writeTemporary(temporary: string, final: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
+  const handle = await open(temporary, "wx");
   try {
     await body((bytes) =>
-      withHost(path, async () => {
+      withHost(final, async () => {
         for (let done = 0; done < bytes.length; ) {
           const { bytesWritten } = await handle.write(bytes, done, Math.min(bytes.length - done, maxCallBytes));
-          if (bytesWritten === 0) throw new GureumError("disk-full", { where: path, what: "the disk takes no more bytes" });
+          if (bytesWritten === 0) throw new GureumError("disk-full", { where: final, what: "the disk takes no more bytes" });
           done += bytesWritten;
         }
       }),
@@ -172,8 +173,9 @@ export async function writeFolder<T>(path: string, body: (folder: FolderWriter) 
       async file(fileName, write) {
         checkFileName(path, fileName);
         const temporary = join(path, `.${fileName}.${process.pid}-${temporaryCount++}.part`);
-        pending.push({ temporary, final: join(path, fileName) });
-        await withHost(join(path, fileName), () => writeTemporary(temporary, write));
+        const final = join(path, fileName);
+        pending.push({ temporary, final });
+        await withHost(final, () => writeTemporary(temporary, final, write));
       },
     });
     for (const { final } of pending) {

@@ -33,10 +33,13 @@ ${keyAtWgsl}
 ${valueAtWgsl}
 
 const LANES = 128u;
+const FOLDED = 16u;
 const LOWEST = -0x1.fffffep+127f;
 var<workgroup> query: array<f32, 256>;
+var<workgroup> scores: array<f32, LANES>;
 var<workgroup> weights: array<f32, LANES>;
-var<workgroup> partial: array<f32, LANES>;
+var<workgroup> maxima: array<f32, FOLDED>; // of eight scores each
+var<workgroup> sums: array<f32, FOLDED>; // of eight weights each
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -63,13 +66,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
       for (var i = 0u; i < params.Hd; i++) { dot += query[i] * keyAt(key + i); }
       score = dot * params.scale;
     }
-    partial[lane] = score;
-    for (var width = LANES / 2u; width > 0u; width /= 2u) {
-      workgroupBarrier();
-      if (lane < width) { partial[lane] = max(partial[lane], partial[lane + width]); }
+    scores[lane] = score;
+    workgroupBarrier();
+    if (lane < FOLDED) {
+      var highest = scores[lane * 8u];
+      for (var j = 1u; j < 8u; j++) { highest = max(highest, scores[lane * 8u + j]); }
+      maxima[lane] = highest;
     }
     workgroupBarrier();
-    let higher = max(most, partial[0]);
+    var higher = most;
+    for (var j = 0u; j < FOLDED; j++) { higher = max(higher, maxima[j]); }
     carried = 0.0;
     if (most != LOWEST) { carried = exp(most - higher); }
     most = higher;
@@ -77,13 +83,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if (s <= last) { weight = exp(score - most); }
     weights[lane] = weight;
     workgroupBarrier();
-    partial[lane] = weight;
-    for (var width = LANES / 2u; width > 0u; width /= 2u) {
-      workgroupBarrier();
-      if (lane < width) { partial[lane] += partial[lane + width]; }
+    if (lane < FOLDED) {
+      var sum = 0.0;
+      for (var j = 0u; j < 8u; j++) { sum += weights[lane * 8u + j]; }
+      sums[lane] = sum;
     }
     workgroupBarrier();
-    total = total * carried + partial[0];
+    total *= carried;
+    for (var j = 0u; j < FOLDED; j++) { total += sums[j]; }
     mixed *= carried;
     let seen = min(LANES, last + 1u - base);
     for (var half = 0u; half < 2u; half++) {
@@ -93,7 +100,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
       for (var j = 0u; j < seen; j++) { sum += weights[j] * valueAt(((base + j) * params.G + group) * params.Hd + i); }
       mixed[half] += sum;
     }
-    workgroupBarrier();
   }
   for (var half = 0u; half < 2u; half++) {
     let i = lane + half * LANES;

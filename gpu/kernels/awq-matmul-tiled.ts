@@ -1,7 +1,7 @@
 /**
  * out[t, n] = Σ_k x[t, k] · ((q[k, n] − z[g, n]) · s[g, n]) + bias[n], as awq-matmul.ts, for many rows.
- * A workgroup of 16 × 16 makes a tile of 32 rows × 64 columns, 2 × 4 an invocation, over steps of 16 k that lie in workgroup
- * memory (x 2 KiB, W 4 KiB, dequantized there). Each sum runs over ascending k alone: the same bits for every T.
+ * A workgroup of 16 × 4 makes a tile of 32 rows × 64 columns, 8 × 4 an invocation, over steps of 32 k that lie in workgroup
+ * memory (x 4 KiB, W 8 KiB, dequantized there). Each sum runs over ascending k alone: the same bits for every T.
  * Limited by workgroup-memory reads.
  */
 import type { Kernel } from "../kernel.ts";
@@ -34,11 +34,17 @@ ${awqWgsl}
 
 const ROWS = 32u;
 const WORDS = 8u; // 64 columns
-const DEPTH = 16u;
-var<workgroup> xTile: array<array<f32, ROWS>, DEPTH>;
+const DEPTH = 32u;
+const LANES = 64u;
+var<workgroup> xTile: array<array<vec4<f32>, ROWS / 4u>, DEPTH>;
 var<workgroup> wTile: array<array<vec4<f32>, WORDS * 2u>, DEPTH>;
 
-@compute @workgroup_size(16, 16)
+fn at(t: u32, k: u32) -> f32 {
+  if (t < step.T && k < params.K) { return x[t * params.K + k]; }
+  return 0.0;
+}
+
+@compute @workgroup_size(16, 4)
 fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(local_invocation_id) local: vec3<u32>,
@@ -46,18 +52,16 @@ fn main(
 ) {
   let firstRow = workgroup.y * ROWS;
   let firstWord = workgroup.x * WORDS;
-  var sums: array<vec4<f32>, 2>;
+  var sums: array<vec4<f32>, 8>;
   for (var k = 0u; k < params.K; k += DEPTH) {
-    for (var i = lane; i < ROWS * DEPTH; i += 256u) {
-      let t = firstRow + i / DEPTH;
+    for (var i = lane; i < ROWS / 4u * DEPTH; i += LANES) {
       let inner = k + i % DEPTH;
-      var value = 0.0;
-      if (t < step.T && inner < params.K) { value = x[t * params.K + inner]; }
-      xTile[i % DEPTH][i / DEPTH] = value;
+      let t = firstRow + i / DEPTH * 4u;
+      xTile[i % DEPTH][i / DEPTH] = vec4(at(t, inner), at(t + 1u, inner), at(t + 2u, inner), at(t + 3u, inner));
     }
-    if (lane < WORDS * DEPTH) {
-      let c = firstWord + lane % WORDS;
-      let inner = k + lane / WORDS;
+    for (var i = lane; i < WORDS * DEPTH; i += LANES) {
+      let c = firstWord + i % WORDS;
+      let inner = k + i / WORDS;
       var first = vec4(0.0);
       var second = vec4(0.0);
       if (c < params.words && inner < params.K) {
@@ -68,19 +72,27 @@ fn main(
         first = vec4<f32>(low(word) - low(zeros)) * vec4(unpack2x16float(scales[s]), unpack2x16float(scales[s + 1u]));
         second = vec4<f32>(high(word) - high(zeros)) * vec4(unpack2x16float(scales[s + 2u]), unpack2x16float(scales[s + 3u]));
       }
-      wTile[lane / WORDS][lane % WORDS * 2u] = first;
-      wTile[lane / WORDS][lane % WORDS * 2u + 1u] = second;
+      wTile[i / WORDS][i % WORDS * 2u] = first;
+      wTile[i / WORDS][i % WORDS * 2u + 1u] = second;
     }
     workgroupBarrier();
     for (var inner = 0u; inner < DEPTH; inner++) {
       let w = wTile[inner][local.x];
-      sums[0] += xTile[inner][local.y] * w;
-      sums[1] += xTile[inner][local.y + 16u] * w;
+      let a = xTile[inner][local.y * 2u];
+      let b = xTile[inner][local.y * 2u + 1u];
+      sums[0] += a.x * w;
+      sums[1] += a.y * w;
+      sums[2] += a.z * w;
+      sums[3] += a.w * w;
+      sums[4] += b.x * w;
+      sums[5] += b.y * w;
+      sums[6] += b.z * w;
+      sums[7] += b.w * w;
     }
     workgroupBarrier();
   }
-  for (var r = 0u; r < 2u; r++) {
-    let t = firstRow + local.y + r * 16u;
+  for (var r = 0u; r < 8u; r++) {
+    let t = firstRow + local.y * 8u + r;
     for (var j = 0u; j < 4u; j++) {
       let n = firstWord * 8u + local.x * 4u + j;
       if (t >= step.T || n >= params.words * 8u) { continue; }

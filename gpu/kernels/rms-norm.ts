@@ -1,6 +1,6 @@
 /**
  * out[t, d] = x[t, d] / √(mean_d x[t, d]² + eps) · weight[d]; all [T, D] f32. Twin of core/ops/rms-norm.ts.
- * One workgroup of 256 a row: each invocation sums every 256th square, a tree in workgroup memory (1 KiB) joins them.
+ * One workgroup of 256 a row: each invocation sums every 256th square, two folds in workgroup memory (1 KiB) join them.
  * With LAST_ROW only row T − 1 is read and becomes row 0 of `out`: all that the head needs to predict one token.
  * Limited by latency: two passes over a row that stays in cache.
  */
@@ -24,7 +24,9 @@ struct Params { D: u32, eps: f32 }
 
 override LAST_ROW: bool = false;
 const WORKGROUP = 256u;
+const FOLDED = 16u;
 var<workgroup> partial: array<f32, WORKGROUP>;
+var<workgroup> folded: array<f32, FOLDED>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -36,12 +38,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     squares += value * value;
   }
   partial[lane] = squares;
-  for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
-    workgroupBarrier();
-    if (lane < width) { partial[lane] += partial[lane + width]; }
+  workgroupBarrier();
+  if (lane < FOLDED) {
+    var sum = 0.0;
+    for (var i = lane; i < WORKGROUP; i += FOLDED) { sum += partial[i]; }
+    folded[lane] = sum;
   }
   workgroupBarrier();
-  let scale = inverseSqrt(partial[0] / f32(params.D) + params.eps);
+  var total = 0.0;
+  for (var i = 0u; i < FOLDED; i++) { total += folded[i]; }
+  let scale = inverseSqrt(total / f32(params.D) + params.eps);
   for (var d = lane; d < params.D; d += WORKGROUP) { out[outRow + d] = x[row + d] * scale * weight[d]; }
 }
 `,

@@ -96,25 +96,27 @@ async function run(
   let waiting: { wanted: Wanted; copy: GPUBuffer }[] = [];
   let encoder = device.createCommandEncoder({ label: "trace" });
   let done = 0;
+  const pass = (end: number): void => {
+    if (end === done) return;
+    const pass = encoder.beginComputePass();
+    replay(pass, dispatches.slice(done, end), T);
+    pass.end();
+    done = end;
+  };
+  /** Up to dispatch `end`; what is `between` comes as late as it may, after the hooks of a tap point at the same place. */
   const runTo = (end: number): void => {
-    const stop = between && done <= between.at && between.at < end ? between.at : end;
-    if (stop > done) {
-      const pass = encoder.beginComputePass();
-      replay(pass, dispatches.slice(done, stop), T);
-      pass.end();
-      done = stop;
-    }
-    if (between && stop === between.at) {
+    if (between && done <= between.at && between.at < end) {
+      pass(between.at);
       between.command(encoder);
-      between = undefined;
-      runTo(end);
     }
+    pass(end);
   };
   const fetch = async (): Promise<void> => {
     await settle(copies);
     await guarded(gpu, "trace", () => device.queue.submit([encoder.finish()]));
+    // All at once: a wait has a price of its own on some hosts.
+    await waited(gpu, "trace", Promise.all(waiting.map(({ copy }) => copy.mapAsync(1))));
     for (const { wanted: tap, copy } of waiting) {
-      await waited(gpu, tap.name, copy.mapAsync(1));
       const data = new Float32Array(copy.getMappedRange().slice(0, byteLength(tap)));
       taps.visit(tap.name, tap.shape, data);
       if (taps.steers(tap.name)) writeBytes(gpu, tap.buffer, 0, new Uint8Array(data.buffer));
