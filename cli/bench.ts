@@ -210,8 +210,6 @@ const parts: Readonly<Record<string, (args: string[]) => Promise<number>>> = {
 };
 
 export const bench: Command = {
-  name: "bench",
-  summary: "measure the device, the kernels, a model; compare results",
   help,
   async run([part, ...args]) {
     const run = part === undefined ? undefined : Object.entries(parts).find(([name]) => name === part)?.[1];
