@@ -109,7 +109,12 @@ export async function prepareFused(
   const layers = makeRecorder();
   for (const { firstColumn, N, weight } of weights.embedTokens.pieces) {
     const buffers = { embedding: weight, ids, norm: planes.layers[0]?.inputLayernorm ?? planes.norm, residual };
-    recordEmbedFixed16(layers, { ...buffers, out_digits: digits, out_blocks: blocks }, { K: D, firstRow: firstColumn, rows: N }, "embeddings");
+    recordEmbedFixed16(
+      layers,
+      { ...buffers, out_digits: digits, out_blocks: blocks },
+      { K: D, firstRow: firstColumn, rows: N },
+      "embeddings",
+    );
   }
   for (const [i, layer] of weights.layers.entries()) {
     const at = `layers.${i}.`;
@@ -130,7 +135,12 @@ export async function prepareFused(
     const out = { residual, scaled, out_digits: digits, out_blocks: blocks };
     const oTeams = addTeams(A, limits);
     const oShape = { ...shapeOf(o, oTeams.team), teams: oTeams.teams, N: D };
-    recordAwqAddFixed16(layers, { x_in: joined, ...matrix(o), next_norm: planes.layers[i]!.postAttentionLayernorm, ...out }, oShape, `${at}attentionResidual`);
+    recordAwqAddFixed16(
+      layers,
+      { x_in: joined, ...matrix(o), next_norm: planes.layers[i]!.postAttentionLayernorm, ...out },
+      oShape,
+      `${at}attentionResidual`,
+    );
     const upShape = { ...shapeOf(gate, teamOf(D, most)), eps, F };
     recordAwqGateUpFixed16(layers, { digits, blocks, ...matrix(gate), h }, upShape, `${at}siluMul`);
     const downTeams = addTeams(F, limits);
