@@ -1,0 +1,87 @@
+/**
+ * residual[n] += Σ_k x̂[k] · W[n, k], int4 × fixed16, one row of activations: o_proj and down_proj with their residual add; and the
+ * digits of residual ∘ next_norm with Σ residual² a block, all that the next norm and linear need (1/rms is their last factor).
+ * digits, blocks: x̂ as its producer left it; weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); residual [N] f32, N % 32 = 0.
+ * Work: a workgroup owns 32 rows, one block of the output, TEAMS teams of TEAM lanes; lane l takes blocks l, l + TEAM, … of four rows,
+ * the next four loads on their way while the current are used. Workgroup memory at TEAM 128, TEAMS 4: 21 KB.
+ * Limit: memory (N · K / 2 bytes) and about 3.5 µs from dispatch to first byte and from last byte to the next dispatch.
+ */
+import { fixed16Quantize, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
+
+export const awqMatvecAddFixed16Wgsl: string = /* wgsl */ `
+override K: u32;
+override GROUP: u32 = 128u;
+override TEAM: u32 = 128u;
+override TEAMS: u32 = 4u;
+override THREADS: u32 = TEAM * TEAMS;
+override BLOCKS: u32 = K / 32u;
+override GROUPS: u32 = K / GROUP;
+override BLOCKS_PER_GROUP: u32 = GROUP / 32u;
+override STEPS: u32 = (K / 32u + TEAM - 1u) / TEAM;
+override QUADS: u32 = 8u / TEAMS;
+
+@group(0) @binding(0) var<storage, read> digits: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> groups: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> residual: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> next_norm: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> out_digits: array<u32>;
+@group(0) @binding(7) var<storage, read_write> out_blocks: array<vec4<u32>>;
+var<workgroup> partials: array<f32, 2 * TEAMS * 4 * (TEAM + 4)>;
+var<workgroup> quarters: array<f32, 32 * (TEAM / 4 + 1)>;
+var<workgroup> scaled: array<vec4<f32>, 8>;
+var<workgroup> squares: array<f32, 8>;
+${fixed16Quantize}${fixed16Rows}${fixed16Sums}
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let team = tid / TEAM;
+  let lane = tid % TEAM;
+  let row = wg.x * 32u + team * 4u * QUADS;
+  var rows = load_rows(row, min(lane, BLOCKS - 1u));
+  var x = load_digits(min(lane, BLOCKS - 1u));
+  var s = vec4<f32>(0.0);
+  for (var step = 0u; step < QUADS * STEPS; step++) {
+    let b = lane + (step % STEPS) * TEAM;
+    var next = rows;
+    if (step + 1u < QUADS * STEPS) {
+      next = load_rows(row + 4u * ((step + 1u) / STEPS), min(lane + ((step + 1u) % STEPS) * TEAM, BLOCKS - 1u));
+    }
+    if (STEPS > 1u && step > 0u) { x = load_digits(min(b, BLOCKS - 1u)); }
+    let t = join(rows, x);
+    if (b < BLOCKS) { s += t; }
+    rows = next;
+    if ((step + 1u) % STEPS == 0u) {
+      let quad = step / STEPS;
+      let base = ((quad & 1u) * TEAMS + team) * 4u * (TEAM + 4u);
+      put_partials(base + lane, s);
+      s = vec4<f32>(0.0);
+      workgroupBarrier();
+      quarters[((team * QUADS + quad) * 4u + (lane & 3u)) * (TEAM / 4u + 1u) + (lane >> 2u)] = sum_of_four(base, lane);
+    }
+  }
+  workgroupBarrier();
+  if (tid < 8u) {
+    let at = wg.x * 8u + tid;
+    let r = residual[at] + vec4<f32>(row_total(4u * tid), row_total(4u * tid + 1u), row_total(4u * tid + 2u), row_total(4u * tid + 3u));
+    residual[at] = r;
+    scaled[tid] = r * next_norm[at];
+    squares[tid] = dot(r, r);
+  }
+  workgroupBarrier();
+  if (tid < 8u) {
+    var largest = 0u;
+    for (var i = 0u; i < 8u; i++) { largest = max(largest, abs_bits(scaled[i])); }
+    let v = quantize(scaled[tid], largest);
+    let at = 4u * ((tid >> 2u) * size.x + wg.x) + (tid & 3u);
+    out_digits[at] = pack_bytes(v >> vec4<u32>(8u));
+    out_digits[at + 8u * size.x] = pack_bytes(v);
+    if (tid == 0u) {
+      var sum = vec4<i32>(0);
+      var square = 0.0;
+      for (var i = 0u; i < 8u; i++) { sum += quantize(scaled[i], largest); square += squares[i]; }
+      out_blocks[wg.x] = vec4<u32>(block_scale(largest), bitcast<u32>(sum.x + sum.y + sum.z + sum.w), bitcast<u32>(square), 0u);
+    }
+  }
+}
+`;

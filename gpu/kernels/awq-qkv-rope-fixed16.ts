@@ -1,0 +1,105 @@
+/**
+ * q, k, v = norm(x) · Wᵀ, int4 × fixed16, one row; q and k rotated by RoPE at `position`; k and v written to the cache as f16.
+ * digits, blocks: residual ∘ norm weight with Σ residual² a block; weights [(H + 2G) · HEAD, K/32]: q rows, k rows, v rows;
+ * rotations [S, HEAD/2] (cos, sin); q_out [H · HEAD] f32; k_cache, v_cache [G, S, HEAD] f16; state.x the position.
+ * Steps covered: input_layernorm's 1/rms, q/k/v_proj, rope, the cache.
+ * Work: a workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with (team 1), four at a time.
+ * Workgroup memory at TEAM = 128, P = 8: 11 KB. P % 4 = 0, HEAD / 2 % P = 0. Limit: latency; 13.3 MB take 2.9 µs.
+ */
+import { fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
+
+export const awqQkvRopeFixed16Wgsl: string = /* wgsl */ `
+override K: u32;
+override H: u32;
+override G: u32;
+override HEAD: u32;
+override S: u32;
+override EPS: f32;
+override P: u32 = 8u;
+override GROUP: u32 = 128u;
+override TEAM: u32 = 128u;
+override THREADS: u32 = 2u * TEAM;
+override BLOCKS: u32 = K / 32u;
+override GROUPS: u32 = K / GROUP;
+override BLOCKS_PER_GROUP: u32 = GROUP / 32u;
+override STEPS: u32 = (K / 32u + TEAM - 1u) / TEAM;
+override QUADS: u32 = P / 4u;
+
+@group(0) @binding(0) var<storage, read> digits: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> groups: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read_write> q_out: array<f32>;
+@group(0) @binding(6) var<storage, read_write> k_cache: array<u32>;
+@group(0) @binding(7) var<storage, read_write> v_cache: array<u32>;
+@group(0) @binding(8) var<uniform> state: vec4<u32>;
+var<workgroup> partials: array<f32, 16 * (TEAM + 4)>;
+var<workgroup> quarters: array<f32, 2 * P * (TEAM / 4 + 1)>;
+var<workgroup> squares: array<f32, 16>;
+${fixed16Rows}${fixed16Sums}
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let team = tid / TEAM;
+  let lane = tid % TEAM;
+  let slices = HEAD / 2u / P;
+  let head = wg.x / slices;
+  let slice = (wg.x % slices) * P;
+  let row = head * HEAD + team * (HEAD / 2u) + slice;
+  var rows = load_rows(row, min(lane, BLOCKS - 1u));
+  var x = load_digits(min(lane, BLOCKS - 1u));
+  if (tid < 16u) {
+    var t = 0.0;
+    for (var b = tid; b < BLOCKS; b += 16u) { t += bitcast<f32>(blocks[b].z); }
+    squares[tid] = t;
+  }
+  var s = vec4<f32>(0.0);
+  for (var step = 0u; step < QUADS * STEPS; step++) {
+    let b = lane + (step % STEPS) * TEAM;
+    var next = rows;
+    if (step + 1u < QUADS * STEPS) {
+      next = load_rows(row + 4u * ((step + 1u) / STEPS), min(lane + ((step + 1u) % STEPS) * TEAM, BLOCKS - 1u));
+    }
+    if (STEPS > 1u && step > 0u) { x = load_digits(min(b, BLOCKS - 1u)); }
+    let t = join(rows, x);
+    if (b < BLOCKS) { s += t; }
+    rows = next;
+    if ((step + 1u) % STEPS == 0u) {
+      let quad = step / STEPS;
+      let base = ((quad & 1u) * 2u + team) * 4u * (TEAM + 4u);
+      put_partials(base + lane, s);
+      s = vec4<f32>(0.0);
+      workgroupBarrier();
+      quarters[((team * QUADS + quad) * 4u + (lane & 3u)) * (TEAM / 4u + 1u) + (lane >> 2u)] = sum_of_four(base, lane);
+    }
+  }
+  workgroupBarrier();
+  if (tid < P / 2u) {
+    var square = 0.0;
+    for (var i = 0u; i < 16u; i++) { square += squares[i]; }
+    let inverse = inverseSqrt(square / f32(K) + EPS);
+    let d = slice + 2u * tid;
+    let position = state.x;
+    var low = vec2<f32>(row_total(2u * tid), row_total(2u * tid + 1u)) * inverse;
+    var high = vec2<f32>(row_total(P + 2u * tid), row_total(P + 2u * tid + 1u)) * inverse;
+    if (head < H + G) {
+      let r0 = rotations[position * (HEAD / 2u) + d];
+      let r1 = rotations[position * (HEAD / 2u) + d + 1u];
+      let c = vec2<f32>(r0.x, r1.x);
+      let n = vec2<f32>(r0.y, r1.y);
+      let rotated = low * c - high * n;
+      high = high * c + low * n;
+      low = rotated;
+    }
+    if (head < H) {
+      let at = head * HEAD + d;
+      q_out[at] = low.x; q_out[at + 1u] = low.y;
+      q_out[at + HEAD / 2u] = high.x; q_out[at + HEAD / 2u + 1u] = high.y;
+    } else {
+      let at = (((head - H) % G * S + position) * HEAD + d) / 2u;
+      if (head < H + G) { k_cache[at] = pack2x16float(low); k_cache[at + HEAD / 4u] = pack2x16float(high); }
+      else { v_cache[at] = pack2x16float(low); v_cache[at + HEAD / 4u] = pack2x16float(high); }
+    }
+  }
+}
+`;

@@ -1,0 +1,84 @@
+/**
+ * logits[v] = Σ_k norm(x)[k] · W[v, k], W [V, K] f16 as in the checkpoint, f32: the final norm and lm_head, one row;
+ * and the best (value, id) of each 32 rows for argmax.ts. blocks: Σ residual² a block, as down_proj left it.
+ * Work: a workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l + TEAM i) + {0..7}.
+ * Rows' sums: tree of fixed shape. Workgroup memory at TEAM 256: 17 KB. Limit: memory (V · K · 2 bytes).
+ */
+import { fixed16Sums } from "../wgsl/fixed16.ts";
+
+export const headF16Wgsl: string = /* wgsl */ `
+override K: u32;
+override V: u32;
+override EPS: f32;
+override TEAM: u32 = 256u;
+override BLOCKS: u32 = K / 32u;
+override OCTETS: u32 = K / 8u;
+override STEPS: u32 = (K / 8u + TEAM - 1u) / TEAM;
+
+@group(0) @binding(0) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> norm: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(5) var<storage, read_write> best: array<vec2<u32>>;
+var<workgroup> partials: array<f32, 8 * (TEAM + 4)>;
+var<workgroup> quarters: array<f32, 32 * (TEAM / 4 + 1)>;
+var<workgroup> squares: array<f32, 16>;
+var<workgroup> values: array<f32, 32>;
+${fixed16Sums}
+fn octet(w: vec4<u32>, a: vec4<f32>, b: vec4<f32>) -> f32 {
+  let p = vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
+  let q = vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w));
+  return dot(p, a) + dot(q, b);
+}
+struct Rows { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
+fn load_rows(row: u32, o: u32) -> Rows {
+  let at = min(o, OCTETS - 1u);
+  return Rows(weights[min(row, V - 1u) * OCTETS + at], weights[min(row + 1u, V - 1u) * OCTETS + at],
+              weights[min(row + 2u, V - 1u) * OCTETS + at], weights[min(row + 3u, V - 1u) * OCTETS + at]);
+}
+@compute @workgroup_size(TEAM)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = wg.x * 32u;
+  var rows = load_rows(row, lane);
+  if (lane < 16u) {
+    var t = 0.0;
+    for (var b = lane; b < BLOCKS; b += 16u) { t += bitcast<f32>(blocks[b].z); }
+    squares[lane] = t;
+  }
+  var s = vec4<f32>(0.0);
+  for (var step = 0u; step < 8u * STEPS; step++) {
+    let o = lane + (step % STEPS) * TEAM;
+    var next = rows;
+    if (step + 1u < 8u * STEPS) { next = load_rows(row + 4u * ((step + 1u) / STEPS), lane + ((step + 1u) % STEPS) * TEAM); }
+    if (o < OCTETS) {
+      let a = residual[2u * o] * norm[2u * o];
+      let b = residual[2u * o + 1u] * norm[2u * o + 1u];
+      s += vec4<f32>(octet(rows.a, a, b), octet(rows.b, a, b), octet(rows.c, a, b), octet(rows.d, a, b));
+    }
+    rows = next;
+    if ((step + 1u) % STEPS == 0u) {
+      let quad = step / STEPS;
+      let base = (quad & 1u) * 4u * (TEAM + 4u);
+      put_partials(base + lane, s);
+      s = vec4<f32>(0.0);
+      workgroupBarrier();
+      quarters[(quad * 4u + (lane & 3u)) * (TEAM / 4u + 1u) + (lane >> 2u)] = sum_of_four(base, lane);
+    }
+  }
+  workgroupBarrier();
+  if (lane < 32u) {
+    var square = 0.0;
+    for (var i = 0u; i < 16u; i++) { square += squares[i]; }
+    let logit = row_total(lane) * inverseSqrt(square / f32(K) + EPS);
+    values[lane] = logit;
+    if (row + lane < V) { logits[row + lane] = logit; }
+  }
+  workgroupBarrier();
+  if (lane == 0u) {
+    var at = 0u;
+    for (var i = 1u; i < min(32u, V - row); i++) { if (values[i] > values[at]) { at = i; } }
+    best[wg.x] = vec2<u32>(bitcast<u32>(values[at]), row + at);
+  }
+}
+`;
