@@ -1,7 +1,7 @@
 /**
  * out[h, d] = Σ_s softmax_s(q[h] · k[s] / √HEAD) v[s, d] for one query at `position`, over the f16 cache, 32 keys a workgroup.
  * q [H, HEAD] f32, rotated; k_cache, v_cache [G, S, HEAD] f16; state.x the position; up to four heads that share a kv head together.
- * Out: partial [splits, H, HEAD], unnormalized, and stats [splits, H] = (largest score, Σ exp) for attention-combine.ts;
+ * Out: partial [splits, H · HEAD] in planes (wgsl/fixed16.ts), unnormalized, and stats [splits, H] = (largest score, Σ exp) for awq-o-add-fixed16.ts;
  * splits = position / 32 + 1. A key at s counts where position − WINDOW < s ≤ position. HEAD % 32 = 0, HEAD ≤ 256.
  * Work: four threads a key for the scores (a quarter of HEAD each), then HEAD / 8 threads a value row; sums in fixed order.
  * Workgroup memory at HEAD = 128: 21 KB. Limit: latency below 1,000 keys, then memory (S · G · HEAD · 4 bytes).
@@ -22,10 +22,10 @@ override PARTS: u32 = 1024u / HEAD;
 @group(0) @binding(3) var<storage, read_write> partial_: array<f32>;
 @group(0) @binding(4) var<storage, read_write> stats: array<vec2<f32>>;
 @group(0) @binding(5) var<uniform> state: vec4<u32>;
-var<workgroup> query: array<vec4<f32>, HEAD + 4>;
+var<workgroup> query: array<vec4<f32>, 9 * LANES>;
 var<workgroup> dots: array<vec4<f32>, 128>;
 var<workgroup> weight: array<vec4<f32>, 32>;
-var<workgroup> sums: array<vec4<f32>, 1024>;
+var<workgroup> sums: array<vec4<f32>, PARTS * 8 * (LANES + 1)>;
 fn dot_octet(k: vec4<u32>, at: u32) -> vec4<f32> {
   let a = unpack2x16float(k.x); let b = unpack2x16float(k.y); let c = unpack2x16float(k.z); let e = unpack2x16float(k.w);
   return a.x * query[at] + a.y * query[at + 1u] + b.x * query[at + 2u] + b.y * query[at + 3u]
@@ -43,17 +43,17 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let quarter = tid & 3u;
   let key = min(first + (tid >> 2u), position);
   var k: array<vec4<u32>, 8>;
-  for (var c = 0u; c < LANES / 4u; c++) { k[c] = k_cache[(kv * S + key) * LANES + quarter * (LANES / 4u) + c]; }
+  for (var c = 0u; c < LANES / 4u; c++) { k[c] = k_cache[(kv * S + key) * LANES + 4u * c + quarter]; }
   for (var d = tid; d < HEAD; d += 128u) {
     var x = vec4<f32>(q[head0 * HEAD + d], 0.0, 0.0, 0.0);
     if (heads > 1u) { x.y = q[(head0 + 1u) * HEAD + d]; }
     if (heads > 2u) { x.z = q[(head0 + 2u) * HEAD + d]; }
     if (heads > 3u) { x.w = q[(head0 + 3u) * HEAD + d]; }
-    query[d + d / (HEAD / 4u)] = x * inverseSqrt(f32(HEAD));
+    query[d + d / 8u] = x * inverseSqrt(f32(HEAD));
   }
   workgroupBarrier();
   var score = vec4<f32>(0.0);
-  for (var c = 0u; c < LANES / 4u; c++) { score += dot_octet(k[c], quarter * (HEAD / 4u + 1u) + 8u * c); }
+  for (var c = 0u; c < LANES / 4u; c++) { score += dot_octet(k[c], 9u * (4u * c + quarter)); }
   dots[tid] = score;
   let part = tid / LANES;
   let octet = tid % LANES;
@@ -66,25 +66,31 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   workgroupBarrier();
   var largest = weight[0];
   for (var i = 1u; i < 32u; i++) { largest = max(largest, weight[i]); }
-  let seen = largest > vec4<f32>(-3e38);
+  workgroupBarrier();
+  if (tid < 32u) { weight[tid] = select(vec4<f32>(0.0), exp(weight[tid] - largest), weight[tid] > vec4<f32>(-3e38)); }
+  workgroupBarrier();
   var s0 = vec4<f32>(0.0); var s1 = s0; var s2 = s0; var s3 = s0; var s4 = s0; var s5 = s0; var s6 = s0; var s7 = s0;
   var total = vec4<f32>(0.0);
   for (var i = part; i < count; i += PARTS) {
     let v = v_cache[(kv * S + first + i) * LANES + octet];
-    let w = select(vec4<f32>(0.0), exp(weight[i] - largest), seen);
+    let w = weight[i];
     let a = unpack2x16float(v.x); let b = unpack2x16float(v.y); let c = unpack2x16float(v.z); let e = unpack2x16float(v.w);
     s0 += a.x * w; s1 += a.y * w; s2 += b.x * w; s3 += b.y * w; s4 += c.x * w; s5 += c.y * w; s6 += e.x * w; s7 += e.y * w;
     total += w;
   }
-  let at = part * HEAD + octet * 8u;
-  sums[at] = s0; sums[at + 1u] = s1; sums[at + 2u] = s2; sums[at + 3u] = s3;
-  sums[at + 4u] = s4; sums[at + 5u] = s5; sums[at + 6u] = s6; sums[at + 7u] = s7;
+  let at = part * 8u * (LANES + 1u) + octet;
+  sums[at] = s0; sums[at + LANES + 1u] = s1; sums[at + 2u * (LANES + 1u)] = s2; sums[at + 3u * (LANES + 1u)] = s3;
+  sums[at + 4u * (LANES + 1u)] = s4; sums[at + 5u * (LANES + 1u)] = s5; sums[at + 6u * (LANES + 1u)] = s6; sums[at + 7u * (LANES + 1u)] = s7;
   if (octet == 0u) { dots[part] = total; }
   workgroupBarrier();
   for (var d = tid; d < HEAD; d += 128u) {
-    var x = sums[d];
-    for (var p = 1u; p < PARTS; p++) { x += sums[p * HEAD + d]; }
-    for (var h = 0u; h < heads; h++) { partial_[(wg.y * H + head0 + h) * HEAD + d] = x[h]; }
+    let from_ = (d & 7u) * (LANES + 1u) + (d >> 3u);
+    var x = sums[from_];
+    for (var p = 1u; p < PARTS; p++) { x += sums[p * 8u * (LANES + 1u) + from_]; }
+    for (var h = 0u; h < heads; h++) {
+      let k = (head0 + h) * HEAD + d;
+      partial_[wg.y * H * HEAD + 4u * (((k & 31u) >> 2u) * (H * HEAD / 32u) + (k >> 5u)) + (k & 3u)] = x[h];
+    }
   }
   if (tid < heads) {
     var l = 0.0;

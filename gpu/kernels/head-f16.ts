@@ -1,31 +1,30 @@
 /**
  * logits[v] = Σ_k norm(x)[k] · W[v, k], W [V, K] f16 as in the checkpoint, f32: the final norm and lm_head, one row;
- * and the best (value, id) of each 32 rows for argmax.ts. blocks: Σ residual² a block, as down_proj left it.
+ * and the best (value, id) of each 32 rows for argmax.ts. scaled, squares: as down_proj left them (awq-down-add-fixed16.ts).
  * Work: a workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l + TEAM i) + {0..7}.
- * Rows' sums: tree of fixed shape. Workgroup memory at TEAM 256: 17 KB. Limit: memory (V · K · 2 bytes).
+ * Rows' sums: tree of fixed shape. Workgroup memory at TEAM 128: 8 KB. Limit: memory (V · K · 2 bytes).
  */
-import { fixed16Sums } from "../wgsl/fixed16.ts";
+import { fixed16MeanSquare, fixed16Sums } from "../wgsl/fixed16.ts";
 
 export const headF16Wgsl: string = /* wgsl */ `
 override K: u32;
 override V: u32;
 override EPS: f32;
-override TEAM: u32 = 256u;
+override TEAM: u32 = 128u;
 override BLOCKS: u32 = K / 32u;
 override OCTETS: u32 = K / 8u;
 override STEPS: u32 = (K / 8u + TEAM - 1u) / TEAM;
 
-@group(0) @binding(0) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> norm: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> logits: array<f32>;
-@group(0) @binding(5) var<storage, read_write> best: array<vec2<u32>>;
+@group(0) @binding(0) var<storage, read> scaled: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> squares: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(4) var<storage, read_write> best: array<vec2<u32>>;
 var<workgroup> partials: array<f32, 8 * (TEAM + 4)>;
 var<workgroup> quarters: array<f32, 32 * (TEAM / 4 + 1)>;
-var<workgroup> squares: array<f32, 16>;
+var<workgroup> sixteenths: array<f32, 16>;
 var<workgroup> values: array<f32, 32>;
-${fixed16Sums}
+${fixed16Sums}${fixed16MeanSquare}
 fn octet(w: vec4<u32>, a: vec4<f32>, b: vec4<f32>) -> f32 {
   let p = vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
   let q = vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w));
@@ -41,19 +40,16 @@ fn load_rows(row: u32, o: u32) -> Rows {
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = wg.x * 32u;
   var rows = load_rows(row, lane);
-  if (lane < 16u) {
-    var t = 0.0;
-    for (var b = lane; b < BLOCKS; b += 16u) { t += bitcast<f32>(blocks[b].z); }
-    squares[lane] = t;
-  }
+  put_square(lane);
   var s = vec4<f32>(0.0);
   for (var step = 0u; step < 8u * STEPS; step++) {
     let o = lane + (step % STEPS) * TEAM;
     var next = rows;
     if (step + 1u < 8u * STEPS) { next = load_rows(row + 4u * ((step + 1u) / STEPS), lane + ((step + 1u) % STEPS) * TEAM); }
     if (o < OCTETS) {
-      let a = residual[2u * o] * norm[2u * o];
-      let b = residual[2u * o + 1u] * norm[2u * o + 1u];
+      let at = ((2u * o) & 7u) * BLOCKS + o / 4u;
+      let a = scaled[at];
+      let b = scaled[at + BLOCKS];
       s += vec4<f32>(octet(rows.a, a, b), octet(rows.b, a, b), octet(rows.c, a, b), octet(rows.d, a, b));
     }
     rows = next;
@@ -68,9 +64,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
   workgroupBarrier();
   if (lane < 32u) {
-    var square = 0.0;
-    for (var i = 0u; i < 16u; i++) { square += squares[i]; }
-    let logit = row_total(lane) * inverseSqrt(square / f32(K) + EPS);
+    let logit = row_total(lane) * inverseSqrt(mean_square() + EPS);
     values[lane] = logit;
     if (row + lane < V) { logits[row + lane] = logit; }
   }

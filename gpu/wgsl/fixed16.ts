@@ -25,14 +25,26 @@ fn pack_bytes(v: vec4<i32>) -> u32 {
 `;
 
 /**
+ * A vector lies in planes: k at element 4 ((k % 32 / 4) · K/32 + k / 32) + k % 4, so that a thread that owns a block of 32 reads eight
+ * vec4s and its neighbours read beside it. digits_of: those eight quantized in the thread, no word to any other thread.
  * block_sum: Σ v (q − z) over 32 k of one row, exact: |Σ| < 2^24. join: times the scales, into f32, for four rows at once.
- * Wants `digits`, `blocks`, `weights`, `groups` (vec4<u32>: the four rows of a quad), BLOCKS, GROUPS, BLOCKS_PER_GROUP in scope.
+ * Wants fixed16Quantize, `weights`, `groups` (vec4<u32>: the four rows of a quad), BLOCKS, GROUPS, BLOCKS_PER_GROUP in scope.
  */
 export const fixed16Rows = /* wgsl */ `
+struct Block { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32> }
 struct Digits { h0: vec4<u32>, h1: vec4<u32>, l0: vec4<u32>, l1: vec4<u32>, scale: f32, sum: i32 }
-fn load_digits(b: u32) -> Digits {
-  let block = blocks[b];
-  return Digits(digits[b], digits[BLOCKS + b], digits[2u * BLOCKS + b], digits[3u * BLOCKS + b], bitcast<f32>(block.x), bitcast<i32>(block.y));
+fn digits_of(x: Block) -> Digits {
+  let largest = max(max(max(abs_bits(x.a), abs_bits(x.b)), max(abs_bits(x.c), abs_bits(x.d))),
+                    max(max(abs_bits(x.e), abs_bits(x.f)), max(abs_bits(x.g), abs_bits(x.h))));
+  let a = quantize(x.a, largest); let b = quantize(x.b, largest); let c = quantize(x.c, largest); let d = quantize(x.d, largest);
+  let e = quantize(x.e, largest); let f = quantize(x.f, largest); let g = quantize(x.g, largest); let h = quantize(x.h, largest);
+  let s = ((a + b) + (c + d)) + ((e + f) + (g + h));
+  let eight = vec4<u32>(8u);
+  return Digits(vec4<u32>(pack_bytes(a >> eight), pack_bytes(b >> eight), pack_bytes(c >> eight), pack_bytes(d >> eight)),
+                vec4<u32>(pack_bytes(e >> eight), pack_bytes(f >> eight), pack_bytes(g >> eight), pack_bytes(h >> eight)),
+                vec4<u32>(pack_bytes(a), pack_bytes(b), pack_bytes(c), pack_bytes(d)),
+                vec4<u32>(pack_bytes(e), pack_bytes(f), pack_bytes(g), pack_bytes(h)),
+                bitcast<f32>(block_scale(largest)), (s.x + s.y) + (s.z + s.w));
 }
 struct Rows { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>, g: vec4<u32> }
 fn load_rows(row: u32, b: u32) -> Rows {
@@ -72,5 +84,65 @@ fn row_total(row: u32) -> f32 {
   var t = 0.0;
   for (var i = 0u; i < TEAM / 4u; i++) { t += quarters[row * (TEAM / 4u + 1u) + i]; }
   return t;
+}
+`;
+
+/**
+ * The rest of o_proj and down_proj: residual += W x̂, scaled = residual ∘ next_norm, both in planes, and Σ residual² of each four rows:
+ * all that the next norm and linear need, 1/rms being a factor of the linear's result. Wants digits_at(block) and the overrides.
+ */
+export const fixed16Add = /* wgsl */ `
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let team = tid / TEAM;
+  let lane = tid % TEAM;
+  let row = wg.x * ROWS + team * 4u * QUADS;
+  var rows = load_rows(row, min(lane, BLOCKS - 1u));
+  var x = digits_at(min(lane, BLOCKS - 1u));
+  var s = vec4<f32>(0.0);
+  for (var step = 0u; step < QUADS * STEPS; step++) {
+    let b = lane + (step % STEPS) * TEAM;
+    var next = rows;
+    if (step + 1u < QUADS * STEPS) {
+      next = load_rows(row + 4u * ((step + 1u) / STEPS), min(lane + ((step + 1u) % STEPS) * TEAM, BLOCKS - 1u));
+    }
+    if (STEPS > 1u && step > 0u) { x = digits_at(min(b, BLOCKS - 1u)); }
+    let t = join(rows, x);
+    if (b < BLOCKS) { s += t; }
+    rows = next;
+    if ((step + 1u) % STEPS == 0u) {
+      let quad = step / STEPS;
+      let base = ((quad & 1u) * TEAMS + team) * 4u * (TEAM + 4u);
+      put_partials(base + lane, s);
+      s = vec4<f32>(0.0);
+      workgroupBarrier();
+      quarters[((team * QUADS + quad) * 4u + (lane & 3u)) * (TEAM / 4u + 1u) + (lane >> 2u)] = sum_of_four(base, lane);
+    }
+  }
+  workgroupBarrier();
+  if (tid < ROWS / 4u) {
+    let i = wg.x * (ROWS / 4u) + tid;
+    let at = (i & 7u) * (size.x * ROWS / 32u) + (i >> 3u);
+    let r = residual[at] + vec4<f32>(row_total(4u * tid), row_total(4u * tid + 1u), row_total(4u * tid + 2u), row_total(4u * tid + 3u));
+    residual[at] = r;
+    scaled[at] = r * next_norm[at];
+    squares[i] = dot(r, r);
+  }
+}
+`;
+
+/** Σ residual² of the whole row, shared out: lane b's eight partials, sixteen sums, one. mean_square after one barrier. */
+export const fixed16MeanSquare = /* wgsl */ `
+fn put_square(tid: u32) {
+  if (tid < 16u) {
+    var t = vec4<f32>(0.0);
+    for (var i = tid; i < K / 16u; i += 16u) { t += squares[i]; }
+    sixteenths[tid] = (t.x + t.y) + (t.z + t.w);
+  }
+}
+fn mean_square() -> f32 {
+  var t = 0.0;
+  for (var i = 0u; i < 16u; i++) { t += sixteenths[i]; }
+  return t / f32(K);
 }
 `;
