@@ -1,6 +1,6 @@
 /**
- * Joins the splits of attention-decode.ts where they are many: x[h] = Σ_i e^(m_i − m) acc_i[h] / Σ_i e^(m_i − m) l_i, as one split for
- * awq-o-add-fixed16.ts. partial [splits, H · HEAD] in planes, stats [splits, H] (m, l); joined [H · HEAD] in planes, with l = 1.
+ * Joins the splits of attention-decode.ts: x[h] = Σ_i e^(m_i − m) acc_i[h] / Σ_i e^(m_i − m) l_i, for o_proj
+ * (awq-add-fixed16.ts). partial [splits, H · HEAD] in planes, stats [splits, H] (m, l); joined [H · HEAD] f32 in planes.
  * Work: a workgroup a head; HEAD / 4 threads a split, PARTS splits at a time, summed in fixed order. HEAD % 32 = 0, HEAD ≤ 256.
  * Limit: latency; splits · H · HEAD · 4 bytes from the cache.
  */
@@ -15,11 +15,11 @@ override BLOCKS: u32 = H * HEAD / 32u;
 @group(0) @binding(0) var<storage, read> partial_: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> stats: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read_write> joined: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> joined_stats: array<vec2<f32>>;
-@group(0) @binding(4) var<uniform> state: vec4<u32>;
+@group(0) @binding(3) var<uniform> state: vec4<u32>;
 var<workgroup> maxima: array<f32, 256>;
-var<workgroup> factor: array<f32, (S + 31) / 32>;
+var<workgroup> factor: array<f32, (S + 31) / 32 + 4 * PARTS>;
 var<workgroup> mass: array<f32, 256>;
+var<workgroup> sixteenths: array<f32, 16>;
 var<workgroup> sums: array<vec4<f32>, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -28,7 +28,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   for (var i = tid; i < splits; i += 256u) { m = max(m, stats[i * H + wg.x].x); }
   maxima[tid] = m;
   workgroupBarrier();
-  for (var i = 0u; i < min(256u, splits); i++) { m = max(m, maxima[i]); }
+  if (tid < 16u) {
+    for (var i = tid; i < 256u; i += 16u) { m = max(m, maxima[i]); }
+    sixteenths[tid] = m;
+  }
+  workgroupBarrier();
+  for (var i = 0u; i < 16u; i++) { m = max(m, sixteenths[i]); }
   var l = 0.0;
   for (var i = tid; i < splits; i += 256u) {
     let s = stats[i * H + wg.x];
@@ -37,20 +42,31 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     l += f * s.y;
   }
   mass[tid] = l;
+  if (tid < 4u * PARTS) { factor[splits + tid] = 0.0; }
   workgroupBarrier();
   let part = tid / WIDTH;
-  let t = tid % WIDTH;
-  let at = (t & 7u) * BLOCKS + wg.x * (HEAD / 32u) + (t >> 3u);
+  let lane = tid % WIDTH;
+  let at = (lane & 7u) * BLOCKS + wg.x * (HEAD / 32u) + (lane >> 3u);
   var x = vec4<f32>(0.0);
-  for (var i = part; i < splits; i += PARTS) { x += factor[i] * partial_[i * (8u * BLOCKS) + at]; }
+  for (var i = part; i < splits; i += 4u * PARTS) {
+    let a = partial_[i * (8u * BLOCKS) + at];
+    let b = partial_[min(i + PARTS, splits - 1u) * (8u * BLOCKS) + at];
+    let c = partial_[min(i + 2u * PARTS, splits - 1u) * (8u * BLOCKS) + at];
+    let d = partial_[min(i + 3u * PARTS, splits - 1u) * (8u * BLOCKS) + at];
+    x += (factor[i] * a + factor[i + PARTS] * b) + (factor[i + 2u * PARTS] * c + factor[i + 3u * PARTS] * d);
+  }
   sums[tid] = x;
+  if (tid < 16u) {
+    var t = 0.0;
+    for (var i = tid; i < 256u; i += 16u) { t += mass[i]; }
+    sixteenths[tid] = t;
+  }
   workgroupBarrier();
   if (tid < WIDTH) {
     for (var p = 1u; p < PARTS; p++) { x += sums[p * WIDTH + tid]; }
     var total = 0.0;
-    for (var i = 0u; i < min(256u, splits); i++) { total += mass[i]; }
+    for (var i = 0u; i < 16u; i++) { total += sixteenths[i]; }
     joined[at] = x / total;
-    if (tid == 0u) { joined_stats[wg.x] = vec2<f32>(0.0, 1.0); }
   }
 }
 `;

@@ -1,7 +1,7 @@
 /**
  * out[h, d] = Σ_s softmax_s(q[h] · k[s] / √HEAD) v[s, d] for one query at `position`, over the f16 cache, 32 keys a workgroup.
  * q [H, HEAD] f32, rotated; k_cache, v_cache [G, S, HEAD] f16; state.x the position; up to four heads that share a kv head together.
- * Out: partial [splits, H · HEAD] in planes (wgsl/fixed16.ts), unnormalized, and stats [splits, H] = (largest score, Σ exp) for awq-o-add-fixed16.ts;
+ * Out: partial [splits, H · HEAD] in planes (wgsl/fixed16.ts), unnormalized, and stats [splits, H] = (largest score, Σ exp) for attention-combine.ts;
  * splits = position / 32 + 1. A key at s counts where position − WINDOW < s ≤ position. HEAD % 32 = 0, HEAD ≤ 256.
  * Work: four threads a key for the scores (a quarter of HEAD each), then HEAD / 8 threads a value row; sums in fixed order.
  * Workgroup memory at HEAD = 128: 21 KB. Limit: latency below 1,000 keys, then memory (S · G · HEAD · 4 bytes).

@@ -1,6 +1,6 @@
 /**
  * h[f] = silu(g[f]) · u[f], g = norm(x) · Wgateᵀ, u = norm(x) · Wupᵀ, int4 × fixed16, one row of activations.
- * scaled [K] residual ∘ norm weight in planes, squares [K/4] Σ residual² of four rows (awq-down-add-fixed16.ts); weights [2F, K/32]: gate
+ * scaled [K] residual ∘ norm weight in planes, squares [K/4] Σ residual² of four rows (awq-add-fixed16.ts); weights [2F, K/32]: gate
  * rows, then up rows; h [F] f32 in planes. Steps covered: post_attention_layernorm's 1/rms, gate_proj, up_proj, silu · mul. F % 32 = 0.
  * Work: a workgroup owns PER values of h: PER / 4 quads of gate rows, then as many of up rows, dealt to TEAMS teams of TEAM lanes.
  * Workgroup memory at TEAM = 128, PER = 8: 7 KB. Limit: memory (F · K bytes).

@@ -1,6 +1,6 @@
 /**
  * q, k, v = norm(x) · Wᵀ, int4 × fixed16, one row; q and k rotated by RoPE at `position`; k and v written to the cache as f16.
- * scaled [K] residual ∘ norm weight in planes, squares [K/4] Σ residual² of four (awq-down-add-fixed16.ts); weights [(H + 2G) · HEAD, K/32]: q rows, k rows, v rows;
+ * scaled [K] residual ∘ norm weight in planes, squares [K/4] Σ residual² of four (awq-add-fixed16.ts); weights [(H + 2G) · HEAD, K/32]: q rows, k rows, v rows;
  * rotations [S, HEAD/2] (cos, sin); q_out [H · HEAD] f32; k_cache, v_cache [G, S, HEAD] f16; state.x the position.
  * Steps covered: input_layernorm's 1/rms, q/k/v_proj, rope, the cache.
  * Work: a workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with (team 1), four at a time.

@@ -1,6 +1,6 @@
 /**
  * residual = embedding[ids[count − 1]] (f16 rows [V, K]); scaled = residual ∘ norm; squares = Σ residual² of four: all in planes
- * (wgsl/fixed16.ts), as awq-down-add-fixed16.ts leaves them. Work: a thread four values. Limit: latency.
+ * (wgsl/fixed16.ts), as awq-add-fixed16.ts leaves them. Work: a thread four values. Limit: latency.
  */
 export const embedFixed16Wgsl: string = /* wgsl */ `
 override K: u32;

@@ -1,6 +1,7 @@
 /**
  * The arithmetic of `fixed16` (core/quant/fixed16.ts) as WGSL functions, spliced into the kernels that quantize or multiply.
- * Powers of two are made from exponent bits, never by division; every product in `quantize` is exact.
+ * Powers of two are made from exponent bits, never by division; every product in `quantize` is exact. Adding 1.5 · 2^23 rounds to an
+ * integer, ties to even, and leaves it in the low bits: round() and i32() run at an eighth of this rate on one NVIDIA H200.
  */
 
 /** block_inverse(bits of the block's largest |x|) = 2^−e, block_scale(…) = 2^e, and the integers v = rne(x · 2^−e). */
@@ -16,7 +17,7 @@ fn abs_bits(x: vec4<f32>) -> u32 {
 }
 fn quantize(x: vec4<f32>, largest: u32) -> vec4<i32> {
   if (largest >= 0x7f800000u) { return vec4<i32>(0); }
-  return vec4<i32>(round(x * block_inverse(largest)));
+  return bitcast<vec4<i32>>(x * block_inverse(largest) + 12582912.0) - vec4<i32>(0x4b400000);
 }
 fn pack_bytes(v: vec4<i32>) -> u32 {
   let b = bitcast<vec4<u32>>(v) & vec4<u32>(255u);
@@ -84,50 +85,6 @@ fn row_total(row: u32) -> f32 {
   var t = 0.0;
   for (var i = 0u; i < TEAM / 4u; i++) { t += quarters[row * (TEAM / 4u + 1u) + i]; }
   return t;
-}
-`;
-
-/**
- * The rest of o_proj and down_proj: residual += W x̂, scaled = residual ∘ next_norm, both in planes, and Σ residual² of each four rows:
- * all that the next norm and linear need, 1/rms being a factor of the linear's result. Wants digits_at(block) and the overrides.
- */
-export const fixed16Add = /* wgsl */ `
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  let team = tid / TEAM;
-  let lane = tid % TEAM;
-  let row = wg.x * ROWS + team * 4u * QUADS;
-  var rows = load_rows(row, min(lane, BLOCKS - 1u));
-  var x = digits_at(min(lane, BLOCKS - 1u));
-  var s = vec4<f32>(0.0);
-  for (var step = 0u; step < QUADS * STEPS; step++) {
-    let b = lane + (step % STEPS) * TEAM;
-    var next = rows;
-    if (step + 1u < QUADS * STEPS) {
-      next = load_rows(row + 4u * ((step + 1u) / STEPS), min(lane + ((step + 1u) % STEPS) * TEAM, BLOCKS - 1u));
-    }
-    if (STEPS > 1u && step > 0u) { x = digits_at(min(b, BLOCKS - 1u)); }
-    let t = join(rows, x);
-    if (b < BLOCKS) { s += t; }
-    rows = next;
-    if ((step + 1u) % STEPS == 0u) {
-      let quad = step / STEPS;
-      let base = ((quad & 1u) * TEAMS + team) * 4u * (TEAM + 4u);
-      put_partials(base + lane, s);
-      s = vec4<f32>(0.0);
-      workgroupBarrier();
-      quarters[((team * QUADS + quad) * 4u + (lane & 3u)) * (TEAM / 4u + 1u) + (lane >> 2u)] = sum_of_four(base, lane);
-    }
-  }
-  workgroupBarrier();
-  if (tid < ROWS / 4u) {
-    let i = wg.x * (ROWS / 4u) + tid;
-    let at = (i & 7u) * (size.x * ROWS / 32u) + (i >> 3u);
-    let r = residual[at] + vec4<f32>(row_total(4u * tid), row_total(4u * tid + 1u), row_total(4u * tid + 2u), row_total(4u * tid + 3u));
-    residual[at] = r;
-    scaled[at] = r * next_norm[at];
-    squares[i] = dot(r, r);
-  }
 }
 `;
 

@@ -1,0 +1,99 @@
+/**
+ * out[t, h] = Σ_s softmax_s(q[t, h] · k[s]) v[s], causal, T queries from position0 on, by subgroup matrices: f16 operands, f32 sums.
+ * q [T, H · HEAD] f16, already · 1/√HEAD; k_cache, v_cache [G, S, HEAD] f16; out [T, H · HEAD] f32. S and T multiples of 64 in memory.
+ * Two passes over the keys: the first finds each row's largest score and Σ exp, the second recomputes the scores and sums P · V, so
+ * the accumulators, whose elements WGSL cannot reach, never need rescaling: half as many products again for no traffic.
+ * Work: a workgroup of four subgroups 64 queries of one head, a subgroup 16 of them; keys by 64; k and v come from the cache memory.
+ * Workgroup memory 26 KB. Limit: operand loads from L1 (48 KB for each 64 × 64 scores a subgroup).
+ */
+export const attentionPrefillMatrixWgsl: string = /* wgsl */ `
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+override H: u32;
+override G: u32;
+override S: u32;
+override WINDOW: u32 = 0xffffffffu;
+const HEAD = 128u;
+
+@group(0) @binding(0) var<storage, read> q: array<f16>;
+@group(0) @binding(1) var<storage, read> k_cache: array<f16>;
+@group(0) @binding(2) var<storage, read> v_cache: array<f16>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<uniform> state: vec4<u32>;
+var<workgroup> scores: array<f32, 4 * 16 * 68>;
+var<workgroup> p: array<vec2<u32>, 4 * 16 * 18>;
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let head = wg.y;
+  let kv = head / (H / G);
+  let t0 = wg.x * 64u + sg * 16u;
+  let keys = kv * S * HEAD;
+  let row = lane >> 1u;
+  let half = lane & 1u;
+  let position = state.x + t0 + row;
+  let tiles = (state.x + wg.x * 64u + 63u) / 64u + 1u;
+  let base = sg * 16u * 68u;
+  var a: array<subgroup_matrix_left<f16, 16, 16>, 8>;
+  for (var i = 0u; i < 8u; i++) { a[i] = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&q, (t0 * H + head) * HEAD + 16u * i, H * HEAD); }
+  var m = -3e38;
+  var l = 0.0;
+  var o: array<subgroup_matrix_result<f32, 16, 16>, 8>;
+  for (var pass_ = 0u; pass_ < 2u; pass_++) {
+    for (var tile = 0u; tile < tiles; tile++) {
+      for (var j = 0u; j < 4u; j++) {
+        var c: subgroup_matrix_result<f32, 16, 16>;
+        for (var i = 0u; i < 8u; i++) {
+          let b = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&k_cache, keys + (64u * tile + 16u * j) * HEAD + 16u * i, HEAD);
+          c = subgroupMatrixMultiplyAccumulate(a[i], b, c);
+        }
+        subgroupMatrixStore<row_major>(&scores, base + 16u * j, c, 68u);
+      }
+      workgroupBarrier();
+      var s: array<vec4<f32>, 8>;
+      for (var i = 0u; i < 8u; i++) {
+        let column = 8u * i + 4u * half;
+        let at = base + row * 68u + column;
+        let key = vec4<u32>(64u * tile + column) + vec4<u32>(0u, 1u, 2u, 3u);
+        let alive = (key <= vec4<u32>(position)) & (vec4<u32>(position) - key < vec4<u32>(WINDOW));
+        s[i] = select(vec4<f32>(-3e38), vec4<f32>(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]), alive);
+      }
+      if (pass_ == 0u) {
+        var big = s[0];
+        for (var i = 1u; i < 8u; i++) { big = max(big, s[i]); }
+        let next = max(m, max(max(big.x, big.y), max(big.z, big.w)));
+        var sum = vec4<f32>(0.0);
+        for (var i = 0u; i < 8u; i++) { sum += select(vec4<f32>(0.0), exp(s[i] - next), s[i] > vec4<f32>(-3e38)); }
+        l = l * exp(m - next) + ((sum.x + sum.y) + (sum.z + sum.w));
+        m = next;
+        workgroupBarrier();
+      } else {
+        for (var i = 0u; i < 8u; i++) {
+          let e = select(vec4<f32>(0.0), exp(s[i] - m) * l, s[i] > vec4<f32>(-3e38));
+          p[(sg * 16u + row) * 18u + 2u * i + half] = vec2<u32>(pack2x16float(e.xy), pack2x16float(e.zw));
+        }
+        workgroupBarrier();
+        for (var j = 0u; j < 4u; j++) {
+          let b = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&p, sg * 16u * 18u + 4u * j, 18u);
+          for (var i = 0u; i < 8u; i++) {
+            let v = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(&v_cache, keys + (64u * tile + 16u * j) * HEAD + 16u * i, HEAD);
+            o[i] = subgroupMatrixMultiplyAccumulate(b, v, o[i]);
+          }
+        }
+        workgroupBarrier();
+      }
+    }
+    if (pass_ == 0u) {
+      let other_m = subgroupShuffleXor(m, 1u);
+      let other_l = subgroupShuffleXor(l, 1u);
+      let big = max(m, other_m);
+      l = 1.0 / (l * exp(m - big) + other_l * exp(other_m - big));
+      m = big;
+    }
+  }
+  for (var i = 0u; i < 8u; i++) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 16u * i, o[i], H * HEAD); }
+}
+`;

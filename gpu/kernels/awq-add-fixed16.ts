@@ -1,0 +1,76 @@
+/**
+ * residual[n] += Σ_k x̂[k] · W[n, k], int4 × fixed16, one row of activations: o_proj and down_proj with their residual add; and
+ * residual ∘ next_norm with Σ residual², all that the next norm and linear need (1/rms is a factor of the linear's result).
+ * x [K] f32 in planes (wgsl/fixed16.ts); weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); residual, next_norm, scaled [N]
+ * f32 in planes; squares [N/4] = Σ residual² of four rows. N % 32 = 0.
+ * Work: a workgroup owns ROWS rows in TEAMS teams of TEAM lanes; lane l quantizes blocks l, l + TEAM, … of x itself and multiplies
+ * four rows of them, the next four rows' loads on their way. Workgroup memory: 4 (8 TEAMS (TEAM + 4) + ROWS (TEAM / 4 + 1)) bytes.
+ * Limit: memory (N · K / 2 bytes) and about 3.5 µs from dispatch to first byte and from last byte to the next dispatch.
+ */
+import { fixed16Quantize, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
+
+export const awqAddFixed16Wgsl: string = /* wgsl */ `
+override K: u32;
+override GROUP: u32 = 128u;
+override TEAM: u32 = 128u;
+override TEAMS: u32 = 1u;
+override QUADS: u32 = 2u;
+override ROWS: u32 = 4u * QUADS * TEAMS;
+override THREADS: u32 = TEAM * TEAMS;
+override BLOCKS: u32 = K / 32u;
+override GROUPS: u32 = K / GROUP;
+override BLOCKS_PER_GROUP: u32 = GROUP / 32u;
+override STEPS: u32 = (K / 32u + TEAM - 1u) / TEAM;
+
+@group(0) @binding(0) var<storage, read> x_in: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> groups: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> next_norm: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> scaled: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> squares: array<f32>;
+var<workgroup> partials: array<f32, 2 * TEAMS * 4 * (TEAM + 4)>;
+var<workgroup> quarters: array<f32, ROWS * (TEAM / 4 + 1)>;
+${fixed16Quantize}${fixed16Rows}${fixed16Sums}
+fn digits_at(b: u32) -> Digits {
+  return digits_of(Block(x_in[b], x_in[BLOCKS + b], x_in[2u * BLOCKS + b], x_in[3u * BLOCKS + b],
+                         x_in[4u * BLOCKS + b], x_in[5u * BLOCKS + b], x_in[6u * BLOCKS + b], x_in[7u * BLOCKS + b]));
+}
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let team = tid / TEAM;
+  let lane = tid % TEAM;
+  let row = wg.x * ROWS + team * 4u * QUADS;
+  var rows = load_rows(row, min(lane, BLOCKS - 1u));
+  var x = digits_at(min(lane, BLOCKS - 1u));
+  var s = vec4<f32>(0.0);
+  for (var step = 0u; step < QUADS * STEPS; step++) {
+    let b = lane + (step % STEPS) * TEAM;
+    var next = rows;
+    if (step + 1u < QUADS * STEPS) {
+      next = load_rows(row + 4u * ((step + 1u) / STEPS), min(lane + ((step + 1u) % STEPS) * TEAM, BLOCKS - 1u));
+    }
+    if (STEPS > 1u && step > 0u) { x = digits_at(min(b, BLOCKS - 1u)); }
+    let t = join(rows, x);
+    if (b < BLOCKS) { s += t; }
+    rows = next;
+    if ((step + 1u) % STEPS == 0u) {
+      let quad = step / STEPS;
+      let base = ((quad & 1u) * TEAMS + team) * 4u * (TEAM + 4u);
+      put_partials(base + lane, s);
+      s = vec4<f32>(0.0);
+      workgroupBarrier();
+      quarters[((team * QUADS + quad) * 4u + (lane & 3u)) * (TEAM / 4u + 1u) + (lane >> 2u)] = sum_of_four(base, lane);
+    }
+  }
+  workgroupBarrier();
+  if (tid < ROWS / 4u) {
+    let i = wg.x * (ROWS / 4u) + tid;
+    let at = (i & 7u) * (size.x * ROWS / 32u) + (i >> 3u);
+    let r = residual[at] + vec4<f32>(row_total(4u * tid), row_total(4u * tid + 1u), row_total(4u * tid + 2u), row_total(4u * tid + 3u));
+    residual[at] = r;
+    scaled[at] = r * next_norm[at];
+    squares[i] = dot(r, r);
+  }
+}
+`;

@@ -1,0 +1,85 @@
+/**
+ * y[t, n] (+)= Σ_k x[t, k] · W[n, k], x f16, W int4 dequantized to f16 in workgroup memory, f32 accumulation: prefill by subgroup matrices.
+ * x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (rows-to-f16.ts), the order in which nibbles leave a word by mask and
+ * shift; weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. T % 128 = 0 (padded), N % 128 = 0, K % 64 = 0.
+ * w = (q − z) · s, one rounding to f16: 1024 + q is a f16 bit pattern, 1024 + q − (1024 + z) is exact. ADD: y's tile is the start of the sum.
+ * Work: a workgroup of four subgroups a tile 128 × 128, K by 64; a subgroup 64 × 64 as 4 × 4 matrices. Workgroup memory 36 KB.
+ * Limit: the matrix units, or by the prototype's figures the loads of their operands; reached 237–255 TFLOP/s on one NVIDIA H200 then.
+ */
+export const awqPrefillF16MatrixWgsl: string = /* wgsl */ `
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+override K: u32;
+override N: u32;
+override ADD: bool;
+override GROUP: u32 = 128u;
+override BLOCKS: u32 = K / 32u;
+override GROUPS: u32 = K / GROUP;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> groups: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+var<workgroup> left: array<vec4<u32>, 128 * 9>;
+var<workgroup> right: array<vec4<u32>, 128 * 9>;
+
+fn two(w: u32, zero: vec2<f16>, scale: vec2<f16>) -> u32 {
+  return bitcast<u32>((bitcast<vec2<f16>>((w & 0x000f000fu) | 0x64006400u) - zero) * scale);
+}
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
+  let row0 = wg.x * 128u;
+  let col0 = wg.y * 128u;
+  let a0 = (sg & 1u) * 64u;
+  let b0 = (sg >> 1u) * 64u;
+  var c: array<subgroup_matrix_result<f32, 16, 16>, 16>;
+  if (ADD) {
+    for (var i = 0u; i < 4u; i++) {
+      for (var j = 0u; j < 4u; j++) {
+        c[4u * i + j] = subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&y, (row0 + a0 + 16u * i) * N + col0 + b0 + 16u * j, N);
+      }
+    }
+  }
+  for (var k = 0u; k < K / 64u; k++) {
+    let n = col0 + tid;
+    let w0 = weights[n * BLOCKS + 2u * k];
+    let w1 = weights[n * BLOCKS + 2u * k + 1u];
+    let group = groups[((n >> 2u) * GROUPS + (64u * k) / GROUP) * 4u + (n & 3u)];
+    workgroupBarrier();
+    for (var i = 0u; i < 8u; i++) {
+      let r = 16u * i + tid / 8u;
+      left[r * 9u + tid % 8u] = x[(row0 + r) * (K / 8u) + 8u * k + tid % 8u];
+    }
+    let scale = vec2<f16>(bitcast<vec2<f16>>(group & 0xffffu).x);
+    let zero = vec2<f16>(f16(1024u + (group >> 16u)));
+    for (var j = 0u; j < 4u; j++) {
+      let a = w0[j];
+      let b = w1[j];
+      right[tid * 9u + j] = vec4<u32>(two(a, zero, scale), two(a >> 4u, zero, scale), two(a >> 8u, zero, scale), two(a >> 12u, zero, scale));
+      right[tid * 9u + 4u + j] = vec4<u32>(two(b, zero, scale), two(b >> 4u, zero, scale), two(b >> 8u, zero, scale), two(b >> 12u, zero, scale));
+    }
+    workgroupBarrier();
+    for (var s = 0u; s < 4u; s++) {
+      let p0 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&left, a0 * 9u + 2u * s, 9u);
+      let p1 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&left, (a0 + 16u) * 9u + 2u * s, 9u);
+      let p2 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&left, (a0 + 32u) * 9u + 2u * s, 9u);
+      let p3 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&left, (a0 + 48u) * 9u + 2u * s, 9u);
+      for (var j = 0u; j < 4u; j++) {
+        let q = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&right, (b0 + 16u * j) * 9u + 2u * s, 9u);
+        c[j] = subgroupMatrixMultiplyAccumulate(p0, q, c[j]);
+        c[4u + j] = subgroupMatrixMultiplyAccumulate(p1, q, c[4u + j]);
+        c[8u + j] = subgroupMatrixMultiplyAccumulate(p2, q, c[8u + j]);
+        c[12u + j] = subgroupMatrixMultiplyAccumulate(p3, q, c[12u + j]);
+      }
+    }
+  }
+  for (var i = 0u; i < 4u; i++) {
+    for (var j = 0u; j < 4u; j++) {
+      subgroupMatrixStore<row_major>(&y, (row0 + a0 + 16u * i) * N + col0 + b0 + 16u * j, c[4u * i + j], N);
+    }
+  }
+}
+`;
