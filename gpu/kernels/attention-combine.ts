@@ -8,6 +8,7 @@ export const attentionCombineWgsl: string = /* wgsl */ `
 override H: u32;
 override HEAD: u32;
 override S: u32;
+override KEYS: u32 = 128u;
 override WIDTH: u32 = HEAD / 4u;
 override PARTS: u32 = 256u / WIDTH;
 override BLOCKS: u32 = H * HEAD / 32u;
@@ -17,13 +18,13 @@ override BLOCKS: u32 = H * HEAD / 32u;
 @group(0) @binding(2) var<storage, read_write> joined: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> state: vec4<u32>;
 var<workgroup> maxima: array<f32, 256>;
-var<workgroup> factor: array<f32, (S + 31) / 32 + 4 * PARTS>;
+var<workgroup> factor: array<f32, S / KEYS + 1 + 4 * PARTS>;
 var<workgroup> mass: array<f32, 256>;
 var<workgroup> sixteenths: array<f32, 16>;
 var<workgroup> sums: array<vec4<f32>, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  let splits = state.x / 32u + 1u;
+  let splits = state.x / KEYS + 1u;
   var m = -3e38;
   for (var i = tid; i < splits; i += 256u) { m = max(m, stats[i * H + wg.x].x); }
   maxima[tid] = m;

@@ -17,6 +17,9 @@ override G: u32;
 override S: u32;
 override WINDOW: u32 = 0xffffffffu;
 const HEAD = 128u;
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
 
 @group(0) @binding(0) var<storage, read> q: array<f16>;
 @group(0) @binding(1) var<storage, read> k_cache: array<f16>;
@@ -37,19 +40,30 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let position = state.x + t0 + row;
   let tiles = (state.x + wg.x * 64u + 63u) / 64u + 1u;
   let base = sg * 16u * 68u;
-  var a: array<subgroup_matrix_left<f16, 16, 16>, 8>;
-  for (var i = 0u; i < 8u; i++) { a[i] = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&q, (t0 * H + head) * HEAD + 16u * i, H * HEAD); }
+  let a0 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 0u, H * HEAD);
+  let a1 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 16u, H * HEAD);
+  let a2 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 32u, H * HEAD);
+  let a3 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 48u, H * HEAD);
+  let a4 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 64u, H * HEAD);
+  let a5 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 80u, H * HEAD);
+  let a6 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 96u, H * HEAD);
+  let a7 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 112u, H * HEAD);
   var m = -3e38;
   var l = 0.0;
-  var o: array<subgroup_matrix_result<f32, 16, 16>, 8>;
+  var o0 = Sum(0.0); var o1 = Sum(0.0); var o2 = Sum(0.0); var o3 = Sum(0.0); var o4 = Sum(0.0); var o5 = Sum(0.0); var o6 = Sum(0.0); var o7 = Sum(0.0);
   for (var pass_ = 0u; pass_ < 2u; pass_++) {
     for (var tile = 0u; tile < tiles; tile++) {
       for (var j = 0u; j < 4u; j++) {
-        var c: subgroup_matrix_result<f32, 16, 16>;
-        for (var i = 0u; i < 8u; i++) {
-          let b = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&k_cache, keys + (64u * tile + 16u * j) * HEAD + 16u * i, HEAD);
-          c = subgroupMatrixMultiplyAccumulate(a[i], b, c);
-        }
+        let from_ = keys + (64u * tile + 16u * j) * HEAD;
+        var c = Sum(0.0);
+        c = subgroupMatrixMultiplyAccumulate(a0, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 0u, HEAD), c);
+        c = subgroupMatrixMultiplyAccumulate(a1, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 16u, HEAD), c);
+        c = subgroupMatrixMultiplyAccumulate(a2, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 32u, HEAD), c);
+        c = subgroupMatrixMultiplyAccumulate(a3, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 48u, HEAD), c);
+        c = subgroupMatrixMultiplyAccumulate(a4, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 64u, HEAD), c);
+        c = subgroupMatrixMultiplyAccumulate(a5, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 80u, HEAD), c);
+        c = subgroupMatrixMultiplyAccumulate(a6, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 96u, HEAD), c);
+        c = subgroupMatrixMultiplyAccumulate(a7, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 112u, HEAD), c);
         subgroupMatrixStore<row_major>(&scores, base + 16u * j, c, 68u);
       }
       workgroupBarrier();
@@ -77,11 +91,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         }
         workgroupBarrier();
         for (var j = 0u; j < 4u; j++) {
-          let b = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&p, sg * 16u * 18u + 4u * j, 18u);
-          for (var i = 0u; i < 8u; i++) {
-            let v = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(&v_cache, keys + (64u * tile + 16u * j) * HEAD + 16u * i, HEAD);
-            o[i] = subgroupMatrixMultiplyAccumulate(b, v, o[i]);
-          }
+          let b = subgroupMatrixLoad<Left, row_major>(&p, sg * 16u * 18u + 4u * j, 18u);
+          let from_ = keys + (64u * tile + 16u * j) * HEAD;
+          o0 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 0u, HEAD), o0);
+          o1 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 16u, HEAD), o1);
+          o2 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 32u, HEAD), o2);
+          o3 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 48u, HEAD), o3);
+          o4 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 64u, HEAD), o4);
+          o5 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 80u, HEAD), o5);
+          o6 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 96u, HEAD), o6);
+          o7 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 112u, HEAD), o7);
         }
         workgroupBarrier();
       }
@@ -94,6 +113,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       m = big;
     }
   }
-  for (var i = 0u; i < 8u; i++) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 16u * i, o[i], H * HEAD); }
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 0u, o0, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 16u, o1, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 32u, o2, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 48u, o3, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 64u, o4, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 80u, o5, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 96u, o6, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 112u, o7, H * HEAD);
 }
 `;

@@ -1,21 +1,20 @@
 /**
- * residual[n] += Σ_k x̂[k] · W[n, k], int4 × fixed16, one row of activations: o_proj and down_proj with their residual add; and
- * residual ∘ next_norm with Σ residual², all that the next norm and linear need (1/rms is a factor of the linear's result).
+ * residual[n] += Σ_k x̂[k] · W[n, k], int4 × fixed16, one row of activations: o_proj and down_proj with their residual add; and, for the
+ * next norm and linear, scaled = residual ∘ next_norm, its digits, and Σ residual² a block (1/rms is a factor of that linear's result).
  * x [K] f32 in planes (wgsl/fixed16.ts); weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); residual, next_norm, scaled [N]
- * f32 in planes; squares [N/4] = Σ residual² of four rows. N % 32 = 0.
- * Work: a workgroup owns ROWS rows in TEAMS teams of TEAM lanes; lane l quantizes blocks l, l + TEAM, … of x itself and multiplies
- * four rows of them, the next four rows' loads on their way. Workgroup memory: 4 (8 TEAMS (TEAM + 4) + ROWS (TEAM / 4 + 1)) bytes.
+ * f32 in planes; out_digits, out_blocks: N / 32 blocks. N % 32 = 0.
+ * Work: a workgroup owns 32 rows in TEAMS teams of TEAM lanes; lane l quantizes blocks l, l + TEAM, … of x itself and multiplies four
+ * rows of them, the next four rows' loads on their way. Workgroup memory: 4 (8 TEAMS (TEAM + 4) + 8 TEAM + 32) bytes and 160.
  * Limit: memory (N · K / 2 bytes) and about 3.5 µs from dispatch to first byte and from last byte to the next dispatch.
  */
-import { fixed16Quantize, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
+import { fixed16FromValues, fixed16Quantize, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
 
 export const awqAddFixed16Wgsl: string = /* wgsl */ `
 override K: u32;
 override GROUP: u32 = 128u;
 override TEAM: u32 = 128u;
-override TEAMS: u32 = 1u;
-override QUADS: u32 = 2u;
-override ROWS: u32 = 4u * QUADS * TEAMS;
+override TEAMS: u32 = 4u;
+override QUADS: u32 = 8u / TEAMS;
 override THREADS: u32 = TEAM * TEAMS;
 override BLOCKS: u32 = K / 32u;
 override GROUPS: u32 = K / GROUP;
@@ -28,10 +27,13 @@ override STEPS: u32 = (K / 32u + TEAM - 1u) / TEAM;
 @group(0) @binding(3) var<storage, read_write> residual: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> next_norm: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> scaled: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> squares: array<f32>;
+@group(0) @binding(6) var<storage, read_write> out_digits: array<u32>;
+@group(0) @binding(7) var<storage, read_write> out_blocks: array<vec4<u32>>;
 var<workgroup> partials: array<f32, 2 * TEAMS * 4 * (TEAM + 4)>;
-var<workgroup> quarters: array<f32, ROWS * (TEAM / 4 + 1)>;
-${fixed16Quantize}${fixed16Rows}${fixed16Sums}
+var<workgroup> quarters: array<f32, 32 * (TEAM / 4 + 1)>;
+var<workgroup> fresh: array<vec4<f32>, 8>;
+var<workgroup> squares: array<f32, 8>;
+${fixed16Quantize}${fixed16Rows}${fixed16FromValues}${fixed16Sums}
 fn digits_at(b: u32) -> Digits {
   return digits_of(Block(x_in[b], x_in[BLOCKS + b], x_in[2u * BLOCKS + b], x_in[3u * BLOCKS + b],
                          x_in[4u * BLOCKS + b], x_in[5u * BLOCKS + b], x_in[6u * BLOCKS + b], x_in[7u * BLOCKS + b]));
@@ -40,7 +42,7 @@ fn digits_at(b: u32) -> Digits {
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let team = tid / TEAM;
   let lane = tid % TEAM;
-  let row = wg.x * ROWS + team * 4u * QUADS;
+  let row = wg.x * 32u + team * 4u * QUADS;
   var rows = load_rows(row, min(lane, BLOCKS - 1u));
   var x = digits_at(min(lane, BLOCKS - 1u));
   var s = vec4<f32>(0.0);
@@ -64,13 +66,29 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec
     }
   }
   workgroupBarrier();
-  if (tid < ROWS / 4u) {
-    let i = wg.x * (ROWS / 4u) + tid;
-    let at = (i & 7u) * (size.x * ROWS / 32u) + (i >> 3u);
+  if (tid < 8u) {
+    let at = tid * size.x + wg.x;
     let r = residual[at] + vec4<f32>(row_total(4u * tid), row_total(4u * tid + 1u), row_total(4u * tid + 2u), row_total(4u * tid + 3u));
+    let z = r * next_norm[at];
     residual[at] = r;
-    scaled[at] = r * next_norm[at];
-    squares[i] = dot(r, r);
+    scaled[at] = z;
+    fresh[tid] = z;
+    squares[tid] = dot(r, r);
+  }
+  workgroupBarrier();
+  if (tid < 8u) {
+    var largest = 0u;
+    for (var i = 0u; i < 8u; i++) { largest = max(largest, abs_bits(fresh[i])); }
+    let v = quantize(fresh[tid], largest);
+    let at = 4u * ((tid >> 2u) * size.x + wg.x) + (tid & 3u);
+    out_digits[at] = pack_bytes(v >> vec4<u32>(8u));
+    out_digits[at + 8u * size.x] = pack_bytes(v);
+    if (tid == 0u) {
+      var sum = vec4<i32>(0);
+      var square = 0.0;
+      for (var i = 0u; i < 8u; i++) { sum += quantize(fresh[i], largest); square += squares[i]; }
+      out_blocks[wg.x] = vec4<u32>(block_scale(largest), bitcast<u32>((sum.x + sum.y) + (sum.z + sum.w)), bitcast<u32>(square), 0u);
+    }
   }
 }
 `;

@@ -1,11 +1,11 @@
 /**
  * h[f] = silu(g[f]) · u[f], g = norm(x) · Wgateᵀ, u = norm(x) · Wupᵀ, int4 × fixed16, one row of activations.
- * scaled [K] residual ∘ norm weight in planes, squares [K/4] Σ residual² of four rows (awq-add-fixed16.ts); weights [2F, K/32]: gate
+ * digits, blocks: residual ∘ norm weight with Σ residual² a block, as awq-add-fixed16.ts leaves them; weights [2F, K/32]: gate
  * rows, then up rows; h [F] f32 in planes. Steps covered: post_attention_layernorm's 1/rms, gate_proj, up_proj, silu · mul. F % 32 = 0.
  * Work: a workgroup owns PER values of h: PER / 4 quads of gate rows, then as many of up rows, dealt to TEAMS teams of TEAM lanes.
  * Workgroup memory at TEAM = 128, PER = 8: 7 KB. Limit: memory (F · K bytes).
  */
-import { fixed16MeanSquare, fixed16Quantize, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
+import { fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
 
 export const awqGateUpFixed16Wgsl: string = /* wgsl */ `
 override K: u32;
@@ -22,22 +22,18 @@ override GROUPS: u32 = K / GROUP;
 override BLOCKS_PER_GROUP: u32 = GROUP / 32u;
 override STEPS: u32 = (K / 32u + TEAM - 1u) / TEAM;
 
-@group(0) @binding(0) var<storage, read> scaled: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> squares: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> digits: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> groups: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> h: array<vec4<f32>>;
 var<workgroup> partials: array<f32, 2 * TEAMS * 4 * (TEAM + 4)>;
 var<workgroup> quarters: array<f32, 2 * PER * (TEAM / 4 + 1)>;
 var<workgroup> sixteenths: array<f32, 16>;
-${fixed16Quantize}${fixed16Rows}${fixed16Sums}${fixed16MeanSquare}
+${fixed16Rows}${fixed16Load}${fixed16Sums}${fixed16MeanSquare}
 fn row_of(wg: u32, quad: u32) -> u32 {
   let quads = PER / 4u;
   return (quad / quads) * F + wg * PER + 4u * (quad % quads);
-}
-fn digits_at(b: u32) -> Digits {
-  return digits_of(Block(scaled[b], scaled[BLOCKS + b], scaled[2u * BLOCKS + b], scaled[3u * BLOCKS + b],
-                         scaled[4u * BLOCKS + b], scaled[5u * BLOCKS + b], scaled[6u * BLOCKS + b], scaled[7u * BLOCKS + b]));
 }
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -45,7 +41,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let lane = tid % TEAM;
   let first = team * QUADS;
   var rows = load_rows(row_of(wg.x, first), min(lane, BLOCKS - 1u));
-  var x = digits_at(min(lane, BLOCKS - 1u));
+  var x = load_digits(min(lane, BLOCKS - 1u));
   put_square(tid);
   var s = vec4<f32>(0.0);
   for (var step = 0u; step < QUADS * STEPS; step++) {
@@ -54,7 +50,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     if (step + 1u < QUADS * STEPS) {
       next = load_rows(row_of(wg.x, first + (step + 1u) / STEPS), min(lane + ((step + 1u) % STEPS) * TEAM, BLOCKS - 1u));
     }
-    if (STEPS > 1u && step > 0u) { x = digits_at(min(b, BLOCKS - 1u)); }
+    if (STEPS > 1u && step > 0u) { x = load_digits(min(b, BLOCKS - 1u)); }
     let t = join(rows, x);
     if (b < BLOCKS) { s += t; }
     rows = next;

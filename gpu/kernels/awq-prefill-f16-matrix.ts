@@ -23,6 +23,9 @@ override GROUPS: u32 = K / GROUP;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> groups: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
 var<workgroup> left: array<vec4<u32>, 128 * 9>;
 var<workgroup> right: array<vec4<u32>, 128 * 9>;
 
@@ -35,13 +38,28 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let col0 = wg.y * 128u;
   let a0 = (sg & 1u) * 64u;
   let b0 = (sg >> 1u) * 64u;
-  var c: array<subgroup_matrix_result<f32, 16, 16>, 16>;
+  let at = (row0 + a0) * N + col0 + b0;
+  var c00 = Sum(0.0); var c01 = Sum(0.0); var c02 = Sum(0.0); var c03 = Sum(0.0);
+  var c10 = Sum(0.0); var c11 = Sum(0.0); var c12 = Sum(0.0); var c13 = Sum(0.0);
+  var c20 = Sum(0.0); var c21 = Sum(0.0); var c22 = Sum(0.0); var c23 = Sum(0.0);
+  var c30 = Sum(0.0); var c31 = Sum(0.0); var c32 = Sum(0.0); var c33 = Sum(0.0);
   if (ADD) {
-    for (var i = 0u; i < 4u; i++) {
-      for (var j = 0u; j < 4u; j++) {
-        c[4u * i + j] = subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&y, (row0 + a0 + 16u * i) * N + col0 + b0 + 16u * j, N);
-      }
-    }
+    c00 = subgroupMatrixLoad<Sum, row_major>(&y, at + 0u * N + 0u, N);
+    c01 = subgroupMatrixLoad<Sum, row_major>(&y, at + 0u * N + 16u, N);
+    c02 = subgroupMatrixLoad<Sum, row_major>(&y, at + 0u * N + 32u, N);
+    c03 = subgroupMatrixLoad<Sum, row_major>(&y, at + 0u * N + 48u, N);
+    c10 = subgroupMatrixLoad<Sum, row_major>(&y, at + 16u * N + 0u, N);
+    c11 = subgroupMatrixLoad<Sum, row_major>(&y, at + 16u * N + 16u, N);
+    c12 = subgroupMatrixLoad<Sum, row_major>(&y, at + 16u * N + 32u, N);
+    c13 = subgroupMatrixLoad<Sum, row_major>(&y, at + 16u * N + 48u, N);
+    c20 = subgroupMatrixLoad<Sum, row_major>(&y, at + 32u * N + 0u, N);
+    c21 = subgroupMatrixLoad<Sum, row_major>(&y, at + 32u * N + 16u, N);
+    c22 = subgroupMatrixLoad<Sum, row_major>(&y, at + 32u * N + 32u, N);
+    c23 = subgroupMatrixLoad<Sum, row_major>(&y, at + 32u * N + 48u, N);
+    c30 = subgroupMatrixLoad<Sum, row_major>(&y, at + 48u * N + 0u, N);
+    c31 = subgroupMatrixLoad<Sum, row_major>(&y, at + 48u * N + 16u, N);
+    c32 = subgroupMatrixLoad<Sum, row_major>(&y, at + 48u * N + 32u, N);
+    c33 = subgroupMatrixLoad<Sum, row_major>(&y, at + 48u * N + 48u, N);
   }
   for (var k = 0u; k < K / 64u; k++) {
     let n = col0 + tid;
@@ -63,23 +81,49 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     }
     workgroupBarrier();
     for (var s = 0u; s < 4u; s++) {
-      let p0 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&left, a0 * 9u + 2u * s, 9u);
-      let p1 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&left, (a0 + 16u) * 9u + 2u * s, 9u);
-      let p2 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&left, (a0 + 32u) * 9u + 2u * s, 9u);
-      let p3 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&left, (a0 + 48u) * 9u + 2u * s, 9u);
-      for (var j = 0u; j < 4u; j++) {
-        let q = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&right, (b0 + 16u * j) * 9u + 2u * s, 9u);
-        c[j] = subgroupMatrixMultiplyAccumulate(p0, q, c[j]);
-        c[4u + j] = subgroupMatrixMultiplyAccumulate(p1, q, c[4u + j]);
-        c[8u + j] = subgroupMatrixMultiplyAccumulate(p2, q, c[8u + j]);
-        c[12u + j] = subgroupMatrixMultiplyAccumulate(p3, q, c[12u + j]);
-      }
+      let l = a0 * 9u + 2u * s;
+      let r = b0 * 9u + 2u * s;
+      let p0 = subgroupMatrixLoad<Left, row_major>(&left, l + 0u, 9u);
+      let p1 = subgroupMatrixLoad<Left, row_major>(&left, l + 144u, 9u);
+      let p2 = subgroupMatrixLoad<Left, row_major>(&left, l + 288u, 9u);
+      let p3 = subgroupMatrixLoad<Left, row_major>(&left, l + 432u, 9u);
+      let q0 = subgroupMatrixLoad<Right, col_major>(&right, r + 0u, 9u);
+      c00 = subgroupMatrixMultiplyAccumulate(p0, q0, c00);
+      c10 = subgroupMatrixMultiplyAccumulate(p1, q0, c10);
+      c20 = subgroupMatrixMultiplyAccumulate(p2, q0, c20);
+      c30 = subgroupMatrixMultiplyAccumulate(p3, q0, c30);
+      let q1 = subgroupMatrixLoad<Right, col_major>(&right, r + 144u, 9u);
+      c01 = subgroupMatrixMultiplyAccumulate(p0, q1, c01);
+      c11 = subgroupMatrixMultiplyAccumulate(p1, q1, c11);
+      c21 = subgroupMatrixMultiplyAccumulate(p2, q1, c21);
+      c31 = subgroupMatrixMultiplyAccumulate(p3, q1, c31);
+      let q2 = subgroupMatrixLoad<Right, col_major>(&right, r + 288u, 9u);
+      c02 = subgroupMatrixMultiplyAccumulate(p0, q2, c02);
+      c12 = subgroupMatrixMultiplyAccumulate(p1, q2, c12);
+      c22 = subgroupMatrixMultiplyAccumulate(p2, q2, c22);
+      c32 = subgroupMatrixMultiplyAccumulate(p3, q2, c32);
+      let q3 = subgroupMatrixLoad<Right, col_major>(&right, r + 432u, 9u);
+      c03 = subgroupMatrixMultiplyAccumulate(p0, q3, c03);
+      c13 = subgroupMatrixMultiplyAccumulate(p1, q3, c13);
+      c23 = subgroupMatrixMultiplyAccumulate(p2, q3, c23);
+      c33 = subgroupMatrixMultiplyAccumulate(p3, q3, c33);
     }
   }
-  for (var i = 0u; i < 4u; i++) {
-    for (var j = 0u; j < 4u; j++) {
-      subgroupMatrixStore<row_major>(&y, (row0 + a0 + 16u * i) * N + col0 + b0 + 16u * j, c[4u * i + j], N);
-    }
-  }
+  subgroupMatrixStore<row_major>(&y, at + 0u * N + 0u, c00, N);
+  subgroupMatrixStore<row_major>(&y, at + 0u * N + 16u, c01, N);
+  subgroupMatrixStore<row_major>(&y, at + 0u * N + 32u, c02, N);
+  subgroupMatrixStore<row_major>(&y, at + 0u * N + 48u, c03, N);
+  subgroupMatrixStore<row_major>(&y, at + 16u * N + 0u, c10, N);
+  subgroupMatrixStore<row_major>(&y, at + 16u * N + 16u, c11, N);
+  subgroupMatrixStore<row_major>(&y, at + 16u * N + 32u, c12, N);
+  subgroupMatrixStore<row_major>(&y, at + 16u * N + 48u, c13, N);
+  subgroupMatrixStore<row_major>(&y, at + 32u * N + 0u, c20, N);
+  subgroupMatrixStore<row_major>(&y, at + 32u * N + 16u, c21, N);
+  subgroupMatrixStore<row_major>(&y, at + 32u * N + 32u, c22, N);
+  subgroupMatrixStore<row_major>(&y, at + 32u * N + 48u, c23, N);
+  subgroupMatrixStore<row_major>(&y, at + 48u * N + 0u, c30, N);
+  subgroupMatrixStore<row_major>(&y, at + 48u * N + 16u, c31, N);
+  subgroupMatrixStore<row_major>(&y, at + 48u * N + 32u, c32, N);
+  subgroupMatrixStore<row_major>(&y, at + 48u * N + 48u, c33, N);
 }
 `;

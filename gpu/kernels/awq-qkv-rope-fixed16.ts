@@ -1,12 +1,12 @@
 /**
  * q, k, v = norm(x) · Wᵀ, int4 × fixed16, one row; q and k rotated by RoPE at `position`; k and v written to the cache as f16.
- * scaled [K] residual ∘ norm weight in planes, squares [K/4] Σ residual² of four (awq-add-fixed16.ts); weights [(H + 2G) · HEAD, K/32]: q rows, k rows, v rows;
+ * digits, blocks: residual ∘ norm weight with Σ residual² a block, as awq-add-fixed16.ts leaves them; weights [(H + 2G) · HEAD, K/32]: q rows, k rows, v rows;
  * rotations [S, HEAD/2] (cos, sin); q_out [H · HEAD] f32; k_cache, v_cache [G, S, HEAD] f16; state.x the position.
  * Steps covered: input_layernorm's 1/rms, q/k/v_proj, rope, the cache.
  * Work: a workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with (team 1), four at a time.
  * Workgroup memory at TEAM = 128, P = 8: 11 KB. P % 4 = 0, HEAD / 2 % P = 0. Limit: latency; 13.3 MB take 2.9 µs.
  */
-import { fixed16MeanSquare, fixed16Quantize, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
+import { fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
 
 export const awqQkvRopeFixed16Wgsl: string = /* wgsl */ `
 override K: u32;
@@ -25,8 +25,8 @@ override BLOCKS_PER_GROUP: u32 = GROUP / 32u;
 override STEPS: u32 = (K / 32u + TEAM - 1u) / TEAM;
 override QUADS: u32 = P / 4u;
 
-@group(0) @binding(0) var<storage, read> scaled: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> squares: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> digits: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> groups: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;
@@ -37,11 +37,7 @@ override QUADS: u32 = P / 4u;
 var<workgroup> partials: array<f32, 16 * (TEAM + 4)>;
 var<workgroup> quarters: array<f32, 2 * P * (TEAM / 4 + 1)>;
 var<workgroup> sixteenths: array<f32, 16>;
-${fixed16Quantize}${fixed16Rows}${fixed16Sums}${fixed16MeanSquare}
-fn digits_at(b: u32) -> Digits {
-  return digits_of(Block(scaled[b], scaled[BLOCKS + b], scaled[2u * BLOCKS + b], scaled[3u * BLOCKS + b],
-                         scaled[4u * BLOCKS + b], scaled[5u * BLOCKS + b], scaled[6u * BLOCKS + b], scaled[7u * BLOCKS + b]));
-}
+${fixed16Rows}${fixed16Load}${fixed16Sums}${fixed16MeanSquare}
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let team = tid / TEAM;
@@ -51,7 +47,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let slice = (wg.x % slices) * P;
   let row = head * HEAD + team * (HEAD / 2u) + slice;
   var rows = load_rows(row, min(lane, BLOCKS - 1u));
-  var x = digits_at(min(lane, BLOCKS - 1u));
+  var x = load_digits(min(lane, BLOCKS - 1u));
   put_square(tid);
   var s = vec4<f32>(0.0);
   for (var step = 0u; step < QUADS * STEPS; step++) {
@@ -60,7 +56,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     if (step + 1u < QUADS * STEPS) {
       next = load_rows(row + 4u * ((step + 1u) / STEPS), min(lane + ((step + 1u) % STEPS) * TEAM, BLOCKS - 1u));
     }
-    if (STEPS > 1u && step > 0u) { x = digits_at(min(b, BLOCKS - 1u)); }
+    if (STEPS > 1u && step > 0u) { x = load_digits(min(b, BLOCKS - 1u)); }
     let t = join(rows, x);
     if (b < BLOCKS) { s += t; }
     rows = next;

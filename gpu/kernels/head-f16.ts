@@ -1,6 +1,6 @@
 /**
  * logits[v] = Σ_k norm(x)[k] · W[v, k], W [V, K] f16 as in the checkpoint, f32: the final norm and lm_head, one row;
- * and the best (value, id) of each 32 rows for argmax.ts. scaled, squares: as down_proj left them (awq-add-fixed16.ts).
+ * and the best (value, id) of each 32 rows for argmax.ts. scaled, blocks: as down_proj left them (awq-add-fixed16.ts).
  * Work: a workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l + TEAM i) + {0..7}.
  * Rows' sums: tree of fixed shape. Workgroup memory at TEAM 128: 8 KB. Limit: memory (V · K · 2 bytes).
  */
@@ -16,7 +16,7 @@ override OCTETS: u32 = K / 8u;
 override STEPS: u32 = (K / 8u + TEAM - 1u) / TEAM;
 
 @group(0) @binding(0) var<storage, read> scaled: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> squares: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(4) var<storage, read_write> best: array<vec2<u32>>;

@@ -26,14 +26,11 @@ fn pack_bytes(v: vec4<i32>) -> u32 {
 `;
 
 /**
- * A vector lies in planes: k at element 4 ((k % 32 / 4) · K/32 + k / 32) + k % 4, so that a thread that owns a block of 32 reads eight
- * vec4s and its neighbours read beside it. digits_of: those eight quantized in the thread, no word to any other thread.
- * block_sum: Σ v (q − z) over 32 k of one row, exact: |Σ| < 2^24. join: times the scales, into f32, for four rows at once.
- * Wants fixed16Quantize, `weights`, `groups` (vec4<u32>: the four rows of a quad), BLOCKS, GROUPS, BLOCKS_PER_GROUP in scope.
+ * digits_of: a thread's own block of 32, quantized in the thread, no word to any other. A vector of f32 lies in planes for it: k at element
+ * 4 ((k % 32 / 4) · K/32 + k / 32) + k % 4, so that the thread reads eight vec4s and its neighbours read beside it.
  */
-export const fixed16Rows = /* wgsl */ `
+export const fixed16FromValues = /* wgsl */ `
 struct Block { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32> }
-struct Digits { h0: vec4<u32>, h1: vec4<u32>, l0: vec4<u32>, l1: vec4<u32>, scale: f32, sum: i32 }
 fn digits_of(x: Block) -> Digits {
   let largest = max(max(max(abs_bits(x.a), abs_bits(x.b)), max(abs_bits(x.c), abs_bits(x.d))),
                     max(max(abs_bits(x.e), abs_bits(x.f)), max(abs_bits(x.g), abs_bits(x.h))));
@@ -47,6 +44,25 @@ fn digits_of(x: Block) -> Digits {
                 vec4<u32>(pack_bytes(e), pack_bytes(f), pack_bytes(g), pack_bytes(h)),
                 bitcast<f32>(block_scale(largest)), (s.x + s.y) + (s.z + s.w));
 }
+`;
+
+/**
+ * load_digits: a block as awq-add-fixed16.ts left it. digits: four planes of [K/32] vec4<u32>, hi words 0..3, 4..7, lo words 0..3, 4..7;
+ * blocks [K/32]: scale bits, Σ v, bits of Σ residual², 0. put_square, then a barrier, then mean_square: mean residual² of the row.
+ */
+export const fixed16Load = /* wgsl */ `
+fn load_digits(b: u32) -> Digits {
+  let block = blocks[b];
+  return Digits(digits[b], digits[BLOCKS + b], digits[2u * BLOCKS + b], digits[3u * BLOCKS + b], bitcast<f32>(block.x), bitcast<i32>(block.y));
+}
+`;
+
+/**
+ * block_sum: Σ v (q − z) over 32 k of one row, exact: |Σ| < 2^24. join: times the scales, into f32, for four rows at once.
+ * Wants `weights`, `groups` (vec4<u32>: the four rows of a quad), BLOCKS, GROUPS, BLOCKS_PER_GROUP in scope.
+ */
+export const fixed16Rows = /* wgsl */ `
+struct Digits { h0: vec4<u32>, h1: vec4<u32>, l0: vec4<u32>, l1: vec4<u32>, scale: f32, sum: i32 }
 struct Rows { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>, g: vec4<u32> }
 fn load_rows(row: u32, b: u32) -> Rows {
   let i = row * BLOCKS + b;
@@ -88,13 +104,13 @@ fn row_total(row: u32) -> f32 {
 }
 `;
 
-/** Σ residual² of the whole row, shared out: lane b's eight partials, sixteen sums, one. mean_square after one barrier. */
+/** Σ residual² of the whole row from `blocks`: put_square, a barrier, mean_square. */
 export const fixed16MeanSquare = /* wgsl */ `
 fn put_square(tid: u32) {
   if (tid < 16u) {
-    var t = vec4<f32>(0.0);
-    for (var i = tid; i < K / 16u; i += 16u) { t += squares[i]; }
-    sixteenths[tid] = (t.x + t.y) + (t.z + t.w);
+    var t = 0.0;
+    for (var b = tid; b < K / 32u; b += 16u) { t += bitcast<f32>(blocks[b].z); }
+    sixteenths[tid] = t;
   }
 }
 fn mean_square() -> f32 {
