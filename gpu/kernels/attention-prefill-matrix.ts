@@ -3,8 +3,8 @@
  * q [T, H · HEAD] f16, already · 1/√HEAD; k_cache, v_cache [G, S, HEAD] f16; out [T, H · HEAD] f32. S and T multiples of 64 in memory.
  * Two passes over the keys: the first finds each row's largest score and Σ exp, the second recomputes the scores and sums P · V, so
  * the accumulators, whose elements WGSL cannot reach, never need rescaling: half as many products again for no traffic.
- * Work: a workgroup of four subgroups 64 queries of one head, a subgroup 16 of them; keys by 64; k and v come from the cache memory.
- * Workgroup memory 26 KB. Limit: operand loads from L1 (48 KB for each 64 × 64 scores a subgroup).
+ * Work: a workgroup of four subgroups 64 queries of one head, a subgroup 16 of them; keys by 64, staged.
+ * Workgroup memory 44 KB. Limit: loads of the matrices' operands from workgroup memory, each used once.
  */
 export const attentionPrefillMatrixWgsl: string = /* wgsl */ `
 enable f16;
@@ -22,10 +22,11 @@ alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
 
 @group(0) @binding(0) var<storage, read> q: array<f16>;
-@group(0) @binding(1) var<storage, read> k_cache: array<f16>;
-@group(0) @binding(2) var<storage, read> v_cache: array<f16>;
+@group(0) @binding(1) var<storage, read> k_cache: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> v_cache: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<uniform> state: vec4<u32>;
+var<workgroup> staged: array<vec4<u32>, 64 * 17>;
 var<workgroup> scores: array<f32, 4 * 16 * 68>;
 var<workgroup> p: array<vec2<u32>, 4 * 16 * 18>;
 
@@ -34,7 +35,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let head = wg.y;
   let kv = head / (H / G);
   let t0 = wg.x * 64u + sg * 16u;
-  let keys = kv * S * HEAD;
+  let keys = kv * S * 16u;
   let row = lane >> 1u;
   let half = lane & 1u;
   let position = state.x + t0 + row;
@@ -53,17 +54,19 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var o0 = Sum(0.0); var o1 = Sum(0.0); var o2 = Sum(0.0); var o3 = Sum(0.0); var o4 = Sum(0.0); var o5 = Sum(0.0); var o6 = Sum(0.0); var o7 = Sum(0.0);
   for (var pass_ = 0u; pass_ < 2u; pass_++) {
     for (var tile = 0u; tile < tiles; tile++) {
+      for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = k_cache[keys + 1024u * tile + i]; }
+      workgroupBarrier();
       for (var j = 0u; j < 4u; j++) {
-        let from_ = keys + (64u * tile + 16u * j) * HEAD;
+        let from_ = 16u * j * 17u;
         var c = Sum(0.0);
-        c = subgroupMatrixMultiplyAccumulate(a0, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 0u, HEAD), c);
-        c = subgroupMatrixMultiplyAccumulate(a1, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 16u, HEAD), c);
-        c = subgroupMatrixMultiplyAccumulate(a2, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 32u, HEAD), c);
-        c = subgroupMatrixMultiplyAccumulate(a3, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 48u, HEAD), c);
-        c = subgroupMatrixMultiplyAccumulate(a4, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 64u, HEAD), c);
-        c = subgroupMatrixMultiplyAccumulate(a5, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 80u, HEAD), c);
-        c = subgroupMatrixMultiplyAccumulate(a6, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 96u, HEAD), c);
-        c = subgroupMatrixMultiplyAccumulate(a7, subgroupMatrixLoad<Right, col_major>(&k_cache, from_ + 112u, HEAD), c);
+        c = subgroupMatrixMultiplyAccumulate(a0, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 0u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a1, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 2u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a2, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 4u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a3, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 6u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a4, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 8u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a5, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 10u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a6, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 12u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a7, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 14u, 17u), c);
         subgroupMatrixStore<row_major>(&scores, base + 16u * j, c, 68u);
       }
       workgroupBarrier();
@@ -89,18 +92,19 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
           let e = select(vec4<f32>(0.0), exp(s[i] - m) * l, s[i] > vec4<f32>(-3e38));
           p[(sg * 16u + row) * 18u + 2u * i + half] = vec2<u32>(pack2x16float(e.xy), pack2x16float(e.zw));
         }
+        for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = v_cache[keys + 1024u * tile + i]; }
         workgroupBarrier();
         for (var j = 0u; j < 4u; j++) {
           let b = subgroupMatrixLoad<Left, row_major>(&p, sg * 16u * 18u + 4u * j, 18u);
-          let from_ = keys + (64u * tile + 16u * j) * HEAD;
-          o0 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 0u, HEAD), o0);
-          o1 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 16u, HEAD), o1);
-          o2 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 32u, HEAD), o2);
-          o3 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 48u, HEAD), o3);
-          o4 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 64u, HEAD), o4);
-          o5 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 80u, HEAD), o5);
-          o6 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 96u, HEAD), o6);
-          o7 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&v_cache, from_ + 112u, HEAD), o7);
+          let from_ = 16u * j * 17u;
+          o0 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 0u, 17u), o0);
+          o1 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 2u, 17u), o1);
+          o2 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 4u, 17u), o2);
+          o3 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 6u, 17u), o3);
+          o4 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 8u, 17u), o4);
+          o5 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 10u, 17u), o5);
+          o6 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 12u, 17u), o6);
+          o7 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 14u, 17u), o7);
         }
         workgroupBarrier();
       }

@@ -66,11 +66,19 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     let w0 = weights[n * BLOCKS + 2u * k];
     let w1 = weights[n * BLOCKS + 2u * k + 1u];
     let group = groups[((n >> 2u) * GROUPS + (64u * k) / GROUP) * 4u + (n & 3u)];
+    let from_ = (row0 + tid / 8u) * (K / 8u) + 8u * k + tid % 8u;
+    let x0 = x[from_ + 0u * K];
+    let x1 = x[from_ + 2u * K];
+    let x2 = x[from_ + 4u * K];
+    let x3 = x[from_ + 6u * K];
+    let x4 = x[from_ + 8u * K];
+    let x5 = x[from_ + 10u * K];
+    let x6 = x[from_ + 12u * K];
+    let x7 = x[from_ + 14u * K];
     workgroupBarrier();
-    for (var i = 0u; i < 8u; i++) {
-      let r = 16u * i + tid / 8u;
-      left[r * 9u + tid % 8u] = x[(row0 + r) * (K / 8u) + 8u * k + tid % 8u];
-    }
+    let to = tid / 8u * 9u + tid % 8u;
+    left[to + 0u] = x0; left[to + 144u] = x1; left[to + 288u] = x2; left[to + 432u] = x3;
+    left[to + 576u] = x4; left[to + 720u] = x5; left[to + 864u] = x6; left[to + 1008u] = x7;
     let scale = vec2<f16>(bitcast<vec2<f16>>(group & 0xffffu).x);
     let zero = vec2<f16>(f16(1024u + (group >> 16u)));
     for (var j = 0u; j < 4u; j++) {
