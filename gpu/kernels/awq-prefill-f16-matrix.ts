@@ -3,8 +3,9 @@
  * x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (rows-to-f16.ts), the order in which nibbles leave a word by mask and
  * shift; weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. T % 128 = 0 (padded), N % 128 = 0, K % 64 = 0.
  * w = (q − z) · s, one rounding to f16: 1024 + q is a f16 bit pattern, 1024 + q − (1024 + z) is exact. ADD: y's tile is the start of the sum.
- * Work: a workgroup of four subgroups a tile 128 × 128, K by 64; a subgroup 64 × 64 as 4 × 4 matrices. Workgroup memory 36 KB.
- * Limit: the matrix units, or by the prototype's figures the loads of their operands; reached 237–255 TFLOP/s on one NVIDIA H200 then.
+ * Work: a workgroup of four subgroups a tile 128 × 128, K by 64, the next step's loads in flight during this one's products; a subgroup
+ * 64 × 64 as 4 × 4 matrices; two threads read the 64 weights of a row. Workgroup memory 36 KB.
+ * Limit: not found; see docs/benchmarks.md for what was tried.
  */
 export const awqPrefillF16MatrixWgsl: string = /* wgsl */ `
 enable f16;
@@ -31,6 +32,19 @@ var<workgroup> right: array<vec4<u32>, 128 * 9>;
 
 fn two(w: u32, zero: vec2<f16>, scale: vec2<f16>) -> u32 {
   return bitcast<u32>((bitcast<vec2<f16>>((w & 0x000f000fu) | 0x64006400u) - zero) * scale);
+}
+fn eight(w: u32, group: u32) -> vec4<u32> {
+  let scale = vec2<f16>(bitcast<vec2<f16>>(group & 0xffffu).x);
+  let zero = vec2<f16>(f16(1024u + (group >> 16u)));
+  return vec4<u32>(two(w, zero, scale), two(w >> 4u, zero, scale), two(w >> 8u, zero, scale), two(w >> 12u, zero, scale));
+}
+struct Tile { x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32>, x4: vec4<u32>, x5: vec4<u32>, x6: vec4<u32>, x7: vec4<u32>, w0: vec4<u32>, w1: vec4<u32>, g0: u32, g1: u32 }
+fn load_tile(row0: u32, n: u32, tid: u32, k: u32) -> Tile {
+  let at = (row0 + tid / 8u) * (K / 8u) + 8u * k + tid % 8u;
+  let w = n * BLOCKS + 2u * k + (tid & 1u);
+  let g = ((n >> 2u) * GROUPS + (64u * k) / GROUP) * 4u + (n & 3u);
+  return Tile(x[at], x[at + 2u * K], x[at + 4u * K], x[at + 6u * K], x[at + 8u * K], x[at + 10u * K], x[at + 12u * K], x[at + 14u * K],
+              weights[w], weights[w + 64u * BLOCKS], groups[g], groups[g + 64u * GROUPS]);
 }
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
@@ -61,33 +75,21 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     c32 = subgroupMatrixLoad<Sum, row_major>(&y, at + 48u * N + 32u, N);
     c33 = subgroupMatrixLoad<Sum, row_major>(&y, at + 48u * N + 48u, N);
   }
+  let n = col0 + (tid >> 1u);
+  let to_left = tid / 8u * 9u + tid % 8u;
+  let to_right = (tid >> 1u) * 9u + 4u * (tid & 1u);
+  var next = load_tile(row0, n, tid, 0u);
   for (var k = 0u; k < K / 64u; k++) {
-    let n = col0 + tid;
-    let w0 = weights[n * BLOCKS + 2u * k];
-    let w1 = weights[n * BLOCKS + 2u * k + 1u];
-    let group = groups[((n >> 2u) * GROUPS + (64u * k) / GROUP) * 4u + (n & 3u)];
-    let from_ = (row0 + tid / 8u) * (K / 8u) + 8u * k + tid % 8u;
-    let x0 = x[from_ + 0u * K];
-    let x1 = x[from_ + 2u * K];
-    let x2 = x[from_ + 4u * K];
-    let x3 = x[from_ + 6u * K];
-    let x4 = x[from_ + 8u * K];
-    let x5 = x[from_ + 10u * K];
-    let x6 = x[from_ + 12u * K];
-    let x7 = x[from_ + 14u * K];
+    let now = next;
     workgroupBarrier();
-    let to = tid / 8u * 9u + tid % 8u;
-    left[to + 0u] = x0; left[to + 144u] = x1; left[to + 288u] = x2; left[to + 432u] = x3;
-    left[to + 576u] = x4; left[to + 720u] = x5; left[to + 864u] = x6; left[to + 1008u] = x7;
-    let scale = vec2<f16>(bitcast<vec2<f16>>(group & 0xffffu).x);
-    let zero = vec2<f16>(f16(1024u + (group >> 16u)));
+    left[to_left + 0u] = now.x0; left[to_left + 144u] = now.x1; left[to_left + 288u] = now.x2; left[to_left + 432u] = now.x3;
+    left[to_left + 576u] = now.x4; left[to_left + 720u] = now.x5; left[to_left + 864u] = now.x6; left[to_left + 1008u] = now.x7;
     for (var j = 0u; j < 4u; j++) {
-      let a = w0[j];
-      let b = w1[j];
-      right[tid * 9u + j] = vec4<u32>(two(a, zero, scale), two(a >> 4u, zero, scale), two(a >> 8u, zero, scale), two(a >> 12u, zero, scale));
-      right[tid * 9u + 4u + j] = vec4<u32>(two(b, zero, scale), two(b >> 4u, zero, scale), two(b >> 8u, zero, scale), two(b >> 12u, zero, scale));
+      right[to_right + j] = eight(now.w0[j], now.g0);
+      right[to_right + 576u + j] = eight(now.w1[j], now.g1);
     }
     workgroupBarrier();
+    if (k + 1u < K / 64u) { next = load_tile(row0, n, tid, k + 1u); }
     for (var s = 0u; s < 4u; s++) {
       let l = a0 * 9u + 2u * s;
       let r = b0 * 9u + 2u * s;
