@@ -1,1 +1,80 @@
-export {};
+#!/usr/bin/env node
+/** The `gureum` command: finds the room that the first word names, runs it, turns what it throws into one line and an exit code. */
+import process from "node:process";
+import { note, outputError, printLine } from "./cli/terminal.ts";
+import type { Command } from "./cli/words.ts";
+import { GureumError } from "./core/errors.ts";
+
+/** Loaded when called, so that answering a question does not read the benchmark room. */
+const commands: readonly { name: string; summary: string; load(): Promise<Command> }[] = [
+  { name: "chat", summary: "answer a question, or hold a conversation", load: async () => (await import("./cli/chat.ts")).chat },
+  { name: "generate", summary: "continue a text, without a chat template", load: async () => (await import("./cli/generate.ts")).generate },
+  { name: "tokenize", summary: "text to token ids, and back", load: async () => (await import("./cli/tokenize.ts")).tokenize },
+  { name: "render", summary: "chat messages to prompt text or ids", load: async () => (await import("./cli/render.ts")).render },
+  {
+    name: "inspect",
+    summary: "what a model folder or safetensors file holds",
+    load: async () => (await import("./cli/inspect.ts")).inspect,
+  },
+  { name: "logits", summary: "logits and hidden states of a text", load: async () => (await import("./cli/logits.ts")).logits },
+  {
+    name: "synth",
+    summary: "write a checkpoint of a real shape with random weights",
+    load: async () => (await import("./cli/synth.ts")).synth,
+  },
+  { name: "device", summary: "what the WebGPU device is and can do", load: async () => (await import("./cli/device.ts")).device },
+  { name: "diff", summary: "find the first step where two backends differ", load: async () => (await import("./cli/diff.ts")).diff },
+  {
+    name: "conformance",
+    summary: "prove a device or a kernel against derived bounds",
+    load: async () => (await import("./cli/conformance.ts")).conformance,
+  },
+  {
+    name: "bench",
+    summary: "measure the device, the kernels, a model; compare results",
+    load: async () => (await import("./cli/bench.ts")).bench,
+  },
+];
+
+const help = `gureum (구름): AWQ int4 Llama models in TypeScript, on the CPU and on WebGPU
+
+usage: gureum COMMAND [words]
+
+${commands.map(({ name, summary }) => `  ${name.padEnd(13)}${summary}`).join("\n")}
+
+gureum COMMAND --help says more. Exit code 0: done, 1: failed, 2: wrong usage.`;
+
+async function main(args: string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === "--help" || name === "help") {
+    await printLine(help);
+    return name === undefined ? 2 : 0;
+  }
+  const known = commands.find((c) => c.name === name);
+  if (!known)
+    throw new GureumError("usage", {
+      where: "gureum",
+      what: `no such command: ${name}`,
+      remedy: `commands are ${commands.map((c) => c.name).join(", ")}`,
+    });
+  const command = await known.load();
+  const end = rest.indexOf("--");
+  if ((end < 0 ? rest : rest.slice(0, end)).includes("--help")) {
+    await printLine(command.help);
+    return 0;
+  }
+  return command.run(rest);
+}
+
+function fail(error: unknown): number {
+  if (error instanceof GureumError) {
+    note(`gureum: ${error.message}`);
+    return error.code === "usage" ? 2 : 1;
+  }
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  note(`gureum: ${text.split("\n")[0]} — this is a bug in gureum; please report the command that led to it`);
+  return 1;
+}
+
+process.stdout.on("error", (error) => process.exit(fail(outputError(error))));
+process.exitCode = await main(process.argv.slice(2)).catch(fail);

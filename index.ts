@@ -1,1 +1,250 @@
-export {};
+/**
+ * gureum's front door: a folder with an AWQ (or dense) Llama checkpoint becomes a model that answers, on the CPU reference or on
+ * WebGPU. Every part behind it is importable alone: `gureum/core/ops/*`, `gureum/tokenizer`, `gureum/gpu/*`.
+ */
+import { type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
+import { openCheckpoint, readWeights } from "./core/checkpoint/weights.ts";
+import { GureumError } from "./core/errors.ts";
+import {
+  contextLimit,
+  type GenerateResult,
+  generate,
+  type GenerateOptions as LoopOptions,
+  type TokenEvent,
+} from "./core/generate/generate.ts";
+import { greedy } from "./core/generate/sampler.ts";
+import { embeddedModelPath } from "./core/host/embedded.ts";
+import { directoryStore, fileSource } from "./core/host/node.ts";
+import type { LlamaConfig } from "./core/model/config.ts";
+import { cpuModel } from "./core/model/cpu.ts";
+import type { ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "./core/model/engine.ts";
+import type { LlamaWeightRefs } from "./core/model/weights.ts";
+import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device.ts";
+import { loadGpuModel } from "./gpu/model/model.ts";
+import { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./tokenizer/chat-template.ts";
+import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+
+export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
+export { GureumError } from "./core/errors.ts";
+export type { ForwardOptions, ForwardResult, SamplingOptions, Session, TapHook, TraceValue } from "./core/model/engine.ts";
+export type { ChatMessage, ChatTemplate, GenerateResult, LlamaConfig, Model, TokenEvent, Tokenizer };
+
+/** Where a model comes from: a folder's path, or any storage. */
+export type ModelPlace = string | ByteStore;
+
+export interface LoadOptions {
+  /** "auto", the default: WebGPU where a hardware adapter answers, the CPU reference otherwise. */
+  readonly backend?: "auto" | "cpu" | "webgpu";
+  /** A device of the caller's for "webgpu" or "auto"; it stays the caller's to destroy. */
+  readonly device?: GPUDevice;
+  /** Bytes of weights read so far, and in all. */
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/** What to continue: a conversation, a text, or ids. */
+export type GenerateInput =
+  | { readonly messages: readonly ChatMessage[] }
+  /** `addBos`: as the tokenizer's files say where it is not given. */
+  | { readonly text: string; readonly addBos?: boolean }
+  | { readonly ids: ArrayLike<number> };
+
+/** All optional: greedy, 256 tokens, the model's own end-of-text ids. */
+export interface GenerateOptions
+  extends Partial<SamplingOptions>,
+    Partial<Pick<LoopOptions, "maxNewTokens" | "stop" | "topLogprobs" | "signal" | "onPrefill">> {}
+
+export interface LoadedModel {
+  readonly config: LlamaConfig;
+  /** null where the folder has none: such a model takes ids only. */
+  readonly tokenizer: Tokenizer | null;
+  readonly backend: "cpu" | "webgpu";
+  /** Why this backend, in a few words. */
+  readonly backendReason: string;
+  readonly loadMs: number;
+  /** The ids that `generate` would feed for this input. */
+  encodePrompt(input: GenerateInput): number[];
+  /** One pass over `ids` from an empty cache. */
+  forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
+  /** Continues the input token by token; the generator's return value sums up. */
+  generate(input: GenerateInput, options?: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
+  /** A sequence to feed and sample by hand; `maxContext` defaults to the model's limit. */
+  createSession(maxContext?: number): Session;
+  dispose(): void;
+}
+
+/** The folder of the small model that comes with gureum. */
+export const embeddedModel = (): string => embeddedModelPath();
+
+/** The decoder of a model without a tokenizer. */
+const noText = { push: () => "", flush: () => "" };
+
+const storeOf = (place: ModelPlace): ByteStore => (typeof place === "string" ? directoryStore(place) : place);
+
+/** The tokenizer of a model folder, or of one tokenizer.model or tokenizer.json. @throws GureumError */
+export async function openTokenizer(place: ModelPlace): Promise<Tokenizer> {
+  if (typeof place !== "string" || !/\.(model|json)$/.test(place)) return loadTokenizer(storeOf(place));
+  const source = await fileSource(place);
+  try {
+    return parseTokenizer(await readBytes(source, 0, source.byteLength), place);
+  } finally {
+    await source.close();
+  }
+}
+
+export interface Chat {
+  readonly tokenizer: Tokenizer;
+  /** @throws GureumError "template" with the template's own message */
+  render(messages: readonly ChatMessage[]): string;
+  /** The rendered text's ids: special tokens recognised, none added. */
+  encode(messages: readonly ChatMessage[]): number[];
+}
+
+/** Tokenizer and chat template of a model folder. @throws GureumError, also where the folder has no template */
+export async function openChat(place: ModelPlace): Promise<Chat> {
+  const store = storeOf(place);
+  return chatOf(store.name, await loadTokenizer(store), await loadChatTemplate(store));
+}
+
+/** The same for a folder that may have neither: undefined without a tokenizer. */
+async function openChatIfAny(store: ByteStore): Promise<Chat | undefined> {
+  const names = await store.list();
+  return names.includes("tokenizer.json") || names.includes("tokenizer.model") ? openChat(store) : undefined;
+}
+
+function chatOf(name: string, tokenizer: Tokenizer, template: ChatTemplate | null): Chat {
+  const render = (messages: readonly ChatMessage[]): string => {
+    if (!template)
+      throw new GureumError("not-found", {
+        where: name,
+        what: "no chat template",
+        remedy: "use generate with plain text, or add chat_template.jinja",
+      });
+    return template.render(messages);
+  };
+  return { tokenizer, render, encode: (messages) => tokenizer.encode(render(messages), { specialTokens: "recognise" }) };
+}
+
+/**
+ * Checks that a parsed JSON value is an array of {role, content} with string values.
+ * @throws GureumError "format"
+ */
+export function checkMessages(where: string, value: unknown): ChatMessage[] {
+  const wrong = (what: string): GureumError =>
+    new GureumError("format", { where, what, expected: '[{"role": "user", "content": "…"}, …]' });
+  if (!Array.isArray(value)) throw wrong("not an array of messages");
+  return value.map((message: unknown, i) => {
+    const { role, content } = (message ?? {}) as Record<string, unknown>;
+    if (typeof role !== "string" || typeof content !== "string") throw wrong(`message ${i} has no role and content`);
+    return { role, content };
+  });
+}
+
+/**
+ * Loads a model: reads config, tokenizer and template, checks every tensor's header against the config, then reads the weights.
+ * @throws GureumError "not-found", "format", "unsupported", "missing-tensor", "shape", "dtype", "non-finite", "io"; with WebGPU also
+ * "no-adapter", "missing-feature", "limit", "out-of-memory", "device-lost", "pipeline"
+ */
+export async function loadModel(place: ModelPlace, options: LoadOptions = {}): Promise<LoadedModel> {
+  const started = performance.now();
+  const store = storeOf(place);
+  const checkpoint = await openCheckpoint(store);
+  try {
+    const chat = await openChatIfAny(store);
+    const { model, reason } = await makeModel(checkpoint.config, checkpoint.refs, options);
+    return loadedModel(model, reason, chat, performance.now() - started);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** The backend that the options ask for, and why it was taken. */
+async function makeModel(
+  config: LlamaConfig,
+  refs: LlamaWeightRefs,
+  { backend = "auto", onProgress, device }: LoadOptions,
+): Promise<{ model: Model; reason: string }> {
+  const cpu = async (reason: string): Promise<{ model: Model; reason: string }> => ({
+    model: cpuModel(config, await readWeights(refs, onProgress)),
+    reason,
+  });
+  if (backend === "cpu") return cpu("asked for");
+  let gpu: Gpu;
+  try {
+    gpu = device ? adoptDevice(device) : await openDevice();
+  } catch (error) {
+    if (backend === "auto" && error instanceof GureumError) return cpu(`no WebGPU: ${error.details.what}`);
+    throw error;
+  }
+  const { software, vendor, description } = gpu.capabilities;
+  const name = description || vendor;
+  if (backend === "auto" && software && !device) {
+    closeDevice(gpu);
+    return cpu(`the only WebGPU adapter is software: ${name}`);
+  }
+  try {
+    const model = await loadGpuModel(gpu, config, refs, onProgress ? { onProgress } : {});
+    const dispose = (): void => {
+      model.dispose();
+      if (!device) closeDevice(gpu);
+    };
+    return { model: { ...model, dispose }, reason: name };
+  } catch (error) {
+    if (!device) closeDevice(gpu);
+    throw error;
+  }
+}
+
+function loadedModel(model: Model, backendReason: string, chat: Chat | undefined, loadMs: number): LoadedModel {
+  const { config } = model;
+  const tokenizer = chat?.tokenizer ?? null;
+  const limit = contextLimit(config);
+  const encodePrompt = (input: GenerateInput): number[] => {
+    if ("ids" in input) return Array.from(input.ids);
+    if (!chat || !tokenizer)
+      throw new GureumError("not-found", {
+        where: "tokenizer",
+        what: "the model folder has none",
+        remedy: "give ids, or put tokenizer.model or tokenizer.json beside the weights",
+      });
+    if ("messages" in input) return chat.encode(input.messages);
+    return tokenizer.encode(input.text, { specialTokens: "text", addBos: input.addBos ?? tokenizer.addBos });
+  };
+  return {
+    config,
+    tokenizer,
+    backend: model.backend,
+    backendReason,
+    loadMs,
+    encodePrompt,
+    async forward(ids, options) {
+      const session = model.createSession(Math.min(limit, Math.max(1, ids.length)));
+      try {
+        return await session.forward(ids, options);
+      } finally {
+        session.dispose();
+      }
+    },
+    async *generate(input, options = {}) {
+      const prompt = encodePrompt(input);
+      const { maxNewTokens = 256, stop = [], topLogprobs = 0, signal, onPrefill, ...sampling } = options;
+      const session = model.createSession(Math.min(limit, prompt.length + maxNewTokens));
+      try {
+        return yield* generate(session, prompt, {
+          sampling: { ...greedy, ...sampling },
+          maxNewTokens,
+          stop,
+          topLogprobs,
+          stopIds: new Set(config.eosTokenIds),
+          // An answer begins afresh; a continuation keeps the space between it and the prompt.
+          decoder: tokenizer?.streamingDecoder("messages" in input ? [] : prompt) ?? noText,
+          ...(signal ? { signal } : {}),
+          ...(onPrefill ? { onPrefill } : {}),
+        });
+      } finally {
+        session.dispose();
+      }
+    },
+    createSession: (maxContext = limit) => model.createSession(Math.min(limit, maxContext)),
+    dispose: () => model.dispose(),
+  };
+}

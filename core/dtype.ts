@@ -65,3 +65,28 @@ export function bf16Value(bits: number): number {
   scratchBits[0] = bits << 16;
   return scratch[0]!;
 }
+
+/** x to the nearest integer, ties to even, for |x| < 2^51 (IEEE 754 roundToIntegralTiesToEven by the 1.5 · 2^52 shift). */
+export function roundHalfEven(x: number): number {
+  return x + 6755399441055744 - 6755399441055744;
+}
+
+/** Bits of the binary16 nearest to `value`, ties to even; overflow gives infinity, NaN gives 0x7e00. One rounding, from f64. */
+export function f16Bits(value: number): number {
+  if (Number.isNaN(value)) return 0x7e00;
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const magnitude = Math.abs(value);
+  if (magnitude >= 65520) return sign | 0x7c00;
+  if (magnitude < 2 ** -14) return sign | roundHalfEven(magnitude * 2 ** 24);
+  let exponent = 0;
+  let significand = magnitude;
+  while (significand >= 2) {
+    significand /= 2;
+    exponent++;
+  }
+  while (significand < 1) {
+    significand *= 2;
+    exponent--;
+  }
+  return sign | (((exponent + 15) << 10) + roundHalfEven(significand * 1024) - 1024);
+}

@@ -37,7 +37,7 @@ export interface ErrorParts {
   remedy?: string;
 }
 
-const oneLine = (s: string): string => s.replace(/[\s\u0000-\u001f\u007f\u2028\u2029]+/g, " ").trim();
+const oneLine = (s: string): string => s.replace(/[\s\p{Cc}]+/gu, " ").trim();
 
 export class GureumError extends Error {
   override readonly name = "GureumError";

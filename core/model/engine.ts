@@ -58,11 +58,14 @@ export interface Session {
   readonly maxContext: number;
   /**
    * Feeds `ids` after those already there.
-   * @throws GureumError "range" for an id outside the vocabulary, "context" where they do not fit, "usage" where there is none.
+   * @throws GureumError "range" for no id or one outside the vocabulary, "context" where they do not fit.
    */
   forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
-  /** Feeds `ids` and keeps the logits of the last position inside the backend, for `decode`. */
-  prefill(ids: ArrayLike<number>, onProgress?: (tokensDone: number) => void): Promise<void>;
+  /**
+   * Feeds `ids` and keeps the logits of the last position inside the backend, for `decode`. `onProgress` is awaited after each
+   * chunk; what it throws ends the feeding, with the ids fed so far kept.
+   */
+  prefill(ids: ArrayLike<number>, onProgress?: (tokensDone: number) => void | Promise<void>): Promise<void>;
   /**
    * Samples up to `count` ids one after the other, each from the logits that follow its predecessor. `prefill` comes first.
    * Fewer come back only where the context is full.

@@ -1,16 +1,23 @@
 /**
- * residual[n] += Σ_k x̂[k] · W[n, k], int4 × fixed16, one row of activations: o_proj and down_proj with their residual add; and, for the
- * next norm and linear, scaled = residual ∘ next_norm, its digits, and Σ residual² a block (1/rms is a factor of that linear's result).
- * x [K] f32 in planes (wgsl/fixed16.ts); weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); residual, next_norm, scaled [N]
- * f32 in planes; out_digits, out_blocks: N / 32 blocks. N % 32 = 0.
- * Work: a workgroup owns 32 rows in TEAMS teams of TEAM lanes; lane l quantizes blocks l, l + TEAM, … of x itself and multiplies four
- * rows of them, the next four rows' loads on their way. Workgroup memory: 4 (8 TEAMS (TEAM + 4) + 8 TEAM + 32) bytes and 160.
- * Limit: memory (N · K / 2 bytes) and about 3.5 µs from dispatch to first byte and from last byte to the next dispatch.
+ * residual[n] += Σ_k x̂[k] · W[n, k], int4 × fixed16, one row: o_proj and down_proj with their residual add; and, for the next norm and
+ * linear, scaled = residual ∘ next_norm, its digits, and Σ residual² a block (1/rms is a factor of that linear's result).
+ * x_in [K] f32 in planes (wgsl/fixed16.ts); weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); residual, next_norm, scaled [N]
+ * f32 in planes; out_digits, out_blocks: N / 32 blocks. N % 32 = 0, K % 32 = 0.
+ * A workgroup owns 32 rows in TEAMS teams of TEAM lanes; lane l quantizes blocks l, l + TEAM, … of x itself and multiplies four rows of
+ * them, the next four rows' loads on their way. Workgroup memory: 4 (8 TEAMS (TEAM + 4) + 8 TEAM + 32) + 160 bytes.
+ * Limited by memory (N · K / 2 bytes) and by the time from dispatch to first byte and from last byte to the next dispatch.
  */
+import type { Kernel } from "../kernel.ts";
+import { type BufferArg, type Recorder, record } from "../recorder.ts";
 import { fixed16FromValues, fixed16Quantize, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
 
-export const awqAddFixed16Wgsl: string = /* wgsl */ `
-override K: u32;
+export const awqAddFixed16: Kernel<"x_in" | "weights" | "groups" | "residual" | "next_norm" | "scaled" | "out_digits" | "out_blocks", never> = {
+  name: "awq-add-fixed16",
+  bindings: { x_in: "read", weights: "read", groups: "read", residual: "readWrite", next_norm: "read", scaled: "readWrite", out_digits: "readWrite", out_blocks: "readWrite" },
+  params: {},
+  overrides: { K: "u32", GROUP: "u32", TEAM: "u32", TEAMS: "u32", QUADS: "u32", THREADS: "u32", BLOCKS: "u32", GROUPS: "u32", BLOCKS_PER_GROUP: "u32", STEPS: "u32" },
+  wgsl: /* wgsl */ `
+override K: u32 = 4096u;
 override GROUP: u32 = 128u;
 override TEAM: u32 = 128u;
 override TEAMS: u32 = 4u;
@@ -91,4 +98,32 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec
     }
   }
 }
-`;
+`,
+};
+
+/** An int4 linear of one row: K inputs, `group` of them a scale, `team` lanes along K. */
+export interface DecodeShape {
+  readonly K: number;
+  readonly group: number;
+  readonly team: number;
+}
+
+/** Shapes as above; `teams` divides 8. */
+export function recordAwqAddFixed16(
+  recorder: Recorder,
+  buffers: {
+    x_in: BufferArg;
+    weights: BufferArg;
+    groups: BufferArg;
+    residual: BufferArg;
+    next_norm: BufferArg;
+    scaled: BufferArg;
+    out_digits: BufferArg;
+    out_blocks: BufferArg;
+  },
+  { K, group, team, teams, N }: DecodeShape & { readonly teams: number; readonly N: number },
+  label: string = awqAddFixed16.name,
+): void {
+  const overrides = { K, GROUP: group, TEAM: team, TEAMS: teams };
+  record(recorder, { kernel: awqAddFixed16, buffers, params: {}, overrides, workgroups: () => [N / 32, 1, 1], label });
+}

@@ -1,16 +1,24 @@
 /**
- * h[f] = silu(g[f]) · u[f], g = norm(x) · Wgateᵀ, u = norm(x) · Wupᵀ, int4 × fixed16, one row of activations.
+ * h[f] = silu(g[f]) · u[f], g = norm(x) · Wgateᵀ, u = norm(x) · Wupᵀ, int4 × fixed16, one row.
  * digits, blocks: residual ∘ norm weight with Σ residual² a block, as awq-add-fixed16.ts leaves them; weights [2F, K/32]: gate
- * rows, then up rows; h [F] f32 in planes. Steps covered: post_attention_layernorm's 1/rms, gate_proj, up_proj, silu · mul. F % 32 = 0.
- * Work: a workgroup owns PER values of h: PER / 4 quads of gate rows, then as many of up rows, dealt to TEAMS teams of TEAM lanes.
- * Workgroup memory at TEAM = 128, PER = 8: 7 KB. Limit: memory (F · K bytes).
+ * rows, then up rows; h [F] f32 in planes. F % 32 = 0. Steps covered: post_attention_layernorm's 1/rms, gate_proj, up_proj, silu · mul.
+ * A workgroup owns PER values of h: PER / 4 quads of gate rows, then as many of up rows, dealt to TEAMS teams of TEAM lanes.
+ * Workgroup memory at TEAM 128, PER 4: 6 KiB. Limited by memory (F · K bytes).
  */
+import type { Kernel } from "../kernel.ts";
+import { type BufferArg, type Recorder, record } from "../recorder.ts";
+import type { DecodeShape } from "./awq-add-fixed16.ts";
 import { fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
 
-export const awqGateUpFixed16Wgsl: string = /* wgsl */ `
-override K: u32;
-override F: u32;
-override EPS: f32;
+export const awqGateUpFixed16: Kernel<"digits" | "blocks" | "weights" | "groups" | "h", never> = {
+  name: "awq-gate-up-fixed16",
+  bindings: { digits: "read", blocks: "read", weights: "read", groups: "read", h: "readWrite" },
+  params: {},
+  overrides: { K: "u32", F: "u32", EPS: "f32", GROUP: "u32", TEAM: "u32", TEAMS: "u32", PER: "u32", THREADS: "u32", QUADS: "u32", BLOCKS: "u32", GROUPS: "u32", BLOCKS_PER_GROUP: "u32", STEPS: "u32" },
+  wgsl: /* wgsl */ `
+override K: u32 = 4096u;
+override F: u32 = 14336u;
+override EPS: f32 = 1e-5;
 override GROUP: u32 = 128u;
 override TEAM: u32 = 128u;
 override TEAMS: u32 = 1u;
@@ -73,4 +81,17 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     h[(i & 7u) * (F / 32u) + (i >> 3u)] = g / (1.0 + exp(min(-g, vec4<f32>(88.0)))) * u;
   }
 }
-`;
+`,
+};
+
+/** Shapes as above. */
+export function recordAwqGateUpFixed16(
+  recorder: Recorder,
+  buffers: { digits: BufferArg; blocks: BufferArg; weights: BufferArg; groups: BufferArg; h: BufferArg },
+  { K, group, team, eps, F }: DecodeShape & { readonly eps: number; readonly F: number },
+  label: string = awqGateUpFixed16.name,
+): void {
+  const PER = 4;
+  const overrides = { K, GROUP: group, TEAM: team, EPS: eps, F, PER };
+  record(recorder, { kernel: awqGateUpFixed16, buffers, params: {}, overrides, workgroups: () => [F / PER, 1, 1], label });
+}

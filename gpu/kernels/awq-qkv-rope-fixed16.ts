@@ -1,20 +1,29 @@
 /**
- * q, k, v = norm(x) · Wᵀ, int4 × fixed16, one row; q and k rotated by RoPE at `position`; k and v written to the cache as f16.
- * digits, blocks: residual ∘ norm weight with Σ residual² a block, as awq-add-fixed16.ts leaves them; weights [(H + 2G) · HEAD, K/32]: q rows, k rows, v rows;
- * rotations [S, HEAD/2] (cos, sin); q_out [H · HEAD] f32; k_cache, v_cache [G, S, HEAD] f16; state.x the position.
+ * q, k, v = norm(x) · Wᵀ, int4 × fixed16, one row; q and k rotated by RoPE at step.start; k and v written to the cache as f16 (magnitudes
+ * beyond 65504 clamped). digits, blocks: residual ∘ norm weight with Σ residual² a block, as awq-add-fixed16.ts leaves them; weights
+ * [(H + 2G) · HEAD, K/32]: q rows, k rows, v rows; rotations [S, HEAD/2] (cos, sin); q_out [H · HEAD] f32; caches [S, G, HEAD] f16.
  * Steps covered: input_layernorm's 1/rms, q/k/v_proj, rope, the cache.
- * Work: a workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with (team 1), four at a time.
- * Workgroup memory at TEAM = 128, P = 8: 11 KB. P % 4 = 0, HEAD / 2 % P = 0. Limit: latency; 13.3 MB take 2.9 µs.
+ * A workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with (team 1), four at a time. P % 4 = 0,
+ * HEAD / 2 % P = 0. Workgroup memory at TEAM 128, P 8: 11 KiB. Limited by latency.
  */
+import type { Kernel } from "../kernel.ts";
+import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
+import type { DecodeShape } from "./awq-add-fixed16.ts";
 import { fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
+import { stepWgsl } from "../wgsl/step.ts";
 
-export const awqQkvRopeFixed16Wgsl: string = /* wgsl */ `
-override K: u32;
-override H: u32;
-override G: u32;
-override HEAD: u32;
-override S: u32;
-override EPS: f32;
+export const awqQkvRopeFixed16: Kernel<"digits" | "blocks" | "weights" | "groups" | "rotations" | "q_out" | "k_cache" | "v_cache" | "step", never> = {
+  name: "awq-qkv-rope-fixed16",
+  bindings: { digits: "read", blocks: "read", weights: "read", groups: "read", rotations: "read", q_out: "readWrite", k_cache: "readWrite", v_cache: "readWrite", step: "uniform" },
+  params: {},
+  overrides: { K: "u32", H: "u32", G: "u32", HEAD: "u32", EPS: "f32", P: "u32", GROUP: "u32", TEAM: "u32", THREADS: "u32", BLOCKS: "u32", GROUPS: "u32", BLOCKS_PER_GROUP: "u32", STEPS: "u32", QUADS: "u32" },
+  wgsl: /* wgsl */ `
+${stepWgsl}
+override K: u32 = 4096u;
+override H: u32 = 32u;
+override G: u32 = 8u;
+override HEAD: u32 = 128u;
+override EPS: f32 = 1e-5;
 override P: u32 = 8u;
 override GROUP: u32 = 128u;
 override TEAM: u32 = 128u;
@@ -33,11 +42,12 @@ override QUADS: u32 = P / 4u;
 @group(0) @binding(5) var<storage, read_write> q_out: array<f32>;
 @group(0) @binding(6) var<storage, read_write> k_cache: array<u32>;
 @group(0) @binding(7) var<storage, read_write> v_cache: array<u32>;
-@group(0) @binding(8) var<uniform> state: vec4<u32>;
+@group(0) @binding(8) var<uniform> step: Step;
 var<workgroup> partials: array<f32, 16 * (TEAM + 4)>;
 var<workgroup> quarters: array<f32, 2 * P * (TEAM / 4 + 1)>;
 var<workgroup> sixteenths: array<f32, 16>;
 ${fixed16Rows}${fixed16Load}${fixed16Sums}${fixed16MeanSquare}
+fn half2(x: vec2<f32>) -> u32 { return pack2x16float(clamp(x, vec2(-65504.0), vec2(65504.0))); }
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let team = tid / TEAM;
@@ -73,7 +83,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (tid < P / 2u) {
     let inverse = inverseSqrt(mean_square() + EPS);
     let d = slice + 2u * tid;
-    let position = state.x;
+    let position = step.start;
     var low = vec2<f32>(row_total(2u * tid), row_total(2u * tid + 1u)) * inverse;
     var high = vec2<f32>(row_total(P + 2u * tid), row_total(P + 2u * tid + 1u)) * inverse;
     if (head < H + G) {
@@ -90,10 +100,34 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       q_out[at] = low.x; q_out[at + 1u] = low.y;
       q_out[at + HEAD / 2u] = high.x; q_out[at + HEAD / 2u + 1u] = high.y;
     } else {
-      let at = (((head - H) % G * S + position) * HEAD + d) / 2u;
-      if (head < H + G) { k_cache[at] = pack2x16float(low); k_cache[at + HEAD / 4u] = pack2x16float(high); }
-      else { v_cache[at] = pack2x16float(low); v_cache[at + HEAD / 4u] = pack2x16float(high); }
+      let at = ((position * G + (head - H) % G) * HEAD + d) / 2u;
+      if (head < H + G) { k_cache[at] = half2(low); k_cache[at + HEAD / 4u] = half2(high); }
+      else { v_cache[at] = half2(low); v_cache[at + HEAD / 4u] = half2(high); }
     }
   }
 }
-`;
+`,
+};
+
+/** Shapes as above; `group` the rows of K that share a scale. */
+export function recordAwqQkvRopeFixed16(
+  recorder: Recorder,
+  buffers: {
+    digits: BufferArg;
+    blocks: BufferArg;
+    weights: BufferArg;
+    groups: BufferArg;
+    rotations: BufferArg;
+    q_out: BufferArg;
+    k_cache: BufferArg;
+    v_cache: BufferArg;
+    step: BufferArg;
+  },
+  { K, group, team, eps, H, G, Hd }: DecodeShape & { readonly eps: number; readonly H: number; readonly G: number; readonly Hd: number },
+  label: string = awqQkvRopeFixed16.name,
+): void {
+  const P = Math.min(8, Hd / 2);
+  const overrides = { K, GROUP: group, TEAM: team, EPS: eps, H, G, HEAD: Hd, P };
+  const workgroups = (): Workgroups => [((H + 2 * G) * Hd) / 2 / P, 1, 1];
+  record(recorder, { kernel: awqQkvRopeFixed16, buffers, params: {}, overrides, workgroups, label });
+}

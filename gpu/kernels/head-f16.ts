@@ -1,15 +1,23 @@
 /**
- * logits[v] = Σ_k norm(x)[k] · W[v, k], W [V, K] f16 as in the checkpoint, f32: the final norm and lm_head, one row;
- * and the best (value, id) of each 32 rows for argmax.ts. scaled, blocks: as down_proj left them (awq-add-fixed16.ts).
- * Work: a workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l + TEAM i) + {0..7}.
- * Rows' sums: tree of fixed shape. Workgroup memory at TEAM 128: 8 KB. Limit: memory (V · K · 2 bytes).
+ * logits[FIRST + v] = Σ_k norm(x)[k] · W[v, k], W [V, K] f16 (a piece of the head's rows): the final norm's 1/rms and lm_head, one row.
+ * scaled [K] residual ∘ norm in planes, blocks: as awq-add-fixed16.ts leaves them. f32 products and sums.
+ * A workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l + TEAM i) + {0 … 7}.
+ * Rows' sums: a tree of fixed shape. K % 32 = 0. Workgroup memory at TEAM 128: 8 KiB. Limited by memory (V · K · 2 bytes).
  */
+import type { Kernel } from "../kernel.ts";
+import { type BufferArg, type Recorder, record } from "../recorder.ts";
 import { fixed16MeanSquare, fixed16Sums } from "../wgsl/fixed16.ts";
 
-export const headF16Wgsl: string = /* wgsl */ `
-override K: u32;
-override V: u32;
-override EPS: f32;
+export const headF16: Kernel<"scaled" | "blocks" | "weights" | "logits", never> = {
+  name: "head-f16",
+  bindings: { scaled: "read", blocks: "read", weights: "read", logits: "readWrite" },
+  params: {},
+  overrides: { K: "u32", V: "u32", FIRST: "u32", EPS: "f32", TEAM: "u32", BLOCKS: "u32", OCTETS: "u32", STEPS: "u32" },
+  wgsl: /* wgsl */ `
+override K: u32 = 4096u;
+override V: u32 = 32000u;
+override FIRST: u32 = 0u;
+override EPS: f32 = 1e-5;
 override TEAM: u32 = 128u;
 override BLOCKS: u32 = K / 32u;
 override OCTETS: u32 = K / 8u;
@@ -19,11 +27,9 @@ override STEPS: u32 = (K / 8u + TEAM - 1u) / TEAM;
 @group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> logits: array<f32>;
-@group(0) @binding(4) var<storage, read_write> best: array<vec2<u32>>;
 var<workgroup> partials: array<f32, 8 * (TEAM + 4)>;
 var<workgroup> quarters: array<f32, 32 * (TEAM / 4 + 1)>;
 var<workgroup> sixteenths: array<f32, 16>;
-var<workgroup> values: array<f32, 32>;
 ${fixed16Sums}${fixed16MeanSquare}
 fn octet(w: vec4<u32>, a: vec4<f32>, b: vec4<f32>) -> f32 {
   let p = vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
@@ -65,14 +71,19 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   workgroupBarrier();
   if (lane < 32u) {
     let logit = row_total(lane) * inverseSqrt(mean_square() + EPS);
-    values[lane] = logit;
-    if (row + lane < V) { logits[row + lane] = logit; }
-  }
-  workgroupBarrier();
-  if (lane == 0u) {
-    var at = 0u;
-    for (var i = 1u; i < min(32u, V - row); i++) { if (values[i] > values[at]) { at = i; } }
-    best[wg.x] = vec2<u32>(bitcast<u32>(values[at]), row + at);
+    if (row + lane < V) { logits[FIRST + row + lane] = logit; }
   }
 }
-`;
+`,
+};
+
+/** Shapes as above; `firstRow`, `rows` of the piece. */
+export function recordHeadF16(
+  recorder: Recorder,
+  buffers: { scaled: BufferArg; blocks: BufferArg; weights: BufferArg; logits: BufferArg },
+  { K, eps, firstRow, rows }: { K: number; eps: number; firstRow: number; rows: number },
+  label: string = headF16.name,
+): void {
+  const overrides = { K, V: rows, FIRST: firstRow, EPS: eps };
+  record(recorder, { kernel: headF16, buffers, params: {}, overrides, workgroups: () => [Math.ceil(rows / 32), 1, 1], label });
+}

@@ -1,0 +1,71 @@
+/**
+ * Two files of results against each other, row by row: how much faster B is than A, with the interval in which that ratio lies.
+ * Rows of one name are taken for the same work; where their counts differ they are not, and that is said.
+ */
+import type { BenchResults, Row } from "./results.ts";
+import { medianRatio, type RatioInterval } from "./statistics.ts";
+
+export interface ComparedRow extends RatioInterval {
+  readonly name: string;
+  /** Medians, milliseconds. */
+  readonly aMs: number;
+  readonly bMs: number;
+  /** "same": the interval holds 1. "unclear": too few samples for an interval. */
+  readonly verdict: "faster" | "slower" | "same" | "unclear";
+}
+
+export interface Comparison {
+  /** ratio = A's time / B's time: above 1, B is faster. */
+  readonly rows: readonly ComparedRow[];
+  readonly onlyA: readonly string[];
+  readonly onlyB: readonly string[];
+  /** Of one name in both, but not the same work: bytes, operations, tokens or clock differ. */
+  readonly incomparable: readonly string[];
+  /** What differs around the rows: device, driver, toggles, … */
+  readonly differences: readonly string[];
+}
+
+/** Samples a side below which an interval means nothing. */
+const FEWEST_SAMPLES = 3;
+
+const sameWork = (a: Row, b: Row): boolean =>
+  a.bytes === b.bytes && a.operations === b.operations && a.tokens === b.tokens && a.timer === b.timer;
+
+function compareRow(a: Row, b: Row): ComparedRow {
+  const interval = medianRatio(a.samples, b.samples);
+  const verdict =
+    Math.min(a.samples.length, b.samples.length) < FEWEST_SAMPLES
+      ? "unclear"
+      : interval.low > 1
+        ? "faster"
+        : interval.high < 1
+          ? "slower"
+          : "same";
+  return { name: a.name, aMs: a.median, bMs: b.median, ...interval, verdict };
+}
+
+export function compareResults(a: BenchResults, b: BenchResults): Comparison {
+  const inB = new Map(b.rows.map((row) => [row.name, row]));
+  const inA = new Set(a.rows.map(({ name }) => name));
+  const shared = a.rows.flatMap((row): [Row, Row][] => (inB.has(row.name) ? [[row, inB.get(row.name)!]] : []));
+  const around = (results: BenchResults): Record<string, string> => ({
+    device: results.device.name,
+    driver: results.device.driver,
+    toggles: results.device.toggles,
+    features: results.device.features.join(" "),
+    runtime: results.host.runtime,
+    cpu: results.host.cpu,
+    commit: results.commit ?? "unknown",
+    command: results.command,
+  });
+  const [aroundA, aroundB] = [around(a), around(b)];
+  return {
+    rows: shared.filter(([x, y]) => sameWork(x, y)).map(([x, y]) => compareRow(x, y)),
+    onlyA: a.rows.filter(({ name }) => !inB.has(name)).map(({ name }) => name),
+    onlyB: b.rows.filter(({ name }) => !inA.has(name)).map(({ name }) => name),
+    incomparable: shared.filter(([x, y]) => !sameWork(x, y)).map(([x]) => x.name),
+    differences: Object.keys(aroundA)
+      .filter((key) => aroundA[key] !== aroundB[key])
+      .map((key) => `${key}: ${aroundA[key]} | ${aroundB[key]}`),
+  };
+}

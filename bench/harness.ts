@@ -1,0 +1,116 @@
+/**
+ * How anything is timed here: warm-up by time, then rounds in which every competitor takes one sample, so that whatever drifts
+ * (clocks, temperature, neighbours) meets all of them alike. A sample is many calls, enough of them to outlast the timer's grain.
+ * What a call is and which clock times it is the competitor's own business (gpu-timer.ts, `hostCompetitor`).
+ */
+import { GureumError } from "../core/errors.ts";
+import { quantileOfSorted } from "./statistics.ts";
+
+/** Which clock gave the samples. "host clock" of GPU work runs from submission to the fence, less an empty one's median. */
+export type TimerName = "gpu timestamps" | "host clock";
+
+/** Something to time. */
+export interface Competitor {
+  readonly name: string;
+  readonly timer: TimerName;
+  /** A sample shorter than this says more about the timer than about the work. */
+  readonly grainMs: number;
+  /** Most calls that one sample may hold. */
+  readonly maxCalls: number;
+  /** Makes `calls` calls. @returns the milliseconds they took */
+  sample(calls: number): Promise<number>;
+}
+
+/** The host's clock and nothing else; tests bring their own. */
+export interface Clock {
+  /** Milliseconds. */
+  now(): number;
+}
+export const hostClock: Clock = { now: () => performance.now() };
+
+export interface Plan {
+  readonly warmupMs: number;
+  /** Rounds at least, whatever they take. */
+  readonly minRounds: number;
+  /** Rounds at most. */
+  readonly maxRounds: number;
+  /** No further round once all competitors together took this long. */
+  readonly timeMs: number;
+}
+
+export const defaultPlan: Plan = { warmupMs: 50, minRounds: 5, maxRounds: 30, timeMs: 300 };
+
+/** What one competitor's rounds gave. */
+export interface Timing {
+  readonly name: string;
+  readonly timer: TimerName;
+  /** Calls in one sample. */
+  readonly calls: number;
+  /** Milliseconds of one call, in the order they were taken. */
+  readonly samplesMs: readonly number[];
+}
+
+/** Calls that one sample needs, going by what `calls` of them took. */
+function neededCalls({ grainMs, maxCalls }: Competitor, calls: number, elapsedMs: number): number {
+  const perCall = Math.max(elapsedMs, 1e-6) / calls;
+  return Math.max(1, Math.min(maxCalls, Math.ceil(grainMs / perCall)));
+}
+
+/** Warm-up until `warmupMs` have passed and the number of calls has settled. @returns calls a sample */
+async function warmUp(competitor: Competitor, warmupMs: number, clock: Clock): Promise<number> {
+  const started = clock.now();
+  let calls = 1;
+  // The first call may compile or allocate: it decides nothing.
+  await competitor.sample(1);
+  for (;;) {
+    const needed = neededCalls(competitor, calls, await competitor.sample(calls));
+    const settled = needed <= calls;
+    // Grow by steps: one slow first sample must not fix a number that is far too small, nor a fast one a number far too large.
+    calls = settled ? needed : Math.min(needed, calls * 16);
+    if (settled && clock.now() - started >= warmupMs) return calls;
+  }
+}
+
+/**
+ * Times all competitors together.
+ * @throws GureumError "range" where a sample is no number above zero after all, and what the competitors throw
+ */
+export async function measure(competitors: readonly Competitor[], plan: Plan = defaultPlan, clock: Clock = hostClock): Promise<Timing[]> {
+  const calls: number[] = [];
+  for (const competitor of competitors) calls.push(await warmUp(competitor, plan.warmupMs, clock));
+  const samples = competitors.map((): number[] => []);
+  const started = clock.now();
+  for (let round = 0; round < plan.maxRounds; round++) {
+    if (round >= plan.minRounds && clock.now() - started >= plan.timeMs) break;
+    for (const [i, competitor] of competitors.entries()) samples[i]!.push((await competitor.sample(calls[i]!)) / calls[i]!);
+  }
+  return competitors.map(({ name, timer }, i) => {
+    const taken = samples[i]!;
+    if (taken.some((ms) => !(ms >= 0) || !Number.isFinite(ms)) || quantileOfSorted(Float64Array.from(taken).sort(), 0.5) <= 0)
+      throw new GureumError("range", {
+        where: name,
+        what: "the timer gives no time",
+        expected: "milliseconds above 0",
+        got: taken.join(" "),
+      });
+    return { name, timer, calls: calls[i]!, samplesMs: taken };
+  });
+}
+
+/** A host function as a competitor: calls one after the other, each awaited, under the host's clock. */
+export function hostCompetitor(name: string, body: () => unknown, clock: Clock = hostClock): Competitor {
+  return {
+    name,
+    timer: "host clock",
+    grainMs: 5,
+    maxCalls: 1_000_000,
+    async sample(calls) {
+      const started = clock.now();
+      for (let i = 0; i < calls; i++) {
+        const result = body();
+        if (result instanceof Promise) await result;
+      }
+      return clock.now() - started;
+    },
+  };
+}

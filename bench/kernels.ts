@@ -1,0 +1,146 @@
+/**
+ * Every kernel on a model's real shapes (bench/work.ts): those of one task in turns, each over so many distinct copies of its weights
+ * or caches that no cache of the device serves them.
+ */
+import { GureumError } from "../core/errors.ts";
+import { makeRecorder, type PreparedDispatch, prepare } from "../gpu/recorder.ts";
+import { type GpuTimer, gpuCompetitor } from "./gpu-timer.ts";
+import { type Competitor, measure, type Plan } from "./harness.ts";
+import { makeOperands, type Operands } from "./operands.ts";
+import { type Limits, makeRow, type Row } from "./results.ts";
+import type { Shape } from "./shapes.ts";
+import { type Work, type WorkCase, works } from "./work.ts";
+
+/** Distinct bytes to rotate over: twice the largest GPU cache there is (256 MiB). A software device shares the CPU's caches. */
+const ROTATED_BYTES = 2 ** 29;
+const ROTATED_BYTES_SOFTWARE = 2 ** 26;
+/** Copies at most: small operands stay in a cache in a model, too. */
+const MAX_COPIES = 64;
+
+export interface KernelSelection {
+  readonly shape: Shape;
+  readonly rows: readonly number[];
+  /** Part of a row's name, `*` standing for anything; every row without it. */
+  readonly filter?: string;
+  /** Names of kernels or of their variants; all where empty. */
+  readonly variants?: readonly string[];
+}
+
+/** What could not run here, and why. */
+export interface Skipped {
+  readonly name: string;
+  readonly reason: string;
+}
+
+export interface KernelRows {
+  readonly rows: readonly Row[];
+  readonly skipped: readonly Skipped[];
+}
+
+/** Whether `pattern` occurs in `name`; `*` matches any run of characters. */
+export function matchesFilter(name: string, pattern: string): boolean {
+  const literal = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(literal.join(".*")).test(name);
+}
+
+interface Planned {
+  readonly name: string;
+  readonly item: WorkCase;
+  readonly T: number;
+}
+
+/** The measurements that a selection asks for, those that take turns together. */
+export function planKernels({ shape, rows, filter = "", variants = [] }: KernelSelection, table: readonly Work[] = works): Planned[][] {
+  const groups = new Map<string, Planned[]>();
+  for (const T of rows)
+    for (const { kernel, task, cases } of table)
+      for (const item of cases(shape.config, T)) {
+        const name = [kernel, ...(item.variant ? [item.variant] : []), item.step, `T=${T}`, shape.name].join(" ");
+        if (!matchesFilter(name, filter)) continue;
+        if (variants.length > 0 && !variants.includes(kernel) && !(item.variant && variants.includes(item.variant))) continue;
+        const key = JSON.stringify([task, item.step, T]);
+        const group = groups.get(key) ?? [];
+        groups.set(key, [...group, { name, item, T }]);
+      }
+  return [...groups.values()];
+}
+
+/** Operands and prepared copies of one measurement. */
+async function prepareCopies(
+  timer: GpuTimer,
+  { item }: Planned,
+  operands: Operands,
+): Promise<{ copies: PreparedDispatch[][]; rotatedBytes: number }> {
+  const rotated = timer.gpu.capabilities.software ? ROTATED_BYTES_SOFTWARE : ROTATED_BYTES;
+  const recorder = makeRecorder();
+  item.record(recorder, operands);
+  const dispatches = recorder.dispatches.length;
+  const each = operands.ownBytes();
+  const count = each === 0 ? 1 : Math.max(1, Math.min(MAX_COPIES, Math.ceil(rotated / each)));
+  for (let copy = 1; copy < count; copy++) item.record(recorder, operands);
+  await operands.fill();
+  const prepared = await prepare(recorder, operands.memory);
+  return {
+    copies: Array.from({ length: count }, (_, copy) => prepared.slice(copy * dispatches, (copy + 1) * dispatches)),
+    rotatedBytes: operands.ownBytes(),
+  };
+}
+
+/** What keeps one kernel from running and leaves the others alone. */
+const isSkip = (error: unknown): error is GureumError =>
+  error instanceof GureumError && ["missing-feature", "limit", "out-of-memory"].includes(error.code);
+
+/**
+ * @param onProgress after each group: measurements done so far, and in all
+ * @throws GureumError "usage" where the selection is empty, "pipeline", "device-lost"
+ */
+export async function measureKernels(
+  timer: GpuTimer,
+  selection: KernelSelection,
+  limits: Limits,
+  plan: Plan,
+  onProgress?: (done: number, total: number) => void,
+): Promise<KernelRows> {
+  const groups = planKernels(selection);
+  const total = groups.reduce((sum, group) => sum + group.length, 0);
+  if (total === 0)
+    throw new GureumError("usage", {
+      where: "bench kernels",
+      what: "no kernel matches",
+      remedy: `kernels are ${works.map(({ kernel }) => kernel).join(", ")}`,
+    });
+  const rows: Row[] = [];
+  const skipped: Skipped[] = [];
+  let done = 0;
+  onProgress?.(0, total);
+  for (const group of groups) {
+    const opened: Operands[] = [];
+    const running: { planned: Planned; competitor: Competitor; rotatedBytes: number }[] = [];
+    try {
+      for (const planned of group) {
+        try {
+          const operands = makeOperands(timer.gpu, planned.T, planned.item.start);
+          opened.push(operands);
+          const { copies, rotatedBytes } = await prepareCopies(timer, planned, operands);
+          running.push({ planned, competitor: gpuCompetitor(timer, planned.name, copies, planned.T), rotatedBytes });
+        } catch (error) {
+          if (!isSkip(error)) throw error;
+          skipped.push({ name: planned.name, reason: error.message });
+        }
+      }
+      const timings = await measure(
+        running.map(({ competitor }) => competitor),
+        plan,
+      );
+      for (const [i, timing] of timings.entries()) {
+        const { planned, rotatedBytes } = running[i]!;
+        rows.push(makeRow("kernels", timing, planned.item.counts, limits, rotatedBytes > 0 ? { rotatedBytes } : {}));
+      }
+    } finally {
+      for (const operands of opened) operands.close();
+    }
+    done += group.length;
+    onProgress?.(done, total);
+  }
+  return { rows, skipped };
+}

@@ -1,0 +1,229 @@
+/**
+ * A whole model: how fast it loads, feeds prompts and decodes at several depths of its cache, and where the time of a token goes.
+ * Prompts are fed to an empty cache, decoding starts at its depth with greedy sampling and ignores every end-of-text id; the parts
+ * take turns as kernels do.
+ */
+import process from "node:process";
+import { layerLinears, listRefs, readWeights } from "../core/checkpoint/weights.ts";
+import { GureumError } from "../core/errors.ts";
+import { contextLimit } from "../core/generate/generate.ts";
+import { greedy } from "../core/generate/sampler.ts";
+import type { LlamaConfig } from "../core/model/config.ts";
+import { cpuModel } from "../core/model/cpu.ts";
+import type { Model, Session } from "../core/model/engine.ts";
+import type { LlamaWeightRefs } from "../core/model/weights.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { loadGpuModel } from "../gpu/model/model.ts";
+import { type Competitor, hostClock, measure, type Plan, type Timing } from "./harness.ts";
+import { makeProfiler, type Profile, type Profiler, type Watched } from "./profile.ts";
+import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
+
+export interface ModelSelection {
+  readonly name: string;
+  readonly config: LlamaConfig;
+  readonly refs: LlamaWeightRefs;
+  /** Lengths of prompts. */
+  readonly prompts: readonly number[];
+  /** Tokens to decode. */
+  readonly newTokens: number;
+  /** Positions in the cache where decoding starts. */
+  readonly depths: readonly number[];
+}
+
+export interface ModelRows {
+  readonly rows: readonly Row[];
+  readonly tokenTimes: readonly TokenTime[];
+  readonly facts: Readonly<Record<string, number>>;
+}
+
+/** Tokens whose time is taken apart. */
+const PROFILED_TOKENS = 32;
+
+const noLimits: Limits = { operationsPerSecond: {} };
+
+/** Ids that are there whatever the vocabulary: 3, 20, 37, … */
+const idsOf = ({ vocabSize }: LlamaConfig, count: number): number[] => Array.from({ length: count }, (_, i) => (3 + i * 17) % vocabSize);
+
+/** One call a sample, of which only what `timed` says counts. */
+const competitorOf = (name: string, timed: () => Promise<number>): Competitor => ({
+  name,
+  timer: "host clock",
+  grainMs: 0,
+  maxCalls: 1,
+  sample: timed,
+});
+
+async function clocked(body: () => Promise<unknown>): Promise<number> {
+  const started = hostClock.now();
+  await body();
+  return hostClock.now() - started;
+}
+
+/** @throws GureumError "context" where prompt, depth and new tokens do not fit the model */
+function checkFit({ name, config, prompts, newTokens, depths }: ModelSelection): number {
+  const needed = Math.max(...prompts.map((length) => length + 1), ...depths.map((depth) => Math.max(1, depth) + newTokens));
+  const limit = contextLimit(config);
+  if (needed > limit)
+    throw new GureumError("context", {
+      where: name,
+      what: "prompt, depth and new tokens",
+      expected: `at most ${limit} positions`,
+      got: `${needed}`,
+      remedy: "give smaller --prompt, --depth or --new",
+    });
+  return needed;
+}
+
+/** Puts the session at `depth` positions (one at least), with the logits of the last ready. */
+async function goTo(session: Session, depth: number): Promise<void> {
+  const wanted = Math.max(1, depth);
+  session.truncate(Math.min(session.ids.length, wanted - 1));
+  const ids = idsOf(session.model.config, wanted);
+  await session.prefill(ids.slice(session.ids.length));
+}
+
+/** What a token costs at each depth, part by part: once as the model runs, once kernel by kernel. */
+async function profileDecode(
+  { gpu, watch, take }: Profiler,
+  session: Session,
+  depths: readonly number[],
+  count: number,
+): Promise<TokenTime[]> {
+  const times: TokenTime[] = [];
+  const timed = gpu.capabilities.features.includes("timestamp-query");
+  const decodeAt = async (depth: number, watched: Watched): Promise<Profile & { wallMs: number }> => {
+    await goTo(session, depth);
+    await take();
+    watch(watched);
+    const wallMs = await clocked(() => session.decode(greedy, count));
+    watch("nothing");
+    return { ...(await take()), wallMs };
+  };
+  for (const depth of depths) {
+    await decodeAt(depth, "passes");
+    const { wallMs, gpuMs, encodeMs, submitMs, dispatches } = await decodeAt(depth, "passes");
+    const { kernels } = timed ? await decodeAt(depth, "kernels") : { kernels: new Map<string, { ms: number; dispatches: number }>() };
+    times.push({
+      depth,
+      wallMs: wallMs / count,
+      ...(gpuMs === undefined ? {} : { gpuMs: gpuMs / count }),
+      encodeMs: encodeMs / count,
+      submitMs: submitMs / count,
+      waitMs: Math.max(0, wallMs - encodeMs - submitMs) / count,
+      dispatches: dispatches / count,
+      kernels: [...kernels]
+        .map(([kernel, sum]) => ({ kernel, ms: sum.ms / count, dispatches: sum.dispatches / count }))
+        .sort((a, b) => b.ms - a.ms),
+    });
+  }
+  return times;
+}
+
+/** Bytes of weights that a decoded token reads, and operations of the linears in a fed one. The head runs once a prompt. */
+function workOf(config: LlamaConfig, refs: LlamaWeightRefs): { readonly tokenBytes: number; readonly tokenOperations: number } {
+  const bytes = listRefs(refs).reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const embedding = config.tieWordEmbeddings ? 0 : refs.embedTokens.byteLength;
+  const linears = layerLinears(config, 0).reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures * outFeatures, 0);
+  return { tokenBytes: bytes - embedding, tokenOperations: 2 * config.numHiddenLayers * linears };
+}
+
+/**
+ * @param gpu undefined: the CPU reference
+ * @throws GureumError "context", and what loading and running throw
+ */
+export async function measureModel(
+  selection: ModelSelection,
+  gpu: Gpu | undefined,
+  limits: Limits,
+  plan: Plan,
+  onProgress?: (bytesDone: number, bytesTotal: number) => void,
+): Promise<ModelRows> {
+  const { name, config, refs, prompts, newTokens, depths } = selection;
+  const maxContext = checkFit(selection);
+  const weightBytes = listRefs(refs).reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const { tokenBytes, tokenOperations } = workOf(config, refs);
+  let peakLoadingBytes = 0;
+  const watch = (done: number, total: number): void => {
+    peakLoadingBytes = Math.max(peakLoadingBytes, process.memoryUsage().rss);
+    onProgress?.(done, total);
+  };
+  const profiler = gpu && makeProfiler(gpu);
+  const rows: Row[] = [];
+  const loadStarted = hostClock.now();
+  const model: Model = profiler
+    ? await loadGpuModel(profiler.gpu, config, refs, { onProgress: watch })
+    : cpuModel(config, await readWeights(refs, watch));
+  const loadTiming: Timing = { name: `load ${name}`, timer: "host clock", calls: 1, samplesMs: [hostClock.now() - loadStarted] };
+  rows.push(makeRow("model", loadTiming, { bytes: weightBytes }, noLimits));
+  const gpuWeightBytes = profiler?.liveBytes() ?? 0;
+  let gpuBytes = 0;
+  let tokenTimes: readonly TokenTime[] = [];
+  let session: Session | undefined;
+  try {
+    const sequence = model.createSession(maxContext);
+    session = sequence;
+    const [shortest] = prompts;
+    const firstPrompt = idsOf(config, shortest ?? 1);
+    const firstMs = await clocked(async () => {
+      await sequence.prefill(firstPrompt);
+      await sequence.decode(greedy, 1);
+    });
+    const first: Timing = {
+      name: `first token of the process, prompt ${firstPrompt.length} ${name}`,
+      timer: "host clock",
+      calls: 1,
+      samplesMs: [firstMs],
+    };
+    rows.push({ ...makeRow("model", first, {}, noLimits), ...(gpu ? { note: "with the compilation of pipelines" } : {}) });
+    const fromEmpty = async (length: number, also: () => Promise<unknown>): Promise<number> => {
+      sequence.truncate(0);
+      return clocked(async () => {
+        await sequence.prefill(idsOf(config, length));
+        await also();
+      });
+    };
+    const competitors = [
+      ...prompts.map((length) => ({
+        counts: { tokens: length, operations: length * tokenOperations },
+        competitor: competitorOf(`prefill ${length} ${name}`, () => fromEmpty(length, async () => {})),
+      })),
+      ...prompts.map((length) => ({
+        counts: {},
+        competitor: competitorOf(`time to first token, prompt ${length} ${name}`, () =>
+          fromEmpty(length, () => sequence.decode(greedy, 1)),
+        ),
+      })),
+      ...depths.map((depth) => ({
+        counts: { tokens: newTokens, bytes: newTokens * tokenBytes },
+        competitor: competitorOf(`decode ${newTokens} at ${depth} ${name}`, async () => {
+          await goTo(sequence, depth);
+          return clocked(() => sequence.decode(greedy, newTokens));
+        }),
+      })),
+    ];
+    const timings = await measure(
+      competitors.map(({ competitor }) => competitor),
+      plan,
+    );
+    for (const [i, timing] of timings.entries()) rows.push(makeRow("model", timing, competitors[i]!.counts, limits));
+    gpuBytes = profiler?.liveBytes() ?? 0;
+    if (profiler) tokenTimes = await profileDecode(profiler, sequence, depths, Math.min(newTokens, PROFILED_TOKENS));
+  } finally {
+    session?.dispose();
+    model.dispose();
+    profiler?.close();
+  }
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return {
+    rows,
+    tokenTimes,
+    facts: {
+      "weights as stored": weightBytes,
+      ...(gpu ? { "gpu after loading": gpuWeightBytes, "gpu with the session": gpuBytes } : {}),
+      "host rss, largest while loading": peakLoadingBytes,
+      "host rss at the end": rss,
+      "host heap at the end": heapUsed,
+      "host external at the end": external,
+    },
+  };
+}

@@ -1,0 +1,194 @@
+/**
+ * What every benchmark here gives: rows of one form, and the record around them that says where, when and how they were made. Rates
+ * and shares are derived from a row's times and its two counts; only the counts and the times are facts.
+ */
+
+import { readBytes } from "../core/checkpoint/byte-source.ts";
+import { GureumError, withinAsync } from "../core/errors.ts";
+import { fileSource, writeFile } from "../core/host/node.ts";
+import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
+import type { TimerName, Timing } from "./harness.ts";
+import { type Summary, summarize } from "./statistics.ts";
+
+/** Which measured ceiling a row's operations stand under. */
+export type Arithmetic = "f32" | "f16" | "i8" | "matrix f16" | "matrix i8" | "f64";
+
+/** What one call does: the bytes it must move at least once, the operations it must do (a multiply-add is two). */
+export interface Counts {
+  readonly bytes?: number;
+  readonly operations?: number;
+  readonly arithmetic?: Arithmetic;
+  readonly tokens?: number;
+}
+
+export interface Row extends Summary, Counts {
+  /** Unique in its file: what `compare` joins by. */
+  readonly name: string;
+  readonly group: "device" | "kernels" | "model" | "own";
+  readonly timer: TimerName;
+  /** Calls in one sample. */
+  readonly calls: number;
+  /** Milliseconds of one call; median and quartiles are of these. */
+  readonly samples: readonly number[];
+  /** Time that the measured limits allow, as a share of the median; absent without counts or limits. */
+  readonly limitShare?: number;
+  /** Which limit that is. */
+  readonly limit?: "memory" | "arithmetic";
+  /** Bytes of distinct operands that the calls rotate over: below a cache's size the row shows the cache. */
+  readonly rotatedBytes?: number;
+  readonly note?: string;
+}
+
+/** Ceilings of a device, measured: bytes and operations a second. */
+export interface Limits {
+  readonly readBytesPerSecond?: number;
+  readonly operationsPerSecond: Readonly<Partial<Record<Arithmetic, number>>>;
+}
+
+export interface DeviceIdentity {
+  readonly backend: "webgpu" | "cpu";
+  readonly name: string;
+  readonly driver: string;
+  /** Options that the implementation was started with; empty for the host's own WebGPU. */
+  readonly toggles: string;
+  readonly features: readonly string[];
+}
+
+/** Where the time of a decoded token goes, milliseconds a token. */
+export interface TokenTime {
+  readonly depth: number;
+  readonly wallMs: number;
+  /** Sum of the compute passes; absent without timestamps. */
+  readonly gpuMs?: number;
+  readonly encodeMs: number;
+  readonly submitMs: number;
+  /** What is left of the wall time: waiting for the GPU, and JavaScript around it. */
+  readonly waitMs: number;
+  readonly dispatches: number;
+  /** Each kernel timed in passes of its own. */
+  readonly kernels: readonly { readonly kernel: string; readonly ms: number; readonly dispatches: number }[];
+}
+
+export interface BenchResults {
+  readonly format: "gureum-bench-1";
+  readonly command: string;
+  readonly version: string;
+  /** Of the checkout that ran; "-dirty" behind it where files differed; null outside one. */
+  readonly commit: string | null;
+  /** ISO 8601, UTC. */
+  readonly date: string;
+  readonly host: { readonly runtime: string; readonly platform: string; readonly cpu: string };
+  readonly device: DeviceIdentity;
+  readonly limits: Limits;
+  readonly rows: readonly Row[];
+  /** Bytes of memory, by what they are of. */
+  readonly facts?: Readonly<Record<string, number>>;
+  /** Where the time of a decoded token goes, by depth. */
+  readonly tokenTimes?: readonly TokenTime[];
+  /** What could not run on this device, and why. */
+  readonly skipped?: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** Seconds that a row's counts take at the device's ceilings, and which one binds; undefined where it cannot be said. */
+export function limitOf(
+  { bytes, operations, arithmetic }: Counts,
+  limits: Limits,
+): { ms: number; limit: "memory" | "arithmetic" } | undefined {
+  const rate = arithmetic && limits.operationsPerSecond[arithmetic];
+  const memoryMs = bytes !== undefined && limits.readBytesPerSecond ? (bytes / limits.readBytesPerSecond) * 1e3 : undefined;
+  const arithmeticMs = operations !== undefined && rate ? (operations / rate) * 1e3 : undefined;
+  if (memoryMs === undefined && arithmeticMs === undefined) return undefined;
+  return (memoryMs ?? 0) >= (arithmeticMs ?? 0) ? { ms: memoryMs!, limit: "memory" } : { ms: arithmeticMs!, limit: "arithmetic" };
+}
+
+/** A row from what was timed and what it did. */
+export function makeRow(
+  group: Row["group"],
+  timing: Timing,
+  counts: Counts,
+  limits: Limits,
+  more: Pick<Row, "rotatedBytes" | "note"> = {},
+): Row {
+  const summary = summarize(timing.samplesMs);
+  const bound = limitOf(counts, limits);
+  return {
+    name: timing.name,
+    group,
+    timer: timing.timer,
+    ...summary,
+    calls: timing.calls,
+    ...counts,
+    ...(bound ? { limitShare: bound.ms / summary.median, limit: bound.limit } : {}),
+    ...more,
+    samples: timing.samplesMs,
+  };
+}
+
+export const bytesPerSecond = ({ bytes, median }: Row): number | undefined => bytes && (bytes / median) * 1e3;
+export const operationsPerSecond = ({ operations, median }: Row): number | undefined => operations && (operations / median) * 1e3;
+export const tokensPerSecond = ({ tokens, median }: Row): number | undefined => tokens && (tokens / median) * 1e3;
+
+/** @throws GureumError "io", "disk-full", "not-found" */
+export const writeText = (path: string, text: string): Promise<void> => writeFile(path, (sink) => sink(encodeUtf8(text)));
+
+export const writeResults = (path: string, results: BenchResults): Promise<void> =>
+  writeText(path, `${JSON.stringify(results, null, 1)}\n`);
+
+/** Far more than any results: what is larger is another file. */
+const maxResultBytes = 256 * 2 ** 20;
+
+/** @throws GureumError "not-found", "io", "format" for anything that these benchmarks did not write */
+export async function readResults(path: string): Promise<BenchResults> {
+  const source = await fileSource(path);
+  let bytes: Uint8Array;
+  try {
+    if (source.byteLength > maxResultBytes)
+      throw new GureumError("format", { where: path, what: "too large for benchmark results", got: `${source.byteLength} bytes` });
+    bytes = await readBytes(source, 0, source.byteLength);
+  } finally {
+    await source.close();
+  }
+  return withinAsync(path, async () => checkResults(parse(bytes)));
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(decodeUtf8(bytes));
+  } catch (error) {
+    throw new GureumError("format", { what: "not JSON", got: (error as Error).message });
+  }
+}
+
+/** Checks what `compare` and the page rely on. @throws GureumError "format" */
+export function checkResults(value: unknown): BenchResults {
+  const wrong = (what: string): GureumError => new GureumError("format", { what, expected: "a file that `gureum bench … --json` wrote" });
+  const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === "object" && v !== null && !Array.isArray(v);
+  if (!isRecord(value) || value.format !== "gureum-bench-1") throw wrong("no benchmark results");
+  const { rows, device, limits, host } = value;
+  if (!Array.isArray(rows)) throw wrong("no rows");
+  const isText = (v: unknown): v is string => typeof v === "string";
+  if (!isRecord(device) || ![device.name, device.driver, device.toggles].every(isText)) throw wrong("no device");
+  if (!Array.isArray(device.features) || !device.features.every(isText)) throw wrong("no device features");
+  if (!isRecord(host) || ![host.runtime, host.platform, host.cpu].every(isText)) throw wrong("no host");
+  if (![value.command, value.version, value.date].every(isText) || !(value.commit === null || isText(value.commit)))
+    throw wrong("no command, version, date and commit");
+  if (!isRecord(limits) || !isRecord(limits.operationsPerSecond)) throw wrong("no limits");
+  const ceilings = [limits.readBytesPerSecond ?? 1, ...Object.values(limits.operationsPerSecond)];
+  if (!ceilings.every((v) => typeof v === "number" && Number.isFinite(v) && v > 0)) throw wrong("a limit that is no number above 0");
+  const names = new Set<string>();
+  for (const [i, row] of rows.entries()) {
+    if (!isRecord(row) || typeof row.name !== "string") throw wrong(`row ${i} has no name`);
+    if (names.has(row.name)) throw wrong(`two rows are called ${JSON.stringify(row.name)}`);
+    names.add(row.name);
+    const { samples } = row;
+    const isTime = (v: unknown): boolean => typeof v === "number" && Number.isFinite(v) && v >= 0;
+    if (!Array.isArray(samples) || samples.length === 0 || !samples.every(isTime) || !(summarize(samples).median > 0))
+      throw wrong(`${JSON.stringify(row.name)} has no samples above 0 ms`);
+    const { median, lowerQuartile, upperQuartile } = summarize(samples);
+    if (row.median !== median || row.lowerQuartile !== lowerQuartile || row.upperQuartile !== upperQuartile)
+      throw wrong(`${JSON.stringify(row.name)} has a median that its samples do not have`);
+    for (const key of ["bytes", "operations", "tokens", "limitShare"])
+      if (row[key] !== undefined && !isTime(row[key])) throw wrong(`${JSON.stringify(row.name)} has no number as ${key}`);
+  }
+  return value as unknown as BenchResults;
+}

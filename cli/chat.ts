@@ -1,0 +1,64 @@
+/** `gureum chat`: one answer, or a conversation. */
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { GureumError } from "../core/errors.ts";
+import type { ChatMessage } from "../index.ts";
+import { modelFromWords, modelHelp, modelOptions, runOptions, samplingHelp, samplingOptions } from "./options.ts";
+import { runGeneration } from "./run.ts";
+import { note } from "./terminal.ts";
+import { type Command, parseWords } from "./words.ts";
+
+export const chat: Command = {
+  help: `usage: gureum chat [TEXT] [options]
+
+With TEXT one answer; without it a conversation: Ctrl-C stops an answer, Ctrl-D leaves.
+
+  --system S                  replace the template's system prompt
+${modelHelp}
+${samplingHelp}`,
+  async run(args) {
+    const words = parseWords("chat", args, { ...modelOptions, ...samplingOptions, system: { type: "string" } }, 1);
+    const options = runOptions("chat", words);
+    const [text] = words.positionals;
+    if (text !== undefined && text.trim() === "") throw new GureumError("range", { where: "chat", what: "the question is empty" });
+    const model = await modelFromWords("chat", words);
+    const system = words.text("system");
+    const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
+    try {
+      if (text !== undefined) {
+        await runGeneration(model, { messages: [...messages, { role: "user", content: text }] }, options);
+        return 0;
+      }
+      await converse(async (question) => {
+        const turn: ChatMessage = { role: "user", content: question };
+        const answer = await runGeneration(model, { messages: [...messages, turn] }, options);
+        messages.push(turn, { role: "assistant", content: answer });
+      });
+      return 0;
+    } finally {
+      model.dispose();
+    }
+  },
+};
+
+/** Reads a question a line until the input ends; a failed answer is told and the conversation goes on without that turn. */
+async function converse(answer: (question: string) => Promise<void>): Promise<void> {
+  const prompt = process.stdin.isTTY ? "> " : "";
+  const lines = createInterface({ input: process.stdin, output: process.stderr, prompt, terminal: process.stdin.isTTY === true });
+  lines.on("SIGINT", () => {
+    // While an answer runs, whoever runs it listens and stops it.
+    if (process.emit("SIGINT")) return;
+    note("\n(Ctrl-D leaves)");
+    lines.prompt();
+  });
+  lines.prompt();
+  for await (const line of lines) {
+    try {
+      if (line.trim() !== "") await answer(line);
+    } catch (error) {
+      if (!(error instanceof GureumError)) throw error;
+      note(`gureum: ${error.message}`);
+    }
+    lines.prompt();
+  }
+}

@@ -1,0 +1,143 @@
+/** `gureum conformance`: holds every op and kernel on this machine to its laws and derived bounds. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { table, violations } from "../conformance/certificate.ts";
+import { formatScore, mutationScore } from "../conformance/mutate.ts";
+import { reportHtml } from "../conformance/report.ts";
+import { replayLine, runConformance } from "../conformance/run.ts";
+import { hostError, writeFile } from "../core/host/node.ts";
+import { note, printJson, printLine } from "./terminal.ts";
+import { type Command, parseWords, usage, type Words } from "./words.ts";
+
+/** "90", "60s", "5m", "2h" in milliseconds. */
+function parseTime(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(s|m|h)?$/.exec(text);
+  const ms = match ? Number(match[1]) * { s: 1000, m: 60_000, h: 3_600_000 }[(match[2] ?? "s") as "s" | "m" | "h"] : 0;
+  if (!(ms > 0)) throw usage("conformance", `--time takes a duration such as 60s, 5m or 2h, got ${JSON.stringify(text)}`);
+  return ms;
+}
+
+const wholeNumber = (name: string, value: number | undefined, least: number): number | undefined => {
+  if (value !== undefined && !(Number.isInteger(value) && value >= least && value <= 0xffffffff))
+    throw usage("conformance", `--${name} takes a whole number from ${least} on, got ${value}`);
+  return value;
+};
+
+async function writeText(path: string, text: string): Promise<void> {
+  await writeFile(path, (sink) => sink(new TextEncoder().encode(text)));
+}
+
+/** A line on a terminal's stderr that is written over; an empty one clears it. */
+function progress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
+}
+
+/** Plants faults and says how many the laws noticed. @returns 1 where one survives without a proof that it is none */
+async function mutate(words: Words): Promise<number> {
+  const filter = words.text("filter");
+  const runs = wholeNumber("runs", words.number("runs"), 1);
+  const seed = wholeNumber("seed", words.number("seed"), 0);
+  const { score } = await mutationScore({
+    ...(filter === undefined ? {} : { filter }),
+    ...(runs === undefined ? {} : { runs }),
+    ...(seed === undefined ? {} : { seed }),
+    onProgress: (done, total, what) => progress(done < total ? `${done}/${total} ${what}` : ""),
+  });
+  if (words.flag("json")) await printJson(score);
+  else await printLine(formatScore(score));
+  return score.survived.length > 0 ? 1 : 0;
+}
+
+/** @returns 0 where every law holds, 1 where one is violated; wrong usage is thrown as GureumError "usage" (exit 2) */
+export async function conformanceCommand(args: string[]): Promise<number> {
+  const words = parseWords(
+    "conformance",
+    args,
+    {
+      backend: { type: "string" },
+      filter: { type: "string" },
+      variant: { type: "string" },
+      runs: { type: "string" },
+      seed: { type: "string" },
+      time: { type: "string" },
+      report: { type: "string" },
+      replay: { type: "string" },
+      "no-robustness": { type: "boolean" },
+      mutate: { type: "boolean" },
+      json: { type: "boolean" },
+    },
+    0,
+  );
+  if (words.flag("mutate")) return mutate(words);
+  const line = words.text("replay");
+  if (line !== undefined) {
+    const failure = await replayLine(line);
+    await printLine(failure ? `violated: ${failure.law}: ${failure.message}` : "holds");
+    return failure ? 1 : 0;
+  }
+  const backend = words.text("backend");
+  if (backend !== undefined && backend !== "cpu" && backend !== "webgpu")
+    throw usage("conformance", `--backend is cpu or webgpu, got ${JSON.stringify(backend)}`);
+  const filter = words.text("filter");
+  const variant = words.text("variant");
+  const runs = wholeNumber("runs", words.number("runs"), 1);
+  const seed = wholeNumber("seed", words.number("seed"), 0);
+  const time = words.text("time");
+  const report = words.text("report");
+  const certificate = await runConformance({
+    ...(backend ? { backend } : {}),
+    ...(filter === undefined ? {} : { filter }),
+    ...(variant === undefined ? {} : { variant }),
+    ...(runs === undefined ? {} : { runs }),
+    ...(seed === undefined ? {} : { seed }),
+    ...(time === undefined ? {} : { timeMs: parseTime(time) }),
+    robustness: !words.flag("no-robustness"),
+    onProgress: (done, total, what, violated) =>
+      progress(done < total ? `${done + 1}/${total} ${what}${violated ? `, ${violated} violated` : ""}` : ""),
+  });
+  if (words.flag("json")) await printJson(certificate);
+  else {
+    for (const { implementation, description, vendor } of certificate.devices)
+      await printLine(`${implementation}: ${[vendor, description].filter(Boolean).join(" ")}`);
+    await printLine(table(certificate.rows));
+  }
+  for (const row of certificate.rows)
+    for (const { law, message, replay } of row.failures) {
+      note(`${row.op} on ${row.backend}/${row.variant} violates: ${law}`);
+      note(`  ${message}`);
+      note(`  gureum conformance --replay '${replay}'`);
+    }
+  if (report !== undefined) {
+    try {
+      await mkdir(report, { recursive: true });
+    } catch (error) {
+      throw hostError(report, error);
+    }
+    await writeText(join(report, "certificate.json"), `${JSON.stringify(certificate, null, 1)}\n`);
+    await writeText(join(report, "report.html"), reportHtml(certificate));
+  }
+  return violations(certificate) > 0 ? 1 : 0;
+}
+
+export const conformance: Command = {
+  help: `usage: gureum conformance [options]
+
+Holds every CPU op, and every GPU kernel where an adapter answers, to its laws: results within bounds derived from the data,
+relations between results, every output written and nothing else. A violation is shrunk and printed with a line that replays it.
+Exit code 1 where a law is violated.
+
+  --backend cpu|webgpu        only these (default: both, where there is an adapter)
+  --filter PATTERN            only ops and variants whose "op backend/variant" contains PATTERN (* stands for anything)
+  --variant NAME              only this variant
+  --runs N                    random cases a law (default 100)
+  --seed S                    seed of the cases (default 1)
+  --time 60s                  draw cases for this long in all (s, m or h) instead of a number of them
+  --report DIR                write certificate.json and report.html there
+  --replay LINE               run the one case of a line that a violation printed
+  --mutate                    plant faults in the kernels (those whose name contains --filter) one at a time and report the share
+                              that the laws notice; exit code 1 where one survives that is not proven to compute the same
+  --no-robustness             Dawn without bounds checks, as some engines run it
+  --json                      print the certificate`,
+  run: conformanceCommand,
+};

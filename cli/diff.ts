@@ -1,0 +1,102 @@
+/** `gureum diff`: runs a text on two backends, judges every step, names the first that is wrong. */
+import { describeWorst } from "../conformance/compare.ts";
+import { type DiffStep, diffModels } from "../conformance/diff.ts";
+import { openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
+import { directoryStore } from "../core/host/node.ts";
+import { cpuModel } from "../core/model/cpu.ts";
+import type { Model } from "../core/model/engine.ts";
+import { closeDevice, openDevice } from "../gpu/device.ts";
+import { loadGpuModel } from "../gpu/model/model.ts";
+import { embeddedModel, openTokenizer } from "../index.ts";
+import { breathe, printJson, printLine, progressBar } from "./terminal.ts";
+import { type Command, parseIds, parseWords, usage } from "./words.ts";
+
+export const diff: Command = {
+  help: `usage: gureum diff --text T | --ids 1,2,3 [options]
+
+Runs the same tokens on two backends. Every step of each is held to the bound of its arithmetic, given the inputs it had; the first
+step beyond its bound is where the fault is. Exit code 1 where there is one.
+
+  --model DIR                 model folder (default: the small model that comes with gureum)
+  --a cpu|webgpu              one side (default: cpu)
+  --b cpu|webgpu              the other (default: webgpu)
+  --all                       print every step, not only the worst of each op
+  --json                      print one JSON object`,
+  async run(args) {
+    const words = parseWords(
+      "diff",
+      args,
+      {
+        model: { type: "string" },
+        text: { type: "string" },
+        ids: { type: "string" },
+        a: { type: "string" },
+        b: { type: "string" },
+        all: { type: "boolean" },
+        json: { type: "boolean" },
+      },
+      0,
+    );
+    const sides = [words.text("a") ?? "cpu", words.text("b") ?? "webgpu"] as const;
+    for (const side of sides)
+      if (side !== "cpu" && side !== "webgpu") throw usage("diff", `a side is cpu or webgpu, got ${JSON.stringify(side)}`);
+    const text = words.text("text");
+    const idsText = words.text("ids");
+    if ((text === undefined) === (idsText === undefined)) throw usage("diff", "give --text or --ids");
+    const folder = words.text("model") ?? embeddedModel();
+    const ids = idsText !== undefined ? parseIds("diff", idsText) : await encode(folder, text!);
+    const checkpoint = await openCheckpoint(directoryStore(folder));
+    const gpu = sides.includes("webgpu") ? await openDevice() : undefined;
+    try {
+      const weights = await readWeights(checkpoint.refs, progressBar("loading"));
+      const models: Model[] = [];
+      for (const side of sides)
+        models.push(side === "cpu" ? cpuModel(checkpoint.config, weights) : await loadGpuModel(gpu!, checkpoint.config, checkpoint.refs));
+      const bar = progressBar("judging");
+      const { steps, first } = await diffModels(models[0]!, models[1]!, weights, ids, async (done, total) => {
+        bar(done, total);
+        await breathe();
+      });
+      const device = gpu?.capabilities.description ?? null;
+      if (words.flag("json")) await printJson({ a: sides[0], b: sides[1], device, ids, steps, first });
+      else {
+        for (const line of table(words.flag("all") ? steps : worstOfEachOp(steps))) await printLine(line);
+        await printLine("");
+        if (!first) await printLine(`no step of ${steps.length} exceeds its bound`);
+        else {
+          const { step, side } = first;
+          await printLine(`first divergence: ${step.name} (${step.op}) of side ${side} (${sides[side === "a" ? 0 : 1]})`);
+          await printLine(`  [${step.shape.join(", ")}], ${describeWorst(step[side]!)}`);
+        }
+      }
+      for (const model of models) model.dispose();
+      return first ? 1 : 0;
+    } finally {
+      if (gpu) closeDevice(gpu);
+      await checkpoint.close();
+    }
+  },
+};
+
+async function encode(folder: string, text: string): Promise<number[]> {
+  const tokenizer = await openTokenizer(folder);
+  return tokenizer.encode(text, { addBos: tokenizer.addBos });
+}
+
+const headroom = (step: DiffStep): number => Math.max(step.a?.headroom ?? 0, step.b?.headroom ?? 0);
+
+function worstOfEachOp(steps: readonly DiffStep[]): DiffStep[] {
+  const worst = new Map<string, DiffStep>();
+  for (const step of steps) {
+    const kind = step.name.slice(step.name.lastIndexOf(".") + 1);
+    if (!worst.has(kind) || headroom(step) > headroom(worst.get(kind)!)) worst.set(kind, step);
+  }
+  return [...worst.values()];
+}
+
+function* table(steps: readonly DiffStep[]): Generator<string> {
+  const share = (value: number | undefined): string => (value === undefined ? "-" : value.toExponential(1)).padStart(10);
+  yield `${"step".padEnd(34)}${"op".padEnd(18)}${"|a - b|".padStart(10)}${"error a".padStart(10)}${"of bound".padStart(10)}${"error b".padStart(10)}${"of bound".padStart(10)}`;
+  for (const { name, op, distance, a, b } of steps)
+    yield `${name.padEnd(34)}${op.padEnd(18)}${share(distance)}${share(a?.error)}${share(a?.headroom)}${share(b?.error)}${share(b?.headroom)}`;
+}

@@ -1,0 +1,40 @@
+/** `gureum inspect`: what a checkpoint holds, needs, and what is wrong with it, from headers alone. */
+import { totalmem } from "node:os";
+import { formatBytes, formatReport, inspectFile, inspectFolder, isBroken } from "../core/checkpoint/inspect.ts";
+import { directoryStore, fileSource } from "../core/host/node.ts";
+import { printJson, printLine } from "./terminal.ts";
+import { type Command, parseWords, usage } from "./words.ts";
+
+export const inspect: Command = {
+  help: `usage: gureum inspect DIR|FILE.safetensors [options]
+
+Architecture, quantization, every tensor, bytes on disk, bytes needed to run, and every problem found. Reads headers only.
+Exit code 1 where the files break their format or cannot be loaded.
+
+  --json                      print one JSON object`,
+  async run(args) {
+    const words = parseWords("inspect", args, { json: { type: "boolean" } }, 1);
+    const [path] = words.positionals;
+    if (path === undefined) throw usage("inspect", "the folder or file is missing");
+    const report = path.endsWith(".safetensors") ? await inspectOne(path) : await inspectFolder(directoryStore(path));
+    if (words.flag("json")) await printJson(report);
+    else {
+      await printLine(formatReport(report));
+      const least = report.memory.find(({ backend }) => backend === "cpu");
+      if (least)
+        await printLine(
+          `\nthis machine has ${formatBytes(totalmem())} of memory: the CPU reference ${least.totalBytes < totalmem() ? "fits" : "does not fit"} with ${least.contextLength} tokens (WebGPU does not tell how much memory a device has)`,
+        );
+    }
+    return isBroken(report) ? 1 : 0;
+  },
+};
+
+async function inspectOne(path: string): ReturnType<typeof inspectFile> {
+  const source = await fileSource(path);
+  try {
+    return await inspectFile(source);
+  } finally {
+    await source.close();
+  }
+}

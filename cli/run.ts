@@ -1,0 +1,74 @@
+/** One generation shown to a person or a program: streamed text and a line of figures, or one JSON object. */
+import process from "node:process";
+import type { TokenEvent } from "../core/generate/generate.ts";
+import type { GenerateInput, LoadedModel } from "../index.ts";
+import type { RunOptions } from "./options.ts";
+import { breathe, note, print, printJson, progressBar } from "./terminal.ts";
+
+/** Runs to the end, or until Ctrl-C: then the text so far is the answer. @returns the text */
+export async function runGeneration(model: LoadedModel, input: GenerateInput, options: RunOptions): Promise<string> {
+  const abort = new AbortController();
+  const onInterrupt = (): void => abort.abort();
+  process.on("SIGINT", onInterrupt);
+  const bar = progressBar("reading the prompt");
+  const promptTokens = model.encodePrompt(input).length;
+  const started = performance.now();
+  let firstTokenMs = 0;
+  let lastTokenMs = 0;
+  const tokens: TokenEvent[] = [];
+  try {
+    const run = model.generate(input, {
+      ...options.sampling,
+      maxNewTokens: options.maxNewTokens,
+      stop: options.stop,
+      topLogprobs: options.logprobs,
+      signal: abort.signal,
+      onPrefill: async (done) => {
+        bar(done, promptTokens);
+        await breathe();
+      },
+    });
+    let step = await run.next();
+    for (; !step.done; step = await run.next()) {
+      const event = step.value;
+      if (event.id !== null) {
+        lastTokenMs = performance.now() - started;
+        if (tokens.length === 0) firstTokenMs = lastTokenMs;
+        tokens.push(event);
+      }
+      if (!options.json) await print(event.text);
+      await breathe();
+    }
+    const { text, ids, finishReason } = step.value;
+    const decodeMs = lastTokenMs - firstTokenMs;
+    const tokensPerSecond = ids.length > 1 && decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : null;
+    if (options.json) {
+      await printJson({
+        text,
+        ids,
+        finishReason,
+        promptTokens,
+        timings: {
+          loadMs: round(model.loadMs),
+          firstTokenMs: round(firstTokenMs),
+          totalMs: round(performance.now() - started),
+          tokensPerSecond: tokensPerSecond && round(tokensPerSecond),
+        },
+        ...(options.logprobs > 0 ? { logprobs: tokens.map(({ id, logprob, top }) => ({ id, logprob, top })) } : {}),
+      });
+    } else {
+      await print("\n");
+      if (options.logprobs > 0)
+        for (const { id, logprob, top } of tokens)
+          note(`${id} ${logprob!.toFixed(4)} | ${top!.map((t) => `${t.id} ${t.logprob.toFixed(4)}`).join(", ")}`);
+      note(
+        `${promptTokens} prompt tokens, ${ids.length} new (${finishReason}); first after ${round(firstTokenMs)} ms${tokensPerSecond ? `, then ${round(tokensPerSecond)} tokens/s` : ""} on ${model.backend}`,
+      );
+    }
+    return text;
+  } finally {
+    process.off("SIGINT", onInterrupt);
+  }
+}
+
+const round = (value: number): number => Math.round(value * 10) / 10;

@@ -1,0 +1,85 @@
+/** `gureum tokenize`: text to ids and back. */
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { GureumError } from "../core/errors.ts";
+import { embeddedModel, openTokenizer } from "../index.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { parseJson, printJson, printLine } from "./terminal.ts";
+import { type Command, parseIds, parseWords, usage } from "./words.ts";
+
+export const tokenize: Command = {
+  help: `usage: gureum tokenize TEXT [options]
+       gureum tokenize --ids 1,2,3 [options]
+       gureum tokenize --jsonl [--decode] [options]   a JSON value a line from stdin
+
+  --model DIR|FILE            model folder, tokenizer.model or tokenizer.json (default: the small model that comes with gureum)
+  --as text|rendered          text: a literal "<s>" is three characters; rendered: it is the special token, as in a
+                              rendered chat template (default: text)
+  --jsonl                     read a JSON string a line, write an array of ids a line
+  --decode                    with --jsonl: read arrays of ids, write strings
+  --json                      print one JSON object: ids, pieces, text`,
+  async run(args) {
+    const words = parseWords(
+      "tokenize",
+      args,
+      {
+        model: { type: "string" },
+        ids: { type: "string" },
+        as: { type: "string" },
+        jsonl: { type: "boolean" },
+        decode: { type: "boolean" },
+        json: { type: "boolean" },
+      },
+      1,
+    );
+    const as = words.text("as") ?? "text";
+    if (as !== "text" && as !== "rendered") throw usage("tokenize", `--as is text or rendered, got ${JSON.stringify(as)}`);
+    const [text] = words.positionals;
+    const idsText = words.text("ids");
+    const given = Number(text !== undefined) + Number(idsText !== undefined) + Number(words.flag("jsonl"));
+    if (given !== 1) throw usage("tokenize", "give TEXT, or --ids, or --jsonl");
+    const tokenizer = await openTokenizer(words.text("model") ?? embeddedModel());
+    const encode = (s: string): number[] => [...tokenizer.encode(s, { specialTokens: as === "rendered" ? "recognise" : "text" })];
+    if (words.flag("jsonl")) {
+      await eachLine(words.flag("decode") ? decodeLine(tokenizer) : encodeLine(encode));
+      return 0;
+    }
+    const ids = idsText !== undefined ? parseIds("tokenize", idsText) : encode(text!);
+    const decoded = idsText !== undefined ? tokenizer.decode(ids) : text!;
+    if (words.flag("json")) await printJson({ ids, pieces: ids.map((id) => tokenizer.idToPiece(id)), text: decoded });
+    else await printLine(idsText !== undefined ? decoded : ids.join(","));
+    return 0;
+  },
+};
+
+const encodeLine =
+  (encode: (s: string) => number[]) =>
+  (value: unknown): unknown => {
+    if (typeof value !== "string")
+      throw new GureumError("format", { what: "a line", expected: "a JSON string", got: JSON.stringify(value).slice(0, 40) });
+    return encode(value);
+  };
+
+const decodeLine =
+  (tokenizer: Tokenizer) =>
+  (value: unknown): unknown => {
+    if (!Array.isArray(value) || !value.every((id) => typeof id === "number"))
+      throw new GureumError("format", { what: "a line", expected: "a JSON array of ids", got: JSON.stringify(value).slice(0, 40) });
+    return tokenizer.decode(value);
+  };
+
+async function eachLine(turn: (value: unknown) => unknown): Promise<void> {
+  let number = 0;
+  for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+    number++;
+    if (line === "") continue;
+    const where = `stdin line ${number}`;
+    const value = parseJson(where, line);
+    try {
+      await printJson(turn(value));
+    } catch (error) {
+      if (error instanceof GureumError && error.details.where === undefined) throw new GureumError(error.code, { ...error.details, where });
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/** From words to options: one parser for all commands, so that wrong usage is always exit 2 with one line. */
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { GureumError } from "../core/errors.ts";
+
+export interface Command {
+  /** What `--help` prints. */
+  readonly help: string;
+  /** @returns the exit code */
+  run(args: string[]): Promise<number>;
+}
+
+export interface Words {
+  readonly positionals: readonly string[];
+  readonly flag: (name: string) => boolean;
+  readonly text: (name: string) => string | undefined;
+  readonly list: (name: string) => readonly string[];
+  /** @throws GureumError "usage" where the word is no number */
+  readonly number: (name: string) => number | undefined;
+}
+
+/** As node:util parseArgs takes them. */
+export type WordOptions = NonNullable<ParseArgsConfig["options"]>;
+
+/** @throws GureumError "usage" */
+export function parseWords(command: string, args: string[], options: WordOptions, maxPositionals: number): Words {
+  let values: Record<string, unknown>;
+  let positionals: string[];
+  try {
+    ({ values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true }));
+  } catch (error) {
+    const first = error instanceof Error ? error.message.split(/\.(\s|$)/)[0]! : String(error);
+    throw usage(command, first);
+  }
+  if (positionals.length > maxPositionals)
+    throw usage(command, `too many words: ${JSON.stringify(positionals[maxPositionals])}`, "put text that contains spaces between quotes");
+  return {
+    positionals,
+    flag: (name) => values[name] === true,
+    text: (name) => values[name] as string | undefined,
+    list: (name) => (values[name] as string[] | undefined) ?? [],
+    number: (name) => {
+      const word = values[name] as string | undefined;
+      if (word === undefined) return undefined;
+      const value = Number(word);
+      if (word.trim() === "" || Number.isNaN(value)) throw usage(command, `--${name} takes a number, got ${JSON.stringify(word)}`);
+      return value;
+    },
+  };
+}
+
+export const usage = (command: string, what: string, remedy: string = `see gureum ${command} --help`): GureumError =>
+  new GureumError("usage", { where: command, what, remedy });
+
+/**
+ * A list of token ids: "1,2,3" or "1 2 3".
+ * @throws GureumError "usage"
+ */
+export function parseIds(command: string, text: string): number[] {
+  const words = text.split(/[\s,]+/).filter((word) => word !== "");
+  return words.map((word) => {
+    if (!/^\d{1,10}$/.test(word)) throw usage(command, `--ids takes whole numbers, got ${JSON.stringify(word)}`);
+    return Number(word);
+  });
+}

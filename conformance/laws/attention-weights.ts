@@ -1,0 +1,42 @@
+/** The first half of attention, where somebody looks at the weights: the same cases as `attention`. */
+import { expectAttentionWeights, visible } from "../accuracy.ts";
+import { within } from "../compare.ts";
+import type { Kit } from "../kit.ts";
+import { type AttentionCase, attentionBoundaries, attentionRefusals, attentionSpec, makeAttention } from "./attention.ts";
+import { arithmeticOf } from "./shared.ts";
+
+export const kit: Kit<(typeof attentionBoundaries)[number], AttentionCase> = {
+  name: "attention-weights",
+  formula: "out[t, h, s] = softmax_s(q[t, h] · k[s, g] / √Hd) over the keys that t sees, else 0",
+  spec: attentionSpec(),
+  boundaries: attentionBoundaries,
+  make: makeAttention,
+  length: (c) => c.T * c.shape.H * (c.start + c.T),
+  expected: (c, arithmetic) => expectAttentionWeights(c, arithmeticOf(arithmetic)),
+  laws: [
+    {
+      name: "sums to 1 over the keys that are seen and is 0 elsewhere",
+      async check(c, { run, expected }) {
+        const { bound } = expected(c);
+        const out = await run(c);
+        const S = c.start + c.T;
+        for (let row = 0; row < c.T * c.shape.H; row++) {
+          const [first, last] = visible(c, Math.floor(row / c.shape.H));
+          let sum = 0;
+          let slack = S * 2 ** -52;
+          for (let s = 0; s < S; s++) {
+            const w = out[row * S + s]!;
+            if ((s < first || s > last) && w !== 0) return `row ${row}: key ${s} is not seen but has weight ${w}`;
+            sum += w;
+            slack += bound[row * S + s]!;
+          }
+          const wrong = within(`row ${row}`, sum, 1, slack);
+          if (wrong) return wrong;
+        }
+        return null;
+      },
+    },
+  ],
+  refusals: attentionRefusals,
+  dotLike: false,
+};

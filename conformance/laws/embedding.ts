@@ -1,0 +1,72 @@
+import fc from "fast-check";
+import type { FloatDType } from "../../core/dtype.ts";
+import type { DenseMatrix } from "../../core/model/weights.ts";
+import { expectEmbedding } from "../accuracy.ts";
+import { axis, type Recipe, recipe, uniform } from "../arbitraries.ts";
+import { sameBits } from "../compare.ts";
+import type { Kit } from "../kit.ts";
+import { arithmeticOf, denseMatrix, refuseShort } from "./shared.ts";
+
+interface Spec {
+  readonly T: number;
+  readonly V: number;
+  readonly D: number;
+  readonly dtype: FloatDType;
+  readonly data: Recipe;
+  readonly seed: number;
+}
+export interface EmbeddingCase {
+  readonly table: DenseMatrix;
+  readonly ids: readonly number[];
+}
+
+const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
+
+export const kit: Kit<Spec, EmbeddingCase> = {
+  name: "embedding",
+  formula: "out[t, :] = table[ids[t], :]",
+  spec: fc.record({
+    T: axis(20),
+    V: axis(70),
+    D: axis(280, 2),
+    dtype: fc.constantFrom<FloatDType>("F16", "BF16", "F32"),
+    data: recipe(),
+    seed: fc.nat(0xffff),
+  }),
+  boundaries: (["F16", "BF16", "F32"] as const).flatMap((dtype) =>
+    [2, 62, 64, 66, 254, 256, 258, 1026].map((D) => ({ T: 3, V: 5, D, dtype, data: plain, seed: 1 })),
+  ),
+  make({ T, V, D, dtype, data, seed }) {
+    const next = uniform(seed);
+    const ids = Array.from({ length: T }, (_, t) => (t === 0 ? V - 1 : Math.floor(next() * V)));
+    return { table: denseMatrix(data, dtype, V, D), ids };
+  },
+  length: (c) => c.ids.length * c.table.inFeatures,
+  expected: (c, arithmetic) => expectEmbedding(c.table, c.ids, arithmeticOf(arithmetic)),
+  laws: [
+    {
+      name: "does not depend on the other ids, bit for bit",
+      async check(c, { run }) {
+        const D = c.table.inFeatures;
+        const forward = await run(c);
+        const backward = await run({ ...c, ids: c.ids.toReversed() });
+        for (let t = 0; t < c.ids.length; t++) {
+          const wrong = sameBits(forward, backward, t * D, (c.ids.length - 1 - t) * D, D);
+          if (wrong) return wrong;
+        }
+        return null;
+      },
+    },
+  ],
+  refusals: [
+    refuseShort("out", (c) => c, true),
+    {
+      name: "an id past the table",
+      code: "range",
+      spoil: (c, out) => ({ case: { ...c, ids: [...c.ids.slice(1), c.table.outFeatures] }, out }),
+    },
+    { name: "a negative id", code: "range", spoil: (c, out) => ({ case: { ...c, ids: [...c.ids.slice(1), -1] }, out }) },
+    { name: "half an id", code: "range", spoil: (c, out) => ({ case: { ...c, ids: [...c.ids.slice(1), 0.5] }, out }) },
+  ],
+  dotLike: false,
+};

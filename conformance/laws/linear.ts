@@ -1,0 +1,45 @@
+/** The dispatch between dense and AWQ: which op runs is all that can be wrong. */
+import fc from "fast-check";
+import type { Linear } from "../../core/model/weights.ts";
+import { expectAwqMatmul, expectMatmul } from "../accuracy.ts";
+import { type Recipe, recipe, values } from "../arbitraries.ts";
+import type { Kit } from "../kit.ts";
+import { arithmeticOf, awqMatrix, awqSpec, denseMatrix, refuseShort } from "./shared.ts";
+
+interface Spec {
+  readonly T: number;
+  readonly awq: boolean;
+  readonly x: Recipe;
+  readonly weight: Recipe;
+  readonly bias: boolean;
+}
+export interface LinearCase {
+  readonly T: number;
+  readonly x: Float32Array;
+  readonly linear: Linear;
+}
+
+const [K, N] = [64, 24];
+const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
+
+export const kit: Kit<Spec, LinearCase> = {
+  name: "linear",
+  formula: "matmul or awq-matmul, by what holds the weight",
+  spec: fc.record({ T: fc.integer({ min: 1, max: 4 }), awq: fc.boolean(), x: recipe(), weight: recipe(), bias: fc.boolean() }),
+  boundaries: [true, false].flatMap((awq) => [true, false].map((bias) => ({ T: 2, awq, bias, x: plain, weight: plain }))),
+  make({ T, awq, x, weight, bias }) {
+    const [some] = fc.sample(awqSpec, { numRuns: 1, seed: weight.seed });
+    const matrix = awq ? awqMatrix(some!, K, N, 32) : denseMatrix(weight, "F16", N, K);
+    return { T, x: values(x, T * K), linear: { weight: matrix, bias: bias ? values({ ...plain, seed: 9 }, N) : null } };
+  },
+  length: (c) => c.T * N,
+  expected({ T, x, linear: { weight, bias } }, arithmetic) {
+    const a = arithmeticOf(arithmetic);
+    return weight.kind === "awq"
+      ? expectAwqMatmul(x, weight, bias, T, a, arithmetic === "f32-folded")
+      : expectMatmul(x, weight, bias, T, a);
+  },
+  laws: [],
+  refusals: [refuseShort("x", (c) => ({ ...c, x: c.x.subarray(1) })), refuseShort("out", (c) => c, true)],
+  dotLike: true,
+};

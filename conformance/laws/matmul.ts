@@ -1,0 +1,133 @@
+import fc from "fast-check";
+import type { FloatDType } from "../../core/dtype.ts";
+import type { DenseMatrix } from "../../core/model/weights.ts";
+import { denseElement, expectMatmul } from "../accuracy.ts";
+import { axis, type Recipe, recipe, values } from "../arbitraries.ts";
+import { sameBits } from "../compare.ts";
+import type { Kit, Law } from "../kit.ts";
+import { arithmeticOf, denseMatrix, refuseShort } from "./shared.ts";
+
+interface Spec {
+  readonly T: number;
+  readonly K: number;
+  readonly N: number;
+  readonly dtype: FloatDType;
+  readonly x: Recipe;
+  readonly weight: Recipe;
+  readonly bias: Recipe | null;
+}
+export interface MatmulCase {
+  readonly T: number;
+  /** [T, K] */
+  readonly x: Float32Array;
+  readonly weight: DenseMatrix;
+  readonly bias: Float32Array | null;
+}
+
+const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
+
+/** Laws that every linear layer has, whatever holds its weights. */
+export function linearLaws<C extends { T: number; x: Float32Array; weight: { inFeatures: number; outFeatures: number } }>(): Law<C>[] {
+  return [
+    {
+      name: "gives twice the result for twice x, bit for bit",
+      async check(c, { run }) {
+        const x = c.x.map((v) => (Math.abs(v) < 2 ** -60 || Math.abs(v) > 2 ** 60 ? 0 : v));
+        const none = { ...c, bias: null };
+        const [once, twice] = [await run({ ...none, x }), await run({ ...none, x: x.map((v) => 2 * v) })];
+        // Products of a tiny weight may underflow in one and not in the other.
+        const floor = 2 ** -120;
+        for (let i = 0; i < once.length; i++) {
+          const same = 2 * once[i]! === twice[i] || (Number.isNaN(once[i]) && Number.isNaN(twice[i]));
+          if (!same && Math.abs(2 * once[i]! - twice[i]!) > floor && Number.isFinite(twice[i]!))
+            return `element ${i}: twice ${once[i]} is not ${twice[i]}`;
+        }
+        return null;
+      },
+    },
+    {
+      name: "computes each row of x as the bound allows, alone or with others",
+      async check(c, { run, expected }) {
+        const { inFeatures: K, outFeatures: N } = c.weight;
+        const { bound } = expected(c);
+        const whole = await run(c);
+        const alone = await run({ ...c, T: 1, x: c.x.slice((c.T - 1) * K) });
+        for (let n = 0; n < N; n++) {
+          const at = (c.T - 1) * N + n;
+          if (bound[at] !== Infinity && !(Math.abs(whole[at]! - alone[n]!) <= 2 * bound[at]!))
+            return `element ${at}: ${whole[at]} with the other rows, ${alone[n]} alone, bound ${bound[at]}`;
+        }
+        return null;
+      },
+    },
+  ];
+}
+
+export const kit: Kit<Spec, MatmulCase> = {
+  name: "matmul",
+  formula: "out[t, n] = Σ_k x[t, k] · W[n, k] + bias[n]",
+  spec: fc.record({
+    T: axis(9, 1, [2, 4, 8]),
+    K: axis(520, 2, [4, 8, 16, 32, 64, 128, 256, 512]),
+    N: axis(70, 1, [2, 4, 8, 16, 32, 64]),
+    dtype: fc.constantFrom<FloatDType>("F16", "BF16", "F32"),
+    x: recipe(),
+    weight: recipe(),
+    bias: fc.option(recipe(), { nil: null }),
+  }),
+  boundaries: [
+    ...[2, 6, 8, 10, 62, 64, 66, 126, 128, 130, 254, 256, 258, 510, 512, 514, 1026].map((K) => ({ T: 2, K, N: 5 })),
+    ...[1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 257].map((N) => ({ T: 2, K: 34, N })),
+    ...[1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65].map((T) => ({ T, K: 66, N: 17 })),
+  ].map((shape, i) => ({
+    ...shape,
+    dtype: (["F16", "BF16", "F32"] as const)[i % 3]!,
+    x: plain,
+    weight: { ...plain, seed: 2 },
+    bias: i % 2 ? { ...plain, seed: 3 } : null,
+  })),
+  make: ({ T, K, N, dtype, x, weight, bias }) => ({
+    T,
+    x: values(x, T * K),
+    weight: denseMatrix(weight, dtype, N, K),
+    bias: bias ? values(bias, N) : null,
+  }),
+  length: (c) => c.T * c.weight.outFeatures,
+  expected: (c, arithmetic) => expectMatmul(c.x, c.weight, c.bias, c.T, arithmeticOf(arithmetic)),
+  laws: [
+    ...linearLaws<MatmulCase>(),
+    {
+      name: "gives a column of W for a one-hot x, exactly",
+      async check(c, { run }) {
+        const { inFeatures: K, outFeatures: N } = c.weight;
+        const at = (c.x.length * 7 + N) % K;
+        const x = new Float32Array(c.T * K);
+        for (let t = 0; t < c.T; t++) x[t * K + at] = 1;
+        const column = new Float32Array(c.T * N);
+        for (let i = 0; i < column.length; i++) column[i] = denseElement(c.weight, i % N, at);
+        const out = await run({ ...c, x, bias: null });
+        for (let i = 0; i < out.length; i++) if (Math.abs(column[i]!) < 2 ** -126 && Math.abs(out[i]!) < 2 ** -126) out[i] = column[i]!;
+        return sameBits(out, column);
+      },
+    },
+    {
+      name: "gives the bias for x = 0, exactly",
+      async check(c, { run }) {
+        const bias = (c.bias ?? new Float32Array(c.weight.outFeatures)).map((b) => (Math.abs(b) < 2 ** -126 ? 0 : b));
+        const out = await run({ ...c, bias, x: new Float32Array(c.x.length) });
+        for (let t = 0; t < c.T; t++) {
+          const wrong = sameBits(out, bias, t * bias.length, 0, bias.length);
+          if (wrong) return wrong;
+        }
+        return null;
+      },
+    },
+  ],
+  refusals: [
+    refuseShort("x", (c) => ({ ...c, x: c.x.subarray(1) })),
+    refuseShort("weight", (c) => ({ ...c, weight: { ...c.weight, data: c.weight.data.subarray(1) } })),
+    refuseShort("bias", (c) => ({ ...c, bias: new Float32Array(c.weight.outFeatures - 1) })),
+    refuseShort("out", (c) => c, true),
+  ],
+  dotLike: true,
+};

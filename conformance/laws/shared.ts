@@ -1,0 +1,58 @@
+/** What several kits use: arithmetics by name, short buffers, weights of every storage. */
+import fc from "fast-check";
+import type { FloatDType } from "../../core/dtype.ts";
+import type { AwqMatrix, DenseMatrix } from "../../core/model/weights.ts";
+import { type Arithmetic, f64, wgsl } from "../accuracy.ts";
+import {
+  bf16Bits,
+  f16Bits,
+  type NibbleKind,
+  nibbleKinds,
+  nibbleWords,
+  type Recipe,
+  type ScaleKind,
+  scaleBits,
+  scaleKinds,
+  values,
+} from "../arbitraries.ts";
+import type { Refusal, SubjectArithmetic } from "../kit.ts";
+
+export const arithmeticOf = (name: SubjectArithmetic): Arithmetic => (name === "f64" ? f64 : wgsl);
+
+/** An input or the output one element too short: "shape". */
+export const refuseShort = <C>(what: string, spoil: (c: C) => C, shortenOut = false): Refusal<C> => ({
+  name: `a short ${what}`,
+  code: "shape",
+  spoil: (c, out) => ({ case: spoil(c), out: shortenOut ? out.subarray(1) : out }),
+});
+
+/** A dense matrix [N, K] of a recipe, stored as `dtype`. */
+export function denseMatrix(data: Recipe, dtype: FloatDType, N: number, K: number): DenseMatrix {
+  const wide = values(data, N * K);
+  const stored = dtype === "F32" ? wide : Uint16Array.from(wide, dtype === "F16" ? f16Bits : bf16Bits);
+  return { kind: "dense", dtype, outFeatures: N, inFeatures: K, data: stored };
+}
+
+/** An AWQ matrix as nibble and scale kinds. */
+export interface AwqSpec {
+  readonly q: NibbleKind;
+  readonly z: NibbleKind;
+  readonly scales: ScaleKind;
+  readonly seed: number;
+}
+export const awqSpec: fc.Arbitrary<AwqSpec> = fc.record({
+  q: fc.constantFrom(...nibbleKinds),
+  z: fc.constantFrom(...nibbleKinds),
+  scales: fc.constantFrom(...scaleKinds),
+  seed: fc.nat(0xffff),
+});
+
+export const awqMatrix = (spec: AwqSpec, K: number, N: number, groupSize: number): AwqMatrix => ({
+  kind: "awq",
+  inFeatures: K,
+  outFeatures: N,
+  groupSize,
+  qweight: nibbleWords(spec.q, spec.seed, (K * N) / 8),
+  qzeros: nibbleWords(spec.z, spec.seed + 1, ((K / groupSize) * N) / 8),
+  scales: scaleBits(spec.scales, spec.seed + 2, (K / groupSize) * N),
+});

@@ -1,0 +1,134 @@
+/** The mutation score: every mutant of every kernel, in processes that can be ended, and the proofs of those that survive. */
+import { fork } from "node:child_process";
+import { GureumError } from "../core/errors.ts";
+import { equivalents } from "./equivalents.ts";
+import { allKernels, type Mutant, type MutantResult, mutantName, mutantsOf, type Verdict } from "./mutation.ts";
+
+export interface MutationOptions {
+  /** Only kernels whose name contains this. */
+  readonly filter?: string;
+  /** Random cases a law. */
+  readonly runs?: number;
+  readonly seed?: number;
+  readonly onProgress?: (done: number, total: number, what: string) => void;
+}
+
+export interface MutationScore {
+  readonly mutants: number;
+  readonly killed: number;
+  /** Refused by the compiler: no mutants at all. */
+  readonly refused: number;
+  /** Survivors proven to compute the same, with their proofs. */
+  readonly equivalent: readonly { readonly mutant: string; readonly proof: string }[];
+  readonly survived: readonly string[];
+  /** killed ÷ (killed + survived), equivalents and refused ones aside. */
+  readonly score: number;
+  readonly perKernel: Readonly<
+    Record<string, { readonly killed: number; readonly survived: number; readonly equivalent: number; readonly refused: number }>
+  >;
+}
+
+/** A mutant that takes longer than this does not end. The first one of a process also waits for the device. */
+const PATIENCE_MS = 45_000;
+
+interface Message {
+  readonly i: number;
+  readonly verdict: Verdict;
+  readonly by: string;
+}
+
+/** Tries mutants from `first` on until the process is through or stuck; gives the index to go on with. */
+function tryFrom(
+  name: string,
+  first: number,
+  total: number,
+  options: MutationOptions,
+  onResult: (message: Message) => void,
+): Promise<number> {
+  const { runs = 25, seed = 1 } = options;
+  const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
+  return new Promise((resolve, reject) => {
+    let next = first;
+    const child = fork(new URL(`./mutation-worker${extension}`, import.meta.url), [name, `${first}`, `${runs}`, `${seed}`], {
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+    });
+    let timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+    child.on("message", (message) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+      const result = message as Message;
+      next = result.i + 1;
+      onResult(result);
+    });
+    child.on("error", reject);
+    child.on("exit", (code, signal) => {
+      clearTimeout(timer);
+      if (next >= total) return resolve(total);
+      const ended = signal ? (signal === "SIGKILL" ? "does not end" : `ends the process: ${signal}`) : `ends the process: exit ${code}`;
+      onResult({ i: next, verdict: "killed", by: ended });
+      resolve(next + 1);
+    });
+  });
+}
+
+/** @throws GureumError "usage" where the filter names no kernel */
+export async function mutationScore(options: MutationOptions = {}): Promise<{ score: MutationScore; results: readonly MutantResult[] }> {
+  const kernels = [...(await allKernels()).values()].filter((k) => k.name.includes(options.filter ?? ""));
+  if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: `${options.filter}` });
+  const plan: { name: string; mutants: Mutant[] }[] = kernels.map((k) => ({ name: k.name, mutants: mutantsOf(k) }));
+  const total = plan.reduce((sum, { mutants }) => sum + mutants.length, 0);
+  const results: MutantResult[] = [];
+  for (const { name, mutants } of plan) {
+    let at = 0;
+    while (at < mutants.length)
+      at = await tryFrom(name, at, mutants.length, options, ({ i, verdict, by }) => {
+        results.push({ mutant: mutants[i]!, verdict, by });
+        options.onProgress?.(results.length, total, name);
+      });
+  }
+  return { score: scoreOf(results), results };
+}
+
+function scoreOf(results: readonly MutantResult[]): MutationScore {
+  const perKernel: Record<string, { killed: number; survived: number; equivalent: number; refused: number }> = {};
+  const equivalent: { mutant: string; proof: string }[] = [];
+  const survived: string[] = [];
+  for (const { mutant, verdict } of results) {
+    const row = perKernel[mutant.kernel] ?? { killed: 0, survived: 0, equivalent: 0, refused: 0 };
+    perKernel[mutant.kernel] = row;
+    const name = mutantName(mutant);
+    const proof = verdict === "survived" ? equivalents[name] : undefined;
+    if (proof !== undefined) {
+      equivalent.push({ mutant: name, proof });
+      row.equivalent++;
+    } else {
+      row[verdict]++;
+      if (verdict === "survived") survived.push(name);
+    }
+  }
+  const count = (verdict: Verdict): number => results.filter((r) => r.verdict === verdict).length;
+  const killed = count("killed");
+  return {
+    mutants: results.length,
+    killed,
+    refused: count("refused"),
+    equivalent,
+    survived,
+    score: killed / Math.max(1, killed + survived.length),
+    perKernel,
+  };
+}
+
+/** The score as text: a line a kernel, the total, each survivor, each equivalent mutant with its proof. */
+export function formatScore(s: MutationScore): string {
+  const lines = Object.entries(s.perKernel).map(
+    ([name, { killed, survived, equivalent, refused }]) =>
+      `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused`,
+  );
+  lines.push(
+    `${s.mutants} mutants, ${s.refused} refused by the compiler, ${s.equivalent.length} proven equivalent; killed ${s.killed} of ${s.killed + s.survived.length}: ${(100 * s.score).toFixed(2)} %`,
+  );
+  for (const name of s.survived) lines.push(`survived: ${name}`);
+  for (const { mutant, proof } of s.equivalent) lines.push(`equivalent: ${mutant}\n  ${proof}`);
+  return lines.join("\n");
+}

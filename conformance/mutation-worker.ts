@@ -1,0 +1,14 @@
+/** A process that tries mutants one after the other: a mutant may never end, and only the end of its process ends it. */
+import process from "node:process";
+import { openDevice } from "../gpu/device.ts";
+import { allKernels, mutantsOf, tryMutant } from "./mutation.ts";
+
+const [name, first, runs, seed] = process.argv.slice(2) as [string, string, string, string];
+const kernel = (await allKernels()).get(name)!;
+const gpu = await openDevice();
+const mutants = mutantsOf(kernel);
+for (let i = Number(first); i < mutants.length; i++) {
+  const { verdict, by } = await tryMutant(gpu, kernel, mutants[i]!, { runs: Number(runs), seed: Number(seed) });
+  process.send!({ i, verdict, by });
+}
+process.exit(0);

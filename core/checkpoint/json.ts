@@ -1,0 +1,277 @@
+/**
+ * Strict JSON (RFC 8259) straight from UTF-8 bytes, for checkpoint files. Integer literals are exact: a number up to 2^53 - 1, a
+ * bigint beyond; literals with a fraction or exponent (and -0) are told apart as JsonReal. Duplicate keys, lone surrogates, numbers beyond f64 and nesting deeper than
+ * 128 are errors. It does not read Python's NaN and Infinity, nor comments.
+ */
+import { GureumError } from "../errors.ts";
+import { decodeUtf8 } from "../utf8.ts";
+
+/** A literal that is no integer, even where its value is one: 1.0, 1e2, -0. */
+export interface JsonReal {
+  readonly real: number;
+}
+export type Json = null | boolean | number | bigint | JsonReal | string | Json[] | JsonObject;
+export type JsonObject = Map<string, Json>;
+
+const maxDepth = 128;
+/** An f64 has at most 309 digits before the point; longer literals are refused before they cost time. */
+const maxNumberLength = 400;
+
+const isDigit = (c: number | undefined): boolean => c !== undefined && c >= 0x30 && c <= 0x39;
+
+interface Cursor {
+  readonly bytes: Uint8Array;
+  at: number;
+}
+
+function fail(cursor: Cursor, what: string, expected?: string): never {
+  const { bytes, at } = cursor;
+  const got = at >= bytes.length ? "the end" : `0x${bytes[at]!.toString(16).padStart(2, "0")}`;
+  throw new GureumError("format", { where: `byte ${at}`, what, ...(expected === undefined ? {} : { expected, got }) });
+}
+
+function skipSpace(cursor: Cursor): void {
+  for (;;) {
+    const c = cursor.bytes[cursor.at];
+    if (c !== 0x20 && c !== 0x0a && c !== 0x0d && c !== 0x09) return;
+    cursor.at++;
+  }
+}
+
+function parseWord(cursor: Cursor, word: string): void {
+  for (let i = 0; i < word.length; i++) {
+    if (cursor.bytes[cursor.at] !== word.charCodeAt(i)) fail(cursor, "not JSON", `"${word}"`);
+    cursor.at++;
+  }
+}
+
+function parseNumber(cursor: Cursor): number | bigint | JsonReal {
+  const { bytes } = cursor;
+  const start = cursor.at;
+  const digits = (): void => {
+    if (!isDigit(bytes[cursor.at])) fail(cursor, "not a JSON number", "a digit");
+    while (isDigit(bytes[cursor.at])) cursor.at++;
+  };
+  if (bytes[cursor.at] === 0x2d) cursor.at++;
+  if (bytes[cursor.at] === 0x30) cursor.at++;
+  else digits();
+  if (isDigit(bytes[cursor.at])) fail(cursor, "not a JSON number", "no digit after a leading 0");
+  let integer = true;
+  if (bytes[cursor.at] === 0x2e) {
+    integer = false;
+    cursor.at++;
+    digits();
+  }
+  if (bytes[cursor.at] === 0x65 || bytes[cursor.at] === 0x45) {
+    integer = false;
+    cursor.at++;
+    if (bytes[cursor.at] === 0x2b || bytes[cursor.at] === 0x2d) cursor.at++;
+    digits();
+  }
+  const length = cursor.at - start;
+  if (integer && length <= 15 && bytes[start] !== 0x2d) {
+    let small = 0;
+    for (let i = start; i < cursor.at; i++) small = small * 10 + bytes[i]! - 0x30;
+    return small;
+  }
+  if (length > maxNumberLength) {
+    cursor.at = start;
+    fail(cursor, `a number of ${length} characters is longer than any this format needs`);
+  }
+  const text = String.fromCharCode(...bytes.subarray(start, cursor.at));
+  const value = Number(text);
+  if (integer && text !== "-0") return Number.isSafeInteger(value) ? value : BigInt(text);
+  if (!Number.isFinite(value)) {
+    cursor.at = start;
+    fail(cursor, `the number ${text} is beyond a 64-bit float`);
+  }
+  return { real: value };
+}
+
+const escapes = new Map<number, string>([
+  [0x22, '"'],
+  [0x5c, "\\"],
+  [0x2f, "/"],
+  [0x62, "\b"],
+  [0x66, "\f"],
+  [0x6e, "\n"],
+  [0x72, "\r"],
+  [0x74, "\t"],
+]);
+
+function parseHex4(cursor: Cursor): number {
+  let unit = 0;
+  for (let i = 0; i < 4; i++) {
+    const c = cursor.bytes[cursor.at] ?? 0;
+    const lower = c | 0x20;
+    if (isDigit(c)) unit = unit * 16 + c - 0x30;
+    else if (lower >= 0x61 && lower <= 0x66) unit = unit * 16 + lower - 0x57;
+    else fail(cursor, "broken \\u escape", "a hexadecimal digit");
+    cursor.at++;
+  }
+  return unit;
+}
+
+function parseEscape(cursor: Cursor): string {
+  const { bytes } = cursor;
+  const c = bytes[cursor.at];
+  const plain = c === undefined ? undefined : escapes.get(c);
+  if (plain !== undefined) {
+    cursor.at++;
+    return plain;
+  }
+  if (c !== 0x75) fail(cursor, "unknown escape in a string", 'one of " \\ / b f n r t u');
+  cursor.at++;
+  const unit = parseHex4(cursor);
+  if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
+  if (unit > 0xdbff || bytes[cursor.at] !== 0x5c || bytes[cursor.at + 1] !== 0x75) fail(cursor, "lone surrogate in a string");
+  cursor.at += 2;
+  const low = parseHex4(cursor);
+  if (low < 0xdc00 || low > 0xdfff) fail(cursor, "lone surrogate in a string");
+  return String.fromCharCode(unit, low);
+}
+
+function parseString(cursor: Cursor): string {
+  const { bytes } = cursor;
+  cursor.at++;
+  const parts: string[] = [];
+  let start = cursor.at;
+  const flush = (): void => {
+    if (cursor.at > start) parts.push(decodeAt(bytes, start, cursor.at));
+  };
+  for (;;) {
+    const c = bytes[cursor.at];
+    if (c === undefined) fail(cursor, "a string does not end");
+    if (c < 0x20) fail(cursor, "raw control character in a string");
+    if (c === 0x22) {
+      flush();
+      cursor.at++;
+      return parts.length === 1 ? parts[0]! : parts.join("");
+    }
+    if (c === 0x5c) {
+      flush();
+      cursor.at++;
+      parts.push(parseEscape(cursor));
+      start = cursor.at;
+    } else cursor.at++;
+  }
+}
+
+function decodeAt(bytes: Uint8Array, start: number, end: number): string {
+  try {
+    return decodeUtf8(bytes.subarray(start, end));
+  } catch (error) {
+    throw new GureumError("format", { where: `string at byte ${start}`, what: "not UTF-8" }, error);
+  }
+}
+
+function parseArray(cursor: Cursor, depth: number): Json[] {
+  const items: Json[] = [];
+  cursor.at++;
+  skipSpace(cursor);
+  if (cursor.bytes[cursor.at] === 0x5d) {
+    cursor.at++;
+    return items;
+  }
+  for (;;) {
+    items.push(parseValue(cursor, depth));
+    skipSpace(cursor);
+    const c = cursor.bytes[cursor.at];
+    if (c === 0x5d) break;
+    if (c !== 0x2c) fail(cursor, "not JSON", '"," or "]"');
+    cursor.at++;
+  }
+  cursor.at++;
+  return items;
+}
+
+function parseObject(cursor: Cursor, depth: number): JsonObject {
+  const object: JsonObject = new Map();
+  cursor.at++;
+  skipSpace(cursor);
+  if (cursor.bytes[cursor.at] === 0x7d) {
+    cursor.at++;
+    return object;
+  }
+  for (;;) {
+    skipSpace(cursor);
+    if (cursor.bytes[cursor.at] !== 0x22) fail(cursor, "not JSON", "a key in quotes");
+    const keyAt = cursor.at;
+    const key = parseString(cursor);
+    if (object.has(key)) {
+      cursor.at = keyAt;
+      fail(cursor, `duplicate key ${quote(key)}`);
+    }
+    skipSpace(cursor);
+    if (cursor.bytes[cursor.at] !== 0x3a) fail(cursor, "not JSON", '":"');
+    cursor.at++;
+    object.set(key, parseValue(cursor, depth));
+    skipSpace(cursor);
+    const c = cursor.bytes[cursor.at];
+    if (c === 0x7d) break;
+    if (c !== 0x2c) fail(cursor, "not JSON", '"," or "}"');
+    cursor.at++;
+  }
+  cursor.at++;
+  return object;
+}
+
+function parseValue(cursor: Cursor, depth: number): Json {
+  skipSpace(cursor);
+  if (depth >= maxDepth) fail(cursor, `nested deeper than ${maxDepth}`);
+  switch (cursor.bytes[cursor.at]) {
+    case 0x7b:
+      return parseObject(cursor, depth + 1);
+    case 0x5b:
+      return parseArray(cursor, depth + 1);
+    case 0x22:
+      return parseString(cursor);
+    case 0x74:
+      parseWord(cursor, "true");
+      return true;
+    case 0x66:
+      parseWord(cursor, "false");
+      return false;
+    case 0x6e:
+      parseWord(cursor, "null");
+      return null;
+    default:
+      if (cursor.bytes[cursor.at] !== 0x2d && !isDigit(cursor.bytes[cursor.at])) fail(cursor, "not JSON", "a value");
+      return parseNumber(cursor);
+  }
+}
+
+/**
+ * The one JSON value in `bytes`.
+ * @throws GureumError "format" with the byte where it breaks.
+ */
+export function parseJson(bytes: Uint8Array): Json {
+  const cursor: Cursor = { bytes, at: 0 };
+  const value = parseValue(cursor, 0);
+  skipSpace(cursor);
+  if (cursor.at < bytes.length) fail(cursor, "more after the JSON value", "the end");
+  return value;
+}
+
+/** A name as it appears in messages: in quotes, control characters escaped, shortened past 120 characters. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 120 ? `${text.slice(0, 119)}…` : text);
+}
+
+/** What kind of value this is, for messages. */
+export function jsonKind(value: Json | undefined): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  if (typeof value === "string") return quote(value);
+  if (typeof value === "boolean" || typeof value === "number") return String(value);
+  if (typeof value === "bigint") return value.toString().length > 40 ? "a longer integer" : value.toString();
+  if (Array.isArray(value)) return "an array";
+  return value instanceof Map ? "an object" : String(value.real);
+}
+
+/** Any number literal as f64 (a bigint may become infinite); null for anything else. */
+export function asReal(value: Json): number | null {
+  if (typeof value === "number") return value;
+  if (typeof value === "bigint") return Number(value);
+  return value !== null && typeof value === "object" && "real" in value ? value.real : null;
+}

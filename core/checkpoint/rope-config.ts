@@ -1,0 +1,102 @@
+/**
+ * The rotary embedding's part of config.json: `rope_theta`, and `rope_scaling` or, from transformers 5 on, `rope_parameters`.
+ * Source: transformers 5 `modeling_rope_utils.py` (defaults and fallbacks as there). longrope, mrope and per-layer-type parameters
+ * are refused by name.
+ */
+import { GureumError } from "../errors.ts";
+import type { RopeScaling } from "../model/config.ts";
+import { type Fields, fieldsOf } from "./fields.ts";
+
+/** 0.1 m ln(scale) + 1, the YaRN paper's temperature (arXiv 2309.00071, eq. 22). */
+function yarnMscale(scale: number, mscale: number): number {
+  return scale <= 1 ? 1 : 0.1 * mscale * Math.log(scale) + 1;
+}
+
+const unsupported = (where: string, what: string, got: string): GureumError => new GureumError("unsupported", { where, what, got });
+
+/** What the rotary embedding takes from elsewhere in the config. */
+export interface RopeContext {
+  readonly maxPositionEmbeddings: number;
+  readonly headDim: number;
+}
+
+/**
+ * @throws GureumError "format" for a wrong type, "range" for a number no rotary embedding has, "unsupported" for a scaling not computed.
+ */
+export function parseRope(config: Fields, context: RopeContext): { readonly ropeTheta: number; readonly ropeScaling: RopeScaling } {
+  const key = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  const scaling = config.has(key) ? fieldsOf(config.get(key), key) : null;
+  if (scaling && [...scaling.values.values()].some((value) => value instanceof Map))
+    throw unsupported(key, "rotary parameters per layer type", [...scaling.values.keys()].join(", "));
+
+  const theta = scaling?.has("rope_theta") ? scaling : config;
+  const ropeTheta = theta.positive("rope_theta", 10000);
+  const partial = (scaling?.has("partial_rotary_factor") ? scaling : config).positive("partial_rotary_factor", 1);
+  if (partial !== 1) throw unsupported("partial_rotary_factor", "a rotary embedding of part of each head", `${partial}`);
+  if (!scaling) return { ropeTheta, ropeScaling: { type: "none" } };
+  return { ropeTheta, ropeScaling: parseScaling(scaling, config, ropeTheta, context) };
+}
+
+function parseScaling(scaling: Fields, config: Fields, ropeTheta: number, context: RopeContext): RopeScaling {
+  const { maxPositionEmbeddings, headDim } = context;
+  const type = scaling.string(scaling.has("rope_type") ? "rope_type" : "type", "default");
+  const originalMaxPositionEmbeddings = (): number =>
+    (scaling.has("original_max_position_embeddings") ? scaling : config).count("original_max_position_embeddings", maxPositionEmbeddings);
+
+  switch (type) {
+    case "default":
+      return { type: "none" };
+    case "linear":
+      return { type, factor: scaling.positive("factor") };
+    case "dynamic":
+      if (headDim <= 2)
+        throw new GureumError("range", { where: scaling.where, what: "dynamic scaling", expected: "head_dim over 2", got: `${headDim}` });
+      return { type, factor: scaling.positive("factor"), originalMaxPositionEmbeddings: maxPositionEmbeddings };
+    case "llama3": {
+      const lowFreqFactor = scaling.positive("low_freq_factor");
+      const highFreqFactor = scaling.positive("high_freq_factor");
+      if (highFreqFactor <= lowFreqFactor)
+        throw new GureumError("range", {
+          where: scaling.where,
+          what: "high_freq_factor",
+          expected: `over low_freq_factor ${lowFreqFactor}`,
+          got: `${highFreqFactor}`,
+        });
+      return {
+        type,
+        factor: scaling.positive("factor"),
+        lowFreqFactor,
+        highFreqFactor,
+        originalMaxPositionEmbeddings: originalMaxPositionEmbeddings(),
+      };
+    }
+    case "yarn": {
+      if (ropeTheta <= 1)
+        throw new GureumError("range", { where: "rope_theta", what: "yarn scaling", expected: "over 1", got: `${ropeTheta}` });
+      const original = originalMaxPositionEmbeddings();
+      const factor = scaling.positive("factor", maxPositionEmbeddings / original);
+      const mscale = scaling.nonNegative("mscale", 0);
+      const mscaleAllDim = scaling.nonNegative("mscale_all_dim", 0);
+      const natural = mscale && mscaleAllDim ? yarnMscale(factor, mscale) / yarnMscale(factor, mscaleAllDim) : yarnMscale(factor, 1);
+      const attentionFactor = scaling.positive("attention_factor", natural);
+      if (!Number.isFinite(attentionFactor))
+        throw new GureumError("range", {
+          where: scaling.where,
+          what: "yarn attention factor",
+          expected: "a finite number",
+          got: `${attentionFactor}`,
+        });
+      return {
+        type,
+        factor,
+        originalMaxPositionEmbeddings: original,
+        betaFast: scaling.nonNegative("beta_fast", 32) || 32,
+        betaSlow: scaling.nonNegative("beta_slow", 1) || 1,
+        attentionFactor,
+        truncate: scaling.boolean("truncate", true),
+      };
+    }
+    default:
+      throw unsupported(scaling.where, "rotary scaling, expected default, linear, dynamic, llama3 or yarn", JSON.stringify(type));
+  }
+}

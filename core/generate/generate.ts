@@ -1,0 +1,154 @@
+/**
+ * The generation loop, once for every backend: feed the prompt, sample in batches of the backend's choice, decode to text, stop.
+ */
+import { GureumError } from "../errors.ts";
+import type { LlamaConfig } from "../model/config.ts";
+import type { SamplingOptions, Session } from "../model/engine.ts";
+import { checkSampling, logProbability, sample, topLogProbabilities } from "./sampler.ts";
+import { makeStopMatcher } from "./stop.ts";
+
+/** Turns ids into text piece by piece; never half a character. */
+export interface StreamDecoder {
+  push(ids: ArrayLike<number>): string;
+  flush(): string;
+}
+
+/** As much of the DOM's AbortSignal as is needed. */
+export interface AbortLike {
+  readonly aborted: boolean;
+}
+
+export interface GenerateOptions {
+  readonly sampling: SamplingOptions;
+  readonly maxNewTokens: number;
+  /** Ids that end the text and are not part of it. */
+  readonly stopIds: ReadonlySet<number>;
+  readonly stop: readonly string[];
+  readonly decoder: StreamDecoder;
+  /** Number of likeliest alternatives to report with each token; 0 for none. */
+  readonly topLogprobs: number;
+  readonly signal?: AbortLike;
+  readonly onPrefill?: (tokensDone: number) => void | Promise<void>;
+}
+
+/** One token. The last event of a run may have no id: it carries text that was held back until then. */
+export interface TokenEvent {
+  readonly id: number | null;
+  /** Text that this token completed; often empty where a character or stop string may still be under way. */
+  readonly text: string;
+  /** Natural logarithm of the token's probability under the model's own softmax, whatever the sampling options. */
+  readonly logprob: number | null;
+  readonly top?: readonly { id: number; logprob: number }[];
+}
+
+/** "stop": an end-of-text id or a stop string; "length": maxNewTokens; "context": no room left; "aborted": the signal. */
+export type FinishReason = "stop" | "length" | "context" | "aborted";
+
+export interface GenerateResult {
+  readonly text: string;
+  readonly ids: readonly number[];
+  readonly finishReason: FinishReason;
+}
+
+/**
+ * The most positions this model can tell apart: max_position_embeddings, times the factor where linear or dynamic scaling
+ * stretches it (yarn and llama3 files state the stretched length).
+ */
+export function contextLimit(config: Pick<LlamaConfig, "maxPositionEmbeddings" | "ropeScaling">): number {
+  const { maxPositionEmbeddings: trained, ropeScaling: scaling } = config;
+  return scaling.type === "linear" || scaling.type === "dynamic" ? Math.floor(trained * scaling.factor) : trained;
+}
+
+/**
+ * Feeds `prompt` to the session and yields a token at a time; the generator's return value sums them up.
+ * @throws GureumError "range", "context", "usage" as Session.prefill; nothing is thrown for an abort: the result says so.
+ */
+export async function* generate(
+  session: Session,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions,
+): AsyncGenerator<TokenEvent, GenerateResult, undefined> {
+  const { sampling, maxNewTokens, stopIds, decoder, topLogprobs, signal } = options;
+  checkSampling(sampling);
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
+    throw new GureumError("range", {
+      where: "generate",
+      what: "max-new-tokens",
+      expected: "a whole number from 1",
+      got: `${maxNewTokens}`,
+    });
+  const stops = makeStopMatcher(options.stop);
+  const ids: number[] = [];
+  let text = "";
+  let finishReason: FinishReason = "length";
+  const next = topLogprobs > 0 ? oneWithAlternatives(session, prompt, sampling, topLogprobs) : batches(session, maxNewTokens, sampling);
+  try {
+    const checkAbort = async (done: number): Promise<void> => {
+      await options.onPrefill?.(done);
+      if (signal?.aborted) throw aborted;
+    };
+    if (topLogprobs === 0) await session.prefill(prompt, checkAbort);
+    for (;;) {
+      if (signal?.aborted) throw aborted;
+      if (ids.length === maxNewTokens) break;
+      const token = await next();
+      if (!token) {
+        finishReason = "context";
+        break;
+      }
+      if (stopIds.has(token.id)) {
+        finishReason = "stop";
+        break;
+      }
+      ids.push(token.id);
+      const { text: shown, stopped } = stops.push(decoder.push([token.id]));
+      text += shown;
+      yield { ...token, text: shown };
+      if (stopped) return { text, ids, finishReason: "stop" };
+    }
+  } catch (error) {
+    if (error !== aborted) throw error;
+    finishReason = "aborted";
+  }
+  const last = stops.push(decoder.flush());
+  const rest = last.text + (last.stopped ? "" : stops.flush());
+  if (last.stopped) finishReason = "stop";
+  if (rest !== "") yield { id: null, text: rest, logprob: null };
+  return { text: text + rest, ids, finishReason };
+}
+
+const aborted = new GureumError("aborted", { what: "generation was aborted" });
+
+type Token = { id: number; logprob: number; top?: { id: number; logprob: number }[] };
+
+/** Tokens from batched decodes, one at a time; undefined once the context is full. */
+function batches(session: Session, maxNewTokens: number, sampling: SamplingOptions): () => Promise<Token | undefined> {
+  let queue: Token[] = [];
+  let asked = 0;
+  return async () => {
+    if (queue.length === 0) {
+      const count = Math.min(session.model.decodeBatch, maxNewTokens - asked);
+      const { ids, logprobs } = await session.decode(sampling, count);
+      asked += count;
+      queue = ids.map((id, i) => ({ id, logprob: logprobs[i]! }));
+    }
+    return queue.shift();
+  };
+}
+
+/** Tokens one at a time with their alternatives: the logits come to the host, the same sampler draws from them. */
+function oneWithAlternatives(
+  session: Session,
+  prompt: ArrayLike<number>,
+  sampling: SamplingOptions,
+  n: number,
+): () => Promise<Token | undefined> {
+  let feed = prompt;
+  return async () => {
+    const { logits } = await session.forward(feed);
+    if (session.ids.length === session.maxContext) return undefined;
+    const id = sample(logits, sampling, session.ids, session.ids.length);
+    feed = [id];
+    return { id, logprob: logProbability(logits, id), top: topLogProbabilities(logits, n) };
+  };
+}

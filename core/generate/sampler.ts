@@ -1,0 +1,128 @@
+/**
+ * From logits to a token, as docs/sampling.md specifies it: the same order of steps, tie-breaks and random stream on every
+ * backend. Products with the penalty and the temperature are rounded to f32 (a GPU computes them so); weights are f64 here.
+ */
+import { GureumError } from "../errors.ts";
+import type { SamplingOptions } from "../model/engine.ts";
+import { uniformAt } from "./random.ts";
+
+export const greedy: SamplingOptions = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0n };
+
+/** @throws GureumError "range" naming the first option outside its range */
+export function checkSampling(options: SamplingOptions): void {
+  const check = (name: string, value: number, ok: boolean, expected: string): void => {
+    if (!ok) throw new GureumError("range", { where: "sampling", what: name, expected, got: `${value}` });
+  };
+  const { temperature, topK, topP, minP, repetitionPenalty, seed } = options;
+  check(
+    "temperature",
+    temperature,
+    temperature >= 0 && temperature <= 1e4 && (temperature === 0 || temperature >= 1e-4),
+    "0, or a number from 0.0001 to 10000",
+  );
+  check("top-k", topK, Number.isInteger(topK) && topK >= 0, "an integer from 0 (off)");
+  check("top-p", topP, topP > 0 && topP <= 1, "a number above 0 and at most 1 (off)");
+  check("min-p", minP, minP >= 0 && minP <= 1, "a number from 0 (off) to 1");
+  check("repetition-penalty", repetitionPenalty, repetitionPenalty >= 0.01 && repetitionPenalty <= 100, "a number from 0.01 to 100");
+  if (seed < 0n || seed >= 1n << 64n)
+    throw new GureumError("range", { where: "sampling", what: "seed", expected: "an integer from 0 to 2^64 - 1", got: `${seed}` });
+}
+
+/** Index of the largest value; the lowest index where several are. NaN never wins. */
+export function argmax(values: Float32Array): number {
+  let best = 0;
+  let max = -Infinity;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i]! > max) {
+      max = values[i]!;
+      best = i;
+    }
+  }
+  return best;
+}
+
+/** log p[id] under softmax(logits); f64. */
+export function logProbability(logits: Float32Array, id: number): number {
+  const max = logits[argmax(logits)]!;
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - max);
+  return logits[id]! - max - Math.log(sum);
+}
+
+/**
+ * In place: every id in `seen` gets its logit l multiplied by fround(1/penalty) where l > 0 and by fround(penalty) elsewhere,
+ * once however often it occurs; f32.
+ * Source: Keskar et al. 2019, arXiv 1909.05858, §4.1; Hugging Face RepetitionPenaltyLogitsProcessor.
+ */
+export function penalize(logits: Float32Array, seen: Iterable<number>, penalty: number): void {
+  const up = Math.fround(penalty);
+  const down = Math.fround(1 / penalty);
+  for (const id of new Set(seen)) {
+    const l = logits[id]!;
+    logits[id] = l > 0 ? l * down : l * up;
+  }
+}
+
+/** What a draw was made from: the ids that top-k, top-p and min-p left, ascending, their weights and the sum of these. */
+export interface Candidates {
+  readonly ids: number[];
+  readonly weights: number[];
+  readonly total: number;
+}
+
+/**
+ * Steps 2 to 5 of docs/sampling.md on penalized logits: temperature, top-k, top-p, min-p.
+ * weight(i) = exp(z_i − max z), z = f32(logit · f32(1/temperature)).
+ */
+export function candidates(logits: Float32Array, options: SamplingOptions): Candidates {
+  const { temperature, topK, topP, minP } = options;
+  const inverse = Math.fround(1 / temperature);
+  const z = logits.map((l) => l * inverse);
+  const max = z[argmax(z)]!;
+  let order = Array.from(z.keys()).sort((a, b) => z[b]! - z[a]! || a - b);
+  if (topK > 0) order = order.slice(0, topK);
+  const weight = (id: number): number => Math.exp(z[id]! - max);
+  let sum = 0;
+  for (const id of order) sum += weight(id);
+  if (topP < 1) {
+    // The shortest prefix whose share reaches topP; the token that crosses the line stays.
+    let cumulative = 0;
+    let kept = 0;
+    while (kept < order.length && cumulative < topP * sum) cumulative += weight(order[kept++]!);
+    order = order.slice(0, kept);
+  }
+  if (minP > 0) order = order.filter((id) => weight(id) >= minP);
+  const ids = order.sort((a, b) => a - b);
+  const weights = ids.map(weight);
+  return { ids, weights, total: weights.reduce((a, b) => a + b, 0) };
+}
+
+/** The first id, ascending, at which the running sum of weights exceeds u · total. */
+export function draw({ ids, weights, total }: Candidates, u: number): number {
+  let cumulative = 0;
+  for (let i = 0; i < ids.length; i++) {
+    cumulative += weights[i]!;
+    if (cumulative > u * total) return ids[i]!;
+  }
+  return ids[ids.length - 1]!;
+}
+
+/**
+ * The token at `position` of a sequence whose earlier ids are `seen`.
+ * @param logits [V], unchanged
+ */
+export function sample(logits: Float32Array, options: SamplingOptions, seen: Iterable<number>, position: number): number {
+  let scores = logits;
+  if (options.repetitionPenalty !== 1) {
+    scores = logits.slice();
+    penalize(scores, seen, options.repetitionPenalty);
+  }
+  if (options.temperature === 0) return argmax(scores);
+  return draw(candidates(scores, options), uniformAt(options.seed, position));
+}
+
+/** The `n` likeliest ids with their log-probabilities under softmax(logits), likeliest first, lower ids first among equals. */
+export function topLogProbabilities(logits: Float32Array, n: number): { id: number; logprob: number }[] {
+  const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
+  return order.slice(0, n).map((id) => ({ id, logprob: logProbability(logits, id) }));
+}

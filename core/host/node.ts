@@ -1,0 +1,216 @@
+/**
+ * Disk for the checkpoint rooms, through node:fs/promises, which Node and Deno both have. Reads loop over short reads and notice a
+ * file that changes underneath; writes go to a temporary name and are renamed when all is done. Nothing is fsynced: a power cut is
+ * not covered.
+ */
+import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { ByteSink, FolderWriter } from "../checkpoint/byte-sink.ts";
+import type { ByteSource, ByteStore } from "../checkpoint/byte-source.ts";
+import { type ErrorCode, GureumError } from "../errors.ts";
+
+/** Largest piece handed to one system call, in bytes: read(2) and write(2) stop short of 2 GiB. */
+const maxCallBytes = 2 ** 30;
+
+const meaning: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  ENOENT: ["not-found", "no such file or folder"],
+  ENOTDIR: ["not-found", "a part of the path is not a folder"],
+  EISDIR: ["io", "is a folder, not a file"],
+  EACCES: ["io", "permission denied"],
+  EPERM: ["io", "permission denied"],
+  EROFS: ["io", "the file system is read-only"],
+  EMFILE: ["io", "too many open files"],
+  ENOSPC: ["disk-full", "no space left on the disk"],
+  EDQUOT: ["disk-full", "the disk quota is used up"],
+  EFBIG: ["disk-full", "larger than the file system or its limit allows"],
+};
+
+/** A host error as a GureumError naming `path`; a GureumError unchanged. */
+export function hostError(path: string, error: unknown): GureumError {
+  if (error instanceof GureumError) return error;
+  const code = (error as { code?: unknown } | null)?.code;
+  const known = typeof code === "string" ? meaning[code] : undefined;
+  if (known) return new GureumError(known[0], { where: path, what: known[1] }, error);
+  return new GureumError("io", { where: path, what: error instanceof Error ? error.message : String(error) }, error);
+}
+
+async function withHost<T>(path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw hostError(path, error);
+  }
+}
+
+/**
+ * A file on disk, open until `close`.
+ * @throws GureumError "not-found" or "io"; reads throw "io" where the file has shrunk or changed since it was opened.
+ */
+export function fileSource(path: string): Promise<ByteSource> {
+  return withHost(path, async () => {
+    const handle = await open(path, "r");
+    try {
+      const before = await handle.stat();
+      if (before.isDirectory()) throw new GureumError("io", { where: path, what: "is a folder, not a file" });
+      if (!before.isFile()) throw new GureumError("io", { where: path, what: "is not a regular file" });
+      return openedSource(path, handle, before.size, before.mtimeMs);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  });
+}
+
+function openedSource(path: string, handle: FileHandle, byteLength: number, mtimeMs: number): ByteSource {
+  return {
+    name: path,
+    byteLength,
+    readInto(byteOffset, target) {
+      return withHost(path, async () => {
+        if (byteOffset < 0 || byteOffset + target.length > byteLength)
+          throw new GureumError("io", {
+            where: path,
+            what: "read past the end",
+            expected: `at most ${byteLength} bytes`,
+            got: `${byteOffset + target.length}`,
+          });
+        for (let done = 0; done < target.length; ) {
+          const { bytesRead } = await handle.read(target, done, Math.min(target.length - done, maxCallBytes), byteOffset + done);
+          if (bytesRead === 0)
+            throw new GureumError("io", {
+              where: path,
+              what: "the file was cut off while it was read",
+              got: `its end at ${byteOffset + done}`,
+            });
+          done += bytesRead;
+        }
+        const after = await handle.stat();
+        if (after.size !== byteLength || after.mtimeMs !== mtimeMs)
+          throw new GureumError("io", { where: path, what: "the file changed while it was read", remedy: "load again" });
+      });
+    },
+    close: () => withHost(path, () => handle.close()),
+  };
+}
+
+/** A file name without any path in it. */
+function checkFileName(folder: string, fileName: string): void {
+  if (fileName === "" || fileName === "." || fileName === ".." || /[/\\\0]/.test(fileName))
+    throw new GureumError("io", { where: folder, what: "not a plain file name", got: JSON.stringify(fileName) });
+}
+
+/** A folder on disk. Opening nothing yet: a missing folder shows at `list` or `open`. */
+export function directoryStore(path: string): ByteStore {
+  return {
+    name: path,
+    list: () =>
+      withHost(path, async () => {
+        const entries = await readdir(path, { withFileTypes: true });
+        return entries.filter((entry) => entry.isFile() || entry.isSymbolicLink()).map((entry) => entry.name);
+      }),
+    async open(fileName) {
+      checkFileName(path, fileName);
+      return fileSource(join(path, fileName));
+    },
+  };
+}
+
+/**
+ * The bytes free for this user on the file system of `path` (or of its nearest existing parent) must reach `byteLength`.
+ * @throws GureumError "disk-full".
+ */
+export async function checkFreeSpace(path: string, byteLength: number): Promise<void> {
+  let existing = path;
+  for (;;) {
+    try {
+      await stat(existing);
+      break;
+    } catch {
+      const parent = dirname(existing);
+      if (parent === existing) break;
+      existing = parent;
+    }
+  }
+  const free = await withHost(path, async () => {
+    const { bavail, bsize } = await statfs(existing);
+    return bavail * bsize;
+  });
+  if (free < byteLength)
+    throw new GureumError("disk-full", { where: path, what: "not enough free space", expected: `${byteLength} bytes`, got: `${free}` });
+}
+
+let temporaryCount = 0;
+
+/** Writes `temporary`; errors name `final`, which it stands for. */
+async function writeTemporary(temporary: string, final: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
+  const handle = await open(temporary, "wx");
+  try {
+    await body((bytes) =>
+      withHost(final, async () => {
+        for (let done = 0; done < bytes.length; ) {
+          const { bytesWritten } = await handle.write(bytes, done, Math.min(bytes.length - done, maxCallBytes));
+          if (bytesWritten === 0) throw new GureumError("disk-full", { where: final, what: "the disk takes no more bytes" });
+          done += bytesWritten;
+        }
+      }),
+    );
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Lets `body` write files into the folder `path` (made where it is missing), all under temporary names; renames them once `body`
+ * has ended. Whatever fails, nothing new is left: neither a file nor a folder made here. Files of the same name are replaced.
+ * @throws GureumError "disk-full", "io", or what `body` throws.
+ */
+export async function writeFolder<T>(path: string, body: (folder: FolderWriter) => Promise<T>): Promise<T> {
+  const made = await withHost(path, () => mkdir(path, { recursive: true }));
+  const pending: { readonly temporary: string; readonly final: string }[] = [];
+  const renamed: string[] = [];
+  try {
+    const result = await body({
+      async file(fileName, write) {
+        checkFileName(path, fileName);
+        const temporary = join(path, `.${fileName}.${process.pid}-${temporaryCount++}.part`);
+        const final = join(path, fileName);
+        pending.push({ temporary, final });
+        await withHost(final, () => writeTemporary(temporary, final, write));
+      },
+    });
+    for (const { final } of pending) {
+      const present = await stat(final).catch(() => null);
+      if (present?.isDirectory()) throw new GureumError("io", { where: final, what: "is a folder, not a file" });
+    }
+    for (const { temporary, final } of pending) {
+      await withHost(final, () => rename(temporary, final));
+      renamed.push(final);
+    }
+    return result;
+  } catch (error) {
+    for (const file of [...renamed, ...pending.map(({ temporary }) => temporary)]) await rm(file, { force: true }).catch(() => {});
+    if (made !== undefined) await removeEmptyFolders(path, made);
+    throw error;
+  }
+}
+
+/** Removes `path` and its parents up to and including `first`, the topmost folder that mkdir made, as far as they are empty. */
+async function removeEmptyFolders(path: string, first: string): Promise<void> {
+  for (let folder = path; ; folder = dirname(folder)) {
+    const removed = await rmdir(folder).then(
+      () => true,
+      () => false,
+    );
+    if (!removed || folder === first || dirname(folder) === folder) return;
+  }
+}
+
+/**
+ * One file, whole or not at all: written beside its place and renamed over it.
+ * @throws GureumError "not-found" where its folder is missing, "disk-full", "io", or what `body` throws.
+ */
+export async function writeFile(path: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
+  const folder = dirname(path);
+  await withHost(folder, () => stat(folder));
+  await writeFolder(folder, (writer) => writer.file(basename(path), body));
+}

@@ -1,0 +1,128 @@
+/** The CPU reference as a `Model`: sessions over core/model/llama.ts. */
+import { greedy, logProbability, sample } from "../generate/sampler.ts";
+import { type RopeTables, ropeTables } from "../ops/rope.ts";
+import type { LlamaConfig } from "./config.ts";
+import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "./engine.ts";
+import { makeKvCache } from "./kv-cache.ts";
+import { type Activations, forwardHead, forwardLayers, makeActivations } from "./llama.ts";
+import { checkFeed, checkPending } from "./session.ts";
+import { makeTaps, noTaps, type Taps } from "./trace.ts";
+import type { LlamaWeights } from "./weights.ts";
+
+/** Positions fed at a time, so that activations stay small; any number gives the same bits. */
+const CHUNK = 64;
+
+export function cpuModel(config: LlamaConfig, weights: LlamaWeights): Model {
+  const model: Model = {
+    config,
+    backend: "cpu",
+    decodeBatch: 1,
+    createSession: (maxContext) => cpuSession(model, config, weights, maxContext),
+    dispose() {},
+  };
+  return model;
+}
+
+function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, maxContext: number): Session {
+  const V = config.vocabSize;
+  const cache = makeKvCache(config, maxContext);
+  let ids: number[] = [];
+  let tables: RopeTables | undefined;
+  let one: Activations | undefined;
+  let many: Activations | undefined;
+  const pending = new Float32Array(V);
+  let hasPending = false;
+
+  const activations = (T: number): Activations => {
+    if (T === 1) {
+      one ??= makeActivations(config, 1);
+      return one;
+    }
+    if (!many || many.T < T) many = makeActivations(config, T);
+    return many;
+  };
+
+  /** Feeds some positions; the last `rows` of them give logits. */
+  const feed = (tokens: ArrayLike<number>, rows: number, logits: Float32Array, taps: Taps): void => {
+    const T = tokens.length;
+    tables ??= ropeTables(config, maxContext);
+    const a = activations(T);
+    forwardLayers(config, weights, tables, cache, a, tokens, taps);
+    if (rows > 0) forwardHead(config, weights, a, T, rows, logits, taps);
+    for (let t = 0; t < T; t++) ids.push(tokens[t]!);
+  };
+
+  /** Drops a sampled id that has not been fed yet. */
+  const settle = (): void => {
+    ids.length = cache.length;
+    hasPending = false;
+  };
+
+  return {
+    model,
+    maxContext,
+    get ids() {
+      return ids;
+    },
+    async forward(tokens, options: ForwardOptions = {}): Promise<ForwardResult> {
+      settle();
+      checkFeed(config, cache.length, maxContext, tokens);
+      const taps = makeTaps(config, options);
+      const T = tokens.length;
+      const rows = options.logits === "all" ? T : 1;
+      const logits = new Float32Array(rows * V);
+      const watched = options.trace !== undefined || options.steer !== undefined;
+      if (watched) feed(tokens, rows, logits, taps);
+      else {
+        for (let t = 0; t < T; t += CHUNK) {
+          const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
+          const wanted = rows === T ? part.length : t + CHUNK >= T ? 1 : 0;
+          feed(part, wanted, logits.subarray(rows === T ? t * V : 0), noTaps);
+        }
+      }
+      pending.set(logits.subarray((rows - 1) * V));
+      hasPending = true;
+      return { logits, trace: taps.values };
+    },
+    async prefill(tokens, onProgress) {
+      settle();
+      checkFeed(config, cache.length, maxContext, tokens);
+      for (let t = 0; t < tokens.length; t += CHUNK) {
+        const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
+        feed(part, t + CHUNK >= tokens.length ? 1 : 0, pending, noTaps);
+        await onProgress?.(t + part.length);
+      }
+      hasPending = true;
+    },
+    async decode(sampling: SamplingOptions = greedy, count = 1): Promise<DecodedBatch> {
+      const sampled: number[] = [];
+      const logprobs: number[] = [];
+      for (let i = 0; i < count && ids.length < maxContext; i++) {
+        if (ids.length > cache.length) {
+          const last = ids.pop()!;
+          feed([last], 1, pending, noTaps);
+          hasPending = true;
+        }
+        checkPending(hasPending);
+        const id = sample(pending, sampling, ids, ids.length);
+        sampled.push(id);
+        logprobs.push(logProbability(pending, id));
+        ids.push(id);
+        hasPending = false;
+      }
+      return { ids: sampled, logprobs };
+    },
+    truncate(length) {
+      ids = ids.slice(0, length);
+      cache.length = Math.min(cache.length, length);
+      hasPending = false;
+    },
+    dispose() {
+      ids = [];
+      cache.length = 0;
+      hasPending = false;
+      one = undefined;
+      many = undefined;
+    },
+  };
+}

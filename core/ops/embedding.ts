@@ -1,0 +1,37 @@
+/**
+ * Embedding lookup: out[t, :] = table[ids[t], :].
+ * Source: Hugging Face `modeling_llama.py` (LlamaModel.embed_tokens).
+ */
+import { bf16Value, f16Values } from "../dtype.ts";
+import { GureumError } from "../errors.ts";
+import type { DenseMatrix } from "../model/weights.ts";
+import { checkLength } from "../tensor.ts";
+
+/** Widens row `row` of a dense matrix to `out[offset ..]`; exact. */
+export function widenRow(out: Float32Array | Float64Array, offset: number, matrix: DenseMatrix, row: number): void {
+  const { inFeatures: K, data, dtype } = matrix;
+  const start = row * K;
+  if (dtype === "F16") {
+    const table = f16Values();
+    for (let k = 0; k < K; k++) out[offset + k] = table[data[start + k]!]!;
+  } else if (dtype === "BF16") {
+    for (let k = 0; k < K; k++) out[offset + k] = bf16Value(data[start + k]!);
+  } else {
+    for (let k = 0; k < K; k++) out[offset + k] = data[start + k]!;
+  }
+}
+
+/**
+ * out [T, D] f32 = rows of `table` [V, D]; exact.
+ * @throws GureumError "range" for an id that is not an integer in [0, V), "shape" where out is shorter than T · D.
+ */
+export function embedding(out: Float32Array, table: DenseMatrix, ids: ArrayLike<number>): void {
+  const { outFeatures: V, inFeatures: D } = table;
+  checkLength("embedding", "out", out, ids.length * D);
+  for (let t = 0; t < ids.length; t++) {
+    const id = ids[t]!;
+    if (!Number.isInteger(id) || id < 0 || id >= V)
+      throw new GureumError("range", { where: `ids[${t}]`, what: "token id", expected: `an integer from 0 to ${V - 1}`, got: `${id}` });
+    widenRow(out, t * D, table, id);
+  }
+}

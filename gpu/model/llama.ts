@@ -1,0 +1,224 @@
+/**
+ * The Llama forward pass as recorded dispatches: the same steps in the same order under the same names as core/model/llama.ts.
+ * Here is the one place that decides which kernel computes a step.
+ */
+import type { LlamaConfig } from "../../core/model/config.ts";
+import type { LayerTapName } from "../../core/model/trace.ts";
+import { allocate, type Memory } from "../buffer.ts";
+import { recordAdd } from "../kernels/add.ts";
+import { type AttentionParams, recordAttention } from "../kernels/attention.ts";
+import { recordAttentionMix } from "../kernels/attention-mix.ts";
+import { recordAttentionWeights } from "../kernels/attention-weights.ts";
+import { recordAwqMatmul } from "../kernels/awq-matmul.ts";
+import { recordAwqMatmulPacked } from "../kernels/awq-matmul-packed.ts";
+import { recordAwqMatmulTiled } from "../kernels/awq-matmul-tiled.ts";
+import { recordCacheWrite } from "../kernels/cache-write.ts";
+import { recordEmbedding } from "../kernels/embedding.ts";
+import { recordMatmul } from "../kernels/matmul.ts";
+import { recordMatmulTiled } from "../kernels/matmul-tiled.ts";
+import { recordRmsNorm } from "../kernels/rms-norm.ts";
+import { recordRope } from "../kernels/rope.ts";
+import { recordSiluMul } from "../kernels/silu-mul.ts";
+import type { Recorder } from "../recorder.ts";
+import type { CacheDType } from "../wgsl/cache.ts";
+import type { GpuLinear, GpuLlamaWeights } from "./weights.ts";
+
+/** Rows from which on the tiled linears are faster than one row at a time. */
+export const FEW_ROWS = 8;
+
+/** What lasts as long as a session: the step, keys and values, RoPE's table. */
+export interface SequenceBuffers {
+  /** struct Step */
+  readonly step: GPUBuffer;
+  /** [rows] u32: the ids fed now; the first one is where a sampled id goes. */
+  readonly ids: GPUBuffer;
+  /** [maxContext, Hd/2] of (cos, sin) */
+  readonly ropeTable: GPUBuffer;
+  /** Per layer [maxContext, G, Hd] */
+  readonly keys: readonly GPUBuffer[];
+  readonly values: readonly GPUBuffer[];
+  readonly cacheDType: CacheDType;
+  /** Bound where a linear has no bias; not read. */
+  readonly nothing: GPUBuffer;
+}
+
+/** Buffers for up to `rows` tokens at once; one set serves every layer. */
+export interface ActivationBuffers {
+  readonly rows: number;
+  /** [T, D] the residual stream */
+  readonly x: GPUBuffer;
+  /** [T, D] */
+  readonly normed: GPUBuffer;
+  readonly q: GPUBuffer;
+  readonly k: GPUBuffer;
+  readonly v: GPUBuffer;
+  /** [T, H · Hd] */
+  readonly attention: GPUBuffer;
+  /** [T, D] what a block adds to the residual stream */
+  readonly branch: GPUBuffer;
+  /** [T, F] */
+  readonly gate: GPUBuffer;
+  readonly up: GPUBuffer;
+}
+
+/** @throws GureumError "limit" */
+export function makeActivations(memory: Memory, config: LlamaConfig, rows: number): ActivationBuffers {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+  const f32 = (label: string, width: number): GPUBuffer => allocate(memory, label, rows * width * 4);
+  return {
+    rows,
+    x: f32("x", D),
+    normed: f32("normed", D),
+    q: f32("q", H * Hd),
+    k: f32("k", G * Hd),
+    v: f32("v", G * Hd),
+    attention: f32("attention", H * Hd),
+    branch: f32("branch", D),
+    gate: f32("gate", F),
+    up: f32("up", F),
+  };
+}
+
+/** What a recording needs of model and session. */
+export interface ForwardContext {
+  readonly config: LlamaConfig;
+  readonly weights: GpuLlamaWeights;
+  readonly sequence: SequenceBuffers;
+  readonly a: ActivationBuffers;
+  /** Whether T will reach FEW_ROWS. */
+  readonly many: boolean;
+}
+
+/** Called after the dispatch that gives a tap point its value, with the buffer that holds it. */
+export type Mark = (name: string, buffer: GPUBuffer) => void;
+const noMark: Mark = () => {};
+
+/** What of a layer's attention weights is wanted: a buffer for them [T, H, S], or nothing. */
+export type WantedWeights = (layer: number) => GPUBuffer | undefined;
+
+function recordLinear(
+  recorder: Recorder,
+  c: ForwardContext,
+  { weight, bias }: GpuLinear,
+  x: GPUBuffer,
+  out: GPUBuffer,
+  label: string,
+): void {
+  const shared = { x, out, bias: bias ?? c.sequence.nothing, step: c.sequence.step };
+  const { K, N: columns } = weight;
+  const hasBias = bias !== null;
+  if (weight.kind === "awq") {
+    for (const { firstColumn, N, ...piece } of weight.pieces) {
+      const shape = { K, N, groupSize: weight.groupSize, firstColumn, columns, hasBias };
+      (c.many ? recordAwqMatmulTiled : recordAwqMatmul)(recorder, { ...shared, ...piece }, shape, label);
+    }
+  } else if (weight.kind === "packed") {
+    const { weights, groups, N, groupSize, firstRow } = weight;
+    recordAwqMatmulPacked(recorder, { ...shared, weights, groups }, { K, N, groupSize, firstRow, hasBias }, label);
+  } else {
+    for (const { firstColumn, N, ...piece } of weight.pieces) {
+      const shape = { dtype: weight.dtype, K, N, firstColumn, columns, hasBias };
+      (c.many ? recordMatmulTiled : recordMatmul)(recorder, { ...shared, ...piece }, shape, label);
+    }
+  }
+}
+
+/** From `sequence.ids` to the residual stream after the last layer in `a.x`; writes the cache at step.start. */
+export function recordLayers(
+  recorder: Recorder,
+  c: ForwardContext,
+  mark: Mark = noMark,
+  wantedWeights: WantedWeights = () => undefined,
+): void {
+  const { config, weights, sequence, a } = c;
+  const { hiddenSize: D, intermediateSize: width, rmsNormEps: eps } = config;
+  const { step } = sequence;
+  const table = weights.embedTokens;
+  for (const { firstColumn: firstRow, N: rows, weight } of table.pieces)
+    recordEmbedding(recorder, { ids: sequence.ids, table: weight, out: a.x }, { dtype: table.dtype, D, firstRow, rows }, "embeddings");
+  mark("embeddings", a.x);
+  weights.layers.forEach((layer, i) => {
+    const at = `layers.${i}.`;
+    const tap = (name: LayerTapName, buffer: GPUBuffer): void => mark(at + name, buffer);
+    recordRmsNorm(recorder, { step, x: a.x, weight: layer.inputLayernorm, out: a.normed }, { D, eps }, `${at}inputLayernorm`);
+    tap("inputLayernorm", a.normed);
+    recordSelfAttention(recorder, c, i, tap, wantedWeights(i));
+    tap("attentionOutput", a.branch);
+    recordAdd(recorder, { step, x: a.x, y: a.branch }, { width: D }, `${at}attentionResidual`);
+    tap("attentionResidual", a.x);
+
+    recordRmsNorm(
+      recorder,
+      { step, x: a.x, weight: layer.postAttentionLayernorm, out: a.normed },
+      { D, eps },
+      `${at}postAttentionLayernorm`,
+    );
+    tap("postAttentionLayernorm", a.normed);
+    recordLinear(recorder, c, layer.gateProj, a.normed, a.gate, `${at}gate`);
+    tap("gate", a.gate);
+    recordLinear(recorder, c, layer.upProj, a.normed, a.up, `${at}up`);
+    tap("up", a.up);
+    recordSiluMul(recorder, { step, gate: a.gate, up: a.up }, { width }, `${at}siluMul`);
+    tap("siluMul", a.gate);
+    recordLinear(recorder, c, layer.downProj, a.gate, a.branch, `${at}mlp`);
+    tap("mlp", a.branch);
+    recordAdd(recorder, { step, x: a.x, y: a.branch }, { width: D }, `${at}residual`);
+    tap("residual", a.x);
+  });
+}
+
+/** a.branch = o_proj(attention(q_proj, k_proj, v_proj of a.normed)); writes layer i of the cache. */
+function recordSelfAttention(
+  recorder: Recorder,
+  c: ForwardContext,
+  i: number,
+  tap: (name: LayerTapName, buffer: GPUBuffer) => void,
+  wantedWeights: GPUBuffer | undefined,
+): void {
+  const { a, sequence } = c;
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow } = c.config;
+  const { step, ropeTable, cacheDType: dtype } = sequence;
+  const layer = c.weights.layers[i]!;
+  const at = `layers.${i}.`;
+  recordLinear(recorder, c, layer.qProj, a.normed, a.q, `${at}q`);
+  tap("q", a.q);
+  recordLinear(recorder, c, layer.kProj, a.normed, a.k, `${at}k`);
+  tap("k", a.k);
+  recordLinear(recorder, c, layer.vProj, a.normed, a.v, `${at}v`);
+  tap("v", a.v);
+  recordRope(recorder, { step, table: ropeTable, x: a.q }, { heads: H, halfDim: Hd / 2 }, `${at}qRope`);
+  tap("qRope", a.q);
+  recordRope(recorder, { step, table: ropeTable, x: a.k }, { heads: G, halfDim: Hd / 2 }, `${at}kRope`);
+  tap("kRope", a.k);
+  const keys = sequence.keys[i]!;
+  const values = sequence.values[i]!;
+  recordCacheWrite(recorder, { step, k: a.k, v: a.v, keys, values }, { width: G * Hd, dtype }, `${at}cache`);
+
+  const shape: AttentionParams = { H, G, Hd, window: slidingWindow, dtype };
+  if (wantedWeights) {
+    recordAttentionWeights(recorder, { step, q: a.q, keys, weights: wantedWeights }, shape, `${at}attentionWeights`);
+    tap("attentionWeights", wantedWeights);
+    recordAttentionMix(recorder, { step, weights: wantedWeights, values, out: a.attention }, shape, `${at}attention`);
+  } else recordAttention(recorder, { step, q: a.q, keys, values, out: a.attention }, shape, `${at}attention`);
+  tap("attention", a.attention);
+  recordLinear(recorder, c, layer.oProj, a.attention, a.branch, `${at}attentionOutput`);
+}
+
+/** a.normed = final norm of a.x: of every row, or of row T − 1 alone, which becomes row 0. */
+export function recordFinalNorm(recorder: Recorder, c: ForwardContext, lastRow: boolean): void {
+  const { hiddenSize: D, rmsNormEps: eps } = c.config;
+  const buffers = { step: c.sequence.step, x: c.a.x, weight: c.weights.norm, out: c.a.normed };
+  recordRmsNorm(recorder, buffers, { D, eps, lastRow }, "finalNorm");
+}
+
+/** out [T, V] = lm_head of `normed` [T, D]; with `lastRow` one row of each, however large T is. */
+export function recordHead(recorder: Recorder, c: ForwardContext, normed: GPUBuffer, out: GPUBuffer, lastRow: boolean): void {
+  const { lmHead } = c.weights;
+  const first = recorder.dispatches.length;
+  recordLinear(recorder, lastRow ? { ...c, many: false } : c, { weight: lmHead, bias: null }, normed, out, "logits");
+  if (!lastRow) return;
+  for (let i = first; i < recorder.dispatches.length; i++) {
+    const dispatch = recorder.dispatches[i]!;
+    recorder.dispatches[i] = { ...dispatch, workgroups: () => dispatch.workgroups(1) };
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * One sequence on the GPU. Prompts go in by chunks; decoding replays prepared dispatches, one compute pass a token, with the
+ * sampled id staying on the GPU; ids come back in batches. The results of a batch are waited for while the next one already runs.
+ */
+import { GureumError } from "../../core/errors.ts";
+import { checkSampling, greedy } from "../../core/generate/sampler.ts";
+import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "../../core/model/engine.ts";
+import { checkFeed, checkPending } from "../../core/model/session.ts";
+import { makeTaps } from "../../core/model/trace.ts";
+import { ropeTables } from "../../core/ops/rope.ts";
+import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, usage, writeBytes } from "../buffer.ts";
+import { type Gpu, guarded, waited } from "../device.ts";
+import { maxHeadDim } from "../kernels/attention.ts";
+import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorder.ts";
+import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
+import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
+import { type Decoder, makeDecoder } from "./decode.ts";
+import {
+  FEW_ROWS,
+  type ForwardContext,
+  makeActivations,
+  recordFinalNorm,
+  recordHead,
+  recordLayers,
+  type SequenceBuffers,
+} from "./llama.ts";
+import { forwardTraced } from "./traced.ts";
+import type { GpuLlamaWeights } from "./weights.ts";
+
+/** Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the same. */
+const CHUNK = 128;
+
+/** Dispatches for any T of one class (few or many rows) and the heads that follow them. */
+interface Programs {
+  readonly few: readonly PreparedDispatch[];
+  readonly many: readonly PreparedDispatch[];
+  /** Final norm and logits of the last row, into `logits`. */
+  readonly head: readonly PreparedDispatch[];
+}
+
+/** A session's GPU side: what gpu/model/traced.ts and gpu/model/decode.ts work on. */
+export interface GpuSequence {
+  readonly gpu: Gpu;
+  readonly memory: Memory;
+  readonly context: ForwardContext;
+  /** [V] logits of the last position fed */
+  readonly logits: GPUBuffer;
+}
+
+/** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
+export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, maxContext: number, cacheDType: CacheDType): Session {
+  const { config } = model;
+  const V = config.vocabSize;
+  const memory = makeMemory(gpu);
+  const sequence = makeSequence(memory, model, maxContext, cacheDType);
+  const a = makeActivations(memory, config, Math.min(CHUNK, maxContext));
+  const context: ForwardContext = { config, weights, sequence, a, many: false };
+  const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
+  let programs: Promise<Programs> | undefined;
+  let decoder: Decoder | undefined;
+  let ids: number[] = [];
+  /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
+  let fed = 0;
+  let hasPending = false;
+  let disposed = false;
+
+  const start = async (): Promise<Programs> => {
+    if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
+    await settle(memory);
+    programs ??= preparePrograms(self);
+    return programs;
+  };
+  const settleIds = (): void => {
+    decoder?.forget();
+    ids.length = fed;
+    hasPending = false;
+  };
+
+  /** Encodes one chunk; `then` may add passes to the same submission. */
+  const feed = (p: Programs, tokens: readonly number[], then?: (encoder: GPUCommandEncoder, pass: GPUComputePassEncoder) => void): void => {
+    const T = tokens.length;
+    writeBytes(gpu, sequence.step, 0, new Uint8Array(encodeStep({ T, start: fed, sampled: 0 }).buffer));
+    writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
+    const encoder = gpu.device.createCommandEncoder({ label: "prefill" });
+    const pass = encoder.beginComputePass();
+    replay(pass, T < FEW_ROWS ? p.few : p.many, T);
+    then?.(encoder, pass);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+    fed += T;
+    for (const id of tokens) ids.push(id);
+  };
+
+  /** Feeds all of `tokens`, at most two chunks ahead of the GPU; the last position's logits end in `self.logits`. */
+  const feedAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<void> => {
+    const p = await start();
+    let previous: Promise<undefined> | undefined;
+    for (let t = 0; t < tokens.length; t += CHUNK) {
+      const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
+      const isLast = t + CHUNK >= tokens.length;
+      await guarded(gpu, "prefill", () => feed(p, part, (_encoder, pass) => isLast && replay(pass, p.head, part.length)));
+      const now = gpu.device.queue.onSubmittedWorkDone();
+      if (previous) await waited(gpu, "prefill", previous);
+      previous = now;
+      if (!isLast) await onProgress?.(t);
+    }
+    await waited(gpu, "prefill", previous!);
+    hasPending = true;
+    await onProgress?.(tokens.length);
+  };
+
+  /** Logits of every position, chunk by chunk. */
+  const forwardAll = async (tokens: ArrayLike<number>): Promise<Float32Array> => {
+    const p = await start();
+    const scratch = makeMemory(gpu);
+    const rows = Math.min(CHUNK, tokens.length);
+    const logits = new Float32Array(tokens.length * V);
+    try {
+      const all = allocate(scratch, "logits (all)", rows * V * 4);
+      const heads = await prepareHeads(scratch, context, all);
+      for (let t = 0; t < tokens.length; t += CHUNK) {
+        const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
+        const T = part.length;
+        await guarded(gpu, "forward", () => {
+          feed(p, part, (_encoder, pass) => replay(pass, T < FEW_ROWS ? heads.few : heads.many, T));
+          const encoder = gpu.device.createCommandEncoder();
+          encoder.copyBufferToBuffer(all, (T - 1) * V * 4, self.logits, 0, V * 4);
+          gpu.device.queue.submit([encoder.finish()]);
+        });
+        logits.set(await readF32(gpu, all, T * V), t * V);
+      }
+    } finally {
+      freeAll(scratch);
+    }
+    return logits;
+  };
+
+  return {
+    model,
+    maxContext,
+    get ids() {
+      return ids;
+    },
+    async forward(tokens, options: ForwardOptions = {}): Promise<ForwardResult> {
+      settleIds();
+      checkFeed(config, fed, maxContext, tokens);
+      const taps = makeTaps(config, options);
+      let logits: Float32Array;
+      if (options.trace !== undefined || options.steer !== undefined) {
+        await start();
+        logits = await forwardTraced(self, Array.from(tokens), fed, options.logits === "all", taps);
+        fed += tokens.length;
+        for (let t = 0; t < tokens.length; t++) ids.push(tokens[t]!);
+      } else if (options.logits === "all") logits = await forwardAll(tokens);
+      else {
+        await feedAll(tokens);
+        logits = await readF32(gpu, self.logits, V);
+      }
+      hasPending = true;
+      return { logits, trace: taps.values };
+    },
+    async prefill(tokens, onProgress) {
+      settleIds();
+      checkFeed(config, fed, maxContext, tokens);
+      await feedAll(tokens, onProgress);
+    },
+    async decode(sampling: SamplingOptions = greedy, count = 1): Promise<DecodedBatch> {
+      checkSampling(sampling);
+      const wanted = Math.min(count, maxContext - ids.length);
+      if (wanted <= 0) return { ids: [], logprobs: [] };
+      if (ids.length === fed) checkPending(hasPending);
+      const p = await start();
+      decoder ??= await makeDecoder(self, p.few, p.head, maxContext);
+      const batch = await decoder.decode(sampling, wanted, ids, ids.length > fed);
+      for (const id of batch.ids) ids.push(id);
+      fed = ids.length - 1;
+      hasPending = false;
+      return batch;
+    },
+    truncate(length) {
+      decoder?.forget();
+      ids = ids.slice(0, length);
+      fed = Math.min(fed, length);
+      hasPending = false;
+    },
+    dispose() {
+      disposed = true;
+      ids = [];
+      fed = 0;
+      hasPending = false;
+      freeAll(memory);
+    },
+  };
+}
+
+function makeSequence(memory: Memory, { config }: Model, maxContext: number, cacheDType: CacheDType): SequenceBuffers {
+  const { numHiddenLayers, numKeyValueHeads: G, headDim: Hd } = config;
+  if (Hd > maxHeadDim)
+    throw new GureumError("limit", {
+      where: "attention",
+      what: "head_dim",
+      expected: `at most ${maxHeadDim}`,
+      got: `${Hd}`,
+      remedy: "use the CPU backend",
+    });
+  try {
+    const { cos, sin } = ropeTables(config, maxContext);
+    const turns = new Float32Array(cos.length * 2);
+    for (let i = 0; i < cos.length; i++) {
+      turns[2 * i] = cos[i]!;
+      turns[2 * i + 1] = sin[i]!;
+    }
+    const cacheLength = maxContext * G * Hd * cacheBytes[cacheDType];
+    const caches = (what: string): GPUBuffer[] =>
+      Array.from({ length: numHiddenLayers }, (_, i) =>
+        allocate(memory, `layers.${i}.${what} cache of ${maxContext} positions`, cacheLength),
+      );
+    return {
+      step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
+      ids: allocate(memory, "ids", Math.min(CHUNK, maxContext) * 4),
+      ropeTable: upload(memory, "rope table", turns),
+      keys: caches("key"),
+      values: caches("value"),
+      cacheDType,
+      nothing: allocate(memory, "nothing", 16),
+    };
+  } catch (error) {
+    freeAll(memory);
+    throw error;
+  }
+}
+
+/** The layers for few and for many rows, and the head, with their pipelines compiled. */
+async function preparePrograms({ memory, context, logits }: GpuSequence): Promise<Programs> {
+  const few = makeRecorder();
+  recordLayers(few, context);
+  const many = makeRecorder();
+  if (context.a.rows >= FEW_ROWS) recordLayers(many, { ...context, many: true });
+  const head = makeRecorder();
+  recordFinalNorm(head, context, true);
+  recordHead(head, context, context.a.normed, logits, true);
+  const [preparedFew, preparedMany, preparedHead] = await Promise.all([prepare(few, memory), prepare(many, memory), prepare(head, memory)]);
+  return { few: preparedFew, many: preparedMany, head: preparedHead };
+}
+
+/** Final norm and logits of every row, for few rows and for many. */
+async function prepareHeads(memory: Memory, context: ForwardContext, out: GPUBuffer): Promise<Record<"few" | "many", PreparedDispatch[]>> {
+  const prepared = (many: boolean): Promise<PreparedDispatch[]> => {
+    const recorder = makeRecorder();
+    recordFinalNorm(recorder, context, false);
+    recordHead(recorder, { ...context, many }, context.a.normed, out, false);
+    return prepare(recorder, memory);
+  };
+  const [few, many] = await Promise.all([prepared(false), prepared(true)]);
+  return { few, many };
+}

@@ -1,0 +1,339 @@
+/**
+ * The weights of a Llama model in GPU memory, streamed there from their files tensor by tensor in parts of a few megabytes: host
+ * memory stays at some tens of megabytes whatever the model's size. int4 weights stay as the checkpoint packs them, 16-bit dense
+ * ones 16-bit; norms and biases are widened to f32. A matrix beyond the device's binding limit lies in several buffers, cut along
+ * its output axis.
+ */
+import { listRefs } from "../../core/checkpoint/weights.ts";
+import { bf16Value, type FloatDType, f16Values } from "../../core/dtype.ts";
+import { GureumError } from "../../core/errors.ts";
+import type { LinearRef, LlamaWeightRefs, TensorRef, WeightTree } from "../../core/model/weights.ts";
+import { allocate, freeAll, type Memory, makeMemory, settle, writeBytes } from "../buffer.ts";
+import { type Gpu, guarded, waited } from "../device.ts";
+import { recordAwqRepack } from "../kernels/awq-repack.ts";
+import { makeRecorder, prepare, submit } from "../recorder.ts";
+import { rowWords } from "../wgsl/dense.ts";
+
+/** Output columns firstColumn … firstColumn + N − 1 of a dense matrix: [N, K], rows padded to whole words. */
+export interface DensePiece {
+  readonly firstColumn: number;
+  readonly N: number;
+  readonly weight: GPUBuffer;
+}
+export interface GpuDense {
+  readonly kind: "dense";
+  readonly dtype: FloatDType;
+  readonly K: number;
+  readonly N: number;
+  readonly pieces: readonly DensePiece[];
+}
+/** The same of an AWQ matrix, in GEMM layout: qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16. */
+export interface AwqPiece {
+  readonly firstColumn: number;
+  readonly N: number;
+  readonly qweight: GPUBuffer;
+  readonly qzeros: GPUBuffer;
+  readonly scales: GPUBuffer;
+}
+export interface GpuAwq {
+  readonly kind: "awq";
+  readonly K: number;
+  readonly N: number;
+  readonly groupSize: number;
+  readonly pieces: readonly AwqPiece[];
+}
+/** The same repacked (gpu/kernels/awq-repack.ts): rows firstRow … firstRow + N − 1 of a matrix that linears of one input share. */
+export interface GpuPacked {
+  readonly kind: "packed";
+  readonly K: number;
+  readonly N: number;
+  readonly groupSize: number;
+  readonly firstRow: number;
+  /** [rows, K/32] of vec4<u32> */
+  readonly weights: GPUBuffer;
+  /** [rows/4, K/G, 4] of scale | zero << 16 */
+  readonly groups: GPUBuffer;
+}
+export interface GpuLinear {
+  readonly weight: GpuDense | GpuAwq | GpuPacked;
+  /** [N] f32 */
+  readonly bias: GPUBuffer | null;
+}
+export type GpuLlamaWeights = WeightTree<GpuLinear, GpuDense, GPUBuffer>;
+
+/** Bytes read at a time. */
+const PART_BYTES = 4 * 2 ** 20;
+/** Bytes handed to the queue before it is waited for: WebGPU copies each write into memory of its own until then. */
+const QUEUED_BYTES = 64 * 2 ** 20;
+
+/** Where a run of bytes of each row goes; in the buffer the rows follow each other every `strideBytes`. */
+interface Target {
+  readonly buffer: GPUBuffer;
+  readonly fromByte: number;
+  readonly byteLength: number;
+  readonly strideBytes: number;
+}
+
+type AwqRef = LinearRef & { kind: "awq" };
+
+/** Whether these linears can share one repacked matrix on this device. */
+function canPack(gpu: Gpu, linears: readonly LinearRef[]): linears is AwqRef[] {
+  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
+  const first = linears[0]!;
+  if (first.kind !== "awq") return false;
+  const { inFeatures: K, groupSize } = first;
+  const rows = linears.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+  return (
+    K % 32 === 0 &&
+    groupSize % 32 === 0 &&
+    (rows * K) / 2 <= Math.min(maxStorageBufferBindingSize, maxBufferSize) &&
+    linears.every((ref) => ref.kind === "awq" && ref.inFeatures === K && ref.groupSize === groupSize)
+  );
+}
+
+/** The linears of a layer that read the same input: they share a repacked matrix, in this order. */
+const sharing = ({ qProj, kProj, vProj, oProj, gateProj, upProj, downProj }: LlamaWeightRefs["layers"][number]): LinearRef[][] => [
+  [qProj, kProj, vProj],
+  [oProj],
+  [gateProj, upProj],
+  [downProj],
+];
+
+/** Whether every linear of the model can be repacked on this device. */
+export const canPackAll = (gpu: Gpu, refs: LlamaWeightRefs): boolean =>
+  refs.layers.every((layer) => sharing(layer).every((linears) => canPack(gpu, linears)));
+
+/**
+ * @param packed repack int4 linears for the fused kernels; `canPackAll` must hold
+ * @param onProgress after each part: bytes read so far, and in all
+ * @throws GureumError "io", "non-finite" for a NaN or infinite scale, norm or bias, "limit", "out-of-memory", "device-lost"
+ */
+export async function loadWeights(
+  memory: Memory,
+  refs: LlamaWeightRefs,
+  packed: boolean,
+  onProgress?: (bytesDone: number, bytesTotal: number) => void,
+): Promise<GpuLlamaWeights> {
+  const { gpu } = memory;
+  const total = listRefs(refs).reduce((sum, ref) => sum + ref.byteLength, 0);
+  let done = 0;
+  let queued = 0;
+  onProgress?.(0, total);
+
+  const drain = async (): Promise<void> => {
+    await settle(memory);
+    await guarded(gpu, "upload", () => gpu.device.queue.submit([]));
+    await waited(gpu, "upload", gpu.device.queue.onSubmittedWorkDone());
+    queued = 0;
+  };
+  const progress = async (bytes: number): Promise<void> => {
+    done += bytes;
+    queued += bytes;
+    onProgress?.(done, total);
+    if (queued >= QUEUED_BYTES) await drain();
+  };
+
+  /** Reads a tensor in parts of whole rows, the next one while this one is handed on; a part is valid until `use` returns. */
+  const parts = async (
+    ref: TensorRef,
+    rowBytes: number,
+    use: (bytes: Uint8Array<ArrayBuffer>, firstRow: number) => void,
+  ): Promise<void> => {
+    const rows = ref.byteLength / rowBytes;
+    const rowsAtOnce = Math.max(1, Math.min(rows, Math.floor(PART_BYTES / rowBytes)));
+    const spaces = [new Uint8Array(rowsAtOnce * rowBytes), new Uint8Array(rows > rowsAtOnce ? rowsAtOnce * rowBytes : 0)];
+    const read = (row: number): Promise<Uint8Array<ArrayBuffer>> => {
+      const space = spaces[(row / rowsAtOnce) % 2]!.subarray(0, Math.min(rowsAtOnce, rows - row) * rowBytes);
+      return ref.readInto(row * rowBytes, space).then(() => space);
+    };
+    let next = read(0);
+    for (let row = 0; row < rows; row += rowsAtOnce) {
+      const part = await next;
+      if (row + rowsAtOnce < rows) {
+        next = read(row + rowsAtOnce);
+        next.catch(() => {});
+      }
+      use(part, row);
+      await progress(part.length);
+    }
+  };
+
+  const stream = (ref: TensorRef, rowBytes: number, targets: readonly Target[], check?: (bytes: Uint8Array<ArrayBuffer>) => void) =>
+    parts(ref, rowBytes, (bytes, firstRow) => {
+      check?.(bytes);
+      const rows = bytes.length / rowBytes;
+      for (const { buffer, fromByte, byteLength, strideBytes } of targets) {
+        let block = bytes;
+        if (byteLength !== rowBytes || strideBytes !== rowBytes) {
+          block = new Uint8Array(rows * strideBytes);
+          for (let r = 0; r < rows; r++)
+            block.set(bytes.subarray(r * rowBytes + fromByte, r * rowBytes + fromByte + byteLength), r * strideBytes);
+        }
+        writeBytes(gpu, buffer, firstRow * strideBytes, block);
+      }
+    });
+
+  const dense = async (ref: TensorRef): Promise<GpuDense> => {
+    const [N, K] = ref.shape as [number, number];
+    const dtype = ref.dtype as FloatDType;
+    const rowBytes = ref.byteLength / N;
+    const strideBytes = rowWords(dtype, K) * 4;
+    const pieces = cut(memory, N, strideBytes, 1).map(
+      ({ firstColumn, N }): DensePiece => ({ firstColumn, N, weight: allocate(memory, ref.key, N * strideBytes) }),
+    );
+    let piece = 0;
+    await parts(ref, rowBytes, (bytes, firstRow) => {
+      const rows = bytes.length / rowBytes;
+      for (let r = 0; r < rows; ) {
+        const { firstColumn, N, weight } = pieces[piece]!;
+        const count = Math.min(rows - r, firstColumn + N - firstRow - r);
+        let block: Uint8Array<ArrayBuffer> = bytes.subarray(r * rowBytes, (r + count) * rowBytes);
+        if (strideBytes !== rowBytes) {
+          block = new Uint8Array(count * strideBytes);
+          for (let i = 0; i < count; i++) block.set(bytes.subarray((r + i) * rowBytes, (r + i + 1) * rowBytes), i * strideBytes);
+        }
+        writeBytes(gpu, weight, (firstRow + r - firstColumn) * strideBytes, block);
+        r += count;
+        if (firstRow + r === firstColumn + N) piece++;
+      }
+    });
+    return { kind: "dense", dtype, K, N, pieces };
+  };
+
+  const awq = async ({ qweight, qzeros, scales, outFeatures: N, inFeatures: K, groupSize }: AwqRef, memory: Memory): Promise<GpuAwq> => {
+    const groups = K / groupSize;
+    const pieces = cut(memory, N, K / 2, 8).map(
+      ({ firstColumn, N }): AwqPiece => ({
+        firstColumn,
+        N,
+        qweight: allocate(memory, qweight.key, (K * N) / 2),
+        qzeros: allocate(memory, qzeros.key, (groups * N) / 2),
+        scales: allocate(memory, scales.key, groups * N * 2),
+      }),
+    );
+    const targets = (name: "qweight" | "qzeros" | "scales", bytesPerColumn: number): Target[] =>
+      pieces.map((piece) => ({
+        buffer: piece[name],
+        fromByte: piece.firstColumn * bytesPerColumn,
+        byteLength: piece.N * bytesPerColumn,
+        strideBytes: piece.N * bytesPerColumn,
+      }));
+    await stream(qweight, N / 2, targets("qweight", 0.5));
+    await stream(qzeros, N / 2, targets("qzeros", 0.5));
+    let seen = 0;
+    await stream(scales, N * 2, targets("scales", 2), (bytes) => {
+      const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+      for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7c00) === 0x7c00) throw nonFinite(scales.key, "scales", seen + i);
+      seen += bits.length;
+    });
+    return { kind: "awq", K, N, groupSize, pieces };
+  };
+
+  /** Loads linears of one input side by side into one repacked matrix. */
+  const pack = async (refs: readonly AwqRef[]): Promise<GpuPacked[]> => {
+    const { inFeatures: K, groupSize, qweight } = refs[0]!;
+    const rows = refs.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+    const weights = allocate(memory, qweight.key, (rows * K) / 2);
+    const groups = allocate(memory, `${qweight.key} groups`, rows * (K / groupSize) * 4);
+    const out: GpuPacked[] = [];
+    let firstRow = 0;
+    for (const ref of refs) {
+      const { outFeatures: N } = ref;
+      const scratch = makeMemory(gpu);
+      try {
+        const recorder = makeRecorder();
+        for (const piece of (await awq(ref, scratch)).pieces) {
+          const { qweight, qzeros, scales } = piece;
+          const shape = { K, N: piece.N, groupSize, firstRow: firstRow + piece.firstColumn };
+          recordAwqRepack(recorder, { qweight, qzeros, scales, weights, groups }, shape);
+        }
+        await submit(scratch, await prepare(recorder, scratch), 1);
+      } finally {
+        freeAll(scratch);
+      }
+      out.push({ kind: "packed", K, N, groupSize, firstRow, weights, groups });
+      firstRow += N;
+    }
+    return out;
+  };
+
+  const vector = async (ref: TensorRef): Promise<GPUBuffer> => {
+    const bytes = new Uint8Array(ref.byteLength);
+    await ref.readInto(0, bytes);
+    const values = widened(bytes, ref.dtype as FloatDType);
+    const broken = values.findIndex((value) => !Number.isFinite(value));
+    if (broken >= 0) throw nonFinite(ref.key, "vector", broken);
+    const buffer = allocate(memory, ref.key, values.byteLength);
+    writeBytes(gpu, buffer, 0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    await progress(ref.byteLength);
+    return buffer;
+  };
+
+  const bias = async (ref: LinearRef): Promise<GPUBuffer | null> => ref.bias && (await vector(ref.bias));
+  const linears = async (refs: LinearRef[]): Promise<GpuLinear[]> => {
+    if (packed && canPack(gpu, refs)) {
+      const weights = await pack(refs);
+      return Promise.all(weights.map(async (weight, i) => ({ weight, bias: await bias(refs[i]!) })));
+    }
+    const out: GpuLinear[] = [];
+    for (const ref of refs)
+      out.push({ weight: ref.kind === "dense" ? await dense(ref.weight) : await awq(ref, memory), bias: await bias(ref) });
+    return out;
+  };
+
+  const embedTokens = await dense(refs.embedTokens);
+  const layers: GpuLlamaWeights["layers"][number][] = [];
+  for (const layer of refs.layers) {
+    const inputLayernorm = await vector(layer.inputLayernorm);
+    const postAttentionLayernorm = await vector(layer.postAttentionLayernorm);
+    const loaded: GpuLinear[] = [];
+    for (const shared of sharing(layer)) loaded.push(...(await linears(shared)));
+    const [qProj, kProj, vProj, oProj, gateProj, upProj, downProj] = loaded as [
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+    ];
+    layers.push({ inputLayernorm, qProj, kProj, vProj, oProj, postAttentionLayernorm, gateProj, upProj, downProj });
+  }
+  const norm = await vector(refs.norm);
+  const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);
+  await drain();
+  return { embedTokens, layers, norm, lmHead };
+}
+
+/** Cuts N columns of `columnBytes` each into as few equal ranges as the device's binding limit allows, at multiples of `multiple`. */
+function cut(memory: Memory, N: number, columnBytes: number, multiple: number): { firstColumn: number; N: number }[] {
+  const limit = Math.min(memory.gpu.capabilities.limits.maxStorageBufferBindingSize, memory.gpu.capabilities.limits.maxBufferSize);
+  // Buffers are rounded up to 16 bytes.
+  const most = Math.floor((limit - 15) / columnBytes / multiple) * multiple;
+  if (most < multiple)
+    throw new GureumError("limit", {
+      where: "weights",
+      what: "one column of a matrix",
+      expected: `at most ${limit} bytes on this device`,
+      got: `${columnBytes * multiple}`,
+      remedy: "use the CPU backend",
+    });
+  const count = Math.ceil(N / most);
+  const each = Math.ceil(N / count / multiple) * multiple;
+  return Array.from({ length: Math.ceil(N / each) }, (_, i) => ({ firstColumn: i * each, N: Math.min(each, N - i * each) }));
+}
+
+function widened(bytes: Uint8Array<ArrayBuffer>, dtype: FloatDType): Float32Array<ArrayBuffer> {
+  if (dtype === "F32") return new Float32Array(bytes.buffer);
+  const table = f16Values();
+  return Float32Array.from(new Uint16Array(bytes.buffer), dtype === "F16" ? (bits) => table[bits]! : bf16Value);
+}
+
+function nonFinite(key: string, what: string, index: number): GureumError {
+  return new GureumError("non-finite", {
+    where: JSON.stringify(key),
+    what,
+    expected: "finite numbers",
+    got: `NaN or infinity at element ${index}`,
+  });
+}

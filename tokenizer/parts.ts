@@ -1,0 +1,32 @@
+/**
+ * What a tokenizer is made of, whichever file it came from: tokenizer.ts drives these parts and knows neither format.
+ */
+import type { AddedToken } from "./special-tokens.ts";
+
+/** What an id stands for when ids become text. */
+export type PieceRole = "text" | "unknown" | "control" | "byte";
+
+export interface TokenizerParts {
+  /** Pieces by id; "" where an id is not used. */
+  readonly pieces: readonly string[];
+  readonly roles: readonly PieceRole[];
+  readonly ids: ReadonlyMap<string, number>;
+  readonly addedTokens: readonly AddedToken[];
+  readonly bosId: number | null;
+  readonly eosId: number | null;
+  readonly unkId: number | null;
+  readonly padId: number | null;
+  /** Whether the model's files ask for BOS before (EOS after) a text. */
+  readonly addBos: boolean;
+  readonly addEos: boolean;
+  /** What sentencepiece's decoder shows for the unknown id. */
+  readonly unkSurface: string;
+  /** Which leading spaces sentencepiece's decoder takes off: none, the dummy prefix, or one of every piece before the first text. */
+  readonly leadingSpace: "keep" | "dropOne" | "dropEach";
+  /** A stretch of text without added tokens to what is segmented; `atStart`: it begins the text. */
+  readonly normalize: (text: string, atStart: boolean) => string;
+  /** Appends the ids of a normalized stretch; `atStart`: it begins the text. */
+  readonly segment: (normalized: string, atStart: boolean, ids: number[]) => void;
+  /** Hugging Face's decoder: tokens to text. */
+  readonly decodeTokens: (tokens: string[]) => string;
+}

@@ -1,0 +1,77 @@
+/**
+ * Added tokens: strings that are cut out of a text before the model sees it, and become one id each.
+ * Source: huggingface/tokenizers `src/tokenizer/added_vocabulary.rs` (leftmost-longest; lstrip, rstrip, single_word).
+ */
+import { createTrie, exactMatch, insert, longestMatch, type Trie } from "./trie.ts";
+import { endsWithWord, isWhiteSpace, startsWithWord } from "./unicode.ts";
+
+/** Hugging Face's `AddedToken`, in camelCase. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  /** Takes the white space before it along. */
+  readonly lstrip: boolean;
+  /** Takes the white space after it along. */
+  readonly rstrip: boolean;
+  /** Not inside a word. */
+  readonly singleWord: boolean;
+  /** Looked for in the normalized text. */
+  readonly normalized: boolean;
+  /** Left out when decoding for people; ordinary text where the text is a user's. */
+  readonly special: boolean;
+}
+
+/** A stretch of text; `id` is -1 for text of no added token. */
+export interface Split {
+  readonly id: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface TokenMatcher {
+  readonly trie: Trie;
+  readonly tokens: readonly AddedToken[];
+  /** Code units a token begins with. */
+  readonly firstUnits: ReadonlySet<number>;
+}
+
+/** A matcher for `tokens`, each looked for as `pattern(token)`; null where there are none. */
+export function createMatcher(tokens: readonly AddedToken[], pattern: (token: AddedToken) => string): TokenMatcher | null {
+  const trie = createTrie();
+  const firstUnits = new Set<number>();
+  const kept: AddedToken[] = [];
+  for (const token of tokens) {
+    const text = pattern(token);
+    if (text === "" || exactMatch(trie, text) >= 0) continue;
+    insert(trie, text, kept.length);
+    firstUnits.add(text.charCodeAt(0));
+    kept.push(token);
+  }
+  return kept.length > 0 ? { trie, tokens: kept, firstUnits } : null;
+}
+
+/** Cuts `text` at the matcher's tokens. The splits cover the text in order, without empty ones. */
+export function splitAtTokens(matcher: TokenMatcher, text: string): Split[] {
+  const splits: Split[] = [];
+  let done = 0;
+  for (let at = 0; at < text.length; ) {
+    const length = matcher.firstUnits.has(text.charCodeAt(at)) ? longestMatch(matcher.trie, text, at) : 0;
+    if (length === 0) {
+      at++;
+      continue;
+    }
+    const token = matcher.tokens[exactMatch(matcher.trie, text.slice(at, at + length))]!;
+    let start = at;
+    let end = at + length;
+    at = end;
+    if (token.singleWord && (endsWithWord(text, start) || startsWithWord(text, end))) continue;
+    // Spaces an earlier token took along are not taken twice.
+    if (token.lstrip) while (start > done && isWhiteSpace(text.charCodeAt(start - 1))) start--;
+    if (token.rstrip) while (end < text.length && isWhiteSpace(text.charCodeAt(end))) end++;
+    if (done < start) splits.push({ id: -1, start: done, end: start });
+    splits.push({ id: token.id, start: Math.max(start, done), end });
+    done = end;
+  }
+  if (done < text.length) splits.push({ id: -1, start: done, end: text.length });
+  return splits;
+}

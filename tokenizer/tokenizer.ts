@@ -1,0 +1,275 @@
+/**
+ * The tokenizer as everything else sees it, and how to get one: from a model folder, or from the bytes of one file.
+ * Two readings of a literal `<s>` exist and both are needed: in a user's text it is characters, in a text that a chat template
+ * rendered it is the token. docs/formats/tokenizer.md has the formats and where the reference implementations differ.
+ */
+import { type ByteStore, readBytes } from "../core/checkpoint/byte-source.ts";
+import { GureumError, within, withinAsync } from "../core/errors.ts";
+import { createStreamingDecoder, type StreamingDecoder } from "./decoding.ts";
+import { asFlag, asId, asObject, isObject, type JsonObject, parseJson } from "./json.ts";
+import type { TokenizerParts } from "./parts.ts";
+import { sentencePieceParts } from "./sentencepiece-tokenizer.ts";
+import { type AddedToken, createMatcher, splitAtTokens } from "./special-tokens.ts";
+import { parseAddedToken, tokenizerJsonParts } from "./tokenizer-json.ts";
+import { wellFormed } from "./unicode.ts";
+
+export type { StreamingDecoder } from "./decoding.ts";
+export type { AddedToken } from "./special-tokens.ts";
+
+export interface EncodeOptions {
+  /**
+   * "text" (default): special tokens in the text are ordinary characters, as sentencepiece reads it: right for what users write.
+   * "recognise": they become their ids, and each stretch between them is normalized alone, as Hugging Face's fast tokenizers do:
+   * right for what a chat template rendered.
+   */
+  readonly specialTokens?: "text" | "recognise";
+  /** Puts BOS first; off by default, since a rendered template brings its own. `Tokenizer.addBos` says what the model wants. */
+  readonly addBos?: boolean;
+  /** Puts EOS last; off by default. */
+  readonly addEos?: boolean;
+}
+
+export interface DecodeOptions {
+  /**
+   * "sentencepiece" (default, and what streams): broken bytes are U+FFFD one by one, control tokens are left out, the unknown
+   * token shows as " ⁇ ". "huggingface": the chain of tokenizer.json.
+   */
+  readonly reading?: "sentencepiece" | "huggingface";
+  /** In Hugging Face's reading: leave special tokens out (default) or write them. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+export interface Tokenizer {
+  /** One more than the largest id. */
+  readonly vocabSize: number;
+  readonly bosId: number | null;
+  readonly eosId: number | null;
+  readonly unkId: number | null;
+  readonly padId: number | null;
+  /** Whether the model's files ask for BOS before (EOS after) a text that is not a rendered template. */
+  readonly addBos: boolean;
+  readonly addEos: boolean;
+  readonly addedTokens: readonly AddedToken[];
+  /**
+   * Text to ids. A lone surrogate counts as U+FFFD.
+   * @throws GureumError "usage" where a BOS or EOS is asked for that the vocabulary lacks; "range" for a character that a
+   * vocabulary without unknown token lacks.
+   */
+  encode(text: string, options?: EncodeOptions): number[];
+  /** @throws GureumError "range" for an id outside the vocabulary. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  /**
+   * Decodes ids as they come, in sentencepiece's reading. `after`: ids that came before and are not shown; a space at the start
+   * of what follows them is then text and no longer the dummy prefix.
+   * @throws GureumError "range", from `push` as well, for an id outside the vocabulary.
+   */
+  streamingDecoder(after?: ArrayLike<number>): StreamingDecoder;
+  /** @throws GureumError "range" for an id outside the vocabulary. */
+  idToPiece(id: number): string;
+  /** undefined: no such piece */
+  pieceToId(piece: string): number | undefined;
+}
+
+function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i]!;
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
+      throw new GureumError("range", {
+        where: "tokenizer",
+        what: "id outside the vocabulary",
+        expected: `0 to ${vocabSize - 1}`,
+        got: `${id}`,
+      });
+  }
+}
+
+/** Puts a tokenizer together from its parts. */
+export function createTokenizer(parts: TokenizerParts): Tokenizer {
+  const { pieces, ids, addedTokens, normalize, segment } = parts;
+  const ordinary = addedTokens.filter((token) => !token.special);
+  const matchers = (tokens: readonly AddedToken[]) => ({
+    verbatim: createMatcher(
+      tokens.filter((token) => !token.normalized),
+      (token) => token.content,
+    ),
+    normalized: createMatcher(
+      tokens.filter((token) => token.normalized),
+      (token) => normalize(token.content, true),
+    ),
+  });
+  const inText = matchers(ordinary);
+  const inRendered = matchers(addedTokens);
+  const specialIds = new Set(addedTokens.filter((token) => token.special).map((token) => token.id));
+
+  const need = (id: number | null, name: string): number => {
+    if (id === null) throw new GureumError("usage", { where: "tokenizer", what: `${name} was asked for, but the vocabulary has none` });
+    return id;
+  };
+
+  return {
+    vocabSize: pieces.length,
+    bosId: parts.bosId,
+    eosId: parts.eosId,
+    unkId: parts.unkId,
+    padId: parts.padId,
+    addBos: parts.addBos,
+    addEos: parts.addEos,
+    addedTokens,
+    encode(text, options = {}) {
+      const { verbatim, normalized } = options.specialTokens === "recognise" ? inRendered : inText;
+      const out: number[] = [];
+      if (options.addBos) out.push(need(parts.bosId, "BOS"));
+      const whole = wellFormed(text);
+      for (const outer of verbatim ? splitAtTokens(verbatim, whole) : [{ id: -1, start: 0, end: whole.length }]) {
+        if (outer.id >= 0) {
+          out.push(outer.id);
+          continue;
+        }
+        const stretch = normalize(whole.slice(outer.start, outer.end), outer.start === 0);
+        for (const inner of normalized ? splitAtTokens(normalized, stretch) : [{ id: -1, start: 0, end: stretch.length }]) {
+          if (inner.id >= 0) out.push(inner.id);
+          else if (inner.start < inner.end) segment(stretch.slice(inner.start, inner.end), outer.start === 0 && inner.start === 0, out);
+        }
+      }
+      if (options.addEos) out.push(need(parts.eosId, "EOS"));
+      return out;
+    },
+    decode(given, options = {}) {
+      checkIds(given, pieces.length);
+      if (options.reading !== "huggingface") {
+        const decoder = createStreamingDecoder(parts);
+        return decoder.push(given) + decoder.flush();
+      }
+      const skip = options.skipSpecialTokens ?? true;
+      const tokens: string[] = [];
+      for (let i = 0; i < given.length; i++)
+        if (pieces[given[i]!] !== "" && !(skip && specialIds.has(given[i]!))) tokens.push(pieces[given[i]!]!);
+      return parts.decodeTokens(tokens);
+    },
+    streamingDecoder(after) {
+      const decoder = createStreamingDecoder(parts);
+      const push = (given: ArrayLike<number>): string => {
+        checkIds(given, pieces.length);
+        return decoder.push(given);
+      };
+      if (after) push(after);
+      return { push, flush: decoder.flush };
+    },
+    idToPiece(id) {
+      checkIds([id], pieces.length);
+      return pieces[id]!;
+    },
+    pieceToId: (piece) => ids.get(piece),
+  };
+}
+
+/** The token a config names, as a string or as an AddedToken object; undefined where it names none. */
+function namedToken(config: JsonObject, name: string): string | null | undefined {
+  const value = config[name];
+  if (value === undefined || value === null) return value;
+  const content = isObject(value) ? value.content : value;
+  if (typeof content !== "string") throw new GureumError("format", { where: name, what: "wrong type", expected: "a token" });
+  return content;
+}
+
+/** What tokenizer_config.json says over the tokenizer's own file. */
+function applyConfig(parts: TokenizerParts, config: JsonObject): TokenizerParts {
+  const addedTokens = [...parts.addedTokens];
+  const ids = new Map(parts.ids);
+  const pieces = [...parts.pieces];
+  const roles = [...parts.roles];
+  const decoder = config.added_tokens_decoder;
+  if (decoder !== undefined && decoder !== null)
+    for (const [key, value] of Object.entries(asObject(decoder, "added_tokens_decoder"))) {
+      const id = asId(/^\d+$/.test(key) ? Number(key) : key, `added_tokens_decoder > ${key}`);
+      const token = parseAddedToken(value, id, `added_tokens_decoder > ${key}`);
+      if (addedTokens.some((known) => known.id === id) || token.content === "") continue;
+      if ((ids.get(token.content) ?? id) !== id || (pieces[id] ?? "") !== (ids.has(token.content) ? token.content : ""))
+        throw new GureumError("format", {
+          where: "added_tokens_decoder",
+          what: `${JSON.stringify(token.content)} does not fit the vocabulary`,
+          got: `id ${id}`,
+        });
+      while (pieces.length <= id) {
+        pieces.push("");
+        roles.push("text");
+      }
+      ids.set(token.content, id);
+      pieces[id] = token.content;
+      if (token.special) roles[id] = "control";
+      // transformers matches these in the text as it was given, whatever `normalized` says.
+      addedTokens.push({ ...token, normalized: false });
+    }
+  const idOf = (name: string, own: number | null): number | null => {
+    const token = namedToken(config, name);
+    return token === undefined ? own : token === null ? null : (ids.get(token) ?? null);
+  };
+  const bosId = idOf("bos_token", parts.bosId);
+  const eosId = idOf("eos_token", parts.eosId);
+  return {
+    ...parts,
+    pieces,
+    roles,
+    ids,
+    addedTokens,
+    bosId,
+    eosId,
+    padId: idOf("pad_token", parts.padId),
+    addBos: bosId !== null && asFlag(config.add_bos_token, parts.addBos, "add_bos_token"),
+    addEos: eosId !== null && asFlag(config.add_eos_token, parts.addEos, "add_eos_token"),
+  };
+}
+
+/** tokenizer.json is an object; a sentencepiece model begins with field 1, so never with a brace. */
+function partsOf(bytes: Uint8Array, fileName: string, config: JsonObject): TokenizerParts {
+  const json = /\.json$/i.test(fileName) || (!/\.model$/i.test(fileName) && bytes[0] === 0x7b);
+  return within(fileName, () => (json ? tokenizerJsonParts(bytes) : sentencePieceParts(bytes, asFlag(config.legacy, true, "legacy"))));
+}
+
+/**
+ * A tokenizer from the bytes of one file, `tokenizer.model` or `tokenizer.json`; the name says which (other names: the bytes do).
+ * Without a tokenizer_config.json, BOS is asked for as Llama's defaults have it: always for tokenizer.model, by the post-processor for tokenizer.json.
+ * @throws GureumError "format", "unsupported" or "non-finite", naming the file.
+ */
+export function parseTokenizer(bytes: Uint8Array, fileName: string): Tokenizer {
+  return createTokenizer(partsOf(bytes, fileName, {}));
+}
+
+async function readFile(store: ByteStore, fileName: string): Promise<Uint8Array> {
+  const source = await store.open(fileName);
+  try {
+    return await readBytes(source, 0, source.byteLength);
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * The tokenizer of a model folder: `tokenizer.json` (it holds the added tokens), else `tokenizer.model`; the latter too where the
+ * former has a pipeline this engine does not support. `tokenizer_config.json` adds its tokens and says about BOS and EOS.
+ * @throws GureumError "not-found" where the folder has neither; else as `parseTokenizer`.
+ */
+export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
+  return withinAsync(store.name, async () => {
+    const files = new Set(await store.list());
+    let config: JsonObject = {};
+    if (files.has("tokenizer_config.json")) {
+      const bytes = await readFile(store, "tokenizer_config.json");
+      config = within("tokenizer_config.json", () => asObject(parseJson(bytes), ""));
+    }
+    const load = async (fileName: string): Promise<TokenizerParts> => partsOf(await readFile(store, fileName), fileName, config);
+    let parts: TokenizerParts;
+    if (!files.has("tokenizer.json") && !files.has("tokenizer.model"))
+      throw new GureumError("not-found", { what: "no tokenizer", expected: "tokenizer.json or tokenizer.model" });
+    if (!files.has("tokenizer.json")) parts = await load("tokenizer.model");
+    else {
+      try {
+        parts = await load("tokenizer.json");
+      } catch (error) {
+        if (!(error instanceof GureumError && error.code === "unsupported" && files.has("tokenizer.model"))) throw error;
+        parts = await load("tokenizer.model");
+      }
+    }
+    return createTokenizer(within("tokenizer_config.json", () => applyConfig(parts, config)));
+  });
+}
