@@ -1,21 +1,31 @@
 /**
  * y[t, n] (+)= Σ_k x[t, k] · W[n, k], x f16, W int4 dequantized to f16 in workgroup memory, f32 accumulation: prefill by subgroup matrices.
- * x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (rows-to-f16.ts), the order in which nibbles leave a word by mask and
- * shift; weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. T % 128 = 0 (padded), N % 128 = 0, K % 64 = 0.
+ * x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (wgsl/eights.ts); weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 64 = 0, G % 64 = 0;
+ * x and y have room for T rounded up to 128 rows, and the rows after T of y come out of whatever x holds there.
  * w = (q − z) · s, one rounding to f16: 1024 + q is a f16 bit pattern, 1024 + q − (1024 + z) is exact. ADD: y's tile is the start of the sum.
  * Work: a workgroup of four subgroups a tile 128 × 128, K by 64, the next step's loads in flight during this one's products; a subgroup
  * 64 × 64 as 4 × 4 matrices; two threads read the 64 weights of a row. Workgroup memory 36 KB.
  * Limit: not found; see docs/benchmarks.md for what was tried.
  */
-export const awqPrefillF16MatrixWgsl: string = /* wgsl */ `
+import type { Kernel } from "../kernel.ts";
+import { type BufferArg, type Recorder, record } from "../recorder.ts";
+
+export const awqPrefillF16Matrix: Kernel<"x" | "weights" | "groups" | "y", never> = {
+  name: "awq-prefill-f16-matrix",
+  bindings: { x: "read", weights: "read", groups: "read", y: "readWrite" },
+  params: {},
+  overrides: { K: "u32", N: "u32", ADD: "bool", GROUP: "u32", BLOCKS: "u32", GROUPS: "u32" },
+  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+  limits: { maxComputeWorkgroupStorageSize: 36864 },
+  wgsl: /* wgsl */ `
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 
-override K: u32;
-override N: u32;
-override ADD: bool;
+override K: u32 = 4096u;
+override N: u32 = 4096u;
+override ADD: bool = false;
 override GROUP: u32 = 128u;
 override BLOCKS: u32 = K / 32u;
 override GROUPS: u32 = K / GROUP;
@@ -119,21 +129,32 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       c33 = subgroupMatrixMultiplyAccumulate(p3, q3, c33);
     }
   }
-  subgroupMatrixStore<row_major>(&y, at + 0u * N + 0u, c00, N);
-  subgroupMatrixStore<row_major>(&y, at + 0u * N + 16u, c01, N);
-  subgroupMatrixStore<row_major>(&y, at + 0u * N + 32u, c02, N);
-  subgroupMatrixStore<row_major>(&y, at + 0u * N + 48u, c03, N);
-  subgroupMatrixStore<row_major>(&y, at + 16u * N + 0u, c10, N);
-  subgroupMatrixStore<row_major>(&y, at + 16u * N + 16u, c11, N);
-  subgroupMatrixStore<row_major>(&y, at + 16u * N + 32u, c12, N);
-  subgroupMatrixStore<row_major>(&y, at + 16u * N + 48u, c13, N);
-  subgroupMatrixStore<row_major>(&y, at + 32u * N + 0u, c20, N);
-  subgroupMatrixStore<row_major>(&y, at + 32u * N + 16u, c21, N);
-  subgroupMatrixStore<row_major>(&y, at + 32u * N + 32u, c22, N);
-  subgroupMatrixStore<row_major>(&y, at + 32u * N + 48u, c23, N);
-  subgroupMatrixStore<row_major>(&y, at + 48u * N + 0u, c30, N);
-  subgroupMatrixStore<row_major>(&y, at + 48u * N + 16u, c31, N);
-  subgroupMatrixStore<row_major>(&y, at + 48u * N + 32u, c32, N);
-  subgroupMatrixStore<row_major>(&y, at + 48u * N + 48u, c33, N);
+  subgroupMatrixStore<row_major>(&y, at + 0u * N + 0u, c00, N); subgroupMatrixStore<row_major>(&y, at + 0u * N + 16u, c01, N);
+  subgroupMatrixStore<row_major>(&y, at + 0u * N + 32u, c02, N); subgroupMatrixStore<row_major>(&y, at + 0u * N + 48u, c03, N);
+  subgroupMatrixStore<row_major>(&y, at + 16u * N + 0u, c10, N); subgroupMatrixStore<row_major>(&y, at + 16u * N + 16u, c11, N);
+  subgroupMatrixStore<row_major>(&y, at + 16u * N + 32u, c12, N); subgroupMatrixStore<row_major>(&y, at + 16u * N + 48u, c13, N);
+  subgroupMatrixStore<row_major>(&y, at + 32u * N + 0u, c20, N); subgroupMatrixStore<row_major>(&y, at + 32u * N + 16u, c21, N);
+  subgroupMatrixStore<row_major>(&y, at + 32u * N + 32u, c22, N); subgroupMatrixStore<row_major>(&y, at + 32u * N + 48u, c23, N);
+  subgroupMatrixStore<row_major>(&y, at + 48u * N + 0u, c30, N); subgroupMatrixStore<row_major>(&y, at + 48u * N + 16u, c31, N);
+  subgroupMatrixStore<row_major>(&y, at + 48u * N + 32u, c32, N); subgroupMatrixStore<row_major>(&y, at + 48u * N + 48u, c33, N);
 }
-`;
+`,
+};
+
+/** `add`: the products are added to what y holds. Subgroups of 32 and the configuration f16 × f16 → f32, 16 × 16 × 16, are needed. */
+export function recordAwqPrefillF16Matrix(
+  recorder: Recorder,
+  buffers: { x: BufferArg; weights: BufferArg; groups: BufferArg; y: BufferArg },
+  { K, N, group, add }: { readonly K: number; readonly N: number; readonly group: number; readonly add: boolean },
+  label: string = awqPrefillF16Matrix.name,
+): void {
+  const overrides = { K, N, GROUP: group, ADD: add };
+  record(recorder, {
+    kernel: awqPrefillF16Matrix,
+    buffers,
+    params: {},
+    overrides,
+    workgroups: (T) => [Math.ceil(T / 128), N / 128, 1],
+    label,
+  });
+}
