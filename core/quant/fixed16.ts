@@ -32,7 +32,7 @@ export interface Fixed16 {
 
 /**
  * v = rne(x / 2^e), 2^e = 2^(E − 141) for E = max(39, (bits(max |x|) + 0x1ffff) >> 23): the smallest step for which
- * |v| ≤ 32512 (1.984375 · 2^14) holds for the whole block. rne: to nearest, ties to even. |x − v · 2^e| ≤ 2^(e−1) ≤ 2^−15 · max |x|
+ * |v| ≤ 32512 (1.984375 · 2^14) holds for the whole block. rne: to nearest, ties to even. |x − v · 2^e| ≤ 2^(e−1) < max |x| / 32512
  * above the exponent floor.
  * @param x [T, K]
  * @param block elements that share an exponent

@@ -3,8 +3,8 @@
  * q [H, HEAD] f32, rotated; caches [S, G, HEAD] f16. A key at s counts where position − WINDOW < s ≤ position.
  * SPLIT false (position < KEYS): out [H · HEAD] f32 in planes (wgsl/fixed16.ts). SPLIT true: the same unnormalized for each split
  * [splits, H · HEAD], and stats [splits, H] = (largest score, Σ exp), for attention-combine.ts; splits = position / KEYS + 1.
- * HEAD a multiple of 32 that divides 32 KEYS; KEYS a multiple of 32. Four threads a key for the scores, then HEAD / 8 threads a value
- * row; sums in fixed order. Heads that share a kv head read it again, from the cache. Workgroup memory at HEAD 128, KEYS 128: 21 KiB.
+ * HEAD a multiple of 32, at most 256; KEYS a multiple of 32. Four threads a key for the scores, then HEAD / 8 threads a value
+ * row, loaded before the scores; sums in fixed order. Heads that share a kv head read it again, from the cache. Workgroup memory at HEAD 128, KEYS 128: 21 KiB.
  * Limited by latency, in long contexts by memory.
  */
 import type { Kernel } from "../kernel.ts";
@@ -45,10 +45,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let kv = head / (H / G);
   let position = step.start;
   let first = wg.y * KEYS;
-  let count = min(KEYS, position + 1u - min(position + 1u, first));
   let quarter = tid & 3u;
   let key = min(first + (tid >> 2u), position);
   let scale = inverseSqrt(f32(HEAD));
+  let part = tid / LANES;
+  let octet = tid % LANES;
+  var values: array<vec4<u32>, 8>;
+  for (var j = 0u; j < LANES / 4u; j++) { values[j] = v_cache[(min(first + part + j * PARTS, position) * G + kv) * LANES + octet]; }
   var score = vec4<f32>(0.0);
   for (var c = quarter; c < LANES; c += 4u) {
     let k = k_cache[(key * G + kv) * LANES + c];
@@ -79,14 +82,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     for (var i = tid; i < KEYS; i += 16u) { t += weight[i]; }
     totals[tid] = t;
   }
-  let part = tid / LANES;
-  let octet = tid % LANES;
   var low = vec4<f32>(0.0);
   var high = vec4<f32>(0.0);
-  for (var i = part; i < count; i += PARTS) {
-    let v = v_cache[((first + i) * G + kv) * LANES + octet];
-    low += vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)) * weight[i];
-    high += vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)) * weight[i];
+  for (var j = 0u; j < LANES / 4u; j++) {
+    let v = values[j];
+    let w = weight[part + j * PARTS];
+    low += vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)) * w;
+    high += vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)) * w;
   }
   let at = part * 8u * (LANES + 1u) + octet;
   for (var j = 0u; j < 4u; j++) {
