@@ -29,6 +29,11 @@ const commands: readonly { name: string; summary: string; load(): Promise<Comman
     summary: "prove a device or a kernel against derived bounds",
     load: async () => (await import("./cli/conformance.ts")).conformance,
   },
+  {
+    name: "bench",
+    summary: "measure the device, the kernels, a model; compare results",
+    load: async () => (await import("./cli/bench.ts")).bench,
+  },
 ];
 
 const help = `gureum (구름): AWQ int4 Llama models in TypeScript, on the CPU and on WebGPU

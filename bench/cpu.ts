@@ -1,101 +1,269 @@
 /**
- * `npm run bench`: how fast the CPU reference is, next to what the machine's plain Float64Array dot product reaches in the same run.
- * One core; tinybench times, the table gives median and spread.
+ * The CPU reference's ops on a model's shapes, under tinybench: one core, each op next to the machine's plain Float64Array dot
+ * product. The ceiling is what JavaScript multiplies and adds in registers, without SIMD, which it does not have.
  */
 import { Bench } from "tinybench";
-import { openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
-import { greedy } from "../core/generate/sampler.ts";
-import { embeddedModelPath } from "../core/host/embedded.ts";
-import { directoryStore } from "../core/host/node.ts";
-import { cpuModel } from "../core/model/cpu.ts";
+import { GureumError } from "../core/errors.ts";
+import type { LlamaConfig } from "../core/model/config.ts";
 import type { AwqMatrix, DenseMatrix } from "../core/model/weights.ts";
+import { add } from "../core/ops/add.ts";
+import { attentionMix, attentionWeights } from "../core/ops/attention.ts";
 import { awqMatmul } from "../core/ops/awq-matmul.ts";
+import { embedding } from "../core/ops/embedding.ts";
 import { matmul } from "../core/ops/matmul.ts";
+import { rmsNorm } from "../core/ops/rms-norm.ts";
+import { rope, ropeTables } from "../core/ops/rope.ts";
+import { siluMul } from "../core/ops/silu-mul.ts";
+import { hostClock } from "./harness.ts";
+import { type KernelSelection, matchesFilter } from "./kernels.ts";
+import { type Counts, type Limits, makeRow, type Row } from "./results.ts";
+import { type LinearShape, linearBytes, linearShapes } from "./shapes.ts";
+import { makeRandom } from "./statistics.ts";
 
-const K = 4096;
-const N = 4096;
+interface CpuCase {
+  /** The op's file in core/ops. */
+  readonly op: string;
+  readonly step: string;
+  readonly counts: Counts;
+  /** Allocates, and gives what is timed. */
+  make(): () => unknown;
+}
 
-/** Any bits will do: time does not depend on them, as long as no number is subnormal, infinite or NaN. */
+/** Keys that attention is measured over, where the model has so many positions. */
+const CONTEXT = 2048;
+
+const floats = (length: number): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(i));
+
 function words(length: number): Int32Array {
-  let state = 1;
-  return Int32Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    return state;
+  const random = makeRandom(1);
+  const out = new Int32Array(length);
+  for (let i = 0; i < length; i++) out[i] = random();
+  return out;
+}
+
+function awqMatrix({ K, N, groupSize }: LinearShape): AwqMatrix {
+  const groups = K / groupSize!;
+  return {
+    kind: "awq",
+    inFeatures: K,
+    outFeatures: N,
+    groupSize: groupSize!,
+    qweight: words((K * N) / 8),
+    qzeros: words((groups * N) / 8),
+    scales: new Uint16Array(groups * N).fill(0x2000),
+  };
+}
+
+/** f16 between 2^−7 and 2^−6: none is subnormal. */
+function denseMatrix({ K, N }: Pick<LinearShape, "K" | "N">): DenseMatrix {
+  const random = makeRandom(1);
+  const data = new Uint16Array(K * N);
+  for (let i = 0; i < data.length; i++) data[i] = 0x2000 | (random() & 0x3ff);
+  return { kind: "dense", dtype: "F16", inFeatures: K, outFeatures: N, data };
+}
+
+function linearCase(shape: LinearShape, T: number): CpuCase {
+  const { step, K, N, groupSize } = shape;
+  return {
+    op: groupSize === undefined ? "matmul" : "awq-matmul",
+    step,
+    counts: { bytes: linearBytes(shape) + T * (K + N) * 4, operations: 2 * T * K * N, arithmetic: "f64" },
+    make() {
+      const x = floats(T * K);
+      const out = new Float32Array(T * N);
+      if (groupSize === undefined) {
+        const weight = denseMatrix(shape);
+        return () => matmul(out, x, weight, null, T);
+      }
+      const weight = awqMatrix(shape);
+      return () => awqMatmul(out, x, weight, null, T);
+    },
+  };
+}
+
+/** Every op of core/ops that a forward pass calls, for T rows of a model. */
+export function cpuCases(config: LlamaConfig, T: number): CpuCase[] {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, vocabSize: V } = config;
+  const start = Math.max(0, Math.min(CONTEXT, config.maxPositionEmbeddings) - T);
+  const S = start + T;
+  const shape = { H, G, Hd, window: config.slidingWindow };
+  const elements = (length: number, moved: number, operations: number): Counts => ({
+    bytes: moved * 4 * length,
+    operations: operations * length,
+    arithmetic: "f64",
   });
+  const attentionCounts: Counts = {
+    bytes: (S * G * Hd + T * H * (Hd + S)) * 4,
+    operations: 2 * H * Hd * (T * start + (T * (T + 1)) / 2),
+    arithmetic: "f64",
+  };
+  return [
+    ...linearShapes(config).map((linear) => linearCase(linear, T)),
+    linearCase({ step: "lmHead", K: D, N: V, groupSize: undefined, count: 1 }, T),
+    {
+      op: "attention-weights",
+      step: `S=${S}`,
+      counts: attentionCounts,
+      make() {
+        const [weights, q, k] = [new Float32Array(T * H * S), floats(T * H * Hd), floats(S * G * Hd)];
+        const scores = new Float64Array(S);
+        return () => attentionWeights(weights, q, 0, k, start, T, shape, scores);
+      },
+    },
+    {
+      op: "attention-mix",
+      step: `S=${S}`,
+      counts: attentionCounts,
+      make() {
+        const [out, weights, v] = [new Float32Array(T * H * Hd), floats(T * H * S), floats(S * G * Hd)];
+        const sums = new Float64Array(Hd);
+        return () => attentionMix(out, 0, weights, v, start, T, shape, sums);
+      },
+    },
+    {
+      op: "rms-norm",
+      step: "hidden",
+      counts: elements(T * D, 2, 4),
+      make() {
+        const [out, x, weight] = [new Float32Array(T * D), floats(T * D), floats(D)];
+        return () => rmsNorm(out, x, weight, config.rmsNormEps, T);
+      },
+    },
+    {
+      op: "rope",
+      step: "q",
+      counts: elements(T * H * Hd, 2, 3),
+      make() {
+        const [out, x] = [new Float32Array(T * H * Hd), floats(T * H * Hd)];
+        const tables = ropeTables(config, S);
+        return () => rope(out, x, tables, start, T, H);
+      },
+    },
+    {
+      op: "silu-mul",
+      step: "ffn",
+      counts: elements(T * F, 3, 5),
+      make() {
+        const [out, gate, up] = [new Float32Array(T * F), floats(T * F), floats(T * F)];
+        return () => siluMul(out, gate, up, T * F);
+      },
+    },
+    {
+      op: "add",
+      step: "hidden",
+      counts: elements(T * D, 3, 1),
+      make() {
+        const [out, a, b] = [new Float32Array(T * D), floats(T * D), floats(T * D)];
+        return () => add(out, a, b, T * D);
+      },
+    },
+    {
+      op: "embedding",
+      step: "embedTokens",
+      counts: { bytes: T * D * 6 },
+      make() {
+        const table = denseMatrix({ K: D, N: V });
+        const out = new Float32Array(T * D);
+        const ids = Uint32Array.from({ length: T }, (_, i) => (i * 2654435761) % V);
+        return () => embedding(out, table, ids);
+      },
+    },
+  ];
 }
 
-const awq: AwqMatrix = {
-  kind: "awq",
-  inFeatures: K,
-  outFeatures: N,
-  groupSize: 128,
-  qweight: words((K * N) / 8),
-  qzeros: words(((K / 128) * N) / 8),
-  scales: new Uint16Array((K / 128) * N).fill(0x2000),
-};
-const dense: DenseMatrix = {
-  kind: "dense",
-  dtype: "F16",
-  inFeatures: K,
-  outFeatures: N,
-  data: Uint16Array.from(words(K * N), (w) => 0x2000 | (w & 0x3ff)),
-};
+const DOT_LENGTH = 1 << 20;
 
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
+const CEILING = "f64 multiply-add, eight chains";
+
+/** The plain loop that everybody writes, and the ceiling: independent multiply-adds on numbers that stay in registers. */
+function dotCases(): { name: string; counts: Counts; make: () => () => unknown }[] {
+  const counts: Counts = { bytes: 16 * DOT_LENGTH, operations: 2 * DOT_LENGTH, arithmetic: "f64" };
+  return [
+    {
+      name: "Float64Array dot product, one sum",
+      counts,
+      make() {
+        const a = Float64Array.from({ length: DOT_LENGTH }, (_, i) => 1 + i / 2 ** 21);
+        const b = a.slice().reverse();
+        return () => {
+          let sum = 0;
+          for (let i = 0; i < DOT_LENGTH; i++) sum += a[i]! * b[i]!;
+          return sum;
+        };
+      },
+    },
+    {
+      name: CEILING,
+      counts: { operations: 2 * DOT_LENGTH, arithmetic: "f64" },
+      make: () => () => {
+        let [s0, s1, s2, s3, s4, s5, s6, s7] = [0, 1, 2, 3, 4, 5, 6, 7];
+        for (let i = 0; i < DOT_LENGTH; i += 8) {
+          s0 = s0 * 0.5 + 0.25;
+          s1 = s1 * 0.5 + 0.25;
+          s2 = s2 * 0.5 + 0.25;
+          s3 = s3 * 0.5 + 0.25;
+          s4 = s4 * 0.5 + 0.25;
+          s5 = s5 * 0.5 + 0.25;
+          s6 = s6 * 0.5 + 0.25;
+          s7 = s7 * 0.5 + 0.25;
+        }
+        return s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7;
+      },
+    },
+  ];
 }
 
-const bench = new Bench({ time: 2000, warmupTime: 500 });
-/** Multiply-adds of one call, by name; tokens for the model. */
-const work = new Map<string, { count: number; unit: string }>();
-function add(name: string, count: number, unit: string, body: () => unknown): void {
-  work.set(name, { count, unit });
-  bench.add(name, body as () => Promise<unknown>);
+/** A sample shorter than this holds several calls. */
+const SAMPLE_MS = 1;
+/** What was computed, kept so that it has to be. */
+const kept: { last: unknown } = { last: undefined };
+
+/** One op under tinybench. */
+async function timeCase(name: string, make: () => () => unknown, timeMs: number): Promise<{ calls: number; samplesMs: number[] }> {
+  const body = make();
+  body();
+  const started = hostClock.now();
+  kept.last = body();
+  const calls = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(hostClock.now() - started, 1e-3)));
+  const bench = new Bench({ time: timeMs, warmupTime: timeMs / 4, iterations: 5, warmupIterations: 1, retainSamples: true });
+  bench.add(name, () => {
+    for (let i = 0; i < calls; i++) kept.last = body();
+  });
+  const [task] = await bench.run();
+  const result = task!.result;
+  if (!("latency" in result) || !result.latency.samples) {
+    const cause = "error" in result ? result.error : undefined;
+    if (cause) throw cause;
+    throw new GureumError("no-output", { where: name, what: "tinybench gives no samples", got: result.state });
+  }
+  return { calls, samplesMs: result.latency.samples.map((ms) => ms / calls) };
 }
 
-const a = Float64Array.from({ length: 1 << 20 }, (_, i) => 1 + i / 2 ** 21);
-const b = a.slice().reverse();
-let sink = 0;
-add("Float64Array dot product, 1 Mi elements", a.length, "G multiply-adds/s", () => {
-  sink += dot(a, b);
-});
-for (const T of [1, 4, 16]) {
-  const x = Float32Array.from({ length: T * K }, (_, i) => Math.sin(i));
-  const out = new Float32Array(T * N);
-  add(`awq-matmul ${K} x ${N}, g128, T = ${T}`, T * K * N, "G multiply-adds/s", () => awqMatmul(out, x, awq, null, T));
-  add(`matmul ${K} x ${N}, f16, T = ${T}`, T * K * N, "G multiply-adds/s", () => matmul(out, x, dense, null, T));
+/**
+ * The CPU's rows: its dot products first, whatever the filter, then the ops.
+ * @throws GureumError "usage" where nothing matches
+ */
+export async function measureCpu(
+  { shape, rows: sizes, filter = "", variants = [] }: KernelSelection,
+  timeMs: number,
+  onProgress?: (done: number, total: number) => void,
+): Promise<{ limits: Limits; rows: Row[] }> {
+  const planned = sizes.flatMap((T) =>
+    cpuCases(shape.config, T)
+      .map((item) => ({ ...item, name: `${item.op} cpu ${item.step} T=${T} ${shape.name}` }))
+      .filter(({ name, op }) => matchesFilter(name, filter) && (variants.length === 0 || variants.includes(op))),
+  );
+  if (planned.length === 0) throw new GureumError("usage", { where: "bench kernels", what: "no op matches" });
+  const all = [...dotCases(), ...planned];
+  const rows: Row[] = [];
+  let limits: Limits = { operationsPerSecond: {} };
+  onProgress?.(0, all.length);
+  for (const [i, { name, counts, make }] of all.entries()) {
+    const timing = { name, timer: "host clock" as const, ...(await timeCase(name, make, timeMs)) };
+    const row = makeRow("kernels", timing, counts, limits);
+    rows.push(row);
+    if (name === CEILING) limits = { operationsPerSecond: { f64: (row.operations! / row.median) * 1e3 } };
+    onProgress?.(i + 1, all.length);
+  }
+  return { limits, rows };
 }
-
-const checkpoint = await openCheckpoint(directoryStore(embeddedModelPath()));
-const model = cpuModel(checkpoint.config, await readWeights(checkpoint.refs));
-await checkpoint.close();
-const prompt = Array.from({ length: 64 }, (_, i) => 3 + i * 17);
-add("gureum-tiny-awq, prefill of 64 tokens", 64, "tokens/s", async () => {
-  const session = model.createSession(64);
-  await session.prefill(prompt);
-});
-const session = model.createSession(1024);
-await session.prefill(prompt);
-add("gureum-tiny-awq, decode of 16 tokens at 64", 16, "tokens/s", async () => {
-  session.truncate(63);
-  await session.prefill(prompt.slice(63));
-  await session.decode(greedy, 15);
-});
-
-await bench.run();
-const rows = bench.tasks.map(({ name, result }) => {
-  if (!("latency" in result)) throw new Error(`${name}: no result`);
-  const { count, unit } = work.get(name)!;
-  const { p50, p75, samplesCount } = result.latency;
-  const scale = unit === "tokens/s" ? 1e3 : 1e-6;
-  return { name, unit, medianMs: p50, upperQuartileMs: p75, samples: samplesCount, rate: (count / p50) * scale };
-});
-if (!Number.isFinite(sink)) throw new Error("the dot product is not finite");
-if (process.argv.includes("--json")) console.log(JSON.stringify(rows));
-else
-  for (const r of rows)
-    console.log(
-      `${r.name.padEnd(46)} ${r.rate.toFixed(2).padStart(8)} ${r.unit.padEnd(18)} median ${r.medianMs.toFixed(2)} ms, upper quartile ${r.upperQuartileMs.toFixed(2)} ms, ${r.samples} runs`,
-    );

@@ -59,7 +59,7 @@ export async function makeResults(
   device: DeviceIdentity,
   limits: Limits,
   rows: readonly Row[],
-  more: Pick<BenchResults, "facts"> = {},
+  more: Pick<BenchResults, "facts" | "tokenTimes" | "skipped"> = {},
 ): Promise<BenchResults> {
   const { root, version } = await packageRoot();
   return {

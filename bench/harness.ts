@@ -38,7 +38,7 @@ export interface Plan {
   readonly timeMs: number;
 }
 
-export const defaultPlan: Plan = { warmupMs: 100, minRounds: 5, maxRounds: 50, timeMs: 1000 };
+export const defaultPlan: Plan = { warmupMs: 50, minRounds: 5, maxRounds: 30, timeMs: 300 };
 
 /** What one competitor's rounds gave. */
 export interface Timing {

@@ -16,7 +16,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import { type Competitor, hostClock, measure, type Plan, type Timing } from "./harness.ts";
 import { makeProfiler, type Profile, type Profiler, type Watched } from "./profile.ts";
-import { type Limits, makeRow, type Row } from "./results.ts";
+import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 
 export interface ModelSelection {
   readonly name: string;
@@ -28,21 +28,6 @@ export interface ModelSelection {
   readonly newTokens: number;
   /** Positions in the cache where decoding starts. */
   readonly depths: readonly number[];
-}
-
-/** Where the time of a decoded token goes, milliseconds a token. */
-export interface TokenTime {
-  readonly depth: number;
-  readonly wallMs: number;
-  /** Sum of the compute passes; undefined without timestamps. */
-  readonly gpuMs: number | undefined;
-  readonly encodeMs: number;
-  readonly submitMs: number;
-  /** What is left of the wall time: waiting for the GPU, and JavaScript around it. */
-  readonly waitMs: number;
-  readonly dispatches: number;
-  /** Each kernel timed in passes of its own. */
-  readonly kernels: readonly { readonly kernel: string; readonly ms: number; readonly dispatches: number }[];
 }
 
 export interface ModelRows {
@@ -121,7 +106,7 @@ async function profileDecode(
     times.push({
       depth,
       wallMs: wallMs / count,
-      gpuMs: gpuMs === undefined ? undefined : gpuMs / count,
+      ...(gpuMs === undefined ? {} : { gpuMs: gpuMs / count }),
       encodeMs: encodeMs / count,
       submitMs: submitMs / count,
       waitMs: Math.max(0, wallMs - encodeMs - submitMs) / count,

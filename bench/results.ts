@@ -54,6 +54,21 @@ export interface DeviceIdentity {
   readonly features: readonly string[];
 }
 
+/** Where the time of a decoded token goes, milliseconds a token. */
+export interface TokenTime {
+  readonly depth: number;
+  readonly wallMs: number;
+  /** Sum of the compute passes; absent without timestamps. */
+  readonly gpuMs?: number;
+  readonly encodeMs: number;
+  readonly submitMs: number;
+  /** What is left of the wall time: waiting for the GPU, and JavaScript around it. */
+  readonly waitMs: number;
+  readonly dispatches: number;
+  /** Each kernel timed in passes of its own. */
+  readonly kernels: readonly { readonly kernel: string; readonly ms: number; readonly dispatches: number }[];
+}
+
 export interface BenchResults {
   readonly format: "gureum-bench-1";
   readonly command: string;
@@ -66,8 +81,12 @@ export interface BenchResults {
   readonly device: DeviceIdentity;
   readonly limits: Limits;
   readonly rows: readonly Row[];
-  /** Facts that are no times: bytes of memory and the like. */
-  readonly facts?: Readonly<Record<string, number | string | null>>;
+  /** Bytes of memory, by what they are of. */
+  readonly facts?: Readonly<Record<string, number>>;
+  /** Where the time of a decoded token goes, by depth. */
+  readonly tokenTimes?: readonly TokenTime[];
+  /** What could not run on this device, and why. */
+  readonly skipped?: readonly { readonly name: string; readonly reason: string }[];
 }
 
 /** Seconds that a row's counts take at the device's ceilings, and which one binds; undefined where it cannot be said. */

@@ -1,7 +1,6 @@
 /** Results as text for people: one row a line, rates in the unit that fits, and the breakdown of a token. */
 import type { Comparison } from "./compare.ts";
-import type { TokenTime } from "./model.ts";
-import { type BenchResults, bytesPerSecond, operationsPerSecond, type Row, tokensPerSecond } from "./results.ts";
+import { type BenchResults, bytesPerSecond, operationsPerSecond, type Row, type TokenTime, tokensPerSecond } from "./results.ts";
 import { spreadOf } from "./statistics.ts";
 
 /** Milliseconds in the unit that leaves one to three digits before the point. */

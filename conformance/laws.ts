@@ -5,6 +5,7 @@ import { kit as attention } from "./laws/attention.ts";
 import { kit as attentionMix } from "./laws/attention-mix.ts";
 import { kit as attentionWeights } from "./laws/attention-weights.ts";
 import { kit as awqMatmul } from "./laws/awq-matmul.ts";
+import { kit as awqRepack } from "./laws/awq-repack.ts";
 import { kit as cacheWrite } from "./laws/cache-write.ts";
 import { kit as embedding } from "./laws/embedding.ts";
 import { kit as linear } from "./laws/linear.ts";
@@ -21,6 +22,7 @@ const kits: readonly AnyKit[] = [
   rmsNorm,
   matmul,
   awqMatmul,
+  awqRepack,
   linear,
   rope,
   cacheWrite,

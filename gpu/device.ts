@@ -30,15 +30,26 @@ export interface DeviceOptions extends DawnOptions {
 export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
   const host = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   const instance = host && !options.backend ? host : await openDawn(options);
-  const adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
+  let adapter: GPUAdapter | null = null;
+  let refused: unknown;
+  try {
+    adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
+  } catch (error) {
+    refused = error; // Dawn rejects where it finds no backend at all
+  }
   if (!adapter)
-    throw new GureumError("no-adapter", {
-      where: "webgpu",
-      what: "no adapter answers",
-      ...(options.adapter ? { got: `adapter=${options.adapter}` } : {}),
-      remedy:
-        "install a GPU driver with Vulkan, Metal or Direct3D 12, or Mesa's software Vulkan (mesa-vulkan-drivers 24 or newer), or use the CPU backend",
-    });
+    throw new GureumError(
+      "no-adapter",
+      {
+        where: "webgpu",
+        what: "no adapter answers",
+        ...(options.adapter ? { expected: `one named ${options.adapter}` } : {}),
+        ...(refused instanceof Error ? { got: refused.message } : {}),
+        remedy:
+          "install a GPU driver with Vulkan, Metal or Direct3D 12, or Mesa's software Vulkan (mesa-vulkan-drivers 24 or newer), or use the CPU backend",
+      },
+      refused,
+    );
   const requiredLimits: Record<string, number> = {};
   for (const name of limitNames) requiredLimits[name] = adapter.limits[name];
   const requiredFeatures = wantedFeatures.filter((name) => adapter.features.has(name)) as GPUFeatureName[];

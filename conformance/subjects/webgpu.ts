@@ -29,6 +29,7 @@ import type { RopeCase } from "../laws/rope.ts";
 import type { SiluMulCase } from "../laws/silu-mul.ts";
 import { reverseInvocations } from "../schedule.ts";
 import { intoOut, type Rig, runKernel } from "./rig.ts";
+import { packedSubjects } from "./webgpu-packed.ts";
 import { samplingSubjects } from "./webgpu-sampling.ts";
 
 /** Rows of a dense matrix padded to whole words, as the loader lays them out. */
@@ -273,6 +274,7 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
         recordAdd(io.recorder, buffers, { width: c.length });
       }),
     ),
+    ...packedSubjects(rig),
     ...samplingSubjects(rig),
   ];
 }

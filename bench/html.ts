@@ -1,0 +1,148 @@
+/**
+ * Results as one page that needs nothing else: the table, and a roofline plot (Williams, Waterman & Patterson 2009) as inline SVG:
+ * operations a second over operations a byte, both logarithmic, under the ceilings that were measured on the same device.
+ */
+import { type BenchResults, operationsPerSecond, type Row } from "./results.ts";
+import { formatHead, formatMs, formatRate, formatShare, formatTokenTimes, rowCells, rowHeader } from "./table.ts";
+
+const escapes: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => escapes[c]!);
+
+/** A logarithmic axis: from value to pixel. */
+function axis(low: number, high: number, from: number, to: number): (value: number) => number {
+  const scale = (to - from) / (Math.log10(high) - Math.log10(low));
+  return (value) => from + (Math.log10(value) - Math.log10(low)) * scale;
+}
+
+const WIDTH = 900;
+const HEIGHT = 520;
+const AREA = { left: 80, right: WIDTH - 150, top: 20, bottom: HEIGHT - 50 } as const;
+
+/** Powers of ten within a range. */
+const decades = (low: number, high: number): number[] => {
+  const list: number[] = [];
+  for (let e = Math.ceil(Math.log10(low) - 1e-9); e <= Math.log10(high) + 1e-9; e++) list.push(10 ** e);
+  return list;
+};
+
+const px = (value: number): string => value.toFixed(1);
+
+/** The plot, or undefined where no row has both counts or no ceiling was measured. */
+export function rooflineSvg({ rows, limits }: Pick<BenchResults, "rows" | "limits">): string | undefined {
+  const points = rows.flatMap((row): { row: Row; intensity: number; rate: number }[] => {
+    const rate = operationsPerSecond(row);
+    return row.bytes && row.operations && rate ? [{ row, intensity: row.operations / row.bytes, rate }] : [];
+  });
+  const roofs = Object.entries(limits.operationsPerSecond);
+  const read = limits.readBytesPerSecond;
+  if (points.length === 0 || (roofs.length === 0 && !read)) return undefined;
+  const highestRoof = Math.max(...roofs.map(([, rate]) => rate), ...points.map(({ rate }) => rate));
+  const ridge = read ? Math.max(...roofs.map(([, rate]) => rate / read), 1e-3) : 1;
+  const xs = [...points.map(({ intensity }) => intensity), ridge];
+  const xLow = 10 ** Math.floor(Math.log10(Math.min(...xs)));
+  const xHigh = 10 ** Math.ceil(Math.log10(Math.max(...xs) * 2));
+  const yLow = 10 ** Math.floor(Math.log10(Math.min(...points.map(({ rate }) => rate))));
+  const yHigh = 10 ** Math.ceil(Math.log10(highestRoof * 1.2));
+  const x = axis(xLow, xHigh, AREA.left, AREA.right);
+  const y = axis(yLow, yHigh, AREA.bottom, AREA.top);
+  const parts: string[] = [];
+  for (const value of decades(xLow, xHigh)) {
+    parts.push(`<line class="grid" x1="${px(x(value))}" y1="${AREA.top}" x2="${px(x(value))}" y2="${AREA.bottom}"/>`);
+    parts.push(
+      `<text x="${px(x(value))}" y="${AREA.bottom + 18}" text-anchor="middle">${value >= 1 ? value : value.toPrecision(1)}</text>`,
+    );
+  }
+  for (const value of decades(yLow, yHigh)) {
+    parts.push(`<line class="grid" x1="${AREA.left}" y1="${px(y(value))}" x2="${AREA.right}" y2="${px(y(value))}"/>`);
+    parts.push(`<text x="${AREA.left - 8}" y="${px(y(value) + 4)}" text-anchor="end">${escapeHtml(formatRate(value))}</text>`);
+  }
+  if (read) {
+    const from = Math.max(xLow, yLow / read);
+    const to = Math.min(xHigh, highestRoof / read);
+    if (to > from)
+      parts.push(
+        `<line class="roof" x1="${px(x(from))}" y1="${px(y(from * read))}" x2="${px(x(to))}" y2="${px(y(to * read))}"><title>memory: ${escapeHtml(formatRate(read))}B/s</title></line>`,
+        `<text x="${px(x(from) + 8)}" y="${px(Math.max(AREA.top + 14, y(from * read) - 14))}">read ${escapeHtml(formatRate(read))}B/s</text>`,
+      );
+  }
+  // Labels of roofs that lie close together keep their distance.
+  let lastLabel = Number.NEGATIVE_INFINITY;
+  for (const [name, rate] of [...roofs].sort(([, a], [, b]) => b - a)) {
+    const from = read ? Math.max(xLow, Math.min(xHigh, rate / read)) : xLow;
+    const label = Math.max(y(rate) + 4, lastLabel + 14);
+    lastLabel = label;
+    parts.push(`<line class="roof" x1="${px(x(from))}" y1="${px(y(rate))}" x2="${AREA.right}" y2="${px(y(rate))}"/>`);
+    parts.push(`<text x="${AREA.right + 6}" y="${px(label)}">${escapeHtml(`${name} ${formatRate(rate)}`)}</text>`);
+  }
+  const kernels = [...new Set(points.map(({ row }) => row.name.split(" ")[0]!))];
+  for (const { row, intensity, rate } of points) {
+    const hue = Math.round((360 * kernels.indexOf(row.name.split(" ")[0]!)) / kernels.length);
+    const title = `${row.name}: ${formatMs(row.median)}, ${formatRate(rate)}op/s${row.limitShare === undefined ? "" : `, ${formatShare(row.limitShare)} of the limit`}`;
+    parts.push(
+      `<circle cx="${px(x(intensity))}" cy="${px(y(rate))}" r="4" fill="hsl(${hue} 70% 45%)"><title>${escapeHtml(title)}</title></circle>`,
+    );
+  }
+  parts.push(`<text x="${(AREA.left + AREA.right) / 2}" y="${HEIGHT - 8}" text-anchor="middle">operations per byte</text>`);
+  parts.push(
+    `<text transform="translate(16 ${(AREA.top + AREA.bottom) / 2}) rotate(-90)" text-anchor="middle">operations per second</text>`,
+  );
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="roofline plot">\n${parts.join("\n")}\n</svg>`;
+}
+
+/** The colour of each kernel in the plot. */
+function legend(rows: readonly Row[]): string {
+  const kernels = [...new Set(rows.filter(({ bytes, operations }) => bytes && operations).map(({ name }) => name.split(" ")[0]!))];
+  return kernels
+    .map((kernel, i) => `<span style="color:hsl(${Math.round((360 * i) / kernels.length)} 70% 35%)">● ${escapeHtml(kernel)}</span>`)
+    .join(" ");
+}
+
+export function resultsPage(results: BenchResults): string {
+  const { tokenTimes = [] } = results;
+  const svg = rooflineSvg(results);
+  const cells = (row: readonly string[], tag: "td" | "th"): string =>
+    `<tr>${row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>gureum bench: ${escapeHtml(results.device.name)}</title>
+<style>
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; color: #222; background: #fff; }
+pre { overflow-x: auto; background: #f5f5f5; padding: 0.8em; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 2px 10px; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+.wide { overflow-x: auto; }
+svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
+.grid { stroke: #e4e4e4; }
+.roof { stroke: #222; stroke-width: 1.5; }
+circle { stroke: #fff; }
+</style>
+</head>
+<body>
+<h1>gureum bench</h1>
+<pre>${escapeHtml(`${results.command}\n${formatHead(results)}${results.device.toggles ? `\ntoggles   ${results.device.toggles}` : ""}\nfeatures  ${results.device.features.join(" ") || "none"}`)}</pre>
+${svg ? `<h2>Roofline</h2>\n${svg}\n<p>${legend(results.rows)}</p>` : ""}
+<h2>Rows</h2>
+<div class="wide"><table>
+<thead>${cells(rowHeader, "th")}</thead>
+<tbody>
+${results.rows.map((row) => cells(rowCells(row), "td")).join("\n")}
+</tbody>
+</table></div>
+${tokenTimes.length > 0 ? `<h2>A token</h2>\n<pre>${escapeHtml(formatTokenTimes(tokenTimes))}</pre>` : ""}
+${
+  results.facts
+    ? `<h2>Memory, bytes</h2>\n<pre>${escapeHtml(
+        Object.entries(results.facts)
+          .map(([name, value]) => `${name}: ${value}`)
+          .join("\n"),
+      )}</pre>`
+    : ""
+}
+</body>
+</html>
+`;
+}

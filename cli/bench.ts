@@ -1,0 +1,223 @@
+/** `gureum bench`: measures the device, the kernels, a whole model, and compares what was measured. */
+import { compareResults } from "../bench/compare.ts";
+import { measureCosts, measureLimits } from "../bench/device.ts";
+import { cpuIdentity, gpuIdentity, makeResults } from "../bench/environment.ts";
+import { makeGpuTimer } from "../bench/gpu-timer.ts";
+import { defaultPlan, type Plan } from "../bench/harness.ts";
+import { resultsPage } from "../bench/html.ts";
+import { type KernelSelection, measureKernels } from "../bench/kernels.ts";
+import { measureModel } from "../bench/model.ts";
+import { type BenchResults, readResults, writeResults, writeText } from "../bench/results.ts";
+import { openShape, shapeNames } from "../bench/shapes.ts";
+import { syntheticRefs } from "../bench/synthetic.ts";
+import { formatBytes, formatComparison, formatHead, formatRows, formatTokenTimes } from "../bench/table.ts";
+import { openCheckpoint } from "../core/checkpoint/weights.ts";
+import { directoryStore } from "../core/host/node.ts";
+import { closeDevice, type Gpu, openDevice } from "../gpu/device.ts";
+import { note, printLine, progressBar } from "./terminal.ts";
+import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";
+
+const outputOptions: WordOptions = { json: { type: "string" }, html: { type: "string" } };
+/** Fewer and longer rounds: a sample is a whole prompt, or some hundred tokens. */
+const modelPlan: Plan = { warmupMs: 0, minRounds: 3, maxRounds: 20, timeMs: 10_000 };
+const CPU_TIME_MS = 500;
+
+const help = `usage: gureum bench device [options]
+       gureum bench kernels [options]
+       gureum bench model DIR | --synthetic SHAPE [options]
+       gureum bench compare A.json B.json
+
+device: measured limits of this WebGPU device: reading, copying, arithmetic, and what dispatch, encoding, submission and fence cost
+kernels: every kernel and variant on a model's real shapes: time, bytes and operations a second, share of the measured limit
+  --filter P                  only rows whose name contains P; * stands for anything
+  --shape SHAPE               ${shapeNames.join(", ")},
+                              or the path of a config.json (default: solar-10.7b)
+  --rows N,N,…                rows fed at once (default: 1,16,512,2048; on the CPU 1,16)
+  --variant NAME              only this kernel or variant; may be repeated
+  --backend webgpu|cpu        the kernels, or the ops of the CPU reference (default: webgpu)
+model: load, prefill and decode speed, memory, and where the time of a token goes
+  --synthetic SHAPE           no files: weights are made up while loading
+  --prompt N,N,…              lengths of prompts (default: 512,2048)
+  --new N                     tokens to decode (default: 128)
+  --depth N,N,…               positions in the cache where decoding starts (default: 0,2048)
+  --backend webgpu|cpu        (default: webgpu)
+compare: how much faster B is than A, row by row, with 95 % intervals
+
+  --json FILE                 write results for \`compare\`
+  --html FILE                 write a page with table and roofline plot
+docs/benchmarking.md says what the columns mean.`;
+
+/** "1,16" as whole numbers of at least `least`. */
+function counts(command: string, words: Words, name: string, least: number, fallback: readonly number[]): readonly number[] {
+  const text = words.text(name);
+  if (text === undefined) return fallback;
+  return text.split(",").map((part) => {
+    if (!/^\d{1,7}$/.test(part) || Number(part) < least)
+      throw usage(command, `--${name} takes whole numbers from ${least}, got ${JSON.stringify(text)}`);
+    return Number(part);
+  });
+}
+
+function backendOf(command: string, words: Words): "webgpu" | "cpu" {
+  const backend = words.text("backend") ?? "webgpu";
+  if (backend !== "webgpu" && backend !== "cpu") throw usage(command, `--backend is webgpu or cpu, got ${JSON.stringify(backend)}`);
+  return backend;
+}
+
+async function withGpu<T>(body: (gpu: Gpu) => Promise<T>): Promise<T> {
+  const gpu = await openDevice();
+  try {
+    return await body(gpu);
+  } finally {
+    closeDevice(gpu);
+  }
+}
+
+/** Table to stdout, files where they are asked for. */
+async function report(words: Words, results: BenchResults): Promise<void> {
+  await printLine(`${formatHead(results)}\n\n${formatRows(results.rows)}`);
+  if (results.tokenTimes && results.tokenTimes.length > 0) await printLine(`\n${formatTokenTimes(results.tokenTimes)}`);
+  if (results.facts)
+    await printLine(
+      `\n${Object.entries(results.facts)
+        .map(([name, bytes]) => `${name}: ${formatBytes(bytes)}`)
+        .join("\n")}`,
+    );
+  for (const { name, reason } of results.skipped ?? []) note(`skipped ${name}: ${reason}`);
+  const [json, html] = [words.text("json"), words.text("html")];
+  if (json !== undefined) await writeResults(json, results);
+  if (html !== undefined) await writeText(html, resultsPage(results));
+}
+
+async function runDevice(args: string[]): Promise<number> {
+  const words = parseWords("bench device", args, outputOptions, 0);
+  const results = await withGpu(async (gpu) => {
+    const timer = await makeGpuTimer(gpu);
+    try {
+      const { limits, rows } = await measureLimits(timer, defaultPlan);
+      const costs = await measureCosts(timer, defaultPlan);
+      return await makeResults(["device", ...args], gpuIdentity(gpu), limits, [...rows, ...costs]);
+    } finally {
+      timer.close();
+    }
+  });
+  await report(words, results);
+  return 0;
+}
+
+async function runKernels(args: string[]): Promise<number> {
+  const words = parseWords(
+    "bench kernels",
+    args,
+    {
+      ...outputOptions,
+      filter: { type: "string" },
+      shape: { type: "string" },
+      rows: { type: "string" },
+      variant: { type: "string", multiple: true },
+      backend: { type: "string" },
+    },
+    0,
+  );
+  const backend = backendOf("bench kernels", words);
+  const selection: KernelSelection = {
+    rows: counts("bench kernels", words, "rows", 1, backend === "cpu" ? [1, 16] : [1, 16, 512, 2048]),
+    shape: await openShape(words.text("shape") ?? "solar-10.7b"),
+    filter: words.text("filter") ?? "",
+    variants: words.list("variant"),
+  };
+  const bar = progressBar("measuring");
+  if (backend === "cpu") {
+    const { measureCpu } = await import("../bench/cpu.ts");
+    const { limits, rows } = await measureCpu(selection, CPU_TIME_MS, bar);
+    await report(words, await makeResults(["kernels", ...args], cpuIdentity(), limits, rows));
+    return 0;
+  }
+  const results = await withGpu(async (gpu) => {
+    const timer = await makeGpuTimer(gpu);
+    try {
+      const { limits } = await measureLimits(timer, defaultPlan);
+      const { rows, skipped } = await measureKernels(timer, selection, limits, defaultPlan, bar);
+      return await makeResults(["kernels", ...args], gpuIdentity(gpu), limits, rows, { skipped });
+    } finally {
+      timer.close();
+    }
+  });
+  await report(words, results);
+  return 0;
+}
+
+async function runModel(args: string[]): Promise<number> {
+  const words = parseWords(
+    "bench model",
+    args,
+    {
+      ...outputOptions,
+      synthetic: { type: "string" },
+      prompt: { type: "string" },
+      new: { type: "string" },
+      depth: { type: "string" },
+      backend: { type: "string" },
+    },
+    1,
+  );
+  const backend = backendOf("bench model", words);
+  const [path] = words.positionals;
+  const synthetic = words.text("synthetic");
+  if ((path === undefined) === (synthetic === undefined)) throw usage("bench model", "give a model folder or --synthetic SHAPE");
+  const sizes = {
+    prompts: counts("bench model", words, "prompt", 1, [512, 2048]),
+    newTokens: counts("bench model", words, "new", 1, [128])[0]!,
+    depths: counts("bench model", words, "depth", 0, [0, 2048]),
+  };
+  const source =
+    path === undefined
+      ? await openShape(synthetic!).then(({ name, config }) => ({ name, config, refs: syntheticRefs(config), async close() {} }))
+      : { name: path, ...(await openCheckpoint(directoryStore(path))) };
+  const bar = progressBar("loading");
+  const measured = async (gpu: Gpu | undefined): Promise<BenchResults> => {
+    const timer = gpu && (await makeGpuTimer(gpu));
+    try {
+      const limits = timer ? (await measureLimits(timer, defaultPlan)).limits : { operationsPerSecond: {} };
+      const { rows, tokenTimes, facts } = await measureModel({ ...source, ...sizes }, gpu, limits, modelPlan, bar);
+      const identity = gpu ? gpuIdentity(gpu) : cpuIdentity();
+      return await makeResults(["model", ...args], identity, limits, rows, { tokenTimes, facts });
+    } finally {
+      timer?.close();
+    }
+  };
+  try {
+    await report(words, backend === "cpu" ? await measured(undefined) : await withGpu(measured));
+  } finally {
+    await source.close();
+  }
+  return 0;
+}
+
+async function runCompare(args: string[]): Promise<number> {
+  const words = parseWords("bench compare", args, {}, 2);
+  const [a, b] = words.positionals;
+  if (a === undefined || b === undefined) throw usage("bench compare", "give two files that --json wrote");
+  await printLine(formatComparison(compareResults(await readResults(a), await readResults(b))));
+  return 0;
+}
+
+const parts: Readonly<Record<string, (args: string[]) => Promise<number>>> = {
+  device: runDevice,
+  kernels: runKernels,
+  model: runModel,
+  compare: runCompare,
+};
+
+export const bench: Command = {
+  help,
+  async run([part, ...args]) {
+    const run = part === undefined ? undefined : Object.entries(parts).find(([name]) => name === part)?.[1];
+    if (!run)
+      throw usage(
+        "bench",
+        `the first word is one of ${Object.keys(parts).join(", ")}${part === undefined ? "" : `, got ${JSON.stringify(part)}`}`,
+      );
+    return run(args);
+  },
+};
