@@ -5,7 +5,7 @@ import type { Certificate, DeviceIdentity } from "./certificate.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { AnySubject } from "./kit.ts";
 import { laws } from "./laws.ts";
-import { checkKernel, type Failure, lawNames, type Row, replay, subjectName } from "./runner.ts";
+import { checkKernel, type Failure, lawNames, parseReplay, type Row, replay, subjectName } from "./runner.ts";
 import { cpuSubjects } from "./subjects/cpu.ts";
 import { webgpuSubjects } from "./subjects/webgpu.ts";
 
@@ -126,7 +126,7 @@ export const VERSION = "0.1.0";
 
 /** Runs the case of a replay line. @throws GureumError "usage" for a line that is none, "no-adapter" */
 export async function replayLine(line: string): Promise<Failure | null> {
-  const backend = /^\s*\[\s*"[^"]*"\s*,\s*"cpu\//.test(line) ? "cpu" : undefined;
+  const backend = parseReplay(line)[1].startsWith("cpu/") ? "cpu" : undefined;
   const { subjects, gpu } = await gather(backend ? { backend } : {});
   try {
     return await replay(line, laws, subjects);
