@@ -5,7 +5,7 @@ import { equivalents } from "./equivalents.ts";
 import { allKernels, type Mutant, type MutantResult, mutantName, mutantsOf, type Verdict } from "./mutation.ts";
 
 export interface MutationOptions {
-  /** Only kernels whose name contains this. */
+  /** Only the kernel of this name, or those whose name contains it. */
   readonly filter?: string;
   /** Random cases a law. */
   readonly runs?: number;
@@ -73,8 +73,11 @@ function tryFrom(
 
 /** @throws GureumError "usage" where the filter names no kernel */
 export async function mutationScore(options: MutationOptions = {}): Promise<{ score: MutationScore; results: readonly MutantResult[] }> {
-  const kernels = [...(await allKernels()).values()].filter((k) => k.name.includes(options.filter ?? ""));
-  if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: `${options.filter}` });
+  const { filter = "" } = options;
+  const all = await allKernels();
+  const exact = all.get(filter);
+  const kernels = exact ? [exact] : [...all.values()].filter((k) => k.name.includes(filter));
+  if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: filter });
   const plan: { name: string; mutants: Mutant[] }[] = kernels.map((k) => ({ name: k.name, mutants: mutantsOf(k) }));
   const total = plan.reduce((sum, { mutants }) => sum + mutants.length, 0);
   const results: MutantResult[] = [];
