@@ -49,6 +49,7 @@ function tryFrom(
   const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
   return new Promise((resolve, reject) => {
     let next = first;
+    let ready = false;
     const child = fork(new URL(`./mutation-worker${extension}`, import.meta.url), [name, `${first}`, `${runs}`, `${seed}`], {
       stdio: ["ignore", "ignore", "ignore", "ipc"],
     });
@@ -56,6 +57,10 @@ function tryFrom(
     child.on("message", (message) => {
       clearTimeout(timer);
       timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+      if (!ready) {
+        ready = true;
+        return;
+      }
       const result = message as Message;
       next = result.i + 1;
       onResult(result);
@@ -63,6 +68,12 @@ function tryFrom(
     child.on("error", reject);
     child.on("exit", (code, signal) => {
       clearTimeout(timer);
+      if (!ready) {
+        // Nothing was tried yet: the fault is not the mutant's.
+        return reject(
+          new GureumError("no-adapter", { where: "--mutate", what: "no process could open a device", got: `exit ${signal ?? code}` }),
+        );
+      }
       if (next >= total) return resolve(total);
       const ended = signal ? (signal === "SIGKILL" ? "does not end" : `ends the process: ${signal}`) : `ends the process: exit ${code}`;
       onResult({ i: next, verdict: "killed", by: ended });

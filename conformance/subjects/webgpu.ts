@@ -200,9 +200,9 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
       intoOut(rig, out, c.ids.length, 0, (io) => {
         const { dtype, data, inFeatures: D, outFeatures: rows } = c.table;
         const buffers = { ids: io.input("ids", Uint32Array.from(c.ids)), out: io.output("out", out.length) };
-        // In two pieces, as a table larger than a binding lies.
+        // In two pieces, as a table larger than a binding lies; the upper one first, so that nobody mends what the lower one spoils.
         const half = Math.ceil(rows / 2);
-        for (const [firstRow, count] of [[0, half] as const, [half, rows - half] as const]) {
+        for (const [firstRow, count] of [[half, rows - half] as const, [0, half] as const]) {
           if (count === 0) continue;
           const table = io.input("table", paddedRows(data.slice(firstRow * D, (firstRow + count) * D), count, D));
           recordEmbedding(io.recorder, { ...buffers, table }, { dtype, D, firstRow, rows: count });
