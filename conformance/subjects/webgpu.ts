@@ -27,7 +27,7 @@ import type { MatmulCase } from "../laws/matmul.ts";
 import type { RmsNormCase } from "../laws/rms-norm.ts";
 import type { RopeCase } from "../laws/rope.ts";
 import type { SiluMulCase } from "../laws/silu-mul.ts";
-import { reverseInvocations } from "../schedule.ts";
+import { renumberInvocations } from "../schedule.ts";
 import { intoOut, type Rig, runKernel } from "./rig.ts";
 import { packedSubjects } from "./webgpu-packed.ts";
 import { samplingSubjects } from "./webgpu-sampling.ts";
@@ -47,8 +47,8 @@ const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype 
 
 /** Every kernel on this device, in every way it is called. */
 export function webgpuSubjects(rig: Rig): readonly AnySubject[] {
-  const reversed = subjectsOf({ ...rig, rewrite: (kernel) => reverseInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
-  const all = subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: reversed[i]!.run }));
+  const renumbered = subjectsOf({ ...rig, rewrite: (kernel) => renumberInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
+  const all = subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: renumbered[i]!.run }));
   const narrow = subjectsOf({ ...rig, workgroupsX: 2 })
     .filter(({ variant }) => strided.includes(variant))
     .map((subject) => ({ ...subject, variant: `${subject.variant}-two-workgroups` }));
