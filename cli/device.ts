@@ -1,4 +1,5 @@
 /** `gureum device`: adapter, limits and features, to read or to attach to a bug report. */
+import { fingerprint, formatFingerprint } from "../conformance/fingerprint.ts";
 import { closeDevice, openDevice } from "../gpu/device.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
@@ -6,14 +7,16 @@ import { type Command, parseWords } from "./words.ts";
 export const device: Command = {
   help: `usage: gureum device [options]
 
+  --arithmetic                measure how it rounds, flushes, fuses and approximates, too
   --json                      print one JSON object`,
   async run(args) {
-    const words = parseWords("device", args, { json: { type: "boolean" } }, 0);
+    const words = parseWords("device", args, { arithmetic: { type: "boolean" }, json: { type: "boolean" } }, 0);
     const gpu = await openDevice();
     try {
       const c = gpu.capabilities;
+      const arithmetic = words.flag("arithmetic") ? await fingerprint(gpu) : undefined;
       if (words.flag("json")) {
-        await printJson(c);
+        await printJson(arithmetic ? { ...c, arithmetic } : c);
         return 0;
       }
       const rows: [string, string][] = [
@@ -31,6 +34,7 @@ export const device: Command = {
         ...Object.entries(c.limits).map(([name, value]): [string, string] => [name, `${value}`]),
       ];
       for (const [name, value] of rows) await printLine(`${name.padEnd(36)}${value}`);
+      if (arithmetic) await printLine(formatFingerprint(arithmetic, 36));
       return 0;
     } finally {
       closeDevice(gpu);

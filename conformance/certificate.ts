@@ -1,4 +1,5 @@
 /** The certificate: what was run, on what, with which result, as data that another person can replay and compare. */
+import type { Fingerprint } from "./fingerprint.ts";
 import type { Row } from "./runner.ts";
 
 /** Where a backend's numbers come from. */
@@ -12,6 +13,8 @@ export interface DeviceIdentity {
   readonly description: string;
   /** Driver or toggles that change arithmetic or bounds checks. */
   readonly notes: readonly string[];
+  /** How it computes, as measured; absent for the CPU. */
+  readonly arithmetic?: Fingerprint;
 }
 
 export interface Certificate {

@@ -308,8 +308,8 @@ const ulps = (h: Histogram): string => {
   return `${shares.join(", ")}; largest ${h.largest.toPrecision(3)} ULP, ${(100 * h.allowanceUsed).toPrecision(3)} % of WGSL's allowance`;
 };
 
-/** The fingerprint as lines of text. */
-export function formatFingerprint(f: Fingerprint): string {
+/** The fingerprint as lines of text, what is measured in a column of at least `width`. */
+export function formatFingerprint(f: Fingerprint, width = 0): string {
   const rows: [string, string][] = [
     ["f16 by storing", f.f16Rounding.store ?? "no shader-f16"],
     ["f16 by f32(f16(x))", f.f16Rounding.convert ?? "no shader-f16"],
@@ -329,6 +329,21 @@ export function formatFingerprint(f: Fingerprint): string {
     ["cos(x)", `largest error ${f.cos.largest.toExponential(2)}, ${(100 * f.cos.allowanceUsed).toPrecision(3)} % of WGSL's allowance`],
     ["subgroupAdd", f.subgroupAdd ?? "no subgroups"],
   ];
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, what]) => `${name.padEnd(width)}  ${what}`).join("\n");
+  const column = Math.max(width, ...rows.map(([name]) => name.length + 2));
+  return rows.map(([name, what]) => `${name.padEnd(column)}${what}`).join("\n");
+}
+
+/** Built-ins that are further off than WGSL allows: the device is out of specification, whatever the kernels. */
+export function outOfSpecification(f: Fingerprint): string[] {
+  const builtins = {
+    "x / y": f.division,
+    "exp(x)": f.exp,
+    "inverseSqrt(x)": f.inverseSqrt,
+    "sqrt(x)": f.sqrt,
+    "sin(x)": f.sin,
+    "cos(x)": f.cos,
+  };
+  return Object.entries(builtins)
+    .filter(([, { allowanceUsed }]) => allowanceUsed > 1)
+    .map(([name, { allowanceUsed }]) => `${name}: ${allowanceUsed.toPrecision(3)} times what WGSL allows`);
 }

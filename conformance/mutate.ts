@@ -5,7 +5,7 @@ import { equivalents } from "./equivalents.ts";
 import { allKernels, type Mutant, type MutantResult, mutantName, mutantsOf, type Verdict } from "./mutation.ts";
 
 export interface MutationOptions {
-  /** Only kernels whose name contains this. */
+  /** Only the kernel of this name, or those whose name contains it. */
   readonly filter?: string;
   /** Random cases a law. */
   readonly runs?: number;
@@ -49,6 +49,7 @@ function tryFrom(
   const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
   return new Promise((resolve, reject) => {
     let next = first;
+    let ready = false;
     const child = fork(new URL(`./mutation-worker${extension}`, import.meta.url), [name, `${first}`, `${runs}`, `${seed}`], {
       stdio: ["ignore", "ignore", "ignore", "ipc"],
     });
@@ -56,6 +57,10 @@ function tryFrom(
     child.on("message", (message) => {
       clearTimeout(timer);
       timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+      if (!ready) {
+        ready = true;
+        return;
+      }
       const result = message as Message;
       next = result.i + 1;
       onResult(result);
@@ -63,6 +68,12 @@ function tryFrom(
     child.on("error", reject);
     child.on("exit", (code, signal) => {
       clearTimeout(timer);
+      if (!ready) {
+        // Nothing was tried yet: the fault is not the mutant's.
+        return reject(
+          new GureumError("no-adapter", { where: "--mutate", what: "no process could open a device", got: `exit ${signal ?? code}` }),
+        );
+      }
       if (next >= total) return resolve(total);
       const ended = signal ? (signal === "SIGKILL" ? "does not end" : `ends the process: ${signal}`) : `ends the process: exit ${code}`;
       onResult({ i: next, verdict: "killed", by: ended });
@@ -73,8 +84,11 @@ function tryFrom(
 
 /** @throws GureumError "usage" where the filter names no kernel */
 export async function mutationScore(options: MutationOptions = {}): Promise<{ score: MutationScore; results: readonly MutantResult[] }> {
-  const kernels = [...(await allKernels()).values()].filter((k) => k.name.includes(options.filter ?? ""));
-  if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: `${options.filter}` });
+  const { filter = "" } = options;
+  const all = await allKernels();
+  const exact = all.get(filter);
+  const kernels = exact ? [exact] : [...all.values()].filter((k) => k.name.includes(filter));
+  if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: filter });
   const plan: { name: string; mutants: Mutant[] }[] = kernels.map((k) => ({ name: k.name, mutants: mutantsOf(k) }));
   const total = plan.reduce((sum, { mutants }) => sum + mutants.length, 0);
   const results: MutantResult[] = [];

@@ -7,6 +7,7 @@ const [name, first, runs, seed] = process.argv.slice(2) as [string, string, stri
 const kernel = (await allKernels()).get(name)!;
 const gpu = await openDevice();
 const mutants = mutantsOf(kernel);
+process.send!({ ready: true });
 for (let i = Number(first); i < mutants.length; i++) {
   const { verdict, by } = await tryMutant(gpu, kernel, mutants[i]!, { runs: Number(runs), seed: Number(seed) });
   process.send!({ i, verdict, by });

@@ -1,5 +1,6 @@
 /** report.html: a certificate as one self-contained page, with the error against the bound of each kernel's cases as inline SVG. */
 import { type Certificate, cells, columns, violations } from "./certificate.ts";
+import { formatFingerprint, outOfSpecification } from "./fingerprint.ts";
 import type { Row } from "./runner.ts";
 
 const html = (text: string): string => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]!);
@@ -55,6 +56,14 @@ export function reportHtml(c: Certificate): string {
   const plots = c.rows
     .map((row) => `<figure>${plot(row)}<figcaption>${html(row.op)} · ${html(`${row.backend}/${row.variant}`)}</figcaption></figure>`)
     .join("\n");
+  const arithmetic = c.devices
+    .flatMap((d) => (d.arithmetic ? [d.arithmetic] : []))
+    .map((f) => {
+      const wrong = outOfSpecification(f);
+      const verdict = wrong.length === 0 ? "Every built-in is within what WGSL allows." : `Out of specification: ${wrong.join("; ")}.`;
+      return `<p${wrong.length ? ' class="bad"' : ""}>${html(verdict)}</p><pre>${html(formatFingerprint(f))}</pre>`;
+    })
+    .join("\n");
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>gureum conformance</title>
 <style>
@@ -71,6 +80,7 @@ pre { white-space: pre-wrap; background: #f5f5f5; padding: 8px; }
 <p>gureum ${html(c.version)} on ${html(c.runtime)}; seed ${c.seed}, ${c.runs} cases a law${c.timeMs === null ? "" : `, at most ${c.timeMs / 1000} s a law`}; ${(c.elapsedMs / 1000).toFixed(1)} s.</p>
 <ul>${devices}</ul>
 ${failures ? `<h2>Violations</h2>${failures}` : ""}
+${arithmetic ? `<h2>Arithmetic</h2>${arithmetic}` : ""}
 <h2>Results</h2>
 <table><tr>${columns.map((name) => `<th>${name}</th>`).join("")}</tr>
 ${rows}</table>

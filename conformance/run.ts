@@ -2,9 +2,10 @@
 import { GureumError } from "../core/errors.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device.ts";
 import type { Certificate, DeviceIdentity } from "./certificate.ts";
+import { fingerprint } from "./fingerprint.ts";
 import type { AnySubject } from "./kit.ts";
 import { laws } from "./laws.ts";
-import { checkKernel, type Failure, lawNames, type Row, replay, subjectName } from "./runner.ts";
+import { checkKernel, type Failure, lawNames, parseReplay, type Row, replay, subjectName } from "./runner.ts";
 import { cpuSubjects } from "./subjects/cpu.ts";
 import { webgpuSubjects } from "./subjects/webgpu.ts";
 
@@ -36,11 +37,11 @@ const host = globalThis as {
 export const runtime: string = host.Deno ? `Deno ${host.Deno.version.deno}` : `Node ${host.process?.version ?? "?"}`;
 
 /** What a GPU says of itself. */
-export function identify(gpu: Gpu, notes: readonly string[] = []): DeviceIdentity {
+export async function identify(gpu: Gpu, notes: readonly string[] = []): Promise<DeviceIdentity> {
   const { vendor, architecture, device, description } = gpu.capabilities;
   const implementation =
     host.Deno && gpu.instance === (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu ? "wgpu (Deno)" : "Dawn";
-  return { backend: "webgpu", implementation, vendor, architecture, device, description, notes };
+  return { backend: "webgpu", implementation, vendor, architecture, device, description, notes, arithmetic: await fingerprint(gpu) };
 }
 
 const cpuIdentity = (): DeviceIdentity => ({
@@ -63,7 +64,7 @@ async function gather(options: ConformanceOptions): Promise<{ subjects: readonly
     const { robustness = true } = options;
     const gpu = await openDevice({ robustness });
     const notes = robustness ? [] : ["robustness off"];
-    return { subjects: [...cpu, ...webgpuSubjects({ gpu })], devices: [...devices, identify(gpu, notes)], gpu };
+    return { subjects: [...cpu, ...webgpuSubjects({ gpu })], devices: [...devices, await identify(gpu, notes)], gpu };
   } catch (error) {
     if (options.backend === "webgpu" || !(error instanceof GureumError) || error.code !== "no-adapter") throw error;
     return { subjects: cpu, devices };
@@ -125,7 +126,7 @@ export const VERSION = "0.1.0";
 
 /** Runs the case of a replay line. @throws GureumError "usage" for a line that is none, "no-adapter" */
 export async function replayLine(line: string): Promise<Failure | null> {
-  const backend = /^\s*\[\s*"[^"]*"\s*,\s*"cpu\//.test(line) ? "cpu" : undefined;
+  const backend = parseReplay(line)[1].startsWith("cpu/") ? "cpu" : undefined;
   const { subjects, gpu } = await gather(backend ? { backend } : {});
   try {
     return await replay(line, laws, subjects);

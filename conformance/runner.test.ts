@@ -94,12 +94,17 @@ describe("checkKernel", () => {
     expect(await replay(failure!.replay, laws, [{ ...subject, run: (c, out) => siluMul(out, c.gate, c.up, c.length) }])).toBeNull();
   });
 
-  it.each(["", "{}", "[1,2,3,4]", '["rms-norm","mine/right","no such law",{}]', '["constructor","mine/right","x",{}]', "[]"])(
-    "refuses %j as a replay line",
-    async (line) => {
-      await expect(replay(line, laws, [norm("right", right)])).rejects.toThrow(GureumError);
-    },
-  );
+  it.each([
+    "",
+    "{}",
+    "[1,2,3,4]",
+    '["rms-norm","mine/right","no such law",{}]',
+    '["constructor","mine/right","x",{}]',
+    "[]",
+    '["rms-norm","mine/right","negates with its input, bit for bit",{"T":"x"}]',
+  ])("refuses %j as a replay line", async (line) => {
+    await expect(replay(line, laws, [norm("right", right)])).rejects.toThrow(GureumError);
+  });
 });
 
 describe("runConformance", () => {

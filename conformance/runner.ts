@@ -219,6 +219,27 @@ export async function checkKernel(kit: AnyKit, subject: AnySubject, options: Che
   };
 }
 
+const badLine = (got: string): GureumError =>
+  new GureumError("usage", {
+    where: "--replay",
+    what: "line",
+    expected: 'one that a failure printed: ["op","backend/variant","law",{…}]',
+    got,
+  });
+
+/** The parts of a replay line. @throws GureumError "usage" */
+export function parseReplay(line: string): [op: string, subject: string, law: string, spec: unknown] {
+  let parts: unknown;
+  try {
+    parts = JSON.parse(line);
+  } catch {
+    throw badLine(line.slice(0, 80));
+  }
+  const isLine = Array.isArray(parts) && parts.length === 4 && parts.slice(0, 3).every((part) => typeof part === "string");
+  if (!isLine || (parts as unknown[])[3] === null || typeof (parts as unknown[])[3] !== "object") throw badLine(line.slice(0, 80));
+  return parts as [string, string, string, unknown];
+}
+
 /**
  * Runs the case of a replay line alone.
  * @throws GureumError "usage" for a line that is none, or names what is not there
@@ -228,25 +249,16 @@ export async function replay(
   kits: Readonly<Record<string, AnyKit>>,
   subjects: readonly AnySubject[],
 ): Promise<Failure | null> {
-  const refuse = (got: string): GureumError =>
-    new GureumError("usage", {
-      where: "--replay",
-      what: "line",
-      expected: 'a line that a failure printed: ["op","backend/variant","law",{…}]',
-      got,
-    });
-  let parts: unknown;
-  try {
-    parts = JSON.parse(line);
-  } catch {
-    throw refuse(line.slice(0, 80));
-  }
-  if (!Array.isArray(parts) || parts.length !== 4) throw refuse(line.slice(0, 80));
-  const [op, name, law, spec] = parts as [string, string, string, unknown];
+  const [op, name, law, spec] = parseReplay(line);
   const kit = Object.hasOwn(kits, op) ? kits[op] : undefined;
   const subject = subjects.find((s) => s.op === op && subjectName(s) === name);
-  if (!kit || !subject) throw refuse(`${op} on ${name}, which is not here`);
-  if (spec === null || typeof spec !== "object" || !lawNames(kit, subject).includes(law)) throw refuse(line.slice(0, 80));
+  if (!kit || !subject) throw badLine(`${op} on ${name}, which is not here`);
+  if (!lawNames(kit, subject).includes(law)) throw badLine(`law ${JSON.stringify(law)}, which ${op} does not have`);
+  try {
+    kit.length(kit.make(spec));
+  } catch (cause) {
+    throw badLine(`a case that ${op} does not have (${cause instanceof Error ? cause.message : cause})`);
+  }
   const message = await lawOn(kit, subject, law, spec, new Measured(), false);
   return message === null ? null : { law, message, replay: line };
 }

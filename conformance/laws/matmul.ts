@@ -68,7 +68,7 @@ export const kit: Kit<Spec, MatmulCase> = {
   formula: "out[t, n] = Σ_k x[t, k] · W[n, k] + bias[n]",
   spec: fc.record({
     T: axis(9, 1, [2, 4, 8]),
-    K: axis(520, 2, [4, 8, 16, 32, 64, 128, 256, 512]),
+    K: axis(520),
     N: axis(70, 1, [2, 4, 8, 16, 32, 64]),
     dtype: fc.constantFrom<FloatDType>("F16", "BF16", "F32"),
     x: recipe(),
@@ -76,7 +76,11 @@ export const kit: Kit<Spec, MatmulCase> = {
     bias: fc.option(recipe(), { nil: null }),
   }),
   boundaries: [
-    ...[2, 6, 8, 10, 62, 64, 66, 126, 128, 130, 254, 256, 258, 510, 512, 514, 1026].map((K) => ({ T: 2, K, N: 5 })),
+    ...[1, 2, 3, 6, 7, 8, 9, 15, 16, 17, 62, 63, 64, 65, 126, 127, 128, 129, 130, 255, 256, 257, 511, 514, 1026].map((K) => ({
+      T: 2,
+      K,
+      N: 5,
+    })),
     ...[1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 257].map((N) => ({ T: 2, K: 34, N })),
     ...[1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65].map((T) => ({ T, K: 66, N: 17 })),
   ].map((shape, i) => ({

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { argmax, greedy, logProbability, sample } from "../../core/generate/sampler.ts";
 import type { SamplingOptions } from "../../core/model/engine.ts";
-import { isNearTie, logProbabilityError, makeExpected } from "../accuracy.ts";
+import { F32_MAX, isNearTie, logProbabilityError, makeExpected } from "../accuracy.ts";
 import { axis, type Recipe, recipe, uniform, values } from "../arbitraries.ts";
 import type { Kit } from "../kit.ts";
 import { arithmeticOf } from "./shared.ts";
@@ -88,6 +88,13 @@ export const kit: Kit<Spec, SampleCase> = {
         const options = { ...c.options, temperature: Math.min(c.options.temperature, 1), repetitionPenalty: 1 };
         const [id] = await run({ ...c, logits, options });
         return id === at ? null : `drew ${id}, the likeliest by far is ${at}`;
+      },
+    },
+    {
+      name: "chooses id 0 where no logit is above the lowest number",
+      async check(c, { run }) {
+        const [id] = await run({ ...c, logits: c.logits.map(() => -F32_MAX), options: greedy });
+        return id === 0 ? null : `chose ${id}`;
       },
     },
     {

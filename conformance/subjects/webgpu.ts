@@ -27,7 +27,7 @@ import type { MatmulCase } from "../laws/matmul.ts";
 import type { RmsNormCase } from "../laws/rms-norm.ts";
 import type { RopeCase } from "../laws/rope.ts";
 import type { SiluMulCase } from "../laws/silu-mul.ts";
-import { reverseInvocations } from "../schedule.ts";
+import { renumberInvocations } from "../schedule.ts";
 import { intoOut, type Rig, runKernel } from "./rig.ts";
 import { packedSubjects } from "./webgpu-packed.ts";
 import { samplingSubjects } from "./webgpu-sampling.ts";
@@ -47,8 +47,8 @@ const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype 
 
 /** Every kernel on this device, in every way it is called. */
 export function webgpuSubjects(rig: Rig): readonly AnySubject[] {
-  const reversed = subjectsOf({ ...rig, rewrite: (kernel) => reverseInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
-  const all = subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: reversed[i]!.run }));
+  const renumbered = subjectsOf({ ...rig, rewrite: (kernel) => renumberInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
+  const all = subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: renumbered[i]!.run }));
   const narrow = subjectsOf({ ...rig, workgroupsX: 2 })
     .filter(({ variant }) => strided.includes(variant))
     .map((subject) => ({ ...subject, variant: `${subject.variant}-two-workgroups` }));
@@ -200,9 +200,9 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
       intoOut(rig, out, c.ids.length, 0, (io) => {
         const { dtype, data, inFeatures: D, outFeatures: rows } = c.table;
         const buffers = { ids: io.input("ids", Uint32Array.from(c.ids)), out: io.output("out", out.length) };
-        // In two pieces, as a table larger than a binding lies.
+        // In two pieces, as a table larger than a binding lies; the upper one first, so that nobody mends what the lower one spoils.
         const half = Math.ceil(rows / 2);
-        for (const [firstRow, count] of [[0, half] as const, [half, rows - half] as const]) {
+        for (const [firstRow, count] of [[half, rows - half] as const, [0, half] as const]) {
           if (count === 0) continue;
           const table = io.input("table", paddedRows(data.slice(firstRow * D, (firstRow + count) * D), count, D));
           recordEmbedding(io.recorder, { ...buffers, table }, { dtype, D, firstRow, rows: count });

@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { closeDevice, openDevice } from "../gpu/device.ts";
+import { compile, type Kernel } from "../gpu/kernel.ts";
+import { equivalents } from "./equivalents.ts";
+import { allKernels, mutantName, mutantsOf, NOT_COMPILED } from "./mutation.ts";
+
+const kernels = await allKernels();
+
+describe("mutants", () => {
+  it("number at least 200 over all kernels, some in each", () => {
+    const counts = [...kernels.values()].map((kernel) => mutantsOf(kernel).length);
+    expect(counts.reduce((a, b) => a + b, 0)).toBeGreaterThanOrEqual(200);
+    expect(counts.every((n) => n > 0)).toBe(true);
+  });
+
+  it("differ from their kernel and from one another, in one line", () => {
+    for (const kernel of kernels.values()) {
+      const mutants = mutantsOf(kernel);
+      expect(new Set([kernel.wgsl, ...mutants.map((m) => m.wgsl)]).size).toBe(mutants.length + 1);
+      const lines = kernel.wgsl.split("\n");
+      for (const m of mutants) {
+        const changed = m.wgsl.split("\n");
+        const before = lines.findIndex((line, i) => line !== changed[i]);
+        expect(m.wgsl.split("\n").length).toBe(lines.length);
+        expect(lines.filter((line, i) => line !== changed[i])).toHaveLength(1);
+        expect(before + 1).toBe(m.line);
+      }
+    }
+  });
+
+  it("leave bindings, params and sizes alone", () => {
+    const contract = (wgsl: string): string[] =>
+      wgsl.split("\n").filter((line) => /^(@group|struct|override|const|var<|@compute)/.test(line));
+    for (const kernel of kernels.values()) for (const m of mutantsOf(kernel)) expect(contract(m.wgsl)).toEqual(contract(kernel.wgsl));
+  });
+
+  it("that are excused still exist", () => {
+    const names = new Set([...kernels.values()].flatMap((kernel) => mutantsOf(kernel).map(mutantName)));
+    expect(Object.keys(equivalents).filter((name) => !names.has(name))).toEqual([]);
+  });
+
+  it("are refused in the words that the score looks for", async () => {
+    const gpu = await openDevice({ backend: "null" });
+    const broken: Kernel = { ...kernels.get("add")!, wgsl: "fn main() { nonsense }" };
+    await expect(compile(gpu, broken)).rejects.toThrow(NOT_COMPILED);
+    closeDevice(gpu);
+  });
+});
