@@ -105,11 +105,9 @@ describe("gureum bench", () => {
     expect(compared.out).toMatch(/rms-norm cpu hidden T=1 tiny .*1\.000x/);
   });
 
-  it.skipIf(!hasDevice)("measures every kernel of one row on the tiny shape in under 20 s", async () => {
-    const started = performance.now();
+  it.skipIf(!hasDevice)("measures every kernel of one row on the tiny shape", async () => {
     const { code, out, err } = await bench("kernels", "--shape", "tiny", "--rows", "1", "--json", at("kernels.json"));
     expect({ code, err: err.replace(/^Warning: .*\n?/gm, "") }).toEqual({ code: 0, err: "" });
-    expect((performance.now() - started) / 1000).toBeLessThan(20);
     const { rows, device, limits } = await readResults(at("kernels.json"));
     expect(new Set(rows.map(({ name }) => name.split(" ")[0]))).toEqual(new Set(works.map(({ kernel }) => kernel)));
     expect(limits.readBytesPerSecond).toBeGreaterThan(0);
