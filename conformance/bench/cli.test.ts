@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readResults } from "../../bench/results.ts";
-import { works } from "../../bench/work.ts";
+import { works } from "../../bench/work/table.ts";
 import { closeDevice, openDevice } from "../../gpu/device.ts";
 
 const cli = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));

@@ -13,7 +13,7 @@ import { benchKernel, benchKernels } from "../../bench/own.ts";
 import { makeProfiler } from "../../bench/profile.ts";
 import { linearShapes } from "../../bench/shapes.ts";
 import { syntheticRefs } from "../../bench/synthetic.ts";
-import { unmeasured, works } from "../../bench/work.ts";
+import { unmeasured, works } from "../../bench/work/table.ts";
 import { synthShapes } from "../../core/checkpoint/synth-shapes.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LlamaConfig } from "../../core/model/config.ts";
