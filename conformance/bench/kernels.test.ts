@@ -79,6 +79,19 @@ describe("the table of work", () => {
     }
   });
 
+  it("counts for attention the pairs of query and key that exist, with a sliding window and without", () => {
+    for (const slidingWindow of [null, 1, 8, 5000])
+      for (const T of [1, 3, 40]) {
+        const config = { ...tiny.config, slidingWindow };
+        const { numAttentionHeads: H, headDim: Hd } = config;
+        for (const { counts, start } of works.find(({ kernel }) => kernel === "attention")!.cases(config, T)) {
+          let pairs = 0;
+          for (let t = start; t < start + T; t++) for (let s = 0; s <= t; s++) if (slidingWindow === null || t - s < slidingWindow) pairs++;
+          expect(counts.operations).toBe(4 * H * Hd * pairs);
+        }
+      }
+  });
+
   it("covers each linear of a layer once, the head besides", () => {
     const steps = (kernel: string) =>
       works
@@ -229,6 +242,8 @@ describe.skipIf(!gpu)("on a WebGPU device", () => {
       ["host", "host clock"],
     ]);
     expect(rows[0]!.rotatedBytes).toBe(64 * 4096);
+    const given = { x: { kind: "read", data: new Float32Array(1024) }, y: buffers.y } as const;
+    expect((await benchKernel({ ...mine, buffers: given }, { device: gpu!, plan: quick })).rotatedBytes).toBeUndefined();
   });
 
   it("broken WGSL and buffers of no size are refused by name", async () => {
