@@ -3,11 +3,12 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { table, violations } from "../conformance/certificate.ts";
+import { formatScore, mutationScore } from "../conformance/mutate.ts";
 import { reportHtml } from "../conformance/report.ts";
 import { replayLine, runConformance } from "../conformance/run.ts";
 import { hostError, writeFile } from "../core/host/node.ts";
 import { note, printJson, printLine } from "./terminal.ts";
-import { type Command, parseWords, usage } from "./words.ts";
+import { type Command, parseWords, usage, type Words } from "./words.ts";
 
 /** "90", "60s", "5m", "2h" in milliseconds. */
 function parseTime(text: string): number {
@@ -27,6 +28,27 @@ async function writeText(path: string, text: string): Promise<void> {
   await writeFile(path, (sink) => sink(new TextEncoder().encode(text)));
 }
 
+/** A line on a terminal's stderr that is written over; an empty one clears it. */
+function progress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
+}
+
+/** Plants faults and says how many the laws noticed. @returns 1 where one survives without a proof that it is none */
+async function mutate(words: Words): Promise<number> {
+  const filter = words.text("filter");
+  const runs = wholeNumber("runs", words.number("runs"), 1);
+  const seed = wholeNumber("seed", words.number("seed"), 0);
+  const { score } = await mutationScore({
+    ...(filter === undefined ? {} : { filter }),
+    ...(runs === undefined ? {} : { runs }),
+    ...(seed === undefined ? {} : { seed }),
+    onProgress: (done, total, what) => progress(done < total ? `${done}/${total} ${what}` : ""),
+  });
+  if (words.flag("json")) await printJson(score);
+  else await printLine(formatScore(score));
+  return score.survived.length > 0 ? 1 : 0;
+}
+
 /** @returns 0 where every law holds, 1 where one is violated; wrong usage is thrown as GureumError "usage" (exit 2) */
 export async function conformanceCommand(args: string[]): Promise<number> {
   const words = parseWords(
@@ -42,10 +64,12 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       report: { type: "string" },
       replay: { type: "string" },
       "no-robustness": { type: "boolean" },
+      mutate: { type: "boolean" },
       json: { type: "boolean" },
     },
     0,
   );
+  if (words.flag("mutate")) return mutate(words);
   const line = words.text("replay");
   if (line !== undefined) {
     const failure = await replayLine(line);
@@ -69,10 +93,8 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     ...(seed === undefined ? {} : { seed }),
     ...(time === undefined ? {} : { timeMs: parseTime(time) }),
     robustness: !words.flag("no-robustness"),
-    onProgress(done, total, what, violated) {
-      if (!process.stderr.isTTY) return;
-      process.stderr.write(`\r\x1b[K${done < total ? `${done + 1}/${total} ${what}${violated ? `, ${violated} violated` : ""}` : ""}`);
-    },
+    onProgress: (done, total, what, violated) =>
+      progress(done < total ? `${done + 1}/${total} ${what}${violated ? `, ${violated} violated` : ""}` : ""),
   });
   if (words.flag("json")) await printJson(certificate);
   else {
@@ -113,6 +135,8 @@ Exit code 1 where a law is violated.
   --time 60s                  draw cases for this long in all (s, m or h) instead of a number of them
   --report DIR                write certificate.json and report.html there
   --replay LINE               run the one case of a line that a violation printed
+  --mutate                    plant faults in the kernels (those whose name contains --filter) one at a time and report the share
+                              that the laws notice; exit code 1 where one survives that is not proven to compute the same
   --no-robustness             Dawn without bounds checks, as some engines run it
   --json                      print the certificate`,
   run: conformanceCommand,

@@ -2,5 +2,7 @@
 export * from "./accuracy/arithmetic.ts";
 export * from "./accuracy/elementwise.ts";
 export * from "./accuracy/linear.ts";
+export * from "./accuracy/model.ts";
 export * from "./accuracy/normalized.ts";
+export * from "./accuracy/sampling.ts";
 export * from "./accuracy/sums.ts";

@@ -5,12 +5,15 @@ import { kit as attention } from "./laws/attention.ts";
 import { kit as attentionMix } from "./laws/attention-mix.ts";
 import { kit as attentionWeights } from "./laws/attention-weights.ts";
 import { kit as awqMatmul } from "./laws/awq-matmul.ts";
+import { kit as awqRepack } from "./laws/awq-repack.ts";
 import { kit as cacheWrite } from "./laws/cache-write.ts";
 import { kit as embedding } from "./laws/embedding.ts";
 import { kit as linear } from "./laws/linear.ts";
 import { kit as matmul } from "./laws/matmul.ts";
+import { kit as penalize } from "./laws/penalize.ts";
 import { kit as rmsNorm } from "./laws/rms-norm.ts";
 import { kit as rope } from "./laws/rope.ts";
+import { kit as sample } from "./laws/sample.ts";
 import { kit as siluMul } from "./laws/silu-mul.ts";
 import { kit as softmax } from "./laws/softmax.ts";
 
@@ -19,6 +22,7 @@ const kits: readonly AnyKit[] = [
   rmsNorm,
   matmul,
   awqMatmul,
+  awqRepack,
   linear,
   rope,
   cacheWrite,
@@ -28,6 +32,8 @@ const kits: readonly AnyKit[] = [
   attention,
   siluMul,
   add,
+  penalize,
+  sample,
 ];
 
 export const laws: Readonly<Record<string, AnyKit>> = Object.fromEntries(kits.map((kit) => [kit.name, kit]));

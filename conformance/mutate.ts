@@ -94,7 +94,8 @@ function scoreOf(results: readonly MutantResult[]): MutationScore {
   const equivalent: { mutant: string; proof: string }[] = [];
   const survived: string[] = [];
   for (const { mutant, verdict } of results) {
-    const row = (perKernel[mutant.kernel] ??= { killed: 0, survived: 0, equivalent: 0, refused: 0 });
+    const row = perKernel[mutant.kernel] ?? { killed: 0, survived: 0, equivalent: 0, refused: 0 };
+    perKernel[mutant.kernel] = row;
     const name = mutantName(mutant);
     const proof = verdict === "survived" ? equivalents[name] : undefined;
     if (proof !== undefined) {
@@ -116,4 +117,18 @@ function scoreOf(results: readonly MutantResult[]): MutationScore {
     score: killed / Math.max(1, killed + survived.length),
     perKernel,
   };
+}
+
+/** The score as text: a line a kernel, the total, each survivor, each equivalent mutant with its proof. */
+export function formatScore(s: MutationScore): string {
+  const lines = Object.entries(s.perKernel).map(
+    ([name, { killed, survived, equivalent, refused }]) =>
+      `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused`,
+  );
+  lines.push(
+    `${s.mutants} mutants, ${s.refused} refused by the compiler, ${s.equivalent.length} proven equivalent; killed ${s.killed} of ${s.killed + s.survived.length}: ${(100 * s.score).toFixed(2)} %`,
+  );
+  for (const name of s.survived) lines.push(`survived: ${name}`);
+  for (const { mutant, proof } of s.equivalent) lines.push(`equivalent: ${mutant}\n  ${proof}`);
+  return lines.join("\n");
 }

@@ -1,4 +1,5 @@
 /** The CPU reference ops as subjects. */
+import { logProbability, penalize, sample } from "../../core/generate/sampler.ts";
 import { add } from "../../core/ops/add.ts";
 import { attentionMix, attentionWeights } from "../../core/ops/attention.ts";
 import { awqMatmul } from "../../core/ops/awq-matmul.ts";
@@ -17,8 +18,10 @@ import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
 import type { EmbeddingCase } from "../laws/embedding.ts";
 import type { LinearCase } from "../laws/linear.ts";
 import type { MatmulCase } from "../laws/matmul.ts";
+import type { PenalizeCase } from "../laws/penalize.ts";
 import type { RmsNormCase } from "../laws/rms-norm.ts";
 import type { RopeCase } from "../laws/rope.ts";
+import { SAMPLED_BEFORE, type SampleCase } from "../laws/sample.ts";
 import type { SiluMulCase } from "../laws/silu-mul.ts";
 import type { SoftmaxCase } from "../laws/softmax.ts";
 
@@ -35,7 +38,7 @@ function weightsOf({ q, k, start, T, shape }: AttentionCase, out: Float32Array):
   attentionWeights(out, q, 0, k, start, T, shape, new Float64Array(start + T));
 }
 
-/** Every op of core/ops, under the name of its file. */
+/** Every op of core/ops under the name of its file, and sampling. */
 export function cpuSubjects(): readonly AnySubject[] {
   return [
     cpu<EmbeddingCase>("embedding", (c, out) => embedding(out, c.table, c.ids)),
@@ -56,5 +59,13 @@ export function cpuSubjects(): readonly AnySubject[] {
     }),
     cpu<SiluMulCase>("silu-mul", (c, out) => siluMul(out, c.gate, c.up, c.length)),
     cpu<AddCase>("add", (c, out) => add(out, c.a, c.b, c.length)),
+    cpu<PenalizeCase>("penalize", (c, out) => {
+      out.set(c.logits);
+      penalize(out, c.seen, c.penalty);
+    }),
+    cpu<SampleCase>("sample", (c, out) => {
+      const id = sample(c.logits, c.options, c.seen, c.position);
+      out.set([id, logProbability(c.logits, id), 1, c.position, SAMPLED_BEFORE + 1, id, 1, 0]);
+    }),
   ];
 }

@@ -1,12 +1,5 @@
-/**
- * GPU kernels as subjects: one for every kernel of gpu/kernels and every way it is called. Junk lies behind each input, and an
- * output lies between two guard bands, bound from its start to the end of the rear band: an index past the end meets junk, and is
- * neither clamped away nor answered with a zero.
- */
+/** GPU kernels as subjects: one for every kernel of gpu/kernels and every way it is called. */
 import { f16Values } from "../../core/dtype.ts";
-import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../../gpu/buffer.ts";
-import type { Gpu } from "../../gpu/device.ts";
-import type { Kernel } from "../../gpu/kernel.ts";
 import { recordAdd } from "../../gpu/kernels/add.ts";
 import { maxHeadDim, recordAttention } from "../../gpu/kernels/attention.ts";
 import { recordAttentionMix } from "../../gpu/kernels/attention-mix.ts";
@@ -20,11 +13,9 @@ import { recordMatmulTiled } from "../../gpu/kernels/matmul-tiled.ts";
 import { recordRmsNorm } from "../../gpu/kernels/rms-norm.ts";
 import { recordRope } from "../../gpu/kernels/rope.ts";
 import { recordSiluMul } from "../../gpu/kernels/silu-mul.ts";
-import { makeRecorder, prepare, type Recorder, submit } from "../../gpu/recorder.ts";
 import type { CacheDType } from "../../gpu/wgsl/cache.ts";
-import { encodeStep } from "../../gpu/wgsl/step.ts";
 import { f16Bits } from "../arbitraries.ts";
-import { GUARD, JUNK, POISON } from "../compare.ts";
+import { GUARD, JUNK } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AddCase } from "../laws/add.ts";
 import type { AttentionCase } from "../laws/attention.ts";
@@ -37,79 +28,9 @@ import type { RmsNormCase } from "../laws/rms-norm.ts";
 import type { RopeCase } from "../laws/rope.ts";
 import type { SiluMulCase } from "../laws/silu-mul.ts";
 import { reverseInvocations } from "../schedule.ts";
-
-/** Buffers of one run, for a kernel's record function. */
-export interface Io {
-  readonly recorder: Recorder;
-  /** {T, start} of the run. */
-  readonly step: GPUBuffer;
-  input(label: string, data: ArrayBufferView): GPUBuffer;
-  /** The output between its guard bands; `initial` where the kernel works in place, else poison. Of words. */
-  output(label: string, words: number, initial?: ArrayBufferView): GPUBufferBinding;
-}
-
-/** A device, and what happens to each kernel before it is compiled: mutation testing puts a faulty one in its place. */
-export interface Rig {
-  readonly gpu: Gpu;
-  readonly rewrite?: (kernel: Kernel) => Kernel;
-  /** At most so many workgroups side by side: kernels that loop where a device's 65535 do not suffice must loop here already. */
-  readonly workgroupsX?: number;
-}
-
-/** Runs what `build` records and gives each output's words with its guard bands, in the order they were asked for. */
-export async function runKernel(
-  { gpu, rewrite, workgroupsX = Infinity }: Rig,
-  T: number,
-  start: number,
-  build: (io: Io) => void,
-): Promise<Uint32Array[]> {
-  const memory: Memory = makeMemory(gpu);
-  const recorder = makeRecorder();
-  const outputs: { buffer: GPUBuffer; byteLength: number }[] = [];
-  try {
-    build({
-      recorder,
-      step: upload(memory, "step", encodeStep({ T, start, sampled: 0 }), usage.UNIFORM | usage.COPY_DST),
-      input(label, data) {
-        const words = Math.ceil(data.byteLength / 4);
-        const all = new Uint32Array(words + GUARD).fill(JUNK);
-        new Uint8Array(all.buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-        return upload(memory, label, all);
-      },
-      output(label, words, initial) {
-        const all = new Uint32Array(words + 2 * GUARD).fill(JUNK).fill(POISON, GUARD, GUARD + words);
-        if (initial) all.set(new Uint32Array(initial.buffer, initial.byteOffset, words), GUARD);
-        const buffer = upload(memory, label, all);
-        outputs.push({ buffer, byteLength: all.byteLength });
-        return { buffer, offset: GUARD * 4 };
-      },
-    });
-    const rigged = recorder.dispatches.map((dispatch) => {
-      const workgroups = (rows: number): readonly [number, number, number] => {
-        const [x, y, z] = dispatch.workgroups(rows);
-        return [Math.min(x, workgroupsX), y, z];
-      };
-      return { ...dispatch, workgroups, kernel: rewrite ? rewrite(dispatch.kernel) : dispatch.kernel };
-    });
-    recorder.dispatches.splice(0, Infinity, ...rigged);
-    const dispatches = await prepare(recorder, memory);
-    await submit(memory, dispatches, T);
-    const read = await readRanges(
-      gpu,
-      "conformance",
-      outputs.map(({ buffer, byteLength }) => ({ buffer, byteOffset: 0, byteLength })),
-    );
-    return read.map((bytes) => new Uint32Array(bytes));
-  } finally {
-    freeAll(memory);
-  }
-}
-
-/** `runKernel` with one f32 output of `out`'s length, copied into `out` with its guard bands. */
-async function intoOut(rig: Rig, out: Float32Array, T: number, start: number, build: (io: Io) => void): Promise<void> {
-  const [words] = await runKernel(rig, T, start, build);
-  new Uint32Array(out.buffer).set(words!);
-}
+import { intoOut, type Rig, runKernel } from "./rig.ts";
+import { packedSubjects } from "./webgpu-packed.ts";
+import { samplingSubjects } from "./webgpu-sampling.ts";
 
 /** Rows of a dense matrix padded to whole words, as the loader lays them out. */
 function paddedRows(data: Float32Array | Uint16Array, rows: number, K: number): ArrayBufferView {
@@ -135,7 +56,7 @@ export function webgpuSubjects(rig: Rig): readonly AnySubject[] {
 }
 
 /** Variants whose kernels loop over what a row of workgroups leaves. */
-const strided: readonly string[] = ["matmul", "matmul-tiled", "silu-mul", "add"];
+const strided: readonly string[] = ["matmul", "matmul-tiled", "silu-mul", "add", "penalize"];
 
 function subjectsOf(rig: Rig): readonly AnySubject[] {
   const subject = <C>(
@@ -353,5 +274,7 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
         recordAdd(io.recorder, buffers, { width: c.length });
       }),
     ),
+    ...packedSubjects(rig),
+    ...samplingSubjects(rig),
   ];
 }

@@ -10,6 +10,7 @@ import { type AttentionParams, recordAttention } from "../kernels/attention.ts";
 import { recordAttentionMix } from "../kernels/attention-mix.ts";
 import { recordAttentionWeights } from "../kernels/attention-weights.ts";
 import { recordAwqMatmul } from "../kernels/awq-matmul.ts";
+import { recordAwqMatmulPacked } from "../kernels/awq-matmul-packed.ts";
 import { recordAwqMatmulTiled } from "../kernels/awq-matmul-tiled.ts";
 import { recordCacheWrite } from "../kernels/cache-write.ts";
 import { recordEmbedding } from "../kernels/embedding.ts";
@@ -111,6 +112,9 @@ function recordLinear(
       const shape = { K, N, groupSize: weight.groupSize, firstColumn, columns, hasBias };
       (c.many ? recordAwqMatmulTiled : recordAwqMatmul)(recorder, { ...shared, ...piece }, shape, label);
     }
+  } else if (weight.kind === "packed") {
+    const { weights, groups, N, groupSize, firstRow } = weight;
+    recordAwqMatmulPacked(recorder, { ...shared, weights, groups }, { K, N, groupSize, firstRow, hasBias }, label);
   } else {
     for (const { firstColumn, N, ...piece } of weight.pieces) {
       const shape = { dtype: weight.dtype, K, N, firstColumn, columns, hasBias };

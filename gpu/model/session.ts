@@ -14,7 +14,7 @@ import { maxHeadDim } from "../kernels/attention.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorder.ts";
 import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
-import { type Decoder, decodeBatches, makeDecoder } from "./decode.ts";
+import { type Decoder, makeDecoder } from "./decode.ts";
 import {
   FEW_ROWS,
   type ForwardContext,
@@ -57,7 +57,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
   const context: ForwardContext = { config, weights, sequence, a, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
   let programs: Promise<Programs> | undefined;
-  let decoder: Promise<Decoder> | undefined;
+  let decoder: Decoder | undefined;
   let ids: number[] = [];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
   let fed = 0;
@@ -71,6 +71,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
     return programs;
   };
   const settleIds = (): void => {
+    decoder?.forget();
     ids.length = fed;
     hasPending = false;
   };
@@ -169,14 +170,15 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
       if (wanted <= 0) return { ids: [], logprobs: [] };
       if (ids.length === fed) checkPending(hasPending);
       const p = await start();
-      decoder ??= makeDecoder(self, p.few, p.head);
-      const batch = await decodeBatches(self, await decoder, sampling, wanted, ids, ids.length > fed);
+      decoder ??= await makeDecoder(self, p.few, p.head, maxContext);
+      const batch = await decoder.decode(sampling, wanted, ids, ids.length > fed);
       for (const id of batch.ids) ids.push(id);
       fed = ids.length - 1;
       hasPending = false;
       return batch;
     },
     truncate(length) {
+      decoder?.forget();
       ids = ids.slice(0, length);
       fed = Math.min(fed, length);
       hasPending = false;

@@ -8,8 +8,10 @@ import { listRefs } from "../../core/checkpoint/weights.ts";
 import { bf16Value, type FloatDType, f16Values } from "../../core/dtype.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LinearRef, LlamaWeightRefs, TensorRef, WeightTree } from "../../core/model/weights.ts";
-import { allocate, type Memory, settle, writeBytes } from "../buffer.ts";
-import { guarded, waited } from "../device.ts";
+import { allocate, freeAll, type Memory, makeMemory, settle, writeBytes } from "../buffer.ts";
+import { type Gpu, guarded, waited } from "../device.ts";
+import { recordAwqRepack } from "../kernels/awq-repack.ts";
+import { makeRecorder, prepare, submit } from "../recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
 
 /** Output columns firstColumn … firstColumn + N − 1 of a dense matrix: [N, K], rows padded to whole words. */
@@ -40,8 +42,20 @@ export interface GpuAwq {
   readonly groupSize: number;
   readonly pieces: readonly AwqPiece[];
 }
+/** The same repacked (gpu/kernels/awq-repack.ts): rows firstRow … firstRow + N − 1 of a matrix that linears of one input share. */
+export interface GpuPacked {
+  readonly kind: "packed";
+  readonly K: number;
+  readonly N: number;
+  readonly groupSize: number;
+  readonly firstRow: number;
+  /** [rows, K/32] of vec4<u32> */
+  readonly weights: GPUBuffer;
+  /** [rows/4, K/G, 4] of scale | zero << 16 */
+  readonly groups: GPUBuffer;
+}
 export interface GpuLinear {
-  readonly weight: GpuDense | GpuAwq;
+  readonly weight: GpuDense | GpuAwq | GpuPacked;
   /** [N] f32 */
   readonly bias: GPUBuffer | null;
 }
@@ -60,13 +74,44 @@ interface Target {
   readonly strideBytes: number;
 }
 
+type AwqRef = LinearRef & { kind: "awq" };
+
+/** Whether these linears can share one repacked matrix on this device. */
+function canPack(gpu: Gpu, linears: readonly LinearRef[]): linears is AwqRef[] {
+  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
+  const first = linears[0]!;
+  if (first.kind !== "awq") return false;
+  const { inFeatures: K, groupSize } = first;
+  const rows = linears.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+  return (
+    K % 32 === 0 &&
+    groupSize % 32 === 0 &&
+    (rows * K) / 2 <= Math.min(maxStorageBufferBindingSize, maxBufferSize) &&
+    linears.every((ref) => ref.kind === "awq" && ref.inFeatures === K && ref.groupSize === groupSize)
+  );
+}
+
+/** The linears of a layer that read the same input: they share a repacked matrix, in this order. */
+const sharing = ({ qProj, kProj, vProj, oProj, gateProj, upProj, downProj }: LlamaWeightRefs["layers"][number]): LinearRef[][] => [
+  [qProj, kProj, vProj],
+  [oProj],
+  [gateProj, upProj],
+  [downProj],
+];
+
+/** Whether every linear of the model can be repacked on this device. */
+export const canPackAll = (gpu: Gpu, refs: LlamaWeightRefs): boolean =>
+  refs.layers.every((layer) => sharing(layer).every((linears) => canPack(gpu, linears)));
+
 /**
+ * @param packed repack int4 linears for the fused kernels; `canPackAll` must hold
  * @param onProgress after each part: bytes read so far, and in all
  * @throws GureumError "io", "non-finite" for a NaN or infinite scale, norm or bias, "limit", "out-of-memory", "device-lost"
  */
 export async function loadWeights(
   memory: Memory,
   refs: LlamaWeightRefs,
+  packed: boolean,
   onProgress?: (bytesDone: number, bytesTotal: number) => void,
 ): Promise<GpuLlamaWeights> {
   const { gpu } = memory;
@@ -155,14 +200,7 @@ export async function loadWeights(
     return { kind: "dense", dtype, K, N, pieces };
   };
 
-  const awq = async ({
-    qweight,
-    qzeros,
-    scales,
-    outFeatures: N,
-    inFeatures: K,
-    groupSize,
-  }: LinearRef & { kind: "awq" }): Promise<GpuAwq> => {
+  const awq = async ({ qweight, qzeros, scales, outFeatures: N, inFeatures: K, groupSize }: AwqRef, memory: Memory): Promise<GpuAwq> => {
     const groups = K / groupSize;
     const pieces = cut(memory, N, K / 2, 8).map(
       ({ firstColumn, N }): AwqPiece => ({
@@ -191,6 +229,34 @@ export async function loadWeights(
     return { kind: "awq", K, N, groupSize, pieces };
   };
 
+  /** Loads linears of one input side by side into one repacked matrix. */
+  const pack = async (refs: readonly AwqRef[]): Promise<GpuPacked[]> => {
+    const { inFeatures: K, groupSize, qweight } = refs[0]!;
+    const rows = refs.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+    const weights = allocate(memory, qweight.key, (rows * K) / 2);
+    const groups = allocate(memory, `${qweight.key} groups`, rows * (K / groupSize) * 4);
+    const out: GpuPacked[] = [];
+    let firstRow = 0;
+    for (const ref of refs) {
+      const { outFeatures: N } = ref;
+      const scratch = makeMemory(gpu);
+      try {
+        const recorder = makeRecorder();
+        for (const piece of (await awq(ref, scratch)).pieces) {
+          const { qweight, qzeros, scales } = piece;
+          const shape = { K, N: piece.N, groupSize, firstRow: firstRow + piece.firstColumn };
+          recordAwqRepack(recorder, { qweight, qzeros, scales, weights, groups }, shape);
+        }
+        await submit(scratch, await prepare(recorder, scratch), 1);
+      } finally {
+        freeAll(scratch);
+      }
+      out.push({ kind: "packed", K, N, groupSize, firstRow, weights, groups });
+      firstRow += N;
+    }
+    return out;
+  };
+
   const vector = async (ref: TensorRef): Promise<GPUBuffer> => {
     const bytes = new Uint8Array(ref.byteLength);
     await ref.readInto(0, bytes);
@@ -203,25 +269,35 @@ export async function loadWeights(
     return buffer;
   };
 
-  const linear = async (ref: LinearRef): Promise<GpuLinear> => ({
-    weight: ref.kind === "dense" ? await dense(ref.weight) : await awq(ref),
-    bias: ref.bias && (await vector(ref.bias)),
-  });
+  const bias = async (ref: LinearRef): Promise<GPUBuffer | null> => ref.bias && (await vector(ref.bias));
+  const linears = async (refs: LinearRef[]): Promise<GpuLinear[]> => {
+    if (packed && canPack(gpu, refs)) {
+      const weights = await pack(refs);
+      return Promise.all(weights.map(async (weight, i) => ({ weight, bias: await bias(refs[i]!) })));
+    }
+    const out: GpuLinear[] = [];
+    for (const ref of refs)
+      out.push({ weight: ref.kind === "dense" ? await dense(ref.weight) : await awq(ref, memory), bias: await bias(ref) });
+    return out;
+  };
 
   const embedTokens = await dense(refs.embedTokens);
   const layers: GpuLlamaWeights["layers"][number][] = [];
   for (const layer of refs.layers) {
-    layers.push({
-      inputLayernorm: await vector(layer.inputLayernorm),
-      qProj: await linear(layer.qProj),
-      kProj: await linear(layer.kProj),
-      vProj: await linear(layer.vProj),
-      oProj: await linear(layer.oProj),
-      postAttentionLayernorm: await vector(layer.postAttentionLayernorm),
-      gateProj: await linear(layer.gateProj),
-      upProj: await linear(layer.upProj),
-      downProj: await linear(layer.downProj),
-    });
+    const inputLayernorm = await vector(layer.inputLayernorm);
+    const postAttentionLayernorm = await vector(layer.postAttentionLayernorm);
+    const loaded: GpuLinear[] = [];
+    for (const shared of sharing(layer)) loaded.push(...(await linears(shared)));
+    const [qProj, kProj, vProj, oProj, gateProj, upProj, downProj] = loaded as [
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+      GpuLinear,
+    ];
+    layers.push({ inputLayernorm, qProj, kProj, vProj, oProj, postAttentionLayernorm, gateProj, upProj, downProj });
   }
   const norm = await vector(refs.norm);
   const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);

@@ -1,0 +1,85 @@
+/**
+ * Bounds of sampling: the reported log-probability, and which draws f32 cannot tell apart (the near ties of docs/sampling.md, here
+ * for equal logits, so that only the arithmetic of the weights differs).
+ */
+import { uniformAt } from "../../core/generate/random.ts";
+import { argmax, candidates, logProbability, penalize } from "../../core/generate/sampler.ts";
+import type { SamplingOptions } from "../../core/model/engine.ts";
+import { type Arithmetic, compose, gamma } from "./arithmetic.ts";
+
+/**
+ * How often a partial sum of exponentials may be multiplied by exp(old max − new max) before it is whole: a tree of 8 levels over 256
+ * invocations, then 64 partial results one after the other.
+ */
+const JOINS = 8 + 64;
+
+/** Relative error of Σ exp(z_i − max), n terms in any order, joined as above; and of one share of it twice that. */
+function weightSumError(z: Float32Array, a: Arithmetic): number {
+  const max = z[argmax(z)]!;
+  let total = 0;
+  let errors = 0;
+  for (const value of z) {
+    const d = value - max;
+    const w = Math.exp(d);
+    total += w;
+    errors += w * (a.exp(d) + Math.abs(d) * a.u) + a.expEta(d);
+  }
+  return compose(errors / total, gamma(z.length + JOINS, a.u), gamma(JOINS, a.exp(0) + a.u));
+}
+
+/** |computed − exact| of log p[id] = l − max − log Σ exp(l_j − max). */
+export function logProbabilityError(logits: Float32Array, id: number, a: Arithmetic): number {
+  const max = logits[argmax(logits)]!;
+  const below = logits[id]! - max;
+  const log = logProbability(logits, id) - below;
+  const sigma = weightSumError(logits, a);
+  // WGSL: log is within 2⁻²¹ on [½, 2] and 3 ULP elsewhere.
+  const builtin = a.name === "f64" ? 2 ** -52 * Math.abs(log) : Math.max(2 ** -21, 3 * a.u * Math.abs(log));
+  return sigma / (1 - sigma) + builtin + a.u * Math.abs(below) + a.u * (Math.abs(below) + Math.abs(log) + 1) * (1 + a.u);
+}
+
+/** Whether a comparison that decides this draw is closer than the arithmetic can tell. Never in f64. */
+export function isNearTie(
+  logits: Float32Array,
+  options: SamplingOptions,
+  seen: readonly number[],
+  position: number,
+  a: Arithmetic,
+): boolean {
+  if (a.name === "f64") return false;
+  const scores = logits.slice();
+  if (options.repetitionPenalty !== 1) penalize(scores, seen, options.repetitionPenalty);
+  const close = (x: number, y: number): boolean => x !== y && Math.abs(x - y) <= 2 * a.u * Math.max(Math.abs(x), Math.abs(y));
+  const descending = (values: Float32Array): Float32Array => values.toSorted().reverse();
+  if (options.temperature === 0) {
+    const [first, second] = descending(scores);
+    return options.repetitionPenalty !== 1 && second !== undefined && close(first!, second);
+  }
+  const z = scores.map((l) => l * Math.fround(1 / options.temperature));
+  const delta = 2 * weightSumError(z, a) + 4 * a.u;
+  const max = z[argmax(z)]!;
+  if (options.topK > 0 && options.topK < z.length) {
+    const order = descending(z);
+    if (close(order[options.topK - 1]!, order[options.topK]!)) return true;
+  }
+  if (options.minP > 0) {
+    for (const value of z) if (Math.abs(Math.exp(value - max) / options.minP - 1) <= a.exp(value - max) + 4 * a.u) return true;
+  }
+  if (options.topP < 1) {
+    const { ids, weights, total } = candidates(scores, { ...options, topP: 1, minP: 0 });
+    const order = ids.map((id, i) => ({ z: z[id]!, id, w: weights[i]! })).sort((x, y) => y.z - x.z || x.id - y.id);
+    let sum = 0;
+    for (const { w } of order) {
+      sum += w / total;
+      if (Math.abs(sum - options.topP) <= delta) return true;
+    }
+  }
+  const { weights, total } = candidates(scores, options);
+  const u = uniformAt(options.seed, position);
+  let sum = 0;
+  for (const w of weights) {
+    sum += w / total;
+    if (Math.abs(sum - u) <= delta) return true;
+  }
+  return false;
+}

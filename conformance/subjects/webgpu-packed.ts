@@ -1,0 +1,74 @@
+/** The kernels on repacked int4 weights as subjects. Every matrix stands behind other rows of its target, as q, k and v share one. */
+import type { AwqMatrix } from "../../core/model/weights.ts";
+import { recordAwqMatmulPacked } from "../../gpu/kernels/awq-matmul-packed.ts";
+import { recordAwqRepack } from "../../gpu/kernels/awq-repack.ts";
+import { recordAwqUnpack } from "../../gpu/kernels/awq-unpack.ts";
+import { GUARD, JUNK } from "../compare.ts";
+import type { AnySubject, Subject } from "../kit.ts";
+import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
+import { type AwqRepackCase, awqWords, halves } from "../laws/awq-repack.ts";
+import { type Io, intoOut, type Rig, runKernel } from "./rig.ts";
+
+/** Rows of another matrix before the one under test. */
+const FIRST_ROW = 12;
+
+/** Repacks a matrix into scratch memory. */
+function repacked(io: Io, { inFeatures: K, outFeatures: N, groupSize, qweight, qzeros, scales }: AwqMatrix) {
+  const target = {
+    weights: io.scratch("weights", ((FIRST_ROW + N) * K) / 2),
+    groups: io.scratch("groups", (FIRST_ROW + N) * (K / groupSize) * 4),
+  };
+  const shape = { K, N, groupSize, firstRow: FIRST_ROW };
+  const source = { qweight: io.input("qweight", qweight), qzeros: io.input("qzeros", qzeros), scales: io.input("scales", scales) };
+  recordAwqRepack(io.recorder, { ...source, ...target }, shape);
+  return { ...target, shape };
+}
+
+const takes = (weight: AwqMatrix): boolean => weight.groupSize % 32 === 0;
+
+export function packedSubjects(rig: Rig): readonly AnySubject[] {
+  const matmul: Subject<AwqMatmulCase> = {
+    op: "awq-matmul",
+    backend: "webgpu",
+    variant: "awq-matmul-packed",
+    arithmetic: "f32",
+    kernels: ["awq-matmul-packed", "awq-repack"],
+    accepts: (c) => takes(c.weight),
+    run: (c, out) =>
+      intoOut(rig, out, c.T, 0, (io) => {
+        const { weights, groups, shape } = repacked(io, c.weight);
+        const x = io.input("x", c.x);
+        const bias = io.input("bias", c.bias ?? new Float32Array(1));
+        const buffers = { step: io.step, x, weights, groups, bias, out: io.output("out", out.length) };
+        recordAwqMatmulPacked(io.recorder, buffers, { ...shape, hasBias: c.bias !== null });
+      }),
+  };
+  const roundTrip: Subject<AwqRepackCase> = {
+    op: "awq-repack",
+    backend: "webgpu",
+    variant: "awq-repack",
+    arithmetic: "f32",
+    kernels: ["awq-repack", "awq-unpack"],
+    accepts: (c) => takes(c.weight),
+    async run({ weight }, out) {
+      const { qweight, qzeros, scales } = weight;
+      const sizes = [qweight.length, qzeros.length, scales.length / 2];
+      const read = await runKernel(rig, 1, 0, (io) => {
+        const { weights, groups, shape } = repacked(io, weight);
+        const [q, z, s] = ["qweight", "qzeros", "scales"].map((name, i) => io.output(name, sizes[i]!));
+        recordAwqUnpack(io.recorder, { weights, groups, qweight: q!, qzeros: z!, scales: s! }, shape);
+      });
+      const words = new Uint32Array(awqWords(weight).length);
+      let at = 0;
+      for (const [i, all] of read.entries()) {
+        words.set(all.subarray(GUARD, GUARD + sizes[i]!), at);
+        at += sizes[i]!;
+        // A touched guard band shows as a touched guard band of `out`.
+        const guards = [...all.subarray(0, GUARD), ...all.subarray(GUARD + sizes[i]!)];
+        if (guards.some((word) => word !== JUNK)) new Uint32Array(out.buffer)[0] = 0;
+      }
+      out.set(halves(words));
+    },
+  };
+  return [matmul, roundTrip];
+}

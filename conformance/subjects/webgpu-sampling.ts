@@ -1,0 +1,114 @@
+/** The sampling kernels as subjects: each alone where its result is an array, and the chains that draw a token. */
+
+import { greedy } from "../../core/generate/sampler.ts";
+import { recordLogitsPartials } from "../../gpu/kernels/logits-partials.ts";
+import { recordPenalize } from "../../gpu/kernels/penalize.ts";
+import { recordSampleBorder } from "../../gpu/kernels/sample-border.ts";
+import { recordSampleGreedy } from "../../gpu/kernels/sample-greedy.ts";
+import { recordSampleRandom } from "../../gpu/kernels/sample-random.ts";
+import { PARTIALS } from "../../gpu/wgsl/partial.ts";
+import { BORDER_BYTES, encodeSampling } from "../../gpu/wgsl/sampling.ts";
+import { GUARD, JUNK } from "../compare.ts";
+import type { Subject } from "../kit.ts";
+import type { PenalizeCase } from "../laws/penalize.ts";
+import { SAMPLED_BEFORE, type SampleCase } from "../laws/sample.ts";
+import { intoOut, type Rig, runKernel } from "./rig.ts";
+
+const seenBits = (seen: readonly number[], V: number): Uint32Array => {
+  const bits = new Uint32Array(Math.ceil(V / 32));
+  for (const id of seen) bits[id >> 5]! |= 1 << (id & 31);
+  return bits;
+};
+
+/** Results of a batch before this token: nothing but its own slot may change. */
+const results = (): Uint32Array => new Uint32Array(2 * (SAMPLED_BEFORE + 3)).fill(0xdeadbeef);
+
+/** How many words of `after`, guard bands included, are neither as before nor in `free`. */
+function strays(after: Uint32Array, before: Uint32Array, free: readonly number[]): number {
+  let count = 0;
+  for (let i = 0; i < after.length; i++) {
+    const at = i - GUARD;
+    const old = at >= 0 && at < before.length ? before[at] : JUNK;
+    if (after[i] !== old && !free.includes(at)) count++;
+  }
+  return count;
+}
+
+export function samplingSubjects(rig: Rig): readonly [Subject<PenalizeCase>, Subject<SampleCase>, Subject<SampleCase>] {
+  const draw = async (c: SampleCase, out: Float32Array): Promise<void> => {
+    const V = c.logits.length;
+    const bits = seenBits(c.seen, V);
+    const step = Uint32Array.of(9, c.position - 1, SAMPLED_BEFORE, 0);
+    const ids = Uint32Array.of(77, 78);
+    const read = await runKernel(rig, 1, 0, (io) => {
+      const logits = io.input("logits", c.logits);
+      const sampling = io.uniform("sampling", encodeSampling(c.options));
+      const buffers = {
+        logits,
+        sampling,
+        partials: io.scratch("partials", PARTIALS * 16),
+        step: io.output("step", step.length, step),
+        ids: io.output("ids", ids.length, ids),
+        seen: io.output("seen", bits.length, bits),
+        results: io.output("results", results().length, results()),
+      };
+      const penalized = c.options.repetitionPenalty === 1 ? null : io.scratch("scores", V * 4);
+      if (penalized) recordPenalize(io.recorder, { logits, sampling, scores: penalized, seen: io.input("seen", bits) }, { V });
+      const scores = penalized ?? logits;
+      recordLogitsPartials(io.recorder, { logits, scores, partials: buffers.partials }, { V });
+      if (c.options.temperature === 0) recordSampleGreedy(io.recorder, buffers);
+      else {
+        const border = io.scratch("border", BORDER_BYTES);
+        recordSampleBorder(io.recorder, { scores, partials: buffers.partials, sampling, border }, { V });
+        recordSampleRandom(io.recorder, { ...buffers, scores, border }, { V });
+      }
+    });
+    const [newStep, newIds, newSeen, newResults] = read as [Uint32Array, Uint32Array, Uint32Array, Uint32Array];
+    const slot = GUARD + 2 * SAMPLED_BEFORE;
+    const id = newResults[slot]!;
+    const word = id >> 5;
+    const marked = ((newSeen[GUARD + word] ?? 0) >>> (id & 31)) & 1;
+    const otherBits = (((newSeen[GUARD + word] ?? 0) ^ (bits[word] ?? 0)) & ~(1 << (id & 31))) !== 0 ? 1 : 0;
+    const changed =
+      strays(newStep, step, [0, 1, 2]) +
+      strays(newIds, ids, [0]) +
+      strays(newSeen, bits, [word]) +
+      strays(newResults, results(), [2 * SAMPLED_BEFORE, 2 * SAMPLED_BEFORE + 1]) +
+      otherBits;
+    const logprob = new Float32Array(newResults.buffer)[slot + 1]!;
+    out.set([id, logprob, newStep[GUARD]!, newStep[GUARD + 1]!, newStep[GUARD + 2]!, newIds[GUARD]!, marked, changed]);
+  };
+  const both = { op: "sample", backend: "webgpu", arithmetic: "f32", run: draw } as const;
+  return [
+    {
+      op: "penalize",
+      backend: "webgpu",
+      variant: "penalize",
+      arithmetic: "f32",
+      kernels: ["penalize"],
+      run: (c, out) =>
+        intoOut(rig, out, 1, 0, (io) => {
+          const V = c.logits.length;
+          const buffers = {
+            logits: io.input("logits", c.logits),
+            seen: io.input("seen", seenBits(c.seen, V)),
+            sampling: io.uniform("sampling", encodeSampling({ ...greedy, repetitionPenalty: c.penalty })),
+            scores: io.output("scores", V),
+          };
+          recordPenalize(io.recorder, buffers, { V });
+        }),
+    },
+    {
+      ...both,
+      variant: "sample-greedy",
+      kernels: ["logits-partials", "penalize", "sample-greedy"],
+      adapt: (c) => ({ ...c, options: { ...c.options, temperature: 0 } }),
+    },
+    {
+      ...both,
+      variant: "sample-random",
+      kernels: ["logits-partials", "penalize", "sample-border", "sample-random"],
+      adapt: (c) => ({ ...c, options: { ...c.options, temperature: c.options.temperature || 0.8 } }),
+    },
+  ];
+}
