@@ -185,7 +185,7 @@ export async function measureCosts(timer: GpuTimer, plan: Plan): Promise<Row[]> 
       const started = hostClock.now();
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      for (let i = 0; i < calls; i++) replay(pass, prepared, 1);
+      for (let i = 0; i < calls; i++) replay(pass, prepared, 1, 0);
       pass.end();
       pending.push(encoder.finish());
       return hostClock.now() - started;

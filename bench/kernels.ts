@@ -123,7 +123,7 @@ export async function measureKernels(
           const operands = makeOperands(timer.gpu, planned.T, planned.item.start);
           opened.push(operands);
           const { copies, rotatedBytes } = await prepareCopies(timer, planned, operands);
-          running.push({ planned, competitor: gpuCompetitor(timer, planned.name, copies, planned.T), rotatedBytes });
+          running.push({ planned, competitor: gpuCompetitor(timer, planned.name, copies, planned.T, planned.item.start), rotatedBytes });
         } catch (error) {
           if (!isSkip(error)) throw error;
           skipped.push({ name: planned.name, reason: error.message });

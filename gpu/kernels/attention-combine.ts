@@ -18,7 +18,7 @@ export const attentionCombine: Kernel<"partial_" | "stats" | "joined" | "step", 
 ${stepWgsl}
 override H: u32 = 32u;
 override HEAD: u32 = 128u;
-override KEYS: u32 = 128u;
+override KEYS: u32 = 64u;
 override SPLITS: u32 = 32u;
 override WIDTH: u32 = HEAD / 4u;
 override PARTS: u32 = 256u / WIDTH;

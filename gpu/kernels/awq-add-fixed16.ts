@@ -20,7 +20,7 @@ export const awqAddFixed16: Kernel<"x_in" | "weights" | "groups" | "residual" | 
 override K: u32 = 4096u;
 override GROUP: u32 = 128u;
 override TEAM: u32 = 128u;
-override TEAMS: u32 = 4u;
+override TEAMS: u32 = 2u;
 override QUADS: u32 = 8u / TEAMS;
 override THREADS: u32 = TEAM * TEAMS;
 override BLOCKS: u32 = K / 32u;

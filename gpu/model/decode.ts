@@ -114,10 +114,10 @@ export async function makeDecoder(
       for (let i = 0; i < n; i++) {
         const pass = encoder.beginComputePass();
         if (!on.pending || on.submitted + i > on.from) {
-          replay(pass, layers, 1);
-          replay(pass, head, 1);
+          replay(pass, layers, 1, on.submitted - 1 + i);
+          replay(pass, head, 1, on.submitted - 1 + i);
         }
-        replay(pass, sample, 1);
+        replay(pass, sample, 1, on.submitted - 1 + i);
         pass.end();
       }
       encoder.copyBufferToBuffer(results, 0, staging, 0, n * RESULT_BYTES);

@@ -15,6 +15,7 @@ import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorde
 import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./decode.ts";
+import { canFuse, prepareFused } from "./fused.ts";
 import {
   FEW_ROWS,
   type ForwardContext,
@@ -36,6 +37,8 @@ interface Programs {
   readonly many: readonly PreparedDispatch[];
   /** Final norm and logits of the last row, into `logits`. */
   readonly head: readonly PreparedDispatch[];
+  /** One token, fused; null where the model's shapes do not allow it, and `few` and `head` serve instead. */
+  readonly fused: { readonly layers: readonly PreparedDispatch[]; readonly head: readonly PreparedDispatch[] } | null;
 }
 
 /** A session's GPU side: what gpu/model/traced.ts and gpu/model/decode.ts work on. */
@@ -67,7 +70,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
   const start = async (): Promise<Programs> => {
     if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
     await settle(memory);
-    programs ??= preparePrograms(self);
+    programs ??= preparePrograms(self, maxContext);
     return programs;
   };
   const settleIds = (): void => {
@@ -83,7 +86,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
     writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
     const encoder = gpu.device.createCommandEncoder({ label: "prefill" });
     const pass = encoder.beginComputePass();
-    replay(pass, T < FEW_ROWS ? p.few : p.many, T);
+    replay(pass, T < FEW_ROWS ? p.few : p.many, T, fed);
     then?.(encoder, pass);
     pass.end();
     gpu.device.queue.submit([encoder.finish()]);
@@ -98,7 +101,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
     for (let t = 0; t < tokens.length; t += CHUNK) {
       const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
       const isLast = t + CHUNK >= tokens.length;
-      await guarded(gpu, "prefill", () => feed(p, part, (_encoder, pass) => isLast && replay(pass, p.head, part.length)));
+      await guarded(gpu, "prefill", () => feed(p, part, (_encoder, pass) => isLast && replay(pass, p.head, part.length, fed)));
       const now = gpu.device.queue.onSubmittedWorkDone();
       if (previous) await waited(gpu, "prefill", previous);
       previous = now;
@@ -122,7 +125,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
         const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
         const T = part.length;
         await guarded(gpu, "forward", () => {
-          feed(p, part, (_encoder, pass) => replay(pass, T < FEW_ROWS ? heads.few : heads.many, T));
+          feed(p, part, (_encoder, pass) => replay(pass, T < FEW_ROWS ? heads.few : heads.many, T, fed));
           const encoder = gpu.device.createCommandEncoder();
           encoder.copyBufferToBuffer(all, (T - 1) * V * 4, self.logits, 0, V * 4);
           gpu.device.queue.submit([encoder.finish()]);
@@ -170,7 +173,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
       if (wanted <= 0) return { ids: [], logprobs: [] };
       if (ids.length === fed) checkPending(hasPending);
       const p = await start();
-      decoder ??= await makeDecoder(self, p.few, p.head, maxContext);
+      decoder ??= await makeDecoder(self, p.fused?.layers ?? p.few, p.fused?.head ?? p.head, maxContext);
       const batch = await decoder.decode(sampling, wanted, ids, ids.length > fed);
       for (const id of batch.ids) ids.push(id);
       fed = ids.length - 1;
@@ -231,7 +234,7 @@ function makeSequence(memory: Memory, { config }: Model, maxContext: number, cac
 }
 
 /** The layers for few and for many rows, and the head, with their pipelines compiled. */
-async function preparePrograms({ memory, context, logits }: GpuSequence): Promise<Programs> {
+async function preparePrograms({ gpu, memory, context, logits }: GpuSequence, maxContext: number): Promise<Programs> {
   const few = makeRecorder();
   recordLayers(few, context);
   const many = makeRecorder();
@@ -239,8 +242,14 @@ async function preparePrograms({ memory, context, logits }: GpuSequence): Promis
   const head = makeRecorder();
   recordFinalNorm(head, context, true);
   recordHead(head, context, context.a.normed, logits, true);
-  const [preparedFew, preparedMany, preparedHead] = await Promise.all([prepare(few, memory), prepare(many, memory), prepare(head, memory)]);
-  return { few: preparedFew, many: preparedMany, head: preparedHead };
+  const fusable = context.sequence.cacheDType === "f16" && canFuse(context.config, context.weights);
+  const [preparedFew, preparedMany, preparedHead, fused] = await Promise.all([
+    prepare(few, memory),
+    prepare(many, memory),
+    prepare(head, memory),
+    fusable ? prepareFused(gpu, memory, context, logits, maxContext) : null,
+  ]);
+  return { few: preparedFew, many: preparedMany, head: preparedHead, fused };
 }
 
 /** Final norm and logits of every row, for few rows and for many. */
