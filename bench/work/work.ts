@@ -32,7 +32,7 @@ export interface Work {
 }
 
 /** Keys that attention is measured over, where the model has so many positions. */
-const CONTEXT = 2048;
+export const CONTEXT = 2048;
 
 /** Where the T rows stand so that the last one sees CONTEXT keys. */
 export const startOf = ({ maxPositionEmbeddings }: LlamaConfig, T: number): number =>
