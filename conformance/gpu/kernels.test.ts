@@ -96,8 +96,8 @@ describe.each(kernels)("kernel $kernel.name", ({ kernel }) => {
       expect(emit(kernel, { [name]: "7" })).toMatch(new RegExp(`^(const|alias) ${name}\\b.*= 7;`, "m"));
   });
 
-  it("fits in 120 lines", () => {
-    expect(kernel.wgsl.trim().split("\n").length).toBeLessThanOrEqual(120);
+  it("fits in 180 lines, shared snippets included", () => {
+    expect(kernel.wgsl.trim().split("\n").length).toBeLessThanOrEqual(180);
   });
 
   it("compiles where its features are offered", async () => {

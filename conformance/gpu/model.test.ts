@@ -28,7 +28,7 @@ beforeAll(async () => {
   gpu = await testDevice();
   checkpoint = await openCheckpoint(directoryStore(embeddedModelPath()));
   weights = await readWeights(checkpoint.refs);
-  model = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs);
+  model = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs, { arithmetic: "f32" });
   golden = await modelGolden(dataFile("model/gureum-tiny-awq"));
 });
 afterAll(async () => {
@@ -39,7 +39,7 @@ afterAll(async () => {
 const everything = { logits: "all", trace: ["*", "layers.*.*"] } as const;
 const prompt = Array.from({ length: 40 }, (_, i) => 3 + ((i * 97) % 4000));
 
-describe("gureum-tiny-awq on WebGPU", () => {
+describe("gureum-tiny-awq on WebGPU in f32", () => {
   it("gives logits within 1e-5 of the largest logit, the same ids on top", async () => {
     const V = model.config.vocabSize;
     for (const { name, input_ids, first_position, positions, max_abs_logit, argmax: best } of golden.logits) {
@@ -279,7 +279,7 @@ describe("a WebGPU session", () => {
   });
 
   it("with a cache in f16 stays within a divergence of 1e-5", async () => {
-    const half = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs, { cache: "f16" });
+    const half = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs, { arithmetic: "f32", cache: "f16" });
     const { input_ids, first_position, positions } = golden.logits.find(({ name }) => name === "ko_chat")!;
     const { logits } = await half.createSession(input_ids.length).forward(input_ids, { logits: "all" });
     const { data } = await golden.tensor("logits.ko_chat");
@@ -292,11 +292,62 @@ describe("a WebGPU session", () => {
   });
 });
 
+describe("gureum-tiny-awq on WebGPU in fixed16", () => {
+  let fixed: Model;
+  beforeAll(async () => {
+    fixed = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs, { arithmetic: "fixed16" });
+  });
+  afterAll(() => fixed?.dispose());
+
+  it("continues every prompt greedily with the same 64 ids", async () => {
+    for (const { name, variant, prompt_ids, ids } of golden.generate) {
+      const session = fixed.createSession(prompt_ids.length + ids.length);
+      await session.prefill(prompt_ids);
+      const { ids: sampled } = await session.decode(greedy, ids.length);
+      session.dispose();
+      expect(sampled, `${name} ${variant}`).toEqual(ids);
+    }
+  });
+
+  it("fed one token at a time, stays within a divergence of 1e-5 with the same id on top", async () => {
+    const V = model.config.vocabSize;
+    const entries = golden.logits.filter(({ positions, input_ids }) => positions === input_ids.length);
+    let positions = 0;
+    let total = 0;
+    for (const { name, input_ids, argmax: best } of entries) {
+      const { data } = await golden.tensor(`logits.${name}`);
+      const session = fixed.createSession(input_ids.length);
+      for (const [t, id] of input_ids.entries()) {
+        const { logits } = await session.forward([id]);
+        expect(argmax(logits), `${name} ${t}`).toBe(best[t]);
+        total += divergence(data.subarray(t * V, (t + 1) * V), logits);
+        positions++;
+      }
+      session.dispose();
+    }
+    expect(positions).toBeGreaterThan(150);
+    expect(total / positions).toBeLessThanOrEqual(1e-5);
+  });
+
+  it("attends across the border of its splits as the f32 kernels do", async () => {
+    const ids = Array.from({ length: 131 }, (_, i) => 3 + ((i * 97) % 4000));
+    const a = fixed.createSession(300);
+    const b = model.createSession(300);
+    for (const count of [62, 1, 1, 1, 61, 1, 1, 1, 1, 1]) {
+      const part = ids.slice(a.ids.length, a.ids.length + count);
+      const [x, y] = [await a.forward(part), await b.forward(part)];
+      expect(divergence(y.logits, x.logits), `position ${a.ids.length - 1}`).toBeLessThanOrEqual(1e-5);
+    }
+    a.dispose();
+    b.dispose();
+  });
+});
+
 describe("a device with small bindings", () => {
   it("gives the same bits with embedding, head and linears in several buffers", async () => {
     const limits = { ...gpu.capabilities.limits, maxStorageBufferBindingSize: 40_000 };
     const small: Gpu = { ...gpu, capabilities: { ...gpu.capabilities, limits } };
-    const split = await loadGpuModel(small, checkpoint.config, checkpoint.refs);
+    const split = await loadGpuModel(small, checkpoint.config, checkpoint.refs, { arithmetic: "f32" });
     // Activations are not split: their 12 rows of 768 fit.
     const ids = prompt.slice(0, 12);
     const [a, b] = [split.createSession(12), model.createSession(12)];

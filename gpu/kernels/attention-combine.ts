@@ -6,8 +6,8 @@
  */
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
-import type { DecodeAttentionShape } from "./attention-decode.ts";
 import { stepWgsl } from "../wgsl/step.ts";
+import type { DecodeAttentionShape } from "./attention-decode.ts";
 
 export const attentionCombine: Kernel<"partial_" | "stats" | "joined" | "step", never> = {
   name: "attention-combine",

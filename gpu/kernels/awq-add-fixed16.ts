@@ -11,11 +11,34 @@ import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record } from "../recorder.ts";
 import { fixed16FromValues, fixed16Quantize, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
 
-export const awqAddFixed16: Kernel<"x_in" | "weights" | "groups" | "residual" | "next_norm" | "scaled" | "out_digits" | "out_blocks", never> = {
+export const awqAddFixed16: Kernel<
+  "x_in" | "weights" | "groups" | "residual" | "next_norm" | "scaled" | "out_digits" | "out_blocks",
+  never
+> = {
   name: "awq-add-fixed16",
-  bindings: { x_in: "read", weights: "read", groups: "read", residual: "readWrite", next_norm: "read", scaled: "readWrite", out_digits: "readWrite", out_blocks: "readWrite" },
+  bindings: {
+    x_in: "read",
+    weights: "read",
+    groups: "read",
+    residual: "readWrite",
+    next_norm: "read",
+    scaled: "readWrite",
+    out_digits: "readWrite",
+    out_blocks: "readWrite",
+  },
   params: {},
-  overrides: { K: "u32", GROUP: "u32", TEAM: "u32", TEAMS: "u32", QUADS: "u32", THREADS: "u32", BLOCKS: "u32", GROUPS: "u32", BLOCKS_PER_GROUP: "u32", STEPS: "u32" },
+  overrides: {
+    K: "u32",
+    GROUP: "u32",
+    TEAM: "u32",
+    TEAMS: "u32",
+    QUADS: "u32",
+    THREADS: "u32",
+    BLOCKS: "u32",
+    GROUPS: "u32",
+    BLOCKS_PER_GROUP: "u32",
+    STEPS: "u32",
+  },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override GROUP: u32 = 128u;

@@ -7,14 +7,28 @@
  */
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record } from "../recorder.ts";
-import type { DecodeShape } from "./awq-add-fixed16.ts";
 import { fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
+import type { DecodeShape } from "./awq-add-fixed16.ts";
 
 export const awqGateUpFixed16: Kernel<"digits" | "blocks" | "weights" | "groups" | "h", never> = {
   name: "awq-gate-up-fixed16",
   bindings: { digits: "read", blocks: "read", weights: "read", groups: "read", h: "readWrite" },
   params: {},
-  overrides: { K: "u32", F: "u32", EPS: "f32", GROUP: "u32", TEAM: "u32", TEAMS: "u32", PER: "u32", THREADS: "u32", QUADS: "u32", BLOCKS: "u32", GROUPS: "u32", BLOCKS_PER_GROUP: "u32", STEPS: "u32" },
+  overrides: {
+    K: "u32",
+    F: "u32",
+    EPS: "f32",
+    GROUP: "u32",
+    TEAM: "u32",
+    TEAMS: "u32",
+    PER: "u32",
+    THREADS: "u32",
+    QUADS: "u32",
+    BLOCKS: "u32",
+    GROUPS: "u32",
+    BLOCKS_PER_GROUP: "u32",
+    STEPS: "u32",
+  },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override F: u32 = 14336u;

@@ -8,15 +8,43 @@
  */
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
-import type { DecodeShape } from "./awq-add-fixed16.ts";
 import { fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../wgsl/fixed16.ts";
 import { stepWgsl } from "../wgsl/step.ts";
+import type { DecodeShape } from "./awq-add-fixed16.ts";
 
-export const awqQkvRopeFixed16: Kernel<"digits" | "blocks" | "weights" | "groups" | "rotations" | "q_out" | "k_cache" | "v_cache" | "step", never> = {
+export const awqQkvRopeFixed16: Kernel<
+  "digits" | "blocks" | "weights" | "groups" | "rotations" | "q_out" | "k_cache" | "v_cache" | "step",
+  never
+> = {
   name: "awq-qkv-rope-fixed16",
-  bindings: { digits: "read", blocks: "read", weights: "read", groups: "read", rotations: "read", q_out: "readWrite", k_cache: "readWrite", v_cache: "readWrite", step: "uniform" },
+  bindings: {
+    digits: "read",
+    blocks: "read",
+    weights: "read",
+    groups: "read",
+    rotations: "read",
+    q_out: "readWrite",
+    k_cache: "readWrite",
+    v_cache: "readWrite",
+    step: "uniform",
+  },
   params: {},
-  overrides: { K: "u32", H: "u32", G: "u32", HEAD: "u32", EPS: "f32", P: "u32", GROUP: "u32", TEAM: "u32", THREADS: "u32", BLOCKS: "u32", GROUPS: "u32", BLOCKS_PER_GROUP: "u32", STEPS: "u32", QUADS: "u32" },
+  overrides: {
+    K: "u32",
+    H: "u32",
+    G: "u32",
+    HEAD: "u32",
+    EPS: "f32",
+    P: "u32",
+    GROUP: "u32",
+    TEAM: "u32",
+    THREADS: "u32",
+    BLOCKS: "u32",
+    GROUPS: "u32",
+    BLOCKS_PER_GROUP: "u32",
+    STEPS: "u32",
+    QUADS: "u32",
+  },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 override K: u32 = 4096u;

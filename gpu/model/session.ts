@@ -86,7 +86,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
     writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
     const encoder = gpu.device.createCommandEncoder({ label: "prefill" });
     const pass = encoder.beginComputePass();
-    replay(pass, T < FEW_ROWS ? p.few : p.many, T, fed);
+    replay(pass, layersFor(p, T), T, fed);
     then?.(encoder, pass);
     pass.end();
     gpu.device.queue.submit([encoder.finish()]);
@@ -101,7 +101,9 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
     for (let t = 0; t < tokens.length; t += CHUNK) {
       const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
       const isLast = t + CHUNK >= tokens.length;
-      await guarded(gpu, "prefill", () => feed(p, part, (_encoder, pass) => isLast && replay(pass, p.head, part.length, fed)));
+      await guarded(gpu, "prefill", () =>
+        feed(p, part, (_encoder, pass) => isLast && replay(pass, headFor(p, part.length), part.length, fed)),
+      );
       const now = gpu.device.queue.onSubmittedWorkDone();
       if (previous) await waited(gpu, "prefill", previous);
       previous = now;
@@ -232,6 +234,13 @@ function makeSequence(memory: Memory, { config }: Model, maxContext: number, cac
     throw error;
   }
 }
+
+/** The kernels that feed T rows, and the head that follows them: the fused ones where one row is fed, as when decoding. */
+const layersFor = (p: Programs, T: number): readonly PreparedDispatch[] => {
+  if (T === 1 && p.fused) return p.fused.layers;
+  return T < FEW_ROWS ? p.few : p.many;
+};
+const headFor = (p: Programs, T: number): readonly PreparedDispatch[] => (T === 1 && p.fused ? p.fused.head : p.head);
 
 /** The layers for few and for many rows, and the head, with their pipelines compiled. */
 async function preparePrograms({ gpu, memory, context, logits }: GpuSequence, maxContext: number): Promise<Programs> {
