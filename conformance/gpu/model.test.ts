@@ -13,23 +13,28 @@ import type { Gpu } from "../../gpu/device.ts";
 import { loadGpuModel } from "../../gpu/model/model.ts";
 import { wgsl } from "../accuracy.ts";
 import { describeWorst } from "../compare.ts";
-import { dataFile, type ModelGolden, modelGolden } from "../fixtures/golden.ts";
+import { dataFile, modelGolden } from "../fixtures/golden.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { arbitraryConfig, randomModel } from "../fixtures/random-model.ts";
 import { checkSteps } from "../stepwise.ts";
 import { testDevice } from "./device.ts";
 
+const golden = await modelGolden(dataFile("model/gureum-tiny-awq"));
+
 let gpu: Gpu;
 let checkpoint: Checkpoint;
 let weights: LlamaWeights;
 let model: Model;
-let golden: ModelGolden;
 beforeAll(async () => {
   gpu = await testDevice();
   checkpoint = await openCheckpoint(directoryStore(embeddedModelPath()));
   weights = await readWeights(checkpoint.refs);
+<<<<<<< HEAD
   model = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs, { arithmetic: "f32" });
   golden = await modelGolden(dataFile("model/gureum-tiny-awq"));
+=======
+  model = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs);
+>>>>>>> gpu
 });
 afterAll(async () => {
   model?.dispose();
@@ -39,35 +44,33 @@ afterAll(async () => {
 const everything = { logits: "all", trace: ["*", "layers.*.*"] } as const;
 const prompt = Array.from({ length: 40 }, (_, i) => 3 + ((i * 97) % 4000));
 
+<<<<<<< HEAD
 describe("gureum-tiny-awq on WebGPU in f32", () => {
   it("gives logits within 1e-5 of the largest logit, the same ids on top", async () => {
+=======
+describe("gureum-tiny-awq on WebGPU", () => {
+  it.each(golden.logits)("gives logits within 1e-5 of the largest logit, the same ids on top ($name)", async (entry) => {
+    const { name, input_ids, first_position, positions, max_abs_logit, argmax: best } = entry;
+>>>>>>> gpu
     const V = model.config.vocabSize;
-    for (const { name, input_ids, first_position, positions, max_abs_logit, argmax: best } of golden.logits) {
-      const session = model.createSession(input_ids.length);
-      const { logits } = await session.forward(input_ids, { logits: "all" });
-      session.dispose();
-      const { data } = await golden.tensor(`logits.${name}`);
-      let max = 0;
-      for (let i = 0; i < positions * V; i++) {
-        const error = Math.abs(logits[first_position * V + i]! - data[i]!);
-        if (!(error <= max)) max = error;
-      }
-      expect(max, name).toBeLessThanOrEqual(1e-5 * max_abs_logit);
-      const top = Array.from({ length: positions }, (_, t) =>
-        argmax(logits.subarray((first_position + t) * V, (first_position + t + 1) * V)),
-      );
-      expect(top, name).toEqual(best);
-    }
+    const session = model.createSession(input_ids.length);
+    const { logits } = await session.forward(input_ids, { logits: "all" });
+    session.dispose();
+    const { data } = await golden.tensor(`logits.${name}`);
+    const { max } = distance(logits.subarray(first_position * V, (first_position + positions) * V), data);
+    expect(max).toBeLessThanOrEqual(1e-5 * max_abs_logit);
+    const top = Array.from({ length: positions }, (_, t) =>
+      argmax(logits.subarray((first_position + t) * V, (first_position + t + 1) * V)),
+    );
+    expect(top).toEqual(best);
   });
 
-  it("continues every prompt greedily with the same 64 ids", async () => {
-    for (const { name, variant, prompt_ids, ids } of golden.generate) {
-      const session = model.createSession(prompt_ids.length + ids.length);
-      await session.prefill(prompt_ids);
-      const { ids: sampled } = await session.decode(greedy, ids.length);
-      session.dispose();
-      expect(sampled, `${name} ${variant}`).toEqual(ids);
-    }
+  it.each(golden.generate)("continues greedily with the same 64 ids ($name, $variant)", async ({ prompt_ids, ids }) => {
+    const session = model.createSession(prompt_ids.length + ids.length);
+    await session.prefill(prompt_ids);
+    const { ids: sampled } = await session.decode(greedy, ids.length);
+    session.dispose();
+    expect(sampled).toEqual(ids);
   });
 
   it("computes every step within the bound of its op, from the values it was given", async () => {
