@@ -92,7 +92,7 @@ const MAX_DISPATCHES = 16384;
 
 /**
  * Prepared dispatches as a competitor. A call is one element of `copies`, which do the same on different operands and take turns,
- * from where the last sample ended. `start`: position of the first of the T rows.
+ * from where the last sample ended. `start`: the position of the first of T rows. `start`: position of the first of the T rows.
  */
 export function gpuCompetitor(
   timer: GpuTimer,

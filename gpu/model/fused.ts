@@ -44,7 +44,7 @@ export function teamOf(K: number, most: number): number {
 }
 
 /** What a device allows a workgroup. */
-interface WorkgroupLimits {
+export interface WorkgroupLimits {
   readonly invocations: number;
   readonly bytes: number;
 }
@@ -62,13 +62,17 @@ export function addTeams(K: number, { invocations, bytes }: WorkgroupLimits): { 
   return { team: 32, teams: 1 };
 }
 
-const limitsOf = ({ capabilities: { limits } }: Gpu): WorkgroupLimits => ({
+/** What this device allows. */
+export const limitsOf = ({ capabilities: { limits } }: Gpu): WorkgroupLimits => ({
   invocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
   bytes: limits.maxComputeWorkgroupStorageSize,
 });
 
+/** The most lanes along K where two teams, or two rows of partial sums, share a workgroup. */
+export const lanesOf = ({ invocations, bytes }: WorkgroupLimits): number => Math.min(MOST_LANES, invocations / 2, bytes / 128);
+
 /** Keys a workgroup of attention-decode.ts goes through: 128 where the device allows 512 invocations and 21 KiB. */
-function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): number {
+export function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): number {
   const fits = (keys: number): boolean => 4 * keys <= invocations && 4 * (((32 * keys) / Hd) * 8 * (Hd / 8 + 1) + 5 * keys + 32) <= bytes;
   return fits(128) ? 128 : 64;
 }
@@ -88,7 +92,7 @@ export async function prepareFused(
 ): Promise<{ layers: readonly PreparedDispatch[]; head: readonly PreparedDispatch[] }> {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
   const limits = limitsOf(gpu);
-  const most = Math.min(MOST_LANES, limits.invocations / 2, limits.bytes / 128);
+  const most = lanesOf(limits);
   const A = H * Hd;
   const attention: DecodeAttentionShape = { H, G, Hd, window: config.slidingWindow, keys: keysOf(Hd, limits) };
   const splits = powerOfTwoFrom(Math.ceil(maxContext / attention.keys));
