@@ -12,19 +12,12 @@ import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, us
 import { type Gpu, guarded, waited } from "../device.ts";
 import { maxHeadDim } from "../kernels/attention.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorder.ts";
+import { FEW_ROWS, type Plan } from "../variants.ts";
 import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./decode.ts";
-import { canFuse, prepareFused } from "./fused.ts";
-import {
-  FEW_ROWS,
-  type ForwardContext,
-  makeActivations,
-  recordFinalNorm,
-  recordHead,
-  recordLayers,
-  type SequenceBuffers,
-} from "./llama.ts";
+import { prepareFused } from "./fused.ts";
+import { type ForwardContext, makeActivations, recordFinalNorm, recordHead, recordLayers, type SequenceBuffers } from "./llama.ts";
 import { forwardTraced } from "./traced.ts";
 import type { GpuLlamaWeights } from "./weights.ts";
 
@@ -37,7 +30,7 @@ interface Programs {
   readonly many: readonly PreparedDispatch[];
   /** Final norm and logits of the last row, into `logits`. */
   readonly head: readonly PreparedDispatch[];
-  /** One token, fused; null where the model's shapes do not allow it, and `few` and `head` serve instead. */
+  /** One token, fused; null where the plan has it otherwise, and `few` and `head` serve instead. */
   readonly fused: { readonly layers: readonly PreparedDispatch[]; readonly head: readonly PreparedDispatch[] } | null;
 }
 
@@ -51,13 +44,13 @@ export interface GpuSequence {
 }
 
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
-export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, maxContext: number, cacheDType: CacheDType): Session {
+export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, plan: Plan, maxContext: number): Session {
   const { config } = model;
   const V = config.vocabSize;
   const memory = makeMemory(gpu);
-  const sequence = makeSequence(memory, model, maxContext, cacheDType);
+  const sequence = makeSequence(memory, model, maxContext, plan.cache);
   const a = makeActivations(memory, config, Math.min(CHUNK, maxContext));
-  const context: ForwardContext = { config, weights, sequence, a, many: false };
+  const context: ForwardContext = { config, weights, sequence, a, plan, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
   let programs: Promise<Programs> | undefined;
   let decoder: Decoder | undefined;
@@ -251,12 +244,11 @@ async function preparePrograms({ gpu, memory, context, logits }: GpuSequence, ma
   const head = makeRecorder();
   recordFinalNorm(head, context, true);
   recordHead(head, context, context.a.normed, logits, true);
-  const fusable = context.sequence.cacheDType === "f16" && canFuse(context.config, context.weights);
   const [preparedFew, preparedMany, preparedHead, fused] = await Promise.all([
     prepare(few, memory),
     prepare(many, memory),
     prepare(head, memory),
-    fusable ? prepareFused(gpu, memory, context, logits, maxContext) : null,
+    context.plan.taken.linear.name === "fixed16" ? prepareFused(gpu, memory, context, logits, maxContext) : null,
   ]);
   return { few: preparedFew, many: preparedMany, head: preparedHead, fused };
 }
