@@ -194,11 +194,20 @@ function choiceOf(variant: Variant, { taken, layout }: Plan, refusal: Refusal | 
   const asked = options.kernels?.[step] === name || (step === "linear" && options.arithmetic === variant.arithmetic);
   let reason = refusal?.reason ?? `${taken[step].name} comes first`;
   if (isTaken) reason = asked ? "asked for" : "the first that this device and model allow";
-  else if (!refusal && variant.layout !== undefined && variant.layout !== layout) reason = `the weights are ${layoutWords[layout]}`;
+  else if (!refusal && step !== "linear" && variant.layout !== undefined && variant.layout !== layout)
+    reason = `the weights are ${layoutWords[layout]}`;
   return { step, variant: name, kernels: kernels.map((kernel) => kernel.name), taken: isTaken, reason };
 }
 
 const layoutWords: Readonly<Record<WeightLayout, string>> = { checkpoint: "laid out as in the checkpoint", repacked: "repacked" };
+
+/** The kernel that computes an op (core/ops) for `rows` rows, step by step as a trace runs it. */
+export function stepKernel({ taken, layout }: Plan, op: string, rows: number): string {
+  const many = rows >= FEW_ROWS;
+  if (op === "awq-matmul") return layout === "repacked" ? awqMatmulPacked.name : taken[many ? "linear-prefill" : "linear"].name;
+  if (op === "matmul") return taken[many ? "dense-prefill" : "dense"].name;
+  return op === "attention" ? "attention-mix" : op;
+}
 
 function nothingLeft(
   refusals: ReadonlyMap<Variant, Refusal | undefined>,

@@ -4,7 +4,7 @@ import type { Model, Session } from "../../core/model/engine.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../buffer.ts";
 import type { Gpu } from "../device.ts";
-import { planVariants, type VariantOptions } from "../variants.ts";
+import { type Plan, planVariants, type VariantOptions } from "../variants.ts";
 import { BATCH } from "./decode.ts";
 import { gpuSession } from "./session.ts";
 import { loadWeights } from "./weights.ts";
@@ -14,19 +14,25 @@ export interface GpuModelOptions extends VariantOptions {
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 }
 
+/** A model and what runs in it. */
+export interface GpuModel extends Model {
+  readonly plan: Plan;
+}
+
 /**
  * Streams the weights to the GPU. The model's `dispose` destroys them and the sessions that are left; the device stays the caller's.
  * @throws GureumError "io", "non-finite", "limit", "out-of-memory", "device-lost"; as planVariants
  */
-export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWeightRefs, options: GpuModelOptions = {}): Promise<Model> {
+export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWeightRefs, options: GpuModelOptions = {}): Promise<GpuModel> {
   const memory = makeMemory(gpu);
   const sessions = new Set<Session>();
   try {
     const { plan } = planVariants(gpu.capabilities, config, refs, options);
     const weights = await loadWeights(memory, refs, plan.layout === "repacked", options.onProgress);
-    const model: Model = {
+    const model: GpuModel = {
       config,
       backend: "webgpu",
+      plan,
       decodeBatch: BATCH,
       createSession(maxContext) {
         const session = gpuSession(model, gpu, weights, plan, maxContext);
