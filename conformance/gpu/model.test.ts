@@ -14,6 +14,7 @@ import { type GpuModel, loadGpuModel } from "../../gpu/model/model.ts";
 import type { VariantOptions } from "../../gpu/variants.ts";
 import { wgsl } from "../accuracy.ts";
 import { describeWorst, divergence } from "../compare.ts";
+import { diffModels } from "../diff.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { arbitraryConfig, randomModel } from "../fixtures/random-model.ts";
 import { checkSteps } from "../stepwise.ts";
@@ -40,6 +41,8 @@ const loadShort = (options: VariantOptions): Promise<GpuModel> => {
   const refs = { ...checkpoint.refs, layers: checkpoint.refs.layers.slice(0, layers) };
   return loadGpuModel(gpu, { ...checkpoint.config, numHiddenLayers: layers }, refs, options);
 };
+const shortWeights = (): LlamaWeights => ({ ...weights, layers: weights.layers.slice(0, layers) });
+
 /** Runs `ids` with everything watched and holds each step to its bound. */
 async function expectSteps(model: GpuModel, ids: readonly number[]): Promise<void> {
   const session = model.createSession(ids.length);
@@ -50,8 +53,7 @@ async function expectSteps(model: GpuModel, ids: readonly number[]): Promise<voi
     expect(shape, name).toEqual(tapShape(model.config, name, ids.length, ids.length));
     expect(data.length, name).toBe(shape.reduce((p, n) => p * n, 1));
   }
-  const short = { ...weights, layers: weights.layers.slice(0, layers) };
-  for (const { name, worst } of checkSteps(model.config, short, ids, trace, ids.length, wgsl, 1, model.plan.cache))
+  for (const { name, worst } of checkSteps(model.config, shortWeights(), ids, trace, ids.length, wgsl, 1, model.plan.cache))
     if (worst && !(worst.headroom <= 1)) expect.fail(`${name}: ${describeWorst(worst)}`);
 }
 
@@ -61,14 +63,26 @@ const prompt = Array.from({ length: 40 }, (_, i) => 3 + ((i * 97) % 4000));
 describe("gureum-tiny-awq on WebGPU", () => {
   it("computes every step within the bound of its op, from the values it was given", async () => {
     const short = await loadShort({ arithmetic: "f32" });
-    await expectSteps(short, prompt.slice(0, 20));
+    await expectSteps(short, prompt.slice(0, 9));
     short.dispose();
   });
 
   it("does so on repacked weights and an f16 cache", async () => {
     const short = await loadShort({ arithmetic: "fixed16" });
     expect(short.plan).toMatchObject({ layout: "repacked", cache: "f16" });
-    await expectSteps(short, prompt.slice(0, 12));
+    await expectSteps(short, prompt.slice(0, 9));
+    short.dispose();
+  });
+
+  it("shows no step beyond its bound in a comparison with the CPU, which names the kernels", async () => {
+    const short = await loadShort({});
+    const reference = { model: cpuModel(short.config, shortWeights()) };
+    const { steps, first } = await diffModels(reference, { model: short, plan: short.plan }, shortWeights(), [1, 5]);
+    expect(first).toBeNull();
+    const kernels = Object.fromEntries(steps.map(({ name, kernels }) => [name, kernels]));
+    expect(kernels["layers.0.q"]).toEqual({ a: null, b: "awq-matmul-packed" });
+    expect(kernels["layers.1.attention"]).toEqual({ a: null, b: "attention-mix" });
+    expect(kernels.logits).toEqual({ a: null, b: "matmul" });
     short.dispose();
   });
 
