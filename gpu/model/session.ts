@@ -108,12 +108,11 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
   const feedAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<void> => {
     const p = await start();
     let previous: Promise<undefined> | undefined;
-    for (let t = 0; t < tokens.length; t += CHUNK) {
-      const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
-      const isLast = t + CHUNK >= tokens.length;
-      await guarded(gpu, "prefill", () =>
-        feed(p, part, (_encoder, pass) => isLast && replay(pass, headFor(p, part.length), part.length, fed)),
-      );
+    for (let t = 0; t < tokens.length; t += chunk) {
+      const part = Array.prototype.slice.call(tokens, t, t + chunk) as number[];
+      const isLast = t + chunk >= tokens.length;
+      const program = programFor(p, part.length);
+      await guarded(gpu, "prefill", () => feed(program, part, (_encoder, pass) => isLast && replay(pass, program.head, part.length, fed)));
       const now = gpu.device.queue.onSubmittedWorkDone();
       if (previous) await waited(gpu, "prefill", previous);
       previous = now;
