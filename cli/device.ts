@@ -11,7 +11,7 @@ export const device: Command = {
   --json                      print one JSON object`,
   async run(args) {
     const words = parseWords("device", args, { arithmetic: { type: "boolean" }, json: { type: "boolean" } }, 0);
-    const gpu = await openDevice();
+    const gpu = await openDevice({ robustness: false });
     try {
       const c = gpu.capabilities;
       const arithmetic = words.flag("arithmetic") ? await fingerprint(gpu) : undefined;

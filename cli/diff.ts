@@ -46,7 +46,7 @@ step beyond its bound is where the fault is. Exit code 1 where there is one.
     const folder = words.text("model") ?? embeddedModel();
     const ids = idsText !== undefined ? parseIds("diff", idsText) : await encode(folder, text!);
     const checkpoint = await openCheckpoint(directoryStore(folder));
-    const gpu = sides.includes("webgpu") ? await openDevice() : undefined;
+    const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false }) : undefined;
     try {
       const weights = await readWeights(checkpoint.refs, progressBar("loading"));
       const models: Model[] = [];
