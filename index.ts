@@ -198,7 +198,7 @@ async function makeModel(
   if (backend === "cpu") return cpu("asked for");
   let gpu: Gpu;
   try {
-    gpu = device ? adoptDevice(device) : await openDevice();
+    gpu = device ? adoptDevice(device) : await openDevice({ robustness: false });
   } catch (error) {
     if (backend === "auto" && error instanceof GureumError) return cpu(`no WebGPU: ${error.details.what}`);
     throw error;

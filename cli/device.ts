@@ -18,7 +18,7 @@ export const device: Command = {
     const words = parseWords("device", args, { model: { type: "string" }, arithmetic: { type: "boolean" }, json: { type: "boolean" } }, 0);
     const checkpoint = await openCheckpoint(directoryStore(words.text("model") ?? embeddedModel()));
     await checkpoint.close();
-    const gpu = await openDevice();
+    const gpu = await openDevice({ robustness: false });
     try {
       const c = gpu.capabilities;
       const { plan, choices } = planVariants(c, checkpoint.config, checkpoint.refs);

@@ -50,7 +50,7 @@ ${variantHelp}
     const ids = idsText !== undefined ? parseIds("diff", idsText) : await encode(folder, text!);
     const variants = variantsFromWords("diff", words);
     const checkpoint = await openCheckpoint(directoryStore(folder));
-    const gpu = sides.includes("webgpu") ? await openDevice() : undefined;
+    const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false }) : undefined;
     try {
       const weights = await readWeights(checkpoint.refs, progressBar("loading"));
       const loaded: DiffSide[] = [];

@@ -13,6 +13,7 @@ import { awqMatmulTiled } from "./kernels/awq-matmul-tiled.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { matmulTiled } from "./kernels/matmul-tiled.ts";
 import { fusedKernels, fusedRefusal } from "./model/fused.ts";
+import { prefillMatrixKernels, prefillMatrixRefusal } from "./model/fused-prefill.ts";
 import { packRefusal } from "./model/packing.ts";
 import type { CacheDType } from "./wgsl/cache.ts";
 
@@ -34,7 +35,8 @@ export type WeightLayout = "checkpoint" | "repacked";
 
 /**
  * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": single tokens with activations as 16-bit block
- * fixed point and exact integer block sums (core/quant/fixed16.ts); prompts and traces in f32.
+ * fixed point and exact integer block sums (core/quant/fixed16.ts); traces in f32; prompts in f32, or with f16 operands where the
+ * device has matrices for them.
  */
 export type GpuArithmetic = "f32" | "fixed16";
 
@@ -58,7 +60,8 @@ export interface Variant {
   readonly name: string;
   /** What it runs: their features and limits are what it needs of the device. */
   readonly kernels: readonly Kernel[];
-  readonly arithmetic: GpuArithmetic;
+  /** Of the linears; "f16": f16 operands, f32 products and sums. */
+  readonly arithmetic: GpuArithmetic | "f16";
   /** The layout of int4 weights that it reads; absent where it reads none. */
   readonly layout?: WeightLayout;
   /** The cache that it needs; absent where either will do. */
@@ -86,6 +89,15 @@ export const variants: readonly Variant[] = [
     arithmetic: "f32",
     layout: "repacked",
     refusal: (capabilities, _config, refs) => packRefusal(capabilities, refs),
+  },
+  {
+    step: "linear-prefill",
+    name: "f16-matrix",
+    kernels: prefillMatrixKernels,
+    arithmetic: "f16",
+    layout: "repacked",
+    cache: "f16",
+    refusal: (capabilities, config, refs) => prefillMatrixRefusal(capabilities, config, refs) ?? packRefusal(capabilities, refs),
   },
   {
     step: "linear-prefill",

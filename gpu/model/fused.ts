@@ -87,6 +87,9 @@ export function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): num
   return fits(128) ? 128 : 64;
 }
 
+/** Keys a split holds. */
+const SPLIT_KEYS = 64;
+
 const powerOfTwoFrom = (n: number): number => 2 ** Math.ceil(Math.log2(n));
 
 /**
@@ -104,8 +107,10 @@ export async function prepareFused(
   const limits = limitsOf(gpu);
   const most = lanesOf(limits);
   const A = H * Hd;
-  const attention: DecodeAttentionShape = { H, G, Hd, window: config.slidingWindow, keys: keysOf(Hd, limits) };
-  const splits = powerOfTwoFrom(Math.ceil(maxContext / attention.keys));
+  // Few keys: one workgroup a head. More: splits, of fewer keys each, so that more workgroups share them.
+  const few: DecodeAttentionShape = { H, G, Hd, window: config.slidingWindow, keys: keysOf(Hd, limits) };
+  const more: DecodeAttentionShape = { ...few, keys: SPLIT_KEYS };
+  const splits = powerOfTwoFrom(Math.ceil(maxContext / more.keys));
   const f32 = (label: string, length: number): GPUBuffer => allocate(memory, label, length * 4);
   const residual = f32("residual", D);
   const scaled = f32("residual ∘ norm", D);
@@ -143,9 +148,9 @@ export async function prepareFused(
     const qkvShape = { ...shapeOf(qkv, teamOf(D, most)), eps, H, G, Hd };
     recordAwqQkvRopeFixed16(layers, { digits, blocks, ...matrix(qkv), rotations, q_out: q, ...cache, step }, qkvShape, `${at}qkv`);
     const attends = { q, ...cache, stats, step };
-    recordAttentionDecode(layers, { ...attends, out: joined }, attention, false, `${at}attention`);
-    recordAttentionDecode(layers, { ...attends, out: partial_ }, attention, true, `${at}attention`);
-    recordAttentionCombine(layers, { partial_, stats, joined, step }, attention, splits, `${at}attention`);
+    recordAttentionDecode(layers, { ...attends, out: joined }, few, false, few.keys, `${at}attention`);
+    recordAttentionDecode(layers, { ...attends, out: partial_ }, more, true, few.keys, `${at}attention`);
+    recordAttentionCombine(layers, { partial_, stats, joined, step }, more, splits, few.keys, `${at}attention`);
     const out = { residual, scaled, out_digits: digits, out_blocks: blocks };
     const oTeams = addTeams(A, limits);
     const oShape = { ...shapeOf(o, oTeams.team), teams: oTeams.teams, N: D };
