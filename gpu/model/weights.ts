@@ -9,10 +9,11 @@ import { bf16Value, type FloatDType, f16Values } from "../../core/dtype.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LinearRef, LlamaWeightRefs, TensorRef, WeightTree } from "../../core/model/weights.ts";
 import { allocate, freeAll, type Memory, makeMemory, settle, upload, writeBytes } from "../buffer.ts";
-import { type Gpu, guarded, waited } from "../device.ts";
+import { guarded, waited } from "../device.ts";
 import { recordAwqRepack } from "../kernels/awq-repack.ts";
 import { makeRecorder, prepare, submit } from "../recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
+import { type AwqRef, sharing } from "./packing.ts";
 
 /** Output columns firstColumn … firstColumn + N − 1 of a dense matrix: [N, K], rows padded to whole words. */
 export interface DensePiece {
@@ -82,37 +83,8 @@ interface Target {
   readonly strideBytes: number;
 }
 
-type AwqRef = LinearRef & { kind: "awq" };
-
-/** Whether these linears can share one repacked matrix on this device. */
-function canPack(gpu: Gpu, linears: readonly LinearRef[]): linears is AwqRef[] {
-  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
-  const first = linears[0]!;
-  if (first.kind !== "awq") return false;
-  const { inFeatures: K, groupSize } = first;
-  const rows = linears.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
-  return (
-    K % 32 === 0 &&
-    groupSize % 32 === 0 &&
-    (rows * K) / 2 <= Math.min(maxStorageBufferBindingSize, maxBufferSize) &&
-    linears.every((ref) => ref.kind === "awq" && ref.inFeatures === K && ref.groupSize === groupSize)
-  );
-}
-
-/** The linears of a layer that read the same input: they share a repacked matrix, in this order. */
-const sharing = ({ qProj, kProj, vProj, oProj, gateProj, upProj, downProj }: LlamaWeightRefs["layers"][number]): LinearRef[][] => [
-  [qProj, kProj, vProj],
-  [oProj],
-  [gateProj, upProj],
-  [downProj],
-];
-
-/** Whether every linear of the model can be repacked on this device. */
-export const canPackAll = (gpu: Gpu, refs: LlamaWeightRefs): boolean =>
-  refs.layers.every((layer) => sharing(layer).every((linears) => canPack(gpu, linears)));
-
 /**
- * @param packed repack int4 linears for the fused kernels; `canPackAll` must hold
+ * @param packed repack int4 linears for the kernels that want it; `packRefusal` must find nothing against it
  * @param onProgress after each part: bytes read so far, and in all
  * @throws GureumError "io", "non-finite" for a NaN or infinite scale, norm or bias, "limit", "out-of-memory", "device-lost"
  */
@@ -294,8 +266,8 @@ export async function loadWeights(
 
   const bias = async (ref: LinearRef): Promise<GPUBuffer | null> => ref.bias && (await vector(ref.bias));
   const linears = async (refs: LinearRef[]): Promise<GpuLinear[]> => {
-    if (packed && canPack(gpu, refs)) {
-      const weights = await pack(refs);
+    if (packed) {
+      const weights = await pack(refs as AwqRef[]);
       return Promise.all(weights.map(async (weight, i) => ({ weight, bias: await bias(refs[i]!) })));
     }
     const out: GpuLinear[] = [];
