@@ -32,10 +32,10 @@ import { intoOut, type Rig, runKernel } from "./rig.ts";
 import { packedSubjects } from "./webgpu-packed.ts";
 import { samplingSubjects } from "./webgpu-sampling.ts";
 
-/** Rows of a dense matrix padded to whole words, as the loader lays them out. */
+/** Rows of a dense matrix padded to whole words, as the loader lays them out, but with junk for padding: 65504, or as bf16 3·10³⁸. */
 function paddedRows(data: Float32Array | Uint16Array, rows: number, K: number): ArrayBufferView {
   if (data instanceof Float32Array || K % 2 === 0) return data;
-  const padded = new Uint16Array(rows * (K + 1));
+  const padded = new Uint16Array(rows * (K + 1)).fill(0x7bff);
   for (let n = 0; n < rows; n++) padded.set(data.subarray(n * K, (n + 1) * K), n * (K + 1));
   return padded;
 }
