@@ -196,7 +196,14 @@ function dotCases(): { name: string; counts: Counts; make: () => () => unknown }
       name: CEILING,
       counts: { operations: 2 * DOT_LENGTH, arithmetic: "f64" },
       make: () => () => {
-        let [s0, s1, s2, s3, s4, s5, s6, s7] = [0, 1, 2, 3, 4, 5, 6, 7];
+        let s0 = 0.1;
+        let s1 = 0.2;
+        let s2 = 0.3;
+        let s3 = 0.4;
+        let s4 = 0.6;
+        let s5 = 0.7;
+        let s6 = 0.8;
+        let s7 = 0.9;
         for (let i = 0; i < DOT_LENGTH; i += 8) {
           s0 = s0 * 0.5 + 0.25;
           s1 = s1 * 0.5 + 0.25;

@@ -2,6 +2,7 @@
  * What a device can do at most, measured: the ceilings of the roofline (bench/limit-kernels.ts), and the fixed costs of talking to
  * it. A share "of the limit" elsewhere is a share of these figures, never of a data sheet.
  */
+import { GureumError } from "../core/errors.ts";
 import { allocate, readRanges, usage } from "../gpu/buffer.ts";
 import type { SubgroupMatrixConfig } from "../gpu/capabilities.ts";
 import { type Gpu, guarded, waited } from "../gpu/device.ts";
@@ -25,8 +26,10 @@ import {
 import { makeOperands, type Operands } from "./operands.ts";
 import { type Arithmetic, type Counts, type Limits, makeRow, type Row } from "./results.ts";
 
-/** Far more than any GPU's caches hold; a software device shares the CPU's, and its memory. */
-const streamBytes = (gpu: Gpu): number => (gpu.capabilities.software ? 2 ** 27 : 2 ** 31);
+/** Distinct bytes to stream over, far more than any GPU's caches hold; less where the memory is not there. */
+const STREAM_BYTES = [2 ** 31, 2 ** 29, 2 ** 27] as const;
+/** A software device shares the CPU's caches and its memory. */
+const STREAM_BYTES_SOFTWARE = [2 ** 27] as const;
 const CHUNK = STREAM_LOADS * STREAM_THREADS * 16;
 
 interface Candidate {
@@ -47,12 +50,12 @@ async function prepareOne(
 }
 
 /** Reading and copying, over buffers as large as the device binds, until `streamBytes` are covered. */
-async function streamCandidates(timer: GpuTimer, operands: Operands): Promise<Candidate[]> {
+async function streamCandidates(timer: GpuTimer, operands: Operands, streamBytes: number): Promise<Candidate[]> {
   const { gpu } = timer;
   const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension } = gpu.capabilities.limits;
-  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension * CHUNK, streamBytes(gpu) / 2);
+  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension * CHUNK, streamBytes / 2);
   const byteLength = Math.floor(most / CHUNK) * CHUNK;
-  const count = Math.max(2, Math.floor(streamBytes(gpu) / byteLength));
+  const count = Math.max(2, Math.floor(streamBytes / byteLength));
   const buffers = Array.from({ length: count }, (_, i) => operands.own(`stream ${i}`, byteLength, "words"));
   const target = operands.shared("stream target", byteLength, "blank");
   await operands.fill();
@@ -68,6 +71,21 @@ async function streamCandidates(timer: GpuTimer, operands: Operands): Promise<Ca
   ];
 }
 
+/** The candidates that fit the device's memory, largest first, and the operands they hold. */
+async function openStreams(timer: GpuTimer): Promise<{ operands: Operands; candidates: Candidate[] }> {
+  const sizes = timer.gpu.capabilities.software ? STREAM_BYTES_SOFTWARE : STREAM_BYTES;
+  for (const [i, size] of sizes.entries()) {
+    const operands = makeOperands(timer.gpu, 1, 0);
+    try {
+      return { operands, candidates: await streamCandidates(timer, operands, size) };
+    } catch (error) {
+      operands.close();
+      if (!(error instanceof GureumError) || error.code !== "out-of-memory" || i + 1 === sizes.length) throw error;
+    }
+  }
+  throw new GureumError("out-of-memory", { where: "bench device", what: "no memory to stream over" });
+}
+
 /** Of the device's matrix configurations with these components the one that does most at once. */
 function largestConfig(gpu: Gpu, component: string, results: readonly string[]): SubgroupMatrixConfig | undefined {
   const fitting = gpu.capabilities.subgroupMatrixConfigs.filter(
@@ -80,7 +98,7 @@ async function arithmeticCandidates(timer: GpuTimer, operands: Operands): Promis
   const { gpu } = timer;
   const { features, software, subgroupMaxSize } = gpu.capabilities;
   const workgroups = software ? 16 : 4096;
-  const turns = 8;
+  const turns = software ? 8 : 64;
   const out = operands.shared("out", 4096, "blank");
   const wanted: { name: string; kernel: Kernel<"out", "turns">; operations: number; arithmetic: Arithmetic; turns: number }[] = [
     { name: "f32 multiply-add", kernel: fmaF32, operations: fmaOperations, arithmetic: "f32", turns },
@@ -113,9 +131,10 @@ async function arithmeticCandidates(timer: GpuTimer, operands: Operands): Promis
  * @throws GureumError "limit", "out-of-memory", "device-lost", "pipeline"
  */
 export async function measureLimits(timer: GpuTimer, plan: Plan): Promise<{ limits: Limits; rows: Row[] }> {
+  const streams = await openStreams(timer);
   const operands = makeOperands(timer.gpu, 1, 0);
   try {
-    const candidates = [...(await streamCandidates(timer, operands)), ...(await arithmeticCandidates(timer, operands))];
+    const candidates = [...streams.candidates, ...(await arithmeticCandidates(timer, operands))];
     const timings = await measure(
       candidates.map(({ competitor }) => competitor),
       plan,
@@ -127,6 +146,7 @@ export async function measureLimits(timer: GpuTimer, plan: Plan): Promise<{ limi
     return { limits: { readBytesPerSecond: (read.bytes! / read.median) * 1e3, operationsPerSecond }, rows };
   } finally {
     operands.close();
+    streams.operands.close();
   }
 }
 
@@ -165,7 +185,7 @@ export async function measureCosts(timer: GpuTimer, plan: Plan): Promise<Row[]> 
       const started = hostClock.now();
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      for (let i = 0; i < calls; i++) replay(pass, prepared, 1);
+      for (let i = 0; i < calls; i++) replay(pass, prepared, 1, 0);
       pass.end();
       pending.push(encoder.finish());
       return hostClock.now() - started;

@@ -92,9 +92,15 @@ const MAX_DISPATCHES = 16384;
 
 /**
  * Prepared dispatches as a competitor. A call is one element of `copies`, which do the same on different operands and take turns,
- * from where the last sample ended.
+ * from where the last sample ended. `start`: the position of the first of T rows. `start`: position of the first of the T rows.
  */
-export function gpuCompetitor(timer: GpuTimer, name: string, copies: readonly (readonly PreparedDispatch[])[], T: number): Competitor {
+export function gpuCompetitor(
+  timer: GpuTimer,
+  name: string,
+  copies: readonly (readonly PreparedDispatch[])[],
+  T: number,
+  start: number = 0,
+): Competitor {
   let turn = 0;
   return {
     name,
@@ -103,7 +109,7 @@ export function gpuCompetitor(timer: GpuTimer, name: string, copies: readonly (r
     maxCalls: Math.max(1, Math.floor(MAX_DISPATCHES / Math.max(1, copies[0]!.length))),
     sample: (calls) =>
       timer.time(name, (pass) => {
-        for (let i = 0; i < calls; i++) replay(pass, copies[turn++ % copies.length]!, T);
+        for (let i = 0; i < calls; i++) replay(pass, copies[turn++ % copies.length]!, T, start);
       }),
   };
 }

@@ -40,6 +40,9 @@ export interface Plan {
 
 export const defaultPlan: Plan = { warmupMs: 50, minRounds: 5, maxRounds: 30, timeMs: 300 };
 
+/** For software devices, where there is little to find out. */
+export const shortPlan: Plan = { warmupMs: 20, minRounds: 3, maxRounds: 10, timeMs: 100 };
+
 /** What one competitor's rounds gave. */
 export interface Timing {
   readonly name: string;

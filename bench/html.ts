@@ -36,13 +36,14 @@ export function rooflineSvg({ rows, limits }: Pick<BenchResults, "rows" | "limit
   const roofs = Object.entries(limits.operationsPerSecond);
   const read = limits.readBytesPerSecond;
   if (points.length === 0 || (roofs.length === 0 && !read)) return undefined;
-  const highestRoof = Math.max(...roofs.map(([, rate]) => rate), ...points.map(({ rate }) => rate));
-  const ridge = read ? Math.max(...roofs.map(([, rate]) => rate / read), 1e-3) : 1;
-  const xs = [...points.map(({ intensity }) => intensity), ridge];
-  const xLow = 10 ** Math.floor(Math.log10(Math.min(...xs)));
-  const xHigh = 10 ** Math.ceil(Math.log10(Math.max(...xs) * 2));
-  const yLow = 10 ** Math.floor(Math.log10(Math.min(...points.map(({ rate }) => rate))));
-  const yHigh = 10 ** Math.ceil(Math.log10(highestRoof * 1.2));
+  const rates = [...roofs.map(([, rate]) => rate), ...points.map(({ rate }) => rate)];
+  const topRoof = Math.max(...(roofs.length > 0 ? roofs.map(([, rate]) => rate) : rates));
+  const ridges = read ? [topRoof / read, ...roofs.map(([, rate]) => rate / read)] : [];
+  const xs = [...points.map(({ intensity }) => intensity), ...ridges];
+  const decadeBelow = (value: number): number => 10 ** Math.floor(Math.log10(value / 2));
+  const decadeAbove = (value: number): number => 10 ** Math.ceil(Math.log10(value * 2));
+  const [xLow, xHigh] = [decadeBelow(Math.min(...xs)), decadeAbove(Math.max(...xs))];
+  const [yLow, yHigh] = [decadeBelow(Math.min(...rates)), decadeAbove(Math.max(...rates))];
   const x = axis(xLow, xHigh, AREA.left, AREA.right);
   const y = axis(yLow, yHigh, AREA.bottom, AREA.top);
   const parts: string[] = [];
@@ -58,17 +59,16 @@ export function rooflineSvg({ rows, limits }: Pick<BenchResults, "rows" | "limit
   }
   if (read) {
     const from = Math.max(xLow, yLow / read);
-    const to = Math.min(xHigh, highestRoof / read);
-    if (to > from)
-      parts.push(
-        `<line class="roof" x1="${px(x(from))}" y1="${px(y(from * read))}" x2="${px(x(to))}" y2="${px(y(to * read))}"><title>memory: ${escapeHtml(formatRate(read))}B/s</title></line>`,
-        `<text x="${px(x(from) + 8)}" y="${px(Math.max(AREA.top + 14, y(from * read) - 14))}">read ${escapeHtml(formatRate(read))}B/s</text>`,
-      );
+    const to = topRoof / read;
+    parts.push(
+      `<line class="roof" x1="${px(x(from))}" y1="${px(y(from * read))}" x2="${px(x(to))}" y2="${px(y(to * read))}"><title>memory: ${escapeHtml(formatRate(read))}B/s</title></line>`,
+      `<text x="${px(x(from) + 8)}" y="${px(Math.max(AREA.top + 14, y(from * read) - 14))}">read ${escapeHtml(formatRate(read))}B/s</text>`,
+    );
   }
   // Labels of roofs that lie close together keep their distance.
   let lastLabel = Number.NEGATIVE_INFINITY;
   for (const [name, rate] of [...roofs].sort(([, a], [, b]) => b - a)) {
-    const from = read ? Math.max(xLow, Math.min(xHigh, rate / read)) : xLow;
+    const from = read ? rate / read : xLow;
     const label = Math.max(y(rate) + 4, lastLabel + 14);
     lastLabel = label;
     parts.push(`<line class="roof" x1="${px(x(from))}" y1="${px(y(rate))}" x2="${AREA.right}" y2="${px(y(rate))}"/>`);

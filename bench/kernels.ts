@@ -1,5 +1,5 @@
 /**
- * Every kernel on a model's real shapes (bench/work.ts): those of one task in turns, each over so many distinct copies of its weights
+ * Every kernel on a model's real shapes (bench/work/): those of one task in turns, each over so many distinct copies of its weights
  * or caches that no cache of the device serves them.
  */
 import { GureumError } from "../core/errors.ts";
@@ -9,7 +9,8 @@ import { type Competitor, measure, type Plan } from "./harness.ts";
 import { makeOperands, type Operands } from "./operands.ts";
 import { type Limits, makeRow, type Row } from "./results.ts";
 import type { Shape } from "./shapes.ts";
-import { type Work, type WorkCase, works } from "./work.ts";
+import { works } from "./work/table.ts";
+import type { Work, WorkCase } from "./work/work.ts";
 
 /** Distinct bytes to rotate over: twice the largest GPU cache there is (256 MiB). A software device shares the CPU's caches. */
 const ROTATED_BYTES = 2 ** 29;
@@ -122,7 +123,7 @@ export async function measureKernels(
           const operands = makeOperands(timer.gpu, planned.T, planned.item.start);
           opened.push(operands);
           const { copies, rotatedBytes } = await prepareCopies(timer, planned, operands);
-          running.push({ planned, competitor: gpuCompetitor(timer, planned.name, copies, planned.T), rotatedBytes });
+          running.push({ planned, competitor: gpuCompetitor(timer, planned.name, copies, planned.T, planned.item.start), rotatedBytes });
         } catch (error) {
           if (!isSkip(error)) throw error;
           skipped.push({ name: planned.name, reason: error.message });

@@ -8,9 +8,12 @@ import type { Kernel } from "../gpu/kernel.ts";
 import { makeRecorder, prepare, type Recorder, record, submit } from "../gpu/recorder.ts";
 import { encodeStep, STEP_BYTES } from "../gpu/wgsl/step.ts";
 
-/** words: any bits; f32: even in −1 … 1; f16: pairs of ±2^−7 … 2^−6; zeros: AWQ zero points 7 or 8; blank: 0. */
-export type Contents = "words" | "f32" | "f16" | "zeros" | "blank";
-const codes: Readonly<Record<Exclude<Contents, "blank">, number>> = { words: 0, f32: 1, f16: 2, zeros: 3 };
+/**
+ * words: any bits; f32: even in −1 … 1; f16: pairs of ±2^−7 … 2^−6; zeros: AWQ zero points 7 or 8; groups: an f16 scale and above it a
+ * zero point, as awq-repack.ts leaves them; blank: 0.
+ */
+export type Contents = "words" | "f32" | "f16" | "zeros" | "groups" | "blank";
+const codes: Readonly<Record<Exclude<Contents, "blank">, number>> = { words: 0, f32: 1, f16: 2, zeros: 3, groups: 4 };
 
 const fill: Kernel<"out", "length" | "contents" | "seed"> = {
   name: "fill",
@@ -35,6 +38,7 @@ fn main(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_workgroup
     if (params.contents == 1u) { word = bitcast<u32>(f32(i32(h)) / 2147483648.0); }
     if (params.contents == 2u) { word = (h & 0x83ff83ffu) | 0x20002000u; }
     if (params.contents == 3u) { word = 0x77777777u + (h & 0x11111111u); }
+    if (params.contents == 4u) { word = (h & 0x000f03ffu) | 0x00002000u; }
     out[i] = word;
   }
 }

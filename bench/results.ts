@@ -11,7 +11,8 @@ import type { TimerName, Timing } from "./harness.ts";
 import { type Summary, summarize } from "./statistics.ts";
 
 /** Which measured ceiling a row's operations stand under. */
-export type Arithmetic = "f32" | "f16" | "i8" | "matrix f16" | "matrix i8" | "f64";
+export const arithmetics = ["f32", "f16", "i8", "matrix f16", "matrix i8", "f64"] as const;
+export type Arithmetic = (typeof arithmetics)[number];
 
 /** What one call does: the bytes it must move at least once, the operations it must do (a multiply-add is two). */
 export interface Counts {
@@ -187,6 +188,14 @@ export function checkResults(value: unknown): BenchResults {
     const { median, lowerQuartile, upperQuartile } = summarize(samples);
     if (row.median !== median || row.lowerQuartile !== lowerQuartile || row.upperQuartile !== upperQuartile)
       throw wrong(`${JSON.stringify(row.name)} has a median that its samples do not have`);
+    const oneOf = (key: string, allowed: readonly unknown[]): void => {
+      if (!allowed.includes(row[key])) throw wrong(`${JSON.stringify(row.name)} has an unknown ${key}`);
+    };
+    oneOf("timer", ["gpu timestamps", "host clock"]);
+    oneOf("group", ["device", "kernels", "model", "own"]);
+    oneOf("limit", ["memory", "arithmetic", undefined]);
+    oneOf("arithmetic", [...arithmetics, undefined]);
+    if (!isTime(row.calls)) throw wrong(`${JSON.stringify(row.name)} has no number as calls`);
     for (const key of ["bytes", "operations", "tokens", "limitShare"])
       if (row[key] !== undefined && !isTime(row[key])) throw wrong(`${JSON.stringify(row.name)} has no number as ${key}`);
   }

@@ -3,7 +3,7 @@ import { compareResults } from "../bench/compare.ts";
 import { measureCosts, measureLimits } from "../bench/device.ts";
 import { cpuIdentity, gpuIdentity, makeResults } from "../bench/environment.ts";
 import { makeGpuTimer } from "../bench/gpu-timer.ts";
-import { defaultPlan, type Plan } from "../bench/harness.ts";
+import { defaultPlan, type Plan, shortPlan } from "../bench/harness.ts";
 import { resultsPage } from "../bench/html.ts";
 import { type KernelSelection, measureKernels } from "../bench/kernels.ts";
 import { measureModel } from "../bench/model.ts";
@@ -21,6 +21,7 @@ const outputOptions: WordOptions = { json: { type: "string" }, html: { type: "st
 /** Fewer and longer rounds: a sample is a whole prompt, or some hundred tokens. */
 const modelPlan: Plan = { warmupMs: 0, minRounds: 3, maxRounds: 20, timeMs: 10_000 };
 const CPU_TIME_MS = 500;
+const planOf = ({ capabilities }: Gpu): Plan => (capabilities.software ? shortPlan : defaultPlan);
 
 const help = `usage: gureum bench device [options]
        gureum bench kernels [options]
@@ -94,8 +95,8 @@ async function runDevice(args: string[]): Promise<number> {
   const results = await withGpu(async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
-      const { limits, rows } = await measureLimits(timer, defaultPlan);
-      const costs = await measureCosts(timer, defaultPlan);
+      const { limits, rows } = await measureLimits(timer, planOf(gpu));
+      const costs = await measureCosts(timer, planOf(gpu));
       return await makeResults(["device", ...args], gpuIdentity(gpu), limits, [...rows, ...costs]);
     } finally {
       timer.close();
@@ -136,8 +137,8 @@ async function runKernels(args: string[]): Promise<number> {
   const results = await withGpu(async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
-      const { limits } = await measureLimits(timer, defaultPlan);
-      const { rows, skipped } = await measureKernels(timer, selection, limits, defaultPlan, bar);
+      const { limits } = await measureLimits(timer, planOf(gpu));
+      const { rows, skipped } = await measureKernels(timer, selection, limits, planOf(gpu), bar);
       return await makeResults(["kernels", ...args], gpuIdentity(gpu), limits, rows, { skipped });
     } finally {
       timer.close();
@@ -178,7 +179,7 @@ async function runModel(args: string[]): Promise<number> {
   const measured = async (gpu: Gpu | undefined): Promise<BenchResults> => {
     const timer = gpu && (await makeGpuTimer(gpu));
     try {
-      const limits = timer ? (await measureLimits(timer, defaultPlan)).limits : { operationsPerSecond: {} };
+      const limits = timer ? (await measureLimits(timer, planOf(timer.gpu))).limits : { operationsPerSecond: {} };
       const { rows, tokenTimes, facts } = await measureModel({ ...source, ...sizes }, gpu, limits, modelPlan, bar);
       const identity = gpu ? gpuIdentity(gpu) : cpuIdentity();
       return await makeResults(["model", ...args], identity, limits, rows, { tokenTimes, facts });

@@ -51,7 +51,11 @@ step beyond its bound is where the fault is. Exit code 1 where there is one.
       const weights = await readWeights(checkpoint.refs, progressBar("loading"));
       const models: Model[] = [];
       for (const side of sides)
-        models.push(side === "cpu" ? cpuModel(checkpoint.config, weights) : await loadGpuModel(gpu!, checkpoint.config, checkpoint.refs));
+        models.push(
+          side === "cpu"
+            ? cpuModel(checkpoint.config, weights)
+            : await loadGpuModel(gpu!, checkpoint.config, checkpoint.refs, { arithmetic: "f32" }),
+        );
       const bar = progressBar("judging");
       const { steps, first } = await diffModels(models[0]!, models[1]!, weights, ids, async (done, total) => {
         bar(done, total);

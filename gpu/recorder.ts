@@ -16,8 +16,8 @@ export interface Dispatch<Buffers extends string = string, Params extends string
   readonly kernel: Kernel<Buffers, Params>;
   readonly buffers: Readonly<Record<Buffers, BufferArg>>;
   readonly params: Readonly<Record<Params, number>>;
-  /** Workgroups to run for T rows; all zero skips it. */
-  readonly workgroups: (T: number) => Workgroups;
+  /** Workgroups to run for T rows, the first of them at position `start`; all zero skips it. */
+  readonly workgroups: (T: number, start: number) => Workgroups;
   /** What it computes, for messages and timings: "layers.3.qProj". */
   readonly label?: string;
 }
@@ -28,7 +28,7 @@ export interface PreparedDispatch {
   readonly kernel: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
-  readonly workgroups: (T: number) => Workgroups;
+  readonly workgroups: (T: number, start: number) => Workgroups;
 }
 
 export interface Recorder {
@@ -128,10 +128,10 @@ export async function prepare(
   });
 }
 
-/** Encodes prepared dispatches for T rows. */
-export function replay(pass: GPUComputePassEncoder, dispatches: readonly PreparedDispatch[], T: number): void {
+/** Encodes prepared dispatches for T rows, the first of them at position `start`. */
+export function replay(pass: GPUComputePassEncoder, dispatches: readonly PreparedDispatch[], T: number, start: number): void {
   for (const { pipeline, bindGroup, workgroups } of dispatches) {
-    const [x, y, z] = workgroups(T);
+    const [x, y, z] = workgroups(T, start);
     if (x === 0 || y === 0 || z === 0) continue;
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
@@ -140,12 +140,12 @@ export function replay(pass: GPUComputePassEncoder, dispatches: readonly Prepare
 }
 
 /** Submits prepared dispatches in one compute pass; for tests, traces and set-up, where nothing is to be overlapped. */
-export function submit(memory: Memory, dispatches: readonly PreparedDispatch[], T: number): Promise<void> {
+export function submit(memory: Memory, dispatches: readonly PreparedDispatch[], T: number, start: number = 0): Promise<void> {
   const { gpu } = memory;
   return guarded(gpu, dispatches[0]?.label ?? "submit", () => {
     const encoder = gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    replay(pass, dispatches, T);
+    replay(pass, dispatches, T, start);
     pass.end();
     gpu.device.queue.submit([encoder.finish()]);
   });

@@ -32,7 +32,7 @@ for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }).fi
 
 const golden = await modelGolden(dataFile("model/gureum-tiny-awq"));
 const checkpoint = await openCheckpoint(directoryStore(embeddedModelPath()));
-const model = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs);
+const model = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs, { arithmetic: "f32" });
 
 const logits: { name: string; error: number; largest: number }[] = [];
 for (const { name, input_ids, first_position, positions, max_abs_logit } of golden.logits.filter((g) => g.input_ids.length < 100)) {

@@ -1,6 +1,7 @@
 /** Every kernel file of the tree against its record, and on Dawn's null backend, which checks WGSL and pipelines without a GPU. */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { missingFor } from "../../gpu/capabilities.ts";
 import { closeDevice, type Gpu, openDevice } from "../../gpu/device.ts";
 import { type BindingKind, compile, emit, type Kernel } from "../../gpu/kernel.ts";
 
@@ -96,12 +97,16 @@ describe.each(kernels)("kernel $kernel.name", ({ kernel }) => {
       expect(emit(kernel, { [name]: "7" })).toMatch(new RegExp(`^(const|alias) ${name}\\b.*= 7;`, "m"));
   });
 
-  it("fits in 120 lines", () => {
-    expect(kernel.wgsl.trim().split("\n").length).toBeLessThanOrEqual(120);
+  it("fits in 180 lines, shared snippets included", () => {
+    expect(kernel.wgsl.trim().split("\n").length).toBeLessThanOrEqual(180);
   });
 
   it("compiles where its features are offered", async () => {
-    await compile(validating, kernel);
+    if (!missingFor({ limits: kernel.limits ?? {} }, validating.capabilities)) return void (await compile(validating, kernel));
+    // The null backend has WebGPU's default limits and no more: the WGSL can be checked there, the pipeline cannot.
+    validating.device.pushErrorScope("validation");
+    validating.device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
+    expect(await validating.device.popErrorScope()).toBeNull();
   });
 
   it("compiles on a device with WebGPU's defaults, or says what it lacks", async () => {

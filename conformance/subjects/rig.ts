@@ -63,14 +63,14 @@ export async function runKernel(
     });
     const rigged = recorder.dispatches.map((dispatch) => {
       const workgroups = (rows: number): readonly [number, number, number] => {
-        const [x, y, z] = dispatch.workgroups(rows);
+        const [x, y, z] = dispatch.workgroups(rows, start);
         return [Math.min(x, workgroupsX), y, z];
       };
       return { ...dispatch, workgroups, kernel: rewrite ? rewrite(dispatch.kernel) : dispatch.kernel };
     });
     recorder.dispatches.splice(0, Infinity, ...rigged);
     const dispatches = await prepare(recorder, memory);
-    await submit(memory, dispatches, T);
+    await submit(memory, dispatches, T, start);
     const read = await readRanges(
       gpu,
       "conformance",

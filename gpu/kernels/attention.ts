@@ -3,7 +3,7 @@
  * q and out [T, H, Hd] f32, caches [positions, G, Hd]. Twin of core/ops/attention.ts, both its steps in one.
  * One workgroup of 128 a head and query, at any context length. It goes through the keys 128 at a time, one an invocation, keeps
  * the running maximum and sum ("online" softmax, Milakov & Gimelshein 2018, arXiv 1805.02867), then turns to one output
- * component an invocation (two where Hd > 128). Workgroup memory 2 KiB. The order of all sums depends on the position alone, so
+ * component an invocation (two where Hd > 128; keys are shared out where Hd < 128). Workgroup memory 2 KiB. The order of all sums depends on the position alone, so
  * chunks of any size give the same bits. Limited by the bytes of the cache, read once for each of the H/G heads of a group.
  */
 import type { Kernel } from "../kernel.ts";
@@ -14,14 +14,14 @@ import { stepWgsl } from "../wgsl/step.ts";
 /** Largest Hd this kernel computes. */
 export const maxHeadDim = 256;
 
-export const attention: Kernel<"step" | "q" | "keys" | "values" | "out", "H" | "G" | "Hd" | "window" | "scale"> = {
+export const attention: Kernel<"step" | "q" | "keys" | "values" | "out", "H" | "G" | "Hd" | "window" | "scale" | "spread"> = {
   name: "attention",
   bindings: { step: "uniform", q: "read", keys: "read", values: "read", out: "readWrite" },
-  params: { H: "u32", G: "u32", Hd: "u32", window: "u32", scale: "f32" },
+  params: { H: "u32", G: "u32", Hd: "u32", window: "u32", scale: "f32", spread: "u32" },
   overrides: { CACHE_F16: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
-struct Params { H: u32, G: u32, Hd: u32, window: u32, scale: f32 }
+struct Params { H: u32, G: u32, Hd: u32, window: u32, scale: f32, spread: u32 }
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
 @group(0) @binding(2) var<storage, read> keys: array<u32>;
@@ -53,6 +53,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   for (var i = lane; i < params.Hd; i += LANES) { query[i] = q[row + i]; }
   workgroupBarrier();
 
+  // For the values, invocations stand side by side along Hd, and what is left of them shares the keys.
+  let column = lane % params.spread;
+  let part = lane / params.spread;
+  let parts = LANES / params.spread;
   var most = LOWEST;
   var total = 0.0;
   var mixed = vec2(0.0);
@@ -94,16 +98,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     mixed *= carried;
     let seen = min(LANES, last + 1u - base);
     for (var half = 0u; half < 2u; half++) {
-      let i = lane + half * LANES;
+      let i = column + half * LANES;
       if (i >= params.Hd) { continue; }
       var sum = 0.0;
-      for (var j = 0u; j < seen; j++) { sum += weights[j] * valueAt(((base + j) * params.G + group) * params.Hd + i); }
+      for (var j = part; j < seen; j += parts) { sum += weights[j] * valueAt(((base + j) * params.G + group) * params.Hd + i); }
       mixed[half] += sum;
     }
   }
   for (var half = 0u; half < 2u; half++) {
-    let i = lane + half * LANES;
-    if (i < params.Hd) { out[row + i] = mixed[half] / total; }
+    let i = column + half * LANES;
+    workgroupBarrier();
+    scores[lane] = mixed[half];
+    workgroupBarrier();
+    if (part == 0u && i < params.Hd) {
+      var sum = 0.0;
+      for (var p = 0u; p < parts; p++) { sum += scores[p * params.spread + column]; }
+      out[row + i] = sum / total;
+    }
   }
 }
 `,
@@ -125,10 +136,12 @@ export function recordAttention(
   { H, G, Hd, window, dtype }: AttentionParams,
   label: string = attention.name,
 ): void {
+  // Hd rounded up to a power of two that divides the workgroup.
+  const spread = Math.min(128, 2 ** Math.ceil(Math.log2(Hd)));
   record(recorder, {
     kernel: attention,
     buffers,
-    params: { H, G, Hd, window: window ?? 0, scale: 1 / Math.sqrt(Hd) },
+    params: { H, G, Hd, window: window ?? 0, scale: 1 / Math.sqrt(Hd), spread },
     overrides: { CACHE_F16: dtype === "f16" },
     workgroups: (T) => [H, T, 1],
     label,

@@ -219,6 +219,6 @@ export function recordHead(recorder: Recorder, c: ForwardContext, normed: GPUBuf
   if (!lastRow) return;
   for (let i = first; i < recorder.dispatches.length; i++) {
     const dispatch = recorder.dispatches[i]!;
-    recorder.dispatches[i] = { ...dispatch, workgroups: () => dispatch.workgroups(1) };
+    recorder.dispatches[i] = { ...dispatch, workgroups: (_T, start) => dispatch.workgroups(1, start) };
   }
 }

@@ -19,7 +19,7 @@ export type GpuArithmetic = "f32" | "fixed16";
 export interface GpuModelOptions {
   /** Default: fixed16 where the model's shape and the device allow it. */
   readonly arithmetic?: GpuArithmetic;
-  /** Element type of cached keys and values; f32 where not given. */
+  /** Element type of cached keys and values. Default: f16 for fixed16, whose fused kernels need it, else f32. */
   readonly cache?: CacheDType;
   /** Bytes of weights read so far, and in all. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
@@ -47,7 +47,7 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
       backend: "webgpu",
       decodeBatch: BATCH,
       createSession(maxContext) {
-        const session = gpuSession(model, gpu, weights, maxContext, options.cache ?? "f32");
+        const session = gpuSession(model, gpu, weights, maxContext, options.cache ?? (arithmetic === "fixed16" ? "f16" : "f32"));
         const dispose = (): void => {
           sessions.delete(tracked);
           session.dispose();

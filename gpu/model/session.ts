@@ -14,7 +14,9 @@ import { maxHeadDim } from "../kernels/attention.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorder.ts";
 import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
-import { type Decoder, decodeBatches, makeDecoder } from "./decode.ts";
+import { type Decoder, makeDecoder } from "./decode.ts";
+import { canFuse, prepareFused } from "./fused.ts";
+import { canPrefillByMatrices, matrixRows, prepareFusedPrefill } from "./fused-prefill.ts";
 import {
   FEW_ROWS,
   type ForwardContext,
@@ -30,12 +32,20 @@ import type { GpuLlamaWeights } from "./weights.ts";
 /** Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the same. */
 const CHUNK = 128;
 
-/** Dispatches for any T of one class (few or many rows) and the heads that follow them. */
-interface Programs {
-  readonly few: readonly PreparedDispatch[];
-  readonly many: readonly PreparedDispatch[];
-  /** Final norm and logits of the last row, into `logits`. */
+/** A way to feed rows, and what turns the last of them into `logits`. */
+interface Program {
+  readonly layers: readonly PreparedDispatch[];
   readonly head: readonly PreparedDispatch[];
+}
+
+/** The ways for any T of one class; null where device or shapes do not allow one, and `few` or `many` serves instead. */
+interface Programs {
+  readonly few: Program;
+  readonly many: Program;
+  /** One row, fused. */
+  readonly fused: Program | null;
+  /** Many rows by subgroup matrices. */
+  readonly matrix: Program | null;
 }
 
 /** A session's GPU side: what gpu/model/traced.ts and gpu/model/decode.ts work on. */
@@ -52,12 +62,15 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
   const { config } = model;
   const V = config.vocabSize;
   const memory = makeMemory(gpu);
-  const sequence = makeSequence(memory, model, maxContext, cacheDType);
+  const byMatrices = cacheDType === "f16" && canPrefillByMatrices(gpu, config, weights);
+  /** Rows fed at a time where only the last row's logits are wanted. */
+  const chunk = byMatrices ? matrixRows(gpu, config, maxContext) : CHUNK;
+  const sequence = makeSequence(memory, model, maxContext, cacheDType, chunk);
   const a = makeActivations(memory, config, Math.min(CHUNK, maxContext));
   const context: ForwardContext = { config, weights, sequence, a, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
   let programs: Promise<Programs> | undefined;
-  let decoder: Promise<Decoder> | undefined;
+  let decoder: Decoder | undefined;
   let ids: number[] = [];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
   let fed = 0;
@@ -67,22 +80,23 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
   const start = async (): Promise<Programs> => {
     if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
     await settle(memory);
-    programs ??= preparePrograms(self);
+    programs ??= preparePrograms(self, maxContext, byMatrices ? chunk : 0);
     return programs;
   };
   const settleIds = (): void => {
+    decoder?.forget();
     ids.length = fed;
     hasPending = false;
   };
 
-  /** Encodes one chunk; `then` may add passes to the same submission. */
-  const feed = (p: Programs, tokens: readonly number[], then?: (encoder: GPUCommandEncoder, pass: GPUComputePassEncoder) => void): void => {
+  /** Encodes one chunk; `then` may add to its pass. */
+  const feed = (p: Program, tokens: readonly number[], then?: (encoder: GPUCommandEncoder, pass: GPUComputePassEncoder) => void): void => {
     const T = tokens.length;
     writeBytes(gpu, sequence.step, 0, new Uint8Array(encodeStep({ T, start: fed, sampled: 0 }).buffer));
     writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
     const encoder = gpu.device.createCommandEncoder({ label: "prefill" });
     const pass = encoder.beginComputePass();
-    replay(pass, T < FEW_ROWS ? p.few : p.many, T);
+    replay(pass, p.layers, T, fed);
     then?.(encoder, pass);
     pass.end();
     gpu.device.queue.submit([encoder.finish()]);
@@ -94,10 +108,11 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
   const feedAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<void> => {
     const p = await start();
     let previous: Promise<undefined> | undefined;
-    for (let t = 0; t < tokens.length; t += CHUNK) {
-      const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
-      const isLast = t + CHUNK >= tokens.length;
-      await guarded(gpu, "prefill", () => feed(p, part, (_encoder, pass) => isLast && replay(pass, p.head, part.length)));
+    for (let t = 0; t < tokens.length; t += chunk) {
+      const part = Array.prototype.slice.call(tokens, t, t + chunk) as number[];
+      const isLast = t + chunk >= tokens.length;
+      const program = programFor(p, part.length);
+      await guarded(gpu, "prefill", () => feed(program, part, (_encoder, pass) => isLast && replay(pass, program.head, part.length, fed)));
       const now = gpu.device.queue.onSubmittedWorkDone();
       if (previous) await waited(gpu, "prefill", previous);
       previous = now;
@@ -121,7 +136,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
         const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
         const T = part.length;
         await guarded(gpu, "forward", () => {
-          feed(p, part, (_encoder, pass) => replay(pass, T < FEW_ROWS ? heads.few : heads.many, T));
+          feed(T < FEW_ROWS ? p.few : p.many, part, (_encoder, pass) => replay(pass, T < FEW_ROWS ? heads.few : heads.many, T, fed));
           const encoder = gpu.device.createCommandEncoder();
           encoder.copyBufferToBuffer(all, (T - 1) * V * 4, self.logits, 0, V * 4);
           gpu.device.queue.submit([encoder.finish()]);
@@ -169,14 +184,15 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
       if (wanted <= 0) return { ids: [], logprobs: [] };
       if (ids.length === fed) checkPending(hasPending);
       const p = await start();
-      decoder ??= makeDecoder(self, p.few, p.head);
-      const batch = await decodeBatches(self, await decoder, sampling, wanted, ids, ids.length > fed);
+      decoder ??= await makeDecoder(self, programFor(p, 1).layers, programFor(p, 1).head, maxContext);
+      const batch = await decoder.decode(sampling, wanted, ids, ids.length > fed);
       for (const id of batch.ids) ids.push(id);
       fed = ids.length - 1;
       hasPending = false;
       return batch;
     },
     truncate(length) {
+      decoder?.forget();
       ids = ids.slice(0, length);
       fed = Math.min(fed, length);
       hasPending = false;
@@ -191,7 +207,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, max
   };
 }
 
-function makeSequence(memory: Memory, { config }: Model, maxContext: number, cacheDType: CacheDType): SequenceBuffers {
+function makeSequence(memory: Memory, { config }: Model, maxContext: number, cacheDType: CacheDType, chunk: number): SequenceBuffers {
   const { numHiddenLayers, numKeyValueHeads: G, headDim: Hd } = config;
   if (Hd > maxHeadDim)
     throw new GureumError("limit", {
@@ -208,14 +224,15 @@ function makeSequence(memory: Memory, { config }: Model, maxContext: number, cac
       turns[2 * i] = cos[i]!;
       turns[2 * i + 1] = sin[i]!;
     }
-    const cacheLength = maxContext * G * Hd * cacheBytes[cacheDType];
+    // Kernels by tiles read up to 63 positions past the last one; what they make of them is masked.
+    const cacheLength = Math.ceil(maxContext / 64) * 64 * G * Hd * cacheBytes[cacheDType];
     const caches = (what: string): GPUBuffer[] =>
       Array.from({ length: numHiddenLayers }, (_, i) =>
         allocate(memory, `layers.${i}.${what} cache of ${maxContext} positions`, cacheLength),
       );
     return {
       step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
-      ids: allocate(memory, "ids", Math.min(CHUNK, maxContext) * 4),
+      ids: allocate(memory, "ids", Math.min(chunk, maxContext) * 4),
       ropeTable: upload(memory, "rope table", turns),
       keys: caches("key"),
       values: caches("value"),
@@ -228,17 +245,31 @@ function makeSequence(memory: Memory, { config }: Model, maxContext: number, cac
   }
 }
 
-/** The layers for few and for many rows, and the head, with their pipelines compiled. */
-async function preparePrograms({ memory, context, logits }: GpuSequence): Promise<Programs> {
+/** How T rows are fed; the fused kernels also where one row is, as when decoding. */
+function programFor(p: Programs, T: number): Program {
+  if (T === 1 && p.fused) return p.fused;
+  if (T < FEW_ROWS) return p.few;
+  return p.matrix ?? p.many;
+}
+
+/** @param matrixChunk rows that the matrix kernels are fed at a time; 0: not by these */
+async function preparePrograms({ gpu, memory, context, logits }: GpuSequence, maxContext: number, matrixChunk: number): Promise<Programs> {
   const few = makeRecorder();
   recordLayers(few, context);
   const many = makeRecorder();
   if (context.a.rows >= FEW_ROWS) recordLayers(many, { ...context, many: true });
-  const head = makeRecorder();
-  recordFinalNorm(head, context, true);
-  recordHead(head, context, context.a.normed, logits, true);
-  const [preparedFew, preparedMany, preparedHead] = await Promise.all([prepare(few, memory), prepare(many, memory), prepare(head, memory)]);
-  return { few: preparedFew, many: preparedMany, head: preparedHead };
+  const last = makeRecorder();
+  recordFinalNorm(last, context, true);
+  recordHead(last, context, context.a.normed, logits, true);
+  const fusable = context.sequence.cacheDType === "f16" && canFuse(context.config, context.weights);
+  const [fewLayers, manyLayers, head, fused, matrix] = await Promise.all([
+    prepare(few, memory),
+    prepare(many, memory),
+    prepare(last, memory),
+    fusable ? prepareFused(gpu, memory, context, logits, maxContext) : null,
+    matrixChunk > 0 ? prepareFusedPrefill(memory, context, logits, matrixChunk) : null,
+  ]);
+  return { few: { layers: fewLayers, head }, many: { layers: manyLayers, head }, fused, matrix };
 }
 
 /** Final norm and logits of every row, for few rows and for many. */

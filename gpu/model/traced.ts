@@ -70,7 +70,7 @@ export async function forwardTraced(
     writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
     // The last row is picked out of the final norm once that is settled: a boundary of the run, as a tap point is.
     const copyLastRow = (encoder: GPUCommandEncoder): void => encoder.copyBufferToBuffer(a.normed, (T - 1) * D * 4, lastNormed, 0, D * 4);
-    await run(self, dispatches, T, wanted, taps, allRows ? undefined : { at: beforeHead, command: copyLastRow });
+    await run(self, dispatches, T, start, wanted, taps, allRows ? undefined : { at: beforeHead, command: copyLastRow });
     await guarded(gpu, "logits", () => {
       const encoder = gpu.device.createCommandEncoder();
       encoder.copyBufferToBuffer(logits, (rows - 1) * V * 4, self.logits, 0, V * 4);
@@ -87,6 +87,7 @@ async function run(
   { gpu }: GpuSequence,
   dispatches: readonly PreparedDispatch[],
   T: number,
+  start: number,
   wanted: readonly Wanted[],
   taps: Taps,
   between: { at: number; command: (encoder: GPUCommandEncoder) => void } | undefined,
@@ -99,7 +100,7 @@ async function run(
   const pass = (end: number): void => {
     if (end === done) return;
     const pass = encoder.beginComputePass();
-    replay(pass, dispatches.slice(done, end), T);
+    replay(pass, dispatches.slice(done, end), T, start);
     pass.end();
     done = end;
   };

@@ -8,7 +8,7 @@ import { listRefs } from "../../core/checkpoint/weights.ts";
 import { bf16Value, type FloatDType, f16Values } from "../../core/dtype.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LinearRef, LlamaWeightRefs, TensorRef, WeightTree } from "../../core/model/weights.ts";
-import { allocate, freeAll, type Memory, makeMemory, settle, writeBytes } from "../buffer.ts";
+import { allocate, freeAll, type Memory, makeMemory, settle, upload, writeBytes } from "../buffer.ts";
 import { type Gpu, guarded, waited } from "../device.ts";
 import { recordAwqRepack } from "../kernels/awq-repack.ts";
 import { makeRecorder, prepare, submit } from "../recorder.ts";
@@ -59,7 +59,15 @@ export interface GpuLinear {
   /** [N] f32 */
   readonly bias: GPUBuffer | null;
 }
-export type GpuLlamaWeights = WeightTree<GpuLinear, GpuDense, GPUBuffer>;
+/** Norm weights once more, in planes (gpu/wgsl/fixed16.ts), for the fused kernels. */
+export interface NormPlanes {
+  readonly layers: readonly { readonly inputLayernorm: GPUBuffer; readonly postAttentionLayernorm: GPUBuffer }[];
+  readonly norm: GPUBuffer;
+}
+export interface GpuLlamaWeights extends WeightTree<GpuLinear, GpuDense, GPUBuffer> {
+  /** null where the linears are not repacked. */
+  readonly planes: NormPlanes | null;
+}
 
 /** Bytes read at a time. */
 const PART_BYTES = 4 * 2 ** 20;
@@ -257,14 +265,15 @@ export async function loadWeights(
     return out;
   };
 
+  const planes = new Map<GPUBuffer, GPUBuffer>();
   const vector = async (ref: TensorRef): Promise<GPUBuffer> => {
     const bytes = new Uint8Array(ref.byteLength);
     await ref.readInto(0, bytes);
     const values = widened(bytes, ref.dtype as FloatDType);
     const broken = values.findIndex((value) => !Number.isFinite(value));
     if (broken >= 0) throw nonFinite(ref.key, "vector", broken);
-    const buffer = allocate(memory, ref.key, values.byteLength);
-    writeBytes(gpu, buffer, 0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    const buffer = upload(memory, ref.key, values);
+    if (packed && values.length % 32 === 0) planes.set(buffer, upload(memory, `${ref.key} in planes`, inPlanes(values)));
     await progress(ref.byteLength);
     return buffer;
   };
@@ -301,8 +310,26 @@ export async function loadWeights(
   }
   const norm = await vector(refs.norm);
   const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);
+  const normPlanes = (): NormPlanes | null => {
+    if (!planes.has(norm)) return null;
+    return {
+      norm: planes.get(norm)!,
+      layers: layers.map((layer) => ({
+        inputLayernorm: planes.get(layer.inputLayernorm)!,
+        postAttentionLayernorm: planes.get(layer.postAttentionLayernorm)!,
+      })),
+    };
+  };
   await drain();
-  return { embedTokens, layers, norm, lmHead };
+  return { embedTokens, layers, norm, lmHead, planes: normPlanes() };
+}
+
+/** The order of a vector that a thread reads by blocks of 32 (gpu/wgsl/fixed16.ts). */
+function inPlanes(values: Float32Array): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  const blocks = values.length / 32;
+  for (let k = 0; k < values.length; k++) out[4 * (((k % 32) >> 2) * blocks + (k >> 5)) + (k % 4)] = values[k]!;
+  return out;
 }
 
 /** Cuts N columns of `columnBytes` each into as few equal ranges as the device's binding limit allows, at multiples of `multiple`. */

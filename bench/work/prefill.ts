@@ -1,0 +1,152 @@
+/** Prefill by subgroup matrices: many rows, f16 activations, and the steps that bring them into that form. */
+import type { LlamaConfig } from "../../core/model/config.ts";
+import { recordAttentionPrefillMatrix } from "../../gpu/kernels/attention-prefill-matrix.ts";
+import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/awq-prefill-f16-matrix.ts";
+import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
+import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
+import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill-rows-f16.ts";
+import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill-silu-mul-f16.ts";
+import type { Recorder } from "../../gpu/recorder.ts";
+import type { Operands } from "../operands.ts";
+import { packedBytes } from "./linears.ts";
+import { startOf, type Work, type WorkCase } from "./work.ts";
+
+/** Rows that a buffer has room for: the tiles of the matrix kernels are whole. */
+const padded = (T: number): number => 128 * Math.ceil(T / 128);
+
+/** The products of a layer as prefill makes them: q, k, v in one, gate and up in one. */
+function products(config: LlamaConfig): { step: string; K: number; N: number; add: boolean }[] {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+  return [
+    { step: "qProj+kProj+vProj", K: D, N: (H + 2 * G) * Hd, add: false },
+    { step: "oProj", K: H * Hd, N: D, add: true },
+    { step: "gateProj+upProj", K: D, N: 2 * F, add: false },
+    { step: "downProj", K: F, N: D, add: true },
+  ];
+}
+
+/** A step that reads `reads` and writes `writes` bytes a row. */
+function rowStep(
+  kernel: string,
+  step: string,
+  sizes: (config: LlamaConfig) => { reads: number; writes: number; operations: number },
+  recordIt: (recorder: Recorder, o: Operands, config: LlamaConfig, T: number) => void,
+): Work {
+  return {
+    kernel,
+    task: kernel,
+    cases(config, T) {
+      if (T === 1) return [];
+      const { reads, writes, operations } = sizes(config);
+      const counts: WorkCase["counts"] = { bytes: T * (reads + writes), operations: T * operations, arithmetic: "f32" };
+      return [{ step, start: startOf(config, T), counts, record: (recorder, o) => recordIt(recorder, o, config, T) }];
+    },
+  };
+}
+
+export const prefillWorks: readonly Work[] = [
+  {
+    kernel: "awq-prefill-f16-matrix",
+    task: "awq product of prefill",
+    cases(config, T) {
+      const { awq } = config;
+      if (T === 1 || !awq) return [];
+      return products(config).flatMap(({ step, K, N, add }): WorkCase[] => {
+        const group = awq.groupSize === "whole" ? K : awq.groupSize;
+        if (N % 128 !== 0 || K % 64 !== 0 || group % 64 !== 0) return [];
+        const { weights, groups } = packedBytes(K, N, group);
+        const bytes = weights + groups + T * (K * 2 + N * (add ? 8 : 4));
+        return [
+          {
+            step,
+            start: 0,
+            counts: { bytes, operations: 2 * T * K * N, arithmetic: "matrix f16" },
+            record(recorder, o) {
+              const buffers = {
+                x: o.shared("x", padded(T) * K * 2, "f16"),
+                weights: o.own("weights", weights, "words"),
+                groups: o.own("groups", groups, "groups"),
+                y: o.shared("y", padded(T) * N * 4, "blank"),
+              };
+              recordAwqPrefillF16Matrix(recorder, buffers, { K, N, group, add });
+            },
+          },
+        ];
+      });
+    },
+  },
+  {
+    kernel: "attention-prefill-matrix",
+    task: "attention of prefill",
+    cases(config, T) {
+      const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
+      if (T === 1 || Hd !== 128) return [];
+      const start = startOf(config, T);
+      let pairs = 0;
+      for (let t = start; t < start + T; t++) pairs += Math.min(t + 1, window ?? t + 1);
+      const S = window === null ? start + T : Math.min(start + T, window + T - 1);
+      return [
+        {
+          step: `S=${start + T}`,
+          variant: "cache-f16",
+          start,
+          counts: { bytes: 4 * S * G * Hd + T * H * Hd * 6, operations: 4 * H * Hd * pairs, arithmetic: "matrix f16" },
+          record(recorder, o) {
+            const cache = (label: string): GPUBuffer => o.own(label, padded(start + T) * G * Hd * 2, "f16");
+            const rows = padded(T) * H * Hd;
+            const buffers = { q: o.shared("q", rows * 2, "f16"), k_cache: cache("keys"), v_cache: cache("values") };
+            const out = o.shared("out", rows * 4, "blank");
+            recordAttentionPrefillMatrix(recorder, { ...buffers, out, step: o.step }, { H, G, window });
+          },
+        },
+      ];
+    },
+  },
+  rowStep(
+    "prefill-norm-f16",
+    "hidden",
+    ({ hiddenSize: K }) => ({ reads: 4 * K, writes: 2 * K, operations: 4 * K }),
+    (recorder, o, { hiddenSize: K, rmsNormEps: eps }, T) => {
+      const buffers = { residual: o.shared("residual", T * K * 4), norm: o.shared("norm", K * 4) };
+      recordPrefillNormF16(recorder, { ...buffers, x: o.shared("x", T * K * 2, "blank") }, { K, eps });
+    },
+  ),
+  rowStep(
+    "prefill-rope-f16",
+    "qkv",
+    ({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd }) => ({
+      reads: 4 * (H + 2 * G) * Hd,
+      writes: 2 * (H + 2 * G) * Hd,
+      operations: 3 * (H + G) * Hd,
+    }),
+    (recorder, o, config, T) => {
+      const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+      const S = startOf(config, T) + T;
+      const buffers = {
+        y: o.shared("y", T * (H + 2 * G) * Hd * 4),
+        table: o.shared("table", S * Hd * 4),
+        q: o.shared("q", T * H * Hd * 2, "blank"),
+        k_cache: o.shared("keys", S * G * Hd * 2, "blank"),
+        v_cache: o.shared("values", S * G * Hd * 2, "blank"),
+        step: o.step,
+      };
+      recordPrefillRopeF16(recorder, buffers, { H, G, Hd });
+    },
+  ),
+  rowStep(
+    "prefill-rows-f16",
+    "attention",
+    ({ numAttentionHeads: H, headDim: Hd }) => ({ reads: 4 * H * Hd, writes: 2 * H * Hd, operations: H * Hd }),
+    (recorder, o, { numAttentionHeads: H, headDim: Hd }, T) => {
+      const K = H * Hd;
+      recordPrefillRowsF16(recorder, { y: o.shared("y", T * K * 4), x: o.shared("x", T * K * 2, "blank") }, { K });
+    },
+  ),
+  rowStep(
+    "prefill-silu-mul-f16",
+    "ffn",
+    ({ intermediateSize: F }) => ({ reads: 8 * F, writes: 2 * F, operations: 5 * F }),
+    (recorder, o, { intermediateSize: F }, T) =>
+      recordPrefillSiluMulF16(recorder, { y: o.shared("y", T * 2 * F * 4), x: o.shared("x", T * F * 2, "blank") }, { F }),
+  ),
+];

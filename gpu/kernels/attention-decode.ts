@@ -1,0 +1,136 @@
+/**
+ * out[h, d] = Σ_s softmax_s(q[h] · k[s] / √HEAD) v[s, d] for one query at step.start, over the f16 cache: one head, KEYS keys a workgroup.
+ * q [H, HEAD] f32, rotated; caches [S, G, HEAD] f16. A key at s counts where position − WINDOW < s ≤ position.
+ * SPLIT false (position < KEYS): out [H · HEAD] f32 in planes (wgsl/fixed16.ts). SPLIT true: the same unnormalized for each split
+ * [splits, H · HEAD], and stats [splits, H] = (largest score, Σ exp), for attention-combine.ts; splits = position / KEYS + 1.
+ * HEAD a multiple of 32, at most 256; KEYS a multiple of 32. Four threads a key for the scores, then HEAD / 8 threads a value
+ * row, loaded before the scores; sums in fixed order. Heads that share a kv head read it again, from the cache. Workgroup memory at HEAD 128, KEYS 128: 21 KiB.
+ * Limited by latency, in long contexts by memory.
+ */
+import type { Kernel } from "../kernel.ts";
+import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
+import { stepWgsl } from "../wgsl/step.ts";
+
+export const attentionDecode: Kernel<"q" | "k_cache" | "v_cache" | "out" | "stats" | "step", never> = {
+  name: "attention-decode",
+  bindings: { q: "read", k_cache: "read", v_cache: "read", out: "readWrite", stats: "readWrite", step: "uniform" },
+  params: {},
+  overrides: { H: "u32", G: "u32", HEAD: "u32", WINDOW: "u32", KEYS: "u32", SPLIT: "bool", LANES: "u32", THREADS: "u32", PARTS: "u32" },
+  wgsl: /* wgsl */ `
+${stepWgsl}
+override H: u32 = 32u;
+override G: u32 = 8u;
+override HEAD: u32 = 128u;
+override WINDOW: u32 = 0xffffffffu;
+override KEYS: u32 = 64u;
+override SPLIT: bool = false;
+override LANES: u32 = HEAD / 8u;
+override THREADS: u32 = 4u * KEYS;
+override PARTS: u32 = THREADS / LANES;
+
+@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> k_cache: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> v_cache: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> stats: array<vec2<f32>>;
+@group(0) @binding(5) var<uniform> step: Step;
+var<workgroup> dots: array<f32, THREADS>;
+var<workgroup> weight: array<f32, KEYS>;
+var<workgroup> fold: array<f32, 16>;
+var<workgroup> totals: array<f32, 16>;
+var<workgroup> sums: array<f32, PARTS * 8 * (LANES + 1)>;
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let head = wg.x;
+  let kv = head / (H / G);
+  let position = step.start;
+  let first = wg.y * KEYS;
+  let quarter = tid & 3u;
+  let key = min(first + (tid >> 2u), position);
+  let scale = inverseSqrt(f32(HEAD));
+  let part = tid / LANES;
+  let octet = tid % LANES;
+  var values: array<vec4<u32>, 8>;
+  for (var j = 0u; j < LANES / 4u; j++) { values[j] = v_cache[(min(first + part + j * PARTS, position) * G + kv) * LANES + octet]; }
+  var score = vec4<f32>(0.0);
+  for (var c = quarter; c < LANES; c += 4u) {
+    let k = k_cache[(key * G + kv) * LANES + c];
+    let a = vec4<f32>(unpack2x16float(k.x), unpack2x16float(k.y));
+    let b = vec4<f32>(unpack2x16float(k.z), unpack2x16float(k.w));
+    score += a * q[(head * LANES + c) * 2u] + b * q[(head * LANES + c) * 2u + 1u];
+  }
+  dots[tid] = (score.x + score.y) + (score.z + score.w);
+  workgroupBarrier();
+  if (tid < KEYS) {
+    let s = first + tid;
+    let alive = s <= position && position - s < WINDOW;
+    weight[tid] = select(-3e38, ((dots[4u * tid] + dots[4u * tid + 1u]) + (dots[4u * tid + 2u] + dots[4u * tid + 3u])) * scale, alive);
+  }
+  workgroupBarrier();
+  if (tid < 16u) {
+    var m = weight[tid];
+    for (var i = tid + 16u; i < KEYS; i += 16u) { m = max(m, weight[i]); }
+    fold[tid] = m;
+  }
+  workgroupBarrier();
+  var largest = fold[0];
+  for (var i = 1u; i < 16u; i++) { largest = max(largest, fold[i]); }
+  if (tid < KEYS) { weight[tid] = select(0.0, exp(weight[tid] - largest), weight[tid] > -3e38); }
+  workgroupBarrier();
+  if (tid < 16u) {
+    var t = 0.0;
+    for (var i = tid; i < KEYS; i += 16u) { t += weight[i]; }
+    totals[tid] = t;
+  }
+  var low = vec4<f32>(0.0);
+  var high = vec4<f32>(0.0);
+  for (var j = 0u; j < LANES / 4u; j++) {
+    let v = values[j];
+    let w = weight[part + j * PARTS];
+    low += vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)) * w;
+    high += vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)) * w;
+  }
+  let at = part * 8u * (LANES + 1u) + octet;
+  for (var j = 0u; j < 4u; j++) {
+    sums[at + j * (LANES + 1u)] = low[j];
+    sums[at + (4u + j) * (LANES + 1u)] = high[j];
+  }
+  workgroupBarrier();
+  var l = 0.0;
+  for (var i = 0u; i < 16u; i++) { l += totals[i]; }
+  for (var d = tid; d < HEAD; d += THREADS) {
+    let from_ = (d & 7u) * (LANES + 1u) + (d >> 3u);
+    var x = 0.0;
+    for (var p = 0u; p < PARTS; p++) { x += sums[p * 8u * (LANES + 1u) + from_]; }
+    let k = head * HEAD + d;
+    out[wg.y * H * HEAD + 4u * (((k & 31u) >> 2u) * (H * HEAD / 32u) + (k >> 5u)) + (k & 3u)] = select(x / l, x, SPLIT);
+  }
+  if (SPLIT && tid == 0u) { stats[wg.y * H + head] = vec2<f32>(largest, l); }
+}
+`,
+};
+
+/** The query's heads over the cache: `keys` of them a workgroup. */
+export interface DecodeAttentionShape {
+  readonly H: number;
+  readonly G: number;
+  readonly Hd: number;
+  readonly window: number | null;
+  readonly keys: number;
+}
+
+/** `split`: one workgroup a head and split, for any position; else one a head, for positions below `keys`; the other is skipped. */
+export function recordAttentionDecode(
+  recorder: Recorder,
+  buffers: { q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; out: BufferArg; stats: BufferArg; step: BufferArg },
+  { H, G, Hd, window, keys }: DecodeAttentionShape,
+  split: boolean,
+  label: string = attentionDecode.name,
+): void {
+  const overrides = { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff, KEYS: keys, SPLIT: split };
+  const workgroups = (_T: number, start: number): Workgroups => {
+    const splits = Math.floor(start / keys) + 1;
+    return splits > 1 === split ? [H, splits, 1] : [0, 0, 0];
+  };
+  record(recorder, { kernel: attentionDecode, buffers, params: {}, overrides, workgroups, label });
+}

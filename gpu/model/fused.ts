@@ -1,0 +1,160 @@
+/**
+ * Decoding by fused kernels in fixed16 arithmetic: six dispatches a layer for the sixteen steps of core/model/llama.ts, on repacked
+ * weights and an f16 cache. Each kernel's head comment names the steps it covers. Needs no optional device feature.
+ */
+import type { LlamaConfig } from "../../core/model/config.ts";
+import { allocate, type Memory } from "../buffer.ts";
+import type { Gpu } from "../device.ts";
+import { recordAttentionCombine } from "../kernels/attention-combine.ts";
+import { type DecodeAttentionShape, recordAttentionDecode } from "../kernels/attention-decode.ts";
+import { type DecodeShape, recordAwqAddFixed16 } from "../kernels/awq-add-fixed16.ts";
+import { recordAwqGateUpFixed16 } from "../kernels/awq-gate-up-fixed16.ts";
+import { recordAwqQkvRopeFixed16 } from "../kernels/awq-qkv-rope-fixed16.ts";
+import { recordEmbedFixed16 } from "../kernels/embed-fixed16.ts";
+import { recordHeadF16 } from "../kernels/head-f16.ts";
+import { makeRecorder, type PreparedDispatch, prepare } from "../recorder.ts";
+import type { ForwardContext } from "./llama.ts";
+import type { GpuLinear, GpuLlamaWeights, GpuPacked } from "./weights.ts";
+
+/** Whether every shape is one that the fused kernels take. */
+export function canFuse(config: LlamaConfig, weights: GpuLlamaWeights): boolean {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+  const { embedTokens, lmHead, planes, layers } = weights;
+  const isPlain = ({ weight, bias }: GpuLinear): boolean => weight.kind === "packed" && bias === null;
+  return (
+    planes !== null &&
+    embedTokens.dtype === "F16" &&
+    lmHead.dtype === "F16" &&
+    D % 32 === 0 &&
+    F % 32 === 0 &&
+    H % G === 0 &&
+    [32, 64, 128, 256].includes(Hd) &&
+    layers.every((layer) => Object.values(layer).every((part) => !("weight" in part) || isPlain(part)))
+  );
+}
+
+/** Largest lanes along K a workgroup uses, and how a device's limits cut them down. */
+const MOST_LANES = 512;
+
+/** Lanes along K: a multiple of 32, at most `most`, as few as make the fewest turns. */
+export function teamOf(K: number, most: number): number {
+  const lanes = Math.ceil(K / 1024) * 32;
+  const turns = Math.ceil(lanes / most);
+  return Math.ceil(lanes / turns / 32) * 32;
+}
+
+/** What a device allows a workgroup. */
+export interface WorkgroupLimits {
+  readonly invocations: number;
+  readonly bytes: number;
+}
+
+/** Workgroup memory of awq-add-fixed16.ts. */
+const addBytes = (team: number, teams: number): number => 4 * (8 * teams * (team + 4) + 8 * team + 32) + 160;
+
+/** For awq-add-fixed16.ts: as many teams as fit, the lanes of a team cut where not even two do. */
+export function addTeams(K: number, { invocations, bytes }: WorkgroupLimits): { team: number; teams: number } {
+  for (let most = MOST_LANES; most >= 32; most /= 2) {
+    const team = teamOf(K, most);
+    const teams = [8, 4, 2].find((n) => n * team <= invocations && addBytes(team, n) <= bytes);
+    if (teams) return { team, teams };
+  }
+  return { team: 32, teams: 1 };
+}
+
+/** What this device allows. */
+export const limitsOf = ({ capabilities: { limits } }: Gpu): WorkgroupLimits => ({
+  invocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+  bytes: limits.maxComputeWorkgroupStorageSize,
+});
+
+/** The most lanes along K where two teams, or two rows of partial sums, share a workgroup. */
+export const lanesOf = ({ invocations, bytes }: WorkgroupLimits): number => Math.min(MOST_LANES, invocations / 2, bytes / 128);
+
+/** Keys a workgroup of attention-decode.ts goes through: 128 where the device allows 512 invocations and 21 KiB. */
+export function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): number {
+  const fits = (keys: number): boolean => 4 * keys <= invocations && 4 * (((32 * keys) / Hd) * 8 * (Hd / 8 + 1) + 5 * keys + 32) <= bytes;
+  return fits(128) ? 128 : 64;
+}
+
+const powerOfTwoFrom = (n: number): number => 2 ** Math.ceil(Math.log2(n));
+
+/**
+ * One token: its id in sequence.ids[0], its position in sequence.step. `layers` leaves the last residual for `head`, which
+ * writes logits [V]. @throws GureumError as `prepare`
+ */
+export async function prepareFused(
+  gpu: Gpu,
+  memory: Memory,
+  { config, weights, sequence }: ForwardContext,
+  logits: GPUBuffer,
+  maxContext: number,
+): Promise<{ layers: readonly PreparedDispatch[]; head: readonly PreparedDispatch[] }> {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
+  const limits = limitsOf(gpu);
+  const most = lanesOf(limits);
+  const A = H * Hd;
+  const attention: DecodeAttentionShape = { H, G, Hd, window: config.slidingWindow, keys: keysOf(Hd, limits) };
+  const splits = powerOfTwoFrom(Math.ceil(maxContext / attention.keys));
+  const f32 = (label: string, length: number): GPUBuffer => allocate(memory, label, length * 4);
+  const residual = f32("residual", D);
+  const scaled = f32("residual ∘ norm", D);
+  const digits = f32("digits", D / 2);
+  const blocks = f32("blocks", D / 8);
+  const q = f32("q", A);
+  const joined = f32("attention", A);
+  const partial_ = f32("attention splits", splits * A);
+  const stats = f32("attention statistics", splits * H * 2);
+  const h = f32("siluMul", F);
+  const { step, ids, ropeTable: rotations } = sequence;
+  const planes = weights.planes!;
+  const shapeOf = (weight: GpuPacked, team: number): DecodeShape => ({ K: weight.K, group: weight.groupSize, team });
+
+  const layers = makeRecorder();
+  for (const { firstColumn, N, weight } of weights.embedTokens.pieces) {
+    const buffers = { embedding: weight, ids, norm: planes.layers[0]?.inputLayernorm ?? planes.norm, residual };
+    recordEmbedFixed16(
+      layers,
+      { ...buffers, out_digits: digits, out_blocks: blocks },
+      { K: D, firstRow: firstColumn, rows: N },
+      "embeddings",
+    );
+  }
+  for (const [i, layer] of weights.layers.entries()) {
+    const at = `layers.${i}.`;
+    const [qkv, o, gate, down] = [layer.qProj, layer.oProj, layer.gateProj, layer.downProj].map(({ weight }) => weight as GpuPacked) as [
+      GpuPacked,
+      GpuPacked,
+      GpuPacked,
+      GpuPacked,
+    ];
+    const matrix = ({ weights, groups }: GpuPacked) => ({ weights, groups });
+    const cache = { k_cache: sequence.keys[i]!, v_cache: sequence.values[i]! };
+    const qkvShape = { ...shapeOf(qkv, teamOf(D, most)), eps, H, G, Hd };
+    recordAwqQkvRopeFixed16(layers, { digits, blocks, ...matrix(qkv), rotations, q_out: q, ...cache, step }, qkvShape, `${at}qkv`);
+    const attends = { q, ...cache, stats, step };
+    recordAttentionDecode(layers, { ...attends, out: joined }, attention, false, `${at}attention`);
+    recordAttentionDecode(layers, { ...attends, out: partial_ }, attention, true, `${at}attention`);
+    recordAttentionCombine(layers, { partial_, stats, joined, step }, attention, splits, `${at}attention`);
+    const out = { residual, scaled, out_digits: digits, out_blocks: blocks };
+    const oTeams = addTeams(A, limits);
+    const oShape = { ...shapeOf(o, oTeams.team), teams: oTeams.teams, N: D };
+    recordAwqAddFixed16(
+      layers,
+      { x_in: joined, ...matrix(o), next_norm: planes.layers[i]!.postAttentionLayernorm, ...out },
+      oShape,
+      `${at}attentionResidual`,
+    );
+    const upShape = { ...shapeOf(gate, teamOf(D, most)), eps, F };
+    recordAwqGateUpFixed16(layers, { digits, blocks, ...matrix(gate), h }, upShape, `${at}siluMul`);
+    const downTeams = addTeams(F, limits);
+    const downShape = { ...shapeOf(down, downTeams.team), teams: downTeams.teams, N: D };
+    const nextNorm = planes.layers[i + 1]?.inputLayernorm ?? planes.norm;
+    recordAwqAddFixed16(layers, { x_in: h, ...matrix(down), next_norm: nextNorm, ...out }, downShape, `${at}residual`);
+  }
+  const head = makeRecorder();
+  for (const { firstColumn, N, weight } of weights.lmHead.pieces)
+    recordHeadF16(head, { scaled, blocks, weights: weight, logits }, { K: D, eps, firstRow: firstColumn, rows: N }, "logits");
+  const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
+  return { layers: preparedLayers, head: preparedHead };
+}
