@@ -47,12 +47,16 @@ const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype 
 
 /** Every kernel on this device, in every way it is called. */
 export function webgpuSubjects(rig: Rig): readonly AnySubject[] {
+  return [
+    ...twice(rig, ""),
+    ...twice({ ...rig, workgroupsX: 2 }, "-two-workgroups").filter((s) => strided.some((v) => s.variant === `${v}-two-workgroups`)),
+  ];
+}
+
+/** Every subject with its renumbered twin; `suffix` on the variants. */
+function twice(rig: Rig, suffix: string): readonly AnySubject[] {
   const renumbered = subjectsOf({ ...rig, rewrite: (kernel) => renumberInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
-  const all = subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: renumbered[i]!.run }));
-  const narrow = subjectsOf({ ...rig, workgroupsX: 2 })
-    .filter(({ variant }) => strided.includes(variant))
-    .map((subject) => ({ ...subject, variant: `${subject.variant}-two-workgroups` }));
-  return [...all, ...narrow];
+  return subjectsOf(rig).map((subject, i) => ({ ...subject, variant: subject.variant + suffix, rerun: renumbered[i]!.run }));
 }
 
 /** Variants whose kernels loop over what a row of workgroups leaves. */
