@@ -29,6 +29,7 @@ import type { RopeCase } from "../laws/rope.ts";
 import type { SiluMulCase } from "../laws/silu-mul.ts";
 import { renumberInvocations } from "../schedule.ts";
 import { intoOut, type Rig, runKernel } from "./rig.ts";
+import { fixed16Subjects } from "./webgpu-fixed16.ts";
 import { packedSubjects } from "./webgpu-packed.ts";
 import { samplingSubjects } from "./webgpu-sampling.ts";
 
@@ -280,5 +281,6 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
     ),
     ...packedSubjects(rig),
     ...samplingSubjects(rig),
+    ...fixed16Subjects(rig),
   ];
 }
