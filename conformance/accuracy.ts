@@ -1,6 +1,7 @@
 /** Every error bound of the project, by topic; derivations in docs/accuracy.md. */
 export * from "./accuracy/arithmetic.ts";
 export * from "./accuracy/elementwise.ts";
+export * from "./accuracy/fused.ts";
 export * from "./accuracy/linear.ts";
 export * from "./accuracy/model.ts";
 export * from "./accuracy/normalized.ts";

@@ -15,7 +15,9 @@ describe("the law kits", () => {
   });
 
   it("are all listed", () => {
-    expect(filesOf("./laws/").filter((name) => name !== "shared" && !Object.hasOwn(laws, name))).toEqual([]);
+    expect(
+      filesOf("./laws/").filter((name) => name !== "shared" && name !== "fixed16" && name !== "prefill-f16" && !Object.hasOwn(laws, name)),
+    ).toEqual([]);
   });
 
   it("have a CPU subject for each op file", () => {

@@ -1,4 +1,4 @@
-/** The law kits by name: one file a kit in laws/, named as the op's file in core/ops. A test compares this list with the tree. */
+/** The law kits by name: one file a kit in laws/, named as the op's file in core/ops; the fused decode kernels share fixed16.ts. A test compares this list with the tree. */
 import type { AnyKit } from "./kit.ts";
 import { kit as add } from "./laws/add.ts";
 import { kit as attention } from "./laws/attention.ts";
@@ -8,6 +8,14 @@ import { kit as awqMatmul } from "./laws/awq-matmul.ts";
 import { kit as awqRepack } from "./laws/awq-repack.ts";
 import { kit as cacheWrite } from "./laws/cache-write.ts";
 import { kit as embedding } from "./laws/embedding.ts";
+import {
+  addKit as awqAddFixed16,
+  gateUpKit as awqGateUpFixed16,
+  matmulKit as awqMatmulFixed16,
+  qkvRopeKit as awqQkvRopeFixed16,
+  embedKit as embedFixed16,
+  headKit as headF16,
+} from "./laws/fixed16.ts";
 import { kit as linear } from "./laws/linear.ts";
 import { kit as matmul } from "./laws/matmul.ts";
 import { kit as penalize } from "./laws/penalize.ts";
@@ -34,6 +42,12 @@ const kits: readonly AnyKit[] = [
   add,
   penalize,
   sample,
+  awqMatmulFixed16,
+  awqAddFixed16,
+  embedFixed16,
+  awqGateUpFixed16,
+  awqQkvRopeFixed16,
+  headF16,
 ];
 
 export const laws: Readonly<Record<string, AnyKit>> = Object.fromEntries(kits.map((kit) => [kit.name, kit]));

@@ -164,15 +164,15 @@ describe("the choice of variants", () => {
     for (const [capabilities, code, reason] of [
       [portable, "missing-feature", /needs feature shader-f16/],
       [{ ...able, limits }, "limit", /needs maxComputeWorkgroupStorageSize/],
-      [{ ...able, subgroupMatrixConfigs: [] }, "missing-feature", /no subgroup matrices/],
-      [{ ...able, subgroupMaxSize: 64 }, "missing-feature", /subgroups are 32 to 64/],
+      [{ ...able, subgroupMatrixConfigs: [] }, "missing-feature", /needs f16 matrices/],
+      [{ ...able, subgroupMaxSize: 64 }, "missing-feature", /needs subgroups of 32/],
     ] as const)
       expect(() => planOf(forced, capabilities, model(128))).toThrow(
         expect.objectContaining({ code, message: expect.stringMatching(reason) }),
       );
     for (const [shape, reason] of [
       [model(32), /multiples of 64/],
-      [model(128, 64), /head_dim 64/],
+      [model(128, 64), /heads of 128/],
     ] as const) {
       expect(planOf({}, able, shape).plan.taken["linear-prefill"].name).toBe("awq-matmul-packed");
       expect(() => planOf(forced, able, shape)).toThrow(

@@ -13,7 +13,7 @@ import { awqMatmulTiled } from "./kernels/awq-matmul-tiled.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { matmulTiled } from "./kernels/matmul-tiled.ts";
 import { fusedKernels, fusedRefusal } from "./model/fused.ts";
-import { prefillMatrixKernels, prefillMatrixRefusal } from "./model/fused-prefill.ts";
+import { matrixKernels, matrixRefusal } from "./model/fused-prefill.ts";
 import { packRefusal } from "./model/packing.ts";
 import type { CacheDType } from "./wgsl/cache.ts";
 
@@ -35,14 +35,14 @@ export type WeightLayout = "checkpoint" | "repacked";
 
 /**
  * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": single tokens with activations as 16-bit block
- * fixed point and exact integer block sums (core/quant/fixed16.ts); traces in f32; prompts in f32, or with f16 operands where the
- * device has matrices for them.
+ * fixed point and exact integer block sums (core/quant/fixed16.ts). "f16": prompts with f16 operands, f32 sums and residual. Traces, and
+ * logits of more than the last position, are always in f32.
  */
-export type GpuArithmetic = "f32" | "fixed16";
+export type GpuArithmetic = "f32" | "fixed16" | "f16";
 
 export interface VariantOptions {
-  /** Default "auto": fixed16 where device and model allow it. */
-  readonly arithmetic?: "auto" | GpuArithmetic;
+  /** Default "auto": fixed16, and f16 for prompts, where device and model allow it. */
+  readonly arithmetic?: "auto" | "f32" | "fixed16";
   /** Element type of cached keys and values. Default: what the variants need, else f32. */
   readonly cache?: CacheDType;
   /** Variants by step that are to run, whatever the rest would be: { "linear-prefill": "awq-matmul" }. */
@@ -60,8 +60,7 @@ export interface Variant {
   readonly name: string;
   /** What it runs: their features and limits are what it needs of the device. */
   readonly kernels: readonly Kernel[];
-  /** Of the linears; "f16": f16 operands, f32 products and sums. */
-  readonly arithmetic: GpuArithmetic | "f16";
+  readonly arithmetic: GpuArithmetic;
   /** The layout of int4 weights that it reads; absent where it reads none. */
   readonly layout?: WeightLayout;
   /** The cache that it needs; absent where either will do. */
@@ -93,11 +92,11 @@ export const variants: readonly Variant[] = [
   {
     step: "linear-prefill",
     name: "f16-matrix",
-    kernels: prefillMatrixKernels,
+    kernels: matrixKernels,
     arithmetic: "f16",
     layout: "repacked",
     cache: "f16",
-    refusal: (capabilities, config, refs) => prefillMatrixRefusal(capabilities, config, refs) ?? packRefusal(capabilities, refs),
+    refusal: (capabilities, config, refs) => matrixRefusal(capabilities, config, refs) ?? packRefusal(capabilities, refs),
   },
   {
     step: "linear-prefill",

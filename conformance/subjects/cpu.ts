@@ -3,6 +3,7 @@ import { logProbability, penalize, sample } from "../../core/generate/sampler.ts
 import { add } from "../../core/ops/add.ts";
 import { attentionMix, attentionWeights } from "../../core/ops/attention.ts";
 import { awqMatmul } from "../../core/ops/awq-matmul.ts";
+import { awqMatmulFixed16 } from "../../core/ops/awq-matmul-fixed16.ts";
 import { embedding } from "../../core/ops/embedding.ts";
 import { linear } from "../../core/ops/linear.ts";
 import { matmul } from "../../core/ops/matmul.ts";
@@ -10,12 +11,14 @@ import { rmsNorm } from "../../core/ops/rms-norm.ts";
 import { rope } from "../../core/ops/rope.ts";
 import { siluMul } from "../../core/ops/silu-mul.ts";
 import { softmax } from "../../core/ops/softmax.ts";
+import { quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AddCase } from "../laws/add.ts";
 import type { AttentionCase } from "../laws/attention.ts";
 import type { AttentionMixCase } from "../laws/attention-mix.ts";
 import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
 import type { EmbeddingCase } from "../laws/embedding.ts";
+import type { Fixed16Case } from "../laws/fixed16.ts";
 import type { LinearCase } from "../laws/linear.ts";
 import type { MatmulCase } from "../laws/matmul.ts";
 import type { PenalizeCase } from "../laws/penalize.ts";
@@ -59,6 +62,13 @@ export function cpuSubjects(): readonly AnySubject[] {
     }),
     cpu<SiluMulCase>("silu-mul", (c, out) => siluMul(out, c.gate, c.up, c.length)),
     cpu<AddCase>("add", (c, out) => add(out, c.a, c.b, c.length)),
+    // Its joins are f32.
+    {
+      ...cpu<Fixed16Case>("awq-matmul-fixed16", ({ x, weight, bias }, out) =>
+        awqMatmulFixed16(out, quantizeFixed16(x, 1, x.length), weight, bias),
+      ),
+      arithmetic: "f32",
+    },
     cpu<PenalizeCase>("penalize", (c, out) => {
       out.set(c.logits);
       penalize(out, c.seen, c.penalty);

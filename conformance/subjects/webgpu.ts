@@ -29,13 +29,14 @@ import type { RopeCase } from "../laws/rope.ts";
 import type { SiluMulCase } from "../laws/silu-mul.ts";
 import { renumberInvocations } from "../schedule.ts";
 import { intoOut, type Rig, runKernel } from "./rig.ts";
+import { fixed16Subjects } from "./webgpu-fixed16.ts";
 import { packedSubjects } from "./webgpu-packed.ts";
 import { samplingSubjects } from "./webgpu-sampling.ts";
 
-/** Rows of a dense matrix padded to whole words, as the loader lays them out. */
+/** Rows of a dense matrix padded to whole words, as the loader lays them out, but with junk for padding: 65504, or as bf16 3·10³⁸. */
 function paddedRows(data: Float32Array | Uint16Array, rows: number, K: number): ArrayBufferView {
   if (data instanceof Float32Array || K % 2 === 0) return data;
-  const padded = new Uint16Array(rows * (K + 1));
+  const padded = new Uint16Array(rows * (K + 1)).fill(0x7bff);
   for (let n = 0; n < rows; n++) padded.set(data.subarray(n * K, (n + 1) * K), n * (K + 1));
   return padded;
 }
@@ -47,12 +48,16 @@ const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype 
 
 /** Every kernel on this device, in every way it is called. */
 export function webgpuSubjects(rig: Rig): readonly AnySubject[] {
+  return [
+    ...twice(rig, ""),
+    ...twice({ ...rig, workgroupsX: 2 }, "-two-workgroups").filter((s) => strided.some((v) => s.variant === `${v}-two-workgroups`)),
+  ];
+}
+
+/** Every subject with its renumbered twin; `suffix` on the variants. */
+function twice(rig: Rig, suffix: string): readonly AnySubject[] {
   const renumbered = subjectsOf({ ...rig, rewrite: (kernel) => renumberInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
-  const all = subjectsOf(rig).map((subject, i) => ({ ...subject, rerun: renumbered[i]!.run }));
-  const narrow = subjectsOf({ ...rig, workgroupsX: 2 })
-    .filter(({ variant }) => strided.includes(variant))
-    .map((subject) => ({ ...subject, variant: `${subject.variant}-two-workgroups` }));
-  return [...all, ...narrow];
+  return subjectsOf(rig).map((subject, i) => ({ ...subject, variant: subject.variant + suffix, rerun: renumbered[i]!.run }));
 }
 
 /** Variants whose kernels loop over what a row of workgroups leaves. */
@@ -276,5 +281,6 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
     ),
     ...packedSubjects(rig),
     ...samplingSubjects(rig),
+    ...fixed16Subjects(rig),
   ];
 }

@@ -3,9 +3,9 @@
  * core/model/llama.ts, ten dispatches a layer; each kernel's head comment names the steps it covers.
  */
 import type { LlamaConfig } from "../../core/model/config.ts";
-import type { LlamaWeightRefs } from "../../core/model/weights.ts";
+import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate, type Memory } from "../buffer.ts";
-import type { Capabilities } from "../capabilities.ts";
+import type { Capabilities, SubgroupMatrixConfig } from "../capabilities.ts";
 import type { Gpu } from "../device.ts";
 import type { Kernel } from "../kernel.ts";
 import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/attention-prefill-matrix.ts";
@@ -15,10 +15,9 @@ import { prefillNormF16, recordPrefillNormF16 } from "../kernels/prefill-norm-f1
 import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill-rope-f16.ts";
 import { prefillRowsF16, recordPrefillRowsF16 } from "../kernels/prefill-rows-f16.ts";
 import { prefillSiluMulF16, recordPrefillSiluMulF16 } from "../kernels/prefill-silu-mul-f16.ts";
-import { recordRmsNorm, rmsNorm } from "../kernels/rms-norm.ts";
+import { recordRmsNorm } from "../kernels/rms-norm.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../recorder.ts";
 import type { Refusal } from "../variants.ts";
-import { fusedRefusal } from "./fused.ts";
 import { type ForwardContext, recordHead } from "./llama.ts";
 import type { GpuPacked } from "./weights.ts";
 
@@ -28,8 +27,8 @@ const MOST_ROWS = 2048;
 /** Bytes that the largest activation may take. */
 const ACTIVATION_BYTES = 2 ** 28;
 
-/** What a chunk of a prompt runs besides the head. */
-export const prefillMatrixKernels: readonly Kernel[] = [
+/** What a prefill runs: their features and limits are what it needs of the device. */
+export const matrixKernels: readonly Kernel[] = [
   embedding,
   prefillNormF16,
   awqPrefillF16Matrix,
@@ -37,30 +36,31 @@ export const prefillMatrixKernels: readonly Kernel[] = [
   attentionPrefillMatrix,
   prefillRowsF16,
   prefillSiluMulF16,
-  rmsNorm,
 ];
 
-/** Why device or shapes are not what the matrix kernels take; undefined where they are. The linears must be repacked besides. */
-export function prefillMatrixRefusal(capabilities: Capabilities, config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined {
-  const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = capabilities;
+/** What of device and shapes stands against the matrix kernels. */
+export function matrixRefusal(
+  { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs }: Capabilities,
+  config: LlamaConfig,
+  refs: LlamaWeightRefs,
+): Refusal | undefined {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
-  const matrix = subgroupMatrixConfigs.some(
-    ({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16,
-  );
-  if (!matrix) return { code: "missing-feature", reason: "the device has no subgroup matrices f16 16x16x16 to f32" };
-  if (subgroupMinSize !== 32 || subgroupMaxSize !== 32)
-    return { code: "missing-feature", reason: `subgroups are ${subgroupMinSize} to ${subgroupMaxSize} wide, not 32` };
-  const refusal = fusedRefusal(config, refs);
-  if (refusal) return refusal;
-  const unsupported = (reason: string): Refusal => ({ code: "unsupported", reason });
-  if (Hd !== 128) return unsupported(`head_dim ${Hd} is not 128`);
-  const odd = [D, 2 * F, (H + 2 * G) * Hd].find((N) => N % 128 !== 0);
-  if (odd !== undefined) return unsupported(`an output size, ${odd}, is no multiple of 128`);
-  for (const { qProj, oProj, gateProj, downProj } of refs.layers)
-    for (const linear of [qProj, oProj, gateProj, downProj])
-      if (linear.kind === "awq" && (linear.inFeatures % 64 !== 0 || linear.groupSize % 64 !== 0))
-        return unsupported(`input size ${linear.inFeatures} and group size ${linear.groupSize} are not both multiples of 64`);
+  const isNeeded = ({ componentType, resultComponentType, M, N, K }: SubgroupMatrixConfig): boolean =>
+    componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16;
+  if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) return { code: "missing-feature", reason: "it needs subgroups of 32" };
+  if (!subgroupMatrixConfigs.some(isNeeded))
+    return { code: "missing-feature", reason: "it needs f16 matrices of 16 x 16 x 16 with f32 sums" };
+  if (Hd !== 128) return { code: "unsupported", reason: "it needs heads of 128" };
+  if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
+    return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
+  const fits = (ref: LinearRef): boolean =>
+    ref.kind === "awq" && ref.bias === null && ref.inFeatures % 64 === 0 && ref.groupSize % 64 === 0;
+  if (
+    !refs.layers.every((layer) =>
+      [layer.qProj, layer.kProj, layer.vProj, layer.oProj, layer.gateProj, layer.upProj, layer.downProj].every(fits),
+    )
+  )
+    return { code: "unsupported", reason: "it needs int4 linears without bias, inputs and groups in multiples of 64" };
   return undefined;
 }
 

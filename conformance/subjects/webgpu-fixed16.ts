@@ -1,0 +1,316 @@
+/**
+ * The fused decode kernels as subjects: linears in fixed16, embedding, head, and attention over the f16 cache in splits. Vectors lie in
+ * planes (gpu/wgsl/fixed16.ts); here they go in and come out in their natural order.
+ */
+import { f16Values } from "../../core/dtype.ts";
+import type { AwqMatrix } from "../../core/model/weights.ts";
+import { packFixed16Digits, quantizeFixed16 } from "../../core/quant/fixed16.ts";
+import { recordAttentionCombine } from "../../gpu/kernels/attention-combine.ts";
+import { recordAttentionDecode } from "../../gpu/kernels/attention-decode.ts";
+import { recordAwqAddFixed16 } from "../../gpu/kernels/awq-add-fixed16.ts";
+import { recordAwqGateUpFixed16 } from "../../gpu/kernels/awq-gate-up-fixed16.ts";
+import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/awq-qkv-rope-fixed16.ts";
+import { recordAwqRepack } from "../../gpu/kernels/awq-repack.ts";
+import { recordEmbedFixed16 } from "../../gpu/kernels/embed-fixed16.ts";
+import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
+import { f16Bits } from "../arbitraries.ts";
+import { GUARD, JUNK } from "../compare.ts";
+import type { AnySubject, Subject } from "../kit.ts";
+import type { AttentionCase } from "../laws/attention.ts";
+import type { EmbedCase, Fixed16Case, GateUpCase, HeadCase, QkvRopeCase, RowCase } from "../laws/fixed16.ts";
+import { type Io, intoOut, type Rig, runKernel } from "./rig.ts";
+
+/** Where element k of a vector of K lies in planes. */
+const plane = (k: number, K: number): number => 4 * (((k % 32) >> 2) * (K / 32) + (k >> 5)) + (k & 3);
+
+function inPlanes(x: Float32Array): Float32Array {
+  const out = new Float32Array(x.length);
+  for (let k = 0; k < x.length; k++) out[plane(k, x.length)] = x[k]!;
+  return out;
+}
+
+const inside = (words: Uint32Array): Uint32Array => words.subarray(GUARD, words.length - GUARD);
+const asF32 = (words: Uint32Array): Float32Array => new Float32Array(words.buffer, words.byteOffset, words.length);
+
+/** Puts numbers into `out`; a touched guard band of any of the buffers shows in the bands of `out`. */
+function hand(out: Float32Array, numbers: ArrayLike<number>, buffers: readonly Uint32Array[]): void {
+  out.set(numbers);
+  const whole = new Uint32Array(out.buffer);
+  for (const words of buffers)
+    for (let i = 0; i < GUARD; i++) {
+      if (words[i] !== JUNK) whole[i] = words[i]!;
+      const rear = words[words.length - GUARD + i]!;
+      if (rear !== JUNK) whole[whole.length - GUARD + i] = rear;
+    }
+}
+
+/** Matrices repacked one behind the other, as q, k, v or gate and up are. */
+function packed(io: Io, matrices: readonly AwqMatrix[]) {
+  const { inFeatures: K, groupSize } = matrices[0]!;
+  const rows = matrices.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+  const target = { weights: io.scratch("weights", (rows * K) / 2), groups: io.scratch("groups", rows * (K / groupSize) * 4) };
+  let firstRow = 0;
+  for (const { outFeatures: N, qweight, qzeros, scales } of matrices) {
+    const source = { qweight: io.input("qweight", qweight), qzeros: io.input("qzeros", qzeros), scales: io.input("scales", scales) };
+    recordAwqRepack(io.recorder, { ...source, ...target }, { K, N, groupSize, firstRow });
+    firstRow += N;
+  }
+  return target;
+}
+
+/** A row's digits and blocks, as awq-add-fixed16 leaves them. */
+function digitsOf(io: Io, scaled: Float32Array, squares: Float32Array) {
+  const x = quantizeFixed16(scaled, 1, scaled.length);
+  const blocks = new Uint32Array(4 * squares.length);
+  const numbers = new Float32Array(blocks.buffer);
+  for (let b = 0; b < squares.length; b++) {
+    numbers[4 * b] = x.scales[b]!;
+    blocks[4 * b + 1] = x.sums[b]!;
+    numbers[4 * b + 2] = squares[b]!;
+  }
+  return { digits: io.input("digits", packFixed16Digits(x, 0)), blocks: io.input("blocks", blocks) };
+}
+
+/** Σ residual² of each block from `blocks`. */
+const squaresOf = (blocks: Uint32Array): Float32Array => asF32(blocks).filter((_, i) => i % 4 === 2);
+
+/** How many words of digits and blocks are not those of the CPU's quantization of `scaled`. */
+function digitErrors(scaled: Float32Array, digits: Uint32Array, blocks: Uint32Array): number {
+  const x = quantizeFixed16(scaled, 1, scaled.length);
+  const expected = packFixed16Digits(x, 0);
+  const scales = asF32(blocks);
+  let wrong = 0;
+  for (let i = 0; i < expected.length; i++) if (digits[i] !== expected[i]) wrong++;
+  for (let b = 0; b < x.scales.length; b++) {
+    if (scales[4 * b] !== x.scales[b]) wrong++;
+    if ((blocks[4 * b + 1]! | 0) !== x.sums[b]) wrong++;
+    if (blocks[4 * b + 3] !== 0) wrong++;
+  }
+  return wrong;
+}
+
+/** x̂ from digits and block scales. */
+function fromDigits(digits: Uint32Array, blocks: Uint32Array, K: number): Float32Array {
+  const scales = asF32(blocks);
+  const out = new Float32Array(K);
+  for (let k = 0; k < K; k++) {
+    const word = (k % 32) >> 2;
+    const at = 4 * ((word >> 2) * (K / 32) + (k >> 5)) + (word & 3);
+    const shift = 8 * (k & 3);
+    const hi = ((digits[at]! >>> shift) << 24) >> 24;
+    const lo = (digits[at + K / 4]! >>> shift) & 255;
+    out[k] = (256 * hi + lo) * scales[4 * (k >> 5)]!;
+  }
+  return out;
+}
+
+/** Two ways to cut a workgroup: a small team takes several turns along K. */
+const teams = [
+  { team: 32, teams: 1 },
+  { team: 64, teams: 4 },
+] as const;
+
+export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
+  const subject = <C>(kernel: string, run: Subject<C>["run"], more: Partial<Subject<C>> = {}): Subject<C> => ({
+    op: kernel,
+    backend: "webgpu",
+    variant: kernel,
+    arithmetic: "f32",
+    kernels: [kernel],
+    run,
+    ...more,
+  });
+
+  /** residual += x̂ W; gives [residual, scaled, digits, blocks] with their guard bands. */
+  const add = async (x: Float32Array, weight: AwqMatrix, residual: Float32Array, norm: Float32Array, shape: (typeof teams)[number]) => {
+    const { inFeatures: K, outFeatures: N, groupSize: group } = weight;
+    const [r, s, d, b] = await runKernel(rig, 1, 0, (io) => {
+      const buffers = {
+        x_in: io.input("x", inPlanes(x)),
+        ...packed(io, [weight]),
+        residual: io.output("residual", N, inPlanes(residual)),
+        next_norm: io.input("norm", inPlanes(norm)),
+        scaled: io.output("scaled", N),
+        out_digits: io.output("digits", N / 2),
+        out_blocks: io.output("blocks", N / 8),
+      };
+      recordAwqAddFixed16(io.recorder, buffers, { K, N, group, ...shape });
+    });
+    const natural = (words: Uint32Array): Float32Array => Float32Array.from({ length: N }, (_, n) => asF32(inside(words))[plane(n, N)]!);
+    return { buffers: [r!, s!, d!, b!], residual: natural(r!), scaled: natural(s!), digits: inside(d!), blocks: inside(b!) };
+  };
+
+  /** Attention in splits of `keys`; queries and caches widened so that Hd is a multiple of 32, which these kernels ask for. */
+  const attends = (keys: number): Subject<AttentionCase> =>
+    subject<AttentionCase>(
+      "attention-decode",
+      (c, out) =>
+        intoOut(rig, out, 1, c.start, (io) => {
+          const { H, G, Hd, window } = c.shape;
+          const shape = { H, G, Hd, window, keys };
+          const splits = Math.floor(c.start / keys) + 1;
+          const buffers = {
+            q: io.input("q", c.q),
+            k_cache: io.input("keys", Uint16Array.from(c.k, f16Bits)),
+            v_cache: io.input("values", Uint16Array.from(c.v, f16Bits)),
+            stats: io.scratch("stats", splits * H * 8),
+            step: io.step,
+          };
+          const partial_ = io.scratch("partial", splits * H * Hd * 4);
+          const joined = io.output("out", out.length);
+          recordAttentionDecode(io.recorder, { ...buffers, out: joined }, shape, false);
+          recordAttentionDecode(io.recorder, { ...buffers, out: partial_ }, shape, true);
+          recordAttentionCombine(io.recorder, { partial_, stats: buffers.stats, joined, step: io.step }, shape, splits);
+        }).then(() => {
+          const planes = out.slice();
+          for (let k = 0; k < out.length; k++) out[k] = planes[plane(k, out.length)]!;
+        }),
+      { op: "attention", variant: `attention-decode-${keys}-keys`, kernels: ["attention-decode", "attention-combine"], adapt: widened },
+    );
+
+  return [
+    ...teams.map((shape) =>
+      subject<Fixed16Case>(
+        "awq-add-fixed16",
+        async ({ x, weight, bias }, out) => {
+          const left = await add(x, weight, bias, new Float32Array(bias.length).fill(1), shape);
+          hand(out, left.residual, left.buffers);
+        },
+        { op: "awq-matmul-fixed16", variant: `awq-add-fixed16-${shape.teams}x${shape.team}` },
+      ),
+    ),
+    ...teams.map((shape) =>
+      subject<RowCase>(
+        "awq-add-fixed16",
+        async ({ x, weight, bias, norm }, out) => {
+          const { residual, scaled, digits, blocks, buffers } = await add(x, weight, bias, norm, shape);
+          hand(out, [...residual, ...scaled, ...squaresOf(blocks), digitErrors(scaled, digits, blocks)], buffers);
+        },
+        { variant: `awq-add-fixed16-${shape.teams}x${shape.team}` },
+      ),
+    ),
+    subject<EmbedCase>("embed-fixed16", async ({ table, id, norm }, out) => {
+      const K = norm.length;
+      const half = Math.ceil(table.outFeatures / 2);
+      const [r, d, b] = await runKernel(rig, 1, 0, (io) => {
+        const buffers = {
+          ids: io.input("ids", Uint32Array.of(id)),
+          norm: io.input("norm", inPlanes(norm)),
+          residual: io.output("residual", K),
+          out_digits: io.output("digits", K / 2),
+          out_blocks: io.output("blocks", K / 8),
+        };
+        for (const [firstRow, rows] of [[half, table.outFeatures - half] as const, [0, half] as const]) {
+          if (rows === 0) continue;
+          const embedding = io.input("embedding", table.data.slice(firstRow * K, (firstRow + rows) * K));
+          recordEmbedFixed16(io.recorder, { ...buffers, embedding }, { K, firstRow, rows });
+        }
+      });
+      const residual = Float32Array.from({ length: K }, (_, k) => asF32(inside(r!))[plane(k, K)]!);
+      const approximate = fromDigits(inside(d!), inside(b!), K);
+      const sums = quantizeFixed16(approximate, 1, K).values;
+      let wrong = 0;
+      for (let block = 0; block < K / 32; block++) {
+        // Σ v of the digits that are there, in steps of the scale that is there.
+        const step = asF32(inside(b!))[4 * block]!;
+        let sum = 0;
+        for (let k = 32 * block; k < 32 * (block + 1); k++) sum += approximate[k]! / step;
+        if ((inside(b!)[4 * block + 1]! | 0) !== sum || sums.length !== K) wrong++;
+      }
+      hand(out, [...residual, ...approximate, ...squaresOf(inside(b!)), wrong], [r!, d!, b!]);
+    }),
+    ...[32, 64].map((team) =>
+      subject<GateUpCase>(
+        "awq-gate-up-fixed16",
+        async ({ gate, up, eps, scaled, squares }, out) => {
+          const { inFeatures: K, outFeatures: F, groupSize: group } = gate;
+          const [h] = await runKernel(rig, 1, 0, (io) => {
+            const buffers = { ...digitsOf(io, scaled, squares), ...packed(io, [gate, up]), h: io.output("h", F) };
+            recordAwqGateUpFixed16(io.recorder, buffers, { K, group, team, eps, F });
+          });
+          hand(
+            out,
+            Float32Array.from({ length: F }, (_, f) => asF32(inside(h!))[plane(f, F)]!),
+            [h!],
+          );
+        },
+        { variant: `awq-gate-up-fixed16-${team}` },
+      ),
+    ),
+    ...[32, 64].map((team) =>
+      subject<QkvRopeCase>(
+        "awq-qkv-rope-fixed16",
+        async (c, out) => {
+          const { H, G, Hd, S, position, weight, eps, tables } = c;
+          const { inFeatures: K, groupSize: group } = weight;
+          const cacheWords = (S * G * Hd) / 2;
+          const zeros = new Uint32Array(cacheWords);
+          const read = await runKernel(rig, 1, position, (io) => {
+            const rotations = new Float32Array(2 * tables.cos.length);
+            for (let i = 0; i < tables.cos.length; i++) rotations.set([tables.cos[i]!, tables.sin[i]!], 2 * i);
+            const buffers = {
+              ...digitsOf(io, c.scaled, c.squares),
+              ...packed(io, [weight]),
+              rotations: io.input("rotations", rotations),
+              q_out: io.output("q", H * Hd),
+              k_cache: io.output("keys", cacheWords, zeros),
+              v_cache: io.output("values", cacheWords, zeros),
+              step: io.step,
+            };
+            recordAwqQkvRopeFixed16(io.recorder, buffers, { K, group, team, eps, H, G, Hd });
+          });
+          const [q, k, v] = read as [Uint32Array, Uint32Array, Uint32Array];
+          const widen = (words: Uint32Array): Float32Array => {
+            const half = inside(words);
+            return Float32Array.from(new Uint16Array(half.buffer, half.byteOffset, half.length * 2), (bits) => f16Values()[bits]!);
+          };
+          hand(out, [...asF32(inside(q)), ...widen(k), ...widen(v)], read);
+        },
+        { variant: `awq-qkv-rope-fixed16-${team}` },
+      ),
+    ),
+    subject<HeadCase>("head-f16", (c, out) =>
+      intoOut(rig, out, 1, 0, (io) => {
+        const [K, V] = [c.scaled.length, c.weight.outFeatures];
+        const { blocks } = digitsOf(io, c.scaled, c.squares);
+        const half = Math.ceil(V / 2);
+        const bound = { scaled: io.input("scaled", inPlanes(c.scaled)), blocks, logits: io.output("logits", V) };
+        for (const [firstRow, rows] of [[half, V - half] as const, [0, half] as const]) {
+          if (rows === 0) continue;
+          const weights = io.input("weights", c.weight.data.slice(firstRow * K, (firstRow + rows) * K));
+          recordHeadF16(io.recorder, { ...bound, weights }, { K, eps: c.eps, firstRow, rows });
+        }
+      }),
+    ),
+    attends(64),
+  ];
+}
+
+/**
+ * The last query alone, in one of a few shapes (each is a pipeline): Hd brought to 32, 128 or 256 by repeating what is there, one or
+ * two groups of one or three heads, the window 7 or none; keys and values as f16 holds them.
+ */
+function widened(c: AttentionCase): AttentionCase {
+  const { Hd } = c.shape;
+  const wide = Hd <= 32 ? 32 : Hd <= 128 ? 128 : 256;
+  const G = Math.min(c.shape.G, wide === 128 ? 2 : 1);
+  const H = G * (c.shape.H > c.shape.G ? 3 : 1);
+  const S = c.start + c.T;
+  const stretch = (x: Float32Array, rows: number): Float32Array => {
+    const out = new Float32Array(rows * wide);
+    for (let r = 0; r < rows; r++) {
+      const from = (r * Hd) % (x.length - Hd + 1);
+      for (let i = 0; i < wide; i++) out[r * wide + i] = x[from + ((i + Math.floor(i / Hd)) % Hd)]!;
+    }
+    return out;
+  };
+  const half = (x: Float32Array): Float32Array => x.map((v) => f16Values()[f16Bits(v)]!);
+  return {
+    T: 1,
+    start: S - 1,
+    shape: { H, G, Hd: wide, window: c.shape.window === null ? null : 7 },
+    q: stretch(c.q, H),
+    k: half(stretch(c.k, S * G)),
+    v: half(stretch(c.v, S * G)),
+  };
+}
