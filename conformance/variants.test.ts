@@ -71,7 +71,8 @@ describe("the choice of variants", () => {
   });
 
   it("takes what is forced, and fits the rest to it", () => {
-    for (const { step, name } of variants) expect(names({ kernels: { [step]: name } })[step]).toBe(name);
+    for (const { step, name } of variants.filter((variant) => variant.name !== "f16-matrix"))
+      expect(names({ kernels: { [step]: name } })[step]).toBe(name);
     expect(names({ kernels: { "linear-prefill": "awq-matmul-tiled" } }).linear).toBe("awq-matmul");
     expect(names({ arithmetic: "f32", kernels: { "linear-prefill": "awq-matmul-packed" } }).linear).toBe("awq-matmul-packed");
   });
@@ -135,6 +136,49 @@ describe("the choice of variants", () => {
     expect(plan.taken.linear.name).toBe("awq-matmul");
     expect(choices[0]!.reason).toMatch(reason);
     expect(() => planOf({ arithmetic: "fixed16" }, portable, model)).toThrow(expect.objectContaining({ code: "unsupported" }));
+  });
+
+  it("takes the matrices for prompts where device and shapes have them, and says what is missing elsewhere", () => {
+    const config = { ...tiny.config, hiddenSize: 128, intermediateSize: 128, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 128 };
+    const model = (groupSize: number | "whole", headDim = 128) => {
+      const changed = { ...config, headDim, numHiddenLayers: 1, vocabSize: 16, awq: { groupSize } };
+      const refs = memoryRefs(randomModel(changed, 1).weights);
+      const half = (ref: typeof refs.embedTokens) => ({ ...ref, dtype: "F16" as const });
+      return { config: changed, refs: { ...refs, embedTokens: half(refs.embedTokens), lmHead: half(refs.lmHead) } };
+    };
+    const able: Capabilities = {
+      ...portable,
+      features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+      limits: { ...limits, maxComputeWorkgroupStorageSize: 49152 },
+      subgroupMinSize: 32,
+      subgroupMaxSize: 32,
+      subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
+    };
+    const forced: VariantOptions = { kernels: { "linear-prefill": "f16-matrix" } };
+    expect(planOf({}, able, model(128)).plan).toMatchObject({
+      layout: "repacked",
+      cache: "f16",
+      taken: { linear: { name: "fixed16" }, "linear-prefill": { name: "f16-matrix" } },
+    });
+    expect(planOf({ arithmetic: "f32" }, able, model(128)).plan.taken["linear-prefill"].name).toBe("awq-matmul-tiled");
+    for (const [capabilities, code, reason] of [
+      [portable, "missing-feature", /needs feature shader-f16/],
+      [{ ...able, limits }, "limit", /needs maxComputeWorkgroupStorageSize/],
+      [{ ...able, subgroupMatrixConfigs: [] }, "missing-feature", /needs f16 matrices/],
+      [{ ...able, subgroupMaxSize: 64 }, "missing-feature", /needs subgroups of 32/],
+    ] as const)
+      expect(() => planOf(forced, capabilities, model(128))).toThrow(
+        expect.objectContaining({ code, message: expect.stringMatching(reason) }),
+      );
+    for (const [shape, reason] of [
+      [model(32), /multiples of 64/],
+      [model(128, 64), /heads of 128/],
+    ] as const) {
+      expect(planOf({}, able, shape).plan.taken["linear-prefill"].name).toBe("awq-matmul-packed");
+      expect(() => planOf(forced, able, shape)).toThrow(
+        expect.objectContaining({ code: "unsupported", message: expect.stringMatching(reason) }),
+      );
+    }
   });
 
   it("says which kernel a watched step runs", () => {

@@ -49,8 +49,9 @@ describe("gureum on WebGPU", () => {
     expect(text).toBe(answer);
     const { prefill, decode } = stats;
     expect(prefill).toMatchObject({ submissions: Math.ceil(promptTokens / 128), passes: Math.ceil(promptTokens / 128) });
-    // Batches of eight tokens, a submission and its writes each.
-    expect(decode.passes).toBe(8 * decode.submissions);
+    // Batches of eight tokens, several of them a submission.
+    expect(decode.passes % 8).toBe(0);
+    expect(decode.submissions).toBeLessThan(decode.passes);
     expect(decode.dispatches / decode.passes).toBeCloseTo(decode.dispatchesPerPass, 2);
     for (const part of [prefill, decode]) {
       for (const ms of [part.encodeMs, part.submitMs, part.waitMs]) expect(ms).toBeGreaterThan(0);
