@@ -1,4 +1,4 @@
-/** The law kits by name: one file a kit in laws/, named as the op's file in core/ops; the fused decode kernels share fixed16.ts. A test compares this list with the tree. */
+/** The law kits by name: one file a kit in laws/, named as the op's file in core/ops; the fused decode kernels share fixed16.ts, those of prefill prefill-f16.ts. A test compares this list with the tree. */
 import type { AnyKit } from "./kit.ts";
 import { kit as add } from "./laws/add.ts";
 import { kit as attention } from "./laws/attention.ts";
@@ -19,6 +19,12 @@ import {
 import { kit as linear } from "./laws/linear.ts";
 import { kit as matmul } from "./laws/matmul.ts";
 import { kit as penalize } from "./laws/penalize.ts";
+import {
+  normF16Kit as prefillNormF16,
+  ropeF16Kit as prefillRopeF16,
+  rowsF16Kit as prefillRowsF16,
+  siluMulF16Kit as prefillSiluMulF16,
+} from "./laws/prefill-f16.ts";
 import { kit as rmsNorm } from "./laws/rms-norm.ts";
 import { kit as rope } from "./laws/rope.ts";
 import { kit as sample } from "./laws/sample.ts";
@@ -48,6 +54,10 @@ const kits: readonly AnyKit[] = [
   awqGateUpFixed16,
   awqQkvRopeFixed16,
   headF16,
+  prefillRowsF16,
+  prefillNormF16,
+  prefillSiluMulF16,
+  prefillRopeF16,
 ];
 
 export const laws: Readonly<Record<string, AnyKit>> = Object.fromEntries(kits.map((kit) => [kit.name, kit]));

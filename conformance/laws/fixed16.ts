@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import type { AwqMatrix, DenseMatrix } from "../../core/model/weights.ts";
 import { type RopeTables, ropeTables } from "../../core/ops/rope.ts";
-import { type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
+import { FIXED16_MAX, type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import {
   addTerm,
   denseElement,
@@ -205,8 +205,8 @@ export const embedKit: Kit<EmbedSpec, EmbedCase> = {
     for (let b = 0; b < K / 32; b++) {
       let most = 0;
       for (let k = 32 * b; k < 32 * (b + 1); k++) most = Math.max(most, Math.abs(e.value[K + k]!) + e.bound[K + k]!);
-      // Half a step of the block: the scale is at most 2⁻¹⁴ of the largest value, at least 2⁻¹⁰².
-      for (let k = 32 * b; k < 32 * (b + 1); k++) e.bound[K + k]! += Math.max(most * 2 ** -14, 2 ** -102) / 2;
+      // Half a step of the block: the smallest power of two for which the largest |v| is at most 32512, or 2⁻¹⁰².
+      for (let k = 32 * b; k < 32 * (b + 1); k++) e.bound[K + k]! += Math.max((2 * most) / FIXED16_MAX, 2 ** -102) / 2;
     }
     return e;
   },

@@ -87,3 +87,15 @@ export async function intoOut(rig: Rig, out: Float32Array, T: number, start: num
   const [words] = await runKernel(rig, T, start, build);
   new Uint32Array(out.buffer).set(words!);
 }
+
+/** Puts numbers into `out`; a touched guard band of any of the buffers shows in the bands of `out`. */
+export function hand(out: Float32Array, numbers: ArrayLike<number>, buffers: readonly Uint32Array[]): void {
+  out.set(numbers);
+  const whole = new Uint32Array(out.buffer);
+  for (const words of buffers)
+    for (let i = 0; i < GUARD; i++) {
+      if (words[i] !== JUNK) whole[i] = words[i]!;
+      const rear = words[words.length - GUARD + i]!;
+      if (rear !== JUNK) whole[whole.length - GUARD + i] = rear;
+    }
+}

@@ -14,11 +14,11 @@ import { recordAwqRepack } from "../../gpu/kernels/awq-repack.ts";
 import { recordEmbedFixed16 } from "../../gpu/kernels/embed-fixed16.ts";
 import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
 import { f16Bits } from "../arbitraries.ts";
-import { GUARD, JUNK } from "../compare.ts";
+import { GUARD } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AttentionCase } from "../laws/attention.ts";
 import type { EmbedCase, Fixed16Case, GateUpCase, HeadCase, QkvRopeCase, RowCase } from "../laws/fixed16.ts";
-import { type Io, intoOut, type Rig, runKernel } from "./rig.ts";
+import { hand, type Io, intoOut, type Rig, runKernel } from "./rig.ts";
 
 /** Where element k of a vector of K lies in planes. */
 const plane = (k: number, K: number): number => 4 * (((k % 32) >> 2) * (K / 32) + (k >> 5)) + (k & 3);
@@ -31,18 +31,6 @@ function inPlanes(x: Float32Array): Float32Array {
 
 const inside = (words: Uint32Array): Uint32Array => words.subarray(GUARD, words.length - GUARD);
 const asF32 = (words: Uint32Array): Float32Array => new Float32Array(words.buffer, words.byteOffset, words.length);
-
-/** Puts numbers into `out`; a touched guard band of any of the buffers shows in the bands of `out`. */
-function hand(out: Float32Array, numbers: ArrayLike<number>, buffers: readonly Uint32Array[]): void {
-  out.set(numbers);
-  const whole = new Uint32Array(out.buffer);
-  for (const words of buffers)
-    for (let i = 0; i < GUARD; i++) {
-      if (words[i] !== JUNK) whole[i] = words[i]!;
-      const rear = words[words.length - GUARD + i]!;
-      if (rear !== JUNK) whole[whole.length - GUARD + i] = rear;
-    }
-}
 
 /** Matrices repacked one behind the other, as q, k, v or gate and up are. */
 function packed(io: Io, matrices: readonly AwqMatrix[]) {

@@ -31,6 +31,7 @@ import { renumberInvocations } from "../schedule.ts";
 import { intoOut, type Rig, runKernel } from "./rig.ts";
 import { fixed16Subjects } from "./webgpu-fixed16.ts";
 import { packedSubjects } from "./webgpu-packed.ts";
+import { prefillSubjects } from "./webgpu-prefill.ts";
 import { samplingSubjects } from "./webgpu-sampling.ts";
 
 /** Rows of a dense matrix padded to whole words, as the loader lays them out, but with junk for padding: 65504, or as bf16 3·10³⁸. */
@@ -282,5 +283,6 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
     ...packedSubjects(rig),
     ...samplingSubjects(rig),
     ...fixed16Subjects(rig),
+    ...prefillSubjects(rig),
   ];
 }

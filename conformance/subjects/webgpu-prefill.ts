@@ -1,0 +1,85 @@
+/** The row-wise kernels of prefill as subjects. Rows in eights (gpu/wgsl/eights.ts) come out in their natural order, widened. */
+import { f16Values } from "../../core/dtype.ts";
+import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
+import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
+import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill-rows-f16.ts";
+import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill-silu-mul-f16.ts";
+import { GUARD } from "../compare.ts";
+import type { AnySubject, Subject } from "../kit.ts";
+import { PREFILL_EPS, type PrefillRopeCase, type RowsCase } from "../laws/prefill-f16.ts";
+import { hand, type Io, type Rig, runKernel } from "./rig.ts";
+
+/** The numbers between the guard bands of an f16 buffer. */
+function widen(words: Uint32Array): Float32Array {
+  const inside = words.subarray(GUARD, words.length - GUARD);
+  return Float32Array.from(new Uint16Array(inside.buffer, inside.byteOffset, inside.length * 2), (bits) => f16Values()[bits]!);
+}
+
+/** Place of element i of eight: 0 2 4 6 1 3 5 7. */
+const eighth = (i: number): number => (i & ~7) + ((i & 7) >> 1) + 4 * (i & 1);
+
+export function prefillSubjects(rig: Rig): readonly AnySubject[] {
+  const rows = (kernel: string, build: (io: Io, c: RowsCase, x: GPUBufferBinding) => void): Subject<RowsCase> => ({
+    op: kernel,
+    backend: "webgpu",
+    variant: kernel,
+    arithmetic: "f32",
+    kernels: [kernel],
+    async run(c, out) {
+      const [words] = await runKernel(rig, c.T, 0, (io) => build(io, c, io.output("x", out.length / 2)));
+      const eights = widen(words!);
+      hand(
+        out,
+        out.map((_, i) => eights[eighth(i)]!),
+        [words!],
+      );
+    },
+  });
+  const rope: Subject<PrefillRopeCase> = {
+    op: "prefill-rope-f16",
+    backend: "webgpu",
+    variant: "prefill-rope-f16",
+    arithmetic: "f32",
+    kernels: ["prefill-rope-f16"],
+    async run({ T, start, H, G, Hd, S, tables, y }, out) {
+      const table = new Float32Array(2 * tables.cos.length);
+      for (let i = 0; i < tables.cos.length; i++) table.set([tables.cos[i]!, tables.sin[i]!], 2 * i);
+      const zeros = new Uint32Array((S * G * Hd) / 2);
+      const read = await runKernel(rig, T, start, (io) => {
+        const buffers = {
+          y: io.input("y", y),
+          table: io.input("table", table),
+          q: io.output("q", (T * H * Hd) / 2),
+          k_cache: io.output("keys", zeros.length, zeros),
+          v_cache: io.output("values", zeros.length, zeros),
+          step: io.step,
+        };
+        recordPrefillRopeF16(io.recorder, buffers, { H, G, Hd });
+      });
+      hand(
+        out,
+        read.flatMap((words) => [...widen(words)]),
+        read,
+      );
+    },
+  };
+  return [
+    rows("prefill-rows-f16", (io, c, x) => recordPrefillRowsF16(io.recorder, { y: io.input("y", c.x), x }, { K: c.width })),
+    rows("prefill-norm-f16", (io, c, x) =>
+      recordPrefillNormF16(
+        io.recorder,
+        { residual: io.input("residual", c.x), norm: io.input("norm", c.y), x },
+        { K: c.width, eps: PREFILL_EPS },
+      ),
+    ),
+    rows("prefill-silu-mul-f16", (io, c, x) => {
+      const both = new Float32Array(2 * c.x.length);
+      for (let t = 0; t < c.T; t++) {
+        both.set(c.x.subarray(t * c.width, (t + 1) * c.width), 2 * t * c.width);
+        both.set(c.y.subarray(t * c.width, (t + 1) * c.width), (2 * t + 1) * c.width);
+      }
+      recordPrefillSiluMulF16(io.recorder, { y: io.input("y", both), x }, { F: c.width });
+    }),
+    rope,
+  ];
+}
