@@ -1,5 +1,6 @@
 /** The models on WebGPU against what transformers computed for them in float64. */
 import { join } from "node:path";
+import process from "node:process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../core/checkpoint/weights.ts";
 import { argmax, greedy } from "../../core/generate/sampler.ts";
@@ -156,9 +157,11 @@ describe.skipIf(!largeFixtures)("gureum-tiny (float16, two shards) on WebGPU", (
 
   it("gives logits within 1e-5 of the largest logit, the same ids on top", async () => {
     for (const entry of dense.logits) await expectLogits(model, dense, entry);
-  });
+  }, 300_000);
 
-  it("answers every prompt greedily with the same ids", async () => {
-    for (const entry of dense.generate) await expectGreedy(model, entry.prompt_ids, toTheEnd(entry));
-  });
+  it("answers greedily with the same ids (the prompts without a system part too where GUREUM_LONG=1)", async () => {
+    for (const entry of dense.generate)
+      if (entry.variant === "default_system" || process.env.GUREUM_LONG === "1")
+        await expectGreedy(model, entry.prompt_ids, toTheEnd(entry));
+  }, 600_000);
 });
