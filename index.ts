@@ -21,25 +21,33 @@ import type { ForwardOptions, ForwardResult, Model, SamplingOptions, Session } f
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
+import { makeProfiler, type Profile } from "./gpu/profile.ts";
+import { checkKernels, type VariantOptions } from "./gpu/variants.ts";
 import { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./tokenizer/chat-template.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
 export { GureumError } from "./core/errors.ts";
 export type { ForwardOptions, ForwardResult, SamplingOptions, Session, TapHook, TraceValue } from "./core/model/engine.ts";
-export type { ChatMessage, ChatTemplate, GenerateResult, LlamaConfig, Model, TokenEvent, Tokenizer };
+export type { ChatMessage, ChatTemplate, GenerateResult, LlamaConfig, Model, TokenEvent, Tokenizer, VariantOptions };
 
 /** Where a model comes from: a folder's path, or any storage. */
 export type ModelPlace = string | ByteStore;
 
-export interface LoadOptions {
+/** `arithmetic`, `cache` and `kernels` choose among WebGPU's variants: where one is given, "auto" means "webgpu". */
+export interface LoadOptions extends VariantOptions {
   /** "auto", the default: WebGPU where a hardware adapter answers, the CPU reference otherwise. */
   readonly backend?: "auto" | "cpu" | "webgpu";
+  /** Time and count the GPU's work, for `takeStats`. */
+  readonly stats?: boolean;
   /** A device of the caller's for "webgpu" or "auto"; it stays the caller's to destroy. */
   readonly device?: GPUDevice;
   /** Bytes of weights read so far, and in all. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 }
+
+/** GPU work: milliseconds to encode and submit it and, where the device has timestamps, to run it; dispatches, passes, submissions. */
+export type GpuStats = Omit<Profile, "kernels">;
 
 /** What to continue: a conversation, a text, or ids. */
 export type GenerateInput =
@@ -69,6 +77,8 @@ export interface LoadedModel {
   generate(input: GenerateInput, options?: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
   /** A sequence to feed and sample by hand; `maxContext` defaults to the model's limit. */
   createSession(maxContext?: number): Session;
+  /** What the GPU did since the last call; null on the CPU, or where `stats` was not asked for. @throws GureumError "device-lost" */
+  takeStats(): Promise<GpuStats | null>;
   dispose(): void;
 }
 
@@ -150,27 +160,45 @@ export async function loadModel(place: ModelPlace, options: LoadOptions = {}): P
   const checkpoint = await openCheckpoint(store);
   try {
     const chat = await openChatIfAny(store);
-    const { model, reason } = await makeModel(checkpoint.config, checkpoint.refs, options);
-    return loadedModel(model, reason, chat, performance.now() - started);
+    const made = await makeModel(checkpoint.config, checkpoint.refs, options);
+    return loadedModel(made, chat, performance.now() - started);
   } finally {
     await checkpoint.close();
   }
+}
+
+/** A model, why it is on this backend, and its counters. */
+interface Made {
+  readonly model: Model;
+  readonly reason: string;
+  readonly takeStats: () => Promise<GpuStats | null>;
 }
 
 /** The backend that the options ask for, and why it was taken. */
 async function makeModel(
   config: LlamaConfig,
   refs: LlamaWeightRefs,
-  { backend = "auto", onProgress, device }: LoadOptions,
-): Promise<{ model: Model; reason: string }> {
-  const cpu = async (reason: string): Promise<{ model: Model; reason: string }> => ({
+  { backend: wanted = "auto", onProgress, device, stats = false, ...variants }: LoadOptions,
+): Promise<Made> {
+  const cpu = async (reason: string): Promise<Made> => ({
     model: cpuModel(config, await readWeights(refs, onProgress)),
     reason,
+    takeStats: async () => null,
   });
+  const { arithmetic = "auto", cache, kernels = {} } = variants;
+  checkKernels(kernels);
+  const choosesVariant = arithmetic !== "auto" || cache !== undefined || Object.keys(kernels).length > 0;
+  const backend = wanted === "auto" && choosesVariant ? "webgpu" : wanted;
+  if (backend === "cpu" && choosesVariant)
+    throw new GureumError("usage", {
+      where: "cpu",
+      what: "arithmetic, cache and kernels choose among variants of the WebGPU backend; the CPU reference has one of each",
+      remedy: "leave them out, or use WebGPU",
+    });
   if (backend === "cpu") return cpu("asked for");
   let gpu: Gpu;
   try {
-    gpu = device ? adoptDevice(device) : await openDevice();
+    gpu = device ? adoptDevice(device) : await openDevice({ robustness: false });
   } catch (error) {
     if (backend === "auto" && error instanceof GureumError) return cpu(`no WebGPU: ${error.details.what}`);
     throw error;
@@ -182,19 +210,28 @@ async function makeModel(
     return cpu(`the only WebGPU adapter is software: ${name}`);
   }
   try {
-    const model = await loadGpuModel(gpu, config, refs, onProgress ? { onProgress } : {});
+    const profiler = stats ? makeProfiler(gpu, () => performance.now()) : undefined;
+    const model = await loadGpuModel(profiler?.gpu ?? gpu, config, refs, { ...variants, ...(onProgress ? { onProgress } : {}) });
+    await profiler?.take();
+    profiler?.watch("passes");
+    const takeStats = async (): Promise<GpuStats | null> => {
+      if (!profiler) return null;
+      const { kernels: _, ...counted } = await profiler.take();
+      return counted;
+    };
     const dispose = (): void => {
       model.dispose();
+      profiler?.close();
       if (!device) closeDevice(gpu);
     };
-    return { model: { ...model, dispose }, reason: name };
+    return { model: { ...model, dispose }, reason: name, takeStats };
   } catch (error) {
     if (!device) closeDevice(gpu);
     throw error;
   }
 }
 
-function loadedModel(model: Model, backendReason: string, chat: Chat | undefined, loadMs: number): LoadedModel {
+function loadedModel({ model, reason, takeStats }: Made, chat: Chat | undefined, loadMs: number): LoadedModel {
   const { config } = model;
   const tokenizer = chat?.tokenizer ?? null;
   const limit = contextLimit(config);
@@ -213,7 +250,7 @@ function loadedModel(model: Model, backendReason: string, chat: Chat | undefined
     config,
     tokenizer,
     backend: model.backend,
-    backendReason,
+    backendReason: reason,
     loadMs,
     encodePrompt,
     async forward(ids, options) {
@@ -245,6 +282,7 @@ function loadedModel(model: Model, backendReason: string, chat: Chat | undefined
       }
     },
     createSession: (maxContext = limit) => model.createSession(Math.min(limit, maxContext)),
+    takeStats,
     dispose: () => model.dispose(),
   };
 }

@@ -14,8 +14,8 @@ import type { Model, Session } from "../core/model/engine.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
+import { makeProfiler, type Profile, type Profiler, type Watched } from "../gpu/profile.ts";
 import { type Competitor, hostClock, measure, type Plan, type Timing } from "./harness.ts";
-import { makeProfiler, type Profile, type Profiler, type Watched } from "./profile.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 
 export interface ModelSelection {
@@ -147,7 +147,7 @@ export async function measureModel(
     peakLoadingBytes = Math.max(peakLoadingBytes, process.memoryUsage().rss);
     onProgress?.(done, total);
   };
-  const profiler = gpu && makeProfiler(gpu);
+  const profiler = gpu && makeProfiler(gpu, hostClock.now);
   const rows: Row[] = [];
   const loadStarted = hostClock.now();
   const model: Model = profiler

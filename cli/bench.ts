@@ -66,7 +66,7 @@ function backendOf(command: string, words: Words): "webgpu" | "cpu" {
 }
 
 async function withGpu<T>(body: (gpu: Gpu) => Promise<T>): Promise<T> {
-  const gpu = await openDevice();
+  const gpu = await openDevice({ robustness: false });
   try {
     return await body(gpu);
   } finally {

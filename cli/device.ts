@@ -1,22 +1,30 @@
-/** `gureum device`: adapter, limits and features, to read or to attach to a bug report. */
+/** `gureum device`: adapter, limits, features and the variants that would run, to read or to attach to a bug report. */
 import { fingerprint, formatFingerprint } from "../conformance/fingerprint.ts";
+import { openCheckpoint } from "../core/checkpoint/weights.ts";
+import { directoryStore } from "../core/host/node.ts";
 import { closeDevice, openDevice } from "../gpu/device.ts";
+import { type Choice, planVariants, variantSteps } from "../gpu/variants.ts";
+import { embeddedModel } from "../index.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
 
 export const device: Command = {
   help: `usage: gureum device [options]
 
+  --model DIR                 the model that the variants are for (default: the small one that comes with gureum)
   --arithmetic                measure how it rounds, flushes, fuses and approximates, too
   --json                      print one JSON object`,
   async run(args) {
-    const words = parseWords("device", args, { arithmetic: { type: "boolean" }, json: { type: "boolean" } }, 0);
-    const gpu = await openDevice();
+    const words = parseWords("device", args, { model: { type: "string" }, arithmetic: { type: "boolean" }, json: { type: "boolean" } }, 0);
+    const checkpoint = await openCheckpoint(directoryStore(words.text("model") ?? embeddedModel()));
+    await checkpoint.close();
+    const gpu = await openDevice({ robustness: false });
     try {
       const c = gpu.capabilities;
+      const { plan, choices } = planVariants(c, checkpoint.config, checkpoint.refs);
       const arithmetic = words.flag("arithmetic") ? await fingerprint(gpu) : undefined;
       if (words.flag("json")) {
-        await printJson(arithmetic ? { ...c, arithmetic } : c);
+        await printJson({ ...c, cache: plan.cache, variants: choices, ...(arithmetic ? { arithmetic } : {}) });
         return 0;
       }
       const rows: [string, string][] = [
@@ -34,6 +42,8 @@ export const device: Command = {
         ...Object.entries(c.limits).map(([name, value]): [string, string] => [name, `${value}`]),
       ];
       for (const [name, value] of rows) await printLine(`${name.padEnd(36)}${value}`);
+      for (const line of variantTable(choices)) await printLine(line);
+      await printLine(`${"kv-cache".padEnd(36)}${plan.cache}`);
       if (arithmetic) await printLine(formatFingerprint(arithmetic, 36));
       return 0;
     } finally {
@@ -41,3 +51,14 @@ export const device: Command = {
     }
   },
 };
+
+/** A line a variant, the one that runs marked; what its step covers once a step. */
+function* variantTable(choices: readonly Choice[]): Generator<string> {
+  for (const [step, covers] of Object.entries(variantSteps)) {
+    yield `${step}: ${covers}`;
+    for (const { variant, taken, kernels, reason } of choices.filter((choice) => choice.step === step)) {
+      const names = kernels.join(", ");
+      yield `  ${taken ? "*" : " "} ${variant.padEnd(32)}${reason}${names === variant ? "" : ` (${names})`}`;
+    }
+  }
+}

@@ -1,13 +1,13 @@
 /** `gureum diff`: runs a text on two backends, judges every step, names the first that is wrong. */
 import { describeWorst } from "../conformance/compare.ts";
-import { type DiffStep, diffModels } from "../conformance/diff.ts";
+import { type DiffSide, type DiffStep, diffModels } from "../conformance/diff.ts";
 import { openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { cpuModel } from "../core/model/cpu.ts";
-import type { Model } from "../core/model/engine.ts";
 import { closeDevice, openDevice } from "../gpu/device.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import { embeddedModel, openTokenizer } from "../index.ts";
+import { variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { breathe, printJson, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
@@ -15,11 +15,13 @@ export const diff: Command = {
   help: `usage: gureum diff --text T | --ids 1,2,3 [options]
 
 Runs the same tokens on two backends. Every step of each is held to the bound of its arithmetic, given the inputs it had; the first
-step beyond its bound is where the fault is. Exit code 1 where there is one.
+step beyond its bound is where the fault is. Exit code 1 where there is one. Somebody watches every step: on WebGPU they run one by
+one in f32, on the weights and the cache that the options give, and no fused kernel runs.
 
   --model DIR                 model folder (default: the small model that comes with gureum)
   --a cpu|webgpu              one side (default: cpu)
   --b cpu|webgpu              the other (default: webgpu)
+${variantHelp}
   --all                       print every step, not only the worst of each op
   --json                      print one JSON object`,
   async run(args) {
@@ -28,6 +30,7 @@ step beyond its bound is where the fault is. Exit code 1 where there is one.
       args,
       {
         model: { type: "string" },
+        ...variantOptions,
         text: { type: "string" },
         ids: { type: "string" },
         a: { type: "string" },
@@ -45,19 +48,21 @@ step beyond its bound is where the fault is. Exit code 1 where there is one.
     if ((text === undefined) === (idsText === undefined)) throw usage("diff", "give --text or --ids");
     const folder = words.text("model") ?? embeddedModel();
     const ids = idsText !== undefined ? parseIds("diff", idsText) : await encode(folder, text!);
+    const variants = variantsFromWords("diff", words);
     const checkpoint = await openCheckpoint(directoryStore(folder));
-    const gpu = sides.includes("webgpu") ? await openDevice() : undefined;
+    const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false }) : undefined;
     try {
       const weights = await readWeights(checkpoint.refs, progressBar("loading"));
-      const models: Model[] = [];
-      for (const side of sides)
-        models.push(
-          side === "cpu"
-            ? cpuModel(checkpoint.config, weights)
-            : await loadGpuModel(gpu!, checkpoint.config, checkpoint.refs, { arithmetic: "f32" }),
-        );
+      const loaded: DiffSide[] = [];
+      for (const side of sides) {
+        if (side === "cpu") loaded.push({ model: cpuModel(checkpoint.config, weights) });
+        else {
+          const model = await loadGpuModel(gpu!, checkpoint.config, checkpoint.refs, variants);
+          loaded.push({ model, plan: model.plan });
+        }
+      }
       const bar = progressBar("judging");
-      const { steps, first } = await diffModels(models[0]!, models[1]!, weights, ids, async (done, total) => {
+      const { steps, first } = await diffModels(loaded[0]!, loaded[1]!, weights, ids, async (done, total) => {
         bar(done, total);
         await breathe();
       });
@@ -69,11 +74,14 @@ step beyond its bound is where the fault is. Exit code 1 where there is one.
         if (!first) await printLine(`no step of ${steps.length} exceeds its bound`);
         else {
           const { step, side } = first;
-          await printLine(`first divergence: ${step.name} (${step.op}) of side ${side} (${sides[side === "a" ? 0 : 1]})`);
+          const kernel = step.kernels[side];
+          await printLine(
+            `first divergence: ${step.name} (${step.op}${kernel === null ? "" : `, kernel ${kernel}`}) of side ${side} (${sides[side === "a" ? 0 : 1]})`,
+          );
           await printLine(`  [${step.shape.join(", ")}], ${describeWorst(step[side]!)}`);
         }
       }
-      for (const model of models) model.dispose();
+      for (const { model } of loaded) model.dispose();
       return first ? 1 : 0;
     } finally {
       if (gpu) closeDevice(gpu);

@@ -1,16 +1,29 @@
-/** Options that several commands share: which model, which backend, how to sample. */
+/** Options that several commands share: which model, which backend, which variants of it, how to sample. */
 import type { SamplingOptions } from "../core/model/engine.ts";
-import { embeddedModel, type LoadedModel, loadModel } from "../index.ts";
+import { checkKernels } from "../gpu/variants.ts";
+import { embeddedModel, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
 import { note, progressBar } from "./terminal.ts";
 import { usage, type WordOptions, type Words } from "./words.ts";
+
+export const variantOptions: WordOptions = {
+  arithmetic: { type: "string" },
+  "kv-cache": { type: "string" },
+  kernel: { type: "string", multiple: true },
+};
+
+export const variantHelp = `  --arithmetic auto|f32|fixed16  how int4 linears compute while decoding on WebGPU (default: auto)
+  --kv-cache f32|f16          cached keys and values on WebGPU (default: what the arithmetic needs)
+  --kernel STEP=VARIANT       this variant for this step; may be repeated (gureum device lists both)`;
 
 export const modelOptions: WordOptions = {
   model: { type: "string" },
   backend: { type: "string" },
+  ...variantOptions,
 };
 
-export const modelHelp = `  --model DIR                 model folder (default: the small model that comes with gureum)
-  --backend auto|cpu|webgpu   where to compute (default: auto)`;
+export const modelHelp: string = `  --model DIR                 model folder (default: the small model that comes with gureum)
+  --backend auto|cpu|webgpu   where to compute (default: auto)
+${variantHelp}`;
 
 export const samplingOptions: WordOptions = {
   "max-new-tokens": { type: "string" },
@@ -23,6 +36,7 @@ export const samplingOptions: WordOptions = {
   stop: { type: "string", multiple: true },
   logprobs: { type: "string" },
   json: { type: "boolean" },
+  stats: { type: "boolean" },
 };
 
 export const samplingHelp = `  --max-new-tokens N          at most so many new tokens (default: 256)
@@ -34,14 +48,42 @@ export const samplingHelp = `  --max-new-tokens N          at most so many new t
   --seed S                    repeat a random draw: same seed, same text (default: 0)
   --stop STR                  end before this text; may be repeated
   --logprobs N                with each token its log-probability and the N likeliest
-  --json                      print one JSON object: text, ids, finishReason, promptTokens, timings`;
+  --json                      print one JSON object: text, ids, finishReason, promptTokens, timings
+  --stats                     also where the time on the GPU went, and how many dispatches it took`;
+
+/** One of a word's values. @throws GureumError "usage" */
+function oneOf<T extends string>(command: string, words: Words, name: string, values: readonly T[]): T | undefined {
+  const word = words.text(name);
+  const value = values.find((v) => v === word);
+  if (word !== undefined && value === undefined)
+    throw usage(command, `--${name} is ${values.slice(0, -1).join(", ")} or ${values.at(-1)}, got ${JSON.stringify(word)}`);
+  return value;
+}
+
+/** What the words choose among WebGPU's variants. @throws GureumError "usage" */
+export function variantsFromWords(command: string, words: Words): VariantOptions {
+  const arithmetic = oneOf(command, words, "arithmetic", ["auto", "f32", "fixed16"]);
+  const cache = oneOf(command, words, "kv-cache", ["f32", "f16"]);
+  const kernels = Object.fromEntries(
+    words.list("kernel").map((word): [string, string] => {
+      const [step, variant, ...more] = word.split("=");
+      if (!step || !variant || more.length > 0) throw usage(command, `--kernel takes STEP=VARIANT, got ${JSON.stringify(word)}`);
+      return [step, variant];
+    }),
+  );
+  checkKernels(kernels);
+  return { ...(arithmetic ? { arithmetic } : {}), ...(cache ? { cache } : {}), kernels };
+}
 
 /** Loads the model that the words name, with a bar while it reads. */
 export async function modelFromWords(command: string, words: Words): Promise<LoadedModel> {
-  const backend = words.text("backend") ?? "auto";
-  if (backend !== "auto" && backend !== "cpu" && backend !== "webgpu")
-    throw usage(command, `--backend is auto, cpu or webgpu, got ${JSON.stringify(backend)}`);
-  const model = await loadModel(words.text("model") ?? embeddedModel(), { backend, onProgress: progressBar("loading") });
+  const backend = oneOf(command, words, "backend", ["auto", "cpu", "webgpu"]) ?? "auto";
+  const model = await loadModel(words.text("model") ?? embeddedModel(), {
+    backend,
+    ...variantsFromWords(command, words),
+    stats: words.flag("stats"),
+    onProgress: progressBar("loading"),
+  });
   if (backend === "auto") note(`backend: ${model.backend} (${model.backendReason})`);
   return model;
 }
@@ -52,6 +94,7 @@ export interface RunOptions {
   readonly stop: readonly string[];
   readonly logprobs: number;
   readonly json: boolean;
+  readonly stats: boolean;
 }
 
 /** @throws GureumError "usage"; ranges are checked where they are used */
@@ -74,5 +117,6 @@ export function runOptions(command: string, words: Words): RunOptions {
     stop: words.list("stop"),
     logprobs,
     json: words.flag("json"),
+    stats: words.flag("stats"),
   };
 }

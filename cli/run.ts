@@ -3,6 +3,7 @@ import process from "node:process";
 import type { TokenEvent } from "../core/generate/generate.ts";
 import type { GenerateInput, LoadedModel } from "../index.ts";
 import type { RunOptions } from "./options.ts";
+import { formatStats, makeStopwatch } from "./stats.ts";
 import { breathe, note, print, printJson, progressBar } from "./terminal.ts";
 
 /** Runs to the end, or until Ctrl-C: then the text so far is the answer. @returns the text */
@@ -16,6 +17,7 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
   let firstTokenMs = 0;
   let lastTokenMs = 0;
   const tokens: TokenEvent[] = [];
+  const watch = makeStopwatch(model);
   try {
     const run = model.generate(input, {
       ...options.sampling,
@@ -25,11 +27,13 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
       signal: abort.signal,
       onPrefill: async (done) => {
         bar(done, promptTokens);
+        if (options.stats && done === promptTokens) await watch.endPrefill();
         await breathe();
       },
     });
-    let step = await run.next();
-    for (; !step.done; step = await run.next()) {
+    const next = (): ReturnType<typeof run.next> => watch.time(() => run.next());
+    let step = await next();
+    for (; !step.done; step = await next()) {
       const event = step.value;
       if (event.id !== null) {
         lastTokenMs = performance.now() - started;
@@ -42,6 +46,7 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
     const { text, ids, finishReason } = step.value;
     const decodeMs = lastTokenMs - firstTokenMs;
     const tokensPerSecond = ids.length > 1 && decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : null;
+    const stats = options.stats ? await watch.take() : undefined;
     if (options.json) {
       await printJson({
         text,
@@ -54,6 +59,7 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
           totalMs: round(performance.now() - started),
           tokensPerSecond: tokensPerSecond && round(tokensPerSecond),
         },
+        ...(stats === undefined ? {} : { stats }),
         ...(options.logprobs > 0 ? { logprobs: tokens.map(({ id, logprob, top }) => ({ id, logprob, top })) } : {}),
       });
     } else {
@@ -64,6 +70,7 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
       note(
         `${promptTokens} prompt tokens, ${ids.length} new (${finishReason}); first after ${round(firstTokenMs)} ms${tokensPerSecond ? `, then ${round(tokensPerSecond)} tokens/s` : ""} on ${model.backend}`,
       );
+      if (stats !== undefined) for (const line of formatStats(stats)) note(line);
     }
     return text;
   } finally {

@@ -103,6 +103,12 @@ describe("gureum generate", () => {
     expect(stopped.finishReason).toBe("stop");
   });
 
+  it("counts no GPU work on the CPU with --stats, and says so", async () => {
+    const words = ["generate", "오늘", "--backend", "cpu", "--max-new-tokens", "2", "--stats"];
+    expect((await gureum(words)).err).toMatch(/stats: the CPU reference has no GPU work/);
+    expect(JSON.parse((await gureum([...words, "--json"])).out).stats).toBeNull();
+  });
+
   it("feeds one token less without BOS", async () => {
     const prompt = async (...more: string[]): Promise<number> =>
       JSON.parse((await gureum(["generate", "오늘", "--backend", "cpu", "--max-new-tokens", "1", "--json", ...more])).out).promptTokens;
@@ -285,6 +291,12 @@ describe("the command", () => {
     [["chat", "a", "b"], /too many words/],
     [["chat", "a", "--nonsense"], /nonsense/],
     [["chat", "a", "--backend", "gpu"], /--backend is auto, cpu or webgpu/],
+    [["chat", "a", "--arithmetic", "f64"], /--arithmetic is auto, f32 or fixed16/],
+    [["generate", "a", "--kv-cache", "f8"], /--kv-cache is f32 or f16/],
+    [["chat", "a", "--kernel", "matmul"], /--kernel takes STEP=VARIANT/],
+    [["logits", "--ids", "1", "--kernel", "nonsense=matmul"], /no such step, expected linear, .*"nonsense"/],
+    [["diff", "--ids", "1", "--kernel", "dense=nonsense"], /no such variant, expected matmul, matmul-tiled, got "nonsense"/],
+    [["chat", "a", "--backend", "cpu", "--arithmetic", "f32"], /the CPU reference has one of each/],
     [["chat", "a", "--temperature", "warm"], /--temperature takes a number/],
     [["chat", "a", "--seed", "-1"], /seed/],
     [["generate"], /missing/],

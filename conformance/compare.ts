@@ -1,4 +1,5 @@
 /** Comparing outputs: against expected values within bounds, with one another, and looking for poison. */
+import { argmax } from "../core/generate/sampler.ts";
 import { type Expected, ulpF32 } from "./accuracy.ts";
 
 /** A NaN that no arithmetic makes: fills outputs before a run. */
@@ -87,4 +88,15 @@ export function sameBits(
 export function within(what: string, got: number, expected: number, bound: number): string | null {
   if (bound === Infinity || Math.abs(got - expected) <= bound) return null;
   return `${what}: expected ${expected}, got ${got}, bound ${bound.toExponential(3)}`;
+}
+
+/** KL(p ‖ q) of the softmaxes of two rows of logits, in nats; f64. */
+export function divergence(p: Float32Array, q: Float32Array): number {
+  const logs = (x: Float32Array): Float64Array => {
+    const max = x[argmax(x)]!;
+    const sum = x.reduce((s, v) => s + Math.exp(v - max), 0);
+    return Float64Array.from(x, (v) => v - max - Math.log(sum));
+  };
+  const [a, b] = [logs(p), logs(q)];
+  return a.reduce((s, v, i) => s + Math.exp(v) * (v - b[i]!), 0);
 }

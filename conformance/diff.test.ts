@@ -5,9 +5,10 @@ import { directoryStore } from "../core/host/node.ts";
 import { cpuModel } from "../core/model/cpu.ts";
 import type { Model } from "../core/model/engine.ts";
 import type { LlamaWeights } from "../core/model/weights.ts";
-import { diffModels } from "./diff.ts";
+import { type DiffSide, diffModels } from "./diff.ts";
 
 let model: Model;
+let sound: DiffSide;
 let weights: LlamaWeights;
 beforeAll(async () => {
   const checkpoint = await openCheckpoint(directoryStore(embeddedModelPath()));
@@ -15,16 +16,19 @@ beforeAll(async () => {
   // Two layers have every kind of step.
   weights = { ...whole, layers: whole.layers.slice(0, 2) };
   model = cpuModel({ ...checkpoint.config, numHiddenLayers: 2 }, weights);
+  sound = { model };
   await checkpoint.close();
 });
 
 /** The same model with one value of one tap point replaced. */
-const withFault = (name: string, index: number, change: (value: number) => number): Model => ({
-  ...model,
-  createSession(maxContext) {
-    const session = model.createSession(maxContext);
-    const spoil = ({ data }: { data: Float32Array }): Float32Array => data.map((v, i) => (i === index ? change(v) : v));
-    return { ...session, forward: (ids, options) => session.forward(ids, { ...options, steer: { [name]: spoil } }) };
+const withFault = (name: string, index: number, change: (value: number) => number): DiffSide => ({
+  model: {
+    ...model,
+    createSession(maxContext) {
+      const session = model.createSession(maxContext);
+      const spoil = ({ data }: { data: Float32Array }): Float32Array => data.map((v, i) => (i === index ? change(v) : v));
+      return { ...session, forward: (ids, options) => session.forward(ids, { ...options, steer: { [name]: spoil } }) };
+    },
   },
 });
 
@@ -32,7 +36,7 @@ const ids = [1, 2038, 2544];
 
 describe("diff", () => {
   it("finds nothing between a model and itself", async () => {
-    const { steps, first } = await diffModels(model, model, weights, ids);
+    const { steps, first } = await diffModels(sound, sound, weights, ids);
     expect(first).toBeNull();
     expect(steps).toHaveLength(1 + 2 * 16 + 2);
     for (const step of steps) expect(step.distance).toBe(0);
@@ -48,7 +52,7 @@ describe("diff", () => {
     ["logits", "matmul"],
   ])("names the step of a fault, not those it spreads to: %s", async (name, op) => {
     const { first } = await diffModels(
-      model,
+      sound,
       withFault(name, 5, (v) => v * 1.001 + 1e-4),
       weights,
       ids,
@@ -58,7 +62,7 @@ describe("diff", () => {
 
   it("takes a NaN for a fault", async () => {
     const { first } = await diffModels(
-      model,
+      sound,
       withFault("layers.0.up", 7, () => Number.NaN),
       weights,
       ids,

@@ -6,9 +6,16 @@
  */
 import type { Model, TraceValue } from "../core/model/engine.ts";
 import type { LlamaWeights } from "../core/model/weights.ts";
+import { type Plan, stepKernel } from "../gpu/variants.ts";
 import { f64, wgsl } from "./accuracy.ts";
 import type { Worst } from "./compare.ts";
 import { checkSteps, type StepResult } from "./stepwise.ts";
+
+/** What is compared; `plan` for a model on WebGPU: it says which kernels ran and how keys and values were kept. */
+export interface DiffSide {
+  readonly model: Model;
+  readonly plan?: Plan;
+}
 
 /** One tap point of the comparison. */
 export interface DiffStep {
@@ -16,6 +23,8 @@ export interface DiffStep {
   readonly name: string;
   /** The op that makes it. */
   readonly op: string;
+  /** The kernel that made it on each side; null for the CPU reference. */
+  readonly kernels: { readonly a: string | null; readonly b: string | null };
   readonly shape: readonly number[];
   /** Largest |a − b|, and where. */
   readonly distance: number;
@@ -55,14 +64,14 @@ function farthest(a: Float32Array, b: Float32Array): { distance: number; distanc
  * @throws GureumError as Session.forward
  */
 export async function diffModels(
-  a: Model,
-  b: Model,
+  a: DiffSide,
+  b: DiffSide,
   weights: LlamaWeights,
   ids: readonly number[],
   onStep?: (done: number, total: number) => void | Promise<void>,
 ): Promise<Diff> {
-  const { config } = a;
-  const run = async (model: Model): Promise<Values> => {
+  const { config } = a.model;
+  const run = async ({ model }: DiffSide): Promise<Values> => {
     const session = model.createSession(ids.length);
     try {
       return (await session.forward(ids, { logits: "all", trace: ["*", "layers.*.*"] })).trace;
@@ -73,14 +82,23 @@ export async function diffModels(
   const valuesA = await run(a);
   const valuesB = await run(b);
   // An online softmax may rescale its sums at each key; the reference never does.
-  const judge = (model: Model, values: Values): Generator<StepResult> =>
-    checkSteps(config, weights, ids, values, ids.length, model.backend === "cpu" ? f64 : wgsl, model.backend === "cpu" ? 0 : ids.length);
+  const judge = ({ plan }: DiffSide, values: Values): Generator<StepResult> =>
+    checkSteps(config, weights, ids, values, ids.length, plan ? wgsl : f64, plan ? ids.length : 0, plan?.cache);
+  const kernelOf = ({ plan }: DiffSide, op: string): string | null => (plan ? stepKernel(plan, op, ids.length) : null);
   const judgedB = judge(b, valuesB);
   const steps: DiffStep[] = [];
   let first: Diff["first"] = null;
   for (const { name, op, shape, worst } of judge(a, valuesA)) {
     const distance = farthest(valuesA.get(name)!.data, valuesB.get(name)!.data);
-    const step: DiffStep = { name, op, shape, ...distance, a: worst, b: judgedB.next().value!.worst };
+    const step: DiffStep = {
+      name,
+      op,
+      kernels: { a: kernelOf(a, op), b: kernelOf(b, op) },
+      shape,
+      ...distance,
+      a: worst,
+      b: judgedB.next().value!.worst,
+    };
     steps.push(step);
     for (const side of ["a", "b"] as const) if ((step[side]?.headroom ?? 0) > 1) first ??= { step, side };
     await onStep?.(steps.length, valuesA.size);

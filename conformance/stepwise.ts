@@ -16,6 +16,7 @@ import {
   expectAttentionWeights,
   expectAwqMatmul,
   expectEmbedding,
+  expectF16,
   expectMatmul,
   expectRmsNorm,
   expectRope,
@@ -35,6 +36,7 @@ export interface StepResult {
 /**
  * @param trace every tap point of one forward call over `ids` from an empty cache, logits of all positions
  * @param rescales how often an online softmax may rescale its sums (expectAttention)
+ * @param cache what attention reads its keys and values from
  */
 export function* checkSteps(
   config: LlamaConfig,
@@ -44,6 +46,7 @@ export function* checkSteps(
   maxContext: number,
   a: Arithmetic,
   rescales: number,
+  cache: "f32" | "f16" = "f32",
 ): Generator<StepResult> {
   const T = ids.length;
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
@@ -72,7 +75,8 @@ export function* checkSteps(
       yield linear(name, of("inputLayernorm"), projection);
     yield check("qRope", "rope", expectRope(of("q"), tables, 0, T, H, a));
     yield check("kRope", "rope", expectRope(of("k"), tables, 0, T, G, a));
-    const inputs = { q: of("qRope"), k: of("kRope"), v: of("v"), start: 0, T, shape };
+    const stored = cache === "f16" ? { stored: { k: f16Errors(of("kRope")), v: f16Errors(of("v")) } } : {};
+    const inputs = { q: of("qRope"), k: of("kRope"), v: of("v"), ...stored, start: 0, T, shape };
     if (trace.has(`layers.${i}.attentionWeights`)) yield check("attentionWeights", "attention-weights", expectAttentionWeights(inputs, a));
     yield check("attention", "attention", expectAttention(inputs, a, rescales));
     yield linear("attentionOutput", of("attention"), layer.oProj);
@@ -88,3 +92,10 @@ export function* checkSteps(
   yield step("finalNorm", "rms-norm", expectRmsNorm(x, weights.norm, eps, T, a));
   yield step("logits", "matmul", expectMatmul(at("finalNorm"), weights.lmHead, null, T, a));
 }
+
+/** How far each value is from what an f16 cache may hold of it. */
+const f16Errors = (values: Float32Array): Float64Array =>
+  Float64Array.from(values, (x) => {
+    const { value, bound } = expectF16(x);
+    return Math.abs(x - value) + bound;
+  });

@@ -15,7 +15,10 @@ export interface DawnOptions {
   readonly backend?: "null" | "vulkan" | "metal" | "d3d12";
   /** Part of an adapter's name, where there are several. */
   readonly adapter?: string;
-  /** false: no clamping of indices out of range. Faster; a faulty kernel may then crash the driver. */
+  /**
+   * false: Dawn neither clamps indices nor zeroes workgroup memory. Faster; a faulty kernel may then crash the driver. The engine
+   * runs so, since conformance holds every kernel to its bounds with junk around its buffers (docs/decisions/robustness.md).
+   */
   readonly robustness?: boolean;
 }
 
@@ -32,7 +35,7 @@ export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
   const words = [
     ...(backend ? [`backend=${backend}`] : []),
     ...(adapter ? [`adapter=${adapter}`] : []),
-    `enable-dawn-features=${[...enabled, ...(robustness ? [] : ["disable_robustness"])].join(",")}`,
+    `enable-dawn-features=${[...enabled, ...(robustness ? [] : ["disable_robustness", "disable_workgroup_init"])].join(",")}`,
     `disable-dawn-features=${disabled.join(",")}`,
   ];
   const key = words.join(" ");

@@ -82,6 +82,8 @@ export interface AttentionInputs {
   /** [S, G, Hd] */
   readonly k: Float32Array;
   readonly v: Float32Array;
+  /** How far a cache may hold keys and values from these; absent where it holds them as they are. */
+  readonly stored?: { readonly k: Float64Array; readonly v: Float64Array };
   /** Positions already in the cache: query t stands at start + t. */
   readonly start: number;
   readonly T: number;
@@ -124,14 +126,20 @@ function attentionScores(c: AttentionInputs, t: number, h: number, a: Arithmetic
   for (let j = 0; j < n; j++) {
     clearTerms(terms);
     let keys = 0;
+    let moved = 0;
     for (let i = 0; i < Hd; i++) {
-      const key = c.k[((first + j) * G + group) * Hd + i]!;
-      addTerm(terms, c.q[(t * H + h) * Hd + i]!, key, a);
-      keys += Math.abs(key);
+      const at = ((first + j) * G + group) * Hd + i;
+      const query = c.q[(t * H + h) * Hd + i]!;
+      addTerm(terms, query, c.k[at]!, a);
+      const away = c.stored?.k[at] ?? 0;
+      moved += Math.abs(query) * away;
+      keys += Math.abs(c.k[at]!) + away;
     }
     scores[j] = terms.sum * scale;
     // A scaled q or a scaled sum may underflow: η · |k| for each component, η for the score.
     errors[j] = scale * (sumError(terms, a) + compose(a.inverseSqrt, a.u, a.u) * (1 + Hd * a.u) * magnitude(terms)) + a.eta * (1 + keys);
+    // What is stored differs from k by at most `stored.k`, and rounds as much more as it is larger.
+    errors[j]! += scale * moved * (1 + compose(gamma(2 * Hd, a.u), a.inverseSqrt, a.u, a.u));
     overflow ||= magnitude(terms) >= a.max / 4;
     max = Math.max(max, scores[j]!);
   }
@@ -176,6 +184,7 @@ export function expectAttentionWeights(c: AttentionInputs, a: Arithmetic): Expec
  * own sum: with p̂_s = p_s e^{δ_s} / Σ p_j e^{δ_j},
  *   ŷ − y = Σ p_s (e^{δ_s} − 1)(v_s − y) / Σ p_j e^{δ_j},  at most Σ p_s (e^{ε_s} − 1)|v_s − y| / Σ p_j e^{−ε_j}.
  * To that come γ of the weighted sum (relative to Σ p|v|), γ of the denominator, the division and the product (relative to |y|).
+ * Values that a cache holds e_s away add Σ p̂_s e_s ≤ Σ p_s e^{ε_s} e_s / Σ p_j e^{−ε_j}, and their sums round as they do.
  * `rescales`: how often the running sums of an "online" softmax may be multiplied by exp(old max − new max); at most once a key.
  */
 export function expectAttention(c: AttentionInputs, a: Arithmetic, rescales: number): Expected {
@@ -200,8 +209,9 @@ export function expectAttention(c: AttentionInputs, a: Arithmetic, rescales: num
         }
         let shifted = 0;
         for (let j = 0; j < n; j++) {
-          const v = c.v[((first + j) * G + group) * Hd + i]!;
-          shifted += p[j]! * Math.expm1(errors[j]!) * Math.abs(v - y);
+          const at = ((first + j) * G + group) * Hd + i;
+          shifted += p[j]! * Math.expm1(errors[j]!) * Math.abs(c.v[at]! - y);
+          shifted += p[j]! * Math.exp(errors[j]!) * (c.stored?.v[at] ?? 0) * (1 + gamma(2 * n + 8, a.u));
         }
         const rest = compose(gamma(n, a.u), a.division, a.u) * Math.abs(y) + compose(gamma(n, a.u), held, gamma(n + 4, 2 ** -53)) * M;
         const underflow = (3 * n + 2) * (a.eta + lost + a.storeEta) * (1 + largest);

@@ -4,13 +4,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cpuCases, measureCpu } from "../../bench/cpu.ts";
 import { measureLimits } from "../../bench/device.ts";
 import { type GpuTimer, makeGpuTimer } from "../../bench/gpu-timer.ts";
-import type { Plan } from "../../bench/harness.ts";
+import { hostClock, type Plan } from "../../bench/harness.ts";
 import { matchesFilter, measureKernels, planKernels } from "../../bench/kernels.ts";
 import { dotI8, emptyDispatch, fmaF16, fmaF32, matrixKernel, streamCopy, streamRead } from "../../bench/limit-kernels.ts";
 import { measureModel } from "../../bench/model.ts";
 import { makeOperands } from "../../bench/operands.ts";
 import { benchKernel, benchKernels } from "../../bench/own.ts";
-import { makeProfiler } from "../../bench/profile.ts";
 import { linearShapes } from "../../bench/shapes.ts";
 import { syntheticRefs } from "../../bench/synthetic.ts";
 import { unmeasured, works } from "../../bench/work/table.ts";
@@ -21,6 +20,7 @@ import { allocate, freeAll, makeMemory, readF32, upload } from "../../gpu/buffer
 import { missingFor } from "../../gpu/capabilities.ts";
 import { closeDevice, type Gpu, openDevice } from "../../gpu/device.ts";
 import { compile, type Kernel } from "../../gpu/kernel.ts";
+import { makeProfiler } from "../../gpu/profile.ts";
 import { makeRecorder, prepare, record, submit } from "../../gpu/recorder.ts";
 
 const tiny = { name: "tiny", config: synthShapes.tiny.config };
@@ -272,7 +272,7 @@ describe.skipIf(!gpu)("on a WebGPU device", () => {
   });
 
   it("a profiled device computes what the device computes, counts its dispatches and its bytes", async () => {
-    const profiler = makeProfiler(gpu!);
+    const profiler = makeProfiler(gpu!, hostClock.now);
     const memory = makeMemory(profiler.gpu);
     const values = Float32Array.from({ length: 64 }, (_, i) => i);
     const x = upload(memory, "x", values);
@@ -287,9 +287,12 @@ describe.skipIf(!gpu)("on a WebGPU device", () => {
       profiler.watch(watched);
       await submit(memory, prepared, 1);
       profiler.watch("nothing");
-      const { dispatches, kernels, gpuMs, encodeMs } = await profiler.take();
+      const { dispatches, passes, submissions, kernels, gpuMs, encodeMs } = await profiler.take();
       expect(await readF32(profiler.gpu, y, 64)).toEqual(values.map((v) => 2 * v));
       expect(dispatches).toBe(watched === "nothing" ? 0 : 5);
+      expect(passes > 0).toBe(watched !== "nothing");
+      if (watched === "passes") expect(passes).toBe(1);
+      expect(submissions).toBe(1);
       expect(encodeMs > 0).toBe(watched !== "nothing");
       if (timer!.name !== "gpu timestamps") continue;
       expect(gpuMs! > 0).toBe(watched !== "nothing");

@@ -47,13 +47,17 @@ for (const { name, input_ids, first_position, positions, max_abs_logit } of gold
 }
 
 const texts: { name: string; same: boolean }[] = [];
-for (const { name, variant, prompt_ids, ids } of golden.generate.slice(0, 4)) {
-  const session = model.createSession(prompt_ids.length + ids.length);
-  await session.prefill(prompt_ids);
-  const { ids: sampled } = await session.decode(greedy, ids.length);
-  session.dispose();
-  texts.push({ name: `${name} ${variant}`, same: sampled.join() === ids.join() });
+const fixed = await loadGpuModel(gpu, checkpoint.config, checkpoint.refs, { arithmetic: "fixed16" });
+for (const [arithmetic, on] of Object.entries({ f32: model, fixed16: fixed })) {
+  for (const { name, variant, prompt_ids, ids } of golden.generate.slice(0, 4)) {
+    const session = on.createSession(prompt_ids.length + ids.length);
+    await session.prefill(prompt_ids);
+    const { ids: sampled } = await session.decode(greedy, ids.length);
+    session.dispose();
+    texts.push({ name: `${arithmetic} ${name} ${variant}`, same: sampled.join() === ids.join() });
+  }
 }
+fixed.dispose();
 const session = model.createSession(64);
 await session.prefill([1, 5, 9]);
 const { ids: drawn } = await session.decode({ ...greedy, temperature: 0.8, topP: 0.9, seed: 11n }, 16);

@@ -84,15 +84,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 `,
 };
 
-/** Skipped where one split holds every key. `splits`: the most there can be. */
+/** Skipped for positions below `from`. `splits`: the most there can be. */
 export function recordAttentionCombine(
   recorder: Recorder,
   buffers: { partial_: BufferArg; stats: BufferArg; joined: BufferArg; step: BufferArg },
   { H, Hd, keys }: DecodeAttentionShape,
   splits: number,
+  from: number = keys,
   label: string = attentionCombine.name,
 ): void {
   const overrides = { H, HEAD: Hd, KEYS: keys, SPLITS: splits };
-  const workgroups = (_T: number, start: number): Workgroups => (start >= keys ? [H, 1, 1] : [0, 0, 0]);
+  const workgroups = (_T: number, start: number): Workgroups => (start >= from ? [H, 1, 1] : [0, 0, 0]);
   record(recorder, { kernel: attentionCombine, buffers, params: {}, overrides, workgroups, label });
 }

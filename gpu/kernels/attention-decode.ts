@@ -119,18 +119,22 @@ export interface DecodeAttentionShape {
   readonly keys: number;
 }
 
-/** `split`: one workgroup a head and split, for any position; else one a head, for positions below `keys`; the other is skipped. */
+/**
+ * `split`: one workgroup a head and split, for positions from `from` on; else one a head, for positions below it, which must be at
+ * most `keys`. The other is skipped, so that both can be recorded.
+ */
 export function recordAttentionDecode(
   recorder: Recorder,
   buffers: { q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; out: BufferArg; stats: BufferArg; step: BufferArg },
   { H, G, Hd, window, keys }: DecodeAttentionShape,
   split: boolean,
+  from: number = keys,
   label: string = attentionDecode.name,
 ): void {
   const overrides = { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff, KEYS: keys, SPLIT: split };
   const workgroups = (_T: number, start: number): Workgroups => {
-    const splits = Math.floor(start / keys) + 1;
-    return splits > 1 === split ? [H, splits, 1] : [0, 0, 0];
+    if (start >= from !== split) return [0, 0, 0];
+    return [H, split ? Math.floor(start / keys) + 1 : 1, 1];
   };
   record(recorder, { kernel: attentionDecode, buffers, params: {}, overrides, workgroups, label });
 }

@@ -17,9 +17,11 @@ import { BORDER_BYTES, encodeSampling, SAMPLING_BYTES } from "../wgsl/sampling.t
 import { encodeStep } from "../wgsl/step.ts";
 import type { GpuSequence } from "./session.ts";
 
-/** Tokens in one submission and one read. */
+/** Tokens in one read. */
 export const BATCH = 8;
-/** Submissions that may be under way at once. */
+/** Tokens a submission holds. */
+const PER_SUBMIT = 2;
+/** Batches that may be under way at once. */
 const IN_FLIGHT = 2;
 const RESULT_BYTES = 8;
 
@@ -110,18 +112,22 @@ export async function makeDecoder(
     await guarded(gpu, "decode", () => {
       // `start` is where the token fed last stands: the sampling kernel moves on from there.
       writeBytes(gpu, step, 0, new Uint8Array(encodeStep({ T: 1, start: on.submitted - 1, sampled: 0 }).buffer));
-      const encoder = gpu.device.createCommandEncoder({ label: "decode" });
-      for (let i = 0; i < n; i++) {
-        const pass = encoder.beginComputePass();
-        if (!on.pending || on.submitted + i > on.from) {
-          replay(pass, layers, 1, on.submitted - 1 + i);
-          replay(pass, head, 1, on.submitted - 1 + i);
+      // The device starts on the first tokens while the rest is still encoded.
+      for (let first = 0; first < n; first += PER_SUBMIT) {
+        const encoder = gpu.device.createCommandEncoder({ label: "decode" });
+        for (let i = first; i < Math.min(n, first + PER_SUBMIT); i++) {
+          const position = on.submitted - 1 + i;
+          const pass = encoder.beginComputePass();
+          if (!on.pending || on.submitted + i > on.from) {
+            replay(pass, layers, 1, position);
+            replay(pass, head, 1, position);
+          }
+          replay(pass, sample, 1, position);
+          pass.end();
         }
-        replay(pass, sample, 1, on.submitted - 1 + i);
-        pass.end();
+        if (first + PER_SUBMIT >= n) encoder.copyBufferToBuffer(results, 0, staging, 0, n * RESULT_BYTES);
+        gpu.device.queue.submit([encoder.finish()]);
       }
-      encoder.copyBufferToBuffer(results, 0, staging, 0, n * RESULT_BYTES);
-      gpu.device.queue.submit([encoder.finish()]);
     });
     on.submitted += n;
     const mapped = waited(gpu, "decode", staging.mapAsync(1));

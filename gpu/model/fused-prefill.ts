@@ -3,20 +3,23 @@
  * core/model/llama.ts, ten dispatches a layer; each kernel's head comment names the steps it covers.
  */
 import type { LlamaConfig } from "../../core/model/config.ts";
+import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate, type Memory } from "../buffer.ts";
+import type { Capabilities, SubgroupMatrixConfig } from "../capabilities.ts";
 import type { Gpu } from "../device.ts";
-import { recordAttentionPrefillMatrix } from "../kernels/attention-prefill-matrix.ts";
-import { recordAwqPrefillF16Matrix } from "../kernels/awq-prefill-f16-matrix.ts";
-import { recordEmbedding } from "../kernels/embedding.ts";
-import { recordPrefillNormF16 } from "../kernels/prefill-norm-f16.ts";
-import { recordPrefillRopeF16 } from "../kernels/prefill-rope-f16.ts";
-import { recordPrefillRowsF16 } from "../kernels/prefill-rows-f16.ts";
-import { recordPrefillSiluMulF16 } from "../kernels/prefill-silu-mul-f16.ts";
+import type { Kernel } from "../kernel.ts";
+import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/attention-prefill-matrix.ts";
+import { awqPrefillF16Matrix, recordAwqPrefillF16Matrix } from "../kernels/awq-prefill-f16-matrix.ts";
+import { embedding, recordEmbedding } from "../kernels/embedding.ts";
+import { prefillNormF16, recordPrefillNormF16 } from "../kernels/prefill-norm-f16.ts";
+import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill-rope-f16.ts";
+import { prefillRowsF16, recordPrefillRowsF16 } from "../kernels/prefill-rows-f16.ts";
+import { prefillSiluMulF16, recordPrefillSiluMulF16 } from "../kernels/prefill-silu-mul-f16.ts";
 import { recordRmsNorm } from "../kernels/rms-norm.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../recorder.ts";
-import { canFuse } from "./fused.ts";
+import type { Refusal } from "../variants.ts";
 import { type ForwardContext, recordHead } from "./llama.ts";
-import type { GpuLlamaWeights, GpuPacked } from "./weights.ts";
+import type { GpuPacked } from "./weights.ts";
 
 /** Rows of a tile; activations have room for a multiple of it. */
 const TILE = 128;
@@ -24,29 +27,41 @@ const MOST_ROWS = 2048;
 /** Bytes that the largest activation may take. */
 const ACTIVATION_BYTES = 2 ** 28;
 
-/** Whether device and shapes are what the matrix kernels take. */
-export function canPrefillByMatrices(gpu: Gpu, config: LlamaConfig, weights: GpuLlamaWeights): boolean {
-  const { features, limits, subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = gpu.capabilities;
+/** What a prefill runs: their features and limits are what it needs of the device. */
+export const matrixKernels: readonly Kernel[] = [
+  embedding,
+  prefillNormF16,
+  awqPrefillF16Matrix,
+  prefillRopeF16,
+  attentionPrefillMatrix,
+  prefillRowsF16,
+  prefillSiluMulF16,
+];
+
+/** What of device and shapes stands against the matrix kernels. */
+export function matrixRefusal(
+  { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs }: Capabilities,
+  config: LlamaConfig,
+  refs: LlamaWeightRefs,
+): Refusal | undefined {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
-  const matrix = subgroupMatrixConfigs.some(
-    ({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16,
-  );
-  return (
-    matrix &&
-    features.includes("shader-f16") &&
-    subgroupMinSize === 32 &&
-    subgroupMaxSize === 32 &&
-    limits.maxComputeWorkgroupStorageSize >= 44032 &&
-    canFuse(config, weights) &&
-    Hd === 128 &&
-    [D, 2 * F, (H + 2 * G) * Hd].every((N) => N % 128 === 0) &&
-    weights.layers.every(({ qProj, oProj, gateProj, downProj }) =>
-      [qProj, oProj, gateProj, downProj].every(
-        ({ weight }) => weight.kind === "packed" && weight.K % 64 === 0 && weight.groupSize % 64 === 0,
-      ),
+  const isNeeded = ({ componentType, resultComponentType, M, N, K }: SubgroupMatrixConfig): boolean =>
+    componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16;
+  if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) return { code: "missing-feature", reason: "it needs subgroups of 32" };
+  if (!subgroupMatrixConfigs.some(isNeeded))
+    return { code: "missing-feature", reason: "it needs f16 matrices of 16 x 16 x 16 with f32 sums" };
+  if (Hd !== 128) return { code: "unsupported", reason: "it needs heads of 128" };
+  if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
+    return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
+  const fits = (ref: LinearRef): boolean =>
+    ref.kind === "awq" && ref.bias === null && ref.inFeatures % 64 === 0 && ref.groupSize % 64 === 0;
+  if (
+    !refs.layers.every((layer) =>
+      [layer.qProj, layer.kProj, layer.vProj, layer.oProj, layer.gateProj, layer.upProj, layer.downProj].every(fits),
     )
-  );
+  )
+    return { code: "unsupported", reason: "it needs int4 linears without bias, inputs and groups in multiples of 64" };
+  return undefined;
 }
 
 /** Rows fed at a time: as many as the largest activation leaves room for, at most 2048. */

@@ -3,34 +3,44 @@
  * weights and an f16 cache. Each kernel's head comment names the steps it covers. Needs no optional device feature.
  */
 import type { LlamaConfig } from "../../core/model/config.ts";
+import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate, type Memory } from "../buffer.ts";
 import type { Gpu } from "../device.ts";
-import { recordAttentionCombine } from "../kernels/attention-combine.ts";
-import { type DecodeAttentionShape, recordAttentionDecode } from "../kernels/attention-decode.ts";
-import { type DecodeShape, recordAwqAddFixed16 } from "../kernels/awq-add-fixed16.ts";
-import { recordAwqGateUpFixed16 } from "../kernels/awq-gate-up-fixed16.ts";
-import { recordAwqQkvRopeFixed16 } from "../kernels/awq-qkv-rope-fixed16.ts";
-import { recordEmbedFixed16 } from "../kernels/embed-fixed16.ts";
-import { recordHeadF16 } from "../kernels/head-f16.ts";
+import type { Kernel } from "../kernel.ts";
+import { attentionCombine, recordAttentionCombine } from "../kernels/attention-combine.ts";
+import { attentionDecode, type DecodeAttentionShape, recordAttentionDecode } from "../kernels/attention-decode.ts";
+import { awqAddFixed16, type DecodeShape, recordAwqAddFixed16 } from "../kernels/awq-add-fixed16.ts";
+import { awqGateUpFixed16, recordAwqGateUpFixed16 } from "../kernels/awq-gate-up-fixed16.ts";
+import { awqQkvRopeFixed16, recordAwqQkvRopeFixed16 } from "../kernels/awq-qkv-rope-fixed16.ts";
+import { embedFixed16, recordEmbedFixed16 } from "../kernels/embed-fixed16.ts";
+import { headF16, recordHeadF16 } from "../kernels/head-f16.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../recorder.ts";
+import type { Refusal } from "../variants.ts";
 import type { ForwardContext } from "./llama.ts";
-import type { GpuLinear, GpuLlamaWeights, GpuPacked } from "./weights.ts";
+import type { GpuPacked } from "./weights.ts";
 
-/** Whether every shape is one that the fused kernels take. */
-export function canFuse(config: LlamaConfig, weights: GpuLlamaWeights): boolean {
-  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
-  const { embedTokens, lmHead, planes, layers } = weights;
-  const isPlain = ({ weight, bias }: GpuLinear): boolean => weight.kind === "packed" && bias === null;
-  return (
-    planes !== null &&
-    embedTokens.dtype === "F16" &&
-    lmHead.dtype === "F16" &&
-    D % 32 === 0 &&
-    F % 32 === 0 &&
-    H % G === 0 &&
-    [32, 64, 128, 256].includes(Hd) &&
-    layers.every((layer) => Object.values(layer).every((part) => !("weight" in part) || isPlain(part)))
-  );
+/** What a token runs. */
+export const fusedKernels: readonly Kernel[] = [
+  embedFixed16,
+  awqQkvRopeFixed16,
+  attentionDecode,
+  attentionCombine,
+  awqAddFixed16,
+  awqGateUpFixed16,
+  headF16,
+];
+
+/** Why a shape is none that the fused kernels take; undefined where all are. The linears must be repacked besides. */
+export function fusedRefusal(config: LlamaConfig, { embedTokens, lmHead, layers }: LlamaWeightRefs): Refusal | undefined {
+  const { hiddenSize: D, intermediateSize: F, headDim: Hd } = config;
+  const unsupported = (reason: string): Refusal => ({ code: "unsupported", reason });
+  if (D % 32 !== 0 || F % 32 !== 0) return unsupported(`hidden size ${D} and intermediate size ${F} are not both multiples of 32`);
+  if (![32, 64, 128, 256].includes(Hd)) return unsupported(`head_dim ${Hd} is none of 32, 64, 128, 256`);
+  if (embedTokens.dtype !== "F16" || lmHead.dtype !== "F16")
+    return unsupported(`embedding ${embedTokens.dtype} and head ${lmHead.dtype} are not both F16`);
+  if (layers.some((layer) => Object.values(layer).some((part) => "bias" in part && part.bias !== null)))
+    return unsupported("the linears have biases");
+  return undefined;
 }
 
 /** Largest lanes along K a workgroup uses, and how a device's limits cut them down. */
@@ -77,6 +87,9 @@ export function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): num
   return fits(128) ? 128 : 64;
 }
 
+/** Keys a split holds. */
+const SPLIT_KEYS = 64;
+
 const powerOfTwoFrom = (n: number): number => 2 ** Math.ceil(Math.log2(n));
 
 /**
@@ -94,8 +107,10 @@ export async function prepareFused(
   const limits = limitsOf(gpu);
   const most = lanesOf(limits);
   const A = H * Hd;
-  const attention: DecodeAttentionShape = { H, G, Hd, window: config.slidingWindow, keys: keysOf(Hd, limits) };
-  const splits = powerOfTwoFrom(Math.ceil(maxContext / attention.keys));
+  // Few keys: one workgroup a head. More: splits, of fewer keys each, so that more workgroups share them.
+  const few: DecodeAttentionShape = { H, G, Hd, window: config.slidingWindow, keys: keysOf(Hd, limits) };
+  const more: DecodeAttentionShape = { ...few, keys: SPLIT_KEYS };
+  const splits = powerOfTwoFrom(Math.ceil(maxContext / more.keys));
   const f32 = (label: string, length: number): GPUBuffer => allocate(memory, label, length * 4);
   const residual = f32("residual", D);
   const scaled = f32("residual ∘ norm", D);
@@ -133,9 +148,9 @@ export async function prepareFused(
     const qkvShape = { ...shapeOf(qkv, teamOf(D, most)), eps, H, G, Hd };
     recordAwqQkvRopeFixed16(layers, { digits, blocks, ...matrix(qkv), rotations, q_out: q, ...cache, step }, qkvShape, `${at}qkv`);
     const attends = { q, ...cache, stats, step };
-    recordAttentionDecode(layers, { ...attends, out: joined }, attention, false, `${at}attention`);
-    recordAttentionDecode(layers, { ...attends, out: partial_ }, attention, true, `${at}attention`);
-    recordAttentionCombine(layers, { partial_, stats, joined, step }, attention, splits, `${at}attention`);
+    recordAttentionDecode(layers, { ...attends, out: joined }, few, false, few.keys, `${at}attention`);
+    recordAttentionDecode(layers, { ...attends, out: partial_ }, more, true, few.keys, `${at}attention`);
+    recordAttentionCombine(layers, { partial_, stats, joined, step }, more, splits, few.keys, `${at}attention`);
     const out = { residual, scaled, out_digits: digits, out_blocks: blocks };
     const oTeams = addTeams(A, limits);
     const oShape = { ...shapeOf(o, oTeams.team), teams: oTeams.teams, N: D };

@@ -1,6 +1,6 @@
 /**
  * The Llama forward pass as recorded dispatches: the same steps in the same order under the same names as core/model/llama.ts.
- * Here is the one place that decides which kernel computes a step.
+ * Where a step has more than one kernel, the plan (gpu/variants.ts) says which.
  */
 import type { LlamaConfig } from "../../core/model/config.ts";
 import type { LayerTapName } from "../../core/model/trace.ts";
@@ -20,11 +20,9 @@ import { recordRmsNorm } from "../kernels/rms-norm.ts";
 import { recordRope } from "../kernels/rope.ts";
 import { recordSiluMul } from "../kernels/silu-mul.ts";
 import type { Recorder } from "../recorder.ts";
+import type { Plan } from "../variants.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
 import type { GpuLinear, GpuLlamaWeights } from "./weights.ts";
-
-/** Rows from which on the tiled linears are faster than one row at a time. */
-export const FEW_ROWS = 8;
 
 /** What lasts as long as a session: the step, keys and values, RoPE's table. */
 export interface SequenceBuffers {
@@ -85,6 +83,7 @@ export interface ForwardContext {
   readonly weights: GpuLlamaWeights;
   readonly sequence: SequenceBuffers;
   readonly a: ActivationBuffers;
+  readonly plan: Plan;
   /** Whether T will reach FEW_ROWS. */
   readonly many: boolean;
 }
@@ -107,10 +106,13 @@ function recordLinear(
   const shared = { x, out, bias: bias ?? c.sequence.nothing, step: c.sequence.step };
   const { K, N: columns } = weight;
   const hasBias = bias !== null;
+  const { taken } = c.plan;
+  const recordAwq = taken[c.many ? "linear-prefill" : "linear"].name === "awq-matmul-tiled" ? recordAwqMatmulTiled : recordAwqMatmul;
+  const recordDense = taken[c.many ? "dense-prefill" : "dense"].name === "matmul-tiled" ? recordMatmulTiled : recordMatmul;
   if (weight.kind === "awq") {
     for (const { firstColumn, N, ...piece } of weight.pieces) {
       const shape = { K, N, groupSize: weight.groupSize, firstColumn, columns, hasBias };
-      (c.many ? recordAwqMatmulTiled : recordAwqMatmul)(recorder, { ...shared, ...piece }, shape, label);
+      recordAwq(recorder, { ...shared, ...piece }, shape, label);
     }
   } else if (weight.kind === "packed") {
     const { weights, groups, N, groupSize, firstRow } = weight;
@@ -118,7 +120,7 @@ function recordLinear(
   } else {
     for (const { firstColumn, N, ...piece } of weight.pieces) {
       const shape = { dtype: weight.dtype, K, N, firstColumn, columns, hasBias };
-      (c.many ? recordMatmulTiled : recordMatmul)(recorder, { ...shared, ...piece }, shape, label);
+      recordDense(recorder, { ...shared, ...piece }, shape, label);
     }
   }
 }

@@ -1,53 +1,41 @@
 /** A Llama model on a WebGPU device: the twin of core/model/cpu.ts. */
-import { GureumError } from "../../core/errors.ts";
 import type { LlamaConfig } from "../../core/model/config.ts";
 import type { Model, Session } from "../../core/model/engine.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../buffer.ts";
 import type { Gpu } from "../device.ts";
-import type { CacheDType } from "../wgsl/cache.ts";
+import { type Plan, planVariants, type VariantOptions } from "../variants.ts";
 import { BATCH } from "./decode.ts";
 import { gpuSession } from "./session.ts";
-import { canPackAll, loadWeights } from "./weights.ts";
+import { loadWeights } from "./weights.ts";
 
-/**
- * How int4 linears compute while decoding. "f32": f32 activations and sums. "fixed16": activations as 16-bit block fixed point, exact
- * integer block sums (core/quant/fixed16.ts), by the fused kernels; weights repacked. Prefill and traces compute in f32 either way.
- */
-export type GpuArithmetic = "f32" | "fixed16";
-
-export interface GpuModelOptions {
-  /** Default: fixed16 where the model's shape and the device allow it. */
-  readonly arithmetic?: GpuArithmetic;
-  /** Element type of cached keys and values. Default: f16 for fixed16, whose fused kernels need it, else f32. */
-  readonly cache?: CacheDType;
+export interface GpuModelOptions extends VariantOptions {
   /** Bytes of weights read so far, and in all. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 }
 
+/** A model and what runs in it. */
+export interface GpuModel extends Model {
+  readonly plan: Plan;
+}
+
 /**
  * Streams the weights to the GPU. The model's `dispose` destroys them and the sessions that are left; the device stays the caller's.
- * @throws GureumError "io", "non-finite", "limit", "out-of-memory", "device-lost"
+ * @throws GureumError "io", "non-finite", "limit", "out-of-memory", "device-lost"; as planVariants
  */
-export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWeightRefs, options: GpuModelOptions = {}): Promise<Model> {
+export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWeightRefs, options: GpuModelOptions = {}): Promise<GpuModel> {
   const memory = makeMemory(gpu);
   const sessions = new Set<Session>();
   try {
-    const arithmetic = options.arithmetic ?? (canPackAll(gpu, refs) ? "fixed16" : "f32");
-    if (arithmetic === "fixed16" && !canPackAll(gpu, refs))
-      throw new GureumError("unsupported", {
-        where: "fixed16",
-        what: "not for this model on this device",
-        expected: "AWQ linears whose input size and group size are multiples of 32, within the binding limit",
-        remedy: "use f32",
-      });
-    const weights = await loadWeights(memory, refs, arithmetic === "fixed16", options.onProgress);
-    const model: Model = {
+    const { plan } = planVariants(gpu.capabilities, config, refs, options);
+    const weights = await loadWeights(memory, refs, plan.layout === "repacked", options.onProgress);
+    const model: GpuModel = {
       config,
       backend: "webgpu",
+      plan,
       decodeBatch: BATCH,
       createSession(maxContext) {
-        const session = gpuSession(model, gpu, weights, maxContext, options.cache ?? (arithmetic === "fixed16" ? "f16" : "f32"));
+        const session = gpuSession(model, gpu, weights, plan, maxContext);
         const dispose = (): void => {
           sessions.delete(tracked);
           session.dispose();

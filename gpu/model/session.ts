@@ -12,20 +12,13 @@ import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, us
 import { type Gpu, guarded, waited } from "../device.ts";
 import { maxHeadDim } from "../kernels/attention.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorder.ts";
+import { FEW_ROWS, type Plan } from "../variants.ts";
 import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./decode.ts";
-import { canFuse, prepareFused } from "./fused.ts";
-import { canPrefillByMatrices, matrixRows, prepareFusedPrefill } from "./fused-prefill.ts";
-import {
-  FEW_ROWS,
-  type ForwardContext,
-  makeActivations,
-  recordFinalNorm,
-  recordHead,
-  recordLayers,
-  type SequenceBuffers,
-} from "./llama.ts";
+import { prepareFused } from "./fused.ts";
+import { matrixRows, prepareFusedPrefill } from "./fused-prefill.ts";
+import { type ForwardContext, makeActivations, recordFinalNorm, recordHead, recordLayers, type SequenceBuffers } from "./llama.ts";
 import { forwardTraced } from "./traced.ts";
 import type { GpuLlamaWeights } from "./weights.ts";
 
@@ -38,7 +31,7 @@ interface Program {
   readonly head: readonly PreparedDispatch[];
 }
 
-/** The ways for any T of one class; null where device or shapes do not allow one, and `few` or `many` serves instead. */
+/** The ways for any T of one class; null where the plan has it otherwise, and `few` or `many` serves instead. */
 interface Programs {
   readonly few: Program;
   readonly many: Program;
@@ -58,16 +51,16 @@ export interface GpuSequence {
 }
 
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
-export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, maxContext: number, cacheDType: CacheDType): Session {
+export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, plan: Plan, maxContext: number): Session {
   const { config } = model;
   const V = config.vocabSize;
   const memory = makeMemory(gpu);
-  const byMatrices = cacheDType === "f16" && canPrefillByMatrices(gpu, config, weights);
+  const byMatrices = plan.taken["linear-prefill"].name === "f16-matrix";
   /** Rows fed at a time where only the last row's logits are wanted. */
   const chunk = byMatrices ? matrixRows(gpu, config, maxContext) : CHUNK;
-  const sequence = makeSequence(memory, model, maxContext, cacheDType, chunk);
+  const sequence = makeSequence(memory, model, maxContext, plan.cache, chunk);
   const a = makeActivations(memory, config, Math.min(CHUNK, maxContext));
-  const context: ForwardContext = { config, weights, sequence, a, many: false };
+  const context: ForwardContext = { config, weights, sequence, a, plan, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
   let programs: Promise<Programs> | undefined;
   let decoder: Decoder | undefined;
@@ -261,12 +254,11 @@ async function preparePrograms({ gpu, memory, context, logits }: GpuSequence, ma
   const last = makeRecorder();
   recordFinalNorm(last, context, true);
   recordHead(last, context, context.a.normed, logits, true);
-  const fusable = context.sequence.cacheDType === "f16" && canFuse(context.config, context.weights);
   const [fewLayers, manyLayers, head, fused, matrix] = await Promise.all([
     prepare(few, memory),
     prepare(many, memory),
     prepare(last, memory),
-    fusable ? prepareFused(gpu, memory, context, logits, maxContext) : null,
+    context.plan.taken.linear.name === "fixed16" ? prepareFused(gpu, memory, context, logits, maxContext) : null,
     matrixChunk > 0 ? prepareFusedPrefill(memory, context, logits, matrixChunk) : null,
   ]);
   return { few: { layers: fewLayers, head }, many: { layers: manyLayers, head }, fused, matrix };

@@ -6,8 +6,9 @@ import { type Taps, tapShape } from "../../core/model/trace.ts";
 import { allocate, freeAll, makeMemory, readF32, settle, usage, writeBytes } from "../buffer.ts";
 import { guarded, waited } from "../device.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorder.ts";
+import { FEW_ROWS } from "../variants.ts";
 import { encodeStep } from "../wgsl/step.ts";
-import { FEW_ROWS, type ForwardContext, type Mark, makeActivations, recordFinalNorm, recordHead, recordLayers } from "./llama.ts";
+import { type ForwardContext, type Mark, makeActivations, recordFinalNorm, recordHead, recordLayers } from "./llama.ts";
 import type { GpuSequence } from "./session.ts";
 
 /** Bytes of copies that may wait on the GPU before they are fetched. */

@@ -9,10 +9,11 @@ import { bf16Value, type FloatDType, f16Values } from "../../core/dtype.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LinearRef, LlamaWeightRefs, TensorRef, WeightTree } from "../../core/model/weights.ts";
 import { allocate, freeAll, type Memory, makeMemory, settle, upload, writeBytes } from "../buffer.ts";
-import { type Gpu, guarded, waited } from "../device.ts";
+import { guarded, waited } from "../device.ts";
 import { recordAwqRepack } from "../kernels/awq-repack.ts";
 import { makeRecorder, prepare, submit } from "../recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
+import { type AwqRef, sharing } from "./packing.ts";
 
 /** Output columns firstColumn … firstColumn + N − 1 of a dense matrix: [N, K], rows padded to whole words. */
 export interface DensePiece {
@@ -70,9 +71,9 @@ export interface GpuLlamaWeights extends WeightTree<GpuLinear, GpuDense, GPUBuff
 }
 
 /** Bytes read at a time. */
-const PART_BYTES = 4 * 2 ** 20;
+const PART_BYTES = 8 * 2 ** 20;
 /** Bytes handed to the queue before it is waited for: WebGPU copies each write into memory of its own until then. */
-const QUEUED_BYTES = 64 * 2 ** 20;
+const QUEUED_BYTES = 192 * 2 ** 20;
 
 /** Where a run of bytes of each row goes; in the buffer the rows follow each other every `strideBytes`. */
 interface Target {
@@ -82,37 +83,8 @@ interface Target {
   readonly strideBytes: number;
 }
 
-type AwqRef = LinearRef & { kind: "awq" };
-
-/** Whether these linears can share one repacked matrix on this device. */
-function canPack(gpu: Gpu, linears: readonly LinearRef[]): linears is AwqRef[] {
-  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
-  const first = linears[0]!;
-  if (first.kind !== "awq") return false;
-  const { inFeatures: K, groupSize } = first;
-  const rows = linears.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
-  return (
-    K % 32 === 0 &&
-    groupSize % 32 === 0 &&
-    (rows * K) / 2 <= Math.min(maxStorageBufferBindingSize, maxBufferSize) &&
-    linears.every((ref) => ref.kind === "awq" && ref.inFeatures === K && ref.groupSize === groupSize)
-  );
-}
-
-/** The linears of a layer that read the same input: they share a repacked matrix, in this order. */
-const sharing = ({ qProj, kProj, vProj, oProj, gateProj, upProj, downProj }: LlamaWeightRefs["layers"][number]): LinearRef[][] => [
-  [qProj, kProj, vProj],
-  [oProj],
-  [gateProj, upProj],
-  [downProj],
-];
-
-/** Whether every linear of the model can be repacked on this device. */
-export const canPackAll = (gpu: Gpu, refs: LlamaWeightRefs): boolean =>
-  refs.layers.every((layer) => sharing(layer).every((linears) => canPack(gpu, linears)));
-
 /**
- * @param packed repack int4 linears for the fused kernels; `canPackAll` must hold
+ * @param packed repack int4 linears for the kernels that want it; `packRefusal` must find nothing against it
  * @param onProgress after each part: bytes read so far, and in all
  * @throws GureumError "io", "non-finite" for a NaN or infinite scale, norm or bias, "limit", "out-of-memory", "device-lost"
  */
@@ -141,6 +113,8 @@ export async function loadWeights(
     if (queued >= QUEUED_BYTES) await drain();
   };
 
+  /** Where parts are read, by turns: the same memory for every tensor, since fresh memory costs more than reading into it. */
+  let spaces = [new Uint8Array(PART_BYTES), new Uint8Array(PART_BYTES)] as [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
   /** Reads a tensor in parts of whole rows, the next one while this one is handed on; a part is valid until `use` returns. */
   const parts = async (
     ref: TensorRef,
@@ -149,9 +123,9 @@ export async function loadWeights(
   ): Promise<void> => {
     const rows = ref.byteLength / rowBytes;
     const rowsAtOnce = Math.max(1, Math.min(rows, Math.floor(PART_BYTES / rowBytes)));
-    const spaces = [new Uint8Array(rowsAtOnce * rowBytes), new Uint8Array(rows > rowsAtOnce ? rowsAtOnce * rowBytes : 0)];
+    if (spaces[0].length < rowsAtOnce * rowBytes) spaces = [new Uint8Array(rowsAtOnce * rowBytes), new Uint8Array(rowsAtOnce * rowBytes)];
     const read = (row: number): Promise<Uint8Array<ArrayBuffer>> => {
-      const space = spaces[(row / rowsAtOnce) % 2]!.subarray(0, Math.min(rowsAtOnce, rows - row) * rowBytes);
+      const space = spaces[((row / rowsAtOnce) % 2) as 0 | 1].subarray(0, Math.min(rowsAtOnce, rows - row) * rowBytes);
       return ref.readInto(row * rowBytes, space).then(() => space);
     };
     let next = read(0);
@@ -237,6 +211,8 @@ export async function loadWeights(
     return { kind: "awq", K, N, groupSize, pieces };
   };
 
+  /** Repacking that is under way: one matrix, while the next one is read. */
+  let repacking: Promise<void> = Promise.resolve();
   /** Loads linears of one input side by side into one repacked matrix. */
   const pack = async (refs: readonly AwqRef[]): Promise<GpuPacked[]> => {
     const { inFeatures: K, groupSize, qweight } = refs[0]!;
@@ -244,24 +220,34 @@ export async function loadWeights(
     const weights = allocate(memory, qweight.key, (rows * K) / 2);
     const groups = allocate(memory, `${qweight.key} groups`, rows * (K / groupSize) * 4);
     const out: GpuPacked[] = [];
-    let firstRow = 0;
-    for (const ref of refs) {
-      const { outFeatures: N } = ref;
-      const scratch = makeMemory(gpu);
-      try {
-        const recorder = makeRecorder();
+    const scratch = makeMemory(gpu);
+    const recorder = makeRecorder();
+    try {
+      let firstRow = 0;
+      for (const ref of refs) {
         for (const piece of (await awq(ref, scratch)).pieces) {
           const { qweight, qzeros, scales } = piece;
           const shape = { K, N: piece.N, groupSize, firstRow: firstRow + piece.firstColumn };
           recordAwqRepack(recorder, { qweight, qzeros, scales, weights, groups }, shape);
         }
+        out.push({ kind: "packed", K, N: ref.outFeatures, groupSize, firstRow, weights, groups });
+        firstRow += ref.outFeatures;
+      }
+    } catch (error) {
+      freeAll(scratch);
+      throw error;
+    }
+    const before = repacking;
+    repacking = (async () => {
+      try {
+        await before;
         await submit(scratch, await prepare(recorder, scratch), 1);
       } finally {
         freeAll(scratch);
       }
-      out.push({ kind: "packed", K, N, groupSize, firstRow, weights, groups });
-      firstRow += N;
-    }
+    })();
+    repacking.catch(() => {}); // reported where it is waited for
+    await before;
     return out;
   };
 
@@ -280,8 +266,8 @@ export async function loadWeights(
 
   const bias = async (ref: LinearRef): Promise<GPUBuffer | null> => ref.bias && (await vector(ref.bias));
   const linears = async (refs: LinearRef[]): Promise<GpuLinear[]> => {
-    if (packed && canPack(gpu, refs)) {
-      const weights = await pack(refs);
+    if (packed) {
+      const weights = await pack(refs as AwqRef[]);
       return Promise.all(weights.map(async (weight, i) => ({ weight, bias: await bias(refs[i]!) })));
     }
     const out: GpuLinear[] = [];
@@ -290,38 +276,43 @@ export async function loadWeights(
     return out;
   };
 
-  const embedTokens = await dense(refs.embedTokens);
-  const layers: GpuLlamaWeights["layers"][number][] = [];
-  for (const layer of refs.layers) {
-    const inputLayernorm = await vector(layer.inputLayernorm);
-    const postAttentionLayernorm = await vector(layer.postAttentionLayernorm);
-    const loaded: GpuLinear[] = [];
-    for (const shared of sharing(layer)) loaded.push(...(await linears(shared)));
-    const [qProj, kProj, vProj, oProj, gateProj, upProj, downProj] = loaded as [
-      GpuLinear,
-      GpuLinear,
-      GpuLinear,
-      GpuLinear,
-      GpuLinear,
-      GpuLinear,
-      GpuLinear,
-    ];
-    layers.push({ inputLayernorm, qProj, kProj, vProj, oProj, postAttentionLayernorm, gateProj, upProj, downProj });
-  }
-  const norm = await vector(refs.norm);
-  const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);
-  const normPlanes = (): NormPlanes | null => {
-    if (!planes.has(norm)) return null;
-    return {
-      norm: planes.get(norm)!,
-      layers: layers.map((layer) => ({
-        inputLayernorm: planes.get(layer.inputLayernorm)!,
-        postAttentionLayernorm: planes.get(layer.postAttentionLayernorm)!,
-      })),
+  try {
+    const embedTokens = await dense(refs.embedTokens);
+    const layers: GpuLlamaWeights["layers"][number][] = [];
+    for (const layer of refs.layers) {
+      const inputLayernorm = await vector(layer.inputLayernorm);
+      const postAttentionLayernorm = await vector(layer.postAttentionLayernorm);
+      const loaded: GpuLinear[] = [];
+      for (const shared of sharing(layer)) loaded.push(...(await linears(shared)));
+      const [qProj, kProj, vProj, oProj, gateProj, upProj, downProj] = loaded as [
+        GpuLinear,
+        GpuLinear,
+        GpuLinear,
+        GpuLinear,
+        GpuLinear,
+        GpuLinear,
+        GpuLinear,
+      ];
+      layers.push({ inputLayernorm, qProj, kProj, vProj, oProj, postAttentionLayernorm, gateProj, upProj, downProj });
+    }
+    const norm = await vector(refs.norm);
+    const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);
+    const normPlanes = (): NormPlanes | null => {
+      if (!planes.has(norm)) return null;
+      return {
+        norm: planes.get(norm)!,
+        layers: layers.map((layer) => ({
+          inputLayernorm: planes.get(layer.inputLayernorm)!,
+          postAttentionLayernorm: planes.get(layer.postAttentionLayernorm)!,
+        })),
+      };
     };
-  };
-  await drain();
-  return { embedTokens, layers, norm, lmHead, planes: normPlanes() };
+    await repacking;
+    await drain();
+    return { embedTokens, layers, norm, lmHead, planes: normPlanes() };
+  } finally {
+    await repacking.catch(() => {});
+  }
 }
 
 /** The order of a vector that a thread reads by blocks of 32 (gpu/wgsl/fixed16.ts). */

@@ -1,12 +1,11 @@
 /**
  * Where the time and memory of GPU work go, for any code that takes a `Gpu`: a device that looks like the given one, counts the
  * bytes of its buffers and, when told to, writes down how long commands took to encode and to submit, how long each compute pass
- * ran, or each kernel by itself. Nothing in gpu/ knows of it. Timestamps come from the device; without "timestamp-query" only the
+ * ran, or each kernel by itself. Nothing else in gpu/ knows of it. Timestamps come from the device; without "timestamp-query" only the
  * host's side is known.
  */
-import { usage } from "../gpu/buffer.ts";
-import { type Gpu, waited } from "../gpu/device.ts";
-import { hostClock } from "./harness.ts";
+import { usage } from "./buffer.ts";
+import { type Gpu, waited } from "./device.ts";
 
 const QUERY_RESOLVE = 512;
 /** Timestamps in a query set: WebGPU's limit where each dispatch has two, few where each token has. */
@@ -22,6 +21,9 @@ export interface Profile {
   /** In `queue.submit` and `queue.writeBuffer`. */
   readonly submitMs: number;
   readonly dispatches: number;
+  /** Compute passes: one a decoded token, one a chunk of a prompt, as long as kernels are not watched. */
+  readonly passes: number;
+  readonly submissions: number;
   /** Sum over compute passes; undefined without timestamps. */
   readonly gpuMs: number | undefined;
   /** By kernel, where kernels were watched: gaps between dispatches are in no kernel's time. */
@@ -55,7 +57,8 @@ function overlay<T extends object>(target: T, own: Partial<Record<keyof T, unkno
   });
 }
 
-export function makeProfiler(source: Gpu): Profiler {
+/** @param now milliseconds of a clock that only goes forward */
+export function makeProfiler(source: Gpu, now: () => number): Profiler {
   const { device } = source;
   const timed = source.capabilities.features.includes("timestamp-query");
   let watched: Watched = "nothing";
@@ -63,6 +66,8 @@ export function makeProfiler(source: Gpu): Profiler {
   let encodeMs = 0;
   let submitMs = 0;
   let dispatches = 0;
+  let passes = 0;
+  let submissions = 0;
   const pending: { readonly buffer: GPUBuffer; readonly querySet: GPUQuerySet; readonly spans: readonly Span[] }[] = [];
 
   /** The query sets of one command encoder. */
@@ -95,10 +100,13 @@ export function makeProfiler(source: Gpu): Profiler {
     if (watched !== "kernels" || !timed) {
       const span = { kernel: "", dispatches: 0 };
       const pass = encoder.beginComputePass(timed ? { timestampWrites: queries.next(span) } : {});
-      return overlay(pass, {
-        dispatchWorkgroups(x: number, y?: number, z?: number) {
+      passes++;
+      // A member of its own, not an overlay: every other call goes straight to the device.
+      const dispatch = pass.dispatchWorkgroups;
+      return Object.defineProperty(pass, "dispatchWorkgroups", {
+        value(x: number, y?: number, z?: number) {
           dispatches++;
-          pass.dispatchWorkgroups(x, y, z);
+          dispatch.call(pass, x, y, z);
         },
       });
     }
@@ -113,6 +121,7 @@ export function makeProfiler(source: Gpu): Profiler {
       },
       dispatchWorkgroups(x: number, y?: number, z?: number) {
         dispatches++;
+        passes++;
         const pass = encoder.beginComputePass({ timestampWrites: queries.next({ kernel: pipeline.label, dispatches: 1 }) });
         pass.setPipeline(pipeline);
         for (const [index, group] of groups) pass.setBindGroup(index, group);
@@ -126,14 +135,15 @@ export function makeProfiler(source: Gpu): Profiler {
 
   const queue = overlay(device.queue, {
     submit(commands: Iterable<GPUCommandBuffer>) {
-      const started = hostClock.now();
+      const started = now();
       device.queue.submit([...commands]);
-      submitMs += hostClock.now() - started;
+      submissions++;
+      submitMs += now() - started;
     },
     writeBuffer(...args: Parameters<GPUQueue["writeBuffer"]>) {
-      const started = hostClock.now();
+      const started = now();
       device.queue.writeBuffer(...args);
-      submitMs += hostClock.now() - started;
+      submitMs += now() - started;
     },
   });
   const profiled = overlay(device, {
@@ -153,7 +163,7 @@ export function makeProfiler(source: Gpu): Profiler {
     },
     createCommandEncoder(descriptor?: GPUCommandEncoderDescriptor) {
       if (watched === "nothing") return device.createCommandEncoder(descriptor);
-      const started = hostClock.now();
+      const started = now();
       const encoder = device.createCommandEncoder(descriptor);
       const queries = makeQueries(encoder);
       return overlay(encoder, {
@@ -161,7 +171,7 @@ export function makeProfiler(source: Gpu): Profiler {
         finish() {
           queries.flush();
           const commands = encoder.finish();
-          encodeMs += hostClock.now() - started;
+          encodeMs += now() - started;
           return commands;
         },
       });
@@ -217,10 +227,13 @@ export function makeProfiler(source: Gpu): Profiler {
         const sum = kernels.get(span.kernel);
         kernels.set(span.kernel, { ms: (sum?.ms ?? 0) + ms, dispatches: (sum?.dispatches ?? 0) + span.dispatches });
       }
-      const profile = { encodeMs, submitMs, dispatches, gpuMs: timed ? spans.reduce((sum, { ms }) => sum + ms, 0) : undefined, kernels };
+      const gpuMs = timed ? spans.reduce((sum, { ms }) => sum + ms, 0) : undefined;
+      const profile = { encodeMs, submitMs, dispatches, passes, submissions, gpuMs, kernels };
       encodeMs = 0;
       submitMs = 0;
       dispatches = 0;
+      passes = 0;
+      submissions = 0;
       return profile;
     },
     close,

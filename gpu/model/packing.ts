@@ -1,0 +1,38 @@
+/** Which int4 linears share a repacked matrix (gpu/kernels/awq-repack.ts), and whether a device and a model allow it. */
+import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
+import type { Capabilities } from "../capabilities.ts";
+import type { Refusal } from "../variants.ts";
+
+export type AwqRef = LinearRef & { kind: "awq" };
+
+/** The linears of a layer that read the same input: they share a repacked matrix, in this order. */
+export const sharing = ({ qProj, kProj, vProj, oProj, gateProj, upProj, downProj }: LlamaWeightRefs["layers"][number]): LinearRef[][] => [
+  [qProj, kProj, vProj],
+  [oProj],
+  [gateProj, upProj],
+  [downProj],
+];
+
+function refusalOf(linears: readonly LinearRef[], { limits }: Capabilities): Refusal | undefined {
+  const unsupported = (reason: string): Refusal => ({ code: "unsupported", reason });
+  const first = linears[0]!;
+  if (first.kind !== "awq") return unsupported("not every linear is int4");
+  const { inFeatures: K, groupSize } = first;
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const bytes = linears.reduce((sum, { outFeatures }) => sum + (outFeatures * K) / 2, 0);
+  if (!linears.every((ref) => ref.kind === "awq" && ref.inFeatures === K && ref.groupSize === groupSize))
+    return unsupported("linears of one input differ in kind or group size");
+  if (K % 32 !== 0 || groupSize % 32 !== 0) return unsupported(`input size ${K} and group size ${groupSize} are not both multiples of 32`);
+  if (bytes > most) return { code: "limit", reason: `a repacked matrix has ${bytes} bytes, a binding at most ${most}` };
+  return undefined;
+}
+
+/** Why the model's linears cannot all be repacked on this device; undefined where they can. */
+export function packRefusal(capabilities: Capabilities, refs: LlamaWeightRefs): Refusal | undefined {
+  for (const layer of refs.layers)
+    for (const linears of sharing(layer)) {
+      const refusal = refusalOf(linears, capabilities);
+      if (refusal) return refusal;
+    }
+  return undefined;
+}
