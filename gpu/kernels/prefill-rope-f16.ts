@@ -44,8 +44,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     }
     if (head < H) {
       let at = (wg.x * H + head) * (HEAD / 2u) + d;
-      q[at] = pack2x16float(low * inverseSqrt(f32(HEAD)));
-      q[at + half] = pack2x16float(high * inverseSqrt(f32(HEAD)));
+      q[at] = halves(low * inverseSqrt(f32(HEAD)));
+      q[at + half] = halves(high * inverseSqrt(f32(HEAD)));
     } else {
       let at = (position * G + (head - H) % G) * (HEAD / 2u) + d;
       if (head < H + G) { k_cache[at] = halves(low); k_cache[at + half] = halves(high); }
