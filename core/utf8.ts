@@ -36,7 +36,11 @@ function codePoint(bytes: Uint8Array, at: number, length: number): number {
   return value;
 }
 
-function decode(bytes: Uint8Array, onBroken: (at: number) => string): string {
+/**
+ * Bytes to a string.
+ * @throws GureumError "format" at the first byte that is not well-formed UTF-8.
+ */
+export function decodeUtf8(bytes: Uint8Array): string {
   const parts: string[] = [];
   let units: number[] = [];
   const flush = (): void => {
@@ -45,35 +49,16 @@ function decode(bytes: Uint8Array, onBroken: (at: number) => string): string {
   };
   for (let at = 0; at < bytes.length; ) {
     const length = sequenceLength(bytes, at, bytes.length);
-    if (length > 0) {
-      const point = codePoint(bytes, at, length);
-      if (point > 0xffff) units.push(0xd800 + ((point - 0x10000) >> 10), 0xdc00 + ((point - 0x10000) & 0x3ff));
-      else units.push(point);
-      at += length;
-    } else {
-      flush();
-      parts.push(onBroken(at));
-      at++;
-    }
+    if (length <= 0)
+      throw new GureumError("format", { where: `byte ${at}`, what: "not UTF-8", got: `0x${bytes[at]!.toString(16).padStart(2, "0")}` });
+    const point = codePoint(bytes, at, length);
+    if (point > 0xffff) units.push(0xd800 + ((point - 0x10000) >> 10), 0xdc00 + ((point - 0x10000) & 0x3ff));
+    else units.push(point);
+    at += length;
     if (units.length > 4096) flush();
   }
   flush();
   return parts.join("");
-}
-
-/**
- * Bytes to a string.
- * @throws GureumError "format" at the first byte that is not well-formed UTF-8.
- */
-export function decodeUtf8(bytes: Uint8Array): string {
-  return decode(bytes, (at) => {
-    throw new GureumError("format", { where: `byte ${at}`, what: "not UTF-8", got: `0x${bytes[at]!.toString(16).padStart(2, "0")}` });
-  });
-}
-
-/** Bytes to a string, U+FFFD for every byte that is not part of a well-formed sequence (as sentencepiece decodes). */
-export function decodeUtf8Lossy(bytes: Uint8Array): string {
-  return decode(bytes, () => "\ufffd");
 }
 
 /** A string to UTF-8. A lone surrogate becomes U+FFFD, as in the WHATWG encoder. */

@@ -129,9 +129,3 @@ export async function readF32(gpu: Gpu, buffer: GPUBuffer, length: number, offse
   const [bytes] = await readRanges(gpu, buffer.label, [{ buffer, byteOffset: offset * 4, byteLength: length * 4 }]);
   return new Float32Array(bytes!);
 }
-
-/** The first `length` numbers of a buffer of u32. @throws as readRanges */
-export async function readU32(gpu: Gpu, buffer: GPUBuffer, length: number, offset: number = 0): Promise<Uint32Array<ArrayBuffer>> {
-  const [bytes] = await readRanges(gpu, buffer.label, [{ buffer, byteOffset: offset * 4, byteLength: length * 4 }]);
-  return new Uint32Array(bytes!);
-}
