@@ -6,7 +6,7 @@ import { GureumError } from "../core/errors.ts";
 import { checkAlive, type Gpu, guarded, scoped, waited } from "./device.ts";
 
 /** GPUBufferUsage and GPUMapMode, which are absent as values in Node. */
-export const usage = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 } as const;
+export const usage = { MAP_READ: 1, MAP_WRITE: 2, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 } as const;
 const MAP_MODE_READ = 1;
 
 /** Buffers with one lifetime. */

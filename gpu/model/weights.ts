@@ -1,6 +1,6 @@
 /**
- * The weights of a Llama model in GPU memory, streamed there from their files tensor by tensor in parts of a few megabytes: host
- * memory stays at some tens of megabytes whatever the model's size. int4 weights stay as the checkpoint packs them, 16-bit dense
+ * The weights of a Llama model in GPU memory, streamed there from their files tensor by tensor in parts of a few megabytes, read
+ * into memory that the device copies from: host memory stays at some tens of megabytes whatever the model's size. int4 weights stay as the checkpoint packs them, 16-bit dense
  * ones 16-bit; norms and biases are widened to f32. A matrix beyond the device's binding limit lies in several buffers, cut along
  * its output axis.
  */
@@ -12,6 +12,7 @@ import { allocate, freeAll, type Memory, makeMemory, settle, upload, writeBytes 
 import { guarded, waited } from "../device.ts";
 import { recordAwqRepack } from "../kernels/awq-repack.ts";
 import { makeRecorder, prepare, submit } from "../recorder.ts";
+import { makeStaging } from "../staging.ts";
 import { rowWords } from "../wgsl/dense.ts";
 import { type AwqRef, sharing } from "./packing.ts";
 
@@ -113,9 +114,16 @@ export async function loadWeights(
     if (queued >= QUEUED_BYTES) await drain();
   };
 
-  /** Where parts are read, by turns: the same memory for every tensor, since fresh memory costs more than reading into it. */
-  let spaces = [new Uint8Array(PART_BYTES), new Uint8Array(PART_BYTES)] as [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
-  /** Reads a tensor in parts of whole rows, the next one while this one is handed on; a part is valid until `use` returns. */
+  const staging = makeStaging(gpu);
+  /** A tensor that lies in its buffer as in its file. */
+  const whole = (ref: TensorRef, buffer: GPUBuffer, fromByte: number = 0, byteLength: number = ref.byteLength): Promise<void> =>
+    staging.fill(buffer, byteLength, async (byteOffset, target) => {
+      await ref.readInto(fromByte + byteOffset, target);
+      done += target.length;
+      onProgress?.(done, total);
+    });
+
+  /** Reads a tensor in parts of whole rows, for rows that are checked or rearranged; a part is valid until `use` returns. */
   const parts = async (
     ref: TensorRef,
     rowBytes: number,
@@ -123,25 +131,23 @@ export async function loadWeights(
   ): Promise<void> => {
     const rows = ref.byteLength / rowBytes;
     const rowsAtOnce = Math.max(1, Math.min(rows, Math.floor(PART_BYTES / rowBytes)));
-    if (spaces[0].length < rowsAtOnce * rowBytes) spaces = [new Uint8Array(rowsAtOnce * rowBytes), new Uint8Array(rowsAtOnce * rowBytes)];
-    const read = (row: number): Promise<Uint8Array<ArrayBuffer>> => {
-      const space = spaces[((row / rowsAtOnce) % 2) as 0 | 1].subarray(0, Math.min(rowsAtOnce, rows - row) * rowBytes);
-      return ref.readInto(row * rowBytes, space).then(() => space);
-    };
-    let next = read(0);
+    const space = new Uint8Array(rowsAtOnce * rowBytes);
     for (let row = 0; row < rows; row += rowsAtOnce) {
-      const part = await next;
-      if (row + rowsAtOnce < rows) {
-        next = read(row + rowsAtOnce);
-        next.catch(() => {});
-      }
+      const part = space.subarray(0, Math.min(rowsAtOnce, rows - row) * rowBytes);
+      await ref.readInto(row * rowBytes, part);
       use(part, row);
       await progress(part.length);
     }
   };
 
-  const stream = (ref: TensorRef, rowBytes: number, targets: readonly Target[], check?: (bytes: Uint8Array<ArrayBuffer>) => void) =>
-    parts(ref, rowBytes, (bytes, firstRow) => {
+  const stream = (
+    ref: TensorRef,
+    rowBytes: number,
+    targets: readonly Target[],
+    check?: (bytes: Uint8Array<ArrayBuffer>) => void,
+  ): Promise<void> => {
+    if (targets.length === 1 && !check) return whole(ref, targets[0]!.buffer);
+    return parts(ref, rowBytes, (bytes, firstRow) => {
       check?.(bytes);
       const rows = bytes.length / rowBytes;
       for (const { buffer, fromByte, byteLength, strideBytes } of targets) {
@@ -154,6 +160,7 @@ export async function loadWeights(
         writeBytes(gpu, buffer, firstRow * strideBytes, block);
       }
     });
+  };
 
   const dense = async (ref: TensorRef): Promise<GpuDense> => {
     const [N, K] = ref.shape as [number, number];
@@ -163,17 +170,18 @@ export async function loadWeights(
     const pieces = cut(memory, N, strideBytes, 1).map(
       ({ firstColumn, N }): DensePiece => ({ firstColumn, N, weight: allocate(memory, ref.key, N * strideBytes) }),
     );
+    if (strideBytes === rowBytes) {
+      await Promise.all(pieces.map(({ firstColumn, N, weight }) => whole(ref, weight, firstColumn * rowBytes, N * rowBytes)));
+      return { kind: "dense", dtype, K, N, pieces };
+    }
     let piece = 0;
     await parts(ref, rowBytes, (bytes, firstRow) => {
       const rows = bytes.length / rowBytes;
       for (let r = 0; r < rows; ) {
         const { firstColumn, N, weight } = pieces[piece]!;
         const count = Math.min(rows - r, firstColumn + N - firstRow - r);
-        let block: Uint8Array<ArrayBuffer> = bytes.subarray(r * rowBytes, (r + count) * rowBytes);
-        if (strideBytes !== rowBytes) {
-          block = new Uint8Array(count * strideBytes);
-          for (let i = 0; i < count; i++) block.set(bytes.subarray((r + i) * rowBytes, (r + i + 1) * rowBytes), i * strideBytes);
-        }
+        const block = new Uint8Array(count * strideBytes);
+        for (let i = 0; i < count; i++) block.set(bytes.subarray((r + i) * rowBytes, (r + i + 1) * rowBytes), i * strideBytes);
         writeBytes(gpu, weight, (firstRow + r - firstColumn) * strideBytes, block);
         r += count;
         if (firstRow + r === firstColumn + N) piece++;
@@ -200,14 +208,17 @@ export async function loadWeights(
         byteLength: piece.N * bytesPerColumn,
         strideBytes: piece.N * bytesPerColumn,
       }));
-    await stream(qweight, N / 2, targets("qweight", 0.5));
-    await stream(qzeros, N / 2, targets("qzeros", 0.5));
     let seen = 0;
-    await stream(scales, N * 2, targets("scales", 2), (bytes) => {
+    const checkScales = (bytes: Uint8Array<ArrayBuffer>): void => {
       const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
       for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7c00) === 0x7c00) throw nonFinite(scales.key, "scales", seen + i);
       seen += bits.length;
-    });
+    };
+    await Promise.all([
+      stream(qweight, N / 2, targets("qweight", 0.5)),
+      stream(qzeros, N / 2, targets("qzeros", 0.5)),
+      stream(scales, N * 2, targets("scales", 2), checkScales),
+    ]);
     return { kind: "awq", K, N, groupSize, pieces };
   };
 
@@ -223,9 +234,10 @@ export async function loadWeights(
     const scratch = makeMemory(gpu);
     const recorder = makeRecorder();
     try {
+      const loaded = await Promise.all(refs.map((ref) => awq(ref, scratch)));
       let firstRow = 0;
-      for (const ref of refs) {
-        for (const piece of (await awq(ref, scratch)).pieces) {
+      for (const [i, ref] of refs.entries()) {
+        for (const piece of loaded[i]!.pieces) {
           const { qweight, qzeros, scales } = piece;
           const shape = { K, N: piece.N, groupSize, firstRow: firstRow + piece.firstColumn };
           recordAwqRepack(recorder, { qweight, qzeros, scales, weights, groups }, shape);
@@ -312,6 +324,7 @@ export async function loadWeights(
     return { embedTokens, layers, norm, lmHead, planes: normPlanes() };
   } finally {
     await repacking.catch(() => {});
+    await staging.close();
   }
 }
 
