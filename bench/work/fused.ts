@@ -7,7 +7,7 @@ import { recordAwqGateUpFixed16 } from "../../gpu/kernels/awq-gate-up-fixed16.ts
 import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/awq-qkv-rope-fixed16.ts";
 import { recordEmbedFixed16 } from "../../gpu/kernels/embed-fixed16.ts";
 import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
-import { addTeams, keysOf, lanesOf, limitsOf, teamOf } from "../../gpu/model/fused.ts";
+import { addTeams, keysOf, lanesOf, limitsOf, perOf, teamOf } from "../../gpu/model/fused.ts";
 import type { Operands } from "../operands.ts";
 import { packedBytes } from "./linears.ts";
 import { CONTEXT, type Work, type WorkCase } from "./work.ts";
@@ -89,9 +89,10 @@ export const fusedWorks: readonly Work[] = [
         start: 0,
         counts: linearCounts(K, 2 * F, groupOf(K), digitBytes(K) + blockBytes(K) + F * 4),
         record(recorder, o) {
-          const team = teamOf(K, lanesOf(limitsOf(o.memory.gpu)));
+          const limits = limitsOf(o.memory.gpu);
+          const team = teamOf(K, lanesOf(limits));
           const buffers = { ...digits(o, K), ...packed(o, K, 2 * F, groupOf(K)), h: o.shared("h", F * 4, "blank") };
-          recordAwqGateUpFixed16(recorder, buffers, { K, group: groupOf(K), team, eps, F });
+          recordAwqGateUpFixed16(recorder, buffers, { K, group: groupOf(K), team, eps, F, per: perOf(F, team, limits) });
         },
       },
     ]),

@@ -207,14 +207,17 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
       }
       hand(out, [...residual, ...approximate, ...squaresOf(inside(b!)), wrong], [r!, d!, b!]);
     }),
-    ...[32, 64].map((team) =>
+    ...[
+      { team: 32, per: 4 },
+      { team: 64, per: 16 },
+    ].map(({ team, per }) =>
       subject<GateUpCase>(
         "awq-gate-up-fixed16",
         async ({ gate, up, eps, scaled, squares }, out) => {
           const { inFeatures: K, outFeatures: F, groupSize: group } = gate;
           const [h] = await runKernel(rig, 1, 0, (io) => {
             const buffers = { ...digitsOf(io, scaled, squares), ...packed(io, [gate, up]), h: io.output("h", F) };
-            recordAwqGateUpFixed16(io.recorder, buffers, { K, group, team, eps, F });
+            recordAwqGateUpFixed16(io.recorder, buffers, { K, group, team, eps, F, per });
           });
           hand(
             out,
@@ -222,7 +225,7 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
             [h!],
           );
         },
-        { variant: `awq-gate-up-fixed16-${team}` },
+        { variant: `awq-gate-up-fixed16-${per}x${team}` },
       ),
     ),
     ...[32, 64].map((team) =>

@@ -2,7 +2,7 @@
  * logits[FIRST + v] = Σ_k norm(x)[k] · W[v, k], W [V, K] f16 (a piece of the head's rows): the final norm's 1/rms and lm_head, one row.
  * scaled [K] residual ∘ norm in planes, blocks: as awq-add-fixed16.ts leaves them. f32 products and sums.
  * A workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l + TEAM i) + {0 … 7}.
- * Rows' sums: a tree of fixed shape. K % 32 = 0. Workgroup memory at TEAM 128: 8 KiB. Limited by memory (V · K · 2 bytes).
+ * Rows' sums: a tree of fixed shape. K % 32 = 0. Workgroup memory at TEAM 64: 4 KiB. Limited by memory (V · K · 2 bytes).
  */
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record } from "../recorder.ts";
@@ -18,7 +18,7 @@ override K: u32 = 4096u;
 override V: u32 = 32000u;
 override FIRST: u32 = 0u;
 override EPS: f32 = 1e-5;
-override TEAM: u32 = 128u;
+override TEAM: u32 = 64u;
 override BLOCKS: u32 = K / 32u;
 override OCTETS: u32 = K / 8u;
 override STEPS: u32 = (K / 8u + TEAM - 1u) / TEAM;

@@ -81,6 +81,17 @@ export const limitsOf = ({ capabilities: { limits } }: Gpu): WorkgroupLimits => 
 /** The most lanes along K where two teams, or two rows of partial sums, share a workgroup. */
 export const lanesOf = ({ invocations, bytes }: WorkgroupLimits): number => Math.min(MOST_LANES, invocations / 2, bytes / 128);
 
+/** Workgroups that one NVIDIA H200 runs at once, four on each of its 132 multiprocessors: one round of equal ones is fastest there. */
+const ONE_ROUND = 528;
+const MOST_PER = 32;
+
+/** For awq-gate-up-fixed16.ts: the fewest values a workgroup owns with which all run at once, where that can be, and its memory allows. */
+export function perOf(F: number, team: number, { bytes }: WorkgroupLimits): number {
+  const fits = (per: number): boolean => 4 * (8 * (team + 4) + 2 * per * (team / 4 + 1) + 16) <= bytes;
+  const possible = Array.from({ length: MOST_PER / 4 }, (_, i) => 4 * (i + 1)).filter((per) => F % per === 0 && fits(per));
+  return possible.find((per) => F / per <= ONE_ROUND) ?? possible.at(-1) ?? 4;
+}
+
 /** Keys a workgroup of attention-decode.ts goes through: 128 where the device allows 512 invocations and 21 KiB. */
 export function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): number {
   const fits = (keys: number): boolean => 4 * keys <= invocations && 4 * (((32 * keys) / Hd) * 8 * (Hd / 8 + 1) + 5 * keys + 32) <= bytes;
@@ -160,7 +171,8 @@ export async function prepareFused(
       oShape,
       `${at}attentionResidual`,
     );
-    const upShape = { ...shapeOf(gate, teamOf(D, most)), eps, F };
+    const upTeam = teamOf(D, most);
+    const upShape = { ...shapeOf(gate, upTeam), eps, F, per: perOf(F, upTeam, limits) };
     recordAwqGateUpFixed16(layers, { digits, blocks, ...matrix(gate), h }, upShape, `${at}siluMul`);
     const downTeams = addTeams(F, limits);
     const downShape = { ...shapeOf(down, downTeams.team), teams: downTeams.teams, N: D };
