@@ -4,6 +4,7 @@ import { kit as add } from "./laws/add.ts";
 import { kit as attention } from "./laws/attention.ts";
 import { kit as attentionMix } from "./laws/attention-mix.ts";
 import { kit as attentionWeights } from "./laws/attention-weights.ts";
+import { kit as awqBlockSums } from "./laws/awq-block-sums.ts";
 import { kit as awqMatmul } from "./laws/awq-matmul.ts";
 import { kit as awqRepack } from "./laws/awq-repack.ts";
 import { kit as cacheWrite } from "./laws/cache-write.ts";
@@ -48,6 +49,7 @@ const kits: readonly AnyKit[] = [
   add,
   penalize,
   sample,
+  awqBlockSums,
   awqMatmulFixed16,
   awqAddFixed16,
   embedFixed16,

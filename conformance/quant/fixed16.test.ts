@@ -1,16 +1,11 @@
-/** Laws of the block fixed point, of the linear on it, and of the WGSL that computes both. */
+/** Laws of the block fixed point and of the linear on it; the WGSL of both is held to them by the kits awq-block-sums and awq-matmul-fixed16. */
 import fc from "fast-check";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { f16Values } from "../../core/dtype.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { AwqMatrix } from "../../core/model/weights.ts";
 import { awqBlockSums, awqMatmulFixed16 } from "../../core/ops/awq-matmul-fixed16.ts";
 import { dequantizeFixed16, FIXED16_BLOCK, FIXED16_MAX, packFixed16Digits, quantizeFixed16 } from "../../core/quant/fixed16.ts";
-import { freeAll, makeMemory, readRanges, upload } from "../../gpu/buffer.ts";
-import { closeDevice, type Gpu, openDevice } from "../../gpu/device.ts";
-import type { Kernel } from "../../gpu/kernel.ts";
-import { makeRecorder, prepare, record, submit } from "../../gpu/recorder.ts";
-import { fixed16FromValues, fixed16Quantize, fixed16Rows } from "../../gpu/wgsl/fixed16.ts";
 import { awqMatrix, awqSpec } from "../laws/shared.ts";
 
 const B = FIXED16_BLOCK;
@@ -185,106 +180,5 @@ describe("awq-matmul-fixed16", () => {
   it("refuses a weight of another inner dimension", () => {
     const weight = awqMatrix({ q: "random", z: "random", scales: "usual", seed: 1 }, 64, 8, 32);
     expect(() => awqBlockSums(quantizeFixed16(new Float32Array(32), 1, 32), weight)).toThrow(/inner dimension/);
-  });
-});
-
-/** The functions that every fixed16 kernel is made of, called for each block of four rows. */
-const probe: Kernel<"x" | "weights" | "groups" | "out", never> = {
-  name: "fixed16-probe",
-  bindings: { x: "read", weights: "read", groups: "read", out: "readWrite" },
-  params: {},
-  overrides: { BLOCKS: "u32", GROUPS: "u32", BLOCKS_PER_GROUP: "u32" },
-  wgsl: /* wgsl */ `
-override BLOCKS: u32 = 1u;
-override GROUPS: u32 = 1u;
-override BLOCKS_PER_GROUP: u32 = 1u;
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> groups: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<u32>>;
-${fixed16Quantize}${fixed16Rows}${fixed16FromValues}
-@compute @workgroup_size(32)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let b = id.x;
-  if (b >= BLOCKS) { return; }
-  let i = 8u * b;
-  let d = digits_of(Block(x[i], x[i + 1u], x[i + 2u], x[i + 3u], x[i + 4u], x[i + 5u], x[i + 6u], x[i + 7u]));
-  let r = load_rows(0u, b);
-  let z = vec4<i32>(r.g >> vec4<u32>(16u));
-  out[2u * b] = bitcast<vec4<u32>>(vec4<i32>(block_sum(r.a, z.x, d), block_sum(r.b, z.y, d), block_sum(r.c, z.z, d), block_sum(r.d, z.w, d)));
-  out[2u * b + 1u] = vec4<u32>(bitcast<u32>(d.scale), bitcast<u32>(d.sum), 0u, 0u);
-}
-`,
-};
-
-let gpu: Gpu | undefined;
-try {
-  gpu = await openDevice({ portable: true });
-} catch (error) {
-  if (!(error instanceof GureumError) || error.code !== "no-adapter") throw error;
-}
-afterAll(() => {
-  if (gpu) closeDevice(gpu);
-});
-
-/** Four rows in the layout of awq-repack, made here on the CPU from their definition. */
-function fourRows(weight: AwqMatrix): { weights: Uint32Array<ArrayBuffer>; groups: Uint32Array<ArrayBuffer> } {
-  const { inFeatures: K, outFeatures: N, groupSize: G, qweight, qzeros, scales } = weight;
-  const weights = new Uint32Array(4 * (K / 8));
-  const groups = new Uint32Array(4 * (K / G));
-  const nibble = (words: Int32Array, row: number, n: number): number =>
-    (words[(row * N + n) >> 3]! >>> [0, 16, 4, 20, 8, 24, 12, 28][n & 7]!) & 15;
-  for (let n = 0; n < 4; n++) {
-    for (let k = 0; k < K; k++) weights[(n * K + k) >> 3]! |= nibble(qweight, k, n) << (8 * (k & 3) + (k & 4));
-    for (let g = 0; g < K / G; g++) groups[4 * g + n] = scales[g * N + n]! | (nibble(qzeros, g, n) << 16);
-  }
-  return { weights, groups };
-}
-
-describe.skipIf(!gpu)("fixed16 on the GPU", () => {
-  it("has the CPU's integers, scales and block sums, bit for bit", async () => {
-    await fc.assert(
-      fc.asyncProperty(linearCase, fc.array(block, { minLength: 16, maxLength: 16 }), async ({ x, weight }, blocks) => {
-        const K = weight.inFeatures;
-        const input = Float32Array.from(x);
-        blocks.slice(0, Math.floor(K / B / 2)).forEach((xs, i) => {
-          input.set(xs, i * B);
-        });
-        const a = quantizeFixed16(input, 1, K);
-        const sums = awqBlockSums(a, weight);
-        const memory = makeMemory(gpu!);
-        try {
-          const { weights, groups } = fourRows(weight);
-          const out = upload(memory, "out", new Uint32Array((K / B) * 8).fill(0xdeadbeef));
-          const recorder = makeRecorder();
-          record(recorder, {
-            kernel: probe,
-            buffers: {
-              x: upload(memory, "x", input),
-              weights: upload(memory, "weights", weights),
-              groups: upload(memory, "groups", groups),
-              out,
-            },
-            params: {},
-            overrides: { BLOCKS: K / B, GROUPS: K / weight.groupSize, BLOCKS_PER_GROUP: weight.groupSize / B },
-            workgroups: () => [Math.ceil(K / B / 32), 1, 1],
-          });
-          await submit(memory, await prepare(recorder, memory), 1);
-          const [bytes] = await readRanges(gpu!, "out", [{ buffer: out, byteOffset: 0, byteLength: (K / B) * 32 }]);
-          const words = new Int32Array(bytes!);
-          const scales = new Int32Array(a.scales.slice().buffer);
-          for (let b = 0; b < K / B; b++) {
-            expect([...words.subarray(8 * b, 8 * b + 6)]).toEqual([
-              ...[0, 1, 2, 3].map((n) => sums[n * (K / B) + b]!),
-              scales[b]!,
-              a.sums[b]!,
-            ]);
-          }
-        } finally {
-          freeAll(memory);
-        }
-      }),
-      { numRuns: 40 },
-    );
   });
 });

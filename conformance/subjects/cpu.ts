@@ -3,7 +3,7 @@ import { logProbability, penalize, sample } from "../../core/generate/sampler.ts
 import { add } from "../../core/ops/add.ts";
 import { attentionMix, attentionWeights } from "../../core/ops/attention.ts";
 import { awqMatmul } from "../../core/ops/awq-matmul.ts";
-import { awqMatmulFixed16 } from "../../core/ops/awq-matmul-fixed16.ts";
+import { awqBlockSums, awqMatmulFixed16 } from "../../core/ops/awq-matmul-fixed16.ts";
 import { embedding } from "../../core/ops/embedding.ts";
 import { linear } from "../../core/ops/linear.ts";
 import { matmul } from "../../core/ops/matmul.ts";
@@ -16,7 +16,9 @@ import type { AnySubject, Subject } from "../kit.ts";
 import type { AddCase } from "../laws/add.ts";
 import type { AttentionCase } from "../laws/attention.ts";
 import type { AttentionMixCase } from "../laws/attention-mix.ts";
+import { type BlockSumsCase, blockWords } from "../laws/awq-block-sums.ts";
 import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
+import { halves } from "../laws/awq-repack.ts";
 import type { EmbeddingCase } from "../laws/embedding.ts";
 import type { Fixed16Case } from "../laws/fixed16.ts";
 import type { LinearCase } from "../laws/linear.ts";
@@ -69,6 +71,10 @@ export function cpuSubjects(): readonly AnySubject[] {
       ),
       arithmetic: "f32",
     },
+    cpu<BlockSumsCase>("awq-block-sums", ({ x, weight }, out) => {
+      const a = quantizeFixed16(x, 1, x.length);
+      out.set(halves(blockWords(a, awqBlockSums(a, weight))));
+    }),
     cpu<PenalizeCase>("penalize", (c, out) => {
       out.set(c.logits);
       penalize(out, c.seen, c.penalty);
