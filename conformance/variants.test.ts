@@ -172,7 +172,7 @@ describe("the choice of variants", () => {
       );
     for (const [shape, reason] of [
       [model(32), /multiples of 64/],
-      [model(128, 64), /heads of 128/],
+      [model(128, 256), /heads of 32, 64 or 128/],
     ] as const) {
       expect(planOf({}, able, shape).plan.taken["linear-prefill"].name).toBe("awq-matmul-packed");
       expect(() => planOf(forced, able, shape)).toThrow(

@@ -80,7 +80,7 @@ export const prefillWorks: readonly Work[] = [
     task: "attention of prefill",
     cases(config, T) {
       const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
-      if (T === 1 || Hd !== 128) return [];
+      if (T === 1 || ![32, 64, 128].includes(Hd)) return [];
       const start = startOf(config, T);
       let pairs = 0;
       for (let t = start; t < start + T; t++) pairs += Math.min(t + 1, window ?? t + 1);
@@ -96,7 +96,7 @@ export const prefillWorks: readonly Work[] = [
             const rows = padded(T) * H * Hd;
             const buffers = { q: o.shared("q", rows * 2, "f16"), k_cache: cache("keys"), v_cache: cache("values") };
             const out = o.shared("out", rows * 4, "blank");
-            recordAttentionPrefillMatrix(recorder, { ...buffers, out, step: o.step }, { H, G, window });
+            recordAttentionPrefillMatrix(recorder, { ...buffers, out, step: o.step }, { H, G, Hd, window });
           },
         },
       ];

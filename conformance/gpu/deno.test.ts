@@ -13,6 +13,7 @@ import { testDevice } from "./device.ts";
 interface Report {
   readonly compiled: readonly string[];
   readonly refused: Readonly<Record<string, string>>;
+  readonly blockSums: { readonly cases: number; readonly failures: readonly unknown[] };
   readonly logits: readonly { name: string; error: number; largest: number }[];
   readonly texts: readonly { name: string; same: boolean }[];
   readonly drawn: readonly number[];
@@ -20,8 +21,8 @@ interface Report {
 
 let report: Report;
 beforeAll(async () => {
-  const script = fileURLToPath(new URL("deno-run.ts", import.meta.url));
-  const { stdout } = await promisify(execFile)("npx", ["deno", "run", "-A", script], { maxBuffer: 1 << 24 });
+  const script = fileURLToPath(new URL("goldens-run.ts", import.meta.url));
+  const { stdout } = await promisify(execFile)("npx", ["deno", "run", "-A", script, "--portable"], { maxBuffer: 1 << 24 });
   report = JSON.parse(stdout.trim().split("\n").at(-1)!) as Report;
 });
 
@@ -36,8 +37,13 @@ describe("in Deno", () => {
     for (const { name, error, largest } of report.logits) expect(error, name).toBeLessThanOrEqual(1e-5 * largest);
   });
 
-  it("greedy text is that of the goldens, in f32 and in fixed16", () => {
-    expect(report.texts).toHaveLength(8);
+  it("integer block sums of fixed16 are those of the CPU", () => {
+    expect(report.blockSums.failures).toEqual([]);
+    expect(report.blockSums.cases).toBeGreaterThan(40);
+  });
+
+  it("greedy text is that of the goldens, in f32, in fixed16 and by default", () => {
+    expect(report.texts).toHaveLength(12);
     expect(report.texts.filter(({ same }) => !same)).toEqual([]);
   });
 

@@ -1,9 +1,10 @@
 /**
  * out[t, h] = Σ_s softmax_s(q[t, h] · k[s]) v[s], causal, T queries from step.start on, by subgroup matrices: f16 operands, f32 sums.
- * q [T, H · HEAD] f16, already · 1/√HEAD; k_cache, v_cache [S, G, HEAD] f16; out [T, H · HEAD] f32. HEAD = 128;
+ * q [T, H · HEAD] f16, already · 1/√HEAD; k_cache, v_cache [S, G, HEAD] f16; out [T, H · HEAD] f32. HEAD 32, 64 or 128;
  * q and out have room for T, the caches for start + T, rounded up to 64 rows; finite f16 wherever the caches were never written.
  * Two passes over the keys: the first finds each row's largest score and Σ exp, the second recomputes the scores and sums P · V, so
- * the accumulators, whose elements WGSL cannot reach, never need rescaling: half as many products again for no traffic.
+ * the accumulators, whose elements WGSL cannot reach, never need rescaling: half as many products again for no traffic. The tiles are those of HEAD = 128: for less, the
+ * columns beyond it are zero in keys and values, and what q has there counts for nothing.
  * Work: a workgroup of four subgroups 64 queries of one head, a subgroup 16 of them; keys by 64, staged.
  * Workgroup memory 44 KB. Limit: loads of the matrices' operands from workgroup memory, each used once.
  */
@@ -15,7 +16,7 @@ export const attentionPrefillMatrix: Kernel<"q" | "k_cache" | "v_cache" | "out" 
   name: "attention-prefill-matrix",
   bindings: { q: "read", k_cache: "read", v_cache: "read", out: "readWrite", step: "uniform" },
   params: {},
-  overrides: { H: "u32", G: "u32", WINDOW: "u32" },
+  overrides: { H: "u32", G: "u32", HEAD: "u32", WINDOW: "u32" },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   limits: { maxComputeWorkgroupStorageSize: 44032 },
   wgsl: /* wgsl */ `
@@ -28,7 +29,7 @@ ${stepWgsl}
 override H: u32 = 32u;
 override G: u32 = 8u;
 override WINDOW: u32 = 0xffffffffu;
-const HEAD = 128u;
+override HEAD: u32 = 128u;
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
@@ -42,6 +43,10 @@ var<workgroup> staged: array<vec4<u32>, 64 * 17>;
 var<workgroup> scores: array<f32, 4 * 16 * 68>;
 var<workgroup> p: array<vec2<u32>, 4 * 16 * 18>;
 
+fn octet(cache: ptr<storage, array<vec4<u32>>, read>, position: u32, kv: u32, i: u32) -> vec4<u32> {
+  if (8u * i >= HEAD) { return vec4<u32>(0u); }
+  return cache[(position * G + kv) * (HEAD / 8u) + i];
+}
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32, @builtin(subgroup_invocation_id) lane: u32) {
   let head = wg.y;
@@ -52,20 +57,20 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let position = step.start + t0 + row;
   let tiles = (step.start + wg.x * 64u + 63u) / 64u + 1u;
   let base = sg * 16u * 68u;
-  let a0 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 0u, H * HEAD);
-  let a1 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 16u, H * HEAD);
-  let a2 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 32u, H * HEAD);
-  let a3 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 48u, H * HEAD);
-  let a4 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 64u, H * HEAD);
-  let a5 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 80u, H * HEAD);
-  let a6 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 96u, H * HEAD);
-  let a7 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 112u, H * HEAD);
+  let a0 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 0u % HEAD, H * HEAD);
+  let a1 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 16u % HEAD, H * HEAD);
+  let a2 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 32u % HEAD, H * HEAD);
+  let a3 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 48u % HEAD, H * HEAD);
+  let a4 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 64u % HEAD, H * HEAD);
+  let a5 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 80u % HEAD, H * HEAD);
+  let a6 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 96u % HEAD, H * HEAD);
+  let a7 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 112u % HEAD, H * HEAD);
   var m = -3e38;
   var l = 0.0;
   var o0 = Sum(0.0); var o1 = Sum(0.0); var o2 = Sum(0.0); var o3 = Sum(0.0); var o4 = Sum(0.0); var o5 = Sum(0.0); var o6 = Sum(0.0); var o7 = Sum(0.0);
   for (var pass_ = 0u; pass_ < 2u; pass_++) {
     for (var tile = 0u; tile < tiles; tile++) {
-      for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = k_cache[((64u * tile + (i >> 4u)) * G + kv) * 16u + (i & 15u)]; }
+      for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = octet(&k_cache, 64u * tile + (i >> 4u), kv, i & 15u); }
       workgroupBarrier();
       for (var j = 0u; j < 4u; j++) {
         let from_ = 16u * j * 17u;
@@ -103,7 +108,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
           let e = select(vec4<f32>(0.0), exp(s[i] - m) * l, s[i] > vec4<f32>(-3e38));
           p[(sg * 16u + row) * 18u + 2u * i + half] = vec2<u32>(pack2x16float(e.xy), pack2x16float(e.zw));
         }
-        for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = v_cache[((64u * tile + (i >> 4u)) * G + kv) * 16u + (i & 15u)]; }
+        for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = octet(&v_cache, 64u * tile + (i >> 4u), kv, i & 15u); }
         workgroupBarrier();
         for (var j = 0u; j < 4u; j++) {
           let b = subgroupMatrixLoad<Left, row_major>(&p, sg * 16u * 18u + 4u * j, 18u);
@@ -130,23 +135,23 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
   subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 0u, o0, H * HEAD);
   subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 16u, o1, H * HEAD);
-  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 32u, o2, H * HEAD);
-  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 48u, o3, H * HEAD);
-  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 64u, o4, H * HEAD);
-  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 80u, o5, H * HEAD);
-  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 96u, o6, H * HEAD);
-  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 112u, o7, H * HEAD);
+  if (HEAD > 32u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 32u, o2, H * HEAD); }
+  if (HEAD > 48u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 48u, o3, H * HEAD); }
+  if (HEAD > 64u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 64u, o4, H * HEAD); }
+  if (HEAD > 80u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 80u, o5, H * HEAD); }
+  if (HEAD > 96u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 96u, o6, H * HEAD); }
+  if (HEAD > 112u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 112u, o7, H * HEAD); }
 }
 `,
 };
 
-/** Heads of 128. Subgroups of 32 and the configuration f16 × f16 → f32, 16 × 16 × 16, are needed. */
+/** Hd 32, 64 or 128. Subgroups of 32 and the configuration f16 × f16 → f32, 16 × 16 × 16, are needed. */
 export function recordAttentionPrefillMatrix(
   recorder: Recorder,
   buffers: { q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; out: BufferArg; step: BufferArg },
-  { H, G, window }: { readonly H: number; readonly G: number; readonly window: number | null },
+  { H, G, Hd, window }: { readonly H: number; readonly G: number; readonly Hd: number; readonly window: number | null },
   label: string = attentionPrefillMatrix.name,
 ): void {
-  const overrides = { H, G, WINDOW: window ?? 0xffffffff };
+  const overrides = { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff };
   record(recorder, { kernel: attentionPrefillMatrix, buffers, params: {}, overrides, workgroups: (T) => [Math.ceil(T / 64), H, 1], label });
 }

@@ -50,7 +50,7 @@ export function matrixRefusal(
   if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) return { code: "missing-feature", reason: "it needs subgroups of 32" };
   if (!subgroupMatrixConfigs.some(isNeeded))
     return { code: "missing-feature", reason: "it needs f16 matrices of 16 x 16 x 16 with f32 sums" };
-  if (Hd !== 128) return { code: "unsupported", reason: "it needs heads of 128" };
+  if (![32, 64, 128].includes(Hd)) return { code: "unsupported", reason: "it needs heads of 32, 64 or 128" };
   if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
     return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
   const fits = (ref: LinearRef): boolean =>
@@ -117,7 +117,12 @@ export async function prepareFusedPrefill(
     recordPrefillNormF16(layers, { residual, norm: layer.inputLayernorm, x: normed }, { K: D, eps }, `${at}inputLayernorm`);
     linear(normed, packed("qProj"), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
     recordPrefillRopeF16(layers, { y: qkvOut, table, q, ...cache, step }, { H, G, Hd }, `${at}rope`);
-    recordAttentionPrefillMatrix(layers, { q, ...cache, out: attention, step }, { H, G, window: config.slidingWindow }, `${at}attention`);
+    recordAttentionPrefillMatrix(
+      layers,
+      { q, ...cache, out: attention, step },
+      { H, G, Hd, window: config.slidingWindow },
+      `${at}attention`,
+    );
     recordPrefillRowsF16(layers, { y: attention, x: normed }, { K: A }, `${at}attention`);
     linear(normed, packed("oProj"), D, residual, true, `${at}attentionResidual`);
     recordPrefillNormF16(layers, { residual, norm: layer.postAttentionLayernorm, x: normed }, { K: D, eps }, `${at}postAttentionLayernorm`);
