@@ -2,13 +2,16 @@
  * "Garbage on my GPU": which step of a forward pass is wrong first. Each side runs the whole pass with every value tapped; then
  * each step is judged alone, by what it should have made of the inputs that its own side gave it, within the bound of its
  * arithmetic (docs/accuracy.md). So the first step beyond its bound is where the fault is, however far its consequences spread;
- * the distance between the two sides stands beside it.
+ * the distance between the two sides stands beside it. Kernels that compute several steps at once, or in an arithmetic of their own, show
+ * no steps: what they make of the same ids, as a prompt and token by token, is held to the watched pass by its last logits.
  */
+
+import { argmax } from "../core/generate/sampler.ts";
 import type { Model, TraceValue } from "../core/model/engine.ts";
 import type { LlamaWeights } from "../core/model/weights.ts";
-import { type Plan, stepKernel } from "../gpu/variants.ts";
+import { FEW_ROWS, type Plan, stepKernel } from "../gpu/variants.ts";
 import { f64, wgsl } from "./accuracy.ts";
-import type { Worst } from "./compare.ts";
+import { divergence, type Worst } from "./compare.ts";
 import { checkSteps, type StepResult } from "./stepwise.ts";
 
 /** What is compared; `plan` for a model on WebGPU: it says which kernels ran and how keys and values were kept. */
@@ -34,8 +37,27 @@ export interface DiffStep {
   readonly b: Worst | null;
 }
 
+/** The last logits of a side that nobody watches, against its watched ones. */
+export interface Unwatched {
+  readonly side: "a" | "b";
+  readonly way: "as a prompt" | "token by token";
+  /** The variant of int4 linears that runs, with all that comes with it. */
+  readonly variant: string;
+  /** KL(watched ‖ unwatched), nats. */
+  readonly divergence: number;
+  readonly sameTop: boolean;
+}
+
+/**
+ * Beyond this an unwatched run counts as wrong: about ten times the largest KL of any one position that f16 and fixed16 showed on
+ * sound devices (docs/benchmarks.md); a wrong kernel is off by whole nats.
+ */
+export const UNWATCHED_LIMIT = 1e-4;
+
 export interface Diff {
   readonly steps: readonly DiffStep[];
+  /** Of each side with a plan. */
+  readonly unwatched: readonly Unwatched[];
   /** The first step in which a side exceeds its bound. */
   readonly first: { readonly step: DiffStep; readonly side: "a" | "b" } | null;
 }
@@ -81,6 +103,7 @@ export async function diffModels(
   };
   const valuesA = await run(a);
   const valuesB = await run(b);
+  const unwatched = [...(await unwatchedRuns("a", a, valuesA, ids)), ...(await unwatchedRuns("b", b, valuesB, ids))];
   // An online softmax may rescale its sums at each key; the reference never does.
   const judge = ({ plan }: DiffSide, values: Values): Generator<StepResult> =>
     checkSteps(config, weights, ids, values, ids.length, plan ? wgsl : f64, plan ? ids.length : 0, plan?.cache);
@@ -103,5 +126,28 @@ export async function diffModels(
     for (const side of ["a", "b"] as const) if ((step[side]?.headroom ?? 0) > 1) first ??= { step, side };
     await onStep?.(steps.length, valuesA.size);
   }
-  return { steps, first };
+  return { steps, unwatched, first };
 }
+
+async function unwatchedRuns(side: "a" | "b", { model, plan }: DiffSide, watched: Values, ids: readonly number[]): Promise<Unwatched[]> {
+  if (!plan) return [];
+  const expected = watched.get("logits")!.data.subarray(-model.config.vocabSize);
+  const { linear, "linear-prefill": prefill } = plan.taken;
+  const out: Unwatched[] = [];
+  for (const way of ["as a prompt", "token by token"] as const) {
+    const session = model.createSession(ids.length);
+    try {
+      let logits = new Float32Array();
+      if (way === "as a prompt") logits = (await session.forward(ids)).logits as typeof logits;
+      else for (const id of ids) logits = (await session.forward([id])).logits as typeof logits;
+      const variant = way === "as a prompt" && ids.length >= FEW_ROWS ? prefill.name : linear.name;
+      out.push({ side, way, variant, divergence: divergence(expected, logits), sameTop: argmax(expected) === argmax(logits) });
+    } finally {
+      session.dispose();
+    }
+  }
+  return out;
+}
+
+/** Whether an unwatched run is wrong; NaN is. */
+export const isAstray = ({ divergence }: Unwatched): boolean => !(divergence <= UNWATCHED_LIMIT);

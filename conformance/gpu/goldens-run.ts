@@ -87,7 +87,7 @@ if (wanted > 0) {
   const cpu = cpuModel(config, await readWeights(refs));
   const sequences = [
     ...golden.generate.map(({ prompt_ids, ids }) => [...prompt_ids, ...ids]),
-    ...golden.logits.map(({ input_ids }) => input_ids.slice(0, 400)),
+    ...golden.logits.map(({ input_ids }) => input_ids.slice(0, 700)),
   ];
   const ways: Readonly<Record<string, (to: Model, ids: readonly number[], row: (t: number, y: Float32Array) => void) => Promise<void>>> = {
     // The prompt up to each position anew: rows of many lengths through the kernels of prefill.

@@ -14,7 +14,7 @@ import { type GpuModel, loadGpuModel } from "../../gpu/model/model.ts";
 import type { VariantOptions } from "../../gpu/variants.ts";
 import { wgsl } from "../accuracy.ts";
 import { describeWorst, divergence } from "../compare.ts";
-import { diffModels } from "../diff.ts";
+import { type DiffSide, diffModels, isAstray } from "../diff.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { arbitraryConfig, randomModel } from "../fixtures/random-model.ts";
 import { checkSteps } from "../stepwise.ts";
@@ -77,12 +77,35 @@ describe("gureum-tiny-awq on WebGPU", () => {
   it("shows no step beyond its bound in a comparison with the CPU, which names the kernels", async () => {
     const short = await loadShort({});
     const reference = { model: cpuModel(short.config, shortWeights()) };
-    const { steps, first } = await diffModels(reference, { model: short, plan: short.plan }, shortWeights(), [1, 5]);
+    const side = { model: short, plan: short.plan };
+    const { steps, unwatched, first } = await diffModels(reference, side, shortWeights(), [1, 5]);
+    expect(unwatched.map(({ way }) => way)).toEqual(["as a prompt", "token by token"]);
+    expect(unwatched.filter(isAstray)).toEqual([]);
     expect(first).toBeNull();
     const kernels = Object.fromEntries(steps.map(({ name, kernels }) => [name, kernels]));
     expect(kernels["layers.0.q"]).toEqual({ a: null, b: "awq-matmul-packed" });
     expect(kernels["layers.1.attention"]).toEqual({ a: null, b: "attention-mix" });
     expect(kernels.logits).toEqual({ a: null, b: "matmul" });
+    // A fault of the kernels that nobody can watch: the steps hold, the unwatched runs do not.
+    const spoilt: DiffSide = {
+      plan: short.plan,
+      model: {
+        ...short,
+        createSession(maxContext) {
+          const session = short.createSession(maxContext);
+          return {
+            ...session,
+            async forward(ids, options = {}) {
+              const { logits, trace } = await session.forward(ids, options);
+              return { logits: options.trace ? logits : logits.map((y, i) => (i % 2 === 0 ? y : 0.9 * y)), trace };
+            },
+          };
+        },
+      },
+    };
+    const faulty = await diffModels(reference, spoilt, shortWeights(), [1, 5]);
+    expect(faulty.first).toBeNull();
+    expect(faulty.unwatched.filter(isAstray)).toHaveLength(2);
     short.dispose();
   });
 
