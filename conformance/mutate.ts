@@ -1,5 +1,6 @@
 /** The mutation score: every mutant of every kernel, in processes that can be ended, and the proofs of those that survive. */
 import { fork } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { GureumError } from "../core/errors.ts";
 import { equivalents } from "./equivalents.ts";
 import { allKernels, type Mutant, type MutantResult, mutantName, mutantsOf, type Verdict } from "./mutation.ts";
@@ -28,8 +29,10 @@ export interface MutationScore {
   >;
 }
 
-/** A mutant that takes longer than this does not end. The first one of a process also waits for the device. */
+/** A mutant that takes longer than this does not end. */
 const PATIENCE_MS = 45_000;
+/** Mutants of one kernel that a process tries; as many processes run at once as the machine has cores. */
+const CHUNK = 32;
 
 interface Message {
   readonly i: number;
@@ -37,11 +40,11 @@ interface Message {
   readonly by: string;
 }
 
-/** Tries mutants from `first` on until the process is through or stuck; gives the index to go on with. */
+/** Tries mutants first … end − 1 until the process is through or stuck; gives the index to go on with. */
 function tryFrom(
   name: string,
   first: number,
-  total: number,
+  end: number,
   options: MutationOptions,
   onResult: (message: Message) => void,
 ): Promise<number> {
@@ -50,7 +53,7 @@ function tryFrom(
   return new Promise((resolve, reject) => {
     let next = first;
     let ready = false;
-    const child = fork(new URL(`./mutation-worker${extension}`, import.meta.url), [name, `${first}`, `${runs}`, `${seed}`], {
+    const child = fork(new URL(`./mutation-worker${extension}`, import.meta.url), [name, `${first}`, `${end}`, `${runs}`, `${seed}`], {
       stdio: ["ignore", "ignore", "ignore", "ipc"],
     });
     let timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
@@ -74,7 +77,7 @@ function tryFrom(
           new GureumError("no-adapter", { where: "--mutate", what: "no process could open a device", got: `exit ${signal ?? code}` }),
         );
       }
-      if (next >= total) return resolve(total);
+      if (next >= end) return resolve(end);
       const ended = signal ? (signal === "SIGKILL" ? "does not end" : `ends the process: ${signal}`) : `ends the process: exit ${code}`;
       onResult({ i: next, verdict: "killed", by: ended });
       resolve(next + 1);
@@ -91,15 +94,24 @@ export async function mutationScore(options: MutationOptions = {}): Promise<{ sc
   if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: filter });
   const plan: { name: string; mutants: Mutant[] }[] = kernels.map((k) => ({ name: k.name, mutants: mutantsOf(k) }));
   const total = plan.reduce((sum, { mutants }) => sum + mutants.length, 0);
-  const results: MutantResult[] = [];
-  for (const { name, mutants } of plan) {
-    let at = 0;
-    while (at < mutants.length)
-      at = await tryFrom(name, at, mutants.length, options, ({ i, verdict, by }) => {
-        results.push({ mutant: mutants[i]!, verdict, by });
-        options.onProgress?.(results.length, total, name);
-      });
-  }
+  const verdicts = plan.map(({ mutants }) => new Array<MutantResult>(mutants.length));
+  const chunks = plan.flatMap(({ name, mutants }, k) =>
+    Array.from({ length: Math.ceil(mutants.length / CHUNK) }, (_, c) => ({ name, mutants, k, first: c * CHUNK })),
+  );
+  let done = 0;
+  const work = async (): Promise<void> => {
+    for (let chunk = chunks.shift(); chunk; chunk = chunks.shift()) {
+      const { name, mutants, k, first } = chunk;
+      const end = Math.min(mutants.length, first + CHUNK);
+      for (let at = first; at < end; )
+        at = await tryFrom(name, at, end, options, ({ i, verdict, by }) => {
+          verdicts[k]![i] = { mutant: mutants[i]!, verdict, by };
+          options.onProgress?.(++done, total, name);
+        });
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  const results = verdicts.flat();
   return { score: scoreOf(results), results };
 }
 

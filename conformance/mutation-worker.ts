@@ -3,12 +3,12 @@ import process from "node:process";
 import { openDevice } from "../gpu/device.ts";
 import { allKernels, mutantsOf, tryMutant } from "./mutation.ts";
 
-const [name, first, runs, seed] = process.argv.slice(2) as [string, string, string, string];
+const [name, first, end, runs, seed] = process.argv.slice(2) as [string, string, string, string, string];
 const kernel = (await allKernels()).get(name)!;
 const gpu = await openDevice();
 const mutants = mutantsOf(kernel);
 process.send!({ ready: true });
-for (let i = Number(first); i < mutants.length; i++) {
+for (let i = Number(first); i < Number(end); i++) {
   const { verdict, by } = await tryMutant(gpu, kernel, mutants[i]!, { runs: Number(runs), seed: Number(seed) });
   process.send!({ i, verdict, by });
 }
