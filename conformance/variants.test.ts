@@ -149,7 +149,7 @@ describe("the choice of variants", () => {
     const able: Capabilities = {
       ...portable,
       features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-      limits: { ...limits, maxComputeWorkgroupStorageSize: 49152 },
+      limits: { ...limits, maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 512, maxComputeWorkgroupSizeX: 512 },
       subgroupMinSize: 32,
       subgroupMaxSize: 32,
       subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],

@@ -2,6 +2,7 @@
 import type { LlamaConfig } from "../../core/model/config.ts";
 import { recordAttentionPrefillMatrix } from "../../gpu/kernels/attention-prefill-matrix.ts";
 import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/awq-prefill-f16-matrix.ts";
+import { ROWS16, recordAwqRows16F16Matrix } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
 import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
 import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
 import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill-rows-f16.ts";
@@ -25,6 +26,40 @@ function products(config: LlamaConfig): { step: string; K: number; N: number; ad
   ];
 }
 
+/** Every product of a layer by a kernel, for the rows that it takes. */
+function product(kernel: string, takes: (T: number) => boolean, recordIt: typeof recordAwqRows16F16Matrix): Work {
+  return {
+    kernel,
+    task: "awq product of prefill",
+    cases(config, T) {
+      const { awq } = config;
+      if (!takes(T) || !awq) return [];
+      return products(config).flatMap(({ step, K, N, add }): WorkCase[] => {
+        const group = awq.groupSize === "whole" ? K : awq.groupSize;
+        if (N % 128 !== 0 || K % 64 !== 0 || group % 64 !== 0) return [];
+        const { weights, groups } = packedBytes(K, N, group);
+        const bytes = weights + groups + T * (K * 2 + N * (add ? 8 : 4));
+        return [
+          {
+            step,
+            start: 0,
+            counts: { bytes, operations: 2 * T * K * N, arithmetic: "matrix f16" },
+            record(recorder, o) {
+              const buffers = {
+                x: o.shared("x", padded(T) * K * 2, "f16"),
+                weights: o.own("weights", weights, "words"),
+                groups: o.own("groups", groups, "groups"),
+                y: o.shared("y", padded(T) * N * 4, "blank"),
+              };
+              recordIt(recorder, buffers, { K, N, group, add });
+            },
+          },
+        ];
+      });
+    },
+  };
+}
+
 /** A step that reads `reads` and writes `writes` bytes a row. */
 function rowStep(
   kernel: string,
@@ -45,36 +80,12 @@ function rowStep(
 }
 
 export const prefillWorks: readonly Work[] = [
-  {
-    kernel: "awq-prefill-f16-matrix",
-    task: "awq product of prefill",
-    cases(config, T) {
-      const { awq } = config;
-      if (T === 1 || !awq) return [];
-      return products(config).flatMap(({ step, K, N, add }): WorkCase[] => {
-        const group = awq.groupSize === "whole" ? K : awq.groupSize;
-        if (N % 128 !== 0 || K % 64 !== 0 || group % 64 !== 0) return [];
-        const { weights, groups } = packedBytes(K, N, group);
-        const bytes = weights + groups + T * (K * 2 + N * (add ? 8 : 4));
-        return [
-          {
-            step,
-            start: 0,
-            counts: { bytes, operations: 2 * T * K * N, arithmetic: "matrix f16" },
-            record(recorder, o) {
-              const buffers = {
-                x: o.shared("x", padded(T) * K * 2, "f16"),
-                weights: o.own("weights", weights, "words"),
-                groups: o.own("groups", groups, "groups"),
-                y: o.shared("y", padded(T) * N * 4, "blank"),
-              };
-              recordAwqPrefillF16Matrix(recorder, buffers, { K, N, group, add });
-            },
-          },
-        ];
-      });
-    },
-  },
+  product(
+    "awq-prefill-f16-matrix",
+    (T) => T > 1,
+    (recorder, buffers, shape) => recordAwqPrefillF16Matrix(recorder, buffers, shape),
+  ),
+  product("awq-rows16-f16-matrix", (T) => T > 1 && T <= ROWS16, recordAwqRows16F16Matrix),
   {
     kernel: "attention-prefill-matrix",
     task: "attention of prefill",

@@ -75,6 +75,14 @@ export const wgsl: Arithmetic = {
   max: F32_MAX,
 };
 
+/**
+ * Sums of f16 products by subgroup matrices. WGSL's draft states no accuracy; hardware aligns a product's terms and the sum so far to
+ * the largest and truncates each (Fasi, Higham, Mikaitis, Pranesh, Numerical behavior of NVIDIA tensor cores, PeerJ CS 2021): a step
+ * of 16 terms errs by at most 18 ULP of the largest magnitude, of 8 terms by 10, where a chain would have as many as terms. So 1.25 ULP a
+ * term. f16 operands below 2⁻¹⁴ may be read as zero.
+ */
+export const matrixSums: Arithmetic = { ...wgsl, u: 1.25 * 2 ** -23, ulps: 1.25, flushed: 2 ** -14 };
+
 /** γ_n = n·u / (1 − n·u), Higham lemma 3.1: n roundings in a row change a value by at most this much, relatively. */
 export function gamma(n: number, u: number): number {
   const nu = n * u;

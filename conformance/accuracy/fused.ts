@@ -90,11 +90,14 @@ export function rotatePair(
   return [one(low, cos, high, -sin), one(high, cos, low, sin)];
 }
 
+/** What rounding to f16, to either neighbour, may change a magnitude of at most `reach` by; a subnormal may be flushed. */
+export const unitF16 = (reach: number): number =>
+  reach < 2 ** -14 ? Math.max(reach, 2 ** -24) : 2 ** (Math.floor(Math.log2(Math.min(reach, 65504))) - 10);
+
 /** A value with an error, kept as f16 (clamped to what it holds): either neighbour of anything within the error. */
 export function storedAsF16(value: number, error: number): { value: number; bound: number } {
   const clamp = (x: number): number => Math.max(-65504, Math.min(65504, x));
-  const reach = Math.abs(clamp(value)) + error;
-  const unit = reach < 2 ** -14 ? Math.max(reach, 2 ** -24) : 2 ** (Math.floor(Math.log2(Math.min(reach, 65504))) - 10);
+  const unit = unitF16(Math.abs(clamp(value)) + error);
   return { value: clamp(value), bound: error === Infinity ? Infinity : error + (value === 0 && error === 0 ? 0 : unit) };
 }
 

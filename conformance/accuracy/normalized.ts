@@ -84,6 +84,8 @@ export interface AttentionInputs {
   readonly v: Float32Array;
   /** How far a cache may hold keys and values from these; absent where it holds them as they are. */
   readonly stored?: { readonly k: Float64Array; readonly v: Float64Array };
+  /** Whether q holds the factor 1/√Hd already. */
+  readonly scaled?: boolean;
   /** Positions already in the cache: query t stands at start + t. */
   readonly start: number;
   readonly T: number;
@@ -97,7 +99,7 @@ export function visible({ start, shape: { window } }: AttentionInputs, t: number
 }
 
 /** Scores of one query head over its visible keys, and the error in each weight's exponent. */
-interface Scores {
+export interface Scores {
   readonly p: Float64Array;
   readonly errors: Float64Array;
   /** Σ p_j e^{−ε_j} */
@@ -112,12 +114,12 @@ interface Scores {
  * before or after: inverseSqrt and two roundings relative to Σ|q·k|. A common shift of all scores cancels, so the error of the
  * computed maximum does not matter.
  */
-function attentionScores(c: AttentionInputs, t: number, h: number, a: Arithmetic, rescales: number): Scores {
+export function attentionScores(c: AttentionInputs, t: number, h: number, a: Arithmetic, rescales: number): Scores {
   const { H, G, Hd } = c.shape;
   const [first, last] = visible(c, t);
   const n = last - first + 1;
   const group = Math.floor((h * G) / H);
-  const scale = 1 / Math.sqrt(Hd);
+  const scale = c.scaled ? 1 : 1 / Math.sqrt(Hd);
   const scores = new Float64Array(n);
   const errors = new Float64Array(n);
   const terms = makeTerms();

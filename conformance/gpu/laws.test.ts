@@ -26,8 +26,7 @@ describe("kernel files", () => {
     const nothing = await openDevice({ backend: "null" });
     const subjects = webgpuSubjects({ gpu: nothing });
     const covered = new Set(subjects.flatMap((s) => s.kernels ?? []));
-    // Kernels for an experimental feature run on no software Vulkan: docs/decisions/conformance.md.
-    const kernels = [...(await allKernels()).values()].filter(({ features = [] }) => !features.some((f) => /experimental/.test(f)));
+    const kernels = [...(await allKernels()).values()];
     expect(kernels.map(({ name }) => name).filter((name) => !covered.has(name))).toEqual([]);
     expect(subjects.filter((s) => !Object.hasOwn(laws, s.op))).toEqual([]);
     closeDevice(nothing);

@@ -30,6 +30,7 @@ import type { SiluMulCase } from "../laws/silu-mul.ts";
 import { renumberInvocations } from "../schedule.ts";
 import { intoOut, type Rig, runKernel } from "./rig.ts";
 import { fixed16Subjects } from "./webgpu-fixed16.ts";
+import { matrixSubjects } from "./webgpu-matrix.ts";
 import { packedSubjects } from "./webgpu-packed.ts";
 import { prefillSubjects } from "./webgpu-prefill.ts";
 import { samplingSubjects } from "./webgpu-sampling.ts";
@@ -284,5 +285,6 @@ function subjectsOf(rig: Rig): readonly AnySubject[] {
     ...samplingSubjects(rig),
     ...fixed16Subjects(rig),
     ...prefillSubjects(rig),
+    ...matrixSubjects(rig),
   ];
 }

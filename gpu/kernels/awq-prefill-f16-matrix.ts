@@ -141,11 +141,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 `,
 };
 
-/** `add`: the products are added to what y holds. Subgroups of 32 and the configuration f16 × f16 → f32, 16 × 16 × 16, are needed. */
+/** `add`: the products are added to what y holds. `from`: fewer rows are skipped, another kernel's. Subgroups of 32 and the configuration f16 × f16 → f32, 16 × 16 × 16, are needed. */
 export function recordAwqPrefillF16Matrix(
   recorder: Recorder,
   buffers: { x: BufferArg; weights: BufferArg; groups: BufferArg; y: BufferArg },
   { K, N, group, add }: { readonly K: number; readonly N: number; readonly group: number; readonly add: boolean },
+  from: number = 1,
   label: string = awqPrefillF16Matrix.name,
 ): void {
   const overrides = { K, N, GROUP: group, ADD: add };
@@ -154,7 +155,7 @@ export function recordAwqPrefillF16Matrix(
     buffers,
     params: {},
     overrides,
-    workgroups: (T) => [Math.ceil(T / 128), N / 128, 1],
+    workgroups: (T) => (T < from ? [0, 0, 0] : [Math.ceil(T / 128), N / 128, 1]),
     label,
   });
 }

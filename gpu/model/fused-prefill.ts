@@ -10,6 +10,7 @@ import type { Gpu } from "../device.ts";
 import type { Kernel } from "../kernel.ts";
 import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/attention-prefill-matrix.ts";
 import { awqPrefillF16Matrix, recordAwqPrefillF16Matrix } from "../kernels/awq-prefill-f16-matrix.ts";
+import { awqRows16F16Matrix, ROWS16, recordAwqRows16F16Matrix } from "../kernels/awq-rows16-f16-matrix.ts";
 import { embedding, recordEmbedding } from "../kernels/embedding.ts";
 import { prefillNormF16, recordPrefillNormF16 } from "../kernels/prefill-norm-f16.ts";
 import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill-rope-f16.ts";
@@ -32,24 +33,28 @@ export const matrixKernels: readonly Kernel[] = [
   embedding,
   prefillNormF16,
   awqPrefillF16Matrix,
+  awqRows16F16Matrix,
   prefillRopeF16,
   attentionPrefillMatrix,
   prefillRowsF16,
   prefillSiluMulF16,
 ];
 
-/** What of device and shapes stands against the matrix kernels. */
-export function matrixRefusal(
-  { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs }: Capabilities,
-  config: LlamaConfig,
-  refs: LlamaWeightRefs,
-): Refusal | undefined {
-  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+/** What of the device stands against the matrix kernels, whatever it has of features. */
+export function matrixDeviceRefusal({ subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs }: Capabilities): Refusal | undefined {
   const isNeeded = ({ componentType, resultComponentType, M, N, K }: SubgroupMatrixConfig): boolean =>
     componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16;
   if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) return { code: "missing-feature", reason: "it needs subgroups of 32" };
   if (!subgroupMatrixConfigs.some(isNeeded))
     return { code: "missing-feature", reason: "it needs f16 matrices of 16 x 16 x 16 with f32 sums" };
+  return undefined;
+}
+
+/** What of device and shapes stands against the matrix kernels. */
+export function matrixRefusal(capabilities: Capabilities, config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+  const refusal = matrixDeviceRefusal(capabilities);
+  if (refusal) return refusal;
   if (![32, 64, 128].includes(Hd)) return { code: "unsupported", reason: "it needs heads of 32, 64 or 128" };
   if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
     return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
@@ -103,13 +108,19 @@ export async function prepareFusedPrefill(
       { dtype: weights.embedTokens.dtype, D, firstRow: firstColumn, rows: N },
       "embeddings",
     );
-  const linear = (x: GPUBuffer, weight: GpuPacked, N: number, y: GPUBuffer, add: boolean, label: string): void =>
-    recordAwqPrefillF16Matrix(
-      layers,
-      { x, weights: weight.weights, groups: weight.groups, y },
-      { K: weight.K, N, group: weight.groupSize, add },
-      label,
-    );
+  // Of the two the number of rows picks one.
+  const linear = (
+    x: GPUBuffer,
+    { weights, groups, K, groupSize }: GpuPacked,
+    N: number,
+    y: GPUBuffer,
+    add: boolean,
+    label: string,
+  ): void => {
+    const shape = { K, N, group: groupSize, add };
+    recordAwqRows16F16Matrix(layers, { x, weights, groups, y }, shape, label);
+    recordAwqPrefillF16Matrix(layers, { x, weights, groups, y }, shape, ROWS16 + 1, label);
+  };
   for (const [i, layer] of weights.layers.entries()) {
     const at = `layers.${i}.`;
     const packed = (name: "qProj" | "oProj" | "gateProj" | "downProj"): GpuPacked => layer[name].weight as GpuPacked;
