@@ -213,7 +213,9 @@ function expectMatrixAttention(c: AttentionCase): Expected {
       const [first] = visible(c, t);
       const group = Math.floor((h * G) / H);
       for (let j = 0; j < p.length; j++) {
-        const rounding = unitF16(Math.min(2, ((p[j]! * Math.exp(errors[j]!)) / low) * (1 + 2 ** -10)));
+        // No number where a score may be anything; then the bound is infinite already, and a weight is at most 1 but for its roundings.
+        const reach = ((p[j]! * Math.exp(errors[j]!)) / low) * (1 + 2 ** -10);
+        const rounding = unitF16(reach < 2 ? reach : 1.5);
         for (let i = 0; i < Hd; i++) {
           const v = Math.abs(c.v[((first + j) * G + group) * Hd + i]!);
           e.bound[(t * H + h) * Hd + i]! += (rounding + (v < F16_TINY ? 1 : 0)) * v * (1 + 2 ** -10);

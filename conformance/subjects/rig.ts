@@ -3,7 +3,7 @@
  * bound from its start to the end of the rear band: an index past the end meets junk, and is neither clamped away nor answered with
  * a zero.
  */
-import { allocate, freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../../gpu/buffer.ts";
+import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { Kernel } from "../../gpu/kernel.ts";
 import { makeRecorder, prepare, type Recorder, submit } from "../../gpu/recorder.ts";
@@ -17,7 +17,7 @@ export interface Io {
   readonly step: GPUBuffer;
   input(label: string, data: ArrayBufferView): GPUBuffer;
   uniform(label: string, data: ArrayBufferView): GPUBuffer;
-  /** Zeroed memory that one kernel leaves for the next. */
+  /** Memory that one kernel leaves for the next, full of junk at first. */
   scratch(label: string, byteLength: number): GPUBuffer;
   /** The output between its guard bands; `initial` where the kernel works in place, else poison. Of words. */
   output(label: string, words: number, initial?: ArrayBufferView): GPUBufferBinding;
@@ -52,7 +52,7 @@ export async function runKernel(
         return upload(memory, label, all);
       },
       uniform: (label, data) => upload(memory, label, data as ArrayBufferView<ArrayBuffer>, usage.UNIFORM | usage.COPY_DST),
-      scratch: (label, byteLength) => allocate(memory, label, byteLength),
+      scratch: (label, byteLength) => upload(memory, label, new Uint32Array(Math.ceil(byteLength / 4) + GUARD).fill(JUNK)),
       output(label, words, initial) {
         const all = new Uint32Array(words + 2 * GUARD).fill(JUNK).fill(POISON, GUARD, GUARD + words);
         if (initial) all.set(new Uint32Array(initial.buffer, initial.byteOffset, words), GUARD);

@@ -7,7 +7,7 @@
  */
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record } from "../recorder.ts";
-import { PARTIALS, partialWgsl } from "../wgsl/partial.ts";
+import { PARTIALS, partialStructWgsl } from "../wgsl/partial.ts";
 import { borderWgsl, samplingWgsl, weightWgsl } from "../wgsl/sampling.ts";
 
 export const sampleBorder: Kernel<"scores" | "partials" | "sampling" | "border", "V"> = {
@@ -16,7 +16,7 @@ export const sampleBorder: Kernel<"scores" | "partials" | "sampling" | "border",
   params: { V: "u32" },
   wgsl: /* wgsl */ `
 ${samplingWgsl}
-${partialWgsl}
+${partialStructWgsl}
 ${borderWgsl}
 struct Params { V: u32 }
 @group(0) @binding(0) var<storage, read> scores: array<f32>;

@@ -2,7 +2,8 @@
  * The running result of a pass over the logits, and how two of them join: the largest score with its lowest id, the largest logit,
  * and Σ exp(logit − that). Exponents are cut at −200, where f32 has only zeros, so that no difference overflows.
  */
-export const partialWgsl = /* wgsl */ `struct Partial { score: f32, id: u32, logit: f32, sum: f32 }
+export const partialStructWgsl = /* wgsl */ `struct Partial { score: f32, id: u32, logit: f32, sum: f32 }`;
+export const partialWgsl: string = /* wgsl */ `${partialStructWgsl}
 const NONE = Partial(-0x1.fffffep+127f, 0xffffffffu, -0x1.fffffep+127f, 0.0);
 fn join(a: Partial, b: Partial) -> Partial {
   var c = a;
