@@ -29,6 +29,9 @@ import { type AwqSpec, awqMatrix, awqSpec, denseMatrix, refuseShort } from "./sh
 /** Kinds whose squares stay in range: what a residual stream may hold. */
 const rowKinds: readonly DataKind[] = ["ones", "integers", "zeros", "equal", "oneHot", "normal", "positive", "cancelling", "outliers"];
 const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
+const ones: Recipe = { kind: "ones", exponent: 0, seed: 1 };
+/** 0.99818 everywhere: above 127/128 of a power of two, so that the step of its block is the next larger one. */
+const nearlyOne: Recipe = { kind: "equal", exponent: 0, seed: 351 };
 const usual: AwqSpec = { q: "random", z: "random", scales: "usual", seed: 1 };
 /**
  * Widths in blocks of 32, and blocks a group: one lane's block, a team's turn and one block more, two turns and more. Few, because
@@ -160,7 +163,10 @@ export const addKit: Kit<LinearSpec & { readonly norm: Recipe }, RowCase> = {
   spec: fc
     .tuple(linearSpec, recipe(rowKinds))
     .map(([linear, norm]) => ({ ...linear, x: { ...linear.x, exponent: linear.x.exponent % 4 }, norm })),
-  boundaries: linearBoundaries.map((spec) => ({ ...spec, norm: { ...plain, seed: 4 } })),
+  boundaries: [
+    ...linearBoundaries.map((spec) => ({ ...spec, norm: { ...plain, seed: 4 } })),
+    { shape: 0, N32: 2, x: { ...plain, kind: "zeros" }, weight: usual, bias: nearlyOne, norm: ones },
+  ],
   make: (spec) => ({ ...makeLinear(spec), norm: values(spec.norm, spec.N32 * 32) }),
   length: (c) => rowLength(c.weight.outFeatures),
   expected: (c) => rowOf(expectFixed16(quantized(c.x), c.weight, c.bias, wgsl), c.norm),
@@ -190,7 +196,10 @@ export const embedKit: Kit<EmbedSpec, EmbedCase> = {
   name: "embed-fixed16",
   formula: "residual = table[id]; the digits of residual ∘ norm; Σ residual² a block",
   spec: fc.record({ shape: fc.nat(shapes.length - 1), id: fc.nat(VOCABULARY - 1), table: recipe(), norm: recipe(rowKinds) }),
-  boundaries: shapes.flatMap((_, shape) => [0, 2, 3, 4].map((id) => ({ shape, id, table: plain, norm: { ...plain, seed: 4 } }))),
+  boundaries: [
+    ...shapes.flatMap((_, shape) => [0, 2, 3, 4].map((id) => ({ shape, id, table: plain, norm: { ...plain, seed: 4 } }))),
+    { shape: 0, id: 1, table: nearlyOne, norm: ones },
+  ],
   make({ shape, id, table, norm }) {
     const K = shapes[shape]!.blocks * 32;
     return { table: denseMatrix(table, "F16", VOCABULARY, K), id, norm: values(norm, K) };
