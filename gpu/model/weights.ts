@@ -1,8 +1,8 @@
 /**
  * The weights of a Llama model in GPU memory, streamed there from their files tensor by tensor in parts of a few megabytes, read
- * into memory that the device copies from: host memory stays at some tens of megabytes whatever the model's size. int4 weights stay as the checkpoint packs them, 16-bit dense
- * ones 16-bit; norms and biases are widened to f32. A matrix beyond the device's binding limit lies in several buffers, cut along
- * its output axis.
+ * into memory that the device copies from: host memory stays at some tens of megabytes whatever the model's size. int4 weights
+ * stay as the checkpoint packs them, 16-bit dense ones 16-bit; norms and biases are widened to f32. A matrix beyond the device's
+ * binding limit lies in several buffers, cut along its output axis.
  */
 import { listRefs } from "../../core/checkpoint/weights.ts";
 import { bf16Value, type FloatDType, f16Values } from "../../core/dtype.ts";
