@@ -160,6 +160,9 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
+/** A number that something can have: 0, or within thirty decades of 1, so that no quotient leaves f64 and no axis lacks an end. */
+const isMeasured = (v: unknown): v is number => typeof v === "number" && (v === 0 || (v >= 1e-30 && v <= 1e30));
+
 /** Checks what `compare` and the page rely on. @throws GureumError "format" */
 export function checkResults(value: unknown): BenchResults {
   const wrong = (what: string): GureumError => new GureumError("format", { what, expected: "a file that `gureum bench … --json` wrote" });
@@ -175,15 +178,14 @@ export function checkResults(value: unknown): BenchResults {
     throw wrong("no command, version, date and commit");
   if (!isRecord(limits) || !isRecord(limits.operationsPerSecond)) throw wrong("no limits");
   const ceilings = [limits.readBytesPerSecond ?? 1, ...Object.values(limits.operationsPerSecond)];
-  if (!ceilings.every((v) => typeof v === "number" && Number.isFinite(v) && v > 0)) throw wrong("a limit that is no number above 0");
+  if (!ceilings.every((v) => isMeasured(v) && v > 0)) throw wrong("a limit that is no number above 0");
   const names = new Set<string>();
   for (const [i, row] of rows.entries()) {
     if (!isRecord(row) || typeof row.name !== "string") throw wrong(`row ${i} has no name`);
     if (names.has(row.name)) throw wrong(`two rows are called ${JSON.stringify(row.name)}`);
     names.add(row.name);
     const { samples } = row;
-    const isTime = (v: unknown): boolean => typeof v === "number" && Number.isFinite(v) && v >= 0;
-    if (!Array.isArray(samples) || samples.length === 0 || !samples.every(isTime) || !(summarize(samples).median > 0))
+    if (!Array.isArray(samples) || samples.length === 0 || !samples.every(isMeasured) || !(summarize(samples).median > 0))
       throw wrong(`${JSON.stringify(row.name)} has no samples above 0 ms`);
     const { median, lowerQuartile, upperQuartile } = summarize(samples);
     if (row.median !== median || row.lowerQuartile !== lowerQuartile || row.upperQuartile !== upperQuartile)
@@ -195,9 +197,9 @@ export function checkResults(value: unknown): BenchResults {
     oneOf("group", ["device", "kernels", "model", "own"]);
     oneOf("limit", ["memory", "arithmetic", undefined]);
     oneOf("arithmetic", [...arithmetics, undefined]);
-    if (!isTime(row.calls)) throw wrong(`${JSON.stringify(row.name)} has no number as calls`);
+    if (!isMeasured(row.calls)) throw wrong(`${JSON.stringify(row.name)} has no number as calls`);
     for (const key of ["bytes", "operations", "tokens", "limitShare"])
-      if (row[key] !== undefined && !isTime(row[key])) throw wrong(`${JSON.stringify(row.name)} has no number as ${key}`);
+      if (row[key] !== undefined && !isMeasured(row[key])) throw wrong(`${JSON.stringify(row.name)} has no number as ${key}`);
   }
   return value as unknown as BenchResults;
 }

@@ -162,6 +162,13 @@ describe("results on disk", () => {
     );
   });
 
+  it("are refused where a number is none that anything can have", () => {
+    for (const bad of [{ bytes: 5e-324 }, { operations: 1e308 }, { tokens: -1 }, { limitShare: Number.NaN }])
+      expect(() => checkResults(resultsOf([{ ...row("k", [1, 2, 3], { bytes: 1, operations: 1 }), ...bad }]))).toThrow(/no number as/);
+    expect(() => checkResults(resultsOf([row("k", [1e-320, 1e-320])]))).toThrow(/no samples/);
+    expect(() => checkResults({ ...resultsOf([row("k", [1])]), limits: { ...limits, readBytesPerSecond: 1e-320 } })).toThrow(/limit/);
+  });
+
   it("are refused by name where two rows share one, a median is not of its samples, or samples are missing", async () => {
     const good = resultsOf([row("k", [1, 2, 3])]);
     const [first] = good.rows;
