@@ -102,6 +102,16 @@ describe("the bound of a dot product", () => {
     );
   });
 
+  it("allows for an operand read as zero even where the sum is exact", () => {
+    const terms = makeTerms();
+    const [x, w] = [2 ** 30, 3 * 2 ** -130];
+    addTerm(terms, x, w, wgsl);
+    addTerm(terms, 1, 2 ** -100, wgsl);
+    const flushed = 2 ** -100;
+    expect(Math.abs(flushed - terms.sum)).toBeGreaterThan(0);
+    expect(sumError(terms, wgsl)).toBe(x * w);
+  });
+
   it("is 2⁻²⁹ of itself, or less, in f64", () => {
     const terms = makeTerms();
     const [a, b] = [values({ kind: "normal", exponent: 0, seed: 4 }, 200), values({ kind: "normal", exponent: 0, seed: 5 }, 200)];

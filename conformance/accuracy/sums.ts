@@ -72,8 +72,8 @@ export const magnitude = (t: Terms): number => t.positive + t.negative;
 /**
  * |computed − exact| of Σ a·b over n terms in any order.
  *
- * If Σ|a·b| fits the precision in steps of the terms' common grid, every product and partial sum is representable: no error.
- * Otherwise each product rounds by an ULP of its own (none where it is representable), and each of n − 1 additions by an ULP of
+ * If Σ|a·b| fits the precision in steps of the terms' common grid, every product and partial sum is representable: the
+ * only error is that of operands read as zero. Otherwise each product rounds by an ULP of its own (none where it is representable), and each of n − 1 additions by an ULP of
  * a partial sum, whose magnitude is at most that of all the terms of one sign, max(P, N), and the error before it.
  * `extra` more roundings a term: a scale applied before or after. Results of less than the smallest normal may lose η each, which
  * takes a term below 2²⁴ of them: larger ones, rounded, are multiples of it, and so are their sums.
@@ -83,7 +83,7 @@ export function sumError(t: Terms, a: Arithmetic, extra = 0): number {
   const M = magnitude(t);
   if (t.count === 0) return 0;
   const reference = M < t.grid * 2 ** 53 ? 0 : gamma(t.count, 2 ** -53) * M;
-  if (M < t.grid * 2 ** a.precision && t.least * 2 ** -24 >= a.flushed) return reference;
+  if (M < t.grid * 2 ** a.precision && t.least * 2 ** -24 >= a.flushed) return t.flushed + reference;
   const products = t.products + gamma(extra, a.u) * M * (1 + a.u);
   const partial = Math.max(t.positive, t.negative) + products + gamma(t.count, a.u) * (M + products);
   const additions = (t.count - 1) * ulp(partial, a);
