@@ -62,7 +62,7 @@ export const kit: Kit<Spec, AwqMatmulCase> = {
   length: (c) => c.T * c.weight.outFeatures,
   expected: (c, arithmetic) => expectAwqMatmul(c.x, c.weight, c.bias, c.T, arithmeticOf(arithmetic), arithmetic === "f32-folded"),
   laws: [
-    ...linearLaws<AwqMatmulCase>(),
+    ...linearLaws<AwqMatmulCase>(() => 2 ** -24),
     {
       // Each K in turn over a few cases: every nibble, zero point, scale and group is read where it should be.
       name: "gives a row of the dequantized weight for a one-hot x",
