@@ -8,6 +8,8 @@ import { kit as awqBlockSums } from "./laws/awq-block-sums.ts";
 import { kit as awqMatmul } from "./laws/awq-matmul.ts";
 import { kit as awqRepack } from "./laws/awq-repack.ts";
 import { kit as cacheWrite } from "./laws/cache-write.ts";
+import { kit as candidates } from "./laws/candidates.ts";
+import { kit as draws } from "./laws/draws.ts";
 import { kit as embedding } from "./laws/embedding.ts";
 import {
   addKit as awqAddFixed16,
@@ -50,6 +52,8 @@ const kits: readonly AnyKit[] = [
   add,
   penalize,
   sample,
+  candidates,
+  draws,
   awqBlockSums,
   awqMatmulFixed16,
   awqAddFixed16,

@@ -55,48 +55,71 @@ export function drawDelta(logits: Float32Array, { temperature }: SamplingOptions
   return temperature === 0 ? rounding : rounding + weightSumError(z, a, 2 * Math.ceil(z.length / 256) + 256, 0) + a.u;
 }
 
-/** Whether a comparison that decides this draw is closer than the arithmetic can tell. Never in f64. */
-export function isNearTie(
+/** z of docs/sampling.md. */
+const scaled = (scores: Float32Array, temperature: number): Float32Array => {
+  const inverse = Math.fround(1 / temperature);
+  return scores.map((l) => l * inverse);
+};
+const near = (x: number, y: number, a: Arithmetic): boolean => x !== y && Math.abs(x - y) <= 2 * a.u * Math.max(Math.abs(x), Math.abs(y));
+const descending = (values: Float32Array): Float32Array => values.toSorted().reverse();
+/** Whether all weights are 1, so that their sums are exact, and `share` of their number is as well. */
+const isCount = (z: Float32Array, share: number, n: number): boolean =>
+  z.every((value) => value === z[0]) && Math.fround(share) === share && Math.fround(share * n) === share * n;
+
+/** Whether the cut of top-k or of top-p is closer than the arithmetic can tell. Never in f64. */
+export function isNearBorder(scores: Float32Array, options: SamplingOptions, a: Arithmetic): boolean {
+  if (a.name === "f64") return false;
+  const { topK, topP, temperature } = options;
+  const z = scaled(scores, temperature);
+  if (topK > 0 && topK < z.length) {
+    const order = descending(z);
+    if (near(order[topK - 1]!, order[topK]!, a)) return true;
+  }
+  if (topP === 1) return false;
+  const { ids, weights, total } = candidates(scores, { ...options, topP: 1, minP: 0 });
+  if (isCount(z, topP, ids.length)) return false;
+  const delta = shareError(z, a);
+  const order = ids.map((id, i) => ({ z: z[id]!, id, w: weights[i]! })).sort((x, y) => y.z - x.z || x.id - y.id);
+  let sum = 0;
+  for (const { w } of order) {
+    sum += w / total;
+    if (Math.abs(sum - topP) <= delta) return true;
+  }
+  return false;
+}
+
+const shareError = (z: Float32Array, a: Arithmetic): number => 2 * weightSumError(z, a, z.length + JOINS, JOINS) + 4 * a.u;
+
+/** For each position, whether a comparison that decides its draw is closer than the arithmetic can tell. Never in f64. */
+export function nearTies(
   logits: Float32Array,
   options: SamplingOptions,
   seen: readonly number[],
-  position: number,
+  positions: readonly number[],
   a: Arithmetic,
-): boolean {
-  if (a.name === "f64") return false;
+): boolean[] {
+  const all = (tie: boolean): boolean[] => positions.map(() => tie);
+  if (a.name === "f64") return all(false);
   const scores = logits.slice();
   if (options.repetitionPenalty !== 1) penalize(scores, seen, options.repetitionPenalty);
-  const close = (x: number, y: number): boolean => x !== y && Math.abs(x - y) <= 2 * a.u * Math.max(Math.abs(x), Math.abs(y));
-  const descending = (values: Float32Array): Float32Array => values.toSorted().reverse();
   if (options.temperature === 0) {
     const [first, second] = descending(scores);
-    return options.repetitionPenalty !== 1 && second !== undefined && close(first!, second);
+    return all(options.repetitionPenalty !== 1 && second !== undefined && near(first!, second, a));
   }
-  const z = scores.map((l) => l * Math.fround(1 / options.temperature));
-  const delta = 2 * weightSumError(z, a, z.length + JOINS, JOINS) + 4 * a.u;
+  if (isNearBorder(scores, options, a)) return all(true);
+  const z = scaled(scores, options.temperature);
   const max = z[argmax(z)]!;
-  if (options.topK > 0 && options.topK < z.length) {
-    const order = descending(z);
-    if (close(order[options.topK - 1]!, order[options.topK]!)) return true;
-  }
   if (options.minP > 0) {
-    for (const value of z) if (Math.abs(Math.exp(value - max) / options.minP - 1) <= a.exp(value - max) + 4 * a.u) return true;
+    // The weight of the maximum is 1 on every backend.
+    for (const value of z)
+      if (value !== max && Math.abs(Math.exp(value - max) / options.minP - 1) <= a.exp(value - max) + 4 * a.u) return all(true);
   }
-  if (options.topP < 1) {
-    const { ids, weights, total } = candidates(scores, { ...options, topP: 1, minP: 0 });
-    const order = ids.map((id, i) => ({ z: z[id]!, id, w: weights[i]! })).sort((x, y) => y.z - x.z || x.id - y.id);
-    let sum = 0;
-    for (const { w } of order) {
-      sum += w / total;
-      if (Math.abs(sum - options.topP) <= delta) return true;
-    }
-  }
+  const delta = shareError(z, a);
   const { weights, total } = candidates(scores, options);
-  const u = uniformAt(options.seed, position);
   let sum = 0;
-  for (const w of weights) {
-    sum += w / total;
-    if (Math.abs(sum - u) <= delta) return true;
-  }
-  return false;
+  const shares = weights.map((w) => (sum += w / total));
+  return positions.map((position) => {
+    const u = uniformAt(options.seed, position);
+    return !isCount(z, u, weights.length) && shares.some((share) => Math.abs(share - u) <= delta);
+  });
 }

@@ -64,6 +64,14 @@ export const attentionBoundaries: readonly Spec[] = [
   ...([1, 3, 8] as const).map((perGroup) => ({ ...shape, perGroup })),
   { ...shape, start: 70, q: { kind: "f16Overflow", exponent: 0, seed: 1 }, k: { kind: "f16Overflow", exponent: 0, seed: 2 } },
   { ...shape, start: 70, k: { kind: "equal", exponent: 0, seed: 2 } },
+  // Kernels that split the keys join more splits than they take in one turn.
+  ...(
+    [
+      [1100, 256],
+      [2200, 128],
+      [17_000, 32],
+    ] as const
+  ).map(([start, Hd]) => ({ ...shape, T: 1, start, G: 1, perGroup: 1, Hd })),
 ];
 
 export function makeAttention({ T, start, G, perGroup, Hd, window, q, k, v }: Spec): AttentionCase {

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { argmax, greedy, logProbability, sample } from "../../core/generate/sampler.ts";
 import type { SamplingOptions } from "../../core/model/engine.ts";
-import { F32_MAX, isNearTie, logProbabilityError, makeExpected } from "../accuracy.ts";
+import { F32_MAX, logProbabilityError, makeExpected, nearTies } from "../accuracy.ts";
 import { axis, type Recipe, recipe, uniform, values } from "../arbitraries.ts";
 import type { Kit } from "../kit.ts";
 import { arithmeticOf } from "./shared.ts";
@@ -74,7 +74,7 @@ export const kit: Kit<Spec, SampleCase> = {
     e.value.set([id, logProbability(c.logits, id), 1, c.position, SAMPLED_BEFORE + 1, id, 1, 0]);
     const error = logProbabilityError(c.logits, id, a);
     e.bound[1] = error + (Math.abs(e.value[1]!) + error) * a.store;
-    if (isNearTie(c.logits, c.options, c.seen, c.position, a)) e.bound.fill(Infinity, 0, 2).fill(Infinity, 5, 6);
+    if (nearTies(c.logits, c.options, c.seen, [c.position], a)[0]) e.bound.fill(Infinity, 0, 2).fill(Infinity, 5, 6);
     return e;
   },
   laws: [

@@ -1,5 +1,6 @@
 /** The CPU reference ops as subjects. */
-import { logProbability, penalize, sample } from "../../core/generate/sampler.ts";
+import { uniformAt } from "../../core/generate/random.ts";
+import { candidates, draw, logProbability, penalize, sample } from "../../core/generate/sampler.ts";
 import { add } from "../../core/ops/add.ts";
 import { attentionMix, attentionWeights } from "../../core/ops/attention.ts";
 import { awqMatmul } from "../../core/ops/awq-matmul.ts";
@@ -19,6 +20,8 @@ import type { AttentionMixCase } from "../laws/attention-mix.ts";
 import { type BlockSumsCase, blockWords } from "../laws/awq-block-sums.ts";
 import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
 import { halves } from "../laws/awq-repack.ts";
+import type { CandidatesCase } from "../laws/candidates.ts";
+import { DRAWS, type DrawsCase } from "../laws/draws.ts";
 import type { EmbeddingCase } from "../laws/embedding.ts";
 import type { Fixed16Case } from "../laws/fixed16.ts";
 import type { LinearCase } from "../laws/linear.ts";
@@ -78,6 +81,14 @@ export function cpuSubjects(): readonly AnySubject[] {
     cpu<PenalizeCase>("penalize", (c, out) => {
       out.set(c.logits);
       penalize(out, c.seen, c.penalty);
+    }),
+    cpu<CandidatesCase>("candidates", ({ logits, options }, out) => {
+      out.fill(0);
+      for (const id of candidates(logits, options).ids) out[id] = 1;
+    }),
+    cpu<DrawsCase>("draws", ({ logits, options, position }, out) => {
+      const all = candidates(logits, options);
+      for (let i = 0; i < DRAWS; i++) out[i] = draw(all, uniformAt(options.seed, position + i));
     }),
     cpu<SampleCase>("sample", (c, out) => {
       const id = sample(c.logits, c.options, c.seen, c.position);

@@ -9,10 +9,11 @@ import { recordSampleRandom } from "../../gpu/kernels/sample-random.ts";
 import { PARTIALS } from "../../gpu/wgsl/partial.ts";
 import { BORDER_BYTES, encodeSampling } from "../../gpu/wgsl/sampling.ts";
 import { GUARD, JUNK } from "../compare.ts";
-import type { Subject } from "../kit.ts";
-import type { PenalizeCase } from "../laws/penalize.ts";
+import type { AnySubject } from "../kit.ts";
+import type { CandidatesCase } from "../laws/candidates.ts";
+import { DRAWS, type DrawsCase } from "../laws/draws.ts";
 import { SAMPLED_BEFORE, type SampleCase } from "../laws/sample.ts";
-import { intoOut, type Rig, runKernel } from "./rig.ts";
+import { hand, intoOut, type Rig, runKernel } from "./rig.ts";
 
 const seenBits = (seen: readonly number[], V: number): Uint32Array => {
   const bits = new Uint32Array(Math.ceil(V / 32));
@@ -34,7 +35,7 @@ function strays(after: Uint32Array, before: Uint32Array, free: readonly number[]
   return count;
 }
 
-export function samplingSubjects(rig: Rig): readonly [Subject<PenalizeCase>, Subject<SampleCase>, Subject<SampleCase>] {
+export function samplingSubjects(rig: Rig): readonly AnySubject[] {
   const draw = async (c: SampleCase, out: Float32Array): Promise<void> => {
     const V = c.logits.length;
     const bits = seenBits(c.seen, V);
@@ -78,6 +79,54 @@ export function samplingSubjects(rig: Rig): readonly [Subject<PenalizeCase>, Sub
     const logprob = new Float32Array(newResults.buffer)[slot + 1]!;
     out.set([id, logprob, newStep[GUARD]!, newStep[GUARD + 1]!, newStep[GUARD + 2]!, newIds[GUARD]!, marked, changed]);
   };
+  /** What the border leaves, read as core/generate/sampler.ts would: ids above it, and so many of those on it. */
+  const cut = async ({ logits, options }: CandidatesCase, out: Float32Array): Promise<void> => {
+    const V = logits.length;
+    const [border] = await runKernel(rig, 1, 0, (io) => {
+      const scores = io.input("scores", logits);
+      const partials = io.scratch("partials", PARTIALS * 16);
+      const sampling = io.uniform("sampling", encodeSampling(options));
+      recordLogitsPartials(io.recorder, { logits: scores, scores, partials }, { V });
+      recordSampleBorder(io.recorder, { scores, partials, sampling, border: io.output("border", BORDER_BYTES / 4) }, { V });
+    });
+    const [key, allowed] = border!.subarray(GUARD);
+    const word = new DataView(new ArrayBuffer(4));
+    const keyOf = (z: number): number => {
+      word.setFloat32(0, z === 0 ? 0 : z);
+      const bits = word.getUint32(0);
+      return (bits >= 0x80000000 ? ~bits : bits | 0x80000000) >>> 0;
+    };
+    let rank = 0;
+    const inverse = Math.fround(1 / options.temperature);
+    const stays = Float32Array.from(logits, (l) => {
+      const mine = keyOf(Math.fround(l * inverse));
+      return mine > key! || (mine === key && rank++ < allowed!) ? 1 : 0;
+    });
+    hand(out, stays, [border!]);
+  };
+
+  const draws = async ({ logits, options, position }: DrawsCase, out: Float32Array): Promise<void> => {
+    const V = logits.length;
+    const read = await runKernel(rig, 1, 0, (io) => {
+      const scores = io.input("scores", logits);
+      const partials = io.scratch("partials", PARTIALS * 16);
+      const sampling = io.uniform("sampling", encodeSampling(options));
+      const border = io.scratch("border", BORDER_BYTES);
+      recordLogitsPartials(io.recorder, { logits: scores, scores, partials }, { V });
+      recordSampleBorder(io.recorder, { scores, partials, sampling, border }, { V });
+      const buffers = {
+        ...{ logits: scores, scores, partials, sampling, border },
+        results: io.output("results", 2 * DRAWS),
+        step: io.output("step", 4, Uint32Array.of(1, position - 1, 0, 0)),
+        ids: io.output("ids", 2, Uint32Array.of(7, 8)),
+        seen: io.output("seen", Math.ceil(V / 32), new Uint32Array(Math.ceil(V / 32))),
+      };
+      for (let i = 0; i < DRAWS; i++) recordSampleRandom(io.recorder, buffers, { V });
+    });
+    const ids = Array.from({ length: DRAWS }, (_, i) => read[0]![GUARD + 2 * i]!);
+    hand(out, ids, read);
+  };
+
   const both = { op: "sample", backend: "webgpu", arithmetic: "f32", run: draw } as const;
   return [
     {
@@ -109,6 +158,18 @@ export function samplingSubjects(rig: Rig): readonly [Subject<PenalizeCase>, Sub
       variant: "sample-random",
       kernels: ["logits-partials", "penalize", "sample-border", "sample-random"],
       adapt: (c) => ({ ...c, options: { ...c.options, temperature: c.options.temperature || 0.8 } }),
+    },
+    {
+      op: "candidates",
+      backend: "webgpu",
+      variant: "sample-border",
+      arithmetic: "f32",
+      kernels: ["logits-partials", "sample-border"],
+      run: cut,
+    },
+    {
+      ...{ op: "draws", backend: "webgpu", variant: "sample-random", arithmetic: "f32", run: draws },
+      kernels: ["logits-partials", "sample-border", "sample-random"],
     },
   ];
 }

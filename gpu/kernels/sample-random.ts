@@ -78,17 +78,15 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   workgroupBarrier();
   var below = 0.0;
   var total = 0.0;
-  var last = 0u; // the last range that has a weight
   for (var i = 0u; i < LANES; i++) {
     if (i < lane) { below += sums[i]; }
     total += sums[i];
-    if (sums[i] > 0.0) { last = i; }
   }
   let word = threefry(vec2(sampling.seedLow, sampling.seedHigh), vec2(step.start + 1u, 0u)).x;
   let goal = f32(word >> 8u) * 0x1p-24f * total;
   storageBarrier(); // every lane has read step before one of them moves it on
   workgroupBarrier();
-  if (sum == 0.0 || below > goal || (below + sum <= goal && lane != last)) { return; }
+  if (below > goal || below + sum <= goal) { return; } // u is below 1, hence goal below total: one range is left
   var chosen = 0u;
   rank = before;
   for (var i = first; i < end; i++) {
