@@ -100,6 +100,11 @@ function layout(wgsl: string): { code: string; headers: [number, number][]; fixe
   };
 }
 
+/** Whether a zero written out takes part: x ± 0, 0 · x and 0 % x are what they are in the faulty form as well. */
+const isNeutral = (code: string, at: number, name: string): boolean =>
+  /^ [+-] 0u\b/.test(code.slice(at)) ||
+  (/[ (]0u$/.test(code.slice(0, at)) && (name === "forgets an operand" || name === "divides for takes the remainder"));
+
 /** Every mutant of a kernel, in the order of its text. */
 export function mutantsOf(kernel: Kernel): Mutant[] {
   const { code, headers, fixed } = layout(kernel.wgsl);
@@ -108,7 +113,7 @@ export function mutantsOf(kernel: Kernel): Mutant[] {
   for (const { name, match, to, in: where } of operators) {
     for (const m of code.matchAll(match)) {
       const at = m.index;
-      if (inside(fixed, at) || inside(headers, at) !== (where === "header")) continue;
+      if (inside(fixed, at) || inside(headers, at) !== (where === "header") || isNeutral(code, at, name)) continue;
       const after = typeof to === "string" ? to : to(...(m as unknown as string[]));
       const wgsl = kernel.wgsl.slice(0, at) + after + kernel.wgsl.slice(at + m[0].length);
       const begin = kernel.wgsl.lastIndexOf("\n", at) + 1;

@@ -5,34 +5,43 @@
  */
 import type { Kernel } from "../gpu/kernel.ts";
 
-/** Workgroup size as numbers: literals, or names of `const NAME = …u;` lines. */
-function workgroupSize(wgsl: string): [number, number, number] | null {
-  const sizes = /@workgroup_size\(([^)]*)\)/.exec(wgsl)?.[1]?.split(",");
-  if (!sizes) return null;
-  const numbers = sizes.map((word) => {
-    const text = word.trim();
-    const value = /^\d+u?$/.test(text) ? text : new RegExp(`^const ${text}\\s*(?::\\s*u32)?\\s*=\\s*(\\d+)u?;`, "m").exec(wgsl)?.[1];
-    return Number.parseInt(value ?? "", 10);
-  });
-  const [x = 1, y = 1, z = 1] = numbers;
-  return [x, y, z].every((n) => n > 0) ? [x, y, z] : null;
+/** Workgroup size as WGSL expressions, 1 where it is not given. */
+function workgroupSize(wgsl: string): readonly [string, string, string] | null {
+  const sizes = /@workgroup_size\(([^)]*)\)/
+    .exec(wgsl)?.[1]
+    ?.split(",")
+    .map((word) => word.trim());
+  return sizes ? [sizes[0]!, sizes[1] ?? "1u", sizes[2] ?? "1u"] : null;
 }
 
 /**
  * The kernel with its invocations renumbered: backwards, and neighbours dealt to different groups of 32 where there are that many.
- * Unchanged where subgroups tie numbers to hardware, or where neither number is used: running both then shows that a run repeats
- * itself.
+ * Where subgroups tie numbers to hardware, every other 32 of them are late after each barrier instead. Unchanged where no number is
+ * used: running both then shows that a run repeats itself.
  */
 export function renumberInvocations(kernel: Kernel): Kernel {
   const size = workgroupSize(kernel.wgsl);
-  if (!size || /\bsubgroup/i.test(kernel.wgsl)) return kernel;
-  const [x, y, z] = size;
-  const count = x * y * z;
+  if (!size) return kernel;
   const index = /@builtin\(local_invocation_index\) (\w+)(: u32,?)/.exec(kernel.wgsl);
   const id = /@builtin\(local_invocation_id\) (\w+)(: vec3<u32>,?)/.exec(kernel.wgsl);
   if (!index && !id) return kernel;
-  const dealt = count % 32 === 0 ? `(forward % 32u * ${count / 32}u + forward / 32u)` : "forward";
-  const lines = [`let renumbered = ${count - 1}u - ${dealt};`];
+  const main = /(fn main\((?:[^()]|\([^()]*\))*\) \{)/;
+  if (/\bsubgroup/i.test(kernel.wgsl)) {
+    if (!index) return kernel;
+    const late = `late(${index[1]});`;
+    const wgsl = kernel.wgsl
+      .replace(main, (head) => `${head} ${late}`)
+      .replace(/workgroupBarrier\(\);/g, (barrier) => `${barrier} ${late}`)
+      .replace(
+        /^@compute/m,
+        "var<workgroup> idle: atomic<u32>;\nfn late(i: u32) { for (var n = 0u; n < (i / 32u % 2u) * 200u; n++) { atomicAdd(&idle, 1u); } }\n@compute",
+      );
+    return { ...kernel, wgsl };
+  }
+  const [x, y, z] = size;
+  const count = `(${x} * ${y} * ${z})`;
+  const dealt = `select(forward, forward % 32u * (${count} / 32u) + forward / 32u, ${count} % 32u == 0u)`;
+  const lines = [`let renumbered = ${count} - 1u - ${dealt};`];
   let { wgsl } = kernel;
   if (index) {
     wgsl = wgsl.replace(index[0], `@builtin(local_invocation_index) forward${index[2]}`);
@@ -40,7 +49,7 @@ export function renumberInvocations(kernel: Kernel): Kernel {
   }
   if (id) {
     wgsl = wgsl.replace(id[0], index ? "" : `@builtin(local_invocation_index) forward: u32,`);
-    lines.push(`let ${id[1]} = vec3(renumbered % ${x}u, renumbered / ${x}u % ${y}u, renumbered / ${x * y}u);`);
+    lines.push(`let ${id[1]} = vec3<u32>(renumbered % ${x}, renumbered / ${x} % ${y}, renumbered / (${x} * ${y}));`);
   }
-  return { ...kernel, wgsl: wgsl.replace(/(fn main\((?:[^()]|\([^()]*\))*\) \{)/, (head) => `${head} ${lines.join(" ")}`) };
+  return { ...kernel, wgsl: wgsl.replace(main, (head) => `${head} ${lines.join(" ")}`) };
 }

@@ -61,17 +61,19 @@ const scaled = (scores: Float32Array, temperature: number): Float32Array => {
   return scores.map((l) => l * inverse);
 };
 const near = (x: number, y: number, a: Arithmetic): boolean => x !== y && Math.abs(x - y) <= 2 * a.u * Math.max(Math.abs(x), Math.abs(y));
+const allEqual = (z: Float32Array): boolean => z.every((value) => value === z[0]);
 const descending = (values: Float32Array): Float32Array => values.toSorted().reverse();
 /** Whether all weights are 1, so that their sums are exact, and `share` of their number is as well. */
 const isCount = (z: Float32Array, share: number, n: number): boolean =>
-  z.every((value) => value === z[0]) && Math.fround(share) === share && Math.fround(share * n) === share * n;
+  allEqual(z) && Math.fround(share) === share && Math.fround(share * n) === share * n;
 
 /** Whether the cut of top-k or of top-p is closer than the arithmetic can tell. Never in f64. */
 export function isNearBorder(scores: Float32Array, options: SamplingOptions, a: Arithmetic): boolean {
   if (a.name === "f64") return false;
   const { topK, topP, temperature } = options;
   const z = scaled(scores, temperature);
-  if (topK > 0 && topK < z.length) {
+  // Times a power of two z is exact, and comparisons of it are.
+  if (topK > 0 && topK < z.length && !Number.isInteger(Math.log2(temperature))) {
     const order = descending(z);
     if (near(order[topK - 1]!, order[topK]!, a)) return true;
   }
@@ -88,7 +90,9 @@ export function isNearBorder(scores: Float32Array, options: SamplingOptions, a: 
   return false;
 }
 
-const shareError = (z: Float32Array, a: Arithmetic): number => 2 * weightSumError(z, a, z.length + JOINS, JOINS) + 4 * a.u;
+/** Of a share of the weights. Weights that are all 1 have exact sums: only products with the share and quotients round. */
+const shareError = (z: Float32Array, a: Arithmetic): number =>
+  (allEqual(z) ? 0 : 2 * weightSumError(z, a, z.length + JOINS, JOINS)) + 4 * a.u;
 
 /** For each position, whether a comparison that decides its draw is closer than the arithmetic can tell. Never in f64. */
 export function nearTies(

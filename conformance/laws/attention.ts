@@ -64,14 +64,17 @@ export const attentionBoundaries: readonly Spec[] = [
   ...([1, 3, 8] as const).map((perGroup) => ({ ...shape, perGroup })),
   { ...shape, start: 70, q: { kind: "f16Overflow", exponent: 0, seed: 1 }, k: { kind: "f16Overflow", exponent: 0, seed: 2 } },
   { ...shape, start: 70, k: { kind: "equal", exponent: 0, seed: 2 } },
-  // Kernels that split the keys join more splits than they take in one turn.
+  // Kernels that split the keys: as many splits as one turn joins, more, and more than there are invocations.
   ...(
     [
       [1100, 256],
-      [2200, 128],
+      [2047, 128],
+      [16_383, 32],
       [17_000, 32],
     ] as const
-  ).map(([start, Hd]) => ({ ...shape, T: 1, start, G: 1, perGroup: 1, Hd })),
+  ).map(([start, Hd]) => ({ ...shape, T: 1, start, G: 1, perGroup: 1, Hd, v: { kind: "positive" as const, exponent: 0, seed: 3 } })),
+  // One score far above the others, of other heads and other splits too.
+  { ...shape, T: 1, start: 900, q: { kind: "f16Overflow", exponent: 0, seed: 1 }, k: { kind: "f16Overflow", exponent: 0, seed: 2 } },
 ];
 
 export function makeAttention({ T, start, G, perGroup, Hd, window, q, k, v }: Spec): AttentionCase {
@@ -140,6 +143,26 @@ export const kit: Kit<Spec, AttentionCase> = {
           const group = Math.floor((Math.floor(i / Hd) * G) / H);
           const wrong = within(`element ${i}`, out[i]!, one.v[group * Hd + (i % Hd)]!, bound[i]!);
           if (wrong) return wrong;
+        }
+        return null;
+      },
+    },
+    {
+      name: "gives the value of the key whose score is far above the rest, wherever it is",
+      async check(c, { run }) {
+        const { H, G, Hd } = c.shape;
+        const last = c.start + c.T - 1;
+        const [first] = visible(c, c.T - 1);
+        const q = c.q.slice((c.T - 1) * H * Hd).fill(100);
+        // Values of a few bits: the sum of one of them and zeros is exact.
+        const v = c.v.map((_, i) => ((i * 29) % 17) - 8);
+        for (const at of new Set([first, last, first + ((7 * c.start) % (last - first + 1))])) {
+          const k = withRow(new Float32Array(c.k.length), at, G * Hd, 100);
+          const out = await run({ ...c, T: 1, start: last, q, k, v });
+          for (let i = 0; i < out.length; i++) {
+            const expected = v[(at * G + Math.floor((Math.floor(i / Hd) * G) / H)) * Hd + (i % Hd)]!;
+            if (Math.abs(out[i]! - expected) > 2 ** -10 * Math.abs(expected)) return `element ${i}: ${out[i]}, key ${at} has ${expected}`;
+          }
         }
         return null;
       },

@@ -35,14 +35,31 @@ export const candidatesSpec: fc.Arbitrary<CandidatesSpec> = fc.record({
 const ties: Recipe = { kind: "integers", exponent: 0, seed: 1 };
 const equal: Recipe = { kind: "equal", exponent: 0, seed: 2 };
 /** Cuts in the middle of a tie and beside one, in the first, a middle and the last range of ids. */
-export const candidatesBoundaries: readonly CandidatesSpec[] = [1, 2, 3, 255, 256, 257, 600].flatMap((V) => [
-  ...[0, 1, 2, V - 1, V, V + 1].flatMap((topK) => [
-    { V, data: ties, topK, topP: 1, temperature: 4 },
-    { V, data: ties, topK, topP: 0.6, temperature: 4 },
-    { V, data: equal, topK, topP: 0.5, temperature: 1 },
-  ]),
-  { V, data: { kind: "zeros" as const, exponent: 0, seed: 3 }, topK: Math.ceil(V / 2), topP: 0.75, temperature: 1 },
-]);
+export const candidatesBoundaries: readonly CandidatesSpec[] = [1, 2, 3, 255, 256, 257, 600]
+  .flatMap((V) => [
+    ...[0, 1, 2, V - 1, V, V + 1].flatMap((topK) => [
+      { V, data: ties, topK, topP: 1, temperature: 4 },
+      { V, data: ties, topK, topP: 0.6, temperature: 4 },
+      { V, data: equal, topK, topP: 0.5, temperature: 1 },
+    ]),
+    { V, data: { kind: "zeros" as const, exponent: 0, seed: 3 }, topK: Math.ceil(V / 2), topP: 0.75, temperature: 1 },
+  ])
+  .concat(
+    // A few ids, most of them tied; wide logits, whose least weights count for nothing in a sum; more ids than f16 counts; the last of
+    // the 64 partial results; one id and many with a few thousandths of its weight together.
+    [3, 4, 5, 7].flatMap((V) =>
+      [1, 2, 3].flatMap((topK) => [0.25, 0.5, 0.8].map((topP) => ({ V, data: { ...ties, seed: V }, topK, topP, temperature: 20 }))),
+    ),
+    [
+      { V: 300, data: { kind: "normal" as const, exponent: 3, seed: 1 }, topK: 0, topP: 1, temperature: 0.5 },
+      { V: 5001, data: equal, topK: 0, topP: 0.5, temperature: 1 },
+      { V: 16_384, data: ties, topK: 0, topP: 0.9, temperature: 1 },
+    ],
+    [0.9, 0.92, 0.94, 0.96, 0.97, 0.98, 0.99, 1].map((topP, seed) => ({
+      ...{ V: 512, data: { kind: "oneHot" as const, exponent: 3, seed }, topK: 0 },
+      ...{ topP, temperature: 1 },
+    })),
+  );
 
 export const makeCandidates = ({ V, data, topK, topP, temperature }: CandidatesSpec): CandidatesCase => ({
   logits: values(data, V),
@@ -72,6 +89,17 @@ export const kit: Kit<CandidatesSpec, CandidatesCase> = {
         const among = options.topK > 0 ? Math.min(options.topK, V) : V;
         const kept = Math.ceil(topP * among);
         for (let i = 0; i < V; i++) if (out[i] !== (i < kept ? 1 : 0)) return `id ${i}: ${out[i]}, ${kept} of ${V} stay`;
+        return null;
+      },
+    },
+    {
+      name: "tells logits apart that are neighbours in f32",
+      async check({ logits, options }, { run }) {
+        const near = { logits: logits.map((_, i) => 1 + ((i * 7919) % 5) * 2 ** -23), options: { ...options, temperature: 1 } };
+        if (isNearBorder(near.logits, near.options, arithmeticOf("f32"))) return null;
+        const kept = new Set(candidates(near.logits, near.options).ids);
+        const out = await run(near);
+        for (let i = 0; i < out.length; i++) if (out[i] !== (kept.has(i) ? 1 : 0)) return `id ${i}: ${out[i]}`;
         return null;
       },
     },

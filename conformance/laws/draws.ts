@@ -57,7 +57,22 @@ export const kit: Kit<Spec, DrawsCase> = {
     }
     return e;
   },
-  laws: [],
+  laws: [
+    {
+      name: "takes ties at the cut in the order of their ids",
+      async check(c, { run }) {
+        // Three equal ids and a likelier one side by side; top-k takes that one and two of the three.
+        const logits = new Float32Array(1024).fill(-50);
+        const at = (4 * c.position) % 1024;
+        logits.set([0, 0, 0, 0.5], at);
+        const one = { ...c, logits, options: { ...c.options, temperature: 1, topK: 3, topP: 1, minP: 0 } };
+        const { value, bound } = kit.expected(one, "f32");
+        const out = await run(one);
+        const i = out.findIndex((id, n) => bound[n] === 0 && id !== value[n]);
+        return i < 0 ? null : `draw ${i}: ${out[i]}, not ${value[i]}`;
+      },
+    },
+  ],
   refusals: [],
   dotLike: false,
 };

@@ -107,6 +107,19 @@ export const matmulKit: Kit<LinearSpec, Fixed16Case> = {
       },
     },
     {
+      name: "gives NaN for an x that holds an infinity or NaN",
+      async check(c, { run }) {
+        for (const bad of [Infinity, -Infinity, Number.NaN]) {
+          const x = c.x.slice();
+          x[(c.bias.length * 7) % x.length] = bad;
+          const out = await run({ ...c, x, bias: new Float32Array(c.bias.length) });
+          const n = out.findIndex((y) => !Number.isNaN(y));
+          if (n >= 0) return `element ${n}: ${out[n]} for ${bad}`;
+        }
+        return null;
+      },
+    },
+    {
       name: "gives twice the result for twice x, bit for bit",
       async check(c, { run }) {
         const x = c.x.map((v) => (Math.abs(v) < 2 ** -60 || Math.abs(v) > 2 ** 60 ? 0 : v));

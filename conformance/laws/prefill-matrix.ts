@@ -55,20 +55,21 @@ export interface MatrixLinearCase {
   readonly before: Float32Array | null;
 }
 
-/** One step of 64 along K, several, one group of two steps; two tiles of 128 outputs. */
+/** One step of 64 along K, several, one group of two steps; two tiles of 128 outputs; the last for boundary cases alone. */
 const shapes = [
   { K: 64, G: 64, N: 128 },
   { K: 192, G: 64, N: 128 },
   { K: 256, G: 128, N: 256 },
+  { K: 4224, G: 64, N: 128 },
 ] as const;
 
 export const linearKit: Kit<LinearSpec, MatrixLinearCase> = {
   name: "awq-prefill-f16-matrix",
   formula: "y[t, n] (+)= Σ_k x[t, k] · f16(s[g, n] · (q[k, n] − z[g, n])), f32 sums",
-  spec: fc.record({ shape: fc.nat(shapes.length - 1), T: axis(5, 1, [16, 64]), adds: fc.boolean(), x: recipe(), weight: awqSpec }),
+  spec: fc.record({ shape: fc.nat(shapes.length - 2), T: axis(5, 1, [16, 64]), adds: fc.boolean(), x: recipe(), weight: awqSpec }),
   boundaries: [
-    ...[1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129].map((T) => ({ shape: 0, T, adds: T % 2 === 0, x: plain, weight: usual })),
-    ...[1, 2].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usual }))),
+    ...[1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 257].map((T) => ({ shape: 0, T, adds: T % 2 === 0, x: plain, weight: usual })),
+    ...[1, 2, 3].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usual }))),
   ],
   make({ shape, T, adds, x, weight }) {
     const { K, G, N } = shapes[shape]!;
@@ -187,6 +188,7 @@ export const attentionKit: Kit<AttentionSpec, AttentionCase> = {
   boundaries: [
     ...[1, 15, 16, 17, 63, 64, 65, 129].map((T) => ({ ...usualHeads, T })),
     ...[0, 1, 62, 63, 64, 127, 128, 200].map((start) => ({ ...usualHeads, start })),
+    { ...usualHeads, start: 0, T: 200 },
     ...[32, 64, 128].flatMap((Hd) => [1, 3].map((perGroup) => ({ ...usualHeads, Hd, perGroup, T: 20 }))),
     ...[1, 2, 63, 64, 65].map((window) => ({ ...usualHeads, T: 70, start: 70, window })),
   ],

@@ -128,7 +128,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       q_out[at] = low.x; q_out[at + 1u] = low.y;
       q_out[at + HEAD / 2u] = high.x; q_out[at + HEAD / 2u + 1u] = high.y;
     } else {
-      let at = ((position * G + (head - H) % G) * HEAD + d) / 2u;
+      let at = ((position * G + head % G) * HEAD + d) / 2u;
       if (head < H + G) { k_cache[at] = half2(low); k_cache[at + HEAD / 4u] = half2(high); }
       else { v_cache[at] = half2(low); v_cache[at + HEAD / 4u] = half2(high); }
     }

@@ -25,6 +25,7 @@ struct Params { V: u32 }
 @group(0) @binding(3) var<storage, read_write> border: Border;
 @group(0) @binding(4) var<uniform> params: Params;
 ${weightWgsl}
+fn zOf(key: u32) -> f32 { return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u)); }
 
 const LANES = 256u;
 var<workgroup> sums: array<f32, LANES>;
@@ -81,10 +82,9 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       let weight = weightFrom(lane, max(candidate, edge + 1u), most) + select(0.0, tied, candidate <= edge);
       if (weight >= enough) { key = candidate; }
     }
-    let equal = countFrom(lane, key) - countFrom(lane, key + 1u);
-    if (key > edge) { edge = key; allowed = equal; }
+    if (key > edge) { edge = key; allowed = 0xffffffffu; }
     let missing = enough - weightFrom(lane, edge + 1u, most);
-    allowed = min(allowed, u32(clamp(ceil(missing / weigh(zOf(edge), most)), 0.0, 4294967040.0)));
+    allowed = min(allowed, u32(min(ceil(missing / weigh(zOf(edge), most)), 4294967040.0)));
   }
   if (lane == 0u) { border = Border(edge, allowed); }
 }

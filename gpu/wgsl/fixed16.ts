@@ -4,7 +4,10 @@
  * integer, ties to even, and leaves it in the low bits: round() and i32() run at an eighth of this rate on one NVIDIA H200.
  */
 
-/** block_inverse(bits of the block's largest |x|) = 2^−e, block_scale(…) = 2^e, and the integers v = rne(x · 2^−e). */
+/**
+ * block_inverse(bits of the block's largest |x|) = 2^−e, block_scale(…) = 2^e, and the integers v = rne(x · 2^−e). For NaN or an
+ * infinity the scale is NaN, and v, any integers, counts for nothing.
+ */
 export const fixed16Quantize = /* wgsl */ `
 fn block_exponent(largest: u32) -> u32 { return max(39u, (largest + 0x1ffffu) >> 23u); }
 fn block_inverse(largest: u32) -> f32 { return bitcast<f32>((268u - block_exponent(largest)) << 23u); }
@@ -16,7 +19,6 @@ fn abs_bits(x: vec4<f32>) -> u32 {
   return max(max(b.x, b.y), max(b.z, b.w));
 }
 fn quantize(x: vec4<f32>, largest: u32) -> vec4<i32> {
-  if (largest >= 0x7f800000u) { return vec4<i32>(0); }
   return bitcast<vec4<i32>>(x * block_inverse(largest) + 12582912.0) - vec4<i32>(0x4b400000);
 }
 fn pack_bytes(v: vec4<i32>) -> u32 {

@@ -21,7 +21,7 @@ export function encodeSampling({ temperature, topK, topP, minP, repetitionPenalt
 }
 
 /**
- * z of docs/sampling.md for the bindings `scores` and `sampling`, an unsigned key of the same order (+0 and −0 alike) and back, and
+ * z of docs/sampling.md for the bindings `scores` and `sampling`, an unsigned key of the same order (+0 and −0 alike), and
  * the weight exp(z − max z), exactly 1 at the maximum.
  */
 export const weightWgsl = /* wgsl */ `fn scaled(i: u32) -> f32 { return scores[i] * sampling.inverseTemperature; }
@@ -29,7 +29,6 @@ fn keyOf(z: f32) -> u32 {
   let bits = select(bitcast<u32>(z), 0u, z == 0.0);
   return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
 }
-fn zOf(key: u32) -> f32 { return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u)); }
 fn weigh(z: f32, most: f32) -> f32 { return select(exp(max(z - most, -200.0)), 1.0, z == most); }`;
 
 /** Which ids top-k and top-p leave: those whose key is above `key`, and the lowest `allowed` of those whose key it is. */
