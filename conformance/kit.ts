@@ -34,8 +34,8 @@ export interface Subject<C> {
    * a GPU subject uploads and reads back the whole of `out.buffer`.
    */
   run(c: C, out: Float32Array): void | Promise<void>;
-  /** The same computation with its parallel parts done in another order, where there is one: the bits must not change. */
-  rerun?(c: C, out: Float32Array): void | Promise<void>;
+  /** The same computation with its parallel parts done in another order, or in one against that, where there are any: the bits must not change. */
+  rerun?(c: C, out: Float32Array, backwards: boolean): void | Promise<void>;
 }
 
 /** What a law may use. */

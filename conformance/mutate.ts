@@ -2,7 +2,7 @@
 import { fork } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { GureumError } from "../core/errors.ts";
-import { equivalents } from "./equivalents.ts";
+import { proofOf } from "./equivalents.ts";
 import { allKernels, type Mutant, type MutantResult, mutantName, mutantsOf, type Verdict } from "./mutation.ts";
 
 export interface MutationOptions {
@@ -29,7 +29,7 @@ export interface MutationScore {
   >;
 }
 
-/** A mutant that takes longer than this does not end. */
+/** A mutant that takes longer than this for one law does not end. */
 const PATIENCE_MS = 45_000;
 /** Mutants of one kernel that a process tries; as many processes run at once as the machine has cores. */
 const CHUNK = 32;
@@ -60,10 +60,8 @@ function tryFrom(
     child.on("message", (message) => {
       clearTimeout(timer);
       timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
-      if (!ready) {
-        ready = true;
-        return;
-      }
+      ready = true;
+      if (!("verdict" in (message as object))) return; // open, or through with a law
       const result = message as Message;
       next = result.i + 1;
       onResult(result);
@@ -123,7 +121,7 @@ function scoreOf(results: readonly MutantResult[]): MutationScore {
     const row = perKernel[mutant.kernel] ?? { killed: 0, survived: 0, equivalent: 0, refused: 0 };
     perKernel[mutant.kernel] = row;
     const name = mutantName(mutant);
-    const proof = verdict === "survived" ? equivalents[name] : undefined;
+    const proof = verdict === "survived" ? proofOf(mutant) : undefined;
     if (proof !== undefined) {
       equivalent.push({ mutant: name, proof });
       row.equivalent++;

@@ -9,7 +9,11 @@ const gpu = await openDevice();
 const mutants = mutantsOf(kernel);
 process.send!({ ready: true });
 for (let i = Number(first); i < Number(end); i++) {
-  const { verdict, by } = await tryMutant(gpu, kernel, mutants[i]!, { runs: Number(runs), seed: Number(seed) });
+  const { verdict, by } = await tryMutant(gpu, kernel, mutants[i]!, {
+    runs: Number(runs),
+    seed: Number(seed),
+    onLaw: () => process.send!({ alive: true }),
+  });
   process.send!({ i, verdict, by });
 }
 process.exit(0);

@@ -122,9 +122,14 @@ async function checkBound(kit: AnyKit, subject: AnySubject, c: unknown, m: Measu
 }
 
 async function checkOrder(kit: AnyKit, subject: AnySubject, c: unknown): Promise<string | null> {
-  const again = makeOutput(kit.length(c));
-  await subject.rerun!(c, again);
-  return sameBits(await runOnce(kit, subject, c), again);
+  const once = await runOnce(kit, subject, c);
+  for (const backwards of [false, true]) {
+    const again = makeOutput(kit.length(c));
+    await subject.rerun!(c, again, backwards);
+    const wrong = sameBits(once, again);
+    if (wrong) return wrong;
+  }
+  return null;
 }
 
 async function checkRefusals(kit: AnyKit, subject: AnySubject, c: unknown): Promise<string | null> {

@@ -15,11 +15,12 @@ function workgroupSize(wgsl: string): readonly [string, string, string] | null {
 }
 
 /**
- * The kernel with its invocations renumbered: backwards, and neighbours dealt to different groups of 32 where there are that many.
+ * The kernel with its invocations renumbered: neighbours dealt to different groups of 32 where there are that many, from the first
+ * or from the last.
  * Where subgroups tie numbers to hardware, every other 32 of them are late after each barrier instead. Unchanged where no number is
  * used: running both then shows that a run repeats itself.
  */
-export function renumberInvocations(kernel: Kernel): Kernel {
+export function renumberInvocations(kernel: Kernel, backwards: boolean): Kernel {
   const size = workgroupSize(kernel.wgsl);
   if (!size) return kernel;
   const index = /@builtin\(local_invocation_index\) (\w+)(: u32,?)/.exec(kernel.wgsl);
@@ -34,14 +35,14 @@ export function renumberInvocations(kernel: Kernel): Kernel {
       .replace(/workgroupBarrier\(\);/g, (barrier) => `${barrier} ${late}`)
       .replace(
         /^@compute/m,
-        "var<workgroup> idle: atomic<u32>;\nfn late(i: u32) { for (var n = 0u; n < (i / 32u % 2u) * 200u; n++) { atomicAdd(&idle, 1u); } }\n@compute",
+        `var<workgroup> idle: atomic<u32>;\nfn late(i: u32) { for (var n = 0u; n < ((i / 32u + ${backwards ? 1 : 0}u) % 2u) * 200u; n++) { atomicAdd(&idle, 1u); } }\n@compute`,
       );
     return { ...kernel, wgsl };
   }
   const [x, y, z] = size;
   const count = `(${x} * ${y} * ${z})`;
   const dealt = `select(forward, forward % 32u * (${count} / 32u) + forward / 32u, ${count} % 32u == 0u)`;
-  const lines = [`let renumbered = ${count} - 1u - ${dealt};`];
+  const lines = [`let renumbered = ${backwards ? `${count} - 1u - ` : ""}${dealt};`];
   let { wgsl } = kernel;
   if (index) {
     wgsl = wgsl.replace(index[0], `@builtin(local_invocation_index) forward${index[2]}`);

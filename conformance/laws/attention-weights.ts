@@ -2,7 +2,7 @@
 import { expectAttentionWeights, visible } from "../accuracy.ts";
 import { within } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { type AttentionCase, attentionBoundaries, attentionRefusals, attentionSpec, makeAttention } from "./attention.ts";
+import { type AttentionCase, attentionBoundaries, attentionRefusals, attentionSpec, farAbove, makeAttention } from "./attention.ts";
 import { arithmeticOf } from "./shared.ts";
 
 export const kit: Kit<(typeof attentionBoundaries)[number], AttentionCase> = {
@@ -14,6 +14,20 @@ export const kit: Kit<(typeof attentionBoundaries)[number], AttentionCase> = {
   length: (c) => c.T * c.shape.H * (c.start + c.T),
   expected: (c, arithmetic) => expectAttentionWeights(c, arithmeticOf(arithmetic)),
   laws: [
+    {
+      name: "gives weight 1 to the key whose score is far above the rest, wherever it is",
+      async check(c, { run }) {
+        for (const { at, far } of farAbove(c)) {
+          const out = await run(far);
+          const S = far.start + 1;
+          for (let i = 0; i < out.length; i++) {
+            const expected = i % S === at ? 1 : 0;
+            if (Math.abs(out[i]! - expected) > 2 ** -20) return `element ${i}: weight ${out[i]}, key ${at} stands out`;
+          }
+        }
+        return null;
+      },
+    },
     {
       name: "sums to 1 over the keys that are seen and is 0 elsewhere",
       async check(c, { run, expected }) {

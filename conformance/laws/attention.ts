@@ -103,6 +103,18 @@ const withRow = (rows: Float32Array, s: number, width: number, value: number): F
   return copy;
 };
 
+/** The last query alone, with one key whose score is far above the others', which are 0: the first it sees, the last, and one between. */
+export function farAbove(c: AttentionCase): { readonly at: number; readonly far: AttentionCase }[] {
+  const { H, G, Hd } = c.shape;
+  const last = c.start + c.T - 1;
+  const [first] = visible(c, c.T - 1);
+  const q = new Float32Array(H * Hd).fill(100);
+  return [...new Set([first, last, first + ((7 * c.start) % (last - first + 1))])].map((at) => ({
+    at,
+    far: { ...c, T: 1, start: last, q, k: withRow(new Float32Array(c.k.length), at, G * Hd, 100) },
+  }));
+}
+
 export const kit: Kit<Spec, AttentionCase> = {
   name: "attention",
   formula: "out[t, h] = Σ_s softmax_s(q[t, h] · k[s, g] / √Hd) · v[s, g], s ≤ start + t, g = ⌊h·G/H⌋",
@@ -151,14 +163,9 @@ export const kit: Kit<Spec, AttentionCase> = {
       name: "gives the value of the key whose score is far above the rest, wherever it is",
       async check(c, { run }) {
         const { H, G, Hd } = c.shape;
-        const last = c.start + c.T - 1;
-        const [first] = visible(c, c.T - 1);
-        const q = c.q.slice((c.T - 1) * H * Hd).fill(100);
-        // Values of a few bits: the sum of one of them and zeros is exact.
         const v = c.v.map((_, i) => ((i * 29) % 17) - 8);
-        for (const at of new Set([first, last, first + ((7 * c.start) % (last - first + 1))])) {
-          const k = withRow(new Float32Array(c.k.length), at, G * Hd, 100);
-          const out = await run({ ...c, T: 1, start: last, q, k, v });
+        for (const { at, far } of farAbove(c)) {
+          const out = await run({ ...far, v });
           for (let i = 0; i < out.length; i++) {
             const expected = v[(at * G + Math.floor((Math.floor(i / Hd) * G) / H)) * Hd + (i % Hd)]!;
             if (Math.abs(out[i]! - expected) > 2 ** -10 * Math.abs(expected)) return `element ${i}: ${out[i]}, key ${at} has ${expected}`;

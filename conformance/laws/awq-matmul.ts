@@ -53,6 +53,8 @@ export const kit: Kit<Spec, AwqMatmulCase> = {
     ...[1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65].map((T) => ({ T, groups: 2, groupSize: 32, N: 16 })),
     ...[1, 2, 3, 7, 8, 9].flatMap((groups) => [32, 64, 128].map((groupSize) => ({ T: 1, groups, groupSize, N: 24 }))),
     { T: 1, groups: 1, groupSize: 512, N: 8 },
+    ...[8, 33].map((groupSize) => ({ T: 3, groups: 3, groupSize, N: 16 })),
+    { T: 2, groups: 1, groupSize: 33, N: 8 },
     { T: 3, groups: 32, groupSize: 128, N: 8 },
   ].map((shape, i) => ({ ...shape, x: plain, weight: usual, bias: i % 2 ? { ...plain, seed: 3 } : null })),
   make({ T, groups, groupSize, N, x, weight, bias }) {

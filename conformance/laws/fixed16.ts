@@ -248,6 +248,18 @@ export const embedKit: Kit<EmbedSpec, EmbedCase> = {
         return null;
       },
     },
+    {
+      name: "marks the block that holds an infinity with NaN, and no other",
+      async check(c, { run }) {
+        const K = c.norm.length;
+        const table = { ...c.table, data: new Uint16Array(c.table.data.length).fill(0x3c00) };
+        const at = (7 * c.id + K / 2) % K;
+        const out = await run({ ...c, table, norm: c.norm.map((_, k) => (k === at ? -Infinity : 1)) });
+        for (let k = 0; k < K; k++)
+          if (Number.isNaN(out[K + k]) !== (k >> 5 === at >> 5)) return `element ${k}: ${out[K + k]} where ${at} is infinite`;
+        return null;
+      },
+    },
   ],
   refusals: [],
   dotLike: false,

@@ -47,6 +47,16 @@ export function linearLaws<C extends { T: number; x: Float32Array; weight: { inF
       },
     },
     {
+      name: "keeps a row's infinities and NaN to itself",
+      async check(c, { run }) {
+        if (c.T < 2) return null;
+        const { inFeatures: K, outFeatures: N } = c.weight;
+        const x = c.x.slice();
+        for (let k = 0; k < K; k++) x[(c.T - 1) * K + k] = k % 2 ? Number.NaN : Infinity;
+        return sameBits(await run({ ...c, x }), await run(c), 0, 0, (c.T - 1) * N);
+      },
+    },
+    {
       name: "computes each row of x as the bound allows, alone or with others",
       async check(c, { run, expected }) {
         const { inFeatures: K, outFeatures: N } = c.weight;

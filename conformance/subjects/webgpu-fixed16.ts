@@ -270,7 +270,7 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
         const step = asF32(inside(b!))[4 * block]!;
         let sum = 0;
         for (let k = 32 * block; k < 32 * (block + 1); k++) sum += approximate[k]! / step;
-        if ((inside(b!)[4 * block + 1]! | 0) !== sum || sums.length !== K) wrong++;
+        if ((inside(b!)[4 * block + 1]! | 0) !== sum || sums.length !== K || inside(b!)[4 * block + 3] !== 0) wrong++;
       }
       hand(out, [...residual, ...approximate, ...squaresOf(inside(b!)), wrong], [r!, d!, b!]);
     }),

@@ -3,20 +3,22 @@ import type { AwqMatrix } from "../../core/model/weights.ts";
 import { recordAwqMatmulPacked } from "../../gpu/kernels/awq-matmul-packed.ts";
 import { recordAwqRepack } from "../../gpu/kernels/awq-repack.ts";
 import { recordAwqUnpack } from "../../gpu/kernels/awq-unpack.ts";
-import { GUARD, JUNK } from "../compare.ts";
+import type { BufferArg } from "../../gpu/recorder.ts";
+import { GUARD, POISON } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
 import { type AwqRepackCase, awqWords, halves } from "../laws/awq-repack.ts";
-import { type Io, intoOut, type Rig, runKernel } from "./rig.ts";
+import { hand, type Io, intoOut, type Rig, runKernel } from "./rig.ts";
 
 /** Rows of another matrix before the one under test. */
 const FIRST_ROW = 12;
 
-/** Repacks a matrix into scratch memory. */
-function repacked(io: Io, { inFeatures: K, outFeatures: N, groupSize, qweight, qzeros, scales }: AwqMatrix) {
+/** Repacks a matrix into memory that `allocate` gives, of so many words. */
+function repacked<B extends BufferArg>(io: Io, weight: AwqMatrix, allocate: (label: string, words: number) => B) {
+  const { inFeatures: K, outFeatures: N, groupSize, qweight, qzeros, scales } = weight;
   const target = {
-    weights: io.scratch("weights", ((FIRST_ROW + N) * K) / 2),
-    groups: io.scratch("groups", (FIRST_ROW + N) * (K / groupSize) * 4),
+    weights: allocate("weights", ((FIRST_ROW + N) * K) / 8),
+    groups: allocate("groups", (FIRST_ROW + N) * (K / groupSize)),
   };
   const shape = { K, N, groupSize, firstRow: FIRST_ROW };
   const source = { qweight: io.input("qweight", qweight), qzeros: io.input("qzeros", qzeros), scales: io.input("scales", scales) };
@@ -36,7 +38,7 @@ export function packedSubjects(rig: Rig): readonly AnySubject[] {
     accepts: (c) => takes(c.weight),
     run: (c, out) =>
       intoOut(rig, out, c.T, 0, (io) => {
-        const { weights, groups, shape } = repacked(io, c.weight);
+        const { weights, groups, shape } = repacked(io, c.weight, (label, words) => io.scratch(label, 4 * words));
         const x = io.input("x", c.x);
         const bias = io.input("bias", c.bias ?? new Float32Array(1));
         const buffers = { step: io.step, x, weights, groups, bias, out: io.output("out", out.length) };
@@ -51,10 +53,10 @@ export function packedSubjects(rig: Rig): readonly AnySubject[] {
     kernels: ["awq-repack", "awq-unpack"],
     accepts: (c) => takes(c.weight),
     async run({ weight }, out) {
-      const { qweight, qzeros, scales } = weight;
+      const { inFeatures: K, groupSize, qweight, qzeros, scales } = weight;
       const sizes = [qweight.length, qzeros.length, scales.length / 2];
-      const read = await runKernel(rig, 1, 0, (io) => {
-        const { weights, groups, shape } = repacked(io, weight);
+      const [packed, groups, ...read] = await runKernel(rig, 1, 0, (io) => {
+        const { weights, groups, shape } = repacked(io, weight, (label, words) => io.output(label, words));
         const [q, z, s] = ["qweight", "qzeros", "scales"].map((name, i) => io.output(name, sizes[i]!));
         recordAwqUnpack(io.recorder, { weights, groups, qweight: q!, qzeros: z!, scales: s! }, shape);
       });
@@ -63,11 +65,11 @@ export function packedSubjects(rig: Rig): readonly AnySubject[] {
       for (const [i, all] of read.entries()) {
         words.set(all.subarray(GUARD, GUARD + sizes[i]!), at);
         at += sizes[i]!;
-        // A touched guard band shows as a touched guard band of `out`.
-        const guards = [...all.subarray(0, GUARD), ...all.subarray(GUARD + sizes[i]!)];
-        if (guards.some((word) => word !== JUNK)) new Uint32Array(out.buffer)[0] = 0;
       }
-      out.set(halves(words));
+      hand(out, halves(words), [packed!, groups!, ...read]);
+      // The rows before it belong to another matrix.
+      const others = [packed!.subarray(GUARD, GUARD + (FIRST_ROW * K) / 8), groups!.subarray(GUARD, GUARD + FIRST_ROW * (K / groupSize))];
+      if (others.some((rows) => rows.some((word) => word !== POISON))) out[0] = Number.NaN;
     },
   };
   return [matmul, roundTrip];

@@ -51,15 +51,21 @@ const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype 
 /** Every kernel on this device, in every way it is called. */
 export function webgpuSubjects(rig: Rig): readonly AnySubject[] {
   return [
-    ...twice(rig, ""),
-    ...twice({ ...rig, workgroupsX: 2 }, "-two-workgroups").filter((s) => strided.some((v) => s.variant === `${v}-two-workgroups`)),
+    ...renumbered(rig, ""),
+    ...renumbered({ ...rig, workgroupsX: 2 }, "-two-workgroups").filter((s) => strided.some((v) => s.variant === `${v}-two-workgroups`)),
   ];
 }
 
-/** Every subject with its renumbered twin; `suffix` on the variants. */
-function twice(rig: Rig, suffix: string): readonly AnySubject[] {
-  const renumbered = subjectsOf({ ...rig, rewrite: (kernel) => renumberInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel) });
-  return subjectsOf(rig).map((subject, i) => ({ ...subject, variant: subject.variant + suffix, rerun: renumbered[i]!.run }));
+/** Every subject with its renumbered twins; `suffix` on the variants. */
+function renumbered(rig: Rig, suffix: string): readonly AnySubject[] {
+  const twins = [false, true].map((backwards) =>
+    subjectsOf({ ...rig, rewrite: (kernel) => renumberInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel, backwards) }),
+  );
+  return subjectsOf(rig).map((subject, i) => ({
+    ...subject,
+    variant: subject.variant + suffix,
+    rerun: (c: unknown, out: Float32Array, backwards: boolean) => twins[backwards ? 1 : 0]![i]!.run(c, out),
+  }));
 }
 
 /** Variants whose kernels loop over what a row of workgroups leaves. */

@@ -65,10 +65,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   most = partial[0];
   workgroupBarrier();
   var total = 0.0;
-  for (var s = lane; s < S; s += LANES) {
-    if (s >= first && s <= last) {
-      let weight = exp(weights[row + s] - most);
-      weights[row + s] = weight;
+  for (var i = lane; i < S; i += LANES) {
+    if (i >= first && i <= last) {
+      let weight = exp(weights[row + i] - most);
+      weights[row + i] = weight;
       total += weight;
     }
   }

@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       q[at] = halves(low * inverseSqrt(f32(HEAD)));
       q[at + half] = halves(high * inverseSqrt(f32(HEAD)));
     } else {
-      let at = (position * G + (head - H) % G) * (HEAD / 2u) + d;
+      let at = (position * G + head % G) * (HEAD / 2u) + d;
       if (head < H + G) { k_cache[at] = halves(low); k_cache[at + half] = halves(high); }
       else { v_cache[at] = halves(low); v_cache[at + half] = halves(high); }
     }

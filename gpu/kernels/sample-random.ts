@@ -89,14 +89,14 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (below > goal || below + sum <= goal) { return; } // u is below 1, hence goal below total: one range is left
   var chosen = 0u;
   rank = before;
-  for (var i = first; i < end; i++) {
-    let z = scaled(i);
+  for (var id = first; id < end; id++) {
+    let z = scaled(id);
     let key = keyOf(z);
     let stays = key > border.key || (key == border.key && rank < border.allowed);
     rank += u32(key == border.key);
     let weight = weigh(z, most);
     if (stays && weight >= sampling.minP) {
-      chosen = i;
+      chosen = id;
       below += weight;
       if (below > goal) { break; }
     }
