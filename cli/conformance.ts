@@ -43,6 +43,10 @@ async function mutate(words: Words): Promise<number> {
     ...(runs === undefined ? {} : { runs }),
     ...(seed === undefined ? {} : { seed }),
     onProgress: (done, total, what) => progress(done < total ? `${done}/${total} ${what}` : ""),
+    onKernel: (lines) => {
+      progress("");
+      note(lines);
+    },
   });
   if (words.flag("json")) await printJson(score);
   else await printLine(formatScore(score));

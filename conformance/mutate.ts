@@ -12,6 +12,8 @@ export interface MutationOptions {
   readonly runs?: number;
   readonly seed?: number;
   readonly onProgress?: (done: number, total: number, what: string) => void;
+  /** Each kernel's line of the score, and its survivors, as soon as its last mutant is through. */
+  readonly onKernel?: (lines: string) => void;
 }
 
 export interface MutationScore {
@@ -96,6 +98,7 @@ export async function mutationScore(options: MutationOptions = {}): Promise<{ sc
   const chunks = plan.flatMap(({ name, mutants }, k) =>
     Array.from({ length: Math.ceil(mutants.length / CHUNK) }, (_, c) => ({ name, mutants, k, first: c * CHUNK })),
   );
+  const left = plan.map(({ mutants }) => mutants.length);
   let done = 0;
   const work = async (): Promise<void> => {
     for (let chunk = chunks.shift(); chunk; chunk = chunks.shift()) {
@@ -104,6 +107,8 @@ export async function mutationScore(options: MutationOptions = {}): Promise<{ sc
       for (let at = first; at < end; )
         at = await tryFrom(name, at, end, options, ({ i, verdict, by }) => {
           verdicts[k]![i] = { mutant: mutants[i]!, verdict, by };
+          left[k]!--;
+          if (left[k] === 0) options.onKernel?.(kernelLines(scoreOf(verdicts[k]!)).join("\n"));
           options.onProgress?.(++done, total, name);
         });
     }
@@ -143,16 +148,21 @@ function scoreOf(results: readonly MutantResult[]): MutationScore {
   };
 }
 
-/** The score as text: a line a kernel, the total, each survivor, each equivalent mutant with its proof. */
-export function formatScore(s: MutationScore): string {
-  const lines = Object.entries(s.perKernel).map(
+/** A line a kernel, then each survivor. */
+const kernelLines = (s: MutationScore): string[] => [
+  ...Object.entries(s.perKernel).map(
     ([name, { killed, survived, equivalent, refused }]) =>
       `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused`,
-  );
+  ),
+  ...s.survived.map((name) => `survived: ${name}`),
+];
+
+/** The score as text: a line a kernel, each survivor, the total, each equivalent mutant with its proof. */
+export function formatScore(s: MutationScore): string {
+  const lines = kernelLines(s);
   lines.push(
     `${s.mutants} mutants, ${s.refused} refused by the compiler, ${s.equivalent.length} proven equivalent; killed ${s.killed} of ${s.killed + s.survived.length}: ${(100 * s.score).toFixed(2)} %`,
   );
-  for (const name of s.survived) lines.push(`survived: ${name}`);
   for (const { mutant, proof } of s.equivalent) lines.push(`equivalent: ${mutant}\n  ${proof}`);
   return lines.join("\n");
 }
