@@ -26,12 +26,15 @@ export interface Certificate {
   readonly devices: readonly DeviceIdentity[];
   readonly seed: number;
   readonly runs: number;
-  /** Milliseconds a law may draw cases for; null: as many as `runs` says. */
+  /** Milliseconds that all laws together may draw cases for; null: as many as `runs` says. */
   readonly timeMs: number | null;
   readonly filter: string;
   readonly elapsedMs: number;
   readonly rows: readonly Row[];
 }
+
+/** `runs` where time alone ends the drawing. */
+export const UNLIMITED = 1_000_000_000;
 
 export const violations = (c: Certificate): number => c.rows.reduce((sum, row) => sum + row.failures.length, 0);
 

@@ -1,5 +1,5 @@
 /** report.html: a certificate as one self-contained page, with the error against the bound of each kernel's cases as inline SVG. */
-import { type Certificate, cells, columns, violations } from "./certificate.ts";
+import { type Certificate, cells, columns, UNLIMITED, violations } from "./certificate.ts";
 import { formatFingerprint, outOfSpecification } from "./fingerprint.ts";
 import type { Row } from "./runner.ts";
 
@@ -26,8 +26,14 @@ export function plot({ points }: Row): string {
 <line x1="${x0}" y1="${y0}" x2="${x1}" y2="${y1}" class="limit"/>${dots}
 <text x="${x0}" y="${HEIGHT - 18}">1e${low}</text><text x="${x1}" y="${HEIGHT - 18}" text-anchor="end">1e${high}</text>
 <text x="${WIDTH / 2}" y="${HEIGHT - 4}" text-anchor="middle">bound</text>
+<text x="4" y="${HEIGHT / 2}">error</text>
 <text x="4" y="${y0}">1e${low}</text><text x="4" y="${Number(y1) + 8}">1e${high}</text></svg>`;
 }
+
+const drawn = ({ runs, timeMs }: Certificate): string =>
+  [...(runs < UNLIMITED ? [`${runs} cases a law`] : []), ...(timeMs === null ? [] : [`cases drawn for ${timeMs / 1000} s in all`])].join(
+    ", ",
+  );
 
 /** The page. */
 export function reportHtml(c: Certificate): string {
@@ -71,13 +77,13 @@ body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1100px
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { padding: 2px 10px 2px 0; text-align: left; border-bottom: 1px solid #ddd; }
 tr.bad td, .bad { color: #b00020; fill: #b00020; }
-figure { display: inline-block; margin: 0 16px 16px 0; vertical-align: top; width: ${WIDTH}px; }
+figure { display: inline-block; margin: 0 8px 16px 0; vertical-align: top; width: ${WIDTH}px; }
 figcaption { font-size: 12px; } svg text { font-size: 9px; fill: #555; }
 circle { fill: #1f5fa8; fill-opacity: .6; } .frame { fill: none; stroke: #ccc; } .limit { stroke: #888; stroke-dasharray: 3 3; }
 pre { white-space: pre-wrap; background: #f5f5f5; padding: 8px; }
 </style>
 <h1>Conformance: ${failed === 0 ? "every law holds" : `${failed} violated`}</h1>
-<p>gureum ${html(c.version)} on ${html(c.runtime)}; seed ${c.seed}, ${c.runs} cases a law${c.timeMs === null ? "" : `, at most ${c.timeMs / 1000} s a law`}; ${(c.elapsedMs / 1000).toFixed(1)} s.</p>
+<p>gureum ${html(c.version)} on ${html(c.runtime)}; seed ${c.seed}, ${drawn(c)}; ${(c.elapsedMs / 1000).toFixed(1)} s.</p>
 <ul>${devices}</ul>
 ${failures ? `<h2>Violations</h2>${failures}` : ""}
 ${arithmetic ? `<h2>Arithmetic</h2>${arithmetic}` : ""}
