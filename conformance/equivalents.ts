@@ -153,6 +153,12 @@ export const rules: readonly Rule[] = [
     to: ["id <= end;"],
     proof: "the loop has left by its end, but for a rounding of the running sum, which is a near tie",
   },
+  {
+    kernels: ["logits-partials"],
+    from: "if (lane == 0u)",
+    to: ["if (true)", "if (lane == 1u)"],
+    proof: sameWords,
+  },
   // ---- products
   { kernels: ["matmul"], from: "if (n < params.N) {", to: ["if (true) {", "if (n <= params.N) {"], proof: wasted },
   {
@@ -328,8 +334,60 @@ export const rules: readonly Rule[] = [
   {
     kernels: ["attention-prefill-matrix"],
     from: "wg.x * 64u + 63u) / 64u + 1u",
-    to: ["wg.x * 65u + 63u) / 64u + 1u", "wg.x * 64u + 63u) / 64u + 2u", "wg.x * 64u + 64u) / 64u + 1u"],
+    to: ["wg.x * 65u + 63u) / 64u + 1u", "wg.x * 64u + 63u) / 64u + 2u", "wg.x * 64u + 64u) / 64u + 1u", "wg.x * 64u + 63u) * 64u + 1u"],
     proof: masked,
+  },
+  { kernels: ["attention-prefill-matrix"], from: "tile < tiles;", to: ["tile <= tiles;"], proof: masked },
+  {
+    kernels: ["attention-prefill-matrix"],
+    from: "var l = 0.0;",
+    to: ["var l = 1.0;"],
+    proof: "multiplied by exp(−3e38 − next) = 0 as soon as a key is seen",
+  },
+  { kernels: ["attention-prefill-matrix"], from: "var c = Sum(0.0);", to: ["var c = Sum(1.0);"], proof: shift },
+  { kernels: ["attention-prefill-matrix"], from: "i < 8u; i++) { big", to: ["i <= 8u; i++) { big"], proof: clamped },
+  {
+    kernels: ["attention-prefill-matrix"],
+    from: "i < 1024u;",
+    to: ["i <= 1024u;"],
+    proof: "row 64 lies past the end: clamped to the last word, which is padding",
+  },
+  {
+    kernels: ["attention-prefill-matrix"],
+    from: "HEAD > 32u",
+    to: ["HEAD > 33u"],
+    proof: "HEAD is 32, 64 or 128",
+  },
+  {
+    kernels: ["attention-prefill-matrix"],
+    from: "HEAD > 48u",
+    to: ["HEAD >= 48u", "HEAD > 49u"],
+    proof: "HEAD is 32, 64 or 128",
+  },
+  {
+    kernels: ["attention-decode"],
+    from: "d += THREADS",
+    to: ["d += 2u * (THREADS)"],
+    proof: "THREADS is 256 and HEAD at most that: there is one turn",
+  },
+  {
+    kernels: ["attention-decode"],
+    from: "p < PARTS;",
+    to: ["p <= PARTS;"],
+    proof: "the index past the end is clamped to the last word, which is padding and 0",
+  },
+  {
+    kernels: ["attention-decode"],
+    from: "if (SPLIT && tid == 0u) { stats",
+    to: ["if (true) { stats", "if (SPLIT || tid == 0u) { stats"],
+    proof: `without SPLIT nobody reads stats; with it ${sameWords}`,
+  },
+  { kernels: ["attention-combine"], from: "i < 256u; i += 16u) { m", to: ["i <= 256u; i += 16u) { m"], proof: clamped },
+  {
+    kernels: ["attention-combine"],
+    from: "factor[splits + tid]",
+    to: ["factor[splits]"],
+    proof: "memory of a workgroup is 0 to begin with; written for devices that are opened without that",
   },
   // ---- fixed16 and matrices
   {

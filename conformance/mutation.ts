@@ -45,7 +45,7 @@ const operators: readonly Operator[] = [
   { name: "or for and", match: / && /g, to: " || " },
   { name: "takes a branch always", match: /\bif \(((?:[^(){}]|\([^(){}]*\))+)\)/g, to: "if (true)" },
   { name: "takes a branch never", match: /\bif \(((?:[^(){}]|\([^(){}]*\))+)\)/g, to: "if (false)" },
-  { name: "drops a barrier", match: /workgroupBarrier\(\);/g, to: "" },
+  { name: "drops a barrier", match: /\b(?:workgroup|storage)Barrier\(\);/g, to: "" },
   { name: "min for max", match: /\bmax\(/g, to: "min(" },
   { name: "max for min", match: /\bmin\(/g, to: "max(" },
   { name: "wrong base of the exponential", match: /\bexp\(/g, to: "exp2(" },

@@ -17,12 +17,17 @@ export const kit: Kit<(typeof attentionBoundaries)[number], AttentionCase> = {
     {
       name: "gives weight 1 to the key whose score is far above the rest, wherever it is",
       async check(c, { run }) {
-        for (const { at, far } of farAbove(c)) {
+        const { H, G } = c.shape;
+        for (const { at, group, far } of farAbove(c)) {
           const out = await run(far);
           const S = far.start + 1;
+          const [first] = visible(far, 0);
           for (let i = 0; i < out.length; i++) {
-            const expected = i % S === at ? 1 : 0;
-            if (Math.abs(out[i]! - expected) > 2 ** -20) return `element ${i}: weight ${out[i]}, key ${at} stands out`;
+            const [h, s] = [Math.floor(i / S), i % S];
+            const flat = s >= first ? 1 / (S - first) : 0;
+            const expected = Math.floor((h * G) / H) === group ? Number(s === at) : flat;
+            if (!(Math.abs(out[i]! - expected) <= 2 ** -20 + flat * 2 ** -8))
+              return `element ${i}: weight ${out[i]}, not ${expected}; key ${at} stands out`;
           }
         }
         return null;

@@ -102,7 +102,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         for (var i = 0u; i < 8u; i++) { sum += select(vec4<f32>(0.0), exp(s[i] - next), s[i] > vec4<f32>(-3e38)); }
         l = l * exp(m - next) + ((sum.x + sum.y) + (sum.z + sum.w));
         m = next;
-        workgroupBarrier();
       } else {
         for (var i = 0u; i < 8u; i++) {
           let e = select(vec4<f32>(0.0), exp(s[i] - m) * l, s[i] > vec4<f32>(-3e38));

@@ -41,7 +41,8 @@ fn main(
     workgroupBarrier();
     if (lane < width) { best[lane] = join(best[lane], best[lane + width]); }
   }
-  if (lane == 0u) { partials[workgroup.x] = best[0]; }
+  let all = workgroupUniformLoad(&best[0]);
+  if (lane == 0u) { partials[workgroup.x] = all; }
 }
 `,
 };

@@ -85,7 +85,6 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   let word = threefry(vec2(sampling.seedLow, sampling.seedHigh), vec2(step.start + 1u, 0u)).x;
   let goal = f32(word >> 8u) * 0x1p-24f * total;
   storageBarrier(); // every lane has read step before one of them moves it on
-  workgroupBarrier();
   if (below > goal || below + sum <= goal) { return; } // u is below 1, hence goal below total: one range is left
   var chosen = 0u;
   rank = before;
