@@ -18,6 +18,7 @@ export interface Rule {
 const sampling = ["logits-partials", "sample-greedy", "sample-random"];
 const windowed = ["attention", "attention-mix", "attention-weights"];
 const decode = ["awq-add-fixed16", "awq-gate-up-fixed16", "awq-qkv-rope-fixed16"];
+const summed = [...decode, "head-f16"];
 const tiled = ["awq-matmul-tiled", "matmul-tiled"];
 
 const clamped = "the index past the end is clamped to the last element, which has been taken already: the largest stays what it is";
@@ -354,15 +355,35 @@ export const rules: readonly Rule[] = [
   },
   {
     kernels: ["attention-prefill-matrix"],
-    from: "HEAD > 32u",
-    to: ["HEAD > 33u"],
-    proof: "HEAD is 32, 64 or 128",
+    from: "s[i] > vec4<f32>(-3e38)",
+    to: ["s[i] >= vec4<f32>(-3e38)"],
+    proof: "a masked key weighs exp(−3e38 − next) = 0, or counts in a sum that exp(−3e38 − next) = 0 takes away once a key is seen",
   },
   {
     kernels: ["attention-prefill-matrix"],
-    from: "HEAD > 48u",
-    to: ["HEAD >= 48u", "HEAD > 49u"],
+    from: "i < 8u; i++) {",
+    to: ["i <= 8u; i++) {"],
+    on: "i++) {",
+    proof: "of the loop that writes p: a ninth turn writes its padding, which nobody reads",
+  },
+  {
+    kernels: ["attention-prefill-matrix"],
+    from: "if (pass_ == 0u) {",
+    to: ["if (true) {"],
+    proof: "after the second pass m and l are not used any more",
+  },
+  ...[32, 48, 64, 80, 96, 112].map((from) => ({
+    kernels: ["attention-prefill-matrix"],
+    from: `HEAD > ${from}u`,
+    to: [`HEAD > ${from + 1}u`, ...(from % 32 === 0 && from < 96 ? [] : [`HEAD >= ${from}u`])],
     proof: "HEAD is 32, 64 or 128",
+  })),
+  {
+    kernels: ["awq-rows16-f16-matrix"],
+    from: "workgroupBarrier();",
+    to: [""],
+    proof:
+      "all but the last: a subgroup stages and reads a part of its own, as one; WGSL has no barrier for a subgroup alone, and no other subgroup can come in between",
   },
   {
     kernels: ["attention-decode"],
@@ -423,7 +444,7 @@ export const rules: readonly Rule[] = [
     proof: "the index past the end is clamped to the last word, which is padding and 0",
   },
   {
-    kernels: decode,
+    kernels: summed,
     from: "i < TEAM / 4u;",
     to: ["i <= TEAM / 4u;"],
     proof: "the word after a row's sums is padding, never written and 0",
@@ -447,13 +468,32 @@ export const rules: readonly Rule[] = [
     proof: "reads the digits that are there once more",
   },
   {
+    kernels: ["head-f16"],
+    from: "OCTETS - 1u",
+    to: ["OCTETS + 1u", "OCTETS"],
+    proof: "only lanes past the last eight read further on, and `o < OCTETS` keeps what they compute out of the sums",
+  },
+  { kernels: ["head-f16"], from: "V - 1u", to: ["V + 1u", "V"], proof: "only rows past the last read elsewhere, and they are not stored" },
+  {
+    kernels: ["head-f16"],
+    from: "if (step + 1u < 8u * STEPS)",
+    to: ["if (true)", "if (step < 8u * STEPS)", "if (step + 1u <= 8u * STEPS)", "if (step + 1u < 9u * STEPS)"],
+    proof: lastLoad,
+  },
+  {
+    kernels: ["head-f16"],
+    from: "step < 8u * STEPS;",
+    to: ["step <= 8u * STEPS;"],
+    proof: "the quad more lies past the end of `quarters`: its sums are clamped to the last word, which is padding",
+  },
+  {
     kernels: ["awq-gate-up-fixed16"],
     from: "step < QUADS * STEPS;",
     to: ["step <= QUADS * STEPS;"],
     proof: "the quad more lies past the end of `quarters`: its sums are clamped to the last word, which is padding",
   },
   {
-    kernels: ["awq-gate-up-fixed16"],
+    kernels: ["awq-gate-up-fixed16", "head-f16"],
     from: "4u * (TEAM + 4u)",
     to: ["4u * (TEAM + 5u)"],
     on: "let base",

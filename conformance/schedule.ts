@@ -16,7 +16,7 @@ function workgroupSize(wgsl: string): readonly [string, string, string] | null {
 
 /**
  * The kernel with its invocations renumbered: neighbours dealt to different groups of 32 where there are that many, from the first
- * or from the last.
+ * or from the last; from the last, the workgroups are too.
  * Where subgroups tie numbers to hardware, every other 32 of them are late after each barrier instead. Unchanged where no number is
  * used: running both then shows that a run repeats itself.
  */
@@ -51,6 +51,15 @@ export function renumberInvocations(kernel: Kernel, backwards: boolean): Kernel 
   if (id) {
     wgsl = wgsl.replace(id[0], index ? "" : `@builtin(local_invocation_index) forward: u32,`);
     lines.push(`let ${id[1]} = vec3<u32>(renumbered % ${x}, renumbered / ${x} % ${y}, renumbered / (${x} * ${y}));`);
+  }
+  const group = /@builtin\(workgroup_id\) (\w+)(: vec3<u32>,?)/.exec(wgsl);
+  if (backwards && group) {
+    const size = /@builtin\(num_workgroups\) (\w+): vec3<u32>/.exec(wgsl)?.[1];
+    wgsl = wgsl.replace(
+      group[0],
+      `@builtin(workgroup_id) forward_group${group[2]}${size ? "" : " @builtin(num_workgroups) all_groups: vec3<u32>,"}`,
+    );
+    lines.push(`let ${group[1]} = vec3<u32>(${size ?? "all_groups"}.x - 1u - forward_group.x, forward_group.yz);`);
   }
   return { ...kernel, wgsl: wgsl.replace(main, (head) => `${head} ${lines.join(" ")}`) };
 }

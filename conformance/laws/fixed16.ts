@@ -409,7 +409,7 @@ export interface HeadCase extends NormedRow {
 }
 
 /** Rows of the head for each shape: one, and both sides of a workgroup's 32, in two pieces. */
-const headRows = [1, 33, 64, 130] as const;
+const headRows = [1, 36, 70, 130] as const;
 
 export const headKit: Kit<Omit<NormedSpec, "weight"> & { readonly weight: Recipe }, HeadCase> = {
   name: "head-f16",

@@ -29,7 +29,11 @@ const rowsSpec: fc.Arbitrary<RowsSpec> = fc.record({
   x: recipe(),
   y: recipe(),
 });
-const rowsBoundaries = widths.flatMap((width) => [1, 4].map((T) => ({ T, width, x: plain, y: { ...plain, seed: 2 } })));
+/** Every width; and squares that f16 does not hold. */
+const rowsBoundaries = [
+  ...widths.flatMap((width) => [1, 4].map((T) => ({ T, width, x: plain, y: { ...plain, seed: 2 } }))),
+  { T: 2, width: 1024, x: { ...plain, exponent: 9 }, y: { ...plain, seed: 2 } },
+];
 
 const alone = (perRow: boolean): Law<RowsCase> => ({
   name: "computes each row alone, bit for bit",

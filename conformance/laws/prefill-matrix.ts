@@ -189,6 +189,7 @@ export const attentionKit: Kit<AttentionSpec, AttentionCase> = {
     ...[1, 15, 16, 17, 63, 64, 65, 129].map((T) => ({ ...usualHeads, T })),
     ...[0, 1, 62, 63, 64, 127, 128, 200].map((start) => ({ ...usualHeads, start })),
     { ...usualHeads, start: 0, T: 200 },
+    { ...usualHeads, start: 130, T: 64 },
     { ...usualHeads, Hd: 128, start: 130, T: 5 },
     ...[32, 64, 128].flatMap((Hd) => [1, 3].map((perGroup) => ({ ...usualHeads, Hd, perGroup, T: 20 }))),
     ...[1, 2, 63, 64, 65].map((window) => ({ ...usualHeads, T: 70, start: 70, window })),
