@@ -183,7 +183,7 @@ export const rules: readonly Rule[] = [
     ],
     proof: notStored,
   },
-  { kernels: ["awq-matmul-tiled"], from: "if (t < step.T &&", to: ["if (t <= step.T &&"], proof: notStored },
+  { kernels: tiled, from: "if (t < step.T &&", to: ["if (t <= step.T &&"], proof: notStored },
   { kernels: ["awq-matmul-tiled", "awq-matmul-packed"], from: "return 0.0;", to: ["return 1.0;"], proof: notStored },
   { kernels: ["awq-matmul-tiled"], from: "var first = vec4(0.0);", to: ["var first = vec4(1.0);"], proof: notStored },
   { kernels: ["awq-matmul-tiled"], from: "var second = vec4(0.0);", to: ["var second = vec4(1.0);"], proof: notStored },

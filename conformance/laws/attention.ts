@@ -75,6 +75,8 @@ export const attentionBoundaries: readonly Spec[] = [
       [17_000, 32],
     ] as const
   ).map(([start, Hd]) => ({ ...shape, T: 1, start, G: 1, perGroup: 1, Hd, v: { kind: "positive" as const, exponent: 0, seed: 3 } })),
+  // Several splits of heads of two groups.
+  { ...shape, T: 1, start: 200, Hd: 64 },
   // One score far above the others, of other heads and other splits too.
   { ...shape, T: 1, start: 900, q: { kind: "f16Overflow", exponent: 0, seed: 1 }, k: { kind: "f16Overflow", exponent: 0, seed: 2 } },
 ];
