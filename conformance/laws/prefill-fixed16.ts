@@ -28,8 +28,8 @@ export interface DigitsCase {
   readonly x: Float32Array;
 }
 
-/** One block, several, as many as a workgroup takes, more. Each is a pipeline of its own. */
-const digitBlocks = [1, 3, 32, 33] as const;
+/** One block, several, as many as a workgroup takes, and two workgroups and one more. Each is a pipeline of its own. */
+const digitBlocks = [1, 3, 32, 65] as const;
 
 const digitWords = (a: Fixed16): Uint32Array => new Uint32Array(signedFixed16Digits(a).buffer);
 
