@@ -15,6 +15,7 @@ import type { LlamaWeightRefs } from "../core/model/weights.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import { makeProfiler, type Profile, type Profiler, type Watched } from "../gpu/profile.ts";
+import type { VariantOptions } from "../gpu/variants.ts";
 import { type Competitor, hostClock, measure, type Plan, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 
@@ -28,6 +29,8 @@ export interface ModelSelection {
   readonly newTokens: number;
   /** Positions in the cache where decoding starts. */
   readonly depths: readonly number[];
+  /** Which variants are to run on WebGPU; default: those that the device and the model allow. */
+  readonly variants?: VariantOptions;
 }
 
 export interface ModelRows {
@@ -138,7 +141,7 @@ export async function measureModel(
   plan: Plan,
   onProgress?: (bytesDone: number, bytesTotal: number) => void,
 ): Promise<ModelRows> {
-  const { name, config, refs, prompts, newTokens, depths } = selection;
+  const { name, config, refs, prompts, newTokens, depths, variants } = selection;
   const maxContext = checkFit(selection);
   const weightBytes = listRefs(refs).reduce((sum, { byteLength }) => sum + byteLength, 0);
   const { tokenBytes, tokenOperations } = workOf(config, refs);
@@ -151,7 +154,7 @@ export async function measureModel(
   const rows: Row[] = [];
   const loadStarted = hostClock.now();
   const model: Model = profiler
-    ? await loadGpuModel(profiler.gpu, config, refs, { onProgress: watch })
+    ? await loadGpuModel(profiler.gpu, config, refs, { ...variants, onProgress: watch })
     : cpuModel(config, await readWeights(refs, watch));
   const loadTiming: Timing = { name: `load ${name}`, timer: "host clock", calls: 1, samplesMs: [hostClock.now() - loadStarted] };
   rows.push(makeRow("model", loadTiming, { bytes: weightBytes }, noLimits));

@@ -14,6 +14,7 @@ import { formatBytes, formatComparison, formatHead, formatRows, formatTokenTimes
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device.ts";
+import { variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { note, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";
 
@@ -42,6 +43,7 @@ model: load, prefill and decode speed, memory, and where the time of a token goe
   --new N                     tokens to decode (default: 128)
   --depth N,N,…               positions in the cache where decoding starts (default: 0,2048)
   --backend webgpu|cpu        (default: webgpu)
+${variantHelp}
 compare: how much faster B is than A, row by row, with 95 % intervals
 
   --json FILE                 write results for \`compare\`
@@ -159,6 +161,7 @@ async function runModel(args: string[]): Promise<number> {
       new: { type: "string" },
       depth: { type: "string" },
       backend: { type: "string" },
+      ...variantOptions,
     },
     1,
   );
@@ -170,6 +173,7 @@ async function runModel(args: string[]): Promise<number> {
     prompts: counts("bench model", words, "prompt", 1, [512, 2048]),
     newTokens: counts("bench model", words, "new", 1, [128])[0]!,
     depths: counts("bench model", words, "depth", 0, [0, 2048]),
+    variants: variantsFromWords("bench model", words),
   };
   const source =
     path === undefined

@@ -1,4 +1,4 @@
-/** The law kits by name: one file a kit in laws/, named as the op's file in core/ops; the fused decode kernels share fixed16.ts, those of prefill prefill-f16.ts and prefill-matrix.ts. A test compares this list with the tree. */
+/** The law kits by name: one file a kit in laws/, named as the op's file in core/ops; the fused decode kernels share fixed16.ts, those of prefill prefill-f16.ts, prefill-fixed16.ts and prefill-matrix.ts. A test compares this list with the tree. */
 import type { AnyKit } from "./kit.ts";
 import { kit as add } from "./laws/add.ts";
 import { kit as attention } from "./laws/attention.ts";
@@ -28,6 +28,7 @@ import {
   rowsF16Kit as prefillRowsF16,
   siluMulF16Kit as prefillSiluMulF16,
 } from "./laws/prefill-f16.ts";
+import { linearKit as awqPrefillFixed16Matrix, digitsKit as prefillDigits } from "./laws/prefill-fixed16.ts";
 import { attentionKit as attentionPrefillMatrix, linearKit as awqPrefillF16Matrix } from "./laws/prefill-matrix.ts";
 import { kit as rmsNorm } from "./laws/rms-norm.ts";
 import { kit as rope } from "./laws/rope.ts";
@@ -65,7 +66,9 @@ const kits: readonly AnyKit[] = [
   prefillNormF16,
   prefillSiluMulF16,
   prefillRopeF16,
+  prefillDigits,
   awqPrefillF16Matrix,
+  awqPrefillFixed16Matrix,
   attentionPrefillMatrix,
 ];
 

@@ -5,6 +5,7 @@ import { type Checkpoint, openCheckpoint } from "../core/checkpoint/weights.ts";
 import { embeddedModelPath } from "../core/host/embedded.ts";
 import { directoryStore } from "../core/host/node.ts";
 import type { Capabilities, LimitName } from "../gpu/capabilities.ts";
+import { isMatrixPrefill } from "../gpu/model/fused-prefill.ts";
 import { planVariants, stepKernel, type VariantOptions, type VariantStep, variantSteps, variants } from "../gpu/variants.ts";
 import { memoryRefs } from "./fixtures/memory-refs.ts";
 import { randomModel } from "./fixtures/random-model.ts";
@@ -71,7 +72,7 @@ describe("the choice of variants", () => {
   });
 
   it("takes what is forced, and fits the rest to it", () => {
-    for (const { step, name } of variants.filter((variant) => variant.name !== "f16-matrix"))
+    for (const { step, name } of variants.filter(({ name }) => !isMatrixPrefill(name)))
       expect(names({ kernels: { [step]: name } })[step]).toBe(name);
     expect(names({ kernels: { "linear-prefill": "awq-matmul-tiled" } }).linear).toBe("awq-matmul");
     expect(names({ arithmetic: "f32", kernels: { "linear-prefill": "awq-matmul-packed" } }).linear).toBe("awq-matmul-packed");
@@ -154,6 +155,22 @@ describe("the choice of variants", () => {
       subgroupMaxSize: 32,
       subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
     };
+    const both: Capabilities = {
+      ...able,
+      subgroupMatrixConfigs: [...able.subgroupMatrixConfigs, { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 }],
+    };
+    const exact: VariantOptions = { kernels: { "linear-prefill": "fixed16-matrix" } };
+    expect(planOf({}, both, model(128)).plan.taken["linear-prefill"].name).toBe("f16-matrix");
+    expect(planOf(exact, both, model(128)).plan).toMatchObject({
+      layout: "repacked",
+      cache: "f16",
+      taken: { linear: { name: "fixed16" }, "linear-prefill": { name: "fixed16-matrix", arithmetic: "fixed16" } },
+    });
+    for (const [capabilities, shape, code, reason] of [
+      [able, model(128), "missing-feature", /needs i8 matrices of 16 x 16 x 32 with i32 sums/],
+      [both, model(64), "unsupported", /groups in multiples of 128/],
+    ] as const)
+      expect(() => planOf(exact, capabilities, shape)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(reason) }));
     const forced: VariantOptions = { kernels: { "linear-prefill": "f16-matrix" } };
     expect(planOf({}, able, model(128)).plan).toMatchObject({
       layout: "repacked",

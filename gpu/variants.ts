@@ -13,7 +13,7 @@ import { awqMatmulTiled } from "./kernels/awq-matmul-tiled.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { matmulTiled } from "./kernels/matmul-tiled.ts";
 import { fusedKernels, fusedRefusal } from "./model/fused.ts";
-import { matrixKernels, matrixRefusal } from "./model/fused-prefill.ts";
+import { matrixPrefills, matrixRefusal } from "./model/fused-prefill.ts";
 import { packRefusal } from "./model/packing.ts";
 import type { CacheDType } from "./wgsl/cache.ts";
 
@@ -34,9 +34,9 @@ export const variantSteps: Readonly<Record<VariantStep, string>> = {
 export type WeightLayout = "checkpoint" | "repacked";
 
 /**
- * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": single tokens with activations as 16-bit block
- * fixed point and exact integer block sums (core/quant/fixed16.ts). "f16": prompts with f16 operands, f32 sums and residual. Traces, and
- * logits of more than the last position, are always in f32.
+ * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": activations as 16-bit block fixed point and exact
+ * integer block sums (core/quant/fixed16.ts), of single tokens, and of prompts where it is asked for by the variant's name. "f16": prompts
+ * with f16 operands, f32 sums and residual. Traces, and logits of more than the last position, are always in f32.
  */
 export type GpuArithmetic = "f32" | "fixed16" | "f16";
 
@@ -92,11 +92,20 @@ export const variants: readonly Variant[] = [
   {
     step: "linear-prefill",
     name: "f16-matrix",
-    kernels: matrixKernels,
+    kernels: matrixPrefills["f16-matrix"].kernels,
     arithmetic: "f16",
     layout: "repacked",
     cache: "f16",
-    refusal: (capabilities, config, refs) => matrixRefusal(capabilities, config, refs) ?? packRefusal(capabilities, refs),
+    refusal: (capabilities, config, refs) => matrixRefusal("f16-matrix", capabilities, config, refs) ?? packRefusal(capabilities, refs),
+  },
+  {
+    step: "linear-prefill",
+    name: "fixed16-matrix",
+    kernels: matrixPrefills["fixed16-matrix"].kernels,
+    arithmetic: "fixed16",
+    layout: "repacked",
+    cache: "f16",
+    refusal: (capabilities, config, refs) => matrixRefusal("fixed16-matrix", capabilities, config, refs) ?? packRefusal(capabilities, refs),
   },
   {
     step: "linear-prefill",

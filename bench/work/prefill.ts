@@ -1,13 +1,16 @@
-/** Prefill by subgroup matrices: many rows, f16 activations, and the steps that bring them into that form. */
+/** Prefill by subgroup matrices: many rows, activations as f16 or as digits of fixed16, and the steps that bring them into that form. */
 import type { LlamaConfig } from "../../core/model/config.ts";
 import { recordAttentionPrefillMatrix } from "../../gpu/kernels/attention-prefill-matrix.ts";
 import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/awq-prefill-f16-matrix.ts";
+import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/awq-prefill-fixed16-matrix.ts";
 import { ROWS16, recordAwqRows16F16Matrix } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
+import { recordPrefillDigits } from "../../gpu/kernels/prefill-digits.ts";
 import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
 import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
 import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill-rows-f16.ts";
 import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill-silu-mul-f16.ts";
 import type { Recorder } from "../../gpu/recorder.ts";
+import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import type { Operands } from "../operands.ts";
 import { packedBytes } from "./linears.ts";
 import { startOf, type Work, type WorkCase } from "./work.ts";
@@ -60,6 +63,43 @@ function product(kernel: string, takes: (T: number) => boolean, recordIt: typeof
   };
 }
 
+/** The same products in exact integers: two digits make two products of each. */
+const exactProduct: Work = {
+  kernel: "awq-prefill-fixed16-matrix",
+  task: "awq product of prefill",
+  cases(config, T) {
+    const { awq } = config;
+    if (T === 1 || !awq) return [];
+    return products(config).flatMap(({ step, K, N, add }): WorkCase[] => {
+      const group = awq.groupSize === "whole" ? K : awq.groupSize;
+      if ([N, K, group].some((size) => size % DIGITS_BLOCK !== 0)) return [];
+      const { weights, groups } = packedBytes(K, N, group);
+      const scaleBytes = (K / DIGITS_BLOCK) * 4;
+      return [
+        {
+          step,
+          start: 0,
+          counts: {
+            bytes: weights + groups + T * (K * 2 + scaleBytes + N * (add ? 8 : 4)),
+            operations: 4 * T * K * N,
+            arithmetic: "matrix i8",
+          },
+          record(recorder, o) {
+            const buffers = {
+              digits: o.shared("digits", padded(T) * K * 2, "words"),
+              scales: o.shared("digit scales", padded(T) * scaleBytes),
+              weights: o.own("weights", weights, "words"),
+              groups: o.own("groups", groups, "groups"),
+              y: o.shared("y", padded(T) * N * 4, "blank"),
+            };
+            recordAwqPrefillFixed16Matrix(recorder, buffers, { K, N, group, add });
+          },
+        },
+      ];
+    });
+  },
+};
+
 /** A step that reads `reads` and writes `writes` bytes a row. */
 function rowStep(
   kernel: string,
@@ -86,6 +126,7 @@ export const prefillWorks: readonly Work[] = [
     (recorder, buffers, shape) => recordAwqPrefillF16Matrix(recorder, buffers, shape),
   ),
   product("awq-rows16-f16-matrix", (T) => T > 1 && T <= ROWS16, recordAwqRows16F16Matrix),
+  exactProduct,
   {
     kernel: "attention-prefill-matrix",
     task: "attention of prefill",
@@ -113,6 +154,15 @@ export const prefillWorks: readonly Work[] = [
       ];
     },
   },
+  rowStep(
+    "prefill-digits",
+    "hidden",
+    ({ hiddenSize: K }) => ({ reads: 4 * K, writes: 2 * K + (K / DIGITS_BLOCK) * 4, operations: 4 * K }),
+    (recorder, o, { hiddenSize: K }, T) => {
+      const outputs = { digits: o.shared("digits", T * K * 2, "blank"), scales: o.shared("scales", T * (K / DIGITS_BLOCK) * 4, "blank") };
+      recordPrefillDigits(recorder, { x: o.shared("x", T * K * 4), ...outputs }, { K });
+    },
+  ),
   rowStep(
     "prefill-norm-f16",
     "hidden",

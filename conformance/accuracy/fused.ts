@@ -4,15 +4,16 @@
  */
 import { f16Values } from "../../core/dtype.ts";
 import type { AwqMatrix } from "../../core/model/weights.ts";
-import type { Fixed16 } from "../../core/quant/fixed16.ts";
+import { FIXED16_MAX, type Fixed16 } from "../../core/quant/fixed16.ts";
 import { type Arithmetic, compose, type Expected, expect, gamma, makeExpected } from "./arithmetic.ts";
 import { expectSiluMul } from "./elementwise.ts";
 import { nibble } from "./linear.ts";
 import { addTerm, clearTerms, magnitude, makeTerms, sumError } from "./sums.ts";
 
 /**
- * y[t, n] = Σ_b I_b · (2^e_b · s) + bias, I_b = Σ_{k in b} v (q − z) an exact integer below 2²⁴. The product of the two scales is exact (a
- * power of two, and 11 bits); so the terms are those of a dot over K/32 blocks: one rounding a product, additions in any order.
+ * y[t, n] = Σ_b I_b · (2^e_b · s) + bias, I_b = Σ_{k in b} v (q − z) an exact integer. The product of the two scales is exact (a power of
+ * two, and 11 bits); so the terms are those of a dot over the blocks: one rounding a product, additions in any order. In blocks of 32 I_b is
+ * below 2²⁴, an f32; in longer ones it may round once more, on its way to f32.
  * The quantization is the claim of the arithmetic (round to nearest, ties to even): its v are taken as given.
  */
 export function expectFixed16(x: Fixed16, weight: AwqMatrix, bias: ArrayLike<number> | null, a: Arithmetic): Expected {
@@ -20,6 +21,7 @@ export function expectFixed16(x: Fixed16, weight: AwqMatrix, bias: ArrayLike<num
   const { block, rows } = x;
   const e = makeExpected(rows * N);
   const terms = makeTerms();
+  const conversions = block * FIXED16_MAX * 15 < 2 ** a.precision ? 0 : 1;
   for (let t = 0; t < rows; t++)
     for (let n = 0; n < N; n++) {
       clearTerms(terms);
@@ -31,7 +33,7 @@ export function expectFixed16(x: Fixed16, weight: AwqMatrix, bias: ArrayLike<num
         addTerm(terms, sum, x.scales[(t * K) / block + b]! * f16Values()[scales[g * N + n]!]!, a);
       }
       if (bias) addTerm(terms, bias[n]!, 1, a);
-      expect(e, t * N + n, terms.sum, sumError(terms, a), magnitude(terms), a);
+      expect(e, t * N + n, terms.sum, sumError(terms, a, conversions), magnitude(terms), a);
     }
   return e;
 }

@@ -1,12 +1,16 @@
-/** The row-wise kernels of prefill as subjects. Rows in eights (gpu/wgsl/eights.ts) come out in their natural order, widened. */
+/** The row-wise kernels of prefill as subjects. Digits come out as 16-bit numbers; rows in eights (gpu/wgsl/eights.ts) come out in their natural order, widened. */
 import { f16Values } from "../../core/dtype.ts";
+import { recordPrefillDigits } from "../../gpu/kernels/prefill-digits.ts";
 import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
 import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
 import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill-rows-f16.ts";
 import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill-silu-mul-f16.ts";
+import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { GUARD } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
+import { halves } from "../laws/awq-repack.ts";
 import { PREFILL_EPS, type PrefillRopeCase, type RowsCase } from "../laws/prefill-f16.ts";
+import type { DigitsCase } from "../laws/prefill-fixed16.ts";
 import { hand, type Io, type Rig, runKernel } from "./rig.ts";
 
 /** The numbers between the guard bands of an f16 buffer. */
@@ -63,7 +67,26 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
       );
     },
   };
+  const digits: Subject<DigitsCase> = {
+    op: "prefill-digits",
+    backend: "webgpu",
+    variant: "prefill-digits",
+    arithmetic: "f32",
+    kernels: ["prefill-digits"],
+    async run({ T, K, x }, out) {
+      const read = await runKernel(rig, T, 0, (io) => {
+        const outputs = { digits: io.output("digits", x.length / 2), scales: io.output("scales", x.length / DIGITS_BLOCK) };
+        recordPrefillDigits(io.recorder, { x: io.input("x", x), ...outputs }, { K });
+      });
+      hand(
+        out,
+        read.flatMap((words) => [...halves(words.subarray(GUARD, words.length - GUARD))]),
+        read,
+      );
+    },
+  };
   return [
+    digits,
     rows("prefill-rows-f16", (io, c, x) => recordPrefillRowsF16(io.recorder, { y: io.input("y", c.x), x }, { K: c.width })),
     rows("prefill-norm-f16", (io, c, x) =>
       recordPrefillNormF16(

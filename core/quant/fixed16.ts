@@ -88,6 +88,20 @@ export function dequantizeFixed16(a: Fixed16): Float32Array {
 }
 
 /**
+ * Both digits signed, hi = (v + 128) >> 8, lo = v − 256 hi, as products of i8 want them (gpu/wgsl/digits.ts): block after block, its hi
+ * bytes, k ascending, then its lo bytes. [T, K / block, 2, block]
+ */
+export function signedFixed16Digits({ values, block }: Fixed16): Int8Array {
+  const out = new Int8Array(2 * values.length);
+  values.forEach((v, i) => {
+    const at = 2 * block * Math.floor(i / block) + (i % block);
+    out[at] = (v + 128) >> 8;
+    out[at + block] = v; // its low byte
+  });
+  return out;
+}
+
+/**
  * The digits the GPU multiplies: v = 256 hi + lo, hi = v >> 8 (i8), lo = v & 255 (u8), packed four k a word, k ascending from the low byte.
  * Four planes of [K/32] vec4<u32>: hi words 0..3, hi words 4..7, lo words 0..3, lo words 4..7. One row.
  */

@@ -1,6 +1,6 @@
 /**
- * Prefill by subgroup matrices: f16 operands, f32 sums and residual, on repacked weights and an f16 cache. The same steps as
- * core/model/llama.ts, ten dispatches a layer; each kernel's head comment names the steps it covers.
+ * Prefill by subgroup matrices: operands f16 or digits of fixed16 (prefill-operands.ts), residual f32, attention in f16 with f32 sums, on
+ * repacked weights and an f16 cache. The same steps as core/model/llama.ts; each kernel's head comment names the steps it covers.
  */
 import type { LlamaConfig } from "../../core/model/config.ts";
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
@@ -9,17 +9,14 @@ import type { Capabilities, SubgroupMatrixConfig } from "../capabilities.ts";
 import type { Gpu } from "../device.ts";
 import type { Kernel } from "../kernel.ts";
 import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/attention-prefill-matrix.ts";
-import { awqPrefillF16Matrix, recordAwqPrefillF16Matrix } from "../kernels/awq-prefill-f16-matrix.ts";
-import { awqRows16F16Matrix, ROWS16, recordAwqRows16F16Matrix } from "../kernels/awq-rows16-f16-matrix.ts";
 import { embedding, recordEmbedding } from "../kernels/embedding.ts";
-import { prefillNormF16, recordPrefillNormF16 } from "../kernels/prefill-norm-f16.ts";
 import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill-rope-f16.ts";
-import { prefillRowsF16, recordPrefillRowsF16 } from "../kernels/prefill-rows-f16.ts";
-import { prefillSiluMulF16, recordPrefillSiluMulF16 } from "../kernels/prefill-silu-mul-f16.ts";
 import { recordRmsNorm } from "../kernels/rms-norm.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../recorder.ts";
 import type { Refusal } from "../variants.ts";
+import { DIGITS_BLOCK } from "../wgsl/digits.ts";
 import { type ForwardContext, recordHead } from "./llama.ts";
+import { f16OperandKernels, f16Operands, fixed16OperandKernels, fixed16Operands } from "./prefill-operands.ts";
 import type { GpuPacked } from "./weights.ts";
 
 /** Rows of a tile; activations have room for a multiple of it. */
@@ -28,44 +25,68 @@ const MOST_ROWS = 2048;
 /** Bytes that the largest activation may take. */
 const ACTIVATION_BYTES = 2 ** 28;
 
-/** What a prefill runs: their features and limits are what it needs of the device. */
-export const matrixKernels: readonly Kernel[] = [
-  embedding,
-  prefillNormF16,
-  awqPrefillF16Matrix,
-  awqRows16F16Matrix,
-  prefillRopeF16,
-  attentionPrefillMatrix,
-  prefillRowsF16,
-  prefillSiluMulF16,
-];
+export type MatrixPrefill = "f16-matrix" | "fixed16-matrix";
+
+interface MatrixNeeds {
+  /** What a prefill runs: their features and limits are what it needs of the device. */
+  readonly kernels: readonly Kernel[];
+  readonly matrices: readonly SubgroupMatrixConfig[];
+  /** Inputs and groups of its linears are multiples of this. */
+  readonly multiple: number;
+}
+
+const steps: readonly Kernel[] = [embedding, prefillRopeF16, attentionPrefillMatrix];
+const f16Matrix: SubgroupMatrixConfig = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+const i8Matrix: SubgroupMatrixConfig = { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 };
+
+/** By the variant's name. */
+export const matrixPrefills: Readonly<Record<MatrixPrefill, MatrixNeeds>> = {
+  "f16-matrix": { kernels: [...steps, ...f16OperandKernels], matrices: [f16Matrix], multiple: 64 },
+  "fixed16-matrix": { kernels: [...steps, ...fixed16OperandKernels], matrices: [f16Matrix, i8Matrix], multiple: DIGITS_BLOCK },
+};
+
+export const isMatrixPrefill = (name: string): name is MatrixPrefill => Object.hasOwn(matrixPrefills, name);
 
 /** What of the device stands against the matrix kernels, whatever it has of features. */
-export function matrixDeviceRefusal({ subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs }: Capabilities): Refusal | undefined {
-  const isNeeded = ({ componentType, resultComponentType, M, N, K }: SubgroupMatrixConfig): boolean =>
-    componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16;
+export function matrixDeviceRefusal(
+  name: MatrixPrefill,
+  { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs }: Capabilities,
+): Refusal | undefined {
   if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) return { code: "missing-feature", reason: "it needs subgroups of 32" };
-  if (!subgroupMatrixConfigs.some(isNeeded))
-    return { code: "missing-feature", reason: "it needs f16 matrices of 16 x 16 x 16 with f32 sums" };
+  for (const { componentType, resultComponentType, M, N, K } of matrixPrefills[name].matrices) {
+    const has = (c: SubgroupMatrixConfig): boolean =>
+      c.componentType === componentType && c.resultComponentType === resultComponentType && c.M === M && c.N === N && c.K === K;
+    if (!subgroupMatrixConfigs.some(has))
+      return {
+        code: "missing-feature",
+        reason: `it needs ${componentType} matrices of ${M} x ${N} x ${K} with ${resultComponentType} sums`,
+      };
+  }
   return undefined;
 }
 
 /** What of device and shapes stands against the matrix kernels. */
-export function matrixRefusal(capabilities: Capabilities, config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined {
+export function matrixRefusal(
+  name: MatrixPrefill,
+  capabilities: Capabilities,
+  config: LlamaConfig,
+  refs: LlamaWeightRefs,
+): Refusal | undefined {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
-  const refusal = matrixDeviceRefusal(capabilities);
+  const { multiple } = matrixPrefills[name];
+  const refusal = matrixDeviceRefusal(name, capabilities);
   if (refusal) return refusal;
   if (![32, 64, 128].includes(Hd)) return { code: "unsupported", reason: "it needs heads of 32, 64 or 128" };
   if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
     return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
   const fits = (ref: LinearRef): boolean =>
-    ref.kind === "awq" && ref.bias === null && ref.inFeatures % 64 === 0 && ref.groupSize % 64 === 0;
+    ref.kind === "awq" && ref.bias === null && ref.inFeatures % multiple === 0 && ref.groupSize % multiple === 0;
   if (
     !refs.layers.every((layer) =>
       [layer.qProj, layer.kProj, layer.vProj, layer.oProj, layer.gateProj, layer.upProj, layer.downProj].every(fits),
     )
   )
-    return { code: "unsupported", reason: "it needs int4 linears without bias, inputs and groups in multiples of 64" };
+    return { code: "unsupported", reason: `it needs int4 linears without bias, inputs and groups in multiples of ${multiple}` };
   return undefined;
 }
 
@@ -85,22 +106,22 @@ export async function prepareFusedPrefill(
   c: ForwardContext,
   logits: GPUBuffer,
   rows: number,
+  name: MatrixPrefill,
 ): Promise<{ layers: readonly PreparedDispatch[]; head: readonly PreparedDispatch[] }> {
   const { config, weights, sequence } = c;
-  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
+  const { hiddenSize: D, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
   const A = H * Hd;
   const { step, ids, ropeTable: table } = sequence;
-  const room = (label: string, width: number, bytes: number): GPUBuffer =>
-    allocate(memory, label, Math.ceil(rows / TILE) * TILE * width * bytes);
+  const padded = Math.ceil(rows / TILE) * TILE;
+  const room = (label: string, width: number, bytes: number): GPUBuffer => allocate(memory, label, padded * width * bytes);
   const residual = room("residual (prefill)", D, 4);
-  const normed = room("normed (prefill)", Math.max(D, A), 2);
   const qkvOut = room("qkv (prefill)", (H + 2 * G) * Hd, 4);
   const q = room("q (prefill)", A, 2);
   const attention = room("attention (prefill)", A, 4);
-  const gateUp = room("gate, up (prefill)", 2 * F, 4);
-  const h = room("siluMul (prefill)", F, 2);
 
   const layers = makeRecorder();
+  const makeOperands = name === "f16-matrix" ? f16Operands : fixed16Operands;
+  const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step });
   for (const { firstColumn, N, weight } of weights.embedTokens.pieces)
     recordEmbedding(
       layers,
@@ -108,25 +129,12 @@ export async function prepareFusedPrefill(
       { dtype: weights.embedTokens.dtype, D, firstRow: firstColumn, rows: N },
       "embeddings",
     );
-  // Of the two the number of rows picks one.
-  const linear = (
-    x: GPUBuffer,
-    { weights, groups, K, groupSize }: GpuPacked,
-    N: number,
-    y: GPUBuffer,
-    add: boolean,
-    label: string,
-  ): void => {
-    const shape = { K, N, group: groupSize, add };
-    recordAwqRows16F16Matrix(layers, { x, weights, groups, y }, shape, label);
-    recordAwqPrefillF16Matrix(layers, { x, weights, groups, y }, shape, ROWS16 + 1, label);
-  };
   for (const [i, layer] of weights.layers.entries()) {
     const at = `layers.${i}.`;
-    const packed = (name: "qProj" | "oProj" | "gateProj" | "downProj"): GpuPacked => layer[name].weight as GpuPacked;
+    const packed = (linear: "qProj" | "oProj" | "gateProj" | "downProj"): GpuPacked => layer[linear].weight as GpuPacked;
     const cache = { k_cache: sequence.keys[i]!, v_cache: sequence.values[i]! };
-    recordPrefillNormF16(layers, { residual, norm: layer.inputLayernorm, x: normed }, { K: D, eps }, `${at}inputLayernorm`);
-    linear(normed, packed("qProj"), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
+    operands.norm(residual, layer.inputLayernorm, `${at}inputLayernorm`);
+    operands.product(packed("qProj"), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
     recordPrefillRopeF16(layers, { y: qkvOut, table, q, ...cache, step }, { H, G, Hd }, `${at}rope`);
     recordAttentionPrefillMatrix(
       layers,
@@ -134,12 +142,11 @@ export async function prepareFusedPrefill(
       { H, G, Hd, window: config.slidingWindow },
       `${at}attention`,
     );
-    recordPrefillRowsF16(layers, { y: attention, x: normed }, { K: A }, `${at}attention`);
-    linear(normed, packed("oProj"), D, residual, true, `${at}attentionResidual`);
-    recordPrefillNormF16(layers, { residual, norm: layer.postAttentionLayernorm, x: normed }, { K: D, eps }, `${at}postAttentionLayernorm`);
-    linear(normed, packed("gateProj"), 2 * F, gateUp, false, `${at}gateUp`);
-    recordPrefillSiluMulF16(layers, { y: gateUp, x: h }, { F }, `${at}siluMul`);
-    linear(h, packed("downProj"), D, residual, true, `${at}residual`);
+    operands.rows(attention, `${at}attention`);
+    operands.product(packed("oProj"), D, residual, true, `${at}attentionResidual`);
+    operands.norm(residual, layer.postAttentionLayernorm, `${at}postAttentionLayernorm`);
+    operands.gateUp(packed("gateProj"), at);
+    operands.product(packed("downProj"), D, residual, true, `${at}residual`);
   }
   const head = makeRecorder();
   recordRmsNorm(head, { step, x: residual, weight: weights.norm, out: c.a.normed }, { D, eps, lastRow: true }, "finalNorm");

@@ -17,7 +17,7 @@ import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./decode.ts";
 import { prepareFused } from "./fused.ts";
-import { matrixRows, prepareFusedPrefill } from "./fused-prefill.ts";
+import { isMatrixPrefill, matrixRows, prepareFusedPrefill } from "./fused-prefill.ts";
 import { type ForwardContext, makeActivations, recordFinalNorm, recordHead, recordLayers, type SequenceBuffers } from "./llama.ts";
 import { forwardTraced } from "./traced.ts";
 import type { GpuLlamaWeights } from "./weights.ts";
@@ -55,7 +55,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
   const { config } = model;
   const V = config.vocabSize;
   const memory = makeMemory(gpu);
-  const byMatrices = plan.taken["linear-prefill"].name === "f16-matrix";
+  const byMatrices = isMatrixPrefill(plan.taken["linear-prefill"].name);
   /** Rows fed at a time where only the last row's logits are wanted. */
   const chunk = byMatrices ? matrixRows(gpu, config, maxContext) : CHUNK;
   const sequence = makeSequence(memory, model, maxContext, plan.cache, chunk);
@@ -73,7 +73,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
   const start = async (): Promise<Programs> => {
     if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
     await settle(memory);
-    programs ??= preparePrograms(self, maxContext, byMatrices ? chunk : 0);
+    programs ??= preparePrograms(self, maxContext, chunk);
     return programs;
   };
   const settleIds = (): void => {
@@ -245,7 +245,7 @@ function programFor(p: Programs, T: number): Program {
   return p.matrix ?? p.many;
 }
 
-/** @param matrixChunk rows that the matrix kernels are fed at a time; 0: not by these */
+/** @param matrixChunk rows that the matrix kernels, where they run, are fed at a time */
 async function preparePrograms({ gpu, memory, context, logits }: GpuSequence, maxContext: number, matrixChunk: number): Promise<Programs> {
   const few = makeRecorder();
   recordLayers(few, context);
@@ -254,12 +254,13 @@ async function preparePrograms({ gpu, memory, context, logits }: GpuSequence, ma
   const last = makeRecorder();
   recordFinalNorm(last, context, true);
   recordHead(last, context, context.a.normed, logits, true);
+  const prefill = context.plan.taken["linear-prefill"].name;
   const [fewLayers, manyLayers, head, fused, matrix] = await Promise.all([
     prepare(few, memory),
     prepare(many, memory),
     prepare(last, memory),
     context.plan.taken.linear.name === "fixed16" ? prepareFused(gpu, memory, context, logits, maxContext) : null,
-    matrixChunk > 0 ? prepareFusedPrefill(memory, context, logits, matrixChunk) : null,
+    isMatrixPrefill(prefill) ? prepareFusedPrefill(memory, context, logits, matrixChunk, prefill) : null,
   ]);
   return { few: { layers: fewLayers, head }, many: { layers: manyLayers, head }, fused, matrix };
 }

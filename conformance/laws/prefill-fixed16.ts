@@ -1,0 +1,195 @@
+/** Kits of the exact integer products of prefill: rows as digits of fixed16 in blocks of 128, and their product by subgroup matrices. */
+import fc from "fast-check";
+import type { AwqMatrix } from "../../core/model/weights.ts";
+import { type Fixed16, quantizeFixed16, signedFixed16Digits } from "../../core/quant/fixed16.ts";
+import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
+import { expectFixed16, makeExpected, wgsl } from "../accuracy.ts";
+import { axis, dataKinds, type Recipe, recipe, values } from "../arbitraries.ts";
+import { sameBits } from "../compare.ts";
+import type { Kit } from "../kit.ts";
+import { halves } from "./awq-repack.ts";
+import { type AwqSpec, awqMatrix, awqSpec } from "./shared.ts";
+
+const B = DIGITS_BLOCK;
+const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
+const usual: AwqSpec = { q: "random", z: "random", scales: "usual", seed: 1 };
+
+// ---------------------------------------------------------------- digits
+
+interface DigitsSpec {
+  readonly T: number;
+  readonly blocks: number;
+  readonly x: Recipe;
+}
+export interface DigitsCase {
+  readonly T: number;
+  readonly K: number;
+  /** [T, K] */
+  readonly x: Float32Array;
+}
+
+/** One block, several, as many as a workgroup takes, and two workgroups and one more. Each is a pipeline of its own. */
+const digitBlocks = [1, 3, 32, 65] as const;
+
+const digitWords = (a: Fixed16): Uint32Array => new Uint32Array(signedFixed16Digits(a).buffer);
+
+export const digitsKit: Kit<DigitsSpec, DigitsCase> = {
+  name: "prefill-digits",
+  formula: "v = rne(x / 2^e) in digits v = 256 hi + lo, both signed, one e for 128 along K, exact",
+  spec: fc.record({ T: fc.integer({ min: 1, max: 4 }), blocks: fc.constantFrom(...digitBlocks), x: recipe(dataKinds, 60) }),
+  boundaries: digitBlocks.flatMap((blocks) => dataKinds.map((kind) => ({ T: 2, blocks, x: { ...plain, kind } }))),
+  make: ({ T, blocks, x }) => ({ T, K: blocks * B, x: values(x, T * blocks * B) }),
+  /** As 16-bit numbers: the digits [T, K/128, 256] of bytes, the scales [T, K/128]. */
+  length: ({ x }) => x.length + (2 * x.length) / B,
+  expected({ T, K, x }) {
+    const a = quantizeFixed16(x, T, K, B);
+    const numbers = [...halves(digitWords(a)), ...halves(new Uint32Array(a.scales.buffer))];
+    const e = makeExpected(numbers.length);
+    e.value.set(numbers);
+    return e;
+  },
+  laws: [
+    {
+      name: "gives NaN as the scale of a block that holds an infinity or NaN, and of no other",
+      async check(c, { run }) {
+        const blocks = c.x.length / B;
+        const from = c.x.length;
+        const before = await run(c);
+        for (const bad of [Infinity, -Infinity, Number.NaN]) {
+          const x = c.x.slice();
+          const at = ((c.x.length * 5) % 7) % blocks;
+          x[at * B + ((c.T * 37) % B)] = bad;
+          const out = await run({ ...c, x });
+          for (let b = 0; b < blocks; b++) {
+            const [low, high] = [out[from + 2 * b]!, out[from + 2 * b + 1]!];
+            if (b === at && ((high & 0x7f80) !== 0x7f80 || ((high & 0x7f) === 0 && low === 0))) return `block ${b} with ${bad}: no NaN`;
+            const others =
+              b === at ? null : (sameBits(before, out, b * B, b * B, B) ?? sameBits(before, out, from + 2 * b, from + 2 * b, 2));
+            if (others) return others;
+          }
+        }
+        return null;
+      },
+    },
+  ],
+  refusals: [],
+  dotLike: false,
+};
+
+// ---------------------------------------------------------------- the linear
+
+interface LinearSpec {
+  readonly shape: number;
+  readonly T: number;
+  readonly adds: boolean;
+  readonly x: Recipe;
+  readonly weight: AwqSpec;
+}
+export interface Fixed16LinearCase {
+  readonly T: number;
+  /** [T, K] */
+  readonly x: Float32Array;
+  readonly weight: AwqMatrix;
+  /** [T, N]: what y holds before; null where the product replaces it. */
+  readonly before: Float32Array | null;
+}
+
+/** One block, several, groups of two blocks and two tiles of 128 outputs; the last for boundary cases alone. */
+const shapes = [
+  { K: 128, G: 128, N: 128 },
+  { K: 384, G: 128, N: 128 },
+  { K: 512, G: 256, N: 256 },
+  { K: 4224, G: 128, N: 128 },
+] as const;
+
+export const linearKit: Kit<LinearSpec, Fixed16LinearCase> = {
+  name: "awq-prefill-fixed16-matrix",
+  formula: "y[t, n] (+)= Σ_b (Σ_{k in b} v[t, k] · (q[k, n] − z[g, n])) · 2^e_b · s[g, n], x ≈ v · 2^e, blocks of 128",
+  spec: fc.record({
+    shape: fc.nat(shapes.length - 2),
+    T: axis(5, 1, [16, 64]),
+    adds: fc.boolean(),
+    x: recipe(undefined, 8),
+    weight: awqSpec,
+  }),
+  boundaries: [
+    ...[1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 257].map((T) => ({
+      shape: 0,
+      T,
+      adds: T % 2 === 0,
+      x: plain,
+      weight: usual,
+    })),
+    ...[1, 2, 3].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usual }))),
+    // Block sums as large as they become.
+    ...["ones", "equal"].map((kind) => ({
+      shape: 1,
+      T: 2,
+      adds: false,
+      x: { kind: kind as Recipe["kind"], exponent: 0, seed: 351 },
+      weight: { ...usual, q: "ends" as const, z: "ends" as const },
+    })),
+  ],
+  make({ shape, T, adds, x, weight }) {
+    const { K, G, N } = shapes[shape]!;
+    const before = adds ? values({ ...x, seed: x.seed + 1 }, T * N).map((v) => Math.max(-1e30, Math.min(1e30, v))) : null;
+    return { T, x: values(x, T * K), weight: awqMatrix(weight, K, N, G), before };
+  },
+  length: (c) => c.T * c.weight.outFeatures,
+  expected: ({ T, x, weight, before }) => expectLinear(T, x, weight, before),
+  laws: [
+    {
+      name: "computes each row alone, bit for bit",
+      async check(c, { run }) {
+        const { inFeatures: K, outFeatures: N } = c.weight;
+        const from = c.T - 1;
+        const alone = await run({ ...c, T: 1, x: c.x.slice(from * K), before: c.before?.slice(from * N) ?? null });
+        return sameBits(await run(c), alone, from * N, 0, N);
+      },
+    },
+    {
+      name: "is exact on 16-bit integers whose sums f32 holds, and scales of one",
+      async check(c, { run }) {
+        const { inFeatures: K } = c.weight;
+        if (K > 512) return null;
+        // Eight of a block are not zero, one of them the largest there is: steps of one, sums below 8 · 32512 · 15 a block.
+        const x = c.x.map((_, i) => (i % B === 0 ? 32512 : i % 16 === (i >> 4) % 16 ? ((i * 7919) % 65025) - 32512 : 0));
+        const weight = { ...c.weight, scales: c.weight.scales.map(() => 0x3c00) };
+        const { value } = expectLinear(c.T, x, weight, null);
+        const out = await run({ ...c, x, weight, before: null });
+        const i = out.findIndex((y, n) => y !== value[n]);
+        return i < 0 ? null : `element ${i}: expected exactly ${value[i]}, got ${out[i]}`;
+      },
+    },
+    {
+      name: "gives NaN for a row that holds an infinity or NaN, and for no other",
+      async check(c, { run }) {
+        const { inFeatures: K, outFeatures: N } = c.weight;
+        const x = c.x.map((_, i) => ((i * 29) % 17) - 8);
+        const bad = [Infinity, -Infinity, Number.NaN];
+        const row = ((c.T * 5) % 7) % c.T;
+        x[row * K + ((c.T * 37) % K)] = bad[c.T % 3]!;
+        const weight = { ...c.weight, scales: c.weight.scales.map(() => 0x3c00) };
+        const out = await run({ ...c, x, weight, before: null });
+        const i = out.findIndex((y, n) => Number.isNaN(y) !== (Math.floor(n / N) === row));
+        return i < 0 ? null : `element ${i}: ${out[i]}, with ${bad[c.T % 3]} in row ${row}`;
+      },
+    },
+  ],
+  refusals: [],
+  dotLike: true,
+};
+
+const expectLinear = (T: number, x: Float32Array, weight: AwqMatrix, before: Float32Array | null) => {
+  const { inFeatures: K, outFeatures: N } = weight;
+  const a = quantizeFixed16(x, T, K, B);
+  if (!before) return expectFixed16(a, weight, null, wgsl);
+  // What is added to differs from row to row.
+  const e = makeExpected(T * N);
+  for (let t = 0; t < T; t++) {
+    const one = expectFixed16(quantizeFixed16(x.slice(t * K, (t + 1) * K), 1, K, B), weight, before.subarray(t * N, (t + 1) * N), wgsl);
+    e.value.set(one.value, t * N);
+    e.bound.set(one.bound, t * N);
+  }
+  return e;
+};
