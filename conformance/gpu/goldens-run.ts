@@ -9,6 +9,7 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { openCheckpoint, readWeights } from "../../core/checkpoint/weights.ts";
+import { GureumError } from "../../core/errors.ts";
 import { argmax, greedy } from "../../core/generate/sampler.ts";
 import { embeddedModelPath } from "../../core/host/embedded.ts";
 import { directoryStore } from "../../core/host/node.ts";
@@ -67,7 +68,15 @@ for (const { name, input_ids, first_position, positions, max_abs_logit } of gold
 // Whatever the device allows by itself, "auto", brings f16 for prompts where there are subgroup matrices.
 const automatic = await loadGpuModel(gpu, config, refs);
 const fixed = await loadGpuModel(gpu, config, refs, { arithmetic: "fixed16" });
-const arithmetics: Readonly<Record<string, Model>> = { f32: model, fixed16: fixed, auto: automatic };
+// Prompts in exact integers, which no device takes by itself.
+const exact = await loadGpuModel(gpu, config, refs, { kernels: { "linear-prefill": "fixed16-matrix" } }).catch((error) => {
+  if (error instanceof GureumError && error.code === "missing-feature") return null;
+  throw error;
+});
+const arithmetics: Readonly<Record<string, Model>> = {
+  ...{ f32: model, fixed16: fixed, auto: automatic },
+  ...(exact ? { "fixed16-matrix": exact } : {}),
+};
 const texts: { name: string; same: boolean }[] = [];
 const some = words.positions === "0" ? golden.generate.slice(0, 4) : golden.generate;
 for (const [arithmetic, on] of Object.entries(arithmetics)) {
@@ -108,7 +117,9 @@ if (wanted > 0) {
   for (const [name, on, way] of [
     ["auto, prompts", automatic, "prompts"],
     ["fixed16, token by token", fixed, "tokens"],
+    ["fixed16-matrix, prompts", exact, "prompts"],
   ] as const) {
+    if (!on) continue;
     let [positions, sum, worst, same] = [0, 0, 0, 0];
     for (const ids of sequences) {
       if (positions >= wanted) break;
