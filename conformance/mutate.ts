@@ -31,7 +31,7 @@ export interface MutationScore {
   >;
 }
 
-/** A mutant that takes longer than this for one law does not end. */
+/** A mutant that takes longer than this for one case does not end. */
 const PATIENCE_MS = 45_000;
 /** Mutants of one kernel that a process tries; as many processes run at once as the machine has cores. */
 const CHUNK = 32;
@@ -63,7 +63,7 @@ function tryFrom(
       clearTimeout(timer);
       timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
       ready = true;
-      if (!("verdict" in (message as object))) return; // open, or through with a law
+      if (!("verdict" in (message as object))) return; // open, or at its next case
       const result = message as Message;
       next = result.i + 1;
       onResult(result);

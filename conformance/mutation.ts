@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 import type { Gpu } from "../gpu/device.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import { laws } from "./laws.ts";
-import { BOUND_LAW, checkKernel, HEADROOM_LAW, lawNames } from "./runner.ts";
+import { checkKernel } from "./runner.ts";
 import { webgpuSubjects } from "./subjects/webgpu.ts";
 
 /** One fault. */
@@ -142,32 +142,23 @@ export interface MutantResult {
 /** What gpu/kernel.ts says of WGSL that the compiler refuses; a test holds the two together. */
 export const NOT_COMPILED = "does not compile on this device";
 
-/** Runs the laws of every subject that uses the mutant's kernel until one notices. `onLaw`: after each law that did not. */
+/** Runs the laws of every subject that uses the mutant's kernel until one notices. */
 export async function tryMutant(
   gpu: Gpu,
   kernel: Kernel,
   mutant: Mutant,
-  options: { runs: number; seed: number; onLaw?: () => void },
+  options: { runs: number; seed: number; onCase?: () => void },
 ): Promise<MutantResult> {
   const faulty: Kernel = { ...kernel, wgsl: mutant.wgsl };
   const rig = { gpu, rewrite: (k: Kernel): Kernel => (k.name === kernel.name ? faulty : k) };
   try {
     for (const subject of webgpuSubjects(rig)) {
       if (!subject.kernels?.includes(kernel.name)) continue;
-      const kit = laws[subject.op]!;
-      for (const law of lawNames(kit, subject)) {
-        if (law === HEADROOM_LAW) continue; // measured by the bound law, and checked with it
-        const { failures } = await checkKernel(kit, subject, {
-          ...options,
-          bail: true,
-          laws: law === BOUND_LAW ? [law, HEADROOM_LAW] : [law],
-        });
-        options.onLaw?.();
-        if (!failures[0]) continue;
-        const { message } = failures[0];
-        if (message.includes(NOT_COMPILED)) return { mutant, verdict: "refused", by: message };
-        return { mutant, verdict: "killed", by: `${subject.variant}: ${failures[0].law}` };
-      }
+      const { failures } = await checkKernel(laws[subject.op]!, subject, { ...options, bail: true });
+      if (!failures[0]) continue;
+      const { law, message } = failures[0];
+      if (message.includes(NOT_COMPILED)) return { mutant, verdict: "refused", by: message };
+      return { mutant, verdict: "killed", by: `${subject.variant}: ${law}` };
     }
   } finally {
     // Hundreds of pipelines are used once each.

@@ -59,6 +59,8 @@ export interface CheckOptions {
   readonly laws?: readonly string[];
   /** Stop at the first violation, without shrinking it. */
   readonly bail?: boolean;
+  /** Called before each case. */
+  readonly onCase?: () => void;
 }
 
 /** The names of the laws a subject is held to. */
@@ -185,10 +187,12 @@ async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m: Measur
     return above >= 0.001 && below <= 1 ? null : fail(`the median headroom of ${n} cases is ${median(sorted)}`, null);
   }
   for (const spec of kit.boundaries) {
+    options.onCase?.();
     const wrong = await lawOn(kit, subject, law, spec, m, false);
     if (wrong) return fail(wrong, spec);
   }
   const property = fc.asyncProperty(kit.spec, async (spec) => {
+    options.onCase?.();
     const wrong = await lawOn(kit, subject, law, spec, m, true);
     if (wrong) throw new Error(wrong);
   });
