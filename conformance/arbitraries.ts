@@ -122,23 +122,28 @@ export function axis(max: number, step = 1, edges: readonly number[] = [2, 4, 8,
     .map((n) => n * step);
 }
 
-/** Bits of the f16 next to a value, rounding to nearest even; only used to make weights. */
-export function f16Bits(value: number): number {
-  const magnitude = Math.abs(value);
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  if (magnitude >= 65520) return sign | 0x7bff; // the largest finite one: weights are finite
-  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude || 2 ** -24)));
-  const step = 2 ** (exponent - 10);
-  const units = magnitude / step;
-  const whole = Math.floor(units);
-  const rest = units - whole;
-  const rounded = rest > 0.5 || (rest === 0.5 && whole % 2 === 1) ? whole + 1 : whole;
-  // A carry out of the fraction runs into the exponent, as it should.
-  return sign | (exponent === -14 && rounded < 1024 ? rounded : ((exponent + 15) << 10) + (rounded - 1024));
-}
-
 const f32 = new Float32Array(1);
 const f32Bits = new Uint32Array(f32.buffer);
+
+/** Bits of the f16 next to an f32, to nearest, ties to even; the largest finite one for what f16 does not hold. */
+export function f16Bits(value: number): number {
+  f32[0] = value;
+  const bits = f32Bits[0]!;
+  const sign = (bits >>> 16) & 0x8000;
+  const exponent = (bits >>> 23) & 255;
+  const fraction = bits & 0x7fffff;
+  if (exponent >= 143) return sign | 0x7bff;
+  // The significand in steps of the result: 2^(E − 137) for normal numbers, 2⁻²⁴ below.
+  const shift = exponent >= 113 ? 13 : 126 - exponent;
+  if (shift > 25) return sign;
+  const significand = exponent >= 113 ? fraction : fraction | 0x800000;
+  const base = exponent >= 113 ? (exponent - 112) << 10 : 0;
+  const rest = significand & ((1 << shift) - 1);
+  const half = 1 << (shift - 1);
+  const down = base + (significand >>> shift);
+  // A carry out of the fraction runs into the exponent, as it should; past the largest finite one it stops.
+  return sign | Math.min(0x7bff, rest > half || (rest === half && down % 2 === 1) ? down + 1 : down);
+}
 
 /** Bits of the bfloat16 below or at a value in magnitude: the upper half of its f32 bits. */
 export function bf16Bits(value: number): number {
