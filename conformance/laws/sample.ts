@@ -98,6 +98,14 @@ export const kit: Kit<Spec, SampleCase> = {
       },
     },
     {
+      name: "never chooses NaN while there is a number, where it is greedy",
+      async check(c, { run }) {
+        const at = (c.position * 7919) % c.logits.length;
+        const [id] = await run({ ...c, logits: c.logits.map((_, i) => (i === at ? -3 : Number.NaN)), options: greedy });
+        return id === at ? null : `chose ${id}, not ${at}`;
+      },
+    },
+    {
       name: "takes the lowest id among equals where it is greedy",
       async check(c, { run }) {
         const logits = c.logits.map((l) => Math.round(l));
