@@ -12,6 +12,8 @@ export interface Rule {
   readonly to: readonly string[];
   /** Only lines that hold this. */
   readonly on?: string;
+  /** Of equal lines only these, counted from 0. */
+  readonly nth?: readonly number[];
   readonly proof: string;
 }
 
@@ -363,13 +365,14 @@ export const rules: readonly Rule[] = [
     kernels: ["attention-prefill-matrix"],
     from: "i < 8u; i++) {",
     to: ["i <= 8u; i++) {"],
-    on: "i++) {",
-    proof: "of the loop that writes p: a ninth turn writes its padding, which nobody reads",
+    nth: [1],
+    proof: "a ninth turn writes its padding, which nobody reads",
   },
   {
     kernels: ["attention-prefill-matrix"],
     from: "if (pass_ == 0u) {",
     to: ["if (true) {"],
+    nth: [1],
     proof: "after the second pass m and l are not used any more",
   },
   ...[32, 48, 64, 80, 96, 112].map((from) => ({
@@ -382,8 +385,9 @@ export const rules: readonly Rule[] = [
     kernels: ["awq-rows16-f16-matrix"],
     from: "workgroupBarrier();",
     to: [""],
+    nth: [0, 1, 2],
     proof:
-      "all but the last: a subgroup stages and reads a part of its own, as one; WGSL has no barrier for a subgroup alone, and no other subgroup can come in between",
+      "a subgroup stages and reads a part of its own, as one; WGSL has no barrier for a subgroup alone, and no other subgroup can come in between",
   },
   {
     kernels: ["attention-decode"],
@@ -552,8 +556,9 @@ export const rules: readonly Rule[] = [
 ];
 
 /** Whether a mutant is what a rule describes. */
-export const matches = ({ kernels, from, to, on }: Rule, { kernel, before, after }: Mutant): boolean =>
+export const matches = ({ kernels, from, to, on, nth }: Rule, { kernel, before, after, nth: which }: Mutant): boolean =>
   kernels.includes(kernel) &&
+  (nth === undefined || nth.includes(which)) &&
   before.includes(on ?? from) &&
   before.split(from).some((_, i, parts) => {
     const [head, tail] = [parts.slice(0, i + 1).join(from), parts.slice(i + 1).join(from)];

@@ -17,6 +17,8 @@ export interface Mutant {
   readonly line: number;
   readonly before: string;
   readonly after: string;
+  /** How many mutants of the kernel before it change an equal line in the same way. */
+  readonly nth: number;
   readonly wgsl: string;
 }
 
@@ -123,11 +125,18 @@ export function mutantsOf(kernel: Kernel): Mutant[] {
       const line = kernel.wgsl.slice(0, at).split("\n").length;
       found.set(wgsl, {
         at,
-        mutant: { kernel: kernel.name, operator: name, line, before: lineOf(kernel.wgsl), after: lineOf(wgsl), wgsl },
+        mutant: { kernel: kernel.name, operator: name, line, before: lineOf(kernel.wgsl), after: lineOf(wgsl), nth: 0, wgsl },
       });
     }
   }
-  return [...found.values()].sort((a, b) => a.at - b.at).map(({ mutant }) => mutant);
+  const seen = new Map<string, number>();
+  return [...found.values()]
+    .sort((a, b) => a.at - b.at)
+    .map(({ mutant }) => {
+      const nth = seen.get(mutantName(mutant)) ?? 0;
+      seen.set(mutantName(mutant), nth + 1);
+      return { ...mutant, nth };
+    });
 }
 
 export type Verdict = "killed" | "survived" | "refused";
