@@ -33,19 +33,25 @@ const lastLoad = "what is loaded in the last step is not used";
 const masked = "no tile fewer, perhaps one more, whose keys lie behind the last position and are masked";
 const zeroFactor = "the factor of a split past the last is 0, and what is read there is finite";
 const zeroWeights = "the weights past the last block are 0, and what x holds there is finite";
+const siluAtZero = "they differ at g = 0 alone, where the result is g · sigmoid · up = 0 for any finite sigmoid";
+const leastExponent = "the exponent of a block is at least that of 1 as of 0, and any |x| but 0 has bits of at least 1";
+const quadMore = "the quad more lies past the end of `quarters`: its sums are clamped to the last word, which is padding";
+const zeroPadding = "the index past the end is clamped to the last word, which is padding and 0";
+const startsAsZero = "memory of a workgroup is 0 to begin with; written for devices that are opened without that";
+const firstCarried = "multiplied by carried = 0 before the first sum is added";
 
 export const rules: readonly Rule[] = [
   {
     kernels: ["silu-mul"],
     from: "g >= 0.0",
     to: ["g > 0.0"],
-    proof: "they differ at g = 0 alone, where the result is g · sigmoid · up = 0 for any finite sigmoid",
+    proof: siluAtZero,
   },
   {
     kernels: ["prefill-silu-mul-f16"],
     from: "g >= vec4<f32>(0.0)",
     to: ["g > vec4<f32>(0.0)"],
-    proof: "they differ at g = 0 alone, where the result is g · sigmoid · up = 0 for any finite sigmoid",
+    proof: siluAtZero,
   },
   {
     kernels: ["penalize"],
@@ -235,14 +241,14 @@ export const rules: readonly Rule[] = [
     from: "= 0.0;",
     to: ["= 1.0;"],
     on: "total",
-    proof: "multiplied by carried = 0 before the first sum is added",
+    proof: firstCarried,
   },
   {
     kernels: ["attention"],
     from: "vec2(0.0)",
     to: ["vec2(1.0)"],
     on: "mixed",
-    proof: "multiplied by carried = 0 before the first sum is added",
+    proof: firstCarried,
   },
   {
     kernels: ["attention"],
@@ -318,7 +324,7 @@ export const rules: readonly Rule[] = [
     kernels: ["attention-combine"],
     from: "if (tid < 4u * PARTS) { factor",
     to: ["if (false) { factor", "if (tid < 4u + PARTS) { factor", "if (tid < 4u) { factor"],
-    proof: "memory of a workgroup is 0 to begin with; written for devices that are opened without that",
+    proof: startsAsZero,
   },
   { kernels: ["attention-combine"], from: "i < splits; i += 4u * PARTS", to: ["i <= splits; i += 4u * PARTS"], proof: zeroFactor },
   {
@@ -399,7 +405,7 @@ export const rules: readonly Rule[] = [
     kernels: ["attention-decode"],
     from: "p < PARTS;",
     to: ["p <= PARTS;"],
-    proof: "the index past the end is clamped to the last word, which is padding and 0",
+    proof: zeroPadding,
   },
   {
     kernels: ["attention-decode"],
@@ -412,7 +418,7 @@ export const rules: readonly Rule[] = [
     kernels: ["attention-combine"],
     from: "factor[splits + tid]",
     to: ["factor[splits]"],
-    proof: "memory of a workgroup is 0 to begin with; written for devices that are opened without that",
+    proof: startsAsZero,
   },
   // ---- fixed16 and matrices
   {
@@ -445,7 +451,7 @@ export const rules: readonly Rule[] = [
     kernels: ["awq-rows16-f16-matrix"],
     from: "p < 16u;",
     to: ["p <= 16u;"],
-    proof: "the index past the end is clamped to the last word, which is padding and 0",
+    proof: zeroPadding,
   },
   {
     kernels: summed,
@@ -488,13 +494,13 @@ export const rules: readonly Rule[] = [
     kernels: ["head-f16"],
     from: "step < 8u * STEPS;",
     to: ["step <= 8u * STEPS;"],
-    proof: "the quad more lies past the end of `quarters`: its sums are clamped to the last word, which is padding",
+    proof: quadMore,
   },
   {
     kernels: ["awq-gate-up-fixed16"],
     from: "step < QUADS * STEPS;",
     to: ["step <= QUADS * STEPS;"],
-    proof: "the quad more lies past the end of `quarters`: its sums are clamped to the last word, which is padding",
+    proof: quadMore,
   },
   {
     kernels: ["awq-gate-up-fixed16", "head-f16"],
@@ -508,7 +514,7 @@ export const rules: readonly Rule[] = [
     from: "= 0u;",
     to: ["= 1u;"],
     on: "var largest =",
-    proof: "the exponent of a block is at least that of 1 as of 0, and any |x| but 0 has bits of at least 1",
+    proof: leastExponent,
   },
   { kernels: ["awq-add-fixed16"], from: "i < 8u;", to: ["i <= 8u;"], on: "largest = max(", proof: clamped },
   { kernels: ["awq-add-fixed16"], from: "if (tid == 0u) {", to: ["if (true) {", "if (tid == 1u) {"], proof: sameWords },
@@ -529,7 +535,7 @@ export const rules: readonly Rule[] = [
     kernels: ["prefill-digits"],
     from: "var most = 0u;",
     to: ["var most = 1u;"],
-    proof: "the exponent of a block is at least that of 1 as of 0, and any |x| but 0 has bits of at least 1",
+    proof: leastExponent,
   },
   { kernels: ["prefill-digits"], from: "if (!write)", to: ["if (false)"], proof: sameWords },
   { kernels: ["prefill-digits"], from: "if (part == 0u)", to: ["if (true)", "if (part == 1u)"], proof: sameWords },
@@ -551,7 +557,7 @@ export const rules: readonly Rule[] = [
     kernels: ["embed-fixed16"],
     from: "var big = 0u;",
     to: ["var big = 1u;"],
-    proof: "the exponent of a block is at least that of 1 as of 0, and any |x| but 0 has bits of at least 1",
+    proof: leastExponent,
   },
 ];
 

@@ -34,7 +34,7 @@ export interface Subject<C> {
    * a GPU subject uploads and reads back the whole of `out.buffer`.
    */
   run(c: C, out: Float32Array): void | Promise<void>;
-  /** The same computation with its parallel parts done in another order, or in one against that, where there are any: the bits must not change. */
+  /** The same computation with its parallel parts in another order, or in the reverse of that: the bits must not change. */
   rerun?(c: C, out: Float32Array, backwards: boolean): void | Promise<void>;
 }
 

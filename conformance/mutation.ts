@@ -111,7 +111,7 @@ const isNeutral = (code: string, at: number, name: string): boolean =>
 export function mutantsOf(kernel: Kernel): Mutant[] {
   const { code, headers, fixed } = layout(kernel.wgsl);
   const inside = (ranges: readonly [number, number][], at: number): boolean => ranges.some(([from, to]) => at >= from && at < to);
-  const found = new Map<string, { at: number; mutant: Mutant }>();
+  const found = new Map<string, { at: number; mutant: Omit<Mutant, "nth"> }>();
   for (const { name, match, to, in: where } of operators) {
     for (const m of code.matchAll(match)) {
       const at = m.index;
@@ -125,7 +125,7 @@ export function mutantsOf(kernel: Kernel): Mutant[] {
       const line = kernel.wgsl.slice(0, at).split("\n").length;
       found.set(wgsl, {
         at,
-        mutant: { kernel: kernel.name, operator: name, line, before: lineOf(kernel.wgsl), after: lineOf(wgsl), nth: 0, wgsl },
+        mutant: { kernel: kernel.name, operator: name, line, before: lineOf(kernel.wgsl), after: lineOf(wgsl), wgsl },
       });
     }
   }
@@ -178,7 +178,7 @@ export async function tryMutant(
 }
 
 /** The name under which a survivor's proof is kept: the kernel and the changed line, so that edits elsewhere do not lose it. */
-export const mutantName = (m: Mutant): string => `${m.kernel}: ${m.before} → ${m.after}`;
+export const mutantName = (m: Omit<Mutant, "nth">): string => `${m.kernel}: ${m.before} → ${m.after}`;
 
 /** Every kernel of the tree, by name. */
 export async function allKernels(): Promise<ReadonlyMap<string, Kernel>> {

@@ -182,7 +182,7 @@ async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m: Measur
     if (n < 50) return null;
     const sorted = m.headrooms.toSorted((a, b) => a - b);
     // The order statistics 1.5 √n either side of the middle hold the median of all cases between them (3 σ of a fair coin thrown n times).
-    const above = sorted[Math.ceil(n / 2 + 1.5 * Math.sqrt(n))] ?? sorted[n - 1]!;
+    const above = sorted[Math.ceil(n / 2 + 1.5 * Math.sqrt(n))]!;
     const below = sorted[Math.floor(n / 2 - 1.5 * Math.sqrt(n))]!;
     return above >= 0.001 && below <= 1 ? null : fail(`the median headroom of ${n} cases is ${median(sorted)}`, null);
   }

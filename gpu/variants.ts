@@ -89,24 +89,22 @@ export const variants: readonly Variant[] = [
     layout: "repacked",
     refusal: (capabilities, _config, refs) => packRefusal(capabilities, refs),
   },
-  {
-    step: "linear-prefill",
-    name: "f16-matrix",
-    kernels: matrixPrefills["f16-matrix"].kernels,
-    arithmetic: "f16",
-    layout: "repacked",
-    cache: "f16",
-    refusal: (capabilities, config, refs) => matrixRefusal("f16-matrix", capabilities, config, refs) ?? packRefusal(capabilities, refs),
-  },
-  {
-    step: "linear-prefill",
-    name: "fixed16-matrix",
-    kernels: matrixPrefills["fixed16-matrix"].kernels,
-    arithmetic: "fixed16",
-    layout: "repacked",
-    cache: "f16",
-    refusal: (capabilities, config, refs) => matrixRefusal("fixed16-matrix", capabilities, config, refs) ?? packRefusal(capabilities, refs),
-  },
+  ...(
+    [
+      ["f16-matrix", "f16"],
+      ["fixed16-matrix", "fixed16"],
+    ] as const
+  ).map(
+    ([name, arithmetic]): Variant => ({
+      step: "linear-prefill",
+      name,
+      kernels: matrixPrefills[name].kernels,
+      arithmetic,
+      layout: "repacked",
+      cache: "f16",
+      refusal: (capabilities, config, refs) => matrixRefusal(name, capabilities, config, refs) ?? packRefusal(capabilities, refs),
+    }),
+  ),
   {
     step: "linear-prefill",
     name: "awq-matmul-packed",

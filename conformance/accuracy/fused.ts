@@ -11,7 +11,7 @@ import { nibble } from "./linear.ts";
 import { addTerm, clearTerms, magnitude, makeTerms, sumError } from "./sums.ts";
 
 /**
- * y[t, n] = Σ_b I_b · (2^e_b · s) + bias, I_b = Σ_{k in b} v (q − z) an exact integer. The product of the two scales is exact (a power of
+ * y[t, n] = Σ_b I_b · (2^e_b · s) + bias[t, n], I_b = Σ_{k in b} v (q − z) an exact integer. The product of the two scales is exact (a power of
  * two, and 11 bits); so the terms are those of a dot over the blocks: one rounding a product, additions in any order. In blocks of 32 I_b is
  * below 2²⁴, an f32; in longer ones it may round once more, on its way to f32.
  * The quantization is the claim of the arithmetic (round to nearest, ties to even): its v are taken as given.
@@ -32,7 +32,7 @@ export function expectFixed16(x: Fixed16, weight: AwqMatrix, bias: ArrayLike<num
         for (let k = b * block; k < (b + 1) * block; k++) sum += x.values[t * K + k]! * (nibble(qweight, N, k, n) - z);
         addTerm(terms, sum, x.scales[(t * K) / block + b]! * f16Values()[scales[g * N + n]!]!, a);
       }
-      if (bias) addTerm(terms, bias[n]!, 1, a);
+      if (bias) addTerm(terms, bias[t * N + n]!, 1, a);
       expect(e, t * N + n, terms.sum, sumError(terms, a, conversions), magnitude(terms), a);
     }
   return e;

@@ -67,6 +67,10 @@ const descending = (values: Float32Array): Float32Array => values.toSorted().rev
 const isCount = (z: Float32Array, share: number, n: number): boolean =>
   allEqual(z) && Math.fround(share) === share && Math.fround(share * n) === share * n;
 
+/** Of a share of the weights. Weights that are all 1 have exact sums: only products with the share and quotients round. */
+const shareError = (z: Float32Array, a: Arithmetic): number =>
+  (allEqual(z) ? 0 : 2 * weightSumError(z, a, z.length + JOINS, JOINS)) + 4 * a.u;
+
 /** Whether the cut of top-k or of top-p is closer than the arithmetic can tell. Never in f64. */
 export function isNearBorder(scores: Float32Array, options: SamplingOptions, a: Arithmetic): boolean {
   if (a.name === "f64") return false;
@@ -89,10 +93,6 @@ export function isNearBorder(scores: Float32Array, options: SamplingOptions, a: 
   }
   return false;
 }
-
-/** Of a share of the weights. Weights that are all 1 have exact sums: only products with the share and quotients round. */
-const shareError = (z: Float32Array, a: Arithmetic): number =>
-  (allEqual(z) ? 0 : 2 * weightSumError(z, a, z.length + JOINS, JOINS)) + 4 * a.u;
 
 /** For each position, whether a comparison that decides its draw is closer than the arithmetic can tell. Never in f64. */
 export function nearTies(

@@ -74,7 +74,9 @@ const exact = await loadGpuModel(gpu, config, refs, { kernels: { "linear-prefill
   throw error;
 });
 const arithmetics: Readonly<Record<string, Model>> = {
-  ...{ f32: model, fixed16: fixed, auto: automatic },
+  f32: model,
+  fixed16: fixed,
+  auto: automatic,
   ...(exact ? { "fixed16-matrix": exact } : {}),
 };
 const texts: { name: string; same: boolean }[] = [];

@@ -38,11 +38,10 @@ export const kit: Kit<Spec, AwqRepackCase> = {
   name: "awq-repack",
   formula: "unpack(repack(qweight, qzeros, scales)) = (qweight, qzeros, scales)",
   spec: fc.record({ groups: axis(5), groupSize: fc.constantFrom(32, 64, 128), N: axis(600, 8, [16, 64, 512]), weight: awqSpec }),
-  boundaries: [8, 56, 64, 72, 504, 512, 520, 1040]
-    .flatMap((N) => [32, 128].map((groupSize) => ({ groups: 3, groupSize, N, weight: usual })))
-    .concat({
-      ...{ groups: 34, groupSize: 32, N: 8, weight: usual },
-    }),
+  boundaries: [
+    ...[8, 56, 64, 72, 504, 512, 520, 1040].flatMap((N) => [32, 128].map((groupSize) => ({ groups: 3, groupSize, N, weight: usual }))),
+    { groups: 34, groupSize: 32, N: 8, weight: usual },
+  ],
   make: ({ groups, groupSize, N, weight }) => ({ weight: awqMatrix(weight, groups * groupSize, N, groupSize) }),
   length: ({ weight }) => 2 * awqWords(weight).length,
   expected({ weight }) {

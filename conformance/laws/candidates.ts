@@ -34,30 +34,28 @@ export const candidatesSpec: fc.Arbitrary<CandidatesSpec> = fc.record({
 
 const ties: Recipe = { kind: "integers", exponent: 0, seed: 1 };
 const equal: Recipe = { kind: "equal", exponent: 0, seed: 2 };
-/** Cuts in the middle of a tie and beside one, in the first, a middle and the last range of ids. */
-export const candidatesBoundaries: readonly CandidatesSpec[] = [1, 2, 3, 255, 256, 257, 600]
-  .flatMap((V) => [
+const ones: Recipe = { kind: "ones", exponent: 0, seed: 1 };
+export const candidatesBoundaries: readonly CandidatesSpec[] = [
+  // Cuts in the middle of a tie and beside one, in the first, a middle and the last range of ids.
+  ...[1, 2, 3, 255, 256, 257, 600].flatMap((V): CandidatesSpec[] => [
     ...[0, 1, 2, V - 1, V, V + 1].flatMap((topK) => [
       { V, data: ties, topK, topP: 1, temperature: 4 },
       { V, data: ties, topK, topP: 0.6, temperature: 4 },
       { V, data: equal, topK, topP: 0.5, temperature: 1 },
     ]),
-    { V, data: { kind: "zeros" as const, exponent: 0, seed: 3 }, topK: Math.ceil(V / 2), topP: 0.75, temperature: 1 },
-  ])
-  .concat(
-    // A few ids, most of them tied; wide logits, whose least weights count for nothing in a sum; more ids than f16 counts; the last of
-    // the 64 partial results; one id and many with a few thousandths of its weight together.
-    [3, 4, 5, 7].flatMap((V) =>
-      [1, 2, 3].flatMap((topK) => [0.25, 0.5, 0.8].map((topP) => ({ V, data: { ...ties, seed: V }, topK, topP, temperature: 20 }))),
-    ),
-    [
-      { V: 300, data: { kind: "normal" as const, exponent: 3, seed: 1 }, topK: 0, topP: 1, temperature: 0.5 },
-      { V: 5001, data: equal, topK: 0, topP: 0.5, temperature: 1 },
-      { V: 16_384, data: ties, topK: 0, topP: 0.9, temperature: 1 },
-    ],
-    // Sums of 2,344 weights of 1 in one invocation: f16 counts to 2,048.
-    [{ V: 600_000, data: { kind: "ones" as const, exponent: 0, seed: 1 }, topK: 0, topP: 0.5, temperature: 1 }],
-  );
+    { V, data: { kind: "zeros", exponent: 0, seed: 3 }, topK: Math.ceil(V / 2), topP: 0.75, temperature: 1 },
+  ]),
+  // A few ids, most of them tied.
+  ...[3, 4, 5, 7].flatMap((V) =>
+    [1, 2, 3].flatMap((topK) => [0.25, 0.5, 0.8].map((topP) => ({ V, data: { ...ties, seed: V }, topK, topP, temperature: 20 }))),
+  ),
+  // Wide logits, whose least weights count for nothing in a sum; more ids than f16 counts; the last of the 64 partial results.
+  { V: 300, data: { kind: "normal", exponent: 3, seed: 1 }, topK: 0, topP: 1, temperature: 0.5 },
+  { V: 5001, data: equal, topK: 0, topP: 0.5, temperature: 1 },
+  { V: 16_384, data: ties, topK: 0, topP: 0.9, temperature: 1 },
+  // Sums of 2,344 weights of 1 in one invocation: f16 counts to 2,048.
+  { V: 600_000, data: ones, topK: 0, topP: 0.5, temperature: 1 },
+];
 
 export const makeCandidates = ({ V, data, topK, topP, temperature }: CandidatesSpec): CandidatesCase => ({
   logits: values(data, V),

@@ -38,8 +38,14 @@ export const kit: Kit<Spec, DrawsCase> = {
     ...candidatesBoundaries.map((spec, i) => ({ ...spec, minP: i % 4 === 3 ? 1 : 0, seed: `${i}`, position: 1 + i })),
     // Where u is a multiple of 1/1024 the running sum of equal weights meets it exactly: u = 69, 208 and 856 of 1024.
     ...[38_082, 88_476, 79_364].map((position) => ({
-      ...{ V: 1024, data: { kind: "ones" as const, exponent: 0, seed: 1 }, topK: 0, topP: 1, temperature: 1 },
-      ...{ minP: 0, seed: "1", position },
+      V: 1024,
+      data: { kind: "ones" as const, exponent: 0, seed: 1 },
+      topK: 0,
+      topP: 1,
+      temperature: 1,
+      minP: 0,
+      seed: "1",
+      position,
     })),
   ],
   make: ({ minP, seed, position, ...spec }) => {

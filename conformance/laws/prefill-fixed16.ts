@@ -3,11 +3,12 @@ import fc from "fast-check";
 import type { AwqMatrix } from "../../core/model/weights.ts";
 import { type Fixed16, quantizeFixed16, signedFixed16Digits } from "../../core/quant/fixed16.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
-import { expectFixed16, makeExpected, wgsl } from "../accuracy.ts";
+import { type Expected, expectFixed16, makeExpected, wgsl } from "../accuracy.ts";
 import { axis, dataKinds, type Recipe, recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
 import { halves } from "./awq-repack.ts";
+import { type LinearSpec, type MatrixLinearCase, rowAlone, valuesBefore } from "./prefill-matrix.ts";
 import { type AwqSpec, awqMatrix, awqSpec } from "./shared.ts";
 
 const B = DIGITS_BLOCK;
@@ -78,22 +79,6 @@ export const digitsKit: Kit<DigitsSpec, DigitsCase> = {
 
 // ---------------------------------------------------------------- the linear
 
-interface LinearSpec {
-  readonly shape: number;
-  readonly T: number;
-  readonly adds: boolean;
-  readonly x: Recipe;
-  readonly weight: AwqSpec;
-}
-export interface Fixed16LinearCase {
-  readonly T: number;
-  /** [T, K] */
-  readonly x: Float32Array;
-  readonly weight: AwqMatrix;
-  /** [T, N]: what y holds before; null where the product replaces it. */
-  readonly before: Float32Array | null;
-}
-
 /** One block, several, groups of two blocks and two tiles of 128 outputs; the last for boundary cases alone. */
 const shapes = [
   { K: 128, G: 128, N: 128 },
@@ -102,7 +87,7 @@ const shapes = [
   { K: 4224, G: 128, N: 128 },
 ] as const;
 
-export const linearKit: Kit<LinearSpec, Fixed16LinearCase> = {
+export const linearKit: Kit<LinearSpec, MatrixLinearCase> = {
   name: "awq-prefill-fixed16-matrix",
   formula: "y[t, n] (+)= Σ_b (Σ_{k in b} v[t, k] · (q[k, n] − z[g, n])) · 2^e_b · s[g, n], x ≈ v · 2^e, blocks of 128",
   spec: fc.record({
@@ -122,31 +107,22 @@ export const linearKit: Kit<LinearSpec, Fixed16LinearCase> = {
     })),
     ...[1, 2, 3].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usual }))),
     // Block sums as large as they become.
-    ...["ones", "equal"].map((kind) => ({
+    ...(["ones", "equal"] as const).map((kind) => ({
       shape: 1,
       T: 2,
       adds: false,
-      x: { kind: kind as Recipe["kind"], exponent: 0, seed: 351 },
+      x: { kind, exponent: 0, seed: 351 },
       weight: { ...usual, q: "ends" as const, z: "ends" as const },
     })),
   ],
   make({ shape, T, adds, x, weight }) {
     const { K, G, N } = shapes[shape]!;
-    const before = adds ? values({ ...x, seed: x.seed + 1 }, T * N).map((v) => Math.max(-1e30, Math.min(1e30, v))) : null;
-    return { T, x: values(x, T * K), weight: awqMatrix(weight, K, N, G), before };
+    return { T, x: values(x, T * K), weight: awqMatrix(weight, K, N, G), before: adds ? valuesBefore(x, T * N) : null };
   },
   length: (c) => c.T * c.weight.outFeatures,
   expected: ({ T, x, weight, before }) => expectLinear(T, x, weight, before),
   laws: [
-    {
-      name: "computes each row alone, bit for bit",
-      async check(c, { run }) {
-        const { inFeatures: K, outFeatures: N } = c.weight;
-        const from = c.T - 1;
-        const alone = await run({ ...c, T: 1, x: c.x.slice(from * K), before: c.before?.slice(from * N) ?? null });
-        return sameBits(await run(c), alone, from * N, 0, N);
-      },
-    },
+    rowAlone,
     {
       name: "is exact on 16-bit integers whose sums f32 holds, and scales of one",
       async check(c, { run }) {
@@ -180,16 +156,5 @@ export const linearKit: Kit<LinearSpec, Fixed16LinearCase> = {
   dotLike: true,
 };
 
-const expectLinear = (T: number, x: Float32Array, weight: AwqMatrix, before: Float32Array | null) => {
-  const { inFeatures: K, outFeatures: N } = weight;
-  const a = quantizeFixed16(x, T, K, B);
-  if (!before) return expectFixed16(a, weight, null, wgsl);
-  // What is added to differs from row to row.
-  const e = makeExpected(T * N);
-  for (let t = 0; t < T; t++) {
-    const one = expectFixed16(quantizeFixed16(x.slice(t * K, (t + 1) * K), 1, K, B), weight, before.subarray(t * N, (t + 1) * N), wgsl);
-    e.value.set(one.value, t * N);
-    e.bound.set(one.bound, t * N);
-  }
-  return e;
-};
+const expectLinear = (T: number, x: Float32Array, weight: AwqMatrix, before: Float32Array | null): Expected =>
+  expectFixed16(quantizeFixed16(x, T, weight.inFeatures, B), weight, before, wgsl);

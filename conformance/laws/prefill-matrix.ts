@@ -22,7 +22,7 @@ import {
 } from "../accuracy.ts";
 import { axis, type DataKind, f16Bits, type Recipe, recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
-import type { Kit } from "../kit.ts";
+import type { Kit, Law } from "../kit.ts";
 import { type AttentionCase, kit as attention } from "./attention.ts";
 import { type AwqSpec, awqMatrix, awqSpec } from "./shared.ts";
 
@@ -39,7 +39,7 @@ const f16Row = (r: Recipe, length: number): Float32Array =>
 
 // ---------------------------------------------------------------- the linear
 
-interface LinearSpec {
+export interface LinearSpec {
   readonly shape: number;
   readonly T: number;
   readonly adds: boolean;
@@ -48,7 +48,7 @@ interface LinearSpec {
 }
 export interface MatrixLinearCase {
   readonly T: number;
-  /** [T, K], f16 values */
+  /** [T, K]; f16 values for matrices of f16 */
   readonly x: Float32Array;
   readonly weight: AwqMatrix;
   /** [T, N]: what y holds before; null where the product replaces it. */
@@ -62,6 +62,20 @@ const shapes = [
   { K: 256, G: 128, N: 256 },
   { K: 4224, G: 64, N: 128 },
 ] as const;
+
+/** What y holds before a product is added to it: far from overflow. */
+export const valuesBefore = (x: Recipe, length: number): Float32Array =>
+  values({ ...x, seed: x.seed + 1 }, length).map((v) => Math.max(-1e30, Math.min(1e30, v)));
+
+export const rowAlone: Law<MatrixLinearCase> = {
+  name: "computes each row alone, bit for bit",
+  async check(c, { run }) {
+    const { inFeatures: K, outFeatures: N } = c.weight;
+    const from = c.T - 1;
+    const alone = await run({ ...c, T: 1, x: c.x.slice(from * K), before: c.before?.slice(from * N) ?? null });
+    return sameBits(await run(c), alone, from * N, 0, N);
+  },
+};
 
 export const linearKit: Kit<LinearSpec, MatrixLinearCase> = {
   name: "awq-prefill-f16-matrix",
@@ -78,21 +92,13 @@ export const linearKit: Kit<LinearSpec, MatrixLinearCase> = {
       T,
       x: f16Row(x, T * K),
       weight: { ...drawn, scales: drawn.scales.map((bits) => ((bits & 0x7fff) > MOST_SCALE ? (bits & 0x8000) | MOST_SCALE : bits)) },
-      before: adds ? values({ ...x, seed: x.seed + 1 }, T * N).map((v) => Math.max(-1e30, Math.min(1e30, v))) : null,
+      before: adds ? valuesBefore(x, T * N) : null,
     };
   },
   length: (c) => c.T * c.weight.outFeatures,
   expected: expectMatrixLinear,
   laws: [
-    {
-      name: "computes each row alone, bit for bit",
-      async check(c, { run }) {
-        const { inFeatures: K, outFeatures: N } = c.weight;
-        const from = c.T - 1;
-        const alone = await run({ ...c, T: 1, x: c.x.slice(from * K), before: c.before?.slice(from * N) ?? null });
-        return sameBits(await run(c), alone, from * N, 0, N);
-      },
-    },
+    rowAlone,
     {
       name: "is exact on small integers and scales that are powers of two",
       async check(c, { run }) {

@@ -38,7 +38,7 @@ const inside = (words: Uint32Array): Uint32Array => words.subarray(GUARD, words.
 const asF32 = (words: Uint32Array): Float32Array => new Float32Array(words.buffer, words.byteOffset, words.length);
 
 /** Matrices repacked one behind the other, as q, k, v or gate and up are. */
-function packed(io: Io, matrices: readonly AwqMatrix[]) {
+export function packed(io: Io, matrices: readonly AwqMatrix[]): { readonly weights: GPUBuffer; readonly groups: GPUBuffer } {
   const { inFeatures: K, groupSize } = matrices[0]!;
   const rows = matrices.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
   const target = { weights: io.scratch("weights", (rows * K) / 2), groups: io.scratch("groups", rows * (K / groupSize) * 4) };

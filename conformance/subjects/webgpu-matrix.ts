@@ -1,25 +1,36 @@
 /** The products by subgroup matrices as subjects; none where the device has no such matrices. */
-import type { AwqMatrix } from "../../core/model/weights.ts";
 import { quantizeFixed16, signedFixed16Digits } from "../../core/quant/fixed16.ts";
 import { recordAttentionPrefillMatrix } from "../../gpu/kernels/attention-prefill-matrix.ts";
 import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/awq-prefill-f16-matrix.ts";
 import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/awq-prefill-fixed16-matrix.ts";
-import { recordAwqRepack } from "../../gpu/kernels/awq-repack.ts";
 import { ROWS16, recordAwqRows16F16Matrix } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
 import { type MatrixPrefill, matrixDeviceRefusal } from "../../gpu/model/fused-prefill.ts";
+import type { BufferArg } from "../../gpu/recorder.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { f16Bits } from "../arbitraries.ts";
 import { GUARD } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AttentionCase } from "../laws/attention.ts";
-import type { Fixed16LinearCase } from "../laws/prefill-fixed16.ts";
 import type { MatrixLinearCase } from "../laws/prefill-matrix.ts";
 import { hand, type Io, type Rig, runKernel } from "./rig.ts";
+import { packed } from "./webgpu-fixed16.ts";
 
 /** What lies in rows of a tile that no row of the case fills: finite, and wrong if it reaches a result. */
 const FILL = 777;
 
 const rowsUp = (T: number, tile: number): number => Math.ceil(T / tile) * tile;
+
+interface Target {
+  readonly weights: BufferArg;
+  readonly groups: BufferArg;
+  readonly y: BufferArg;
+}
+interface Shape {
+  readonly K: number;
+  readonly N: number;
+  readonly group: number;
+  readonly add: boolean;
+}
 
 /** f16 numbers as their bits, up to `length` with FILL. */
 function halves(x: Float32Array, length: number): Uint16Array {
@@ -30,66 +41,60 @@ function halves(x: Float32Array, length: number): Uint16Array {
   return bits;
 }
 
-/** The matrix repacked. */
-function packed(io: Io, { inFeatures: K, outFeatures: N, groupSize, qweight, qzeros, scales }: AwqMatrix) {
-  const target = { weights: io.scratch("weights", (N * K) / 2), groups: io.scratch("groups", N * (K / groupSize) * 4) };
-  const source = { qweight: io.input("qweight", qweight), qzeros: io.input("qzeros", qzeros), scales: io.input("scales", scales) };
-  recordAwqRepack(io.recorder, { ...source, ...target }, { K, N, groupSize, firstRow: 0 });
-  return target;
-}
-
 export function matrixSubjects(rig: Rig): readonly AnySubject[] {
   const { capabilities } = rig.gpu;
   if (!capabilities.features.includes("chromium-experimental-subgroup-matrix")) return [];
   // Dawn's null device lists no configuration: it only says what subjects there are.
   const runs = (name: MatrixPrefill): boolean =>
     capabilities.subgroupMatrixConfigs.length === 0 || matrixDeviceRefusal(name, capabilities) === undefined;
-  const linear = (kernel: string, tile: number, recordIt: typeof recordAwqRows16F16Matrix, most: number): Subject<MatrixLinearCase> => ({
-    op: "awq-prefill-f16-matrix",
+  /** `recordIt` multiplies `rows` rows, those of the case first, by the repacked matrix. */
+  const product = (
+    op: string,
+    kernel: string,
+    tile: number,
+    recordIt: (io: Io, c: MatrixLinearCase, rows: number, buffers: Target, shape: Shape) => void,
+    most = Infinity,
+  ): Subject<MatrixLinearCase> => ({
+    op,
     backend: "webgpu",
     variant: kernel,
     arithmetic: "f32",
     kernels: [kernel],
     accepts: ({ T }) => T <= most,
-    async run({ T, x, weight, before }, out) {
-      const { inFeatures: K, outFeatures: N, groupSize } = weight;
+    async run(c, out) {
+      const { T, before, weight } = c;
+      const { inFeatures: K, outFeatures: N, groupSize: group } = weight;
       const rows = rowsUp(T, tile);
-      // Eights in the order of gpu/wgsl/eights.ts.
-      const eights = x.map((_, i) => x[(i & ~7) + [0, 2, 4, 6, 1, 3, 5, 7][i & 7]!]!);
       const initial = new Float32Array(rows * N).fill(FILL);
       if (before) initial.set(before);
       const [words] = await runKernel(rig, T, 0, (io) => {
-        const y = io.output("y", rows * N, initial);
-        const shape = { K, N, group: groupSize, add: before !== null };
-        recordIt(io.recorder, { x: io.input("x", halves(eights, rows * K)), ...packed(io, weight), y }, shape);
+        const buffers = { ...packed(io, [weight]), y: io.output("y", rows * N, initial) };
+        recordIt(io, c, rows, buffers, { K, N, group, add: before !== null });
       });
       hand(out, new Float32Array(words!.buffer, words!.byteOffset + 4 * GUARD, T * N), [words!]);
     },
   });
-  const fixed16: Subject<Fixed16LinearCase> = {
-    op: "awq-prefill-fixed16-matrix",
-    backend: "webgpu",
-    variant: "awq-prefill-fixed16-matrix",
-    arithmetic: "f32",
-    kernels: ["awq-prefill-fixed16-matrix"],
-    async run({ T, x, weight, before }, out) {
-      const { inFeatures: K, outFeatures: N, groupSize } = weight;
-      const rows = rowsUp(T, 64);
-      const a = quantizeFixed16(x, T, K, DIGITS_BLOCK);
-      const digits = new Int8Array(2 * rows * K).fill(FILL & 127);
-      digits.set(signedFixed16Digits(a));
-      const scales = new Float32Array((rows * K) / DIGITS_BLOCK).fill(FILL);
-      scales.set(a.scales);
-      const initial = new Float32Array(rows * N).fill(FILL);
-      if (before) initial.set(before);
-      const [words] = await runKernel(rig, T, 0, (io) => {
-        const y = io.output("y", rows * N, initial);
-        const buffers = { digits: io.input("digits", digits), scales: io.input("scales", scales), ...packed(io, weight), y };
-        recordAwqPrefillFixed16Matrix(io.recorder, buffers, { K, N, group: groupSize, add: before !== null });
-      });
-      hand(out, new Float32Array(words!.buffer, words!.byteOffset + 4 * GUARD, T * N), [words!]);
-    },
-  };
+  const f16 = (kernel: string, tile: number, recordIt: typeof recordAwqRows16F16Matrix, most?: number): Subject<MatrixLinearCase> =>
+    product(
+      "awq-prefill-f16-matrix",
+      kernel,
+      tile,
+      (io, { x }, rows, buffers, shape) => {
+        // Eights in the order of gpu/wgsl/eights.ts.
+        const eights = x.map((_, i) => x[(i & ~7) + [0, 2, 4, 6, 1, 3, 5, 7][i & 7]!]!);
+        recordIt(io.recorder, { x: io.input("x", halves(eights, rows * shape.K)), ...buffers }, shape);
+      },
+      most,
+    );
+  const fixed16 = product("awq-prefill-fixed16-matrix", "awq-prefill-fixed16-matrix", 64, (io, { T, x }, rows, buffers, shape) => {
+    const a = quantizeFixed16(x, T, shape.K, DIGITS_BLOCK);
+    const digits = new Int8Array(2 * rows * shape.K).fill(FILL & 127);
+    digits.set(signedFixed16Digits(a));
+    const scales = new Float32Array((rows * shape.K) / DIGITS_BLOCK).fill(FILL);
+    scales.set(a.scales);
+    const operands = { digits: io.input("digits", digits), scales: io.input("scales", scales) };
+    recordAwqPrefillFixed16Matrix(io.recorder, { ...operands, ...buffers }, shape);
+  });
   const attention: Subject<AttentionCase> = {
     op: "attention-prefill-matrix",
     backend: "webgpu",
@@ -112,10 +117,10 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
       hand(out, new Float32Array(words!.buffer, words!.byteOffset + 4 * GUARD, T * H * Hd), [words!]);
     },
   };
-  const f16 = [
-    linear("awq-prefill-f16-matrix", 128, (recorder, buffers, shape) => recordAwqPrefillF16Matrix(recorder, buffers, shape), Infinity),
-    linear("awq-rows16-f16-matrix", ROWS16, recordAwqRows16F16Matrix, ROWS16),
+  const byF16 = [
+    f16("awq-prefill-f16-matrix", 128, (recorder, buffers, shape) => recordAwqPrefillF16Matrix(recorder, buffers, shape)),
+    f16("awq-rows16-f16-matrix", ROWS16, recordAwqRows16F16Matrix, ROWS16),
     attention,
   ];
-  return [...(runs("f16-matrix") ? f16 : []), ...(runs("fixed16-matrix") ? [fixed16] : [])];
+  return [...(runs("f16-matrix") ? byF16 : []), ...(runs("fixed16-matrix") ? [fixed16] : [])];
 }

@@ -1,6 +1,7 @@
 /** The sampling kernels as subjects: each alone where its result is an array, and the chains that draw a token. */
 
 import { greedy } from "../../core/generate/sampler.ts";
+import type { SamplingOptions } from "../../core/model/engine.ts";
 import { recordLogitsPartials } from "../../gpu/kernels/logits-partials.ts";
 import { recordPenalize } from "../../gpu/kernels/penalize.ts";
 import { recordSampleBorder } from "../../gpu/kernels/sample-border.ts";
@@ -13,7 +14,7 @@ import type { AnySubject } from "../kit.ts";
 import type { CandidatesCase } from "../laws/candidates.ts";
 import { DRAWS, type DrawsCase } from "../laws/draws.ts";
 import { SAMPLED_BEFORE, type SampleCase } from "../laws/sample.ts";
-import { hand, intoOut, type Rig, runKernel } from "./rig.ts";
+import { hand, type Io, intoOut, type Rig, runKernel } from "./rig.ts";
 
 const seenBits = (seen: readonly number[], V: number): Uint32Array => {
   const bits = new Uint32Array(Math.ceil(V / 32));
@@ -35,6 +36,18 @@ function strays(after: Uint32Array, before: Uint32Array, free: readonly number[]
   return count;
 }
 
+/** The scores, penalized where the options say so, and their partial results: what every chain begins with. */
+function ranked(io: Io, values: Float32Array, options: SamplingOptions, seen: Uint32Array) {
+  const V = values.length;
+  const logits = io.input("logits", values);
+  const sampling = io.uniform("sampling", encodeSampling(options));
+  const partials = io.scratch("partials", PARTIALS * 16);
+  const scores = options.repetitionPenalty === 1 ? logits : io.scratch("scores", V * 4);
+  if (scores !== logits) recordPenalize(io.recorder, { logits, sampling, scores, seen: io.input("seen", seen) }, { V });
+  recordLogitsPartials(io.recorder, { logits, scores, partials }, { V });
+  return { logits, sampling, partials, scores };
+}
+
 export function samplingSubjects(rig: Rig): readonly AnySubject[] {
   const draw = async (c: SampleCase, out: Float32Array): Promise<void> => {
     const V = c.logits.length;
@@ -42,26 +55,18 @@ export function samplingSubjects(rig: Rig): readonly AnySubject[] {
     const step = Uint32Array.of(9, c.position - 1, SAMPLED_BEFORE, 0);
     const ids = Uint32Array.of(77, 78);
     const read = await runKernel(rig, 1, 0, (io) => {
-      const logits = io.input("logits", c.logits);
-      const sampling = io.uniform("sampling", encodeSampling(c.options));
       const buffers = {
-        logits,
-        sampling,
-        partials: io.scratch("partials", PARTIALS * 16),
+        ...ranked(io, c.logits, c.options, bits),
         step: io.output("step", step.length, step),
         ids: io.output("ids", ids.length, ids),
         seen: io.output("seen", bits.length, bits),
         results: io.output("results", results().length, results()),
       };
-      const penalized = c.options.repetitionPenalty === 1 ? null : io.scratch("scores", V * 4);
-      if (penalized) recordPenalize(io.recorder, { logits, sampling, scores: penalized, seen: io.input("seen", bits) }, { V });
-      const scores = penalized ?? logits;
-      recordLogitsPartials(io.recorder, { logits, scores, partials: buffers.partials }, { V });
       if (c.options.temperature === 0) recordSampleGreedy(io.recorder, buffers);
       else {
-        const border = io.scratch("border", BORDER_BYTES);
-        recordSampleBorder(io.recorder, { scores, partials: buffers.partials, sampling, border }, { V });
-        recordSampleRandom(io.recorder, { ...buffers, scores, border }, { V });
+        const cut = { ...buffers, border: io.scratch("border", BORDER_BYTES) };
+        recordSampleBorder(io.recorder, cut, { V });
+        recordSampleRandom(io.recorder, cut, { V });
       }
     });
     const [newStep, newIds, newSeen, newResults] = read as [Uint32Array, Uint32Array, Uint32Array, Uint32Array];
@@ -83,11 +88,11 @@ export function samplingSubjects(rig: Rig): readonly AnySubject[] {
   const cut = async ({ logits, options }: CandidatesCase, out: Float32Array): Promise<void> => {
     const V = logits.length;
     const [border] = await runKernel(rig, 1, 0, (io) => {
-      const scores = io.input("scores", logits);
-      const partials = io.scratch("partials", PARTIALS * 16);
-      const sampling = io.uniform("sampling", encodeSampling(options));
-      recordLogitsPartials(io.recorder, { logits: scores, scores, partials }, { V });
-      recordSampleBorder(io.recorder, { scores, partials, sampling, border: io.output("border", BORDER_BYTES / 4) }, { V });
+      recordSampleBorder(
+        io.recorder,
+        { ...ranked(io, logits, options, seenBits([], V)), border: io.output("border", BORDER_BYTES / 4) },
+        { V },
+      );
     });
     const [key, allowed] = border!.subarray(GUARD);
     const word = new DataView(new ArrayBuffer(4));
@@ -108,18 +113,14 @@ export function samplingSubjects(rig: Rig): readonly AnySubject[] {
   const draws = async ({ logits, options, position }: DrawsCase, out: Float32Array): Promise<void> => {
     const V = logits.length;
     const read = await runKernel(rig, 1, 0, (io) => {
-      const scores = io.input("scores", logits);
-      const partials = io.scratch("partials", PARTIALS * 16);
-      const sampling = io.uniform("sampling", encodeSampling(options));
-      const border = io.scratch("border", BORDER_BYTES);
-      recordLogitsPartials(io.recorder, { logits: scores, scores, partials }, { V });
-      recordSampleBorder(io.recorder, { scores, partials, sampling, border }, { V });
+      const cut = { ...ranked(io, logits, options, seenBits([], V)), border: io.scratch("border", BORDER_BYTES) };
+      recordSampleBorder(io.recorder, cut, { V });
       const buffers = {
-        ...{ logits: scores, scores, partials, sampling, border },
+        ...cut,
         results: io.output("results", 2 * DRAWS),
         step: io.output("step", 4, Uint32Array.of(1, position - 1, 0, 0)),
         ids: io.output("ids", 2, Uint32Array.of(7, 8)),
-        seen: io.output("seen", Math.ceil(V / 32), new Uint32Array(Math.ceil(V / 32))),
+        seen: io.output("seen", Math.ceil(V / 32), seenBits([], V)),
       };
       for (let i = 0; i < DRAWS; i++) recordSampleRandom(io.recorder, buffers, { V });
     });

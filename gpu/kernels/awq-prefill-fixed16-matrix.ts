@@ -13,6 +13,25 @@
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
 
+/** The products of one digit: of the 32 rows of a subgroup, the first 16 begin `first` words behind left0, the others `second`. */
+const products = (first: string, second: string): string => /* wgsl */ `    for (var s = 0u; s < 8u; s += 2u) {
+      let p0 = subgroupMatrixLoad<Left, row_major>(&stage, left0 + ${first}, 17u);
+      let p1 = subgroupMatrixLoad<Left, row_major>(&stage, left0 + ${second}, 17u);
+      let q0 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + s, 9u);
+      c00 = subgroupMatrixMultiplyAccumulate(p0, q0, c00);
+      c10 = subgroupMatrixMultiplyAccumulate(p1, q0, c10);
+      let q1 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 144u + s, 9u);
+      c01 = subgroupMatrixMultiplyAccumulate(p0, q1, c01);
+      c11 = subgroupMatrixMultiplyAccumulate(p1, q1, c11);
+      let q2 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 288u + s, 9u);
+      c02 = subgroupMatrixMultiplyAccumulate(p0, q2, c02);
+      c12 = subgroupMatrixMultiplyAccumulate(p1, q2, c12);
+      let q3 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 432u + s, 9u);
+      c03 = subgroupMatrixMultiplyAccumulate(p0, q3, c03);
+      c13 = subgroupMatrixMultiplyAccumulate(p1, q3, c13);
+    }
+`;
+
 export const awqPrefillFixed16Matrix: Kernel<"digits" | "scales" | "weights" | "groups" | "y", never> = {
   name: "awq-prefill-fixed16-matrix",
   bindings: { digits: "read", scales: "read", weights: "read", groups: "read", y: "readWrite" },
@@ -89,23 +108,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     if (k + 1u < K / 128u) { next = load_tile(row0, col0, tid, k + 1u); }
     var c00 = Sum(0i); var c01 = Sum(0i); var c02 = Sum(0i); var c03 = Sum(0i);
     var c10 = Sum(0i); var c11 = Sum(0i); var c12 = Sum(0i); var c13 = Sum(0i);
-    for (var s = 0u; s < 8u; s += 2u) {
-      let p0 = subgroupMatrixLoad<Left, row_major>(&stage, left0 + s, 17u);
-      let p1 = subgroupMatrixLoad<Left, row_major>(&stage, left0 + 272u + s, 17u);
-      let q0 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + s, 9u);
-      c00 = subgroupMatrixMultiplyAccumulate(p0, q0, c00);
-      c10 = subgroupMatrixMultiplyAccumulate(p1, q0, c10);
-      let q1 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 144u + s, 9u);
-      c01 = subgroupMatrixMultiplyAccumulate(p0, q1, c01);
-      c11 = subgroupMatrixMultiplyAccumulate(p1, q1, c11);
-      let q2 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 288u + s, 9u);
-      c02 = subgroupMatrixMultiplyAccumulate(p0, q2, c02);
-      c12 = subgroupMatrixMultiplyAccumulate(p1, q2, c12);
-      let q3 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 432u + s, 9u);
-      c03 = subgroupMatrixMultiplyAccumulate(p0, q3, c03);
-      c13 = subgroupMatrixMultiplyAccumulate(p1, q3, c13);
-    }
-    c00 = subgroupMatrixScalarMultiply(c00, 256i);
+${products("s", "272u + s")}    c00 = subgroupMatrixScalarMultiply(c00, 256i);
     c01 = subgroupMatrixScalarMultiply(c01, 256i);
     c02 = subgroupMatrixScalarMultiply(c02, 256i);
     c03 = subgroupMatrixScalarMultiply(c03, 256i);
@@ -113,23 +116,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     c11 = subgroupMatrixScalarMultiply(c11, 256i);
     c12 = subgroupMatrixScalarMultiply(c12, 256i);
     c13 = subgroupMatrixScalarMultiply(c13, 256i);
-    for (var s = 0u; s < 8u; s += 2u) {
-      let p0 = subgroupMatrixLoad<Left, row_major>(&stage, left0 + 8u + s, 17u);
-      let p1 = subgroupMatrixLoad<Left, row_major>(&stage, left0 + 280u + s, 17u);
-      let q0 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + s, 9u);
-      c00 = subgroupMatrixMultiplyAccumulate(p0, q0, c00);
-      c10 = subgroupMatrixMultiplyAccumulate(p1, q0, c10);
-      let q1 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 144u + s, 9u);
-      c01 = subgroupMatrixMultiplyAccumulate(p0, q1, c01);
-      c11 = subgroupMatrixMultiplyAccumulate(p1, q1, c11);
-      let q2 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 288u + s, 9u);
-      c02 = subgroupMatrixMultiplyAccumulate(p0, q2, c02);
-      c12 = subgroupMatrixMultiplyAccumulate(p1, q2, c12);
-      let q3 = subgroupMatrixLoad<Right, col_major>(&stage, right0 + 432u + s, 9u);
-      c03 = subgroupMatrixMultiplyAccumulate(p0, q3, c03);
-      c13 = subgroupMatrixMultiplyAccumulate(p1, q3, c13);
-    }
-    workgroupBarrier();
+${products("8u + s", "280u + s")}    workgroupBarrier();
     subgroupMatrixStore<row_major>(&stage, to_join, c00, 34u);
     subgroupMatrixStore<row_major>(&stage, to_join + 4u, c01, 34u);
     subgroupMatrixStore<row_major>(&stage, to_join + 8u, c02, 34u);
