@@ -1,6 +1,6 @@
 /**
  * out[t, n] = Σ_k x[t, k] · ((q[n, k] − z[n, g]) · s[n, g]) + bias[n], as awq-matmul-tiled.ts, on repacked weights (awq-repack.ts):
- * weights [rows, K/32] of vec4<u32>, groups [rows/4, K/groupSize, 4] of scale | zero << 16, from row `firstRow` on. Any T.
+ * weights [rows/4, K/32, 4] of vec4<u32>, groups [rows/4, K/groupSize, 4] of scale | zero << 16, from row `firstRow` on. Any T.
  * A workgroup of 16 × 4 makes a tile of 32 rows × 64 columns, 8 × 4 an invocation, over steps of 32 k that lie in workgroup
  * memory (x 4 KiB, W 8 KiB, dequantized there). Each sum runs over ascending k alone: the same bits as awq-matmul-tiled.ts.
  * Limited by workgroup-memory reads.
@@ -60,8 +60,8 @@ fn main(
     var words = vec4(0u);
     var group = vec4(0u);
     if (quad * 4u < params.N) {
-      let word = (row * blocks + b) * 4u + part;
-      words = vec4(weights[word], weights[word + 4u * blocks], weights[word + 8u * blocks], weights[word + 12u * blocks]);
+      let word = (row * blocks + 4u * b) * 4u + part;
+      words = vec4(weights[word], weights[word + 4u], weights[word + 8u], weights[word + 12u]);
       group = groups[row / 4u * (params.K / params.groupSize) + b * 32u / params.groupSize];
     }
     let zeros = vec4<i32>(group >> vec4(16u));

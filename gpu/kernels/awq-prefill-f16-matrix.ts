@@ -1,6 +1,6 @@
 /**
  * y[t, n] (+)= Σ_k x[t, k] · W[n, k], x f16, W int4 dequantized to f16 in workgroup memory, f32 accumulation: prefill by subgroup matrices.
- * x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (wgsl/eights.ts); weights [N, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 64 = 0, G % 64 = 0;
+ * x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (wgsl/eights.ts); weights [N/4, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 64 = 0, G % 64 = 0;
  * x and y have room for T rounded up to 128 rows, and the rows after T of y come out of whatever x holds there.
  * w = (q − z) · s, one rounding to f16: 1024 + q is a f16 bit pattern, 1024 + q − (1024 + z) is exact. ADD: y's tile is the start of the sum.
  * Work: a workgroup of four subgroups a tile 128 × 128, K by 64, the next step's loads in flight during this one's products; a subgroup
@@ -51,7 +51,7 @@ fn eight(w: u32, group: u32) -> vec4<u32> {
 struct Tile { x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32>, x4: vec4<u32>, x5: vec4<u32>, x6: vec4<u32>, x7: vec4<u32>, w0: vec4<u32>, w1: vec4<u32>, g0: u32, g1: u32 }
 fn load_tile(row0: u32, n: u32, tid: u32, k: u32) -> Tile {
   let at = (row0 + tid / 8u) * (K / 8u) + 8u * k + tid % 8u;
-  let w = n * BLOCKS + 2u * k + (tid & 1u);
+  let w = ((n >> 2u) * BLOCKS + 2u * k + (tid & 1u)) * 4u + (n & 3u);
   let g = ((n >> 2u) * GROUPS + (64u * k) / GROUP) * 4u + (n & 3u);
   return Tile(x[at], x[at + 2u * K], x[at + 4u * K], x[at + 6u * K], x[at + 8u * K], x[at + 10u * K], x[at + 12u * K], x[at + 14u * K],
               weights[w], weights[w + 64u * BLOCKS], groups[g], groups[g + 64u * GROUPS]);

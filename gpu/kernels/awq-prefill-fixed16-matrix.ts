@@ -1,6 +1,6 @@
 /**
  * y[t, n] (+)= Σ_b I_b · (2^e_b · s[g, n]), I_b = Σ_{k in b} v[t, k] · (q[k, n] − z[g, n]) over blocks of 128, x ≈ v · 2^e: prefill with exact
- * integer products by subgroup matrices. digits, scales: T rows of K (wgsl/digits.ts); weights [N, K/32], groups [N/4, K/G] of four
+ * integer products by subgroup matrices. digits, scales: T rows of K (wgsl/digits.ts); weights [N/4, K/32], groups [N/4, K/G] of four
  * (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 128 = 0, G % 128 = 0; digits, scales and y have room for T rounded up to 64 rows, and the
  * rows after T of y come out of whatever the others hold there.
  * q − z is an i8, both digits are; products of the high digits, times 256, and of the low ones share an i32: |I_b| ≤ 128 · 32512 · 15 < 2^26,
@@ -73,7 +73,7 @@ struct Tile { x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32>, x4: ve
 fn load_tile(row0: u32, col0: u32, tid: u32, k: u32) -> Tile {
   let at = (row0 + tid / 16u) * (K / 8u) + 16u * k + tid % 16u;
   let n = col0 + tid / 4u;
-  let w = n * BLOCKS + 4u * k + tid % 4u;
+  let w = ((n >> 2u) * BLOCKS + 4u * k + tid % 4u) * 4u + (n & 3u);
   let g = (n >> 2u) * GROUPS + (128u * k) / GROUP;
   return Tile(digits[at], digits[at + K], digits[at + 2u * K], digits[at + 3u * K], digits[at + 4u * K], digits[at + 5u * K], digits[at + 6u * K], digits[at + 7u * K],
               weights[w], weights[w + 32u * BLOCKS], weights[w + 64u * BLOCKS], weights[w + 96u * BLOCKS],

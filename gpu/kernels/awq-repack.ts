@@ -1,9 +1,9 @@
 /**
- * Moves an AWQ matrix from the checkpoint's GEMM layout to rows contiguous along K, without loss; awq-unpack.ts is the way back.
- * qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16 → weights [rows, K/32] of vec4<u32>, groups [rows/4, K/G, 4] of u32, row n
+ * Moves an AWQ matrix from the checkpoint's GEMM layout to quads of rows, without loss; awq-unpack.ts is the way back.
+ * qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16 → weights [rows/4, K/32, 4] of vec4<u32>, groups [rows/4, K/G, 4] of u32, row n
  * at firstRow + n: several matrices may share one target. Word j of a block's vec4 holds k = 32b + 8j + {0..3} in the low nibbles of
  * its four bytes and + {4..7} in the high ones, so that w & 0x0f0f0f0f and (w >> 4) & 0x0f0f0f0f are what dot4I8Packed wants.
- * groups: scale bits | zero << 16. One invocation a block of 32 k of one row; eight neighbours share each word read. Runs once, at
+ * Two blocks of four rows fill a cache line of 128 bytes. groups: scale bits | zero << 16. One invocation a block of 32 k of one row; eight neighbours share each word read. Runs once, at
  * load; limited by memory.
  */
 import type { Kernel } from "../kernel.ts";
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     packed[j] = word;
   }
   let row = params.firstRow + n;
-  weights[row * (params.K / 32u) + b] = packed;
+  weights[(row / 4u * (params.K / 32u) + b) * 4u + row % 4u] = packed;
   if (b % (params.groupSize / 32u) == 0u) {
     let g = 32u * b / params.groupSize;
     let zero = (qzeros[g * words + column] >> shift) & 15u;

@@ -1,5 +1,5 @@
 /**
- * The inverse of awq-repack.ts: from rows contiguous along K back to the checkpoint's GEMM layout. Proves that repacking loses nothing.
+ * The inverse of awq-repack.ts: from quads of rows back to the checkpoint's GEMM layout. Proves that repacking loses nothing.
  * One invocation a word of qweight; the one of a group's first k also writes the word of qzeros and four words of scales.
  */
 import type { Kernel } from "../kernel.ts";
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   for (var j = 0u; j < 8u; j++) {
     let row = params.firstRow + 8u * column + j;
     let nibble = 4u * ((0x73625140u >> (4u * j)) & 7u);
-    let w = weights[(row * params.K + k) / 8u];
+    let w = weights[((row / 4u * (params.K / 32u) + k / 32u) * 4u + row % 4u) * 4u + k % 32u / 8u];
     word |= ((w >> (8u * (i % 4u) + 4u * (i / 4u))) & 15u) << nibble;
     zeros |= ((groupOf(row, g) >> 16u) & 15u) << nibble;
   }

@@ -51,7 +51,7 @@ export interface GpuPacked {
   readonly N: number;
   readonly groupSize: number;
   readonly firstRow: number;
-  /** [rows, K/32] of vec4<u32> */
+  /** [rows/4, K/32, 4] of vec4<u32> */
   readonly weights: GPUBuffer;
   /** [rows/4, K/G, 4] of scale | zero << 16 */
   readonly groups: GPUBuffer;

@@ -67,8 +67,8 @@ export const fixed16Rows = /* wgsl */ `
 struct Digits { h0: vec4<u32>, h1: vec4<u32>, l0: vec4<u32>, l1: vec4<u32>, scale: f32, sum: i32 }
 struct Rows { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>, g: vec4<u32> }
 fn load_rows(row: u32, b: u32) -> Rows {
-  let i = row * BLOCKS + b;
-  return Rows(weights[i], weights[i + BLOCKS], weights[i + 2u * BLOCKS], weights[i + 3u * BLOCKS],
+  let i = row * BLOCKS + 4u * b;
+  return Rows(weights[i], weights[i + 1u], weights[i + 2u], weights[i + 3u],
               groups[(row >> 2u) * GROUPS + b / BLOCKS_PER_GROUP]);
 }
 fn block_sum(w: vec4<u32>, zero: i32, x: Digits) -> i32 {
