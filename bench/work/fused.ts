@@ -1,13 +1,12 @@
 /** The fused kernels of decoding (gpu/model/fused.ts): one row, on the shapes and with the workgroups that a session gives them. */
 import type { LlamaConfig } from "../../core/model/config.ts";
 import { recordAttentionCombine } from "../../gpu/kernels/attention-combine.ts";
-import { recordAttentionDecode } from "../../gpu/kernels/attention-decode.ts";
 import { recordAwqAddFixed16 } from "../../gpu/kernels/awq-add-fixed16.ts";
 import { recordAwqGateUpFixed16 } from "../../gpu/kernels/awq-gate-up-fixed16.ts";
 import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/awq-qkv-rope-fixed16.ts";
 import { recordEmbedFixed16 } from "../../gpu/kernels/embed-fixed16.ts";
 import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
-import { addTeams, keysOf, lanesOf, limitsOf, perOf, teamOf } from "../../gpu/model/fused.ts";
+import { addTeams, decodeAttention, lanesOf, limitsOf, perOf, recordDecodeAttention, teamOf } from "../../gpu/model/fused.ts";
 import type { Operands } from "../operands.ts";
 import { packedBytes } from "./linears.ts";
 import { CONTEXT, type Work, type WorkCase } from "./work.ts";
@@ -51,7 +50,7 @@ const contexts = ({ maxPositionEmbeddings }: LlamaConfig): number[] => [
   ...new Set([64, CONTEXT].map((S) => Math.min(S, maxPositionEmbeddings))),
 ];
 
-/** Splits there can be at S keys, whatever a workgroup of the device takes: at least 64. */
+/** Splits there can be at S keys, 64 each. */
 const mostSplits = (S: number): number => 2 ** Math.ceil(Math.log2(Math.ceil(S / 64)));
 
 export const fusedWorks: readonly Work[] = [
@@ -136,18 +135,16 @@ export const fusedWorks: readonly Work[] = [
           start: S - 1,
           counts: { bytes: 4 * seen * G * Hd + 8 * H * Hd, operations: 4 * H * Hd * seen, arithmetic: "f32" },
           record(recorder, o) {
-            const shape = { H, G, Hd, window, keys: keysOf(Hd, limitsOf(o.memory.gpu)) };
             const buffers = {
               q: o.shared("q", H * Hd * 4),
               k_cache: o.own("keys", S * G * Hd * 2, "f16"),
               v_cache: o.own("values", S * G * Hd * 2, "f16"),
               stats: o.shared("stats", mostSplits(S) * H * 8, "blank"),
               step: o.step,
+              joined: o.shared("joined", H * Hd * 4, "blank"),
+              partial_: o.shared("partial", mostSplits(S) * H * Hd * 4, "blank"),
             };
-            // Of the two the position picks one, as in a session.
-            recordAttentionDecode(recorder, { ...buffers, out: o.shared("joined", H * Hd * 4, "blank") }, shape, false);
-            const partial = o.shared("partial", mostSplits(S) * H * Hd * 4, "blank");
-            recordAttentionDecode(recorder, { ...buffers, out: partial }, shape, true);
+            recordDecodeAttention(recorder, buffers, decodeAttention(config, limitsOf(o.memory.gpu)));
           },
         };
       }),
@@ -157,10 +154,10 @@ export const fusedWorks: readonly Work[] = [
     kernel: "attention-combine",
     task: "joining of split attention",
     cases: decodeOnly((config) => {
-      const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
+      const { numAttentionHeads: H, headDim: Hd } = config;
       const S = Math.min(CONTEXT, config.maxPositionEmbeddings);
-      const splits = Math.ceil(S / 128);
-      if (splits < 2) return [];
+      const splits = Math.ceil(S / 64);
+      if (splits < 3) return [];
       return [
         {
           step: `S=${S}`,
@@ -173,8 +170,7 @@ export const fusedWorks: readonly Work[] = [
               joined: o.shared("joined", H * Hd * 4, "blank"),
               step: o.step,
             };
-            const shape = { H, G, Hd, window, keys: keysOf(Hd, limitsOf(o.memory.gpu)) };
-            recordAttentionCombine(recorder, buffers, shape, mostSplits(S));
+            recordAttentionCombine(recorder, buffers, decodeAttention(config, limitsOf(o.memory.gpu)).more.shape, mostSplits(S));
           },
         },
       ];

@@ -169,14 +169,18 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
     return { buffers: [r!, s!, d!, b!], residual: natural(r!), scaled: natural(s!), digits: inside(d!), blocks: inside(b!) };
   };
 
-  /** Attention in splits of `keys`; queries and caches widened so that Hd is a multiple of 32, which these kernels ask for. */
-  const attends = (keys: number): Subject<AttentionCase> =>
+  /**
+   * Attention in splits of `keys`, by workgroups for at most `most` heads, both where the case's groups allow; queries and caches widened so
+   * that Hd is a multiple of 32, which these kernels ask for.
+   */
+  const attends = (keys: number, most: 1 | 2): Subject<AttentionCase> =>
     subject<AttentionCase>(
       "attention-decode",
       (c, out) =>
         intoOut(rig, out, 1, c.start, (io) => {
           const { H, G, Hd, window } = c.shape;
-          const shape = { H, G, Hd, window, keys };
+          const heads = (H / G) % most === 0 ? most : 1;
+          const shape = { H, G, Hd, window, keys, heads };
           const splits = Math.floor(c.start / keys) + 1;
           const buffers = {
             q: io.input("q", c.q),
@@ -194,7 +198,12 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
           const planes = out.slice();
           for (let k = 0; k < out.length; k++) out[k] = planes[plane(k, out.length)]!;
         }),
-      { op: "attention", variant: `attention-decode-${keys}-keys`, kernels: ["attention-decode", "attention-combine"], adapt: widened },
+      {
+        op: "attention",
+        variant: `attention-decode-${keys}-keys${most > 1 ? `-${most}-heads` : ""}`,
+        kernels: ["attention-decode", "attention-combine"],
+        adapt: widened,
+      },
     );
 
   return [
@@ -340,7 +349,8 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
         }
       }),
     ),
-    attends(64),
+    attends(64, 1),
+    attends(64, 2),
   ];
 }
 
