@@ -182,7 +182,7 @@ describe("the choice of variants", () => {
       [portable, "missing-feature", /needs feature shader-f16/],
       [{ ...able, limits }, "limit", /needs maxComputeWorkgroupStorageSize/],
       [{ ...able, subgroupMatrixConfigs: [] }, "missing-feature", /needs f16 matrices/],
-      [{ ...able, subgroupMaxSize: 64 }, "missing-feature", /needs subgroups of 32/],
+      [{ ...able, subgroupMaxSize: 64 }, "missing-feature", /needs feature subgroups of 32/],
     ] as const)
       expect(() => planOf(forced, capabilities, model(128))).toThrow(
         expect.objectContaining({ code, message: expect.stringMatching(reason) }),

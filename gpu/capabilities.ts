@@ -87,11 +87,15 @@ export function readCapabilities(device: GPUDevice, info: GPUAdapterInfo): Capab
 }
 
 /** Why a kernel cannot run on this device, in words; undefined where it can. */
-export function missingFor(kernel: Pick<Kernel, "features" | "limits">, capabilities: Capabilities): string | undefined {
+export function missingFor(kernel: Pick<Kernel, "features" | "limits" | "subgroupSize">, capabilities: Capabilities): string | undefined {
   for (const feature of kernel.features ?? []) if (!capabilities.features.includes(feature)) return `feature ${feature}`;
   for (const [name, needed] of Object.entries(kernel.limits ?? {})) {
     const offered = capabilities.limits[name as LimitName];
     if (offered < needed) return `${name} ${needed} (the device has ${offered})`;
   }
+  const { subgroupSize } = kernel;
+  const { subgroupMinSize: least, subgroupMaxSize: most } = capabilities;
+  if (subgroupSize !== undefined && (least !== subgroupSize || most !== subgroupSize))
+    return `feature subgroups of ${subgroupSize} (the device has ${least} to ${most})`;
   return undefined;
 }

@@ -29,6 +29,8 @@ export interface Kernel<Buffers extends string = string, Params extends string =
   readonly features?: readonly string[];
   /** Limits it needs where they exceed WebGPU's defaults. */
   readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
+  /** The size that all subgroups of the device must have. */
+  readonly subgroupSize?: number;
 }
 
 /** Load-time constants of a pipeline. */
@@ -94,7 +96,7 @@ async function compileNow(gpu: Gpu, kernel: Kernel, wgsl: string, overrides: rea
   const where = `kernel ${kernel.name}`;
   const missing = missingFor(kernel, gpu.capabilities);
   if (missing)
-    throw new GureumError(kernel.features?.some((f) => missing === `feature ${f}`) ? "missing-feature" : "limit", {
+    throw new GureumError(missing.startsWith("feature ") ? "missing-feature" : "limit", {
       where,
       what: "the device lacks what it needs",
       expected: missing,

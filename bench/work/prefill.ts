@@ -3,7 +3,7 @@ import type { LlamaConfig } from "../../core/model/config.ts";
 import { recordAttentionPrefillMatrix } from "../../gpu/kernels/attention-prefill-matrix.ts";
 import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/awq-prefill-f16-matrix.ts";
 import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/awq-prefill-fixed16-matrix.ts";
-import { ROWS16, recordAwqRows16F16Matrix } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
+import { ROWS16, recordAwqRows16F16Matrix, rows16Pieces } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
 import { recordPrefillDigits } from "../../gpu/kernels/prefill-digits.ts";
 import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
 import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
@@ -18,26 +18,44 @@ import { startOf, type Work, type WorkCase } from "./work.ts";
 /** Rows that a buffer has room for: the tiles of the matrix kernels are whole. */
 const padded = (T: number): number => 128 * Math.ceil(T / 128);
 
+interface Product {
+  readonly step: string;
+  readonly K: number;
+  readonly N: number;
+  readonly add: boolean;
+  /** Pieces in which at most 16 rows are left (gpu/model/prefill-operands.ts). */
+  readonly pieces: number;
+}
+
 /** The products of a layer as prefill makes them: q, k, v in one, gate and up in one. */
-function products(config: LlamaConfig): { step: string; K: number; N: number; add: boolean }[] {
+function products(config: LlamaConfig): Product[] {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
   return [
     { step: "qProj+kProj+vProj", K: D, N: (H + 2 * G) * Hd, add: false },
     { step: "oProj", K: H * Hd, N: D, add: true },
-    { step: "gateProj+upProj", K: D, N: 2 * F, add: false },
+    { step: "gateProj+upProj", K: D, N: 2 * F, add: false, pieces: 1 },
     { step: "downProj", K: F, N: D, add: true },
-  ];
+  ].map((product) => ({ pieces: rows16Pieces(product.K, product.N), ...product }));
 }
 
 /** Every product of a layer by a kernel, for the rows that it takes. */
-function product(kernel: string, takes: (T: number) => boolean, recordIt: typeof recordAwqRows16F16Matrix): Work {
+function product(
+  kernel: string,
+  takes: (T: number) => boolean,
+  recordIt: (
+    recorder: Recorder,
+    buffers: Record<"x" | "weights" | "groups" | "y", GPUBuffer>,
+    shape: Omit<Product, "step"> & { group: number },
+  ) => void,
+): Work {
   return {
     kernel,
     task: "awq product of prefill",
     cases(config, T) {
       const { awq } = config;
       if (!takes(T) || !awq) return [];
-      return products(config).flatMap(({ step, K, N, add }): WorkCase[] => {
+      return products(config).flatMap(({ step, ...shape }): WorkCase[] => {
+        const { K, N, add } = shape;
         const group = awq.groupSize === "whole" ? K : awq.groupSize;
         if (N % 128 !== 0 || K % 64 !== 0 || group % 64 !== 0) return [];
         const { weights, groups } = packedBytes(K, N, group);
@@ -54,7 +72,7 @@ function product(kernel: string, takes: (T: number) => boolean, recordIt: typeof
                 groups: o.own("groups", groups, "groups"),
                 y: o.shared("y", padded(T) * N * 4, "blank"),
               };
-              recordIt(recorder, buffers, { K, N, group, add });
+              recordIt(recorder, buffers, { ...shape, group });
             },
           },
         ];
@@ -100,11 +118,18 @@ const exactProduct: Work = {
   },
 };
 
+/** What is left for the steps after the products to join: of the residual after down_proj, and of q, k, v. */
+function piecesLeft(config: LlamaConfig, T: number): { residual: number; qkv: number } {
+  if (T > ROWS16) return { residual: 0, qkv: 1 };
+  const [qkv, , , down] = products(config).map(({ pieces }) => pieces);
+  return { residual: down!, qkv: qkv! };
+}
+
 /** A step that reads `reads` and writes `writes` bytes a row. */
 function rowStep(
   kernel: string,
   step: string,
-  sizes: (config: LlamaConfig) => { reads: number; writes: number; operations: number },
+  sizes: (config: LlamaConfig, T: number) => { reads: number; writes: number; operations: number },
   recordIt: (recorder: Recorder, o: Operands, config: LlamaConfig, T: number) => void,
 ): Work {
   return {
@@ -112,7 +137,7 @@ function rowStep(
     task: kernel,
     cases(config, T) {
       if (T === 1) return [];
-      const { reads, writes, operations } = sizes(config);
+      const { reads, writes, operations } = sizes(config, T);
       const counts: WorkCase["counts"] = { bytes: T * (reads + writes), operations: T * operations, arithmetic: "f32" };
       return [{ step, start: startOf(config, T), counts, record: (recorder, o) => recordIt(recorder, o, config, T) }];
     },
@@ -125,7 +150,11 @@ export const prefillWorks: readonly Work[] = [
     (T) => T > 1,
     (recorder, buffers, shape) => recordAwqPrefillF16Matrix(recorder, buffers, shape),
   ),
-  product("awq-rows16-f16-matrix", (T) => T > 1 && T <= ROWS16, recordAwqRows16F16Matrix),
+  product(
+    "awq-rows16-f16-matrix",
+    (T) => T > 1 && T <= ROWS16,
+    (recorder, buffers, shape) => recordAwqRows16F16Matrix(recorder, buffers, { ...shape, first: shape.add ? ROWS16 : 0 }),
+  ),
   exactProduct,
   {
     kernel: "attention-prefill-matrix",
@@ -166,32 +195,42 @@ export const prefillWorks: readonly Work[] = [
   rowStep(
     "prefill-norm-f16",
     "hidden",
-    ({ hiddenSize: K }) => ({ reads: 4 * K, writes: 2 * K, operations: 4 * K }),
-    (recorder, o, { hiddenSize: K, rmsNormEps: eps }, T) => {
-      const buffers = { residual: o.shared("residual", T * K * 4), norm: o.shared("norm", K * 4) };
-      recordPrefillNormF16(recorder, { ...buffers, x: o.shared("x", T * K * 2, "blank") }, { K, eps });
+    (config, T) => {
+      const { hiddenSize: K } = config;
+      const pieces = piecesLeft(config, T).residual;
+      return { reads: 4 * K * (1 + pieces), writes: 2 * K + (pieces > 0 ? 4 * K : 0), operations: (4 + pieces) * K };
+    },
+    (recorder, o, config, T) => {
+      const { hiddenSize: K, rmsNormEps: eps } = config;
+      const buffers = { residual: o.shared("residual", padded(T) * K * 4), norm: o.shared("norm", K * 4) };
+      const { residual: pieces } = piecesLeft(config, T);
+      recordPrefillNormF16(recorder, { ...buffers, x: o.shared("x", T * K * 2, "blank") }, { K, eps, pieces });
     },
   ),
   rowStep(
     "prefill-rope-f16",
     "qkv",
-    ({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd }) => ({
-      reads: 4 * (H + 2 * G) * Hd,
-      writes: 2 * (H + 2 * G) * Hd,
-      operations: 3 * (H + G) * Hd,
-    }),
+    (config, T) => {
+      const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+      const { qkv } = piecesLeft(config, T);
+      return {
+        reads: 4 * qkv * (H + 2 * G) * Hd,
+        writes: 2 * (H + 2 * G) * Hd,
+        operations: 3 * (H + G) * Hd + (qkv - 1) * (H + 2 * G) * Hd,
+      };
+    },
     (recorder, o, config, T) => {
       const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
       const S = startOf(config, T) + T;
       const buffers = {
-        y: o.shared("y", T * (H + 2 * G) * Hd * 4),
+        y: o.shared("y", padded(T) * (H + 2 * G) * Hd * 4),
         table: o.shared("table", S * Hd * 4),
         q: o.shared("q", T * H * Hd * 2, "blank"),
         k_cache: o.shared("keys", S * G * Hd * 2, "blank"),
         v_cache: o.shared("values", S * G * Hd * 2, "blank"),
         step: o.step,
       };
-      recordPrefillRopeF16(recorder, buffers, { H, G, Hd });
+      recordPrefillRopeF16(recorder, buffers, { H, G, Hd }, piecesLeft(config, T).qkv);
     },
   ),
   rowStep(

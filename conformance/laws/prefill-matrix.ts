@@ -55,11 +55,12 @@ export interface MatrixLinearCase {
   readonly before: Float32Array | null;
 }
 
-/** One step of 64 along K, several, one group of two steps; two tiles of 128 outputs; the last for boundary cases alone. */
+/** One step of 64 along K, several, one group of two steps, nine steps; two tiles of 128 outputs; the last for boundary cases alone. */
 const shapes = [
   { K: 64, G: 64, N: 128 },
   { K: 192, G: 64, N: 128 },
   { K: 256, G: 128, N: 256 },
+  { K: 576, G: 64, N: 128 },
   { K: 4224, G: 64, N: 128 },
 ] as const;
 
@@ -83,7 +84,7 @@ export const linearKit: Kit<LinearSpec, MatrixLinearCase> = {
   spec: fc.record({ shape: fc.nat(shapes.length - 2), T: axis(5, 1, [16, 64]), adds: fc.boolean(), x: recipe(), weight: awqSpec }),
   boundaries: [
     ...[1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 257].map((T) => ({ shape: 0, T, adds: T % 2 === 0, x: plain, weight: usual })),
-    ...[1, 2, 3].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usual }))),
+    ...[1, 2, 3, 4].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usual }))),
   ],
   make({ shape, T, adds, x, weight }) {
     const { K, G, N } = shapes[shape]!;

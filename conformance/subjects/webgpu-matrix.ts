@@ -32,6 +32,9 @@ interface Shape {
   readonly add: boolean;
 }
 
+/** What lies between the guard bands. */
+const inside = (words: Uint32Array): Float32Array => new Float32Array(words.buffer, words.byteOffset + 4 * GUARD, words.length - 2 * GUARD);
+
 /** f16 numbers as their bits, up to `length` with FILL. */
 function halves(x: Float32Array, length: number): Uint16Array {
   const bits = new Uint16Array(length).fill(f16Bits(FILL));
@@ -47,21 +50,22 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
   // Dawn's null device lists no configuration: it only says what subjects there are.
   const runs = (name: MatrixPrefill): boolean =>
     capabilities.subgroupMatrixConfigs.length === 0 || matrixDeviceRefusal(name, capabilities) === undefined;
+  const subjectOf = (op: string, kernel: string, run: Subject<MatrixLinearCase>["run"]): Subject<MatrixLinearCase> => ({
+    op,
+    backend: "webgpu",
+    variant: kernel,
+    arithmetic: "f32",
+    kernels: [kernel],
+    run,
+  });
   /** `recordIt` multiplies `rows` rows, those of the case first, by the repacked matrix. */
   const product = (
     op: string,
     kernel: string,
     tile: number,
     recordIt: (io: Io, c: MatrixLinearCase, rows: number, buffers: Target, shape: Shape) => void,
-    most = Infinity,
-  ): Subject<MatrixLinearCase> => ({
-    op,
-    backend: "webgpu",
-    variant: kernel,
-    arithmetic: "f32",
-    kernels: [kernel],
-    accepts: ({ T }) => T <= most,
-    async run(c, out) {
+  ): Subject<MatrixLinearCase> =>
+    subjectOf(op, kernel, async (c, out) => {
       const { T, before, weight } = c;
       const { inFeatures: K, outFeatures: N, groupSize: group } = weight;
       const rows = rowsUp(T, tile);
@@ -71,21 +75,43 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
         const buffers = { ...packed(io, [weight]), y: io.output("y", rows * N, initial) };
         recordIt(io, c, rows, buffers, { K, N, group, add: before !== null });
       });
-      hand(out, new Float32Array(words!.buffer, words!.byteOffset + 4 * GUARD, T * N), [words!]);
-    },
-  });
-  const f16 = (kernel: string, tile: number, recordIt: typeof recordAwqRows16F16Matrix, most?: number): Subject<MatrixLinearCase> =>
-    product(
-      "awq-prefill-f16-matrix",
-      kernel,
-      tile,
-      (io, { x }, rows, buffers, shape) => {
-        // Eights in the order of gpu/wgsl/eights.ts.
-        const eights = x.map((_, i) => x[(i & ~7) + [0, 2, 4, 6, 1, 3, 5, 7][i & 7]!]!);
-        recordIt(io.recorder, { x: io.input("x", halves(eights, rows * shape.K)), ...buffers }, shape);
-      },
-      most,
+      hand(out, inside(words!).subarray(0, T * N), [words!]);
+    });
+  /** Rows in eights (gpu/wgsl/eights.ts). */
+  const eights = (io: Io, { x }: MatrixLinearCase, length: number): GPUBuffer =>
+    io.input(
+      "x",
+      halves(
+        x.map((_, i) => x[(i & ~7) + [0, 2, 4, 6, 1, 3, 5, 7][i & 7]!]!),
+        length,
+      ),
     );
+  const prefill = product("awq-prefill-f16-matrix", "awq-prefill-f16-matrix", 128, (io, c, rows, buffers, shape) =>
+    recordAwqPrefillF16Matrix(io.recorder, { x: eights(io, c, rows * shape.K), ...buffers }, shape),
+  );
+  /** Its pieces are joined here, with what y holds before: rounded once, less than any order of f32 sums may be off. */
+  const rows16: Subject<MatrixLinearCase> = {
+    ...subjectOf("awq-prefill-f16-matrix", "awq-rows16-f16-matrix", async (c, out) => {
+      const { T, before, weight } = c;
+      const { inFeatures: K, outFeatures: N, groupSize: group } = weight;
+      const pieces = Math.min(3, Math.ceil(K / 256));
+      const first = before ? ROWS16 : 0;
+      const initial = new Float32Array((first + ROWS16 * pieces) * N).fill(FILL);
+      if (before) initial.set(before);
+      const [words] = await runKernel(rig, T, 0, (io) => {
+        const buffers = { x: eights(io, c, ROWS16 * K), ...packed(io, [weight]), y: io.output("y", initial.length, initial) };
+        recordAwqRows16F16Matrix(io.recorder, buffers, { K, N, group, first, pieces });
+      });
+      const y = inside(words!);
+      const joined = Float32Array.from({ length: T * N }, (_, i) => {
+        let sum = before ? y[i]! : 0;
+        for (let p = 0; p < pieces; p++) sum += y[(first + ROWS16 * p) * N + i]!;
+        return sum;
+      });
+      hand(out, joined, [words!]);
+    }),
+    accepts: ({ T }) => T <= ROWS16,
+  };
   const fixed16 = product("awq-prefill-fixed16-matrix", "awq-prefill-fixed16-matrix", 64, (io, { T, x }, rows, buffers, shape) => {
     const a = quantizeFixed16(x, T, shape.K, DIGITS_BLOCK);
     const digits = new Int8Array(2 * rows * shape.K).fill(FILL & 127);
@@ -114,13 +140,8 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
         };
         recordAttentionPrefillMatrix(io.recorder, buffers, { H, G, Hd, window });
       });
-      hand(out, new Float32Array(words!.buffer, words!.byteOffset + 4 * GUARD, T * H * Hd), [words!]);
+      hand(out, inside(words!).subarray(0, T * H * Hd), [words!]);
     },
   };
-  const byF16 = [
-    f16("awq-prefill-f16-matrix", 128, (recorder, buffers, shape) => recordAwqPrefillF16Matrix(recorder, buffers, shape)),
-    f16("awq-rows16-f16-matrix", ROWS16, recordAwqRows16F16Matrix, ROWS16),
-    attention,
-  ];
-  return [...(runs("f16-matrix") ? byF16 : []), ...(runs("fixed16-matrix") ? [fixed16] : [])];
+  return [...(runs("f16-matrix") ? [prefill, rows16, attention] : []), ...(runs("fixed16-matrix") ? [fixed16] : [])];
 }

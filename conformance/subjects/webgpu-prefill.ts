@@ -1,5 +1,6 @@
 /** The row-wise kernels of prefill as subjects. Digits come out as 16-bit numbers; rows in eights (gpu/wgsl/eights.ts) come out in their natural order, widened. */
 import { f16Values } from "../../core/dtype.ts";
+import { ROWS16 } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
 import { recordPrefillDigits } from "../../gpu/kernels/prefill-digits.ts";
 import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
 import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
@@ -22,11 +23,30 @@ function widen(words: Uint32Array): Float32Array {
 /** Place of element i of eight: 0 2 4 6 1 3 5 7. */
 const eighth = (i: number): number => (i & ~7) + ((i & 7) >> 1) + 4 * (i & 1);
 
+/** How many pieces the subjects cut rows into, and what lies in rows of theirs that no row of the case fills. */
+const PIECES = 3;
+const FILL = 777;
+
+/** x [T, width] as `count` pieces of 16 rows whose sum it is: element i in piece i mod count, 0 in the others. */
+function inPieces(x: Float32Array, width: number, count: number): Float32Array {
+  const pieces = new Float32Array(count * ROWS16 * width).fill(FILL);
+  for (let p = 0; p < count; p++)
+    pieces.set(
+      x.map((value, i) => (i % count === p ? value : 0)),
+      p * ROWS16 * width,
+    );
+  return pieces;
+}
+
 export function prefillSubjects(rig: Rig): readonly AnySubject[] {
-  const rows = (kernel: string, build: (io: Io, c: RowsCase, x: GPUBufferBinding) => void): Subject<RowsCase> => ({
+  const rows = (
+    kernel: string,
+    build: (io: Io, c: RowsCase, x: GPUBufferBinding) => void,
+    variant: string = kernel,
+  ): Subject<RowsCase> => ({
     op: kernel,
     backend: "webgpu",
-    variant: kernel,
+    variant,
     arithmetic: "f32",
     kernels: [kernel],
     async run(c, out) {
@@ -39,10 +59,10 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
       );
     },
   });
-  const rope: Subject<PrefillRopeCase> = {
+  const rope = (pieces: number): Subject<PrefillRopeCase> => ({
     op: "prefill-rope-f16",
     backend: "webgpu",
-    variant: "prefill-rope-f16",
+    variant: `prefill-rope-f16${pieces > 1 ? "-in-pieces" : ""}`,
     arithmetic: "f32",
     kernels: ["prefill-rope-f16"],
     async run({ T, start, H, G, Hd, S, tables, y }, out) {
@@ -51,18 +71,37 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
       const zeros = new Uint32Array((S * G * Hd) / 2);
       const read = await runKernel(rig, T, start, (io) => {
         const buffers = {
-          y: io.input("y", y),
+          y: io.input("y", pieces > 1 ? inPieces(y, (H + 2 * G) * Hd, pieces) : y),
           table: io.input("table", table),
           q: io.output("q", (T * H * Hd) / 2),
           k_cache: io.output("keys", zeros.length, zeros),
           v_cache: io.output("values", zeros.length, zeros),
           step: io.step,
         };
-        recordPrefillRopeF16(io.recorder, buffers, { H, G, Hd });
+        recordPrefillRopeF16(io.recorder, buffers, { H, G, Hd }, pieces);
       });
       hand(
         out,
         read.flatMap((words) => [...widen(words)]),
+        read,
+      );
+    },
+  });
+  /** The residual in pieces, and whether it comes out joined; additions may flush subnormal numbers. */
+  const normInPieces: Subject<RowsCase> = {
+    ...rows("prefill-norm-f16", () => {}, "prefill-norm-f16-in-pieces"),
+    async run({ T, width, x, y }, out) {
+      const read = await runKernel(rig, T, 0, (io) => {
+        const initial = inPieces(x, width, PIECES + 1);
+        const buffers = { x: io.output("x", out.length / 2), norm: io.input("norm", y) };
+        const residual = io.output("residual", initial.length, initial);
+        recordPrefillNormF16(io.recorder, { ...buffers, residual }, { K: width, eps: PREFILL_EPS, pieces: PIECES });
+      });
+      const eights = widen(read[0]!);
+      const residual = new Float32Array(read[1]!.buffer, read[1]!.byteOffset + 4 * GUARD, x.length);
+      hand(
+        out,
+        out.map((_, i) => (Math.abs(residual[i]! - x[i]!) < 2 ** -126 || !Number.isFinite(x[i]!) ? eights[eighth(i)]! : Number.NaN)),
         read,
       );
     },
@@ -91,7 +130,7 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
     rows("prefill-norm-f16", (io, c, x) =>
       recordPrefillNormF16(
         io.recorder,
-        { residual: io.input("residual", c.x), norm: io.input("norm", c.y), x },
+        { residual: io.output("residual", c.x.length, c.x), norm: io.input("norm", c.y), x },
         { K: c.width, eps: PREFILL_EPS },
       ),
     ),
@@ -103,6 +142,8 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
       }
       recordPrefillSiluMulF16(io.recorder, { y: io.input("y", both), x }, { F: c.width });
     }),
-    rope,
+    normInPieces,
+    rope(1),
+    rope(PIECES),
   ];
 }

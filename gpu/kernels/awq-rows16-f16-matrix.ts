@@ -1,9 +1,11 @@
 /**
- * awq-prefill-f16-matrix.ts for at most 16 rows: y[t, n] (+)= Σ_k x[t, k] · W[n, k], the same operands, layouts and rounding, sums in f32 in
- * another order. x and y have room for 16 rows; rows after T of y come out of whatever x holds there. N % 32 = 0, K % 32 = 0, G % 32 = 0.
- * Work: a workgroup of 16 subgroups owns 32 columns; subgroup s takes blocks s, s + 16, … of 32 along K, so that together they read 256 bytes
- * of each column, the next two turns' weights on their way; partial sums are joined in fixed order. Workgroup memory 40 KB.
- * Limited by memory (N · K / 2 bytes) and by what each workgroup reads of x (16 · K · 2 bytes, from the cache).
+ * awq-prefill-f16-matrix.ts for at most 16 rows: y[FIRST + 16 p + t, n] = Σ_{k in part p} x[t, k] · W[n, k], the same operands, layouts and
+ * rounding, f32 sums in another order. The pieces p < PIECES of a row are joined by whoever reads them (prefill-rope-f16.ts, prefill-norm-f16.ts).
+ * x has room for 16 rows, y for FIRST + 16 PIECES; rows after T come out of whatever x holds there. N % 32 = 0, K % 64 = 0, G % 64 = 0.
+ * Work: a workgroup of one subgroup owns 32 columns and a part of K, in turns of four steps of 64; a step's operands go through workgroup
+ * memory, the next turn's are on their way in registers. Eight lanes read a cache line of weights: 4 columns × 2 blocks. Workgroup memory 6.75 KiB.
+ * w = (q − z) · s: 1024 + q and 1024 + 16 q are f16 bit patterns, q − z is exact from both. Steps past K have scale and zero point 0.
+ * Limited by latency: a multiprocessor of one NVIDIA H100 gives workgroups 48 KiB in all, seven of these.
  */
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
@@ -11,13 +13,36 @@ import { type BufferArg, type Recorder, record, type Workgroups } from "../recor
 /** Rows of its tile. */
 export const ROWS16 = 16;
 
+/** The products of one step; `piece` is replaced by the same step of the next turn. */
+const step = (piece: string, u: number): string => /* wgsl */ `    workgroupBarrier();
+    put(to_right, to_left, ${piece});
+    ${piece} = load_step(n, lane, next + ${u}u);
+    workgroupBarrier();
+    for (var j = 0u; j < 8u; j += 2u) {
+      let p = subgroupMatrixLoad<Left, row_major>(&staged, 288u + j, 9u);
+      c0 = subgroupMatrixMultiplyAccumulate(p, subgroupMatrixLoad<Right, col_major>(&staged, j, 9u), c0);
+      c1 = subgroupMatrixMultiplyAccumulate(p, subgroupMatrixLoad<Right, col_major>(&staged, 144u + j, 9u), c1);
+    }
+`;
+
 export const awqRows16F16Matrix: Kernel<"x" | "weights" | "groups" | "y", never> = {
   name: "awq-rows16-f16-matrix",
   bindings: { x: "read", weights: "read", groups: "read", y: "readWrite" },
   params: {},
-  overrides: { K: "u32", N: "u32", ADD: "bool", GROUP: "u32", BLOCKS: "u32", GROUPS: "u32" },
+  overrides: {
+    K: "u32",
+    N: "u32",
+    GROUP: "u32",
+    FIRST: "u32",
+    PIECES: "u32",
+    BLOCKS: "u32",
+    GROUPS: "u32",
+    STEPS: "u32",
+    TURNS: "u32",
+    EACH: "u32",
+  },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-  limits: { maxComputeWorkgroupStorageSize: 40960, maxComputeInvocationsPerWorkgroup: 512, maxComputeWorkgroupSizeX: 512 },
+  subgroupSize: 32,
   wgsl: /* wgsl */ `
 enable f16;
 enable subgroups;
@@ -26,10 +51,14 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 
 override K: u32 = 4096u;
 override N: u32 = 4096u;
-override ADD: bool = false;
 override GROUP: u32 = 128u;
+override FIRST: u32 = 0u;
+override PIECES: u32 = 1u;
 override BLOCKS: u32 = K / 32u;
 override GROUPS: u32 = K / GROUP;
+override STEPS: u32 = K / 64u;
+override TURNS: u32 = (K / 64u + 3u) / 4u;
+override EACH: u32 = (TURNS + PIECES - 1u) / PIECES; // turns of a part
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
@@ -38,68 +67,91 @@ override GROUPS: u32 = K / GROUP;
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
-// A subgroup's 32 columns of 32 weights, 5 words of 16 bytes apart; at the end its 16 x 32 sums.
-var<workgroup> staged: array<vec4<u32>, 16 * 160>;
+// 32 columns of 64 weights, then 16 rows of 64 activations, 9 words of 16 bytes apart.
+var<workgroup> staged: array<vec4<u32>, 432>;
 
-fn two(w: u32, zero: vec2<f16>, scale: vec2<f16>) -> u32 {
-  return bitcast<u32>((bitcast<vec2<f16>>((w & 0x000f000fu) | 0x64006400u) - zero) * scale);
-}
+fn halves(w: u32) -> vec2<f16> { return bitcast<vec2<f16>>(w | 0x64006400u); }
+fn both(half: u32) -> vec2<f16> { return bitcast<vec2<f16>>(half * 0x10001u); }
 fn eight(w: u32, group: u32) -> vec4<u32> {
-  let scale = vec2<f16>(bitcast<vec2<f16>>(group & 0xffffu).x);
-  let zero = vec2<f16>(f16(1024u + (group >> 16u)));
-  return vec4<u32>(two(w, zero, scale), two(w >> 4u, zero, scale), two(w >> 8u, zero, scale), two(w >> 12u, zero, scale));
+  let zero = group >> 16u;
+  let scale = both(group & 0xffffu);
+  let low = both(0x6400u | zero); // 1024 + z
+  let high = both(0xd400u | (zero << 4u)); // −64 − z
+  let sixteenth = vec2<f16>(0.0625h);
+  let v = w >> 8u;
+  return vec4<u32>(bitcast<u32>((halves(w & 0x000f000fu) - low) * scale), bitcast<u32>((halves(w & 0x00f000f0u) * sixteenth + high) * scale),
+                   bitcast<u32>((halves(v & 0x000f000fu) - low) * scale), bitcast<u32>((halves(v & 0x00f000f0u) * sixteenth + high) * scale));
 }
-struct Block { w: vec4<u32>, g: u32 }
-fn load_block(n: u32, b: u32) -> Block {
-  if (b >= BLOCKS) { return Block(vec4<u32>(0u), 0u); }
-  return Block(weights[n * BLOCKS + b], groups[((n >> 2u) * GROUPS + (32u * b) / GROUP) * 4u + (n & 3u)]);
+struct Operands { w0: vec4<u32>, w1: vec4<u32>, g0: u32, g1: u32, x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32> }
+fn load_step(n: u32, lane: u32, step: u32) -> Operands {
+  let s = min(step, STEPS - 1u);
+  let alive = STEPS % 4u == 0u || step < STEPS;
+  let w = ((n >> 2u) * BLOCKS + 2u * s + (lane >> 2u) % 2u) * 4u + n % 4u;
+  let g = ((n >> 2u) * GROUPS + 64u * s / GROUP) * 4u + n % 4u;
+  let at = (lane >> 3u) * (K / 8u) + 8u * s + lane % 8u;
+  return Operands(weights[w], weights[w + 16u * BLOCKS], select(0u, groups[g], alive), select(0u, groups[g + 16u * GROUPS], alive),
+               x[at], x[at + K / 2u], x[at + K], x[at + K / 2u * 3u]);
 }
-@compute @workgroup_size(512)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
-  let n = wg.x * 32u + (tid & 31u);
-  let part = tid >> 5u;
-  let to_staged = part * 160u + (tid & 31u) * 5u;
-  let from_ = sg * 160u;
+fn put(to_right: u32, to_left: u32, p: Operands) {
+  for (var j = 0u; j < 4u; j++) {
+    staged[to_right + j] = eight(p.w0[j], p.g0);
+    staged[to_right + 144u + j] = eight(p.w1[j], p.g1);
+  }
+  staged[to_left] = p.x0; staged[to_left + 36u] = p.x1; staged[to_left + 72u] = p.x2; staged[to_left + 108u] = p.x3;
+}
+@compute @workgroup_size(32)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let column = (lane >> 3u) * 4u + lane % 4u;
+  let n = wg.x * 32u + column;
+  let to_right = column * 9u + (lane >> 2u) % 2u * 4u;
+  let to_left = 288u + (lane >> 3u) * 9u + lane % 8u;
+  let end = min((wg.y + 1u) * EACH, TURNS);
   var c0 = Sum(0.0);
   var c1 = Sum(0.0);
-  var one = load_block(n, part);
-  var two_ = load_block(n, part + 16u);
-  for (var first = 0u; first < BLOCKS; first += 16u) {
-    let now = one;
-    one = two_;
-    two_ = load_block(n, first + part + 32u);
-    workgroupBarrier();
-    for (var j = 0u; j < 4u; j++) { staged[to_staged + j] = eight(now.w[j], now.g); }
-    workgroupBarrier();
-    let at = 4u * min(first + sg, BLOCKS - 1u);
-    let a0 = subgroupMatrixLoad<Left, row_major>(&x, at, K / 8u);
-    let a1 = subgroupMatrixLoad<Left, row_major>(&x, at + 2u, K / 8u);
-    c0 = subgroupMatrixMultiplyAccumulate(a0, subgroupMatrixLoad<Right, col_major>(&staged, from_, 5u), c0);
-    c1 = subgroupMatrixMultiplyAccumulate(a0, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 80u, 5u), c1);
-    c0 = subgroupMatrixMultiplyAccumulate(a1, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 2u, 5u), c0);
-    c1 = subgroupMatrixMultiplyAccumulate(a1, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 82u, 5u), c1);
-  }
-  workgroupBarrier();
-  subgroupMatrixStore<row_major>(&staged, from_, c0, 8u);
-  subgroupMatrixStore<row_major>(&staged, from_ + 4u, c1, 8u);
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var p = 0u; p < 16u; p++) { sum += bitcast<f32>(staged[p * 160u + (tid >> 2u)][tid & 3u]); }
-  let out = (tid >> 5u) * N + n;
-  if (ADD) { sum += y[out]; }
-  y[out] = sum;
+  var a = load_step(n, lane, 4u * wg.y * EACH);
+  var b = load_step(n, lane, 4u * wg.y * EACH + 1u);
+  var c = load_step(n, lane, 4u * wg.y * EACH + 2u);
+  var d = load_step(n, lane, 4u * wg.y * EACH + 3u);
+  for (var turn = wg.y * EACH; turn < end; turn++) {
+    let next = 4u * min(turn + 1u, TURNS - 1u);
+${["a", "b", "c", "d"].map(step).join("")}  }
+  let at = (FIRST + 16u * wg.y) * N + wg.x * 32u;
+  subgroupMatrixStore<row_major>(&y, at, c0, N);
+  subgroupMatrixStore<row_major>(&y, at + 16u, c1, N);
 }
 `,
 };
+
+/** Workgroups that the cards it was measured on run at once: 132 multiprocessors, workgroup memory for seven on each. */
+const AT_ONCE = 924;
+/** So many fit behind the rows of a tile of 128. */
+const MOST_PIECES = 7;
+const LEAST_TURNS = 4;
+
+/** Parts of K: as many as run at once, of some turns each, and of those that take as few turns the fewest. The search behind it: docs/benchmarks.md. */
+export function rows16Pieces(K: number, N: number): number {
+  const turns = Math.ceil(K / 256);
+  const most = Math.max(1, Math.min(MOST_PIECES, Math.floor(turns / LEAST_TURNS), Math.floor(AT_ONCE / (N / 32))));
+  return Math.ceil(turns / Math.ceil(turns / most));
+}
+
+/** `first`: the row where piece 0 begins. */
+export interface Rows16Shape {
+  readonly K: number;
+  readonly N: number;
+  readonly group: number;
+  readonly first: number;
+  readonly pieces: number;
+}
 
 /** For up to 16 rows; more are skipped, so that it can be recorded beside awq-prefill-f16-matrix. Its configuration is needed here too. */
 export function recordAwqRows16F16Matrix(
   recorder: Recorder,
   buffers: { x: BufferArg; weights: BufferArg; groups: BufferArg; y: BufferArg },
-  { K, N, group, add }: { readonly K: number; readonly N: number; readonly group: number; readonly add: boolean },
+  { K, N, group, first, pieces }: Rows16Shape,
   label: string = awqRows16F16Matrix.name,
 ): void {
-  const overrides = { K, N, GROUP: group, ADD: add };
-  const workgroups = (T: number): Workgroups => (T <= ROWS16 ? [N / 32, 1, 1] : [0, 0, 0]);
+  const overrides = { K, N, GROUP: group, FIRST: first, PIECES: pieces };
+  const workgroups = (T: number): Workgroups => (T <= ROWS16 ? [N / 32, pieces, 1] : [0, 0, 0]);
   record(recorder, { kernel: awqRows16F16Matrix, buffers, params: {}, overrides, workgroups, label });
 }

@@ -1,22 +1,25 @@
 /**
  * RoPE and the cache for T rows: y [T, (H + 2G) · HEAD] f32 (q, k, v as one product leaves them) → q [T, H · HEAD] f16 · 1/√HEAD, in
  * natural order, and k_cache, v_cache [S, G, HEAD] f16 at positions start + t. table [S, HEAD/2] (cos, sin) as in rope.ts.
+ * PIECES > 1: a row is Σ_p y[16 p + t], p < PIECES ascending, as awq-rows16-f16-matrix.ts leaves at most 16 rows.
  * One workgroup a row, one invocation two pairs at a time. HEAD a multiple of 4. Limited by memory.
  */
 import type { Kernel } from "../kernel.ts";
-import { type BufferArg, type Recorder, record } from "../recorder.ts";
+import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
 import { stepWgsl } from "../wgsl/step.ts";
+import { ROWS16 } from "./awq-rows16-f16-matrix.ts";
 
 export const prefillRopeF16: Kernel<"y" | "table" | "q" | "k_cache" | "v_cache" | "step", never> = {
   name: "prefill-rope-f16",
   bindings: { y: "read", table: "read", q: "readWrite", k_cache: "readWrite", v_cache: "readWrite", step: "uniform" },
   params: {},
-  overrides: { H: "u32", G: "u32", HEAD: "u32" },
+  overrides: { H: "u32", G: "u32", HEAD: "u32", PIECES: "u32" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 override H: u32 = 32u;
 override G: u32 = 8u;
 override HEAD: u32 = 128u;
+override PIECES: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> y: array<vec2<f32>>;
 @group(0) @binding(1) var<storage, read> table: array<vec4<f32>>;
@@ -24,6 +27,11 @@ override HEAD: u32 = 128u;
 @group(0) @binding(3) var<storage, read_write> k_cache: array<u32>;
 @group(0) @binding(4) var<storage, read_write> v_cache: array<u32>;
 @group(0) @binding(5) var<uniform> step: Step;
+fn joined(at: u32) -> vec2<f32> {
+  var r = y[at];
+  for (var p = 1u; p < PIECES; p++) { r += y[at + p * (8u * (H + 2u * G) * HEAD)]; }
+  return r;
+}
 // WGSL leaves the conversion of what f16 cannot hold open.
 fn halves(x: vec2<f32>) -> u32 { return pack2x16float(clamp(x, vec2(-65504.0), vec2(65504.0))); }
 @compute @workgroup_size(256)
@@ -34,8 +42,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     let head = i / half;
     let d = i % half;
     let from_ = (wg.x * (H + 2u * G) + head) * (HEAD / 2u) + d;
-    var low = y[from_];
-    var high = y[from_ + half];
+    var low = joined(from_);
+    var high = joined(from_ + half);
     if (head < H + G) {
       let r = table[position * half + d];
       let rotated = low * r.xz - high * r.yw;
@@ -63,11 +71,17 @@ export interface PrefillHeads {
   readonly Hd: number;
 }
 
+/** With more than one piece for at most 16 rows, else from `from` rows on; others are skipped, so that both can be recorded. */
 export function recordPrefillRopeF16(
   recorder: Recorder,
   buffers: { y: BufferArg; table: BufferArg; q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; step: BufferArg },
   { H, G, Hd }: PrefillHeads,
+  pieces: number = 1,
+  from: number = 1,
   label: string = prefillRopeF16.name,
 ): void {
-  record(recorder, { kernel: prefillRopeF16, buffers, params: {}, overrides: { H, G, HEAD: Hd }, workgroups: (T) => [T, 1, 1], label });
+  const overrides = { H, G, HEAD: Hd, PIECES: pieces };
+  const runs = (T: number): boolean => (pieces > 1 ? T <= ROWS16 : T >= from);
+  const workgroups = (T: number): Workgroups => (runs(T) ? [T, 1, 1] : [0, 0, 0]);
+  record(recorder, { kernel: prefillRopeF16, buffers, params: {}, overrides, workgroups, label });
 }

@@ -9,6 +9,7 @@ import type { Capabilities, SubgroupMatrixConfig } from "../capabilities.ts";
 import type { Gpu } from "../device.ts";
 import type { Kernel } from "../kernel.ts";
 import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/attention-prefill-matrix.ts";
+import { ROWS16 } from "../kernels/awq-rows16-f16-matrix.ts";
 import { embedding, recordEmbedding } from "../kernels/embedding.ts";
 import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill-rope-f16.ts";
 import { recordRmsNorm } from "../kernels/rms-norm.ts";
@@ -129,13 +130,16 @@ export async function prepareFusedPrefill(
       { dtype: weights.embedTokens.dtype, D, firstRow: firstColumn, rows: N },
       "embeddings",
     );
+  let pieces = 0; // of the residual
   for (const [i, layer] of weights.layers.entries()) {
     const at = `layers.${i}.`;
     const packed = (linear: "qProj" | "oProj" | "gateProj" | "downProj"): GpuPacked => layer[linear].weight as GpuPacked;
     const cache = { k_cache: sequence.keys[i]!, v_cache: sequence.values[i]! };
-    operands.norm(residual, layer.inputLayernorm, `${at}inputLayernorm`);
-    operands.product(packed("qProj"), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
-    recordPrefillRopeF16(layers, { y: qkvOut, table, q, ...cache, step }, { H, G, Hd }, `${at}rope`);
+    operands.norm(residual, layer.inputLayernorm, pieces, `${at}inputLayernorm`);
+    const qkvPieces = operands.product(packed("qProj"), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
+    const turned = { y: qkvOut, table, q, ...cache, step };
+    if (qkvPieces > 1) recordPrefillRopeF16(layers, turned, { H, G, Hd }, qkvPieces, 1, `${at}rope`);
+    recordPrefillRopeF16(layers, turned, { H, G, Hd }, 1, qkvPieces > 1 ? ROWS16 + 1 : 1, `${at}rope`);
     recordAttentionPrefillMatrix(
       layers,
       { q, ...cache, out: attention, step },
@@ -143,11 +147,12 @@ export async function prepareFusedPrefill(
       `${at}attention`,
     );
     operands.rows(attention, `${at}attention`);
-    operands.product(packed("oProj"), D, residual, true, `${at}attentionResidual`);
-    operands.norm(residual, layer.postAttentionLayernorm, `${at}postAttentionLayernorm`);
+    pieces = operands.product(packed("oProj"), D, residual, true, `${at}attentionResidual`);
+    operands.norm(residual, layer.postAttentionLayernorm, pieces, `${at}postAttentionLayernorm`);
     operands.gateUp(packed("gateProj"), at);
-    operands.product(packed("downProj"), D, residual, true, `${at}residual`);
+    pieces = operands.product(packed("downProj"), D, residual, true, `${at}residual`);
   }
+  operands.settle(residual, weights.norm, pieces, "residual");
   const head = makeRecorder();
   recordRmsNorm(head, { step, x: residual, weight: weights.norm, out: c.a.normed }, { D, eps, lastRow: true }, "finalNorm");
   recordHead(head, c, c.a.normed, logits, true);

@@ -4,7 +4,7 @@ import { allocate, type Memory } from "../buffer.ts";
 import type { Kernel } from "../kernel.ts";
 import { awqPrefillF16Matrix, recordAwqPrefillF16Matrix } from "../kernels/awq-prefill-f16-matrix.ts";
 import { awqPrefillFixed16Matrix, recordAwqPrefillFixed16Matrix } from "../kernels/awq-prefill-fixed16-matrix.ts";
-import { awqRows16F16Matrix, ROWS16, recordAwqRows16F16Matrix } from "../kernels/awq-rows16-f16-matrix.ts";
+import { awqRows16F16Matrix, ROWS16, recordAwqRows16F16Matrix, rows16Pieces } from "../kernels/awq-rows16-f16-matrix.ts";
 import { prefillDigits, recordPrefillDigits } from "../kernels/prefill-digits.ts";
 import { prefillNormF16, recordPrefillNormF16 } from "../kernels/prefill-norm-f16.ts";
 import { prefillRowsF16, recordPrefillRowsF16 } from "../kernels/prefill-rows-f16.ts";
@@ -17,14 +17,19 @@ import type { GpuPacked } from "./weights.ts";
 
 /** Activations as operands: each step but `product` replaces what `product` multiplies. Buffers hold `rows` rows. */
 export interface Operands {
-  /** residual / √(mean residual² + eps) ∘ weight */
-  norm(residual: GPUBuffer, weight: GPUBuffer, label: string): void;
+  /** residual / √(mean residual² + eps) ∘ weight, once the pieces that the last product left of it are joined. */
+  norm(residual: GPUBuffer, weight: GPUBuffer, pieces: number, label: string): void;
   /** The attention's result. */
   rows(attention: GPUBuffer, label: string): void;
   /** silu(x · gateᵀ) ∘ (x · upᵀ), the two side by side in one matrix. */
   gateUp(packed: GpuPacked, at: string): void;
-  /** y = x · Wᵀ of the matrix's first N rows, or y += where `add`. */
-  product(packed: GpuPacked, N: number, y: GPUBuffer, add: boolean, label: string): void;
+  /**
+   * y = x · Wᵀ of the matrix's first N rows, or y += where `add`. Gives the pieces in which up to 16 rows of y are left behind each other, 16
+   * rows apart, for their reader to join: with `add` those to be added to y, 0 where nothing is; without it 1 or more.
+   */
+  product(packed: GpuPacked, N: number, y: GPUBuffer, add: boolean, label: string): number;
+  /** Joins the pieces that the last product of all left of the residual; as `norm`, but nobody wants its result. */
+  settle(residual: GPUBuffer, weight: GPUBuffer, pieces: number, label: string): void;
 }
 
 export interface OperandsContext {
@@ -50,21 +55,35 @@ export function f16Operands({ memory, recorder, config, rows }: OperandsContext)
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, headDim: Hd, rmsNormEps: eps } = config;
   const x = allocate(memory, "operands (prefill)", rows * widest(config) * 2);
   const both = allocate(memory, "gate, up (prefill)", rows * 2 * F * 4);
-  const self: Operands = {
-    norm: (residual, norm, label) => recordPrefillNormF16(recorder, { residual, norm, x }, { K: D, eps }, label),
+  /** Of the two the number of rows picks one. */
+  const product = (
+    { weights, groups, K, groupSize: group }: GpuPacked,
+    N: number,
+    y: GPUBuffer,
+    add: boolean,
+    pieces: number,
+    label: string,
+  ) => {
+    recordAwqRows16F16Matrix(recorder, { x, weights, groups, y }, { K, N, group, first: add ? ROWS16 : 0, pieces }, label);
+    recordAwqPrefillF16Matrix(recorder, { x, weights, groups, y }, { K, N, group, add }, ROWS16 + 1, label);
+    return pieces;
+  };
+  const settle = (residual: GPUBuffer, norm: GPUBuffer, pieces: number, label: string): void => {
+    if (pieces > 0) recordPrefillNormF16(recorder, { residual, norm, x }, { K: D, eps, pieces }, 1, label);
+  };
+  return {
+    norm(residual, norm, pieces, label) {
+      settle(residual, norm, pieces, label);
+      recordPrefillNormF16(recorder, { residual, norm, x }, { K: D, eps }, pieces > 0 ? ROWS16 + 1 : 1, label);
+    },
     rows: (y, label) => recordPrefillRowsF16(recorder, { y, x }, { K: H * Hd }, label),
     gateUp(packed, at) {
-      self.product(packed, 2 * F, both, false, `${at}gateUp`);
+      product(packed, 2 * F, both, false, 1, `${at}gateUp`);
       recordPrefillSiluMulF16(recorder, { y: both, x }, { F }, `${at}siluMul`);
     },
-    // Of the two the number of rows picks one.
-    product({ weights, groups, K, groupSize }, N, y, add, label) {
-      const shape = { K, N, group: groupSize, add };
-      recordAwqRows16F16Matrix(recorder, { x, weights, groups, y }, shape, label);
-      recordAwqPrefillF16Matrix(recorder, { x, weights, groups, y }, shape, ROWS16 + 1, label);
-    },
+    product: (packed, N, y, add, label) => product(packed, N, y, add, rows16Pieces(packed.K, N), label),
+    settle,
   };
-  return self;
 }
 
 export const fixed16OperandKernels: readonly Kernel[] = [rmsNorm, prefillDigits, awqPrefillFixed16Matrix, siluMul];
@@ -91,7 +110,7 @@ export function fixed16Operands({ memory, recorder, config, rows, step }: Operan
     recordAwqPrefillFixed16Matrix(recorder, { digits, scales, weights, groups, y }, { K, N, group, add }, label);
   };
   return {
-    norm(residual, weight, label) {
+    norm(residual, weight, _pieces, label) {
       recordRmsNorm(recorder, { step, x: residual, weight, out: normed }, { D, eps }, label);
       quantize(normed, D, label);
     },
@@ -102,6 +121,10 @@ export function fixed16Operands({ memory, recorder, config, rows, step }: Operan
       recordSiluMul(recorder, { step, gate, up }, { width: F }, `${at}siluMul`);
       quantize(gate, F, `${at}siluMul`);
     },
-    product: (packed, N, y, add, label) => product(packed, 0, N, y, add, label),
+    product(packed, N, y, add, label) {
+      product(packed, 0, N, y, add, label);
+      return add ? 0 : 1;
+    },
+    settle() {},
   };
 }
