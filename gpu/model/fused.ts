@@ -85,7 +85,7 @@ export const limitsOf = ({ capabilities: { limits } }: Gpu): WorkgroupLimits => 
 /** The most lanes along K where two teams, or two rows of partial sums, share a workgroup. */
 export const lanesOf = ({ invocations, bytes }: WorkgroupLimits): number => Math.min(MOST_LANES, invocations / 2, bytes / 128);
 
-/** Workgroups that one NVIDIA H200 runs at once, four on each of its 132 multiprocessors: one round of equal ones is fastest there. */
+/** Workgroups that one NVIDIA H100 or H200 runs at once, four on each of its 132 multiprocessors: one round of equal ones is fastest there. */
 const ONE_ROUND = 528;
 const MOST_PER = 32;
 
@@ -104,8 +104,6 @@ export function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): num
 
 /** Keys a split holds. */
 const SPLIT_KEYS = 64;
-/** From here on two heads in a workgroup are faster on one NVIDIA H100: 8.6 against 10.0 µs at 2048, but 6.9 against 6.3 at 1024. */
-const SHARED_FROM = 1536;
 
 /** How attention-decode.ts goes through the cache, and at which positions. */
 export interface DecodeAttention {
@@ -113,18 +111,22 @@ export interface DecodeAttention {
   readonly positions: Positions;
 }
 
-/** Few keys: one workgroup a head. More: splits, of fewer keys each, so that more workgroups share them. Many: heads share them too. */
+/**
+ * Few keys: one workgroup a head. More: splits, of fewer keys each, so that more workgroups share them. Many, so that workgroups of one head would
+ * not run all at once: two heads share one.
+ */
 export function decodeAttention(
   { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window }: LlamaConfig,
   limits: WorkgroupLimits,
 ): Readonly<Record<"few" | "more" | "many", DecodeAttention>> {
   const most = keysOf(Hd, limits);
   const heads = (H / G) % 2 === 0 ? 2 : 1;
+  const many = Math.max(most, SPLIT_KEYS * Math.floor(ONE_ROUND / H));
   const shape = (keys: number, heads: 1 | 2): DecodeAttentionShape => ({ H, G, Hd, window, keys, heads });
   return {
     few: { shape: shape(most, 1), positions: [0, most] },
-    more: { shape: shape(SPLIT_KEYS, 1), positions: [most, SHARED_FROM] },
-    many: { shape: shape(SPLIT_KEYS, heads), positions: [SHARED_FROM, Infinity] },
+    more: { shape: shape(SPLIT_KEYS, 1), positions: [most, many] },
+    many: { shape: shape(SPLIT_KEYS, heads), positions: [many, Infinity] },
   };
 }
 
