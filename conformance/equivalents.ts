@@ -32,7 +32,6 @@ const sameWords = "all of these invocations hold the same values and write the s
 const lastLoad = "what is loaded in the last step is not used";
 const masked = "no tile fewer, perhaps one more, whose keys lie behind the last position and are masked";
 const zeroFactor = "the factor of a split past the last is 0, and what is read there is finite";
-const zeroWeights = "the weights past the last block are 0, and what x holds there is finite";
 const siluAtZero = "they differ at g = 0 alone, where the result is g · sigmoid · up = 0 for any finite sigmoid";
 const leastExponent = "the exponent of a block is at least that of 1 as of 0, and any |x| but 0 has bits of at least 1";
 const quadMore = "the quad more lies past the end of `quarters`: its sums are clamped to the last word, which is padding";
@@ -391,9 +390,7 @@ export const rules: readonly Rule[] = [
     kernels: ["awq-rows16-f16-matrix"],
     from: "workgroupBarrier();",
     to: [""],
-    nth: [0, 1, 2],
-    proof:
-      "a subgroup stages and reads a part of its own, as one; WGSL has no barrier for a subgroup alone, and no other subgroup can come in between",
+    proof: "a workgroup is one subgroup, which stages and reads as one; WGSL has no barrier for a subgroup alone",
   },
   {
     kernels: ["attention-decode"],
@@ -426,32 +423,6 @@ export const rules: readonly Rule[] = [
     from: "if (k + 1u < K / 64u)",
     to: ["if (true)", "if (k < K / 64u)", "if (k + 1u <= K / 64u)", "if (k + 1u < K * 64u)"],
     proof: lastLoad,
-  },
-  {
-    kernels: ["awq-rows16-f16-matrix"],
-    from: "Block(vec4<u32>(0u), 0u)",
-    to: ["Block(vec4<u32>(1u), 0u)", "Block(vec4<u32>(0u), 1u)"],
-    proof: "(q − z) · s is 0 where s is 0, and where q = z = 0",
-  },
-  { kernels: ["awq-rows16-f16-matrix"], from: "first < BLOCKS;", to: ["first <= BLOCKS;"], proof: zeroWeights },
-  {
-    kernels: ["awq-rows16-f16-matrix"],
-    from: "first < BLOCKS;",
-    to: ["first + 1u < BLOCKS;"],
-    proof: "they differ where BLOCKS − 1 is a multiple of 16, and BLOCKS = K / 32 is even",
-  },
-  {
-    kernels: ["awq-rows16-f16-matrix"],
-    from: "j < 4u;",
-    to: ["j <= 4u;"],
-    proof: "writes the fifth word of a column, which nobody reads",
-  },
-  { kernels: ["awq-rows16-f16-matrix"], from: "BLOCKS - 1u", to: ["BLOCKS + 1u", "BLOCKS"], proof: zeroWeights },
-  {
-    kernels: ["awq-rows16-f16-matrix"],
-    from: "p < 16u;",
-    to: ["p <= 16u;"],
-    proof: zeroPadding,
   },
   {
     kernels: summed,
@@ -524,6 +495,18 @@ export const rules: readonly Rule[] = [
     to: ["K * 4u - 1u", "K / 4u + 1u", "K / 4u"],
     on: "let i = min(",
     proof: "only invocations past the row read elsewhere: whole blocks of eight, which `alive` keeps from writing",
+  },
+  {
+    kernels: ["prefill-norm-f16"],
+    from: "i < row + K / 4u;",
+    to: ["i + 1u < row + K / 4u;"],
+    proof: "K / 4 is even and i too: i + 1 lies in the row where i does",
+  },
+  {
+    kernels: ["prefill-norm-f16"],
+    from: "if (PIECES > 0u)",
+    to: ["if (true)", "if (PIECES >= 0u)"],
+    proof: sameWords,
   },
   {
     kernels: ["prefill-digits"],

@@ -23,7 +23,7 @@ function widen(words: Uint32Array): Float32Array {
 /** Place of element i of eight: 0 2 4 6 1 3 5 7. */
 const eighth = (i: number): number => (i & ~7) + ((i & 7) >> 1) + 4 * (i & 1);
 
-/** How many pieces the subjects cut rows into, and what lies in rows of theirs that no row of the case fills. */
+/** The most pieces that the subjects cut rows into, and what lies in rows of theirs that no row of the case fills. */
 const PIECES = 3;
 const FILL = 777;
 
@@ -92,10 +92,11 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
     ...rows("prefill-norm-f16", () => {}, "prefill-norm-f16-in-pieces"),
     async run({ T, width, x, y }, out) {
       const read = await runKernel(rig, T, 0, (io) => {
-        const initial = inPieces(x, width, PIECES + 1);
+        const pieces = 1 + ((T + width / 32) % PIECES);
+        const initial = inPieces(x, width, pieces + 1);
         const buffers = { x: io.output("x", out.length / 2), norm: io.input("norm", y) };
         const residual = io.output("residual", initial.length, initial);
-        recordPrefillNormF16(io.recorder, { ...buffers, residual }, { K: width, eps: PREFILL_EPS, pieces: PIECES });
+        recordPrefillNormF16(io.recorder, { ...buffers, residual }, { K: width, eps: PREFILL_EPS, pieces });
       });
       const eights = widen(read[0]!);
       const residual = new Float32Array(read[1]!.buffer, read[1]!.byteOffset + 4 * GUARD, x.length);
