@@ -303,15 +303,13 @@ export const rules: readonly Rule[] = [
     proof: "key S is behind the last, and passed over",
   },
   { kernels: ["attention-decode"], from: "var score = vec4<f32>(0.0);", to: ["var score = vec4<f32>(1.0);"], proof: shift },
-  { kernels: ["attention-decode"], from: "i < KEYS; i += 16u) { m", to: ["i <= KEYS; i += 16u) { m"], proof: clamped },
-  { kernels: ["attention-decode"], from: "i < 16u; i++) { largest", to: ["i <= 16u; i++) { largest"], proof: clamped },
+  { kernels: ["attention-decode"], from: "var score2 = vec4<f32>(0.0);", to: ["var score2 = vec4<f32>(1.0);"], proof: shift },
   {
     kernels: ["attention-decode"],
     from: "weight[tid] > -3e38",
     to: ["weight[tid] >= -3e38"],
     proof: "a masked key weighs exp(−3e38 − largest) = 0, unless all keys of the split are masked, whose factor is 0 then",
   },
-  { kernels: ["attention-decode"], from: "SPLIT && tid == 0u", to: ["SPLIT && tid == 1u"], proof: sameWords },
   { kernels: ["attention-combine"], from: "i < 16u; i++) { m", to: ["i <= 16u; i++) { m"], proof: clamped },
   {
     kernels: ["attention-combine"],
@@ -403,12 +401,6 @@ export const rules: readonly Rule[] = [
     from: "p < PARTS;",
     to: ["p <= PARTS;"],
     proof: zeroPadding,
-  },
-  {
-    kernels: ["attention-decode"],
-    from: "if (SPLIT && tid == 0u) { stats",
-    to: ["if (true) { stats", "if (SPLIT || tid == 0u) { stats"],
-    proof: `without SPLIT nobody reads stats; with it ${sameWords}`,
   },
   { kernels: ["attention-combine"], from: "i < 256u; i += 16u) { m", to: ["i <= 256u; i += 16u) { m"], proof: clamped },
   {

@@ -79,6 +79,17 @@ export const attentionBoundaries: readonly Spec[] = [
   { ...shape, T: 1, start: 200, Hd: 64 },
   // One score far above the others, of other heads and other splits too.
   { ...shape, T: 1, start: 900, q: { kind: "f16Overflow", exponent: 0, seed: 1 }, k: { kind: "f16Overflow", exponent: 0, seed: 2 } },
+  // Two heads that may share a workgroup: the second's best key is a multiple of 16 and far above the first's best, and above its own others.
+  {
+    ...shape,
+    T: 1,
+    start: 130,
+    G: 1,
+    Hd: 32,
+    q: { kind: "normal", exponent: 6, seed: 23 },
+    k: { kind: "normal", exponent: 5, seed: 2 },
+    v: { ...plain, seed: 3 },
+  },
 ];
 
 export function makeAttention({ T, start, G, perGroup, Hd, window, q, k, v }: Spec): AttentionCase {

@@ -170,16 +170,15 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
   };
 
   /**
-   * Attention in splits of `keys`, by workgroups for at most `most` heads, both where the case's groups allow; queries and caches widened so
-   * that Hd is a multiple of 32, which these kernels ask for.
+   * Attention in splits of `keys`, by workgroups for `heads` heads; queries and caches widened so that Hd is a multiple of 32, which these kernels
+   * ask for.
    */
-  const attends = (keys: number, most: 1 | 2): Subject<AttentionCase> =>
+  const attends = (keys: number, heads: 1 | 2): Subject<AttentionCase> =>
     subject<AttentionCase>(
       "attention-decode",
       (c, out) =>
         intoOut(rig, out, 1, c.start, (io) => {
           const { H, G, Hd, window } = c.shape;
-          const heads = (H / G) % most === 0 ? most : 1;
           const shape = { H, G, Hd, window, keys, heads };
           const splits = Math.floor(c.start / keys) + 1;
           const buffers = {
@@ -200,9 +199,10 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
         }),
       {
         op: "attention",
-        variant: `attention-decode-${keys}-keys${most > 1 ? `-${most}-heads` : ""}`,
+        variant: `attention-decode-${keys}-keys${heads > 1 ? `-${heads}-heads` : ""}`,
         kernels: ["attention-decode", "attention-combine"],
-        adapt: widened,
+        adapt: (c) => widened(c, heads === 2 ? 4 : 3),
+        accepts: ({ shape: { H, G } }) => heads === 1 || H > G,
       },
     );
 
@@ -356,13 +356,13 @@ export function fixed16Subjects(rig: Rig): readonly AnySubject[] {
 
 /**
  * The last query alone, in one of a few shapes (each is a pipeline): Hd brought to 32, 128 or 256 by repeating what is there, one or
- * two groups of one or three heads, the window 7 or none; keys and values as f16 holds them.
+ * two groups of one or `perGroup` heads, the window 7 or none; keys and values as f16 holds them.
  */
-function widened(c: AttentionCase): AttentionCase {
+function widened(c: AttentionCase, perGroup: number): AttentionCase {
   const { Hd } = c.shape;
   const wide = Hd <= 32 ? 32 : Hd <= 128 ? 128 : 256;
   const G = Math.min(c.shape.G, wide === 128 ? 2 : 1);
-  const H = G * (c.shape.H > c.shape.G ? 3 : 1);
+  const H = G * (c.shape.H > c.shape.G ? perGroup : 1);
   const S = c.start + c.T;
   const stretch = (x: Float32Array, rows: number): Float32Array => {
     const out = new Float32Array(rows * wide);
