@@ -306,6 +306,12 @@ export const rules: readonly Rule[] = [
   { kernels: ["attention-decode"], from: "var score2 = vec4<f32>(0.0);", to: ["var score2 = vec4<f32>(1.0);"], proof: shift },
   {
     kernels: ["attention-decode"],
+    from: "if (HEADS == 2u) { score2 +=",
+    to: ["if (true) { score2 +="],
+    proof: "without a second head nobody reads its scores",
+  },
+  {
+    kernels: ["attention-decode"],
     from: "weight[tid] > -3e38",
     to: ["weight[tid] >= -3e38"],
     proof: "a masked key weighs exp(−3e38 − largest) = 0, unless all keys of the split are masked, whose factor is 0 then",
