@@ -6,7 +6,7 @@ import { recordAwqGateUpFixed16 } from "../../gpu/kernels/awq-gate-up-fixed16.ts
 import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/awq-qkv-rope-fixed16.ts";
 import { recordEmbedFixed16 } from "../../gpu/kernels/embed-fixed16.ts";
 import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
-import { addTeams, decodeAttention, lanesOf, limitsOf, perOf, recordDecodeAttention, teamOf } from "../../gpu/model/fused.ts";
+import { addTeams, decodeAttention, lanesOf, limitsOf, perOf, recordDecodeAttention, SPLIT_KEYS, teamOf } from "../../gpu/model/fused.ts";
 import type { Operands } from "../operands.ts";
 import { packedBytes } from "./linears.ts";
 import { CONTEXT, type Work, type WorkCase } from "./work.ts";
@@ -50,8 +50,8 @@ const contexts = ({ maxPositionEmbeddings }: LlamaConfig): number[] => [
   ...new Set([64, CONTEXT].map((S) => Math.min(S, maxPositionEmbeddings))),
 ];
 
-/** Splits there can be at S keys, 64 each. */
-const mostSplits = (S: number): number => 2 ** Math.ceil(Math.log2(Math.ceil(S / 64)));
+/** Splits there can be at S keys. */
+const mostSplits = (S: number): number => 2 ** Math.ceil(Math.log2(Math.ceil(S / SPLIT_KEYS)));
 
 export const fusedWorks: readonly Work[] = [
   {
@@ -156,7 +156,7 @@ export const fusedWorks: readonly Work[] = [
     cases: decodeOnly((config) => {
       const { numAttentionHeads: H, headDim: Hd } = config;
       const S = Math.min(CONTEXT, config.maxPositionEmbeddings);
-      const splits = Math.ceil(S / 64);
+      const splits = Math.ceil(S / SPLIT_KEYS);
       if (splits < 3) return [];
       return [
         {

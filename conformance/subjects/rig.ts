@@ -88,6 +88,11 @@ export async function intoOut(rig: Rig, out: Float32Array, T: number, start: num
   new Uint32Array(out.buffer).set(words!);
 }
 
+/** What lies between the guard bands of a buffer. */
+export const inside = (words: Uint32Array): Uint32Array => words.subarray(GUARD, words.length - GUARD);
+
+export const asF32 = (words: Uint32Array): Float32Array => new Float32Array(words.buffer, words.byteOffset, words.length);
+
 /** Puts numbers into `out`; a touched guard band of any of the buffers shows in the bands of `out`. */
 export function hand(out: Float32Array, numbers: ArrayLike<number>, buffers: readonly Uint32Array[]): void {
   out.set(numbers);

@@ -17,13 +17,12 @@ import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
 import { record } from "../../gpu/recorder.ts";
 import { fixed16FromValues, fixed16Quantize, fixed16Rows } from "../../gpu/wgsl/fixed16.ts";
 import { f16Bits } from "../arbitraries.ts";
-import { GUARD } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AttentionCase } from "../laws/attention.ts";
 import type { BlockSumsCase } from "../laws/awq-block-sums.ts";
 import { halves } from "../laws/awq-repack.ts";
 import type { EmbedCase, Fixed16Case, GateUpCase, HeadCase, QkvRopeCase, RowCase } from "../laws/fixed16.ts";
-import { hand, type Io, intoOut, type Rig, runKernel } from "./rig.ts";
+import { asF32, hand, type Io, inside, intoOut, type Rig, runKernel } from "./rig.ts";
 
 /** Where element k of a vector of K lies in planes. */
 const plane = (k: number, K: number): number => 4 * (((k % 32) >> 2) * (K / 32) + (k >> 5)) + (k & 3);
@@ -33,9 +32,6 @@ function inPlanes(x: Float32Array): Float32Array {
   for (let k = 0; k < x.length; k++) out[plane(k, x.length)] = x[k]!;
   return out;
 }
-
-const inside = (words: Uint32Array): Uint32Array => words.subarray(GUARD, words.length - GUARD);
-const asF32 = (words: Uint32Array): Float32Array => new Float32Array(words.buffer, words.byteOffset, words.length);
 
 /** Matrices repacked one behind the other, as q, k, v or gate and up are. */
 export function packed(io: Io, matrices: readonly AwqMatrix[]): { readonly weights: GPUBuffer; readonly groups: GPUBuffer } {

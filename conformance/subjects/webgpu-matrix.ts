@@ -8,11 +8,10 @@ import { type MatrixPrefill, matrixDeviceRefusal } from "../../gpu/model/fused-p
 import type { BufferArg } from "../../gpu/recorder.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { f16Bits } from "../arbitraries.ts";
-import { GUARD } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AttentionCase } from "../laws/attention.ts";
 import type { MatrixLinearCase } from "../laws/prefill-matrix.ts";
-import { hand, type Io, type Rig, runKernel } from "./rig.ts";
+import { asF32, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
 import { packed } from "./webgpu-fixed16.ts";
 
 /** What lies in rows of a tile that no row of the case fills: finite, and wrong if it reaches a result. */
@@ -31,9 +30,6 @@ interface Shape {
   readonly group: number;
   readonly add: boolean;
 }
-
-/** What lies between the guard bands. */
-const inside = (words: Uint32Array): Float32Array => new Float32Array(words.buffer, words.byteOffset + 4 * GUARD, words.length - 2 * GUARD);
 
 /** f16 numbers as their bits, up to `length` with FILL. */
 function halves(x: Float32Array, length: number): Uint16Array {
@@ -75,7 +71,7 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
         const buffers = { ...packed(io, [weight]), y: io.output("y", rows * N, initial) };
         recordIt(io, c, rows, buffers, { K, N, group, add: before !== null });
       });
-      hand(out, inside(words!).subarray(0, T * N), [words!]);
+      hand(out, asF32(inside(words!)).subarray(0, T * N), [words!]);
     });
   /** Rows in eights (gpu/wgsl/eights.ts). */
   const eights = (io: Io, { x }: MatrixLinearCase, length: number): GPUBuffer =>
@@ -102,7 +98,7 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
         const buffers = { x: eights(io, c, ROWS16 * K), ...packed(io, [weight]), y: io.output("y", initial.length, initial) };
         recordAwqRows16F16Matrix(io.recorder, buffers, { K, N, group, first, pieces });
       });
-      const y = inside(words!);
+      const y = asF32(inside(words!));
       const joined = Float32Array.from({ length: T * N }, (_, i) => {
         let sum = before ? y[i]! : 0;
         for (let p = 0; p < pieces; p++) sum += y[(first + ROWS16 * p) * N + i]!;
@@ -140,7 +136,7 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
         };
         recordAttentionPrefillMatrix(io.recorder, buffers, { H, G, Hd, window });
       });
-      hand(out, inside(words!).subarray(0, T * H * Hd), [words!]);
+      hand(out, asF32(inside(words!)).subarray(0, T * H * Hd), [words!]);
     },
   };
   return [...(runs("f16-matrix") ? [prefill, rows16, attention] : []), ...(runs("fixed16-matrix") ? [fixed16] : [])];

@@ -7,17 +7,16 @@ import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
 import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill-rows-f16.ts";
 import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill-silu-mul-f16.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
-import { GUARD } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import { halves } from "../laws/awq-repack.ts";
 import { PREFILL_EPS, type PrefillRopeCase, type RowsCase } from "../laws/prefill-f16.ts";
 import type { DigitsCase } from "../laws/prefill-fixed16.ts";
-import { hand, type Io, type Rig, runKernel } from "./rig.ts";
+import { asF32, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
 
 /** The numbers between the guard bands of an f16 buffer. */
 function widen(words: Uint32Array): Float32Array {
-  const inside = words.subarray(GUARD, words.length - GUARD);
-  return Float32Array.from(new Uint16Array(inside.buffer, inside.byteOffset, inside.length * 2), (bits) => f16Values()[bits]!);
+  const { buffer, byteOffset, length } = inside(words);
+  return Float32Array.from(new Uint16Array(buffer, byteOffset, length * 2), (bits) => f16Values()[bits]!);
 }
 
 /** Place of element i of eight: 0 2 4 6 1 3 5 7. */
@@ -39,14 +38,10 @@ function inPieces(x: Float32Array, width: number, count: number): Float32Array {
 }
 
 export function prefillSubjects(rig: Rig): readonly AnySubject[] {
-  const rows = (
-    kernel: string,
-    build: (io: Io, c: RowsCase, x: GPUBufferBinding) => void,
-    variant: string = kernel,
-  ): Subject<RowsCase> => ({
+  const rows = (kernel: string, build: (io: Io, c: RowsCase, x: GPUBufferBinding) => void): Subject<RowsCase> => ({
     op: kernel,
     backend: "webgpu",
-    variant,
+    variant: kernel,
     arithmetic: "f32",
     kernels: [kernel],
     async run(c, out) {
@@ -89,7 +84,11 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
   });
   /** The residual in pieces, and whether it comes out joined; additions may flush subnormal numbers. */
   const normInPieces: Subject<RowsCase> = {
-    ...rows("prefill-norm-f16", () => {}, "prefill-norm-f16-in-pieces"),
+    op: "prefill-norm-f16",
+    backend: "webgpu",
+    variant: "prefill-norm-f16-in-pieces",
+    arithmetic: "f32",
+    kernels: ["prefill-norm-f16"],
     async run({ T, width, x, y }, out) {
       const read = await runKernel(rig, T, 0, (io) => {
         const pieces = 1 + ((T + width / 32) % PIECES);
@@ -99,7 +98,7 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
         recordPrefillNormF16(io.recorder, { ...buffers, residual }, { K: width, eps: PREFILL_EPS, pieces });
       });
       const eights = widen(read[0]!);
-      const residual = new Float32Array(read[1]!.buffer, read[1]!.byteOffset + 4 * GUARD, x.length);
+      const residual = asF32(inside(read[1]!));
       hand(
         out,
         out.map((_, i) => (Math.abs(residual[i]! - x[i]!) < 2 ** -126 || !Number.isFinite(x[i]!) ? eights[eighth(i)]! : Number.NaN)),
@@ -120,7 +119,7 @@ export function prefillSubjects(rig: Rig): readonly AnySubject[] {
       });
       hand(
         out,
-        read.flatMap((words) => [...halves(words.subarray(GUARD, words.length - GUARD))]),
+        read.flatMap((words) => [...halves(inside(words))]),
         read,
       );
     },

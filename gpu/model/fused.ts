@@ -103,7 +103,7 @@ export function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): num
 }
 
 /** Keys a split holds. */
-const SPLIT_KEYS = 64;
+export const SPLIT_KEYS = 64;
 
 /** How attention-decode.ts goes through the cache, and at which positions. */
 export interface DecodeAttention {
