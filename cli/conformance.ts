@@ -65,6 +65,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       runs: { type: "string" },
       seed: { type: "string" },
       time: { type: "string" },
+      jobs: { type: "string" },
       report: { type: "string" },
       replay: { type: "string" },
       "no-robustness": { type: "boolean" },
@@ -88,6 +89,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const runs = wholeNumber("runs", words.number("runs"), 1);
   const seed = wholeNumber("seed", words.number("seed"), 0);
   const time = words.text("time");
+  const jobs = wholeNumber("jobs", words.number("jobs"), 1);
   const report = words.text("report");
   const certificate = await runConformance({
     ...(backend ? { backend } : {}),
@@ -96,9 +98,10 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     ...(runs === undefined ? {} : { runs }),
     ...(seed === undefined ? {} : { seed }),
     ...(time === undefined ? {} : { timeMs: parseTime(time) }),
+    ...(jobs === undefined ? {} : { jobs }),
     robustness: !words.flag("no-robustness"),
     onProgress: (done, total, what, violated) =>
-      progress(done < total ? `${done + 1}/${total} ${what}${violated ? `, ${violated} violated` : ""}` : ""),
+      progress(done < total ? `${done}/${total} ${what}${violated ? `, ${violated} violated` : ""}` : ""),
   });
   if (words.flag("json")) await printJson(certificate);
   else {
@@ -137,6 +140,7 @@ Exit code 1 where a law is violated.
   --runs N                    random cases a law (default 100)
   --seed S                    seed of the cases (default 1)
   --time 60s                  draw cases for this long in all (s, m or h) instead of a number of them
+  --jobs N                    check N subjects at once, each in a process with a device of its own (default 1)
   --report DIR                write certificate.json and report.html there
   --replay LINE               run the one case of a line that a violation printed
   --mutate                    plant faults in the kernels (those whose name contains --filter) one at a time and report the share

@@ -42,6 +42,24 @@ describe("gureum conformance", () => {
     expect((JSON.parse(out) as Certificate).rows[0]).toMatchObject({ op: "softmax", failures: [] });
   });
 
+  it("gives the same rows from processes of their own", async () => {
+    const rows = async (...jobs: string[]) => {
+      const { code, out } = await gureum("--backend", "cpu", "--filter", "mul cpu", "--runs", "5", "--json", ...jobs);
+      expect(code).toBe(0);
+      return (JSON.parse(out) as Certificate).rows;
+    };
+    const alone = await rows();
+    expect(alone.length).toBeGreaterThan(2);
+    expect(await rows("--jobs", "2")).toEqual(alone);
+  });
+
+  it("says so where a process ends before its subject is through", async () => {
+    const { startJobs } = (await import(new URL("../dist/conformance/jobs.js", import.meta.url).href)) as typeof import("./jobs.ts");
+    const { checks, stop } = startJobs(1, { backend: "cpu" });
+    await expect(checks[0]!(1000, { runs: 1, seed: 1 })).rejects.toMatchObject({ code: "device-lost", message: /exit 1/ });
+    stop();
+  });
+
   it("runs a replayed case alone", async () => {
     const spec = { length: 3, a: { kind: "ones", exponent: 0, seed: 0 }, b: { kind: "ones", exponent: 0, seed: 0 } };
     const { code, out } = await gureum("--replay", JSON.stringify(["add", "cpu/reference", "commutes, bit for bit", spec]));
@@ -52,6 +70,7 @@ describe("gureum conformance", () => {
     ["--runs", "0"],
     ["--runs", "many"],
     ["--seed", "-1"],
+    ["--jobs", "0"],
     ["--time", "soon"],
     ["--backend", "tpu"],
     ["--backend", "cpu", "--filter", "no such op"],

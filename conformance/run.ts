@@ -3,9 +3,9 @@ import { GureumError } from "../core/errors.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device.ts";
 import { type Certificate, type DeviceIdentity, UNLIMITED } from "./certificate.ts";
 import { fingerprint } from "./fingerprint.ts";
-import type { AnySubject } from "./kit.ts";
+import type { AnyKit, AnySubject } from "./kit.ts";
 import { laws } from "./laws.ts";
-import { checkKernel, type Failure, lawNames, parseReplay, type Row, replay, subjectName } from "./runner.ts";
+import { type CheckOptions, checkKernel, type Failure, lawNames, parseReplay, type Row, replay, subjectName } from "./runner.ts";
 import { cpuSubjects } from "./subjects/cpu.ts";
 import { webgpuSubjects } from "./subjects/webgpu.ts";
 
@@ -25,7 +25,9 @@ export interface ConformanceOptions {
   readonly subjects?: readonly AnySubject[];
   /** false: Dawn without its bounds checks. */
   readonly robustness?: boolean;
-  /** Called before each subject and after the last. */
+  /** Subjects checked at once, each in a process of its own; 1 unless told. Node only, and this package's subjects alone. */
+  readonly jobs?: number;
+  /** Called as each subject begins and ends, with the number that have ended. */
   readonly onProgress?: (done: number, total: number, what: string, violated: number) => void;
 }
 
@@ -55,7 +57,9 @@ const cpuIdentity = (): DeviceIdentity => ({
 });
 
 /** The subjects that the options mean, and the device to close afterwards. */
-async function gather(options: ConformanceOptions): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
+export async function gather(
+  options: ConformanceOptions,
+): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
   if (options.subjects) return { subjects: options.subjects, devices: [] };
   const cpu = options.backend === "webgpu" ? [] : cpuSubjects();
   const devices = options.backend === "webgpu" ? [] : [cpuIdentity()];
@@ -71,18 +75,31 @@ async function gather(options: ConformanceOptions): Promise<{ subjects: readonly
   }
 }
 
+/** The row of a subject, given its place among all that were gathered. */
+export type Check = (index: number, options: CheckOptions) => Promise<Row>;
+
+const kitOf = ({ op }: AnySubject): AnyKit => {
+  if (!Object.hasOwn(laws, op)) throw new GureumError("usage", { where: "conformance", what: "no such op", got: op });
+  return laws[op]!;
+};
+
+export const checkSubject = (subject: AnySubject, options: CheckOptions): Promise<Row> => checkKernel(kitOf(subject), subject, options);
+
 const matcher = (pattern: string): RegExp => new RegExp(pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*"));
 
 /** @throws GureumError "usage" where nothing is selected, "no-adapter" where webgpu is asked for and absent */
 export async function runConformance(options: ConformanceOptions = {}): Promise<Certificate> {
   const began = performance.now();
-  const { filter = "", seed = 1, timeMs } = options;
+  const { filter = "", seed = 1, timeMs, jobs = 1, onProgress } = options;
   const runs = options.runs ?? (timeMs === undefined ? 100 : UNLIMITED);
+  if (jobs > 1 && options.subjects)
+    throw new GureumError("usage", { where: "conformance", what: "jobs", expected: "1 where subjects are given", got: `${jobs}` });
   const { subjects, devices, gpu } = await gather(options);
+  let stop = (): void => {};
   try {
     const wanted = matcher(filter);
-    const chosen = subjects.filter(
-      (s) => wanted.test(`${s.op} ${subjectName(s)}`) && (options.variant === undefined || s.variant === options.variant),
+    const chosen = [...subjects.entries()].filter(
+      ([, s]) => wanted.test(`${s.op} ${subjectName(s)}`) && (options.variant === undefined || s.variant === options.variant),
     );
     if (chosen.length === 0)
       throw new GureumError("usage", {
@@ -91,19 +108,33 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
         got: `filter ${JSON.stringify(filter)}${options.variant === undefined ? "" : `, variant ${JSON.stringify(options.variant)}`}`,
         remedy: `there are ${subjects.map((s) => `${s.op} ${subjectName(s)}`).join(", ")}`,
       });
-    const rows: Row[] = [];
-    let violated = 0;
-    for (const [i, subject] of chosen.entries()) {
-      const kit = Object.hasOwn(laws, subject.op) ? laws[subject.op] : undefined;
-      if (!kit) throw new GureumError("usage", { where: "conformance", what: "no such op", got: subject.op });
-      options.onProgress?.(i, chosen.length, `${subject.op} ${subjectName(subject)}`, violated);
-      const left = timeMs === undefined ? undefined : Math.max(1, timeMs - (performance.now() - began));
-      const share = left === undefined ? {} : { timeMs: left / (chosen.length - i) / lawNames(kit, subject).length };
-      const row = await checkKernel(kit, subject, { runs, seed, ...share });
-      violated += row.failures.length;
-      rows.push(row);
+    let checks: readonly Check[] = [(index, given) => checkSubject(subjects[index]!, given)];
+    const atOnce = Math.min(jobs, chosen.length);
+    if (atOnce > 1) {
+      const { startJobs } = await import("./jobs.ts");
+      const { backend, robustness } = options;
+      ({ checks, stop } = startJobs(atOnce, { ...(backend ? { backend } : {}), ...(robustness === undefined ? {} : { robustness }) }));
     }
-    options.onProgress?.(chosen.length, chosen.length, "", violated);
+    const rows: Row[] = [];
+    let begun = 0;
+    let ended = 0;
+    let violated = 0;
+    const work = async (check: Check): Promise<void> => {
+      while (begun < chosen.length) {
+        const at = begun++;
+        const [index, subject] = chosen[at]!;
+        const name = `${subject.op} ${subjectName(subject)}`;
+        const count = lawNames(kitOf(subject), subject).length;
+        onProgress?.(ended, chosen.length, name, violated);
+        const left = timeMs === undefined ? undefined : Math.max(1, timeMs - (performance.now() - began));
+        const share = left === undefined ? {} : { timeMs: Math.min(left, (left * atOnce) / (chosen.length - at)) / count };
+        const row = await check(index, { runs, seed, ...share });
+        rows[at] = row;
+        violated += row.failures.length;
+        onProgress?.(++ended, chosen.length, name, violated);
+      }
+    };
+    await Promise.all(checks.map(work));
     return {
       format: "gureum-conformance/1",
       version: VERSION,
@@ -117,6 +148,7 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
       rows,
     };
   } finally {
+    stop();
     if (gpu) closeDevice(gpu);
   }
 }
