@@ -6,7 +6,17 @@ import { recordAwqGateUpFixed16 } from "../../gpu/kernels/awq-gate-up-fixed16.ts
 import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/awq-qkv-rope-fixed16.ts";
 import { recordEmbedFixed16 } from "../../gpu/kernels/embed-fixed16.ts";
 import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
-import { addTeams, decodeAttention, lanesOf, limitsOf, perOf, recordDecodeAttention, SPLIT_KEYS, teamOf } from "../../gpu/model/fused.ts";
+import {
+  addTeams,
+  decodeAttention,
+  lanesOf,
+  limitsOf,
+  perOf,
+  recordDecodeAttention,
+  SPLIT_KEYS,
+  splitsOf,
+  teamOf,
+} from "../../gpu/model/fused.ts";
 import type { Operands } from "../operands.ts";
 import { packedBytes } from "./linears.ts";
 import { CONTEXT, type Work, type WorkCase } from "./work.ts";
@@ -49,9 +59,6 @@ const linearCounts = (K: number, N: number, group: number, otherBytes: number): 
 const contexts = ({ maxPositionEmbeddings }: LlamaConfig): number[] => [
   ...new Set([64, CONTEXT].map((S) => Math.min(S, maxPositionEmbeddings))),
 ];
-
-/** Splits there can be at S keys. */
-const mostSplits = (S: number): number => 2 ** Math.ceil(Math.log2(Math.ceil(S / SPLIT_KEYS)));
 
 export const fusedWorks: readonly Work[] = [
   {
@@ -139,10 +146,10 @@ export const fusedWorks: readonly Work[] = [
               q: o.shared("q", H * Hd * 4),
               k_cache: o.own("keys", S * G * Hd * 2, "f16"),
               v_cache: o.own("values", S * G * Hd * 2, "f16"),
-              stats: o.shared("stats", mostSplits(S) * H * 8, "blank"),
+              stats: o.shared("stats", splitsOf(S) * H * 8, "blank"),
               step: o.step,
               joined: o.shared("joined", H * Hd * 4, "blank"),
-              partial_: o.shared("partial", mostSplits(S) * H * Hd * 4, "blank"),
+              partial_: o.shared("partial", splitsOf(S) * H * Hd * 4, "blank"),
             };
             recordDecodeAttention(recorder, buffers, decodeAttention(config, limitsOf(o.memory.gpu)));
           },
@@ -165,12 +172,12 @@ export const fusedWorks: readonly Work[] = [
           counts: { bytes: splits * H * (Hd * 4 + 8) + H * Hd * 4, operations: 2 * splits * H * Hd, arithmetic: "f32" },
           record(recorder, o) {
             const buffers = {
-              partial_: o.shared("partial", mostSplits(S) * H * Hd * 4),
-              stats: o.shared("stats", mostSplits(S) * H * 8),
+              partial_: o.shared("partial", splitsOf(S) * H * Hd * 4),
+              stats: o.shared("stats", splitsOf(S) * H * 8),
               joined: o.shared("joined", H * Hd * 4, "blank"),
               step: o.step,
             };
-            recordAttentionCombine(recorder, buffers, decodeAttention(config, limitsOf(o.memory.gpu)).more.shape, mostSplits(S));
+            recordAttentionCombine(recorder, buffers, decodeAttention(config, limitsOf(o.memory.gpu)).more.shape, splitsOf(S));
           },
         },
       ];

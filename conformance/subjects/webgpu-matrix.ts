@@ -1,10 +1,11 @@
 /** The products by subgroup matrices as subjects; none where the device has no such matrices. */
 import { quantizeFixed16, signedFixed16Digits } from "../../core/quant/fixed16.ts";
+import { missingFor } from "../../gpu/capabilities.ts";
 import { recordAttentionPrefillMatrix } from "../../gpu/kernels/attention-prefill-matrix.ts";
 import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/awq-prefill-f16-matrix.ts";
 import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/awq-prefill-fixed16-matrix.ts";
 import { ROWS16, recordAwqRows16F16Matrix } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
-import { type MatrixPrefill, matrixDeviceRefusal } from "../../gpu/model/fused-prefill.ts";
+import { type MatrixPrefill, matrixConfigRefusal, matrixPrefills } from "../../gpu/model/fused-prefill.ts";
 import type { BufferArg } from "../../gpu/recorder.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { f16Bits } from "../arbitraries.ts";
@@ -45,7 +46,9 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
   if (!capabilities.features.includes("chromium-experimental-subgroup-matrix")) return [];
   // Dawn's null device lists no configuration: it only says what subjects there are.
   const runs = (name: MatrixPrefill): boolean =>
-    capabilities.subgroupMatrixConfigs.length === 0 || matrixDeviceRefusal(name, capabilities) === undefined;
+    capabilities.subgroupMatrixConfigs.length === 0 ||
+    (matrixConfigRefusal(name, capabilities) === undefined &&
+      matrixPrefills[name].kernels.every((kernel) => missingFor(kernel, capabilities) === undefined));
   const subjectOf = (op: string, kernel: string, run: Subject<MatrixLinearCase>["run"]): Subject<MatrixLinearCase> => ({
     op,
     backend: "webgpu",

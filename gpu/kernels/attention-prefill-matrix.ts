@@ -18,6 +18,7 @@ export const attentionPrefillMatrix: Kernel<"q" | "k_cache" | "v_cache" | "out" 
   params: {},
   overrides: { H: "u32", G: "u32", HEAD: "u32", WINDOW: "u32" },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+  subgroupSize: 32,
   limits: { maxComputeWorkgroupStorageSize: 44032 },
   wgsl: /* wgsl */ `
 enable f16;

@@ -16,6 +16,7 @@ export const awqPrefillF16Matrix: Kernel<"x" | "weights" | "groups" | "y", never
   params: {},
   overrides: { K: "u32", N: "u32", ADD: "bool", GROUP: "u32", BLOCKS: "u32", GROUPS: "u32" },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+  subgroupSize: 32,
   limits: { maxComputeWorkgroupStorageSize: 36864 },
   wgsl: /* wgsl */ `
 enable f16;

@@ -38,6 +38,7 @@ export const awqPrefillFixed16Matrix: Kernel<"digits" | "scales" | "weights" | "
   params: {},
   overrides: { K: "u32", N: "u32", ADD: "bool", GROUP: "u32", BLOCKS: "u32", GROUPS: "u32" },
   features: ["subgroups", "chromium-experimental-subgroup-matrix"],
+  subgroupSize: 32,
   limits: { maxComputeWorkgroupStorageSize: 36096 },
   wgsl: /* wgsl */ `
 enable subgroups;

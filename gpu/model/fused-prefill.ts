@@ -48,12 +48,8 @@ export const matrixPrefills: Readonly<Record<MatrixPrefill, MatrixNeeds>> = {
 
 export const isMatrixPrefill = (name: string): name is MatrixPrefill => Object.hasOwn(matrixPrefills, name);
 
-/** What of the device stands against the matrix kernels, whatever it has of features. */
-export function matrixDeviceRefusal(
-  name: MatrixPrefill,
-  { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs }: Capabilities,
-): Refusal | undefined {
-  if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) return { code: "missing-feature", reason: "it needs subgroups of 32" };
+/** Which of its matrices the device lacks, whatever it has of features. */
+export function matrixConfigRefusal(name: MatrixPrefill, { subgroupMatrixConfigs }: Capabilities): Refusal | undefined {
   for (const { componentType, resultComponentType, M, N, K } of matrixPrefills[name].matrices) {
     const has = (c: SubgroupMatrixConfig): boolean =>
       c.componentType === componentType && c.resultComponentType === resultComponentType && c.M === M && c.N === N && c.K === K;
@@ -75,7 +71,7 @@ export function matrixRefusal(
 ): Refusal | undefined {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
   const { multiple } = matrixPrefills[name];
-  const refusal = matrixDeviceRefusal(name, capabilities);
+  const refusal = matrixConfigRefusal(name, capabilities);
   if (refusal) return refusal;
   if (![32, 64, 128].includes(Hd)) return { code: "unsupported", reason: "it needs heads of 32, 64 or 128" };
   if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))

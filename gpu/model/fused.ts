@@ -142,7 +142,8 @@ export function recordDecodeAttention(
     recordAttentionDecode(recorder, { ...buffers, out: partial_ }, shape, true, positions, label);
 }
 
-const powerOfTwoFrom = (n: number): number => 2 ** Math.ceil(Math.log2(n));
+/** Splits there is room for: those of a context, up to a power of two. */
+export const splitsOf = (context: number): number => 2 ** Math.ceil(Math.log2(Math.ceil(context / SPLIT_KEYS)));
 
 /**
  * One token: its id in sequence.ids[0], its position in sequence.step. `layers` leaves the last residual for `head`, which
@@ -160,7 +161,7 @@ export async function prepareFused(
   const most = lanesOf(limits);
   const A = H * Hd;
   const ways = decodeAttention(config, limits);
-  const splits = powerOfTwoFrom(Math.ceil(maxContext / SPLIT_KEYS));
+  const splits = splitsOf(maxContext);
   const f32 = (label: string, length: number): GPUBuffer => allocate(memory, label, length * 4);
   const residual = f32("residual", D);
   const scaled = f32("residual ∘ norm", D);
