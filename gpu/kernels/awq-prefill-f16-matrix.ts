@@ -2,13 +2,14 @@
  * y[t, n] (+)= Σ_k x[t, k] · W[n, k], x f16, W int4 dequantized to f16 in workgroup memory, f32 accumulation: prefill by subgroup matrices.
  * x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (wgsl/eights.ts); weights [N/4, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 64 = 0, G % 64 = 0;
  * x and y have room for T rounded up to 128 rows, and the rows after T of y come out of whatever x holds there.
- * w = (q − z) · s, one rounding to f16: 1024 + q is a f16 bit pattern, 1024 + q − (1024 + z) is exact. ADD: y's tile is the start of the sum.
+ * w = (q − z) · s, one rounding to f16 (wgsl/eights.ts). ADD: y's tile is the start of the sum.
  * Work: a workgroup of four subgroups a tile 128 × 128, K by 64, the next step's loads in flight during this one's products; a subgroup
  * 64 × 64 as 4 × 4 matrices; two threads read the 64 weights of a row. Workgroup memory 36 KB.
  * Limit: not found; see docs/benchmarks.md for what was tried.
  */
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record } from "../recorder.ts";
+import { eightWeightsWgsl } from "../wgsl/eights.ts";
 
 export const awqPrefillF16Matrix: Kernel<"x" | "weights" | "groups" | "y", never> = {
   name: "awq-prefill-f16-matrix",
@@ -41,14 +42,7 @@ alias Sum = subgroup_matrix_result<f32, 16, 16>;
 var<workgroup> left: array<vec4<u32>, 128 * 9>;
 var<workgroup> right: array<vec4<u32>, 128 * 9>;
 
-fn two(w: u32, zero: vec2<f16>, scale: vec2<f16>) -> u32 {
-  return bitcast<u32>((bitcast<vec2<f16>>((w & 0x000f000fu) | 0x64006400u) - zero) * scale);
-}
-fn eight(w: u32, group: u32) -> vec4<u32> {
-  let scale = vec2<f16>(bitcast<vec2<f16>>(group & 0xffffu).x);
-  let zero = vec2<f16>(f16(1024u + (group >> 16u)));
-  return vec4<u32>(two(w, zero, scale), two(w >> 4u, zero, scale), two(w >> 8u, zero, scale), two(w >> 12u, zero, scale));
-}
+${eightWeightsWgsl}
 struct Tile { x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32>, x4: vec4<u32>, x5: vec4<u32>, x6: vec4<u32>, x7: vec4<u32>, w0: vec4<u32>, w1: vec4<u32>, g0: u32, g1: u32 }
 fn load_tile(row0: u32, n: u32, tid: u32, k: u32) -> Tile {
   let at = (row0 + tid / 8u) * (K / 8u) + 8u * k + tid % 8u;
@@ -58,7 +52,9 @@ fn load_tile(row0: u32, n: u32, tid: u32, k: u32) -> Tile {
               weights[w], weights[w + 64u * BLOCKS], groups[g], groups[g + 64u * GROUPS]);
 }
 @compute @workgroup_size(128)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
+fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32,
+        @builtin(subgroup_id) sg: u32) {
+  let thousand = 0x64006400u + (size.z - 1u);
   let row0 = wg.x * 128u;
   let col0 = wg.y * 128u;
   let a0 = (sg & 1u) * 64u;
@@ -96,8 +92,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     left[to_left + 0u] = now.x0; left[to_left + 144u] = now.x1; left[to_left + 288u] = now.x2; left[to_left + 432u] = now.x3;
     left[to_left + 576u] = now.x4; left[to_left + 720u] = now.x5; left[to_left + 864u] = now.x6; left[to_left + 1008u] = now.x7;
     for (var j = 0u; j < 4u; j++) {
-      right[to_right + j] = eight(now.w0[j], now.g0);
-      right[to_right + 576u + j] = eight(now.w1[j], now.g1);
+      right[to_right + j] = eight_weights(now.w0[j], now.g0, thousand);
+      right[to_right + 576u + j] = eight_weights(now.w1[j], now.g1, thousand);
     }
     workgroupBarrier();
     if (k + 1u < K / 64u) { next = load_tile(row0, n, tid, k + 1u); }

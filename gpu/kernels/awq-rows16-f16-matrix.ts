@@ -4,18 +4,19 @@
  * x has room for 16 rows, y for FIRST + 16 PIECES; rows after T come out of whatever x holds there. N % 32 = 0, K % 64 = 0, G % 64 = 0.
  * Work: a workgroup of one subgroup owns 32 columns and a part of K, in turns of four steps of 64; a step's operands go through workgroup
  * memory, the next turn's are on their way in registers. Eight lanes read a cache line of weights: 4 columns × 2 blocks. Workgroup memory 6.75 KiB.
- * w = (q − z) · s: 1024 + q and 1024 + 16 q are f16 bit patterns, q − z is exact from both. Steps past K have scale and zero point 0.
+ * Weights by wgsl/eights.ts. Steps past K have scale and zero point 0.
  * Limited by latency: a multiprocessor of one NVIDIA H100 gives workgroups 48 KiB in all, seven of these.
  */
 import type { Kernel } from "../kernel.ts";
 import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
+import { eightWeightsWgsl } from "../wgsl/eights.ts";
 
 /** Rows of its tile. */
 export const ROWS16 = 16;
 
 /** The products of one step; `piece` is replaced by the same step of the next turn. */
 const step = (piece: string, u: number): string => /* wgsl */ `    workgroupBarrier();
-    put(to_right, to_left, ${piece});
+    put(to_right, to_left, ${piece}, thousand);
     ${piece} = load_step(n, lane, next + ${u}u);
     workgroupBarrier();
     for (var j = 0u; j < 8u; j += 2u) {
@@ -70,18 +71,7 @@ alias Sum = subgroup_matrix_result<f32, 16, 16>;
 // 32 columns of 64 weights, then 16 rows of 64 activations, 9 words of 16 bytes apart.
 var<workgroup> staged: array<vec4<u32>, 432>;
 
-fn halves(w: u32) -> vec2<f16> { return bitcast<vec2<f16>>(w | 0x64006400u); }
-fn both(half: u32) -> vec2<f16> { return bitcast<vec2<f16>>(half * 0x10001u); }
-fn eight(w: u32, group: u32) -> vec4<u32> {
-  let zero = group >> 16u;
-  let scale = both(group & 0xffffu);
-  let low = both(0x6400u | zero); // 1024 + z
-  let high = both(0xd400u | (zero << 4u)); // −64 − z
-  let sixteenth = vec2<f16>(0.0625h);
-  let v = w >> 8u;
-  return vec4<u32>(bitcast<u32>((halves(w & 0x000f000fu) - low) * scale), bitcast<u32>((halves(w & 0x00f000f0u) * sixteenth + high) * scale),
-                   bitcast<u32>((halves(v & 0x000f000fu) - low) * scale), bitcast<u32>((halves(v & 0x00f000f0u) * sixteenth + high) * scale));
-}
+${eightWeightsWgsl}
 struct Operands { w0: vec4<u32>, w1: vec4<u32>, g0: u32, g1: u32, x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32> }
 fn load_step(n: u32, lane: u32, step: u32) -> Operands {
   let s = min(step, STEPS - 1u);
@@ -92,15 +82,16 @@ fn load_step(n: u32, lane: u32, step: u32) -> Operands {
   return Operands(weights[w], weights[w + 16u * BLOCKS], select(0u, groups[g], alive), select(0u, groups[g + 16u * GROUPS], alive),
                x[at], x[at + K / 2u], x[at + K], x[at + K / 2u * 3u]);
 }
-fn put(to_right: u32, to_left: u32, p: Operands) {
+fn put(to_right: u32, to_left: u32, p: Operands, thousand: u32) {
   for (var j = 0u; j < 4u; j++) {
-    staged[to_right + j] = eight(p.w0[j], p.g0);
-    staged[to_right + 144u + j] = eight(p.w1[j], p.g1);
+    staged[to_right + j] = eight_weights(p.w0[j], p.g0, thousand);
+    staged[to_right + 144u + j] = eight_weights(p.w1[j], p.g1, thousand);
   }
   staged[to_left] = p.x0; staged[to_left + 36u] = p.x1; staged[to_left + 72u] = p.x2; staged[to_left + 108u] = p.x3;
 }
 @compute @workgroup_size(32)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let thousand = 0x64006400u + (size.z - 1u);
   let column = (lane >> 3u) * 4u + lane % 4u;
   let n = wg.x * 32u + column;
   let to_right = column * 9u + (lane >> 2u) % 2u * 4u;

@@ -8,3 +8,22 @@ export const eightsWgsl = /* wgsl */ `fn eight(x: vec4<f32>, y: vec4<f32>) -> ve
   let b = clamp(y, vec4(-65504.0), vec4(65504.0));
   return vec4<u32>(pack2x16float(a.xz), pack2x16float(b.xz), pack2x16float(a.yw), pack2x16float(b.yw));
 }`;
+
+/**
+ * (q − z) · s of the eight weights of a packed word (awq-repack.ts), in that order, `group` their scale's bits and zero point, each rounded once:
+ * 1024 + q and 1024 + 16 q are bit patterns of f16, q − z is exact from both. `thousand` is 0x64006400, made so that no compiler can know it
+ * (plus a dispatch's third size, less 1): one logic instruction masks and joins bits, but takes one constant; of two it becomes two.
+ */
+export const eightWeightsWgsl = /* wgsl */ `fn both(half: u32) -> vec2<f16> { return bitcast<vec2<f16>>(half * 0x10001u); }
+fn eight_weights(w: u32, group: u32, thousand: u32) -> vec4<u32> {
+  let scale = both(group & 0xffffu);
+  let zero = group >> 16u;
+  let low = both(0x6400u | zero); // 1024 + z
+  let high = both(0xd400u | (zero << 4u)); // −64 − z
+  let sixteenth = vec2<f16>(0.0625h);
+  let v = w >> 8u;
+  return vec4<u32>(bitcast<u32>((bitcast<vec2<f16>>((w & 0x000f000fu) | thousand) - low) * scale),
+                   bitcast<u32>((bitcast<vec2<f16>>((w & 0x00f000f0u) | thousand) * sixteenth + high) * scale),
+                   bitcast<u32>((bitcast<vec2<f16>>((v & 0x000f000fu) | thousand) - low) * scale),
+                   bitcast<u32>((bitcast<vec2<f16>>((v & 0x00f000f0u) | thousand) * sixteenth + high) * scale));
+}`;
