@@ -12,6 +12,8 @@ export interface Rule {
   readonly to: readonly string[];
   /** Only lines that hold this. */
   readonly on?: string;
+  /** `from` is the whole line. */
+  readonly whole?: true;
   /** Of equal lines only these, counted from 0. */
   readonly nth?: readonly number[];
   readonly proof: string;
@@ -392,14 +394,15 @@ export const rules: readonly Rule[] = [
   })),
   {
     kernels: ["attention-decode"],
-    from: "i < KEYS; i += 16u) { m",
-    to: ["i + 1u < KEYS; i += 16u) { m"],
+    from: "i < KEYS; i += 16u)",
+    to: ["i + 1u < KEYS; i += 16u)"],
     proof: "i is even, and so is KEYS",
   },
   {
     kernels: ["attention-decode"],
     from: "if (HEADS == 2u) {",
     to: ["if (true) {"],
+    whole: true,
     nth: [0],
     proof: "without a second head nobody reads its sums",
   },
@@ -586,10 +589,10 @@ export const rules: readonly Rule[] = [
 ];
 
 /** Whether a mutant is what a rule describes. */
-export const matches = ({ kernels, from, to, on, nth }: Rule, { kernel, before, after, nth: which }: Mutant): boolean =>
+export const matches = ({ kernels, from, to, on, whole, nth }: Rule, { kernel, before, after, nth: which }: Mutant): boolean =>
   kernels.includes(kernel) &&
   (nth === undefined || nth.includes(which)) &&
-  before.includes(on ?? from) &&
+  (whole ? before === from : before.includes(on ?? from)) &&
   before.split(from).some((_, i, parts) => {
     const [head, tail] = [parts.slice(0, i + 1).join(from), parts.slice(i + 1).join(from)];
     return i + 1 < parts.length && to.some((other) => head + other + tail === after);
