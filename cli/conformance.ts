@@ -43,9 +43,9 @@ async function mutate(words: Words): Promise<number> {
     ...(runs === undefined ? {} : { runs }),
     ...(seed === undefined ? {} : { seed }),
     onProgress: (done, total, what) => progress(done < total ? `${done}/${total} ${what}` : ""),
-    onKernel: (lines) => {
+    onLine: (line) => {
       progress("");
-      note(lines);
+      note(line);
     },
   });
   if (words.flag("json")) await printJson(score);

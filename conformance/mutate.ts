@@ -12,8 +12,8 @@ export interface MutationOptions {
   readonly runs?: number;
   readonly seed?: number;
   readonly onProgress?: (done: number, total: number, what: string) => void;
-  /** Each kernel's line of the score, and its survivors, as soon as its last mutant is through. */
-  readonly onKernel?: (lines: string) => void;
+  /** A survivor without a proof, at once; each kernel's line of the score as soon as its last mutant is through. */
+  readonly onLine?: (line: string) => void;
 }
 
 export interface MutationScore {
@@ -108,7 +108,8 @@ export async function mutationScore(options: MutationOptions = {}): Promise<{ sc
         at = await tryFrom(name, at, end, options, ({ i, verdict, by }) => {
           verdicts[k]![i] = { mutant: mutants[i]!, verdict, by };
           left[k]!--;
-          if (left[k] === 0) options.onKernel?.(kernelLines(scoreOf(verdicts[k]!)).join("\n"));
+          if (verdict === "survived" && proofOf(mutants[i]!) === undefined) options.onLine?.(`survived: ${mutantName(mutants[i]!)}`);
+          if (left[k] === 0) for (const line of kernelLines(scoreOf(verdicts[k]!))) options.onLine?.(line);
           options.onProgress?.(++done, total, name);
         });
     }
@@ -148,18 +149,15 @@ function scoreOf(results: readonly MutantResult[]): MutationScore {
   };
 }
 
-/** A line a kernel, then each survivor. */
-const kernelLines = (s: MutationScore): string[] => [
-  ...Object.entries(s.perKernel).map(
+const kernelLines = ({ perKernel }: MutationScore): string[] =>
+  Object.entries(perKernel).map(
     ([name, { killed, survived, equivalent, refused }]) =>
       `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused`,
-  ),
-  ...s.survived.map((name) => `survived: ${name}`),
-];
+  );
 
 /** The score as text: a line a kernel, each survivor, the total, each equivalent mutant with its proof. */
 export function formatScore(s: MutationScore): string {
-  const lines = kernelLines(s);
+  const lines = [...kernelLines(s), ...s.survived.map((name) => `survived: ${name}`)];
   lines.push(
     `${s.mutants} mutants, ${s.refused} refused by the compiler, ${s.equivalent.length} proven equivalent; killed ${s.killed} of ${s.killed + s.survived.length}: ${(100 * s.score).toFixed(2)} %`,
   );
