@@ -25,7 +25,7 @@ export interface ConformanceOptions {
   readonly subjects?: readonly AnySubject[];
   /** false: Dawn without its bounds checks. */
   readonly robustness?: boolean;
-  /** Subjects checked at once, each in a process of its own; 1 unless told. Node only, and this package's subjects alone. */
+  /** Subjects checked at once, each in a process of its own; 1 unless told. For this package's subjects alone, in Node and Deno. */
   readonly jobs?: number;
   /** Called as each subject begins and ends, with the number that have ended. */
   readonly onProgress?: (done: number, total: number, what: string, violated: number) => void;
