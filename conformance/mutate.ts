@@ -1,8 +1,8 @@
 /** The mutation score: every mutant of every kernel, in processes that can be ended, and the proofs of those that survive. */
-import { fork } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { GureumError } from "../core/errors.ts";
 import { proofOf } from "./equivalents.ts";
+import { forkModule } from "./fork.ts";
 import { allKernels, type Mutant, type MutantResult, mutantName, mutantsOf, type Verdict } from "./mutation.ts";
 
 export interface MutationOptions {
@@ -51,13 +51,10 @@ function tryFrom(
   onResult: (message: Message) => void,
 ): Promise<number> {
   const { runs = 25, seed = 1 } = options;
-  const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
   return new Promise((resolve, reject) => {
     let next = first;
     let ready = false;
-    const child = fork(new URL(`./mutation-worker${extension}`, import.meta.url), [name, `${first}`, `${end}`, `${runs}`, `${seed}`], {
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
-    });
+    const child = forkModule("mutation-worker", [name, `${first}`, `${end}`, `${runs}`, `${seed}`]);
     let timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
     child.on("message", (message) => {
       clearTimeout(timer);

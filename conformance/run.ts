@@ -76,7 +76,7 @@ export async function gather(
 }
 
 /** The row of a subject, given its place among all that were gathered. */
-export type Check = (index: number, options: CheckOptions) => Promise<Row>;
+export type Check = (index: number, options: Pick<CheckOptions, "runs" | "seed" | "timeMs">) => Promise<Row>;
 
 const kitOf = ({ op }: AnySubject): AnyKit => {
   if (!Object.hasOwn(laws, op)) throw new GureumError("usage", { where: "conformance", what: "no such op", got: op });
@@ -112,8 +112,7 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
     const atOnce = Math.min(jobs, chosen.length);
     if (atOnce > 1) {
       const { startJobs } = await import("./jobs.ts");
-      const { backend, robustness } = options;
-      ({ checks, stop } = startJobs(atOnce, { ...(backend ? { backend } : {}), ...(robustness === undefined ? {} : { robustness }) }));
+      ({ checks, stop } = startJobs(atOnce, options));
     }
     const rows: Row[] = [];
     let begun = 0;

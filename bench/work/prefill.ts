@@ -145,16 +145,8 @@ function rowStep(
 }
 
 export const prefillWorks: readonly Work[] = [
-  product(
-    "awq-prefill-f16-matrix",
-    (T) => T > 1,
-    (recorder, buffers, shape) => recordAwqPrefillF16Matrix(recorder, buffers, shape),
-  ),
-  product(
-    "awq-rows16-f16-matrix",
-    (T) => T > 1 && T <= ROWS16,
-    (recorder, buffers, shape) => recordAwqRows16F16Matrix(recorder, buffers, { ...shape, first: shape.add ? ROWS16 : 0 }),
-  ),
+  product("awq-prefill-f16-matrix", (T) => T > 1, recordAwqPrefillF16Matrix),
+  product("awq-rows16-f16-matrix", (T) => T > 1 && T <= ROWS16, recordAwqRows16F16Matrix),
   exactProduct,
   {
     kernel: "attention-prefill-matrix",

@@ -88,6 +88,9 @@ export async function intoOut(rig: Rig, out: Float32Array, T: number, start: num
   new Uint32Array(out.buffer).set(words!);
 }
 
+/** What lies in rows of a tile that no row of the case fills: finite, and wrong if it reaches a result. */
+export const FILL = 777;
+
 /** What lies between the guard bands of a buffer. */
 export const inside = (words: Uint32Array): Uint32Array => words.subarray(GUARD, words.length - GUARD);
 

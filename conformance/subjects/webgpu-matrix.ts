@@ -12,11 +12,8 @@ import { f16Bits } from "../arbitraries.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AttentionCase } from "../laws/attention.ts";
 import type { MatrixLinearCase } from "../laws/prefill-matrix.ts";
-import { asF32, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
+import { asF32, FILL, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
 import { packed } from "./webgpu-fixed16.ts";
-
-/** What lies in rows of a tile that no row of the case fills: finite, and wrong if it reaches a result. */
-const FILL = 777;
 
 const rowsUp = (T: number, tile: number): number => Math.ceil(T / tile) * tile;
 
@@ -99,7 +96,7 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
       if (before) initial.set(before);
       const [words] = await runKernel(rig, T, 0, (io) => {
         const buffers = { x: eights(io, c, ROWS16 * K), ...packed(io, [weight]), y: io.output("y", initial.length, initial) };
-        recordAwqRows16F16Matrix(io.recorder, buffers, { K, N, group, first, pieces });
+        recordAwqRows16F16Matrix(io.recorder, buffers, { K, N, group, add: before !== null, pieces });
       });
       const y = asF32(inside(words!));
       const joined = Float32Array.from({ length: T * N }, (_, i) => {

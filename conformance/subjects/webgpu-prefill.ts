@@ -11,7 +11,7 @@ import type { AnySubject, Subject } from "../kit.ts";
 import { halves } from "../laws/awq-repack.ts";
 import { PREFILL_EPS, type PrefillRopeCase, type RowsCase } from "../laws/prefill-f16.ts";
 import type { DigitsCase } from "../laws/prefill-fixed16.ts";
-import { asF32, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
+import { asF32, FILL, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
 
 /** The numbers between the guard bands of an f16 buffer. */
 function widen(words: Uint32Array): Float32Array {
@@ -22,9 +22,8 @@ function widen(words: Uint32Array): Float32Array {
 /** Place of element i of eight: 0 2 4 6 1 3 5 7. */
 const eighth = (i: number): number => (i & ~7) + ((i & 7) >> 1) + 4 * (i & 1);
 
-/** The most pieces that the subjects cut rows into, and what lies in rows of theirs that no row of the case fills. */
+/** The most pieces that the subjects cut rows into. */
 const PIECES = 3;
-const FILL = 777;
 
 /** x [T, width] as `count` pieces of 16 rows whose sum it is: element i in piece i mod count, 0 in the others. */
 function inPieces(x: Float32Array, width: number, count: number): Float32Array {

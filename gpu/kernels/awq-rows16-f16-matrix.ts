@@ -126,23 +126,32 @@ export function rows16Pieces(K: number, N: number): number {
   return Math.ceil(turns / Math.ceil(turns / most));
 }
 
-/** `first`: the row where piece 0 begins. */
-export interface Rows16Shape {
-  readonly K: number;
-  readonly N: number;
-  readonly group: number;
-  readonly first: number;
-  readonly pieces: number;
-}
+/**
+ * Workgroups of a kernel with one a row that joins the pieces or finds none: joining, for at most 16 rows; else from `from` rows on. So that both
+ * can be recorded and the number of rows picks one.
+ */
+export const rowWorkgroups =
+  (joins: boolean, from: number) =>
+  (T: number): Workgroups =>
+    (joins ? T <= ROWS16 : T >= from) ? [T, 1, 1] : [0, 0, 0];
 
-/** For up to 16 rows; more are skipped, so that it can be recorded beside awq-prefill-f16-matrix. Its configuration is needed here too. */
+/**
+ * Pieces begin behind the rows of y where the products are to be added to it (`add`), else at its first row. For up to 16 rows; more are skipped, so
+ * that it can be recorded beside awq-prefill-f16-matrix. Its configuration is needed here too.
+ */
 export function recordAwqRows16F16Matrix(
   recorder: Recorder,
   buffers: { x: BufferArg; weights: BufferArg; groups: BufferArg; y: BufferArg },
-  { K, N, group, first, pieces }: Rows16Shape,
+  {
+    K,
+    N,
+    group,
+    add,
+    pieces,
+  }: { readonly K: number; readonly N: number; readonly group: number; readonly add: boolean; readonly pieces: number },
   label: string = awqRows16F16Matrix.name,
 ): void {
-  const overrides = { K, N, GROUP: group, FIRST: first, PIECES: pieces };
+  const overrides = { K, N, GROUP: group, FIRST: add ? ROWS16 : 0, PIECES: pieces };
   const workgroups = (T: number): Workgroups => (T <= ROWS16 ? [N / 32, pieces, 1] : [0, 0, 0]);
   record(recorder, { kernel: awqRows16F16Matrix, buffers, params: {}, overrides, workgroups, label });
 }

@@ -4,9 +4,9 @@
  * One workgroup a row, two passes over it, an invocation the same elements in both. Sums of a row in fixed order. Limited by memory.
  */
 import type { Kernel } from "../kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
+import { type BufferArg, type Recorder, record } from "../recorder.ts";
 import { eightsWgsl } from "../wgsl/eights.ts";
-import { ROWS16 } from "./awq-rows16-f16-matrix.ts";
+import { rowWorkgroups } from "./awq-rows16-f16-matrix.ts";
 
 export const prefillNormF16: Kernel<"residual" | "norm" | "x", never> = {
   name: "prefill-norm-f16",
@@ -69,7 +69,6 @@ export function recordPrefillNormF16(
   label: string = prefillNormF16.name,
 ): void {
   const overrides = { K, EPS: eps, PIECES: pieces };
-  const runs = (T: number): boolean => (pieces > 0 ? T <= ROWS16 : T >= from);
-  const workgroups = (T: number): Workgroups => (runs(T) ? [T, 1, 1] : [0, 0, 0]);
+  const workgroups = rowWorkgroups(pieces > 0, from);
   record(recorder, { kernel: prefillNormF16, buffers, params: {}, overrides, workgroups, label });
 }

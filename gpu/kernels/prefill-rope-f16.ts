@@ -5,9 +5,9 @@
  * One workgroup a row, one invocation two pairs at a time. HEAD a multiple of 4. Limited by memory.
  */
 import type { Kernel } from "../kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../recorder.ts";
+import { type BufferArg, type Recorder, record } from "../recorder.ts";
 import { stepWgsl } from "../wgsl/step.ts";
-import { ROWS16 } from "./awq-rows16-f16-matrix.ts";
+import { rowWorkgroups } from "./awq-rows16-f16-matrix.ts";
 
 export const prefillRopeF16: Kernel<"y" | "table" | "q" | "k_cache" | "v_cache" | "step", never> = {
   name: "prefill-rope-f16",
@@ -81,7 +81,6 @@ export function recordPrefillRopeF16(
   label: string = prefillRopeF16.name,
 ): void {
   const overrides = { H, G, HEAD: Hd, PIECES: pieces };
-  const runs = (T: number): boolean => (pieces > 1 ? T <= ROWS16 : T >= from);
-  const workgroups = (T: number): Workgroups => (runs(T) ? [T, 1, 1] : [0, 0, 0]);
+  const workgroups = rowWorkgroups(pieces > 1, from);
   record(recorder, { kernel: prefillRopeF16, buffers, params: {}, overrides, workgroups, label });
 }

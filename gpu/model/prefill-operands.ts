@@ -64,7 +64,7 @@ export function f16Operands({ memory, recorder, config, rows }: OperandsContext)
     pieces: number,
     label: string,
   ) => {
-    recordAwqRows16F16Matrix(recorder, { x, weights, groups, y }, { K, N, group, first: add ? ROWS16 : 0, pieces }, label);
+    recordAwqRows16F16Matrix(recorder, { x, weights, groups, y }, { K, N, group, add, pieces }, label);
     recordAwqPrefillF16Matrix(recorder, { x, weights, groups, y }, { K, N, group, add }, ROWS16 + 1, label);
     return pieces;
   };
