@@ -4,6 +4,7 @@
  */
 import { type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openCheckpoint, readWeights } from "./core/checkpoint/weights.ts";
+import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
 import {
   contextLimit,
@@ -12,17 +13,16 @@ import {
   type GenerateOptions as LoopOptions,
   type TokenEvent,
 } from "./core/generate/generate.ts";
-import { greedy } from "./core/generate/sampler.ts";
 import { embeddedModelPath } from "./core/host/embedded.ts";
 import { directoryStore, fileSource } from "./core/host/node.ts";
-import type { LlamaConfig } from "./core/model/config.ts";
 import { cpuModel } from "./core/model/cpu.ts";
 import type { ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
-import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device.ts";
+import { greedy } from "./core/sample/sampler.ts";
+import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
+import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
-import { makeProfiler, type Profile } from "./gpu/profile.ts";
-import { checkKernels, type VariantOptions } from "./gpu/variants.ts";
+import { checkKernels, type VariantOptions } from "./gpu/programs/plan.ts";
 import { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./tokenizer/chat-template.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 

@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["conformance/**/*.test.ts"],
+    include: ["conformance/test/**/*.test.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

@@ -3,8 +3,8 @@
  * product. The ceiling is what JavaScript multiplies and adds in registers, without SIMD, which it does not have.
  */
 import { Bench } from "tinybench";
+import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
-import type { LlamaConfig } from "../core/model/config.ts";
 import type { AwqMatrix, DenseMatrix } from "../core/model/weights.ts";
 import { add } from "../core/ops/add.ts";
 import { attentionMix, attentionWeights } from "../core/ops/attention.ts";

@@ -3,11 +3,11 @@
  * it. A share "of the limit" elsewhere is a share of these figures, never of a data sheet.
  */
 import { GureumError } from "../core/errors.ts";
-import { allocate, readRanges, usage } from "../gpu/buffer.ts";
-import type { SubgroupMatrixConfig } from "../gpu/capabilities.ts";
-import { type Gpu, guarded, waited } from "../gpu/device.ts";
-import type { Kernel } from "../gpu/kernel.ts";
-import { makeRecorder, type PreparedDispatch, prepare, record, replay } from "../gpu/recorder.ts";
+import { allocate, readRanges, usage } from "../gpu/device/buffer.ts";
+import type { SubgroupMatrixConfig } from "../gpu/device/capabilities.ts";
+import { type Gpu, guarded, waited } from "../gpu/device/device.ts";
+import type { Kernel } from "../gpu/pipeline/kernel.ts";
+import { makeRecorder, type PreparedDispatch, prepare, record, replay } from "../gpu/pipeline/recorder.ts";
 import { type GpuTimer, gpuCompetitor } from "./gpu-timer.ts";
 import { type Competitor, hostClock, measure, type Plan } from "./harness.ts";
 import {

@@ -5,8 +5,8 @@ import { cpus } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { dawn } from "../gpu/dawn.ts";
-import type { Gpu } from "../gpu/device.ts";
+import { dawn } from "../gpu/device/dawn.ts";
+import type { Gpu } from "../gpu/device/device.ts";
 import type { BenchResults, DeviceIdentity, Limits, Row } from "./results.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));

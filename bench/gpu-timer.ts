@@ -3,9 +3,9 @@
  * fence by the host's clock otherwise, less what an empty submission takes. Calls in a pass run one after the other, as the steps of
  * a model do.
  */
-import { allocate, free, makeMemory, readRanges, usage } from "../gpu/buffer.ts";
-import { type Gpu, guarded, waited } from "../gpu/device.ts";
-import { type PreparedDispatch, replay } from "../gpu/recorder.ts";
+import { allocate, free, makeMemory, readRanges, usage } from "../gpu/device/buffer.ts";
+import { type Gpu, guarded, waited } from "../gpu/device/device.ts";
+import { type PreparedDispatch, replay } from "../gpu/pipeline/recorder.ts";
 import { type Clock, type Competitor, hostClock, type TimerName } from "./harness.ts";
 import { summarize } from "./statistics.ts";
 

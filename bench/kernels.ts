@@ -3,7 +3,7 @@
  * or caches that no cache of the device serves them.
  */
 import { GureumError } from "../core/errors.ts";
-import { makeRecorder, type PreparedDispatch, prepare } from "../gpu/recorder.ts";
+import { makeRecorder, type PreparedDispatch, prepare } from "../gpu/pipeline/recorder.ts";
 import { type GpuTimer, gpuCompetitor } from "./gpu-timer.ts";
 import { type Competitor, measure, type Plan } from "./harness.ts";
 import { makeOperands, type Operands } from "./operands.ts";

@@ -2,8 +2,8 @@
  * The kernels that measure a device's ceilings: reading, copying, and arithmetic that touches no memory. Each ends in a store that
  * depends on all it did and in practice never happens, so that nothing can be left out by a compiler.
  */
-import type { SubgroupMatrixConfig } from "../gpu/capabilities.ts";
-import type { Kernel } from "../gpu/kernel.ts";
+import type { SubgroupMatrixConfig } from "../gpu/device/capabilities.ts";
+import type { Kernel } from "../gpu/pipeline/kernel.ts";
 
 /** vec4<u32> that one invocation of `streamRead` and `streamCopy` moves, and threads in their workgroups. */
 export const STREAM_LOADS = 8;

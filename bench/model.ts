@@ -5,17 +5,17 @@
  */
 import process from "node:process";
 import { layerLinears, listRefs, readWeights } from "../core/checkpoint/weights.ts";
+import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import { contextLimit } from "../core/generate/generate.ts";
-import { greedy } from "../core/generate/sampler.ts";
-import type { LlamaConfig } from "../core/model/config.ts";
 import { cpuModel } from "../core/model/cpu.ts";
 import type { Model, Session } from "../core/model/engine.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
-import type { Gpu } from "../gpu/device.ts";
+import { greedy } from "../core/sample/sampler.ts";
+import type { Gpu } from "../gpu/device/device.ts";
+import { makeProfiler, type Profile, type Profiler, type Watched } from "../gpu/device/profile.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
-import { makeProfiler, type Profile, type Profiler, type Watched } from "../gpu/profile.ts";
-import type { VariantOptions } from "../gpu/variants.ts";
+import type { VariantOptions } from "../gpu/programs/plan.ts";
 import { type Competitor, hostClock, measure, type Plan, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 

@@ -2,10 +2,10 @@
  * Operands for kernels: buffers whose contents the GPU makes up. Time does not depend on the numbers as long as none is subnormal,
  * infinite or NaN; bits that repeat might be compressed on their way, so they are random.
  */
-import { allocate, freeAll, type Memory, makeMemory, upload, usage, writeBytes } from "../gpu/buffer.ts";
-import type { Gpu } from "../gpu/device.ts";
-import type { Kernel } from "../gpu/kernel.ts";
-import { makeRecorder, prepare, type Recorder, record, submit } from "../gpu/recorder.ts";
+import { allocate, freeAll, type Memory, makeMemory, upload, usage, writeBytes } from "../gpu/device/buffer.ts";
+import type { Gpu } from "../gpu/device/device.ts";
+import type { Kernel } from "../gpu/pipeline/kernel.ts";
+import { makeRecorder, prepare, type Recorder, record, submit } from "../gpu/pipeline/recorder.ts";
 import { encodeStep, STEP_BYTES } from "../gpu/wgsl/step.ts";
 
 /**

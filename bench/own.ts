@@ -1,9 +1,9 @@
 /** A user's own kernel or function, timed as this engine's are, for a row that can stand beside theirs. */
 
 import { GureumError } from "../core/errors.ts";
-import { adoptDevice, closeDevice, type Gpu, openDevice } from "../gpu/device.ts";
-import type { BindingKind, Kernel } from "../gpu/kernel.ts";
-import { makeRecorder, prepare, record } from "../gpu/recorder.ts";
+import { adoptDevice, closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
+import type { BindingKind, Kernel } from "../gpu/pipeline/kernel.ts";
+import { makeRecorder, prepare, record } from "../gpu/pipeline/recorder.ts";
 import { type GpuTimer, gpuCompetitor, makeGpuTimer } from "./gpu-timer.ts";
 import { type Competitor, defaultPlan, hostCompetitor, measure, type Plan } from "./harness.ts";
 import { type Contents, makeOperands, type Operands } from "./operands.ts";

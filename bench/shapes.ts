@@ -6,9 +6,9 @@ import { memoryStore, readBytes } from "../core/checkpoint/byte-source.ts";
 import { configFile, readConfig } from "../core/checkpoint/config.ts";
 import { synthShapes } from "../core/checkpoint/synth-shapes.ts";
 import { layerLinears } from "../core/checkpoint/weights.ts";
+import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
-import type { LlamaConfig } from "../core/model/config.ts";
 
 export interface Shape {
   readonly name: string;

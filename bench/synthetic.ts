@@ -4,8 +4,8 @@
  * those of core/checkpoint/synth.ts in kind (uniform nibbles, zero points 7 or 8, W of deviation about 1/√K), not in bits.
  */
 import { embedTokensKey, layerLinears, layerNormKey, lmHeadKey, normKey } from "../core/checkpoint/weights.ts";
+import type { LlamaConfig } from "../core/config.ts";
 import { f16Bits } from "../core/dtype.ts";
-import type { LlamaConfig } from "../core/model/config.ts";
 import type { LayerTree, LinearRef, LlamaWeightRefs, TensorRef } from "../core/model/weights.ts";
 import { makeRandom } from "./statistics.ts";
 

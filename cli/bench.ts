@@ -13,7 +13,7 @@ import { syntheticRefs } from "../bench/synthetic.ts";
 import { formatBytes, formatComparison, formatHead, formatRows, formatTokenTimes } from "../bench/table.ts";
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
-import { closeDevice, type Gpu, openDevice } from "../gpu/device.ts";
+import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import { variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { note, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";

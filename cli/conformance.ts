@@ -2,10 +2,10 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { table, violations } from "../conformance/certificate.ts";
-import { formatScore, mutationScore } from "../conformance/mutate.ts";
-import { reportHtml } from "../conformance/report.ts";
-import { replayLine, runConformance } from "../conformance/run.ts";
+import { table, violations } from "../conformance/certificate/certificate.ts";
+import { reportHtml } from "../conformance/certificate/report.ts";
+import { replayLine, runConformance } from "../conformance/certificate/run.ts";
+import { formatScore, mutationScore } from "../conformance/mutation/mutants.ts";
 import { hostError, writeFile } from "../core/host/node.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";

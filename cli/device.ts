@@ -1,9 +1,9 @@
 /** `gureum device`: adapter, limits, features and the variants that would run, to read or to attach to a bug report. */
-import { fingerprint, formatFingerprint } from "../conformance/fingerprint.ts";
+import { fingerprint, formatFingerprint } from "../conformance/device/arithmetic.ts";
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
-import { closeDevice, openDevice } from "../gpu/device.ts";
-import { type Choice, planVariants, variantSteps } from "../gpu/variants.ts";
+import { closeDevice, openDevice } from "../gpu/device/device.ts";
+import { type Choice, planVariants, variantSteps } from "../gpu/programs/plan.ts";
 import { embeddedModel } from "../index.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";

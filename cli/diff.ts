@@ -1,10 +1,10 @@
 /** `gureum diff`: runs a text on two backends, judges every step, names the first that is wrong. */
 import { describeWorst } from "../conformance/compare.ts";
-import { type DiffSide, type DiffStep, diffModels, isAstray, UNWATCHED_LIMIT } from "../conformance/diff.ts";
+import { type DiffSide, type DiffStep, diffModels, isAstray, UNWATCHED_LIMIT } from "../conformance/watch/diff.ts";
 import { openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { cpuModel } from "../core/model/cpu.ts";
-import { closeDevice, openDevice } from "../gpu/device.ts";
+import { closeDevice, openDevice } from "../gpu/device/device.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import { embeddedModel, openTokenizer } from "../index.ts";
 import { variantHelp, variantOptions, variantsFromWords } from "./options.ts";

@@ -1,7 +1,7 @@
 /** `gureum logits`: what the model computes for given ids: to look at, or to a file. */
 import { type TensorEntry, writeSafetensors } from "../core/checkpoint/safetensors.ts";
-import { topLogProbabilities } from "../core/generate/sampler.ts";
 import { writeFile } from "../core/host/node.ts";
+import { topLogProbabilities } from "../core/sample/sampler.ts";
 import type { LoadedModel } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions } from "./options.ts";
 import { note, printJson, printLine } from "./terminal.ts";

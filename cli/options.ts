@@ -1,6 +1,6 @@
 /** Options that several commands share: which model, which backend, which variants of it, how to sample. */
 import type { SamplingOptions } from "../core/model/engine.ts";
-import { checkKernels } from "../gpu/variants.ts";
+import { checkKernels } from "../gpu/programs/plan.ts";
 import { embeddedModel, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
 import { note, progressBar } from "./terminal.ts";
 import { usage, type WordOptions, type Words } from "./words.ts";

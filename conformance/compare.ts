@@ -1,5 +1,5 @@
 /** Comparing outputs: against expected values within bounds, with one another, and looking for poison. */
-import { argmax } from "../core/generate/sampler.ts";
+import { argmax } from "../core/sample/sampler.ts";
 import { type Expected, ulpF32 } from "./accuracy.ts";
 
 /** A NaN that no arithmetic makes: fills outputs before a run. */

@@ -1,16 +1,16 @@
 /** The law kits by name: one file a kit in laws/, named as the op's file in core/ops; the fused decode kernels share fixed16.ts, those of prefill prefill-f16.ts, prefill-fixed16.ts and prefill-matrix.ts. A test compares this list with the tree. */
 import type { AnyKit } from "./kit.ts";
-import { kit as add } from "./laws/add.ts";
-import { kit as attention } from "./laws/attention.ts";
-import { kit as attentionMix } from "./laws/attention-mix.ts";
-import { kit as attentionWeights } from "./laws/attention-weights.ts";
-import { kit as awqBlockSums } from "./laws/awq-block-sums.ts";
-import { kit as awqMatmul } from "./laws/awq-matmul.ts";
-import { kit as awqRepack } from "./laws/awq-repack.ts";
-import { kit as cacheWrite } from "./laws/cache-write.ts";
-import { kit as candidates } from "./laws/candidates.ts";
-import { kit as draws } from "./laws/draws.ts";
-import { kit as embedding } from "./laws/embedding.ts";
+import { kit as add } from "./ops/add.ts";
+import { kit as attention } from "./ops/attention.ts";
+import { kit as attentionMix } from "./ops/attention-mix.ts";
+import { kit as attentionWeights } from "./ops/attention-weights.ts";
+import { kit as awqBlockSums } from "./ops/awq-block-sums.ts";
+import { kit as awqMatmul } from "./ops/awq-matmul.ts";
+import { kit as awqRepack } from "./ops/awq-repack.ts";
+import { kit as cacheWrite } from "./ops/cache-write.ts";
+import { kit as candidates } from "./ops/candidates.ts";
+import { kit as draws } from "./ops/draws.ts";
+import { kit as embedding } from "./ops/embedding.ts";
 import {
   addKit as awqAddFixed16,
   gateUpKit as awqGateUpFixed16,
@@ -18,23 +18,23 @@ import {
   qkvRopeKit as awqQkvRopeFixed16,
   embedKit as embedFixed16,
   headKit as headF16,
-} from "./laws/fixed16.ts";
-import { kit as linear } from "./laws/linear.ts";
-import { kit as matmul } from "./laws/matmul.ts";
-import { kit as penalize } from "./laws/penalize.ts";
+} from "./ops/fixed16.ts";
+import { kit as linear } from "./ops/linear.ts";
+import { kit as matmul } from "./ops/matmul.ts";
+import { kit as penalize } from "./ops/penalize.ts";
 import {
   normF16Kit as prefillNormF16,
   ropeF16Kit as prefillRopeF16,
   rowsF16Kit as prefillRowsF16,
   siluMulF16Kit as prefillSiluMulF16,
-} from "./laws/prefill-f16.ts";
-import { linearKit as awqPrefillFixed16Matrix, digitsKit as prefillDigits } from "./laws/prefill-fixed16.ts";
-import { attentionKit as attentionPrefillMatrix, linearKit as awqPrefillF16Matrix } from "./laws/prefill-matrix.ts";
-import { kit as rmsNorm } from "./laws/rms-norm.ts";
-import { kit as rope } from "./laws/rope.ts";
-import { kit as sample } from "./laws/sample.ts";
-import { kit as siluMul } from "./laws/silu-mul.ts";
-import { kit as softmax } from "./laws/softmax.ts";
+} from "./ops/prefill-f16.ts";
+import { linearKit as awqPrefillFixed16Matrix, digitsKit as prefillDigits } from "./ops/prefill-fixed16.ts";
+import { attentionKit as attentionPrefillMatrix, linearKit as awqPrefillF16Matrix } from "./ops/prefill-matrix.ts";
+import { kit as rmsNorm } from "./ops/rms-norm.ts";
+import { kit as rope } from "./ops/rope.ts";
+import { kit as sample } from "./ops/sample.ts";
+import { kit as siluMul } from "./ops/silu-mul.ts";
+import { kit as softmax } from "./ops/softmax.ts";
 
 const kits: readonly AnyKit[] = [
   embedding,

@@ -1,9 +1,9 @@
 /** Attention and its two halves, over a cache in each of its element types. */
-import type { LlamaConfig } from "../../core/model/config.ts";
-import { type AttentionParams, recordAttention } from "../../gpu/kernels/attention.ts";
-import { recordAttentionMix } from "../../gpu/kernels/attention-mix.ts";
-import { recordAttentionWeights } from "../../gpu/kernels/attention-weights.ts";
-import type { Recorder } from "../../gpu/recorder.ts";
+import type { LlamaConfig } from "../../core/config.ts";
+import { type AttentionParams, recordAttention } from "../../gpu/kernels/plain/attention.ts";
+import { recordAttentionMix } from "../../gpu/kernels/plain/attention-mix.ts";
+import { recordAttentionWeights } from "../../gpu/kernels/plain/attention-weights.ts";
+import type { Recorder } from "../../gpu/pipeline/recorder.ts";
 import { type CacheDType, cacheBytes } from "../../gpu/wgsl/cache.ts";
 import type { Operands } from "../operands.ts";
 import { startOf, type Work, type WorkCase } from "./work.ts";

@@ -1,12 +1,12 @@
 /** Steps between the linears: what they move stays in the caches, what they cost is mostly their dispatch. */
-import type { LlamaConfig } from "../../core/model/config.ts";
-import { recordAdd } from "../../gpu/kernels/add.ts";
-import { recordCacheWrite } from "../../gpu/kernels/cache-write.ts";
-import { recordEmbedding } from "../../gpu/kernels/embedding.ts";
-import { recordRmsNorm } from "../../gpu/kernels/rms-norm.ts";
-import { recordRope } from "../../gpu/kernels/rope.ts";
-import { recordSiluMul } from "../../gpu/kernels/silu-mul.ts";
-import type { Recorder } from "../../gpu/recorder.ts";
+import type { LlamaConfig } from "../../core/config.ts";
+import { recordAdd } from "../../gpu/kernels/plain/add.ts";
+import { recordCacheWrite } from "../../gpu/kernels/plain/cache-write.ts";
+import { recordEmbedding } from "../../gpu/kernels/plain/embedding.ts";
+import { recordRmsNorm } from "../../gpu/kernels/plain/rms-norm.ts";
+import { recordRope } from "../../gpu/kernels/plain/rope.ts";
+import { recordSiluMul } from "../../gpu/kernels/plain/silu-mul.ts";
+import type { Recorder } from "../../gpu/pipeline/recorder.ts";
 import { cacheBytes } from "../../gpu/wgsl/cache.ts";
 import type { Operands } from "../operands.ts";
 import { startOf, type Work } from "./work.ts";

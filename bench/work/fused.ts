@@ -1,11 +1,11 @@
-/** The fused kernels of decoding (gpu/model/fused.ts): one row, on the shapes and with the workgroups that a session gives them. */
-import type { LlamaConfig } from "../../core/model/config.ts";
-import { recordAttentionCombine } from "../../gpu/kernels/attention-combine.ts";
-import { recordAwqAddFixed16 } from "../../gpu/kernels/awq-add-fixed16.ts";
-import { recordAwqGateUpFixed16 } from "../../gpu/kernels/awq-gate-up-fixed16.ts";
-import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/awq-qkv-rope-fixed16.ts";
-import { recordEmbedFixed16 } from "../../gpu/kernels/embed-fixed16.ts";
-import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
+/** The fused kernels of decoding (gpu/programs/decode.ts): one row, on the shapes and with the workgroups that a session gives them. */
+import type { LlamaConfig } from "../../core/config.ts";
+import { recordAttentionCombine } from "../../gpu/kernels/decode/attention-combine.ts";
+import { recordAwqAddFixed16 } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
+import { recordAwqGateUpFixed16 } from "../../gpu/kernels/decode/awq-gate-up-fixed16.ts";
+import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/decode/awq-qkv-rope-fixed16.ts";
+import { recordEmbedFixed16 } from "../../gpu/kernels/decode/embed-fixed16.ts";
+import { recordHeadF16 } from "../../gpu/kernels/decode/head-f16.ts";
 import {
   addTeams,
   decodeAttention,
@@ -16,7 +16,7 @@ import {
   SPLIT_KEYS,
   splitsOf,
   teamOf,
-} from "../../gpu/model/fused.ts";
+} from "../../gpu/programs/decode.ts";
 import type { Operands } from "../operands.ts";
 import { packedBytes } from "./linears.ts";
 import { CONTEXT, type Work, type WorkCase } from "./work.ts";

@@ -1,12 +1,12 @@
 /** The linears: each shape of a layer once, and the head. */
-import type { LlamaConfig } from "../../core/model/config.ts";
-import { recordAwqMatmul } from "../../gpu/kernels/awq-matmul.ts";
-import { recordAwqMatmulPacked } from "../../gpu/kernels/awq-matmul-packed.ts";
-import { recordAwqMatmulTiled } from "../../gpu/kernels/awq-matmul-tiled.ts";
-import { recordAwqRepack } from "../../gpu/kernels/awq-repack.ts";
-import { recordAwqUnpack } from "../../gpu/kernels/awq-unpack.ts";
-import { recordMatmul } from "../../gpu/kernels/matmul.ts";
-import { recordMatmulTiled } from "../../gpu/kernels/matmul-tiled.ts";
+import type { LlamaConfig } from "../../core/config.ts";
+import { recordAwqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
+import { recordAwqUnpack } from "../../gpu/kernels/layout/awq-unpack.ts";
+import { recordAwqMatmul } from "../../gpu/kernels/plain/awq-matmul.ts";
+import { recordAwqMatmulPacked } from "../../gpu/kernels/plain/awq-matmul-packed.ts";
+import { recordAwqMatmulTiled } from "../../gpu/kernels/plain/awq-matmul-tiled.ts";
+import { recordMatmul } from "../../gpu/kernels/plain/matmul.ts";
+import { recordMatmulTiled } from "../../gpu/kernels/plain/matmul-tiled.ts";
 import type { Counts } from "../results.ts";
 import { type LinearShape, linearBytes, linearShapes } from "../shapes.ts";
 import type { Work } from "./work.ts";

@@ -1,15 +1,15 @@
 /** Prefill by subgroup matrices: many rows, activations as f16 or as digits of fixed16, and the steps that bring them into that form. */
-import type { LlamaConfig } from "../../core/model/config.ts";
-import { recordAttentionPrefillMatrix } from "../../gpu/kernels/attention-prefill-matrix.ts";
-import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/awq-prefill-f16-matrix.ts";
-import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/awq-prefill-fixed16-matrix.ts";
-import { ROWS16, recordAwqRows16F16Matrix, rows16Pieces } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
-import { recordPrefillDigits } from "../../gpu/kernels/prefill-digits.ts";
-import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
-import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
-import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill-rows-f16.ts";
-import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill-silu-mul-f16.ts";
-import type { Recorder } from "../../gpu/recorder.ts";
+import type { LlamaConfig } from "../../core/config.ts";
+import { recordAttentionPrefillMatrix } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
+import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/prefill/awq-prefill-f16-matrix.ts";
+import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/prefill/awq-prefill-fixed16-matrix.ts";
+import { ROWS16, recordAwqRows16F16Matrix, rows16Pieces } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
+import { recordPrefillDigits } from "../../gpu/kernels/prefill/prefill-digits.ts";
+import { recordPrefillNormF16 } from "../../gpu/kernels/prefill/prefill-norm-f16.ts";
+import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill/prefill-rope-f16.ts";
+import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill/prefill-rows-f16.ts";
+import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill/prefill-silu-mul-f16.ts";
+import type { Recorder } from "../../gpu/pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import type { Operands } from "../operands.ts";
 import { packedBytes } from "./linears.ts";
@@ -23,7 +23,7 @@ interface Product {
   readonly K: number;
   readonly N: number;
   readonly add: boolean;
-  /** Pieces in which at most 16 rows are left (gpu/model/prefill-operands.ts). */
+  /** Pieces in which at most 16 rows are left (gpu/programs/prefill-operands.ts). */
   readonly pieces: number;
 }
 

@@ -1,10 +1,10 @@
 /** From logits to the next id. */
-import { recordLogitsPartials } from "../../gpu/kernels/logits-partials.ts";
-import { recordPenalize } from "../../gpu/kernels/penalize.ts";
-import { recordSampleBorder } from "../../gpu/kernels/sample-border.ts";
-import { recordSampleGreedy } from "../../gpu/kernels/sample-greedy.ts";
-import { recordSampleRandom } from "../../gpu/kernels/sample-random.ts";
-import type { Recorder } from "../../gpu/recorder.ts";
+import { recordLogitsPartials } from "../../gpu/kernels/sampling/logits-partials.ts";
+import { recordPenalize } from "../../gpu/kernels/sampling/penalize.ts";
+import { recordSampleBorder } from "../../gpu/kernels/sampling/sample-border.ts";
+import { recordSampleGreedy } from "../../gpu/kernels/sampling/sample-greedy.ts";
+import { recordSampleRandom } from "../../gpu/kernels/sampling/sample-random.ts";
+import type { Recorder } from "../../gpu/pipeline/recorder.ts";
 import { PARTIALS } from "../../gpu/wgsl/partial.ts";
 import { BORDER_BYTES, encodeSampling } from "../../gpu/wgsl/sampling.ts";
 import type { Operands } from "../operands.ts";

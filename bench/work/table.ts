@@ -1,5 +1,5 @@
 /**
- * The work of every kernel in gpu/kernels, one entry a kernel; conformance/bench/kernels.test.ts fails where a file has neither an
+ * The work of every kernel in gpu/kernels, one entry a kernel; conformance/test/bench/kernels.test.ts fails where a file has neither an
  * entry nor a reason in `unmeasured`.
  */
 import { attentionWorks } from "./attention.ts";

@@ -5,8 +5,8 @@
  * Bytes count each operand once, as it lies in memory: what the caches save, a kernel may keep. Operations: a multiply-add is two;
  * dequantization and special functions are not counted for linears and attention, and one each elsewhere.
  */
-import type { LlamaConfig } from "../../core/model/config.ts";
-import type { Recorder } from "../../gpu/recorder.ts";
+import type { LlamaConfig } from "../../core/config.ts";
+import type { Recorder } from "../../gpu/pipeline/recorder.ts";
 import type { Operands } from "../operands.ts";
 import type { Counts } from "../results.ts";
 

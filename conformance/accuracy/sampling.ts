@@ -2,9 +2,10 @@
  * Bounds of sampling: the reported log-probability, and which draws f32 cannot tell apart (the near ties of docs/sampling.md, here
  * for equal logits, so that only the arithmetic of the weights differs).
  */
-import { uniformAt } from "../../core/generate/random.ts";
-import { argmax, candidates, logProbability, penalize } from "../../core/generate/sampler.ts";
+
 import type { SamplingOptions } from "../../core/model/engine.ts";
+import { uniformAt } from "../../core/sample/random.ts";
+import { argmax, candidates, logProbability, penalize } from "../../core/sample/sampler.ts";
 import { type Arithmetic, compose, gamma } from "./arithmetic.ts";
 
 /**

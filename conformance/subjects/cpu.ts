@@ -1,6 +1,5 @@
 /** The CPU reference ops as subjects. */
-import { uniformAt } from "../../core/generate/random.ts";
-import { candidates, draw, logProbability, penalize, sample } from "../../core/generate/sampler.ts";
+
 import { add } from "../../core/ops/add.ts";
 import { attentionMix, attentionWeights } from "../../core/ops/attention.ts";
 import { awqMatmul } from "../../core/ops/awq-matmul.ts";
@@ -13,25 +12,27 @@ import { rope } from "../../core/ops/rope.ts";
 import { siluMul } from "../../core/ops/silu-mul.ts";
 import { softmax } from "../../core/ops/softmax.ts";
 import { quantizeFixed16 } from "../../core/quant/fixed16.ts";
+import { uniformAt } from "../../core/sample/random.ts";
+import { candidates, draw, logProbability, penalize, sample } from "../../core/sample/sampler.ts";
 import type { AnySubject, Subject } from "../kit.ts";
-import type { AddCase } from "../laws/add.ts";
-import type { AttentionCase } from "../laws/attention.ts";
-import type { AttentionMixCase } from "../laws/attention-mix.ts";
-import { type BlockSumsCase, blockWords } from "../laws/awq-block-sums.ts";
-import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
-import { halves } from "../laws/awq-repack.ts";
-import type { CandidatesCase } from "../laws/candidates.ts";
-import { DRAWS, type DrawsCase } from "../laws/draws.ts";
-import type { EmbeddingCase } from "../laws/embedding.ts";
-import type { Fixed16Case } from "../laws/fixed16.ts";
-import type { LinearCase } from "../laws/linear.ts";
-import type { MatmulCase } from "../laws/matmul.ts";
-import type { PenalizeCase } from "../laws/penalize.ts";
-import type { RmsNormCase } from "../laws/rms-norm.ts";
-import type { RopeCase } from "../laws/rope.ts";
-import { SAMPLED_BEFORE, type SampleCase } from "../laws/sample.ts";
-import type { SiluMulCase } from "../laws/silu-mul.ts";
-import type { SoftmaxCase } from "../laws/softmax.ts";
+import type { AddCase } from "../ops/add.ts";
+import type { AttentionCase } from "../ops/attention.ts";
+import type { AttentionMixCase } from "../ops/attention-mix.ts";
+import { type BlockSumsCase, blockWords } from "../ops/awq-block-sums.ts";
+import type { AwqMatmulCase } from "../ops/awq-matmul.ts";
+import { halves } from "../ops/awq-repack.ts";
+import type { CandidatesCase } from "../ops/candidates.ts";
+import { DRAWS, type DrawsCase } from "../ops/draws.ts";
+import type { EmbeddingCase } from "../ops/embedding.ts";
+import type { Fixed16Case } from "../ops/fixed16.ts";
+import type { LinearCase } from "../ops/linear.ts";
+import type { MatmulCase } from "../ops/matmul.ts";
+import type { PenalizeCase } from "../ops/penalize.ts";
+import type { RmsNormCase } from "../ops/rms-norm.ts";
+import type { RopeCase } from "../ops/rope.ts";
+import { SAMPLED_BEFORE, type SampleCase } from "../ops/sample.ts";
+import type { SiluMulCase } from "../ops/silu-mul.ts";
+import type { SoftmaxCase } from "../ops/softmax.ts";
 
 const cpu = <C>(op: string, run: Subject<C>["run"]): Subject<C> => ({
   op,

@@ -3,10 +3,10 @@
  * bound from its start to the end of the rear band: an index past the end meets junk, and is neither clamped away nor answered with
  * a zero.
  */
-import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../../gpu/buffer.ts";
-import type { Gpu } from "../../gpu/device.ts";
-import type { Kernel } from "../../gpu/kernel.ts";
-import { makeRecorder, prepare, type Recorder, submit } from "../../gpu/recorder.ts";
+import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../../gpu/device/buffer.ts";
+import type { Gpu } from "../../gpu/device/device.ts";
+import type { Kernel } from "../../gpu/pipeline/kernel.ts";
+import { makeRecorder, prepare, type Recorder, submit } from "../../gpu/pipeline/recorder.ts";
 import { encodeStep } from "../../gpu/wgsl/step.ts";
 import { GUARD, JUNK, POISON } from "../compare.ts";
 

@@ -5,23 +5,23 @@
 import { f16Values } from "../../core/dtype.ts";
 import type { AwqMatrix } from "../../core/model/weights.ts";
 import { packFixed16Digits, quantizeFixed16 } from "../../core/quant/fixed16.ts";
-import type { Kernel } from "../../gpu/kernel.ts";
-import { recordAttentionCombine } from "../../gpu/kernels/attention-combine.ts";
-import { recordAttentionDecode } from "../../gpu/kernels/attention-decode.ts";
-import { recordAwqAddFixed16 } from "../../gpu/kernels/awq-add-fixed16.ts";
-import { recordAwqGateUpFixed16 } from "../../gpu/kernels/awq-gate-up-fixed16.ts";
-import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/awq-qkv-rope-fixed16.ts";
-import { recordAwqRepack } from "../../gpu/kernels/awq-repack.ts";
-import { recordEmbedFixed16 } from "../../gpu/kernels/embed-fixed16.ts";
-import { recordHeadF16 } from "../../gpu/kernels/head-f16.ts";
-import { record } from "../../gpu/recorder.ts";
+import { recordAttentionCombine } from "../../gpu/kernels/decode/attention-combine.ts";
+import { recordAttentionDecode } from "../../gpu/kernels/decode/attention-decode.ts";
+import { recordAwqAddFixed16 } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
+import { recordAwqGateUpFixed16 } from "../../gpu/kernels/decode/awq-gate-up-fixed16.ts";
+import { recordAwqQkvRopeFixed16 } from "../../gpu/kernels/decode/awq-qkv-rope-fixed16.ts";
+import { recordEmbedFixed16 } from "../../gpu/kernels/decode/embed-fixed16.ts";
+import { recordHeadF16 } from "../../gpu/kernels/decode/head-f16.ts";
+import { recordAwqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
+import type { Kernel } from "../../gpu/pipeline/kernel.ts";
+import { record } from "../../gpu/pipeline/recorder.ts";
 import { fixed16FromValues, fixed16Quantize, fixed16Rows } from "../../gpu/wgsl/fixed16.ts";
 import { f16Bits } from "../arbitraries.ts";
 import type { AnySubject, Subject } from "../kit.ts";
-import type { AttentionCase } from "../laws/attention.ts";
-import type { BlockSumsCase } from "../laws/awq-block-sums.ts";
-import { halves } from "../laws/awq-repack.ts";
-import type { EmbedCase, Fixed16Case, GateUpCase, HeadCase, QkvRopeCase, RowCase } from "../laws/fixed16.ts";
+import type { AttentionCase } from "../ops/attention.ts";
+import type { BlockSumsCase } from "../ops/awq-block-sums.ts";
+import { halves } from "../ops/awq-repack.ts";
+import type { EmbedCase, Fixed16Case, GateUpCase, HeadCase, QkvRopeCase, RowCase } from "../ops/fixed16.ts";
 import { asF32, hand, type Io, inside, intoOut, type Rig, runKernel } from "./rig.ts";
 
 /** Where element k of a vector of K lies in planes. */

@@ -1,17 +1,17 @@
 /** The products by subgroup matrices as subjects; none where the device has no such matrices. */
 import { quantizeFixed16, signedFixed16Digits } from "../../core/quant/fixed16.ts";
-import { missingFor } from "../../gpu/capabilities.ts";
-import { recordAttentionPrefillMatrix } from "../../gpu/kernels/attention-prefill-matrix.ts";
-import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/awq-prefill-f16-matrix.ts";
-import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/awq-prefill-fixed16-matrix.ts";
-import { ROWS16, recordAwqRows16F16Matrix } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
-import { type MatrixPrefill, matrixConfigRefusal, matrixPrefills } from "../../gpu/model/fused-prefill.ts";
-import type { BufferArg } from "../../gpu/recorder.ts";
+import { missingFor } from "../../gpu/device/capabilities.ts";
+import { recordAttentionPrefillMatrix } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
+import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/prefill/awq-prefill-f16-matrix.ts";
+import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/prefill/awq-prefill-fixed16-matrix.ts";
+import { ROWS16, recordAwqRows16F16Matrix } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
+import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
+import { type MatrixPrefill, matrixConfigRefusal, matrixPrefills } from "../../gpu/programs/prefill.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { f16Bits } from "../arbitraries.ts";
 import type { AnySubject, Subject } from "../kit.ts";
-import type { AttentionCase } from "../laws/attention.ts";
-import type { MatrixLinearCase } from "../laws/prefill-matrix.ts";
+import type { AttentionCase } from "../ops/attention.ts";
+import type { MatrixLinearCase } from "../ops/prefill-matrix.ts";
 import { asF32, FILL, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
 import { packed } from "./webgpu-fixed16.ts";
 

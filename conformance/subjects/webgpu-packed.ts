@@ -1,13 +1,13 @@
 /** The kernels on repacked int4 weights as subjects. Every matrix stands behind other rows of its target, as q, k and v share one. */
 import type { AwqMatrix } from "../../core/model/weights.ts";
-import { recordAwqMatmulPacked } from "../../gpu/kernels/awq-matmul-packed.ts";
-import { recordAwqRepack } from "../../gpu/kernels/awq-repack.ts";
-import { recordAwqUnpack } from "../../gpu/kernels/awq-unpack.ts";
-import type { BufferArg } from "../../gpu/recorder.ts";
+import { recordAwqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
+import { recordAwqUnpack } from "../../gpu/kernels/layout/awq-unpack.ts";
+import { recordAwqMatmulPacked } from "../../gpu/kernels/plain/awq-matmul-packed.ts";
+import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { GUARD, POISON } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
-import type { AwqMatmulCase } from "../laws/awq-matmul.ts";
-import { type AwqRepackCase, awqWords, halves } from "../laws/awq-repack.ts";
+import type { AwqMatmulCase } from "../ops/awq-matmul.ts";
+import { type AwqRepackCase, awqWords, halves } from "../ops/awq-repack.ts";
 import { hand, type Io, intoOut, type Rig, runKernel } from "./rig.ts";
 
 /** Rows of another matrix before the one under test. */

@@ -1,16 +1,16 @@
 /** The row-wise kernels of prefill as subjects. Digits come out as 16-bit numbers; rows in eights (gpu/wgsl/eights.ts) come out in their natural order, widened. */
 import { f16Values } from "../../core/dtype.ts";
-import { ROWS16 } from "../../gpu/kernels/awq-rows16-f16-matrix.ts";
-import { recordPrefillDigits } from "../../gpu/kernels/prefill-digits.ts";
-import { recordPrefillNormF16 } from "../../gpu/kernels/prefill-norm-f16.ts";
-import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill-rope-f16.ts";
-import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill-rows-f16.ts";
-import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill-silu-mul-f16.ts";
+import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
+import { recordPrefillDigits } from "../../gpu/kernels/prefill/prefill-digits.ts";
+import { recordPrefillNormF16 } from "../../gpu/kernels/prefill/prefill-norm-f16.ts";
+import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill/prefill-rope-f16.ts";
+import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill/prefill-rows-f16.ts";
+import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill/prefill-silu-mul-f16.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import type { AnySubject, Subject } from "../kit.ts";
-import { halves } from "../laws/awq-repack.ts";
-import { PREFILL_EPS, type PrefillRopeCase, type RowsCase } from "../laws/prefill-f16.ts";
-import type { DigitsCase } from "../laws/prefill-fixed16.ts";
+import { halves } from "../ops/awq-repack.ts";
+import { PREFILL_EPS, type PrefillRopeCase, type RowsCase } from "../ops/prefill-f16.ts";
+import type { DigitsCase } from "../ops/prefill-fixed16.ts";
 import { asF32, FILL, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
 
 /** The numbers between the guard bands of an f16 buffer. */

@@ -1,19 +1,19 @@
 /** The sampling kernels as subjects: each alone where its result is an array, and the chains that draw a token. */
 
-import { greedy } from "../../core/generate/sampler.ts";
 import type { SamplingOptions } from "../../core/model/engine.ts";
-import { recordLogitsPartials } from "../../gpu/kernels/logits-partials.ts";
-import { recordPenalize } from "../../gpu/kernels/penalize.ts";
-import { recordSampleBorder } from "../../gpu/kernels/sample-border.ts";
-import { recordSampleGreedy } from "../../gpu/kernels/sample-greedy.ts";
-import { recordSampleRandom } from "../../gpu/kernels/sample-random.ts";
+import { greedy } from "../../core/sample/sampler.ts";
+import { recordLogitsPartials } from "../../gpu/kernels/sampling/logits-partials.ts";
+import { recordPenalize } from "../../gpu/kernels/sampling/penalize.ts";
+import { recordSampleBorder } from "../../gpu/kernels/sampling/sample-border.ts";
+import { recordSampleGreedy } from "../../gpu/kernels/sampling/sample-greedy.ts";
+import { recordSampleRandom } from "../../gpu/kernels/sampling/sample-random.ts";
 import { PARTIALS } from "../../gpu/wgsl/partial.ts";
 import { BORDER_BYTES, encodeSampling } from "../../gpu/wgsl/sampling.ts";
 import { GUARD, JUNK } from "../compare.ts";
 import type { AnySubject } from "../kit.ts";
-import type { CandidatesCase } from "../laws/candidates.ts";
-import { DRAWS, type DrawsCase } from "../laws/draws.ts";
-import { SAMPLED_BEFORE, type SampleCase } from "../laws/sample.ts";
+import type { CandidatesCase } from "../ops/candidates.ts";
+import { DRAWS, type DrawsCase } from "../ops/draws.ts";
+import { SAMPLED_BEFORE, type SampleCase } from "../ops/sample.ts";
 import { hand, type Io, intoOut, type Rig, runKernel } from "./rig.ts";
 
 const seenBits = (seen: readonly number[], V: number): Uint32Array => {
@@ -84,7 +84,7 @@ export function samplingSubjects(rig: Rig): readonly AnySubject[] {
     const logprob = new Float32Array(newResults.buffer)[slot + 1]!;
     out.set([id, logprob, newStep[GUARD]!, newStep[GUARD + 1]!, newStep[GUARD + 2]!, newIds[GUARD]!, marked, changed]);
   };
-  /** What the border leaves, read as core/generate/sampler.ts would: ids above it, and so many of those on it. */
+  /** What the border leaves, read as core/sample/sampler.ts would: ids above it, and so many of those on it. */
   const cut = async ({ logits, options }: CandidatesCase, out: Float32Array): Promise<void> => {
     const V = logits.length;
     const [border] = await runKernel(rig, 1, 0, (io) => {

@@ -3,8 +3,9 @@
  * these files alone, before any weight is opened. Defaults for absent keys are those of transformers 5 `configuration_llama.py` and
  * `configuration_mistral.py`; AWQ keys follow AutoAWQ 0.2.9 `awq/models/_config.py` and transformers' `AwqConfig`.
  */
+
+import type { AwqConfig, LlamaConfig } from "../config.ts";
 import { GureumError, within, withinAsync } from "../errors.ts";
-import type { AwqConfig, LlamaConfig } from "../model/config.ts";
 import { type ByteStore, readBytes } from "./byte-source.ts";
 import { type Fields, fieldsOf } from "./fields.ts";
 import { type Json, jsonKind, parseJson, quote } from "./json.ts";

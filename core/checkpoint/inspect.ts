@@ -2,9 +2,10 @@
  * What a model folder or a single safetensors file holds, whether it can run, and every problem found, from headers and config
  * files alone: no tensor is read. The text form is for people; the record is for `--json`.
  */
+
+import type { LlamaConfig } from "../config.ts";
 import type { DType } from "../dtype.ts";
 import { type ErrorCode, GureumError } from "../errors.ts";
-import type { LlamaConfig } from "../model/config.ts";
 import type { LlamaWeightRefs } from "../model/weights.ts";
 import type { ByteSource, ByteStore } from "./byte-source.ts";
 import { readConfig } from "./config.ts";

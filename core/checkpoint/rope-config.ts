@@ -3,8 +3,9 @@
  * Source: transformers 5 `modeling_rope_utils.py` (defaults and fallbacks as there). longrope, mrope and per-layer-type parameters
  * are refused by name.
  */
+
+import type { RopeScaling } from "../config.ts";
 import { GureumError } from "../errors.ts";
-import type { RopeScaling } from "../model/config.ts";
 import { type Fields, fieldsOf } from "./fields.ts";
 
 /** 0.1 m ln(scale) + 1, the YaRN paper's temperature (arXiv 2309.00071, eq. 22). */

@@ -1,5 +1,5 @@
 /** The shapes of published models, for checkpoints of random weights: numbers from each model's config.json. */
-import type { AwqConfig, LlamaConfig } from "../model/config.ts";
+import type { AwqConfig, LlamaConfig } from "../config.ts";
 
 /** A plain Llama, AWQ throughout: no biases, no tied embeddings, no rotary scaling. */
 export interface SynthConfig extends LlamaConfig {

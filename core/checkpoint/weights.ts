@@ -4,9 +4,10 @@
  * follow transformers `modeling_llama.py`; AWQ per module by the presence of `.qweight`, as vLLM decides. Rotary `inv_freq` buffers
  * of old checkpoints and any other extra tensor are passed over.
  */
+
+import type { LlamaConfig } from "../config.ts";
 import { bf16Value, type DType, dtypeBits, type FloatDType, f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
-import type { LlamaConfig } from "../model/config.ts";
 import type {
   DenseMatrix,
   LayerTree,

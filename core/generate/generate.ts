@@ -1,10 +1,11 @@
 /**
  * The generation loop, once for every backend: feed the prompt, sample in batches of the backend's choice, decode to text, stop.
  */
+
+import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
-import type { LlamaConfig } from "../model/config.ts";
 import type { SamplingOptions, Session } from "../model/engine.ts";
-import { checkSampling, logProbability, sample, topLogProbabilities } from "./sampler.ts";
+import { checkSampling, logProbability, sample, topLogProbabilities } from "../sample/sampler.ts";
 import { makeStopMatcher } from "./stop.ts";
 
 /** Turns ids into text piece by piece; never half a character. */

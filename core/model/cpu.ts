@@ -1,7 +1,8 @@
 /** The CPU reference as a `Model`: sessions over core/model/llama.ts. */
-import { greedy, logProbability, sample } from "../generate/sampler.ts";
+
+import type { LlamaConfig } from "../config.ts";
 import { type RopeTables, ropeTables } from "../ops/rope.ts";
-import type { LlamaConfig } from "./config.ts";
+import { greedy, logProbability, sample } from "../sample/sampler.ts";
 import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "./engine.ts";
 import { makeKvCache } from "./kv-cache.ts";
 import { type Activations, forwardHead, forwardLayers, makeActivations } from "./llama.ts";

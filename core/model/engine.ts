@@ -2,7 +2,7 @@
  * What a backend is to the code that generates with it. core/model/llama.ts and gpu/model/llama.ts both give a `Model`;
  * core/generate drives it, so sampling options, stopping and streaming exist once.
  */
-import type { LlamaConfig } from "./config.ts";
+import type { LlamaConfig } from "../config.ts";
 
 /** Named values of a forward pass, in the order they arise (docs/notation.md lists names and shapes). */
 export interface TraceValue {

@@ -1,5 +1,5 @@
 /** Keys and values of the positions seen so far: f32, one pair of arrays a layer, position-major, grown by doubling. */
-import type { LlamaConfig } from "./config.ts";
+import type { LlamaConfig } from "../config.ts";
 
 export interface KvCache {
   /** Positions filled. */

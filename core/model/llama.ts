@@ -3,6 +3,8 @@
  * result does not depend on how many tokens are fed at a time.
  * Source: Touvron et al. 2023, arXiv 2302.13971; Hugging Face `modeling_llama.py` (LlamaModel.forward).
  */
+
+import type { LlamaConfig } from "../config.ts";
 import { add } from "../ops/add.ts";
 import { type AttentionShape, attentionMix, attentionWeights } from "../ops/attention.ts";
 import { embedding } from "../ops/embedding.ts";
@@ -11,7 +13,6 @@ import { matmul } from "../ops/matmul.ts";
 import { rmsNorm } from "../ops/rms-norm.ts";
 import { type RopeTables, rope } from "../ops/rope.ts";
 import { siluMul } from "../ops/silu-mul.ts";
-import type { LlamaConfig } from "./config.ts";
 import { type KvCache, reserve } from "./kv-cache.ts";
 import { type Taps, tapShape } from "./trace.ts";
 import type { LayerWeights, LlamaWeights } from "./weights.ts";

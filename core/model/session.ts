@@ -1,6 +1,7 @@
 /** Checks that every backend's session makes before it works, so that both refuse the same input in the same words. */
+
+import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
-import type { LlamaConfig } from "./config.ts";
 
 /**
  * Checks ids about to be fed after `length` others.

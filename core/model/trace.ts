@@ -2,8 +2,9 @@
  * Tap points: the named values of a forward pass, to look at (trace) or to replace (steer). The names are the same for every
  * backend; docs/notation.md says what each holds.
  */
+
+import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
-import type { LlamaConfig } from "./config.ts";
 import type { ForwardOptions, TapHook, TraceValue } from "./engine.ts";
 
 /** Values of one layer, in the order they arise; full name `layers.<i>.<name>`. */

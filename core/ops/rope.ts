@@ -3,8 +3,9 @@
  * scalings linear, dynamic, llama3 and yarn.
  * Source: Su et al. 2021, arXiv 2104.09864; Hugging Face `modeling_rope_utils.py`; yarn: Peng et al. 2023, arXiv 2309.00071.
  */
+
+import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
-import type { LlamaConfig } from "../model/config.ts";
 import { checkLength } from "../tensor.ts";
 
 type RopeConfig = Pick<LlamaConfig, "headDim" | "ropeTheta" | "ropeScaling" | "maxPositionEmbeddings">;

@@ -1,26 +1,26 @@
 /**
  * The Llama forward pass as recorded dispatches: the same steps in the same order under the same names as core/model/llama.ts.
- * Where a step has more than one kernel, the plan (gpu/variants.ts) says which.
+ * Where a step has more than one kernel, the plan (gpu/programs/plan.ts) says which.
  */
-import type { LlamaConfig } from "../../core/model/config.ts";
+import type { LlamaConfig } from "../../core/config.ts";
 import type { LayerTapName } from "../../core/model/trace.ts";
-import { allocate, type Memory } from "../buffer.ts";
-import { recordAdd } from "../kernels/add.ts";
-import { type AttentionParams, recordAttention } from "../kernels/attention.ts";
-import { recordAttentionMix } from "../kernels/attention-mix.ts";
-import { recordAttentionWeights } from "../kernels/attention-weights.ts";
-import { recordAwqMatmul } from "../kernels/awq-matmul.ts";
-import { recordAwqMatmulPacked } from "../kernels/awq-matmul-packed.ts";
-import { recordAwqMatmulTiled } from "../kernels/awq-matmul-tiled.ts";
-import { recordCacheWrite } from "../kernels/cache-write.ts";
-import { recordEmbedding } from "../kernels/embedding.ts";
-import { recordMatmul } from "../kernels/matmul.ts";
-import { recordMatmulTiled } from "../kernels/matmul-tiled.ts";
-import { recordRmsNorm } from "../kernels/rms-norm.ts";
-import { recordRope } from "../kernels/rope.ts";
-import { recordSiluMul } from "../kernels/silu-mul.ts";
-import type { Recorder } from "../recorder.ts";
-import type { Plan } from "../variants.ts";
+import { allocate, type Memory } from "../device/buffer.ts";
+import { recordAdd } from "../kernels/plain/add.ts";
+import { type AttentionParams, recordAttention } from "../kernels/plain/attention.ts";
+import { recordAttentionMix } from "../kernels/plain/attention-mix.ts";
+import { recordAttentionWeights } from "../kernels/plain/attention-weights.ts";
+import { recordAwqMatmul } from "../kernels/plain/awq-matmul.ts";
+import { recordAwqMatmulPacked } from "../kernels/plain/awq-matmul-packed.ts";
+import { recordAwqMatmulTiled } from "../kernels/plain/awq-matmul-tiled.ts";
+import { recordCacheWrite } from "../kernels/plain/cache-write.ts";
+import { recordEmbedding } from "../kernels/plain/embedding.ts";
+import { recordMatmul } from "../kernels/plain/matmul.ts";
+import { recordMatmulTiled } from "../kernels/plain/matmul-tiled.ts";
+import { recordRmsNorm } from "../kernels/plain/rms-norm.ts";
+import { recordRope } from "../kernels/plain/rope.ts";
+import { recordSiluMul } from "../kernels/plain/silu-mul.ts";
+import type { Recorder } from "../pipeline/recorder.ts";
+import type { Plan } from "../programs/plan.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
 import type { GpuLinear, GpuLlamaWeights } from "./weights.ts";
 

@@ -1,11 +1,11 @@
 /** A Llama model on a WebGPU device: the twin of core/model/cpu.ts. */
-import type { LlamaConfig } from "../../core/model/config.ts";
+import type { LlamaConfig } from "../../core/config.ts";
 import type { Model, Session } from "../../core/model/engine.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
-import { freeAll, makeMemory } from "../buffer.ts";
-import type { Gpu } from "../device.ts";
-import { type Plan, planVariants, type VariantOptions } from "../variants.ts";
-import { BATCH } from "./decode.ts";
+import { freeAll, makeMemory } from "../device/buffer.ts";
+import type { Gpu } from "../device/device.ts";
+import { type Plan, planVariants, type VariantOptions } from "../programs/plan.ts";
+import { BATCH } from "./chain.ts";
 import { gpuSession } from "./session.ts";
 import { loadWeights } from "./weights.ts";
 

@@ -3,21 +3,21 @@
  * sampled id staying on the GPU; ids come back in batches. The results of a batch are waited for while the next one already runs.
  */
 import { GureumError } from "../../core/errors.ts";
-import { checkSampling, greedy } from "../../core/generate/sampler.ts";
 import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "../../core/model/engine.ts";
 import { checkFeed, checkPending } from "../../core/model/session.ts";
 import { makeTaps } from "../../core/model/trace.ts";
 import { ropeTables } from "../../core/ops/rope.ts";
-import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, usage, writeBytes } from "../buffer.ts";
-import { type Gpu, guarded, waited } from "../device.ts";
-import { maxHeadDim } from "../kernels/attention.ts";
-import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorder.ts";
-import { FEW_ROWS, type Plan } from "../variants.ts";
+import { checkSampling, greedy } from "../../core/sample/sampler.ts";
+import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, usage, writeBytes } from "../device/buffer.ts";
+import { type Gpu, guarded, waited } from "../device/device.ts";
+import { maxHeadDim } from "../kernels/plain/attention.ts";
+import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
+import { prepareFused } from "../programs/decode.ts";
+import { FEW_ROWS, type Plan } from "../programs/plan.ts";
+import { isMatrixPrefill, matrixRows, prepareFusedPrefill } from "../programs/prefill.ts";
 import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
-import { type Decoder, makeDecoder } from "./decode.ts";
-import { prepareFused } from "./fused.ts";
-import { isMatrixPrefill, matrixRows, prepareFusedPrefill } from "./fused-prefill.ts";
+import { type Decoder, makeDecoder } from "./chain.ts";
 import { type ForwardContext, makeActivations, recordFinalNorm, recordHead, recordLayers, type SequenceBuffers } from "./llama.ts";
 import { forwardTraced } from "./traced.ts";
 import type { GpuLlamaWeights } from "./weights.ts";
@@ -41,7 +41,7 @@ interface Programs {
   readonly matrix: Program | null;
 }
 
-/** A session's GPU side: what gpu/model/traced.ts and gpu/model/decode.ts work on. */
+/** A session's GPU side: what gpu/model/traced.ts and gpu/model/chain.ts work on. */
 export interface GpuSequence {
   readonly gpu: Gpu;
   readonly memory: Memory;

@@ -3,10 +3,10 @@
  * back before the pass goes on. All T rows go at once, in buffers of their own that live as long as the call.
  */
 import { type Taps, tapShape } from "../../core/model/trace.ts";
-import { allocate, freeAll, makeMemory, readF32, settle, usage, writeBytes } from "../buffer.ts";
-import { guarded, waited } from "../device.ts";
-import { makeRecorder, type PreparedDispatch, prepare, replay } from "../recorder.ts";
-import { FEW_ROWS } from "../variants.ts";
+import { allocate, freeAll, makeMemory, readF32, settle, usage, writeBytes } from "../device/buffer.ts";
+import { guarded, waited } from "../device/device.ts";
+import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
+import { FEW_ROWS } from "../programs/plan.ts";
 import { encodeStep } from "../wgsl/step.ts";
 import { type ForwardContext, type Mark, makeActivations, recordFinalNorm, recordHead, recordLayers } from "./llama.ts";
 import type { GpuSequence } from "./session.ts";

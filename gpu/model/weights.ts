@@ -8,11 +8,11 @@ import { listRefs } from "../../core/checkpoint/weights.ts";
 import { bf16Value, type FloatDType, f16Values } from "../../core/dtype.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LinearRef, LlamaWeightRefs, TensorRef, WeightTree } from "../../core/model/weights.ts";
-import { allocate, freeAll, type Memory, makeMemory, settle, upload, writeBytes } from "../buffer.ts";
-import { guarded, waited } from "../device.ts";
-import { recordAwqRepack } from "../kernels/awq-repack.ts";
-import { makeRecorder, prepare, submit } from "../recorder.ts";
-import { makeStaging } from "../staging.ts";
+import { allocate, freeAll, type Memory, makeMemory, settle, upload, writeBytes } from "../device/buffer.ts";
+import { guarded, waited } from "../device/device.ts";
+import { makeStaging } from "../device/staging.ts";
+import { recordAwqRepack } from "../kernels/layout/awq-repack.ts";
+import { makeRecorder, prepare, submit } from "../pipeline/recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
 import { type AwqRef, sharing } from "./packing.ts";
 
@@ -44,7 +44,7 @@ export interface GpuAwq {
   readonly groupSize: number;
   readonly pieces: readonly AwqPiece[];
 }
-/** The same repacked (gpu/kernels/awq-repack.ts): rows firstRow … firstRow + N − 1 of a matrix that linears of one input share. */
+/** The same repacked (gpu/kernels/layout/awq-repack.ts): rows firstRow … firstRow + N − 1 of a matrix that linears of one input share. */
 export interface GpuPacked {
   readonly kind: "packed";
   readonly K: number;

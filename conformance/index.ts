@@ -1,0 +1,16 @@
+/**
+ * `gureum/conformance`: the laws, bounds and runner for anybody's implementation of one of the ops.
+ *
+ *     import { checkKernel, laws } from "gureum/conformance";
+ *     const row = await checkKernel(laws["rms-norm"], {
+ *       op: "rms-norm", backend: "mine", variant: "fast", arithmetic: "f32",
+ *       run: async ({ x, weight, eps, T }, out) => out.set(await mine(x, weight, eps, T)),
+ *     }, { runs: 1000, seed: 1 });
+ */
+export * as accuracy from "./accuracy.ts";
+export { type Certificate, type DeviceIdentity, table, violations } from "./certificate/certificate.ts";
+export { reportHtml } from "./certificate/report.ts";
+export { type ConformanceOptions, replayLine, runConformance } from "./certificate/run.ts";
+export { type CheckOptions, checkKernel, type Failure, lawNames, type Point, type Row, replay } from "./check.ts";
+export type { AnyKit, AnySubject, Bench, Kit, Law, Refusal, Subject, SubjectArithmetic } from "./kit.ts";
+export { laws } from "./laws.ts";

@@ -1,0 +1,163 @@
+/** The mutation score: every mutant of every kernel, in processes that can be ended, and the proofs of those that survive. */
+import { availableParallelism } from "node:os";
+import { GureumError } from "../../core/errors.ts";
+import { forkModule } from "../fork.ts";
+import { proofOf } from "./equivalents.ts";
+import { allKernels, type Mutant, type MutantResult, mutantName, mutantsOf, type Verdict } from "./score.ts";
+
+export interface MutationOptions {
+  /** Only the kernel of this name, or those whose name contains it. */
+  readonly filter?: string;
+  /** Random cases a law. */
+  readonly runs?: number;
+  readonly seed?: number;
+  readonly onProgress?: (done: number, total: number, what: string) => void;
+  /** A survivor without a proof, at once; each kernel's line of the score as soon as its last mutant is through. */
+  readonly onLine?: (line: string) => void;
+}
+
+export interface MutationScore {
+  readonly mutants: number;
+  readonly killed: number;
+  /** Refused by the compiler: no mutants at all. */
+  readonly refused: number;
+  /** Survivors proven to compute the same, with their proofs. */
+  readonly equivalent: readonly { readonly mutant: string; readonly proof: string }[];
+  readonly survived: readonly string[];
+  /** killed ÷ (killed + survived), equivalents and refused ones aside. */
+  readonly score: number;
+  readonly perKernel: Readonly<
+    Record<string, { readonly killed: number; readonly survived: number; readonly equivalent: number; readonly refused: number }>
+  >;
+}
+
+/** A mutant that takes longer than this for one case does not end. */
+const PATIENCE_MS = 45_000;
+/** Mutants of one kernel that a process tries; as many processes run at once as the machine has cores. */
+const CHUNK = 32;
+
+interface Message {
+  readonly i: number;
+  readonly verdict: Verdict;
+  readonly by: string;
+}
+
+/** Tries mutants first … end − 1 until the process is through or stuck; gives the index to go on with. */
+function tryFrom(
+  name: string,
+  first: number,
+  end: number,
+  options: MutationOptions,
+  onResult: (message: Message) => void,
+): Promise<number> {
+  const { runs = 25, seed = 1 } = options;
+  return new Promise((resolve, reject) => {
+    let next = first;
+    let ready = false;
+    const child = forkModule("mutation/worker", [name, `${first}`, `${end}`, `${runs}`, `${seed}`]);
+    let timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+    child.on("message", (message) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+      ready = true;
+      if (!("verdict" in (message as object))) return; // open, or at its next case
+      const result = message as Message;
+      next = result.i + 1;
+      onResult(result);
+    });
+    child.on("error", reject);
+    child.on("exit", (code, signal) => {
+      clearTimeout(timer);
+      if (!ready) {
+        // Nothing was tried yet: the fault is not the mutant's.
+        return reject(
+          new GureumError("no-adapter", { where: "--mutate", what: "no process could open a device", got: `exit ${signal ?? code}` }),
+        );
+      }
+      if (next >= end) return resolve(end);
+      const ended = signal ? (signal === "SIGKILL" ? "does not end" : `ends the process: ${signal}`) : `ends the process: exit ${code}`;
+      onResult({ i: next, verdict: "killed", by: ended });
+      resolve(next + 1);
+    });
+  });
+}
+
+/** @throws GureumError "usage" where the filter names no kernel */
+export async function mutationScore(options: MutationOptions = {}): Promise<{ score: MutationScore; results: readonly MutantResult[] }> {
+  const { filter = "" } = options;
+  const all = await allKernels();
+  const exact = all.get(filter);
+  const kernels = exact ? [exact] : [...all.values()].filter((k) => k.name.includes(filter));
+  if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: filter });
+  const plan: { name: string; mutants: Mutant[] }[] = kernels.map((k) => ({ name: k.name, mutants: mutantsOf(k) }));
+  const total = plan.reduce((sum, { mutants }) => sum + mutants.length, 0);
+  const verdicts = plan.map(({ mutants }) => new Array<MutantResult>(mutants.length));
+  const chunks = plan.flatMap(({ name, mutants }, k) =>
+    Array.from({ length: Math.ceil(mutants.length / CHUNK) }, (_, c) => ({ name, mutants, k, first: c * CHUNK })),
+  );
+  const left = plan.map(({ mutants }) => mutants.length);
+  let done = 0;
+  const work = async (): Promise<void> => {
+    for (let chunk = chunks.shift(); chunk; chunk = chunks.shift()) {
+      const { name, mutants, k, first } = chunk;
+      const end = Math.min(mutants.length, first + CHUNK);
+      for (let at = first; at < end; )
+        at = await tryFrom(name, at, end, options, ({ i, verdict, by }) => {
+          verdicts[k]![i] = { mutant: mutants[i]!, verdict, by };
+          left[k]!--;
+          if (verdict === "survived" && proofOf(mutants[i]!) === undefined) options.onLine?.(`survived: ${mutantName(mutants[i]!)}`);
+          if (left[k] === 0) for (const line of kernelLines(scoreOf(verdicts[k]!))) options.onLine?.(line);
+          options.onProgress?.(++done, total, name);
+        });
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  const results = verdicts.flat();
+  return { score: scoreOf(results), results };
+}
+
+function scoreOf(results: readonly MutantResult[]): MutationScore {
+  const perKernel: Record<string, { killed: number; survived: number; equivalent: number; refused: number }> = {};
+  const equivalent: { mutant: string; proof: string }[] = [];
+  const survived: string[] = [];
+  for (const { mutant, verdict } of results) {
+    const row = perKernel[mutant.kernel] ?? { killed: 0, survived: 0, equivalent: 0, refused: 0 };
+    perKernel[mutant.kernel] = row;
+    const name = mutantName(mutant);
+    const proof = verdict === "survived" ? proofOf(mutant) : undefined;
+    if (proof !== undefined) {
+      equivalent.push({ mutant: name, proof });
+      row.equivalent++;
+    } else {
+      row[verdict]++;
+      if (verdict === "survived") survived.push(name);
+    }
+  }
+  const count = (verdict: Verdict): number => results.filter((r) => r.verdict === verdict).length;
+  const killed = count("killed");
+  return {
+    mutants: results.length,
+    killed,
+    refused: count("refused"),
+    equivalent,
+    survived,
+    score: killed / Math.max(1, killed + survived.length),
+    perKernel,
+  };
+}
+
+const kernelLines = ({ perKernel }: MutationScore): string[] =>
+  Object.entries(perKernel).map(
+    ([name, { killed, survived, equivalent, refused }]) =>
+      `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused`,
+  );
+
+/** The score as text: a line a kernel, each survivor, the total, each equivalent mutant with its proof. */
+export function formatScore(s: MutationScore): string {
+  const lines = [...kernelLines(s), ...s.survived.map((name) => `survived: ${name}`)];
+  lines.push(
+    `${s.mutants} mutants, ${s.refused} refused by the compiler, ${s.equivalent.length} proven equivalent; killed ${s.killed} of ${s.killed + s.survived.length}: ${(100 * s.score).toFixed(2)} %`,
+  );
+  for (const { mutant, proof } of s.equivalent) lines.push(`equivalent: ${mutant}\n  ${proof}`);
+  return lines.join("\n");
+}

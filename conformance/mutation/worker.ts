@@ -1,0 +1,26 @@
+/** A process that tries mutants one after the other: a mutant may never end, and only the end of its process ends it. */
+import process from "node:process";
+import { openDevice } from "../../gpu/device/device.ts";
+import { allKernels, mutantsOf, tryMutant } from "./score.ts";
+
+const [name, first, end, runs, seed] = process.argv.slice(2) as [string, string, string, string, string];
+const kernel = (await allKernels()).get(name)!;
+const gpu = await openDevice();
+const mutants = mutantsOf(kernel);
+process.send!({ ready: true });
+let told = 0;
+/** The parent ends a process that says nothing for long. */
+const onCase = (): void => {
+  if (performance.now() < told + 1000) return;
+  told = performance.now();
+  process.send!({ alive: true });
+};
+for (let i = Number(first); i < Number(end); i++) {
+  const { verdict, by } = await tryMutant(gpu, kernel, mutants[i]!, {
+    runs: Number(runs),
+    seed: Number(seed),
+    onCase,
+  });
+  process.send!({ i, verdict, by });
+}
+process.exit(0);

@@ -1,0 +1,239 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compareResults } from "../../../bench/compare.ts";
+import { resultsPage, rooflineSvg } from "../../../bench/html.ts";
+import {
+  type BenchResults,
+  type Counts,
+  checkResults,
+  limitOf,
+  makeRow,
+  type Row,
+  readResults,
+  writeResults,
+} from "../../../bench/results.ts";
+import { formatColumns, formatComparison, formatMs, formatRate } from "../../../bench/table.ts";
+import { GureumError } from "../../../core/errors.ts";
+
+const limits = { readBytesPerSecond: 1e12, operationsPerSecond: { f32: 2e13, i8: 4e13 } as const };
+const row = (name: string, samplesMs: number[], counts: Counts = {}): Row =>
+  makeRow("kernels", { name, timer: "gpu timestamps", calls: 1, samplesMs }, counts, limits);
+const resultsOf = (rows: Row[], command = "gureum bench kernels"): BenchResults => ({
+  format: "gureum-bench-1",
+  command,
+  version: "0.1.0",
+  commit: null,
+  date: "2026-11-23T00:00:00.000Z",
+  host: { runtime: "Node 20", platform: "linux x64", cpu: "a cpu" },
+  device: { backend: "webgpu", name: "a device", driver: "1.2", toggles: "", features: ["subgroups"] },
+  limits,
+  rows,
+});
+
+const samples = fc.array(fc.double({ min: 1e-4, max: 1e4, noNaN: true }), { minLength: 3, maxLength: 20 });
+const counts = fc.record({
+  bytes: fc.integer({ min: 1, max: 1e9 }),
+  operations: fc.integer({ min: 1, max: 1e12 }),
+  arithmetic: fc.constantFrom("f32" as const, "i8" as const),
+});
+const rowLists = fc
+  .array(fc.tuple(samples, counts), { minLength: 1, maxLength: 6 })
+  .map((list) => list.map(([times, work], i) => row(`kernel${i % 3} step${i} T=1`, times, work)));
+
+let work: string;
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), "gureum-bench-"));
+});
+afterAll(() => rm(work, { recursive: true }));
+
+describe("a row", () => {
+  it("takes as its limit what needs more time: the bytes or the operations", () => {
+    fc.assert(
+      fc.property(samples, counts, (times, work) => {
+        const { limitShare, limit, median } = row("k", times, work);
+        const memory = work.bytes / limits.readBytesPerSecond;
+        const arithmetic = work.operations / limits.operationsPerSecond[work.arithmetic];
+        expect(limit).toBe(memory >= arithmetic ? "memory" : "arithmetic");
+        const seconds = Math.max(memory, arithmetic);
+        // Four roundings of quotients and products on each side.
+        expect(Math.abs(limitShare! / (seconds / (median / 1e3)) - 1)).toBeLessThanOrEqual(8 * Number.EPSILON);
+      }),
+    );
+  });
+
+  it("has no share where nothing says what it could be", () => {
+    expect(limitOf({}, limits)).toBeUndefined();
+    expect(limitOf({ operations: 5, arithmetic: "f16" }, limits)).toBeUndefined();
+    expect(limitOf({ bytes: 5 }, { operationsPerSecond: {} })).toBeUndefined();
+  });
+});
+
+describe("compare", () => {
+  it("finds a file the same as itself, row by row", () => {
+    fc.assert(
+      fc.property(rowLists, (rows) => {
+        const { rows: compared, ...rest } = compareResults(resultsOf(rows), resultsOf(rows));
+        expect(compared.map(({ name, ratio, verdict }) => ({ name, ratio, verdict }))).toEqual(
+          rows.map(({ name }) => ({ name, ratio: 1, verdict: "same" })),
+        );
+        expect(rest).toEqual({ onlyA: [], onlyB: [], incomparable: [], differences: [] });
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it("turns faster into slower where the files are exchanged", () => {
+    fc.assert(
+      fc.property(samples, samples, (a, b) => {
+        const [there] = compareResults(resultsOf([row("k", a)]), resultsOf([row("k", b)])).rows;
+        const [back] = compareResults(resultsOf([row("k", b)]), resultsOf([row("k", a)])).rows;
+        expect(Math.abs(there!.ratio * back!.ratio - 1)).toBeLessThanOrEqual(3 * Number.EPSILON);
+        if (there!.verdict === "faster") expect(back!.verdict).not.toBe("faster");
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it("calls twice the speed faster, half of it slower, and one sample unclear", () => {
+    const base = [10, 10.1, 9.9, 10.05, 9.95];
+    const half = base.map((ms) => ms / 2);
+    const verdict = (a: number[], b: number[]) => compareResults(resultsOf([row("k", a)]), resultsOf([row("k", b)])).rows[0]!.verdict;
+    expect(verdict(base, half)).toBe("faster");
+    expect(verdict(half, base)).toBe("slower");
+    expect(verdict([10], half)).toBe("unclear");
+  });
+
+  it("lists what only one file has, and sets apart rows that are not the same work", () => {
+    const a = resultsOf([row("both", [1, 2, 3], { bytes: 10 }), row("a", [1])], "one");
+    const b = resultsOf([row("both", [1, 2, 3], { bytes: 11 }), row("b", [1])], "two");
+    const comparison = compareResults(a, b);
+    expect(comparison).toEqual({ rows: [], onlyA: ["a"], onlyB: ["b"], incomparable: ["both"], differences: ["command: one | two"] });
+    expect(formatComparison(comparison)).toContain("not the same work");
+  });
+});
+
+describe("results on disk", () => {
+  it("read back as they were written", async () => {
+    await fc.assert(
+      fc.asyncProperty(rowLists, async (rows) => {
+        const path = join(work, "results.json");
+        await writeResults(path, resultsOf(rows));
+        expect(await readResults(path)).toEqual(resultsOf(rows));
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it("are a value or a GureumError, whatever the file says", () => {
+    const damaged = fc.tuple(rowLists, fc.jsonValue(), fc.nat()).map(([rows, junk, where]) => {
+      const copy = JSON.parse(JSON.stringify(resultsOf(rows))) as Record<string, unknown>;
+      const targets: [Record<string, unknown>, string][] = [
+        ...Object.keys(copy).map((key): [Record<string, unknown>, string] => [copy, key]),
+        ...["device", "host", "limits"].flatMap((name) => {
+          const inner = copy[name] as Record<string, unknown>;
+          return Object.keys(inner).map((key): [Record<string, unknown>, string] => [inner, key]);
+        }),
+        ...Object.keys((copy.rows as Record<string, unknown>[])[0]!).map((key): [Record<string, unknown>, string] => [
+          (copy.rows as Record<string, unknown>[])[0]!,
+          key,
+        ]),
+      ];
+      const [target, key] = targets[where % targets.length]!;
+      target[key] = junk;
+      return copy;
+    });
+    fc.assert(
+      fc.property(fc.oneof(fc.jsonValue(), damaged), (value) => {
+        let results: BenchResults;
+        try {
+          results = checkResults(value);
+        } catch (error) {
+          expect(error).toBeInstanceOf(GureumError);
+          return;
+        }
+        // What passes can be compared and shown.
+        formatComparison(compareResults(results, results));
+        resultsPage(results);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("are refused where a number is none that anything can have", () => {
+    for (const bad of [{ bytes: 5e-324 }, { operations: 1e308 }, { tokens: -1 }, { limitShare: Number.NaN }])
+      expect(() => checkResults(resultsOf([{ ...row("k", [1, 2, 3], { bytes: 1, operations: 1 }), ...bad }]))).toThrow(/no number as/);
+    expect(() => checkResults(resultsOf([row("k", [1e-320, 1e-320])]))).toThrow(/no samples/);
+    expect(() => checkResults({ ...resultsOf([row("k", [1])]), limits: { ...limits, readBytesPerSecond: 1e-320 } })).toThrow(/limit/);
+  });
+
+  it("are refused by name where two rows share one, a median is not of its samples, or samples are missing", async () => {
+    const good = resultsOf([row("k", [1, 2, 3])]);
+    const [first] = good.rows;
+    const bad: [RegExp, unknown][] = [
+      [/two rows are called "k"/, { ...good, rows: [first, first] }],
+      [/median/, { ...good, rows: [{ ...first, median: 7 }] }],
+      [/no samples/, { ...good, rows: [{ ...first, samples: [] }] }],
+      [/no samples/, { ...good, rows: [{ ...first, samples: [0, 0, 0] }] }],
+      [/no benchmark results/, { rows: [] }],
+    ];
+    for (const [message, value] of bad) {
+      const path = join(work, "bad.json");
+      await writeFile(path, JSON.stringify(value));
+      await expect(readResults(path)).rejects.toMatchObject({ code: "format", message: expect.stringMatching(message) });
+    }
+    await writeFile(join(work, "bad.json"), "{");
+    await expect(readResults(join(work, "bad.json"))).rejects.toMatchObject({ code: "format", message: expect.stringMatching(/not JSON/) });
+  });
+});
+
+describe("the page", () => {
+  it("draws every row that has both counts once, inside the axes", () => {
+    fc.assert(
+      fc.property(rowLists, (rows) => {
+        const svg = rooflineSvg({ rows, limits })!;
+        const circles = [...svg.matchAll(/<circle cx="([\d.-]+)" cy="([\d.-]+)"/g)].map(([, x, y]) => [Number(x), Number(y)] as const);
+        expect(circles).toHaveLength(rows.length);
+        for (const [x, y] of circles) {
+          expect(x).toBeGreaterThanOrEqual(80);
+          expect(x).toBeLessThanOrEqual(750);
+          expect(y).toBeGreaterThanOrEqual(20);
+          expect(y).toBeLessThanOrEqual(470);
+        }
+        expect(svg.match(/class="roof"/g)).toHaveLength(3);
+      }),
+    );
+  });
+
+  it("has no plot where there is nothing to draw under", () => {
+    expect(rooflineSvg({ rows: [row("k", [1])], limits })).toBeUndefined();
+    expect(rooflineSvg({ rows: [row("k", [1], { bytes: 1, operations: 1 })], limits: { operationsPerSecond: {} } })).toBeUndefined();
+  });
+
+  it("needs nothing from elsewhere, and shows names as text", () => {
+    const name = `<script>alert("x")</script>&'`;
+    const page = resultsPage(resultsOf([row(name, [1, 2, 3], { bytes: 4, operations: 8, arithmetic: "f32" })]));
+    expect(page).not.toContain("<script");
+    expect(page).toContain("&lt;script&gt;");
+    expect(page.replaceAll('xmlns="http://www.w3.org/2000/svg"', "")).not.toMatch(/https?:|src=|<link|@import|url\(/);
+  });
+});
+
+describe("tables", () => {
+  it("give times and rates three or four digits in the unit that fits", () => {
+    expect([1234.5, 12.345, 0.012345, 0.0000123].map(formatMs)).toEqual(["1.234 s", "12.35 ms", "12.35 µs", "12.3 ns"]);
+    expect([4.68e12, 8.8e8, 12_000, 3].map(formatRate)).toEqual(["4.68 T", "880 M", "12.0 k", "3.00"]);
+  });
+
+  it("leave out columns that are empty throughout", () => {
+    expect(formatColumns(["", "a", "b"], [["x", "", "1"]])).toBe("   b\nx  1");
+  });
+});
+
+it("a written file ends with a line break", async () => {
+  const path = join(work, "end.json");
+  await writeResults(path, resultsOf([row("k", [1])]));
+  expect((await readFile(path, "utf8")).endsWith("}\n")).toBe(true);
+});

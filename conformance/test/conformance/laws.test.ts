@@ -1,0 +1,40 @@
+import { readdirSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { checkKernel, lawNames } from "../../check.ts";
+import { laws } from "../../laws.ts";
+import { cpuSubjects } from "../../subjects/cpu.ts";
+
+const filesOf = (folder: string): string[] =>
+  readdirSync(new URL(folder, import.meta.url))
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => name.slice(0, -3));
+
+describe("the law kits", () => {
+  it("cover every op file of core/ops", () => {
+    expect(filesOf("../../../core/ops/").filter((name) => !Object.hasOwn(laws, name))).toEqual([]);
+  });
+
+  it("are all listed", () => {
+    expect(
+      filesOf("../../ops/").filter(
+        (name) => !["shared", "fixed16", "prefill-f16", "prefill-fixed16", "prefill-matrix"].includes(name) && !Object.hasOwn(laws, name),
+      ),
+    ).toEqual([]);
+  });
+
+  it("have a CPU subject for each op file", () => {
+    expect(filesOf("../../../core/ops/").filter((op) => !cpuSubjects().some((s) => s.op === op))).toEqual([]);
+  });
+});
+
+for (const subject of cpuSubjects()) {
+  const kit = laws[subject.op]!;
+  describe(`${subject.op} on the CPU`, () => {
+    for (const law of lawNames(kit, subject))
+      it(law, async () => {
+        const { failures, cases } = await checkKernel(kit, subject, { runs: 100, seed: 20261123, laws: [law] });
+        expect(failures).toEqual([]);
+        expect(cases).toBeGreaterThan(0);
+      });
+  });
+}

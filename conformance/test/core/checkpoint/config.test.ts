@@ -1,0 +1,344 @@
+/** What config.json may say, what it means, and what is refused by name. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { memoryStore } from "../../../../core/checkpoint/byte-source.ts";
+import { parseConfig, readConfig } from "../../../../core/checkpoint/config.ts";
+import type { LlamaConfig } from "../../../../core/config.ts";
+import { GureumError } from "../../../../core/errors.ts";
+import { encodeUtf8 } from "../../../../core/utf8.ts";
+
+const base = {
+  architectures: ["LlamaForCausalLM"],
+  hidden_size: 256,
+  intermediate_size: 768,
+  num_attention_heads: 8,
+  num_hidden_layers: 2,
+  vocab_size: 4096,
+  rms_norm_eps: 1e-5,
+  max_position_embeddings: 1024,
+};
+const awq = { quant_method: "awq", bits: 4, group_size: 128, zero_point: true, version: "gemm", modules_to_not_convert: null };
+const bytes = (value: unknown): Uint8Array => encodeUtf8(typeof value === "string" ? value : JSON.stringify(value));
+const parse = (changes: object = {}): LlamaConfig => parseConfig(bytes({ ...base, ...changes }));
+const quantized = (changes: object): LlamaConfig => parse({ quantization_config: { ...awq, ...changes } });
+const mistral = { architectures: ["MistralForCausalLM"] };
+
+/** The error this gives: its code and message in one string. */
+function refusal(body: () => unknown): string {
+  try {
+    body();
+  } catch (error) {
+    expect(error).toBeInstanceOf(GureumError);
+    return `${(error as GureumError).code} ${(error as GureumError).message}`;
+  }
+  return "no error";
+}
+
+describe("parseConfig", () => {
+  it("fills absent keys with transformers' defaults", () => {
+    expect(parse()).toEqual({
+      architecture: "LlamaForCausalLM",
+      vocabSize: 4096,
+      hiddenSize: 256,
+      intermediateSize: 768,
+      numHiddenLayers: 2,
+      numAttentionHeads: 8,
+      numKeyValueHeads: 8,
+      headDim: 32,
+      rmsNormEps: 1e-5,
+      ropeTheta: 10000,
+      ropeScaling: { type: "none" },
+      maxPositionEmbeddings: 1024,
+      slidingWindow: null,
+      attentionBias: false,
+      mlpBias: false,
+      tieWordEmbeddings: false,
+      awq: null,
+      bosTokenId: 1,
+      eosTokenIds: [2],
+    });
+    expect(parse({ rms_norm_eps: undefined, max_position_embeddings: undefined })).toMatchObject({
+      rmsNormEps: 1e-6,
+      maxPositionEmbeddings: 2048,
+    });
+  });
+
+  it("reads heads, head_dim, biases, tied embeddings and theta as given", () => {
+    expect(
+      parse({ num_key_value_heads: 1, head_dim: 64, attention_bias: true, mlp_bias: true, tie_word_embeddings: true, rope_theta: 500000 }),
+    ).toMatchObject({ numKeyValueHeads: 1, headDim: 64, attentionBias: true, mlpBias: true, tieWordEmbeddings: true, ropeTheta: 500000 });
+  });
+
+  it("gives Mistral its own defaults, and its sliding window", () => {
+    expect(parse(mistral)).toMatchObject({ architecture: "MistralForCausalLM", numKeyValueHeads: 8, slidingWindow: 4096 });
+    expect(parse({ ...mistral, num_attention_heads: 16, num_key_value_heads: null }).numKeyValueHeads).toBe(16);
+    expect(parse({ ...mistral, sliding_window: 7 }).slidingWindow).toBe(7);
+    expect(parse({ ...mistral, sliding_window: null }).slidingWindow).toBeNull();
+    expect(parse({ ...mistral, sliding_window: 7, use_sliding_window: false }).slidingWindow).toBeNull();
+    expect(parse({ sliding_window: 7 }).slidingWindow).toBeNull();
+  });
+
+  it("falls back to model_type without architectures", () => {
+    expect(parse({ architectures: null, model_type: "mistral" }).architecture).toBe("MistralForCausalLM");
+    expect(refusal(() => parse({ architectures: null, model_type: "gemma2" }))).toMatch(
+      /^unsupported config.json > model_type: unknown architecture/,
+    );
+    expect(refusal(() => parse({ architectures: null }))).toMatch(/model_type: missing/);
+  });
+
+  it.each(["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"])(
+    "says that %s is missing",
+    (key) => {
+      expect(refusal(() => parse({ [key]: undefined }))).toBe(`format config.json > ${key}: missing`);
+    },
+  );
+
+  it.each([
+    [
+      { architectures: ["MixtralForCausalLM"] },
+      /unsupported .*unknown architecture, expected LlamaForCausalLM or MistralForCausalLM, got "MixtralForCausalLM"/,
+    ],
+    [{ architectures: [] }, /format .*architectures/],
+    [{ architectures: [1] }, /format .*architectures/],
+    [{ hidden_act: "gelu" }, /unsupported .*hidden_act: activation, expected "silu", got "gelu"/],
+    [{ hidden_size: "256" }, /format .*hidden_size: wrong type, expected an integer, got "256"/],
+    [{ hidden_size: 256.5 }, /format .*hidden_size/],
+    [{ hidden_size: 0 }, /range .*hidden_size: out of range, expected 1 to 16777216, got 0/],
+    [{ hidden_size: -256 }, /range/],
+    [{ hidden_size: 2 ** 40 }, /range/],
+    [{ hidden_size: 250 }, /range .*no multiple of num_attention_heads/],
+    [{ num_hidden_layers: 1e6 }, /range .*1 to 4096/],
+    [{ num_key_value_heads: 3 }, /range .*does not divide/],
+    [{ head_dim: 33 }, /range .*even number/],
+    [{ rms_norm_eps: 0 }, /range .*rms_norm_eps/],
+    [{ rms_norm_eps: "1e-5" }, /format .*rms_norm_eps/],
+    [{ rope_theta: -1 }, /range .*rope_theta/],
+    [{ tie_word_embeddings: 1 }, /format .*tie_word_embeddings: wrong type, expected true or false, got 1/],
+    [{ partial_rotary_factor: 0.5 }, /unsupported .*part of each head/],
+    [{ layer_types: ["full_attention", "sliding_attention"] }, /unsupported .*layers of different kinds/],
+    [{ ...mistral, sliding_window: 0 }, /range .*sliding_window/],
+    [{ bos_token_id: 4096 }, /range .*outside the vocabulary, expected 0 to 4095, got 4096/],
+    [{ eos_token_id: [2, -1] }, /range .*got -1/],
+    [{ eos_token_id: "2" }, /format .*eos_token_id/],
+    [{ quantization_config: 4 }, /format .*quantization_config: not a JSON object/],
+    [{ quantization_config: {} }, /quant_method: missing/],
+    [{ compression_config: { format: "pack-quantized" } }, /unsupported .*compressed-tensors/],
+  ])("refuses %j", (changes, message) => {
+    expect(refusal(() => parse(changes))).toMatch(message);
+  });
+
+  it("refuses NaN, Infinity, overflow and text that is no object", () => {
+    for (const text of ['{"hidden_size": NaN}', '{"rms_norm_eps": 1e999}', "[]", "", "null", "\ufeff{}", '{"a":1,"a":2}'])
+      expect(refusal(() => parseConfig(bytes(text)))).toMatch(/^format config\.json/);
+  });
+});
+
+describe("rope_scaling, rope_parameters", () => {
+  const rope = (scaling: object, changes: object = {}) => parse({ rope_scaling: scaling, ...changes }).ropeScaling;
+  const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 512 };
+
+  it("reads the old `type` and the new `rope_type`", () => {
+    expect(rope({ type: "linear", factor: 2 })).toEqual({ type: "linear", factor: 2 });
+    expect(rope({ rope_type: "dynamic", factor: 2.5 })).toEqual({ type: "dynamic", factor: 2.5, originalMaxPositionEmbeddings: 1024 });
+    expect(rope({ rope_type: "default" })).toEqual({ type: "none" });
+    expect(rope({ rope_type: "llama3", ...llama3 })).toEqual({
+      type: "llama3",
+      factor: 8,
+      lowFreqFactor: 1,
+      highFreqFactor: 4,
+      originalMaxPositionEmbeddings: 512,
+    });
+  });
+
+  it("reads transformers 5's rope_parameters with rope_theta inside, before anything older", () => {
+    const config = parse({
+      rope_parameters: { rope_type: "linear", factor: 4, rope_theta: 77 },
+      rope_theta: 5,
+      rope_scaling: { type: "yarn" },
+    });
+    expect(config).toMatchObject({ ropeTheta: 77, ropeScaling: { type: "linear", factor: 4 } });
+    expect(parse({ rope_parameters: { rope_type: "default", rope_theta: 1e6 } })).toMatchObject({
+      ropeTheta: 1e6,
+      ropeScaling: { type: "none" },
+    });
+  });
+
+  it("resolves yarn's attention factor as transformers does", () => {
+    const yarn = { rope_type: "yarn", factor: 40, original_max_position_embeddings: 4096 };
+    const factorOf = (changes: object) => (rope({ ...yarn, ...changes }) as { attentionFactor: number }).attentionFactor;
+    // 0.1 ln(40) + 1, and equal mscales, whose quotient is 1.
+    expect(factorOf({})).toBe(0.1 * Math.log(40) + 1);
+    expect(factorOf({ mscale: 0.75, mscale_all_dim: 0.75 })).toBe(1);
+    expect(factorOf({ mscale: 1, mscale_all_dim: 0 })).toBe(0.1 * Math.log(40) + 1);
+    expect(factorOf({ mscale: 1, mscale_all_dim: 0.5 })).toBe((0.1 * Math.log(40) + 1) / (0.05 * Math.log(40) + 1));
+    expect(factorOf({ attention_factor: 1.25 })).toBe(1.25);
+    expect(factorOf({ factor: 1 })).toBe(1);
+    expect(rope(yarn)).toMatchObject({ betaFast: 32, betaSlow: 1, truncate: true, originalMaxPositionEmbeddings: 4096 });
+    expect(rope({ ...yarn, beta_fast: 16, beta_slow: 2, truncate: false })).toMatchObject({ betaFast: 16, betaSlow: 2, truncate: false });
+    expect(rope({ rope_type: "yarn", original_max_position_embeddings: 256 })).toMatchObject({ factor: 4 });
+    expect(rope({ rope_type: "yarn", factor: 2 })).toMatchObject({ originalMaxPositionEmbeddings: 1024 });
+  });
+
+  it.each([
+    [{ rope_type: "longrope" }, /unsupported .*rotary scaling, .*got "longrope"/],
+    [{ rope_type: "mrope", mrope_section: [1] }, /unsupported/],
+    [{ type: "linear" }, /format .*rope_scaling\.factor: missing/],
+    [{ type: "linear", factor: 0 }, /range .*rope_scaling\.factor/],
+    [{ type: "linear", factor: "2" }, /format .*rope_scaling\.factor/],
+    [{ rope_type: "llama3", ...llama3, low_freq_factor: undefined }, /low_freq_factor: missing/],
+    [{ rope_type: "llama3", ...llama3, high_freq_factor: 1 }, /range .*high_freq_factor, expected over low_freq_factor 1/],
+    [{ full_attention: { rope_type: "default" } }, /unsupported .*per layer type/],
+    [7, /format .*rope_scaling: not a JSON object/],
+    [{ rope_type: "yarn", factor: 1e300, mscale: 1e308, mscale_all_dim: 1e308 }, /range .*attention factor/],
+  ])("refuses %j", (scaling, message) => {
+    expect(refusal(() => parse({ rope_scaling: scaling }))).toMatch(message);
+  });
+});
+
+describe("quantization_config", () => {
+  it("reads group sizes, -1 as the whole column, and the old spelling", () => {
+    expect(quantized({}).awq).toEqual({ groupSize: 128 });
+    expect(quantized({ group_size: -1 }).awq).toEqual({ groupSize: "whole" });
+    expect(quantized({ group_size: undefined }).awq).toEqual({ groupSize: 128 });
+    expect(quantized({ version: undefined, checkpoint_format: "gemm", format: "GEMM", modules_to_not_convert: ["lm_head"] }).awq).toEqual({
+      groupSize: 128,
+    });
+    const old = { w_bit: 4, q_group_size: 64, version: "GEMM", zero_point: true };
+    expect(parse({ quantization_config: { quant_method: "awq", ...old } }).awq).toEqual({ groupSize: 64 });
+    expect(parseConfig(bytes(base), { quantConfig: bytes(old) }).awq).toEqual({ groupSize: 64 });
+    expect(parse({ quantization_config: null }).awq).toBeNull();
+  });
+
+  it.each([
+    [{ quant_method: "gptq" }, /unsupported .*quantization, expected "awq", got "gptq"/],
+    [{ quant_method: "bitsandbytes" }, /unsupported .*got "bitsandbytes"/],
+    [{ quant_method: "fp8" }, /unsupported .*got "fp8"/],
+    [{ bits: 8 }, /unsupported .*bits: AWQ width, expected 4, got 8/],
+    [{ zero_point: false }, /unsupported .*without zero points/],
+    [{ version: "gemv" }, /unsupported .*version: AWQ layout, expected "gemm", got "gemv"/],
+    [{ version: "GEMV_FAST" }, /got "gemv_fast"/],
+    [{ version: "marlin" }, /got "marlin"/],
+    [{ format: "exllama" }, /format: AWQ layout/],
+    [{ checkpoint_format: "marlin" }, /checkpoint_format: AWQ layout/],
+    [{ backend: "llm-awq" }, /unsupported .*got "llm-awq"/],
+    [{ group_size: 0 }, /range .*group_size/],
+    [{ group_size: -2 }, /range .*group_size/],
+    [{ group_size: "128" }, /format .*group_size/],
+    [{ modules_to_not_convert: "lm_head" }, /format .*modules_to_not_convert/],
+  ])("refuses %j", (changes, message) => {
+    expect(refusal(() => quantized(changes))).toMatch(message);
+  });
+
+  it("refuses the same in quant_config.json, naming that file", () => {
+    expect(refusal(() => parseConfig(bytes(base), { quantConfig: bytes({ w_bit: 4, version: "GEMV" }) }))).toMatch(
+      /^unsupported quant_config\.json > .*"gemv"/,
+    );
+    expect(refusal(() => parseConfig(bytes(base), { quantConfig: bytes("{") }))).toMatch(/^format quant_config\.json > byte 1/);
+  });
+});
+
+describe("generation_config.json", () => {
+  const generation = (value: unknown, changes: object = {}) =>
+    parseConfig(bytes({ ...base, ...changes }), { generationConfig: bytes(value) });
+
+  it("gives eos as a number or a list, before config.json's", () => {
+    expect(generation({ eos_token_id: 7 }, { eos_token_id: 3 }).eosTokenIds).toEqual([7]);
+    expect(generation({ eos_token_id: [7, 9] }).eosTokenIds).toEqual([7, 9]);
+    expect(generation({}, { eos_token_id: [3, 4] }).eosTokenIds).toEqual([3, 4]);
+    expect(generation({ bos_token_id: 5 }).bosTokenId).toBe(5);
+    expect(parse({ bos_token_id: null, eos_token_id: null })).toMatchObject({ bosTokenId: null, eosTokenIds: [] });
+  });
+
+  it("is refused by its own name", () => {
+    expect(refusal(() => generation({ eos_token_id: 9999 }))).toMatch(/^range generation_config\.json > eos_token_id/);
+    expect(refusal(() => generation("[]"))).toMatch(/^format generation_config\.json/);
+  });
+});
+
+describe("readConfig", () => {
+  it("reads the folder's files, and refuses an unknown architecture before any weight file is opened", async () => {
+    const files = new Map([
+      ["config.json", bytes({ ...base, architectures: ["GPT2LMHeadModel"] })],
+      ["generation_config.json", bytes({ eos_token_id: 5 })],
+    ]);
+    const opened: string[] = [];
+    const store = memoryStore("m", files);
+    const spy = {
+      ...store,
+      open(name: string) {
+        opened.push(name);
+        return store.open(name);
+      },
+    };
+    await expect(readConfig(spy)).rejects.toThrow(/^m > config\.json > architectures: unknown architecture/);
+    expect(opened.every((name) => name.endsWith(".json"))).toBe(true);
+    files.set("config.json", bytes(base));
+    expect((await readConfig(store)).eosTokenIds).toEqual([5]);
+    files.delete("config.json");
+    await expect(readConfig(store)).rejects.toMatchObject({ code: "not-found", message: "m: no config.json — give the folder of a model" });
+  });
+});
+
+describe("fuzzed configs", () => {
+  const keys = [
+    ...Object.keys(base),
+    "num_key_value_heads",
+    "head_dim",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "sliding_window",
+    "eos_token_id",
+    "bos_token_id",
+    "quantization_config",
+    "hidden_act",
+    "layer_types",
+    "tie_word_embeddings",
+  ];
+  const odd = fc.oneof(
+    fc.constantFrom<unknown>(null, true, "x", [], {}, 0, -1, 0.5, 1e308, -1e308, 2 ** 53, 1, 2, 8, 128, ["LlamaForCausalLM"], awq, {
+      ...awq,
+      group_size: -1,
+    }),
+    fc.record({
+      rope_type: fc.constantFrom("linear", "dynamic", "llama3", "yarn", "x"),
+      factor: fc.double(),
+      low_freq_factor: fc.double(),
+      high_freq_factor: fc.double(),
+      mscale: fc.double(),
+      mscale_all_dim: fc.double(),
+    }),
+    fc.jsonValue(),
+  );
+
+  it("give a config of finite numbers or a GureumError", () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...keys), odd), (changes) => {
+        let config: LlamaConfig;
+        try {
+          config = parse(changes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(GureumError);
+          return;
+        }
+        for (const value of [...Object.values(config), ...Object.values(config.ropeScaling)])
+          if (typeof value === "number") expect(Number.isFinite(value)).toBe(true);
+        expect(config.numAttentionHeads % config.numKeyValueHeads).toBe(0);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it("give a config or a GureumError for any changed byte", () => {
+    const good = bytes({ ...base, quantization_config: awq });
+    fc.assert(
+      fc.property(fc.nat(good.length - 1), fc.nat(255), (at, value) => {
+        const changed = good.slice();
+        changed[at] = value;
+        const message = refusal(() => parseConfig(changed));
+        expect(message).not.toContain("\n");
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});

@@ -1,0 +1,295 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type GenerateOptions, type GenerateResult, generate, type TokenEvent } from "../../../../core/generate/generate.ts";
+import { makeStopMatcher } from "../../../../core/generate/stop.ts";
+import { cpuModel } from "../../../../core/model/cpu.ts";
+import type { SamplingOptions, Session } from "../../../../core/model/engine.ts";
+import { threefry, uniformAt } from "../../../../core/sample/random.ts";
+import {
+  candidates,
+  checkSampling,
+  draw,
+  greedy,
+  logProbability,
+  penalize,
+  sample,
+  topLogProbabilities,
+} from "../../../../core/sample/sampler.ts";
+import { arbitraryConfig, randomModel } from "../../fixtures/random-model.ts";
+
+const finiteLogits = fc.float32Array({ minLength: 1, maxLength: 60, noNaN: true, min: -30, max: 30 });
+const arbitrarySampling: fc.Arbitrary<SamplingOptions> = fc.record({
+  temperature: fc.double({ min: 0.1, max: 3, noNaN: true }),
+  topK: fc.nat(70),
+  topP: fc.double({ min: 0.01, max: 1, noNaN: true }),
+  minP: fc.double({ min: 0, max: 1, noNaN: true }),
+  repetitionPenalty: fc.double({ min: 0.5, max: 2, noNaN: true }),
+  seed: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
+});
+
+describe("the random stream", () => {
+  it("is Threefry-2x32-20 of Random123's known answers", () => {
+    expect(threefry(0, 0, 0, 0)).toEqual([0x6b200159, 0x99ba4efe]);
+    expect(threefry(0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff)).toEqual([0x1cb996fc, 0xbb002be7]);
+    expect(threefry(0x13198a2e, 0x03707344, 0x243f6a88, 0x85a308d3)).toEqual([0xc4923a9c, 0x483df7a0]);
+  });
+
+  it("uses both halves of the seed and stays in [0, 1), exact in f32", () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }), fc.nat(1e6), (seed, position) => {
+        const u = uniformAt(seed, position);
+        expect(u).toBeGreaterThanOrEqual(0);
+        expect(u).toBeLessThan(1);
+        expect(Math.fround(u)).toBe(u);
+        expect(uniformAt(seed ^ (1n << 40n), position)).not.toBe(u);
+        expect(uniformAt(seed, position + 1)).not.toBe(u);
+      }),
+    );
+  });
+});
+
+describe("sampling", () => {
+  it.each([
+    ["none", {}, [3, 0, 0, 3, 2, 2, 2, 3, 3, 3]],
+    ["top-k 2", { topK: 2 }, [3, 2, 2, 3, 2, 3, 3, 3, 3, 3]],
+    ["top-p 0.6", { topP: 0.6 }, [3, 2, 2, 3, 2, 3, 3, 3, 3, 3]],
+    ["min-p 0.6", { minP: 0.6 }, [3, 2, 2, 3, 2, 3, 3, 3, 3, 3]],
+    ["penalty 2", { repetitionPenalty: 2 }, [2, 0, 0, 3, 1, 2, 2, 2, 2, 2]],
+  ])("agrees with the vectors of docs/sampling.md: %s", (_, options, expected) => {
+    const logits = Float32Array.from([0.1, 0.2, 0.3, 0.4], Math.log);
+    const all = { ...greedy, temperature: 1, seed: 1n, ...options };
+    expect(Array.from({ length: 10 }, (_, i) => sample(logits, all, [3], i))).toEqual(expected);
+  });
+
+  it("keeps what a plain reading of the specification keeps, and draws among it", () => {
+    fc.assert(
+      fc.property(finiteLogits, arbitrarySampling, fc.nat(1000), (logits, options, position) => {
+        const z = Array.from(logits, (l) => Math.fround(l * Math.fround(1 / options.temperature)));
+        const max = Math.max(...z);
+        let left = z.map((value, id) => ({ id, value, weight: Math.exp(value - max) })).sort((a, b) => b.value - a.value || a.id - b.id);
+        if (options.topK > 0) left = left.filter((_, rank) => rank < options.topK);
+        if (options.topP < 1) {
+          const sum = left.reduce((s, { weight }) => s + weight, 0);
+          left = left.filter((_, rank) => left.slice(0, rank).reduce((s, { weight }) => s + weight, 0) < options.topP * sum);
+        }
+        left = left.filter(({ weight }) => weight >= options.minP);
+        const kept = candidates(logits, options);
+        expect(kept.ids).toEqual(left.map(({ id }) => id).sort((a, b) => a - b));
+        expect(kept.ids).toContain(draw(kept, uniformAt(options.seed, position)));
+      }),
+    );
+  });
+
+  it("draws each id as often as its weight says", () => {
+    const logits = Float32Array.from([0.5, 0.25, 0.125, 0.125], Math.log);
+    const n = 20000;
+    const counts = [0, 0, 0, 0];
+    for (let i = 0; i < n; i++) counts[sample(logits, { ...greedy, temperature: 1, seed: 7n }, [], i)]!++;
+    // χ² with 3 degrees of freedom; 16.27 is its 0.999 quantile, and the stream is fixed.
+    const chi2 = [0.5, 0.25, 0.125, 0.125].reduce((s, p, i) => s + (counts[i]! - n * p) ** 2 / (n * p), 0);
+    expect(chi2).toBeLessThan(16.27);
+  });
+
+  it("is greedy at temperature 0, the lowest id among equals", () => {
+    fc.assert(
+      fc.property(finiteLogits, (logits) => {
+        const best = sample(logits, greedy, [], 0);
+        logits.forEach((l, i) => {
+          expect(l <= logits[best]!).toBe(true);
+          if (i < best) expect(l < logits[best]!).toBe(true);
+        });
+      }),
+    );
+  });
+
+  it("penalizes an id once, leaves the others and the caller's logits alone", () => {
+    fc.assert(
+      fc.property(
+        finiteLogits,
+        fc.double({ min: 1.01, max: 2, noNaN: true }),
+        fc.array(fc.nat(59), { minLength: 1 }),
+        (logits, penalty, picks) => {
+          const seen = picks.map((p) => p % logits.length);
+          const before = logits.slice();
+          const after = logits.slice();
+          penalize(after, [...seen, ...seen], penalty);
+          after.forEach((l, i) => {
+            if (!seen.includes(i)) expect(l).toBe(before[i]);
+            else expect(l <= before[i]!).toBe(true);
+          });
+          sample(logits, { ...greedy, repetitionPenalty: penalty }, seen, 0);
+          expect(logits).toEqual(before);
+        },
+      ),
+    );
+  });
+
+  it("reports log-probabilities that sum to one and rank as the logits do", () => {
+    fc.assert(
+      fc.property(finiteLogits, (logits) => {
+        const top = topLogProbabilities(logits, logits.length);
+        const sum = top.reduce((s, { logprob }) => s + Math.exp(logprob), 0);
+        // Each term carries a few roundings of f64; so many terms, so much error.
+        expect(Math.abs(sum - 1)).toBeLessThanOrEqual(logits.length * 64 * 2 ** -53);
+        for (let i = 1; i < top.length; i++) expect(logits[top[i]!.id]! <= logits[top[i - 1]!.id]!).toBe(true);
+        expect(top[0]!.logprob).toBe(logProbability(logits, top[0]!.id));
+      }),
+    );
+  });
+
+  it.each([
+    ["temperature", { temperature: -1 }],
+    ["temperature", { temperature: Number.NaN }],
+    ["temperature", { temperature: Number.POSITIVE_INFINITY }],
+    ["top-k", { topK: 1.5 }],
+    ["top-p", { topP: 0 }],
+    ["top-p", { topP: 1.1 }],
+    ["min-p", { minP: -0.1 }],
+    ["repetition-penalty", { repetitionPenalty: 0 }],
+    ["seed", { seed: -1n }],
+    ["seed", { seed: 1n << 64n }],
+  ])("refuses a %s outside its range", (name, wrong) => {
+    expect(() => checkSampling({ ...greedy, ...wrong })).toThrow(new RegExp(`sampling: ${name}, expected`));
+    expect(() => checkSampling(greedy)).not.toThrow();
+  });
+});
+
+describe("stop strings", () => {
+  const letters = fc.string({ unit: fc.constantFrom("a", "b", "구"), maxLength: 30 });
+  it("end the text before the first of them, wherever the text is cut", () => {
+    fc.assert(
+      fc.property(
+        letters,
+        fc.array(fc.string({ unit: fc.constantFrom("a", "b", "구"), minLength: 1, maxLength: 4 }), { maxLength: 3 }),
+        fc.array(fc.nat(5)),
+        (text, stops, cuts) => {
+          const matcher = makeStopMatcher(stops);
+          let shown = "";
+          let stopped = false;
+          for (let at = 0, i = 0; at < text.length && !stopped; i++) {
+            const size = 1 + (cuts[i % Math.max(1, cuts.length)] ?? 0);
+            const part = matcher.push(text.slice(at, at + size));
+            shown += part.text;
+            stopped = part.stopped;
+            at += size;
+          }
+          if (!stopped) shown += matcher.flush();
+          const ends = stops.map((s) => text.indexOf(s)).filter((at) => at >= 0);
+          expect(stopped).toBe(ends.length > 0);
+          // A long stop string may begin before a short one that is complete earlier: what counts is what can be shown safely.
+          const expected = ends.length > 0 ? text.slice(0, Math.min(...ends)) : text;
+          if (stops.length <= 1 || !stopped) expect(shown).toBe(expected);
+          else {
+            expect(text.startsWith(shown)).toBe(true);
+            for (const stop of stops) expect(shown).not.toContain(stop);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe("generate", () => {
+  const config = { ...fc.sample(arbitraryConfig, { numRuns: 1, seed: 3 })[0]!, vocabSize: 30 };
+  const session = (maxContext = 40): Session => cpuModel(config, randomModel(config, 5).weights).createSession(maxContext);
+  const decoder = () => ({ push: (ids: ArrayLike<number>) => String.fromCharCode(65 + ids[0]!), flush: () => "" });
+  const options = (more: Partial<GenerateOptions> = {}): GenerateOptions => ({
+    sampling: { ...greedy, temperature: 1.5, seed: 9n },
+    maxNewTokens: 10,
+    stopIds: new Set(),
+    stop: [],
+    decoder: decoder(),
+    topLogprobs: 0,
+    ...more,
+  });
+  const run = async (s: Session, o: GenerateOptions): Promise<{ events: TokenEvent[]; result: GenerateResult }> => {
+    const events: TokenEvent[] = [];
+    const it = generate(s, [1, 4, 7], o);
+    for (;;) {
+      const step = await it.next();
+      if (step.done) return { events, result: step.value };
+      events.push(step.value);
+    }
+  };
+
+  it("yields the tokens that its result sums up, and stops at the limit", async () => {
+    const { events, result } = await run(session(), options());
+    expect(result.finishReason).toBe("length");
+    expect(result.ids).toHaveLength(10);
+    expect(events.map((e) => e.id)).toEqual(result.ids);
+    expect(events.map((e) => e.text).join("")).toBe(result.text);
+    expect(result.text).toBe(result.ids.map((id) => String.fromCharCode(65 + id)).join(""));
+  });
+
+  it("gives the same tokens with alternatives, for the same seed", async () => {
+    const plain = await run(session(), options());
+    const rich = await run(session(), options({ topLogprobs: 4 }));
+    expect(rich.result).toEqual(plain.result);
+    for (const [i, event] of rich.events.entries()) {
+      expect(event.top).toHaveLength(4);
+      expect(event.logprob).toBe(plain.events[i]!.logprob);
+    }
+  });
+
+  it("ends at an end-of-text id, which is not part of the text", async () => {
+    const { result: free } = await run(session(), options());
+    const stopId = free.ids[4]!;
+    const { result } = await run(session(), options({ stopIds: new Set([stopId]) }));
+    expect(result.finishReason).toBe("stop");
+    expect(result.ids).toEqual(free.ids.slice(0, free.ids.indexOf(stopId)));
+  });
+
+  it("ends at a stop string across tokens and shows nothing of it", async () => {
+    const { result: free } = await run(session(), options());
+    const stop = free.text.slice(3, 6);
+    const { result, events } = await run(session(), options({ stop: [stop] }));
+    expect(result.finishReason).toBe("stop");
+    expect(result.text).toBe(free.text.slice(0, free.text.indexOf(stop)));
+    expect(events.map((e) => e.text).join("")).toBe(result.text);
+  });
+
+  it("shows text held back for a stop string that never came", async () => {
+    const { result: free } = await run(session(), options());
+    const { result, events } = await run(session(), options({ stop: [`${free.text.slice(8)}~`] }));
+    expect(result.text).toBe(free.text);
+    expect(events.map((e) => e.text).join("")).toBe(free.text);
+  });
+
+  it.each([0, 3])("says so when the context is full (alternatives: %d)", async (topLogprobs) => {
+    const { result } = await run(session(8), options({ topLogprobs }));
+    expect(result.finishReason).toBe("context");
+    expect(result.ids).toHaveLength(5);
+  });
+
+  it("ends when aborted, with the text so far", async () => {
+    const signal = { aborted: false };
+    const it = generate(session(), [1, 4], options({ signal }));
+    const first = await it.next();
+    signal.aborted = true;
+    const end = await it.next();
+    expect(end).toEqual({
+      done: true,
+      value: { text: (first.value as TokenEvent).text, ids: [(first.value as TokenEvent).id], finishReason: "aborted" },
+    });
+  });
+
+  it("can be aborted while the prompt is read", async () => {
+    const signal = { aborted: false };
+    const it = generate(
+      session(),
+      [1, 4],
+      options({
+        signal,
+        onPrefill: () => {
+          signal.aborted = true;
+        },
+      }),
+    );
+    expect(await it.next()).toEqual({ done: true, value: { text: "", ids: [], finishReason: "aborted" } });
+  });
+
+  it("refuses a limit that is no positive whole number", async () => {
+    await expect(generate(session(), [1], options({ maxNewTokens: 0 })).next()).rejects.toMatchObject({ code: "range" });
+    await expect(generate(session(), [1], options({ maxNewTokens: 1 })).next()).resolves.toMatchObject({ done: false });
+  });
+});

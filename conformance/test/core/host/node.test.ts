@@ -1,0 +1,204 @@
+/** The disk: reads whole or an error, writes whole or nothing. */
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile as writePlain,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readBytes } from "../../../../core/checkpoint/byte-source.ts";
+import { GureumError } from "../../../../core/errors.ts";
+import { checkFreeSpace, directoryStore, fileSource, hostError, writeFile, writeFolder } from "../../../../core/host/node.ts";
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "gureum-host-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const path = (name: string): string => join(folder, name);
+const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
+
+describe("fileSource", () => {
+  it("reads any range of a file", async () => {
+    await writePlain(path("a"), bytes(0, 1, 2, 3, 4));
+    const source = await fileSource(path("a"));
+    expect(source).toMatchObject({ name: path("a"), byteLength: 5 });
+    expect(await readBytes(source, 1, 3)).toEqual(bytes(1, 2, 3));
+    expect(await readBytes(source, 5, 0)).toEqual(bytes());
+    await expect(readBytes(source, 3, 3)).rejects.toMatchObject({
+      code: "io",
+      message: `${path("a")}: read past the end, expected at most 5 bytes, got 6`,
+    });
+    await expect(readBytes(source, -1, 1)).rejects.toBeInstanceOf(GureumError);
+    await source.close();
+    await expect(readBytes(source, 0, 1)).rejects.toMatchObject({ name: "GureumError", code: "io" });
+  });
+
+  it("reads beyond 4 GiB of a file", async () => {
+    const handle = await open(path("sparse"), "w");
+    const at = 2 ** 32 + 2 ** 31 + 5;
+    await handle.write(bytes(7, 8, 9), 0, 3, at);
+    await handle.close();
+    const source = await fileSource(path("sparse"));
+    expect(source.byteLength).toBe(at + 3);
+    expect(await readBytes(source, at - 1, 4)).toEqual(bytes(0, 7, 8, 9));
+    await source.close();
+  });
+
+  it("notices a file that shrinks, grows or is rewritten while it is open", async () => {
+    const changes = [
+      (file: string) => truncate(file, 3),
+      (file: string) => appendFile(file, bytes(9)),
+      (file: string) => utimes(file, new Date(0), new Date(0)),
+    ];
+    for (const [i, change] of changes.entries()) {
+      const file = path(`f${i}`);
+      await writePlain(file, bytes(0, 1, 2, 3));
+      const source = await fileSource(file);
+      await change(file);
+      await expect(readBytes(source, 0, 4)).rejects.toMatchObject({ code: "io", message: expect.stringMatching(/while it was read/) });
+      await source.close();
+    }
+  });
+
+  it("says what a path is that is no readable file", async () => {
+    await mkdir(path("sub"));
+    await writePlain(path("a"), bytes());
+    await expect(fileSource(path("none"))).rejects.toMatchObject({ code: "not-found", message: `${path("none")}: no such file or folder` });
+    await expect(fileSource(path("sub"))).rejects.toMatchObject({ code: "io", message: `${path("sub")}: is a folder, not a file` });
+    await expect(fileSource(path("a/b"))).rejects.toMatchObject({ code: "not-found" });
+    await expect(fileSource("/dev/null")).rejects.toMatchObject({ code: "io", message: "/dev/null: is not a regular file" });
+    await expect(fileSource("a\0b")).rejects.toBeInstanceOf(GureumError);
+  });
+
+  it.skipIf(process.getuid?.() === 0)("says that permission is denied", async () => {
+    await writePlain(path("a"), bytes());
+    await chmod(path("a"), 0);
+    await expect(fileSource(path("a"))).rejects.toMatchObject({ code: "io", message: `${path("a")}: permission denied` });
+  });
+});
+
+describe("directoryStore", () => {
+  it("lists files, follows links, and stays inside its folder", async () => {
+    await writePlain(path("a.json"), bytes(1));
+    await mkdir(path("sub"));
+    await symlink(path("a.json"), path("b.json"));
+    const store = directoryStore(folder);
+    expect((await store.list()).sort()).toEqual(["a.json", "b.json"]);
+    const source = await store.open("b.json");
+    expect(await readBytes(source, 0, 1)).toEqual(bytes(1));
+    await source.close();
+    for (const name of ["../a", "sub/a", "..", ".", "", "a\\b", "a\0"])
+      await expect(store.open(name)).rejects.toThrow(/not a plain file name/);
+    await expect(directoryStore(path("none")).list()).rejects.toMatchObject({ code: "not-found" });
+  });
+});
+
+describe("hostError", () => {
+  it.each([
+    ["ENOSPC", "disk-full"],
+    ["EDQUOT", "disk-full"],
+    ["ENOENT", "not-found"],
+    ["EACCES", "io"],
+    ["EIO", "io"],
+  ])("gives %s the code %s", (code, expected) => {
+    expect(hostError("p", Object.assign(new Error(`${code}: it\nfailed`), { code }))).toMatchObject({
+      code: expected,
+      message: expect.not.stringContaining("\n"),
+    });
+  });
+
+  it("leaves a GureumError as it is, and takes anything else", () => {
+    const error = new GureumError("limit", { what: "x" });
+    expect(hostError("p", error)).toBe(error);
+    expect(hostError("p", "odd").message).toBe("p: odd");
+  });
+});
+
+describe("writeFile, writeFolder", () => {
+  it("write what the body sends, over what was there", async () => {
+    await writePlain(path("a"), bytes(9, 9, 9));
+    await writeFile(path("a"), async (sink) => {
+      const reused = bytes(1, 2);
+      await sink(reused);
+      reused.fill(3);
+      await sink(reused);
+    });
+    expect([...(await readFile(path("a")))]).toEqual([1, 2, 3, 3]);
+    expect(await readdir(folder)).toEqual(["a"]);
+  });
+
+  it("leave the old file and nothing else where the body fails", async () => {
+    await writePlain(path("a"), bytes(9));
+    const failing = writeFile(path("a"), async (sink) => {
+      await sink(bytes(1));
+      throw new GureumError("aborted", { what: "stopped" });
+    });
+    await expect(failing).rejects.toMatchObject({ code: "aborted" });
+    expect(await readdir(folder)).toEqual(["a"]);
+    expect([...(await readFile(path("a")))]).toEqual([9]);
+  });
+
+  it("show no file of a folder before all are written, and none where one fails", async () => {
+    const target = path("x/y");
+    const write = (fail: boolean) =>
+      writeFolder(target, async (writer) => {
+        await writer.file("one", (sink) => sink(bytes(1)));
+        expect((await readdir(target)).filter((name) => !name.endsWith(".part"))).toEqual([]);
+        await writer.file("two", async (sink) => {
+          await sink(bytes(2));
+          if (fail) throw Object.assign(new Error("ENOSPC: no space"), { code: "ENOSPC" });
+        });
+      });
+    await expect(write(true)).rejects.toMatchObject({ code: "disk-full", message: `${join(target, "two")}: no space left on the disk` });
+    expect(await readdir(folder)).toEqual([]);
+    await write(false);
+    expect((await readdir(target)).sort()).toEqual(["one", "two"]);
+  });
+
+  it("keep what else is in the folder where they fail", async () => {
+    await writePlain(path("other"), bytes(5));
+    await expect(
+      writeFolder(folder, async (writer) => {
+        await writer.file("one", (sink) => sink(bytes(1)));
+        await writer.file("../out", (sink) => sink(bytes(1)));
+      }),
+    ).rejects.toThrow(/not a plain file name/);
+    expect(await readdir(folder)).toEqual(["other"]);
+  });
+
+  it.skipIf(process.platform !== "linux")("report a full disk as such (/dev/full)", async () => {
+    const handle = await open("/dev/full", "w");
+    const error = await handle.write(bytes(1)).catch((cause: unknown) => hostError("/dev/full", cause));
+    await handle.close();
+    expect(error).toMatchObject({ code: "disk-full", message: "/dev/full: no space left on the disk" });
+  });
+
+  it("refuse a folder in the file's place, and a missing folder", async () => {
+    await mkdir(path("a"));
+    await expect(writeFile(path("a"), async () => {})).rejects.toMatchObject({
+      code: "io",
+      message: `${path("a")}: is a folder, not a file`,
+    });
+    await expect(writeFile(path("none/a"), async () => {})).rejects.toMatchObject({ code: "not-found" });
+    expect(await readdir(folder)).toEqual(["a"]);
+  });
+});
+
+describe("checkFreeSpace", () => {
+  it("asks the nearest existing folder", async () => {
+    await checkFreeSpace(path("not/yet/there"), 1);
+    await expect(checkFreeSpace(path("not/yet/there"), 2 ** 60)).rejects.toMatchObject({ code: "disk-full" });
+  });
+});

@@ -1,0 +1,141 @@
+/** Every kernel file of the tree against its record, and on Dawn's null backend, which checks WGSL and pipelines without a GPU. */
+import { readdirSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { missingFor } from "../../../gpu/device/capabilities.ts";
+import { closeDevice, type Gpu, openDevice } from "../../../gpu/device/device.ts";
+import { type BindingKind, compile, emit, type Kernel } from "../../../gpu/pipeline/kernel.ts";
+
+const folder = new URL("../../../gpu/kernels/", import.meta.url);
+const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+
+const isKernel = (value: unknown): value is Kernel =>
+  typeof value === "object" &&
+  value !== null &&
+  typeof (value as Kernel).wgsl === "string" &&
+  typeof (value as Kernel).bindings === "object";
+
+const kernels: { file: string; kernel: Kernel }[] = [];
+for (const file of files.sort()) {
+  const module: Record<string, unknown> = await import(new URL(file, folder).href);
+  for (const value of Object.values(module)) if (isKernel(value)) kernels.push({ file, kernel: value });
+}
+
+/** What the WGSL declares, by reading it. */
+function declared(wgsl: string) {
+  const code = wgsl.replace(/\/\/.*$/gm, "").replace(/\/\*[\s\S]*?\*\//g, "");
+  const bindings = [...code.matchAll(/@group\((\d+)\)\s*@binding\((\d+)\)\s*var<([^>]*)>\s*(\w+)\s*:\s*([^;]*);/g)].map(
+    ([, group, index, space, name, type]) => ({ group: Number(group), index: Number(index), space: space!.replace(/\s/g, ""), name, type }),
+  );
+  const params = /struct Params\s*\{([^}]*)\}/.exec(code)?.[1] ?? "";
+  const fields = params
+    .split(/[,;]/)
+    .map((field) => field.trim())
+    .filter((field) => field !== "")
+    .map((field) => field.split(/\s*:\s*/) as [string, string]);
+  const overrides = [...code.matchAll(/override\s+(\w+)\s*(?::\s*(\w+))?/g)].map(([, name, type]) => [name!, type] as const);
+  const enables = [...code.matchAll(/^\s*enable\s+([^;]*);/gm)].flatMap(([, names]) => names!.split(/\s*,\s*/));
+  return { bindings, fields, overrides, enables };
+}
+
+const spaces: Record<BindingKind, string> = { read: "storage,read", readWrite: "storage,read_write", uniform: "uniform" };
+/** The device feature behind each WGSL extension. */
+const extensionFeatures: Record<string, string> = {
+  f16: "shader-f16",
+  subgroups: "subgroups",
+  chromium_experimental_subgroup_matrix: "chromium-experimental-subgroup-matrix",
+};
+
+let validating: Gpu;
+let portable: Gpu;
+beforeAll(async () => {
+  validating = await openDevice({ backend: "null" });
+  portable = await openDevice({ backend: "null", portable: true });
+});
+afterAll(() => {
+  for (const gpu of [validating, portable]) if (gpu) closeDevice(gpu);
+});
+
+describe("kernel files", () => {
+  it("hold one kernel each, named like the file", () => {
+    expect(kernels.map(({ file }) => file)).toEqual(files.sort());
+    for (const { file, kernel } of kernels) expect(`${kernel.name}.ts`).toBe(file.slice(file.lastIndexOf("/") + 1));
+  });
+
+  it("have distinct names", () => {
+    const names = kernels.map(({ kernel }) => kernel.name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+});
+
+describe.each(kernels)("kernel $kernel.name", ({ kernel }) => {
+  const wgsl = declared(kernel.wgsl);
+
+  it("declares the bindings of its record in order", () => {
+    const expected = Object.entries<BindingKind>(kernel.bindings).map(([name, kind]) => ({ name, space: spaces[kind] }));
+    if (Object.keys(kernel.params).length > 0) expected.push({ name: "params", space: "uniform" });
+    expect(wgsl.bindings.map(({ name, space }) => ({ name, space }))).toEqual(expected);
+    expect(wgsl.bindings.map(({ index }) => index)).toEqual(expected.map((_, i) => i));
+    expect(wgsl.bindings.every(({ group }) => group === 0)).toBe(true);
+  });
+
+  it("declares the fields of its params in order", () => {
+    expect(wgsl.fields).toEqual(Object.entries(kernel.params));
+  });
+
+  it("declares exactly the overrides of its record", () => {
+    expect(Object.fromEntries(wgsl.overrides)).toEqual(kernel.overrides ?? {});
+  });
+
+  it("enables what its features say and no more", () => {
+    const needed = wgsl.enables.map((name) => extensionFeatures[name] ?? `unknown extension ${name}`);
+    for (const feature of needed) expect(kernel.features ?? []).toContain(feature);
+    if (needed.length === 0) expect((kernel.features ?? []).filter((f) => Object.values(extensionFeatures).includes(f))).toEqual([]);
+  });
+
+  it("has a line for every name it emits", () => {
+    for (const name of kernel.emits ?? [])
+      expect(emit(kernel, { [name]: "7" })).toMatch(new RegExp(`^(const|alias) ${name}\\b.*= 7;`, "m"));
+  });
+
+  it("fits in 180 lines, shared snippets included", () => {
+    expect(kernel.wgsl.trim().split("\n").length).toBeLessThanOrEqual(180);
+  });
+
+  it("compiles where its features are offered", async () => {
+    if (!missingFor({ ...kernel, features: [] }, validating.capabilities)) return void (await compile(validating, kernel));
+    // The null backend has WebGPU's default limits and no more, and subgroups of several sizes: the WGSL can be checked there, the pipeline cannot.
+    validating.device.pushErrorScope("validation");
+    validating.device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
+    expect(await validating.device.popErrorScope()).toBeNull();
+  });
+
+  it("compiles on a device with WebGPU's defaults, or says what it lacks", async () => {
+    const needy = (kernel.features?.length ?? 0) > 0 || Object.keys(kernel.limits ?? {}).length > 0;
+    if (needy) await expect(compile(portable, kernel)).rejects.toMatchObject({ code: expect.stringMatching(/^(missing-feature|limit)$/) });
+    else await compile(portable, kernel);
+  });
+});
+
+describe("a kernel whose record is wrong", () => {
+  it("is refused by name where a binding's kind differs from the WGSL", async () => {
+    const { kernel } = kernels.find(({ kernel }) => Object.values(kernel.bindings).includes("readWrite"))!;
+    const bindings = Object.fromEntries(Object.keys(kernel.bindings).map((name) => [name, "uniform" as const]));
+    await expect(compile(validating, { ...kernel, bindings })).rejects.toMatchObject({
+      code: "pipeline",
+      message: expect.stringContaining(kernel.name),
+    });
+  });
+
+  it("is refused with the line where its WGSL does not parse", async () => {
+    const { kernel } = kernels[0]!;
+    await expect(compile(validating, { ...kernel, wgsl: `${kernel.wgsl}\nfn {` })).rejects.toMatchObject({
+      code: "pipeline",
+      message: expect.stringMatching(/line \d+/),
+    });
+  });
+
+  it("is refused where an override is not declared", async () => {
+    const { kernel } = kernels[0]!;
+    await expect(compile(validating, kernel, { overrides: { nonesuch: 1 } })).rejects.toMatchObject({ code: "usage" });
+  });
+});

@@ -1,0 +1,45 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { GureumError } from "../../../core/errors.ts";
+import { closeDevice, type Gpu, openDevice } from "../../../gpu/device/device.ts";
+import { checkKernel } from "../../check.ts";
+import { laws } from "../../laws.ts";
+import { allKernels } from "../../mutation/score.ts";
+import { webgpuSubjects } from "../../subjects/webgpu.ts";
+
+/** Random cases a law in CI; `gureum conformance --time` is the long hunt. */
+const RUNS = 40;
+
+let gpu: Gpu | undefined;
+try {
+  gpu = await openDevice();
+} catch (error) {
+  if (!(error instanceof GureumError) || error.code !== "no-adapter") throw error;
+}
+
+afterAll(() => {
+  if (gpu) closeDevice(gpu);
+});
+
+describe("kernel files", () => {
+  it("have a subject and a kit each, found from the tree", async () => {
+    // Subjects only name their kernels here: Dawn's null backend computes nothing and needs no GPU.
+    const nothing = await openDevice({ backend: "null" });
+    const subjects = webgpuSubjects({ gpu: nothing });
+    const covered = new Set(subjects.flatMap((s) => s.kernels ?? []));
+    const kernels = [...(await allKernels()).values()];
+    expect(kernels.map(({ name }) => name).filter((name) => !covered.has(name))).toEqual([]);
+    expect(subjects.filter((s) => !Object.hasOwn(laws, s.op))).toEqual([]);
+    closeDevice(nothing);
+  });
+});
+
+describe.skipIf(!gpu)("GPU kernels", () => {
+  const subjects = gpu ? webgpuSubjects({ gpu }) : [];
+
+  for (const subject of subjects)
+    it(`${subject.variant} holds every law of ${subject.op}`, async () => {
+      const { failures, cases } = await checkKernel(laws[subject.op]!, subject, { runs: RUNS, seed: 20261123 });
+      expect(failures).toEqual([]);
+      expect(cases).toBeGreaterThan(RUNS);
+    });
+});

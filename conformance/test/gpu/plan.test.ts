@@ -1,0 +1,225 @@
+/** Which kernels run: from a device's report, a model's headers and what is asked for; no device is needed. */
+import { readdirSync, readFileSync } from "node:fs";
+import { beforeAll, describe, expect, it } from "vitest";
+import { type Checkpoint, openCheckpoint } from "../../../core/checkpoint/weights.ts";
+import { embeddedModelPath } from "../../../core/host/embedded.ts";
+import { directoryStore } from "../../../core/host/node.ts";
+import type { Capabilities, LimitName } from "../../../gpu/device/capabilities.ts";
+import { planVariants, stepKernel, type VariantOptions, type VariantStep, variantSteps, variants } from "../../../gpu/programs/plan.ts";
+import { isMatrixPrefill } from "../../../gpu/programs/prefill.ts";
+import { memoryRefs } from "../fixtures/memory-refs.ts";
+import { randomModel } from "../fixtures/random-model.ts";
+
+/** WebGPU's default limits and no optional feature. */
+const limits: Record<LimitName, number> = {
+  maxBufferSize: 268435456,
+  maxStorageBufferBindingSize: 134217728,
+  maxUniformBufferBindingSize: 65536,
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupSizeY: 256,
+  maxComputeWorkgroupSizeZ: 64,
+  maxComputeWorkgroupsPerDimension: 65535,
+  minStorageBufferOffsetAlignment: 256,
+  minUniformBufferOffsetAlignment: 256,
+};
+const portable: Capabilities = {
+  vendor: "",
+  architecture: "",
+  device: "",
+  description: "",
+  software: false,
+  features: [],
+  limits,
+  subgroupMinSize: 0,
+  subgroupMaxSize: 0,
+  subgroupMatrixConfigs: [],
+};
+
+let tiny: Checkpoint;
+beforeAll(async () => {
+  tiny = await openCheckpoint(directoryStore(embeddedModelPath()));
+  await tiny.close();
+});
+
+const planOf = (options?: VariantOptions, capabilities = portable, { config, refs }: Pick<Checkpoint, "config" | "refs"> = tiny) =>
+  planVariants(capabilities, config, refs, options);
+const names = (options?: VariantOptions): Record<string, string> =>
+  Object.fromEntries(Object.entries(planOf(options).plan.taken).map(([step, { name }]) => [step, name]));
+
+describe("the choice of variants", () => {
+  it("takes fixed16 on repacked weights and an f16 cache where nothing is asked for", () => {
+    expect(names()).toEqual({
+      linear: "fixed16",
+      "linear-prefill": "awq-matmul-packed",
+      dense: "matmul",
+      "dense-prefill": "matmul-tiled",
+    });
+    expect(planOf().plan).toMatchObject({ layout: "repacked", cache: "f16" });
+  });
+
+  it("takes the checkpoint's layout in f32", () => {
+    expect(names({ arithmetic: "f32" })).toMatchObject({ linear: "awq-matmul", "linear-prefill": "awq-matmul-tiled" });
+    expect(planOf({ arithmetic: "f32" }).plan).toMatchObject({ layout: "checkpoint", cache: "f32" });
+    expect(planOf({ arithmetic: "f32", cache: "f16" }).plan).toMatchObject({ layout: "checkpoint", cache: "f16" });
+  });
+
+  it("leaves fixed16 where the cache asked for is none that it can read", () => {
+    expect(names({ cache: "f32" })).toMatchObject({ linear: "awq-matmul" });
+    expect(() => planOf({ cache: "f32", arithmetic: "fixed16" })).toThrow(expect.objectContaining({ code: "unsupported" }));
+  });
+
+  it("takes what is forced, and fits the rest to it", () => {
+    for (const { step, name } of variants.filter(({ name }) => !isMatrixPrefill(name)))
+      expect(names({ kernels: { [step]: name } })[step]).toBe(name);
+    expect(names({ kernels: { "linear-prefill": "awq-matmul-tiled" } }).linear).toBe("awq-matmul");
+    expect(names({ arithmetic: "f32", kernels: { "linear-prefill": "awq-matmul-packed" } }).linear).toBe("awq-matmul-packed");
+  });
+
+  it("says of every variant whether it runs and why", () => {
+    for (const options of [{}, { arithmetic: "f32" }, { kernels: { "linear-prefill": "awq-matmul" } }] as VariantOptions[]) {
+      const { choices } = planOf(options);
+      expect(choices.map(({ step, variant }) => [step, variant])).toEqual(variants.map(({ step, name }) => [step, name]));
+      for (const step of Object.keys(variantSteps)) expect(choices.filter((c) => c.step === step && c.taken)).toHaveLength(1);
+      for (const { reason } of choices) expect(reason).not.toBe("");
+    }
+    const reasonOf = (options: VariantOptions, step: VariantStep, name: string): string =>
+      planOf(options).choices.find((c) => c.step === step && c.variant === name)!.reason;
+    expect(reasonOf({ arithmetic: "f32" }, "linear", "fixed16")).toBe("arithmetic f32 is asked for");
+    expect(reasonOf({ cache: "f32" }, "linear", "fixed16")).toMatch(/needs an f16 cache/);
+    expect(reasonOf({}, "linear-prefill", "awq-matmul-tiled")).toBe("the weights are repacked");
+  });
+
+  it("names a step or variant that does not exist", () => {
+    expect(() => planOf({ kernels: { nonsense: "matmul" } })).toThrow(
+      expect.objectContaining({ code: "usage", message: expect.stringMatching(/no such step, expected linear, .*"nonsense"/) }),
+    );
+    expect(() => planOf({ kernels: { toString: "matmul" } })).toThrow(expect.objectContaining({ code: "usage" }));
+    expect(() => planOf({ kernels: { dense: "fixed16" } })).toThrow(
+      expect.objectContaining({ code: "usage", message: expect.stringMatching(/dense: no such variant, expected matmul, matmul-tiled/) }),
+    );
+  });
+
+  it("names variants that want weights in different layouts", () => {
+    expect(() => planOf({ kernels: { linear: "fixed16", "linear-prefill": "awq-matmul" } })).toThrow(
+      expect.objectContaining({
+        code: "unsupported",
+        message: expect.stringMatching(/different layouts, got linear=fixed16, linear-prefill=awq-matmul/),
+      }),
+    );
+  });
+
+  it("names the limit of a device that a repacked matrix exceeds", () => {
+    const small = { ...portable, limits: { ...limits, maxStorageBufferBindingSize: 40_000 } };
+    expect(planOf({}, small).plan.layout).toBe("checkpoint");
+    expect(() => planOf({ arithmetic: "fixed16" }, small)).toThrow(
+      expect.objectContaining({ code: "limit", message: expect.stringMatching(/repacked matrix has \d+ bytes, a binding at most 40000/) }),
+    );
+  });
+
+  it.each<[string, Partial<Checkpoint["config"]>, RegExp]>([
+    ["biases", { attentionBias: true }, /biases/],
+    ["heads of 16", { headDim: 16 }, /head_dim 16/],
+    ["an odd width", { intermediateSize: 48 }, /multiples of 32/],
+    ["an F32 embedding", {}, /embedding F32/],
+  ])("falls back to f32 for a model with %s, and says why", (what, change, reason) => {
+    const config = { ...tiny.config, hiddenSize: 64, intermediateSize: 64, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 32 };
+    const changed = { ...config, numHiddenLayers: 1, vocabSize: 16, awq: { groupSize: 32 }, ...change };
+    const refs = memoryRefs(randomModel({ ...changed, awq: { groupSize: "whole" } }, 1).weights);
+    const half =
+      what === "an F32 embedding"
+        ? {}
+        : { embedTokens: { ...refs.embedTokens, dtype: "F16" as const }, lmHead: { ...refs.lmHead, dtype: "F16" as const } };
+    const model = { config: changed, refs: { ...refs, ...half } };
+    const { plan, choices } = planOf({}, portable, model);
+    expect(plan.taken.linear.name).toBe("awq-matmul");
+    expect(choices[0]!.reason).toMatch(reason);
+    expect(() => planOf({ arithmetic: "fixed16" }, portable, model)).toThrow(expect.objectContaining({ code: "unsupported" }));
+  });
+
+  it("takes the matrices for prompts where device and shapes have them, and says what is missing elsewhere", () => {
+    const config = { ...tiny.config, hiddenSize: 128, intermediateSize: 128, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 128 };
+    const model = (groupSize: number | "whole", headDim = 128) => {
+      const changed = { ...config, headDim, numHiddenLayers: 1, vocabSize: 16, awq: { groupSize } };
+      const refs = memoryRefs(randomModel(changed, 1).weights);
+      const half = (ref: typeof refs.embedTokens) => ({ ...ref, dtype: "F16" as const });
+      return { config: changed, refs: { ...refs, embedTokens: half(refs.embedTokens), lmHead: half(refs.lmHead) } };
+    };
+    const able: Capabilities = {
+      ...portable,
+      features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+      limits: { ...limits, maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 512, maxComputeWorkgroupSizeX: 512 },
+      subgroupMinSize: 32,
+      subgroupMaxSize: 32,
+      subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
+    };
+    const both: Capabilities = {
+      ...able,
+      subgroupMatrixConfigs: [...able.subgroupMatrixConfigs, { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 }],
+    };
+    const exact: VariantOptions = { kernels: { "linear-prefill": "fixed16-matrix" } };
+    expect(planOf({}, both, model(128)).plan.taken["linear-prefill"].name).toBe("f16-matrix");
+    expect(planOf(exact, both, model(128)).plan).toMatchObject({
+      layout: "repacked",
+      cache: "f16",
+      taken: { linear: { name: "fixed16" }, "linear-prefill": { name: "fixed16-matrix", arithmetic: "fixed16" } },
+    });
+    for (const [capabilities, shape, code, reason] of [
+      [able, model(128), "missing-feature", /needs i8 matrices of 16 x 16 x 32 with i32 sums/],
+      [both, model(64), "unsupported", /groups in multiples of 128/],
+    ] as const)
+      expect(() => planOf(exact, capabilities, shape)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(reason) }));
+    const forced: VariantOptions = { kernels: { "linear-prefill": "f16-matrix" } };
+    expect(planOf({}, able, model(128)).plan).toMatchObject({
+      layout: "repacked",
+      cache: "f16",
+      taken: { linear: { name: "fixed16" }, "linear-prefill": { name: "f16-matrix" } },
+    });
+    expect(planOf({ arithmetic: "f32" }, able, model(128)).plan.taken["linear-prefill"].name).toBe("awq-matmul-tiled");
+    for (const [capabilities, code, reason] of [
+      [portable, "missing-feature", /needs feature shader-f16/],
+      [{ ...able, limits }, "limit", /needs maxComputeWorkgroupStorageSize/],
+      [{ ...able, subgroupMatrixConfigs: [] }, "missing-feature", /needs f16 matrices/],
+      [{ ...able, subgroupMaxSize: 64 }, "missing-feature", /needs feature subgroups of 32/],
+    ] as const)
+      expect(() => planOf(forced, capabilities, model(128))).toThrow(
+        expect.objectContaining({ code, message: expect.stringMatching(reason) }),
+      );
+    for (const [shape, reason] of [
+      [model(32), /multiples of 64/],
+      [model(128, 256), /heads of 32, 64 or 128/],
+    ] as const) {
+      expect(planOf({}, able, shape).plan.taken["linear-prefill"].name).toBe("awq-matmul-packed");
+      expect(() => planOf(forced, able, shape)).toThrow(
+        expect.objectContaining({ code: "unsupported", message: expect.stringMatching(reason) }),
+      );
+    }
+  });
+
+  it("says which kernel a watched step runs", () => {
+    const { plan } = planOf();
+    expect(stepKernel(plan, "awq-matmul", 1)).toBe("awq-matmul-packed");
+    const f32 = planOf({ arithmetic: "f32" }).plan;
+    expect([1, 8].map((rows) => stepKernel(f32, "awq-matmul", rows))).toEqual(["awq-matmul", "awq-matmul-tiled"]);
+    expect([1, 8].map((rows) => stepKernel(f32, "matmul", rows))).toEqual(["matmul", "matmul-tiled"]);
+    expect(stepKernel(f32, "rope", 1)).toBe("rope");
+  });
+});
+
+describe("docs/kernels.md", () => {
+  const page = readFileSync(new URL("../../../docs/kernels.md", import.meta.url), "utf8");
+
+  it("has a line for every kernel file, and for nothing else", () => {
+    const files = readdirSync(new URL("../../../gpu/kernels", import.meta.url), { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".ts"))
+      .map((file) => file.slice(file.lastIndexOf("/") + 1, -3));
+    const lines = [...page.matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map(([, name]) => name!);
+    expect(lines.toSorted()).toEqual(files.toSorted());
+  });
+
+  it("names every variant", () => {
+    for (const { step, name } of variants) expect(page).toMatch(new RegExp(`\`${step}\`[^\n]*\`${name}\``));
+  });
+});

@@ -1,0 +1,97 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { memoryStore } from "../../core/checkpoint/byte-source.ts";
+import { embeddedModel, GureumError, type LoadedModel, loadModel, type TokenEvent } from "../../index.ts";
+
+let model: LoadedModel;
+beforeAll(async () => {
+  model = await loadModel(embeddedModel(), { backend: "cpu" });
+});
+
+const messages = [{ role: "user", content: "너는 누구니?" }];
+const answer = "저는 gureum 엔진에 들어 있는 작은 데모 모델 gureum-tiny입니다.";
+
+describe("loadModel", () => {
+  it("reads from any ByteStore, and reports every byte once", async () => {
+    const files = new Map<string, Uint8Array>();
+    for (const name of await readdir(embeddedModel())) files.set(name, new Uint8Array(await readFile(join(embeddedModel(), name))));
+    const seen: [number, number][] = [];
+    const loaded = await loadModel(memoryStore("memory", files), { backend: "cpu", onProgress: (done, total) => seen.push([done, total]) });
+    const ids = loaded.encodePrompt({ messages });
+    expect((await loaded.forward(ids)).logits).toEqual((await model.forward(ids)).logits);
+    expect(seen.at(-1)![0]).toBe(seen.at(-1)![1]);
+    for (let i = 1; i < seen.length; i++) expect(seen[i]![0]).toBeGreaterThan(seen[i - 1]![0]);
+  });
+
+  it("loads a folder without a tokenizer, which then takes ids only", async () => {
+    const files = new Map<string, Uint8Array>();
+    for (const name of ["config.json", "model.safetensors"]) files.set(name, new Uint8Array(await readFile(join(embeddedModel(), name))));
+    const bare = await loadModel(memoryStore("memory", files), { backend: "cpu" });
+    expect(bare.tokenizer).toBeNull();
+    expect((await bare.forward([1, 2, 3])).logits).toEqual((await model.forward([1, 2, 3])).logits);
+    expect(() => bare.encodePrompt({ text: "a" })).toThrow(GureumError);
+  });
+});
+
+describe("generate", () => {
+  const collect = async (run: AsyncIterable<TokenEvent>): Promise<TokenEvent[]> => {
+    const events: TokenEvent[] = [];
+    for await (const event of run) events.push(event);
+    return events;
+  };
+
+  it("streams the answer to messages, and the same for the rendered ids", async () => {
+    const events = await collect(model.generate({ messages }));
+    expect(events.map((e) => e.text).join("")).toBe(answer);
+    for (const { logprob } of events) expect(logprob!).toBeLessThanOrEqual(0);
+    const byIds = await collect(model.generate({ ids: model.encodePrompt({ messages }) }));
+    expect(byIds.map((e) => e.id)).toEqual(events.map((e) => e.id));
+  });
+
+  it("stops at an AbortSignal", async () => {
+    const abort = new AbortController();
+    const events: TokenEvent[] = [];
+    for await (const event of model.generate({ messages }, { signal: abort.signal })) {
+      events.push(event);
+      if (events.length === 3) abort.abort();
+    }
+    expect(events).toHaveLength(3);
+  });
+
+  it("runs side by side without mixing sequences", async () => {
+    const other = [{ role: "user", content: "안녕하세요" }];
+    const [a, b] = await Promise.all([collect(model.generate({ messages })), collect(model.generate({ messages: other }))]);
+    expect(a.map((e) => e.text).join("")).toBe(answer);
+    expect(b.map((e) => e.text).join("")).toBe("안녕하세요. 만나서 반가워요.");
+  });
+});
+
+describe("forward", () => {
+  it("steers: silencing the last layers' output changes what is said, on this call alone", async () => {
+    const ids = model.encodePrompt({ messages });
+    const plain = await model.forward(ids, { trace: ["layers.7.residual"] });
+    const steered = await model.forward(ids, { steer: { "layers.7.mlp": ({ data }) => new Float32Array(data.length) } });
+    expect(steered.logits).not.toEqual(plain.logits);
+    expect((await model.forward(ids)).logits).toEqual(plain.logits);
+    expect(plain.trace.get("layers.7.residual")!.shape).toEqual([ids.length, 256]);
+  });
+
+  it("gives attention weights that are a distribution over what each query sees", async () => {
+    const ids = model.encodePrompt({ messages });
+    const T = ids.length;
+    const { trace } = await model.forward(ids, { trace: ["layers.*.attentionWeights"] });
+    expect(trace.size).toBe(8);
+    for (const { shape, data } of trace.values()) {
+      expect(shape).toEqual([T, 8, T]);
+      for (let t = 0; t < T; t++) {
+        for (let h = 0; h < 8; h++) {
+          const row = data.subarray((t * 8 + h) * T, (t * 8 + h + 1) * T);
+          // Each of the t + 1 weights is rounded once to f32.
+          expect(Math.abs(row.reduce((s, w) => s + w, 0) - 1)).toBeLessThanOrEqual((t + 1) * 2 ** -24);
+          for (let s = t + 1; s < T; s++) expect(row[s]).toBe(0);
+        }
+      }
+    }
+  });
+});

@@ -1,0 +1,324 @@
+/** tokenizer.json: each stage by a small example, what is refused, and what a model folder adds. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { memoryStore } from "../../../core/checkpoint/byte-source.ts";
+import { GureumError } from "../../../core/errors.ts";
+import { encodeUtf8 } from "../../../core/utf8.ts";
+import { loadTokenizer, parseTokenizer, type Tokenizer } from "../../../tokenizer/tokenizer.ts";
+import { modelFolder } from "./fixtures.ts";
+import { plainModel, writeModel } from "./model-writer.ts";
+
+/** One id a character, so that ids spell out what the pipeline made of a text. */
+const characters = ["<unk>", ..."▁ _abcABC[]<>/stkx.,가é", "\u0301", "\t", "\n"];
+const vocab = Object.fromEntries(characters.map((piece, id) => [piece, id]));
+const bpe = { type: "BPE", unk_token: "<unk>", vocab, merges: [] };
+
+function tokenizerOf(file: object): Tokenizer {
+  return parseTokenizer(encodeUtf8(JSON.stringify({ model: bpe, ...file })), "tokenizer.json");
+}
+
+/** What the model was given, character by character. */
+const spell = (tokenizer: Tokenizer, text: string, specialTokens: "text" | "recognise" = "recognise"): string =>
+  tokenizer
+    .encode(text, { specialTokens })
+    .map((id) => tokenizer.idToPiece(id))
+    .join("");
+
+function refusal(file: object): string {
+  try {
+    tokenizerOf(file);
+  } catch (error) {
+    expect(error).toBeInstanceOf(GureumError);
+    expect((error as GureumError).code).toBe("unsupported");
+    return (error as GureumError).message;
+  }
+  throw new Error("nothing was refused");
+}
+
+describe("normalizers", () => {
+  const normalized = (normalizer: object, text: string): string => spell(tokenizerOf({ normalizer }), text);
+  it("prepend to what is not empty", () => {
+    expect(normalized({ type: "Prepend", prepend: "▁" }, "a")).toBe("▁a");
+    expect(normalized({ type: "Prepend", prepend: "▁" }, "")).toBe("");
+  });
+  it("replace strings, and one character by a simple expression", () => {
+    expect(normalized({ type: "Replace", pattern: { String: "." }, content: "x" }, "a.b.")).toBe("axbx");
+    expect(normalized({ type: "Replace", pattern: { Regex: " {2,}" }, content: "▁" }, "a b  c   ")).toBe("a b▁c▁");
+    expect(normalized({ type: "Replace", pattern: { Regex: "\\s+" }, content: "$&" }, "a \u0085\tb\ufeff")).toBe("a<unk><unk>b<unk>");
+    expect(normalized({ type: "Replace", pattern: { Regex: "\\." }, content: "" }, "a.b")).toBe("ab");
+  });
+  it("strip Unicode white space on either side", () => {
+    expect(normalized({ type: "Strip", strip_left: true, strip_right: false }, "\u0085 a ")).toBe("a ");
+    expect(normalized({ type: "Strip", strip_left: false, strip_right: true }, " a \u3000")).toBe(" a");
+  });
+  it("bring text to a normal form", () => {
+    expect(normalized({ type: "NFC" }, "e\u0301")).toBe("é");
+    expect(normalized({ type: "NFKC" }, "Ａ")).toBe("A");
+  });
+  it("run in order", () => {
+    const normalizers = [
+      { type: "Prepend", prepend: "▁" },
+      { type: "Sequence", normalizers: [{ type: "Replace", pattern: { String: " " }, content: "▁" }] },
+    ];
+    expect(normalized({ type: "Sequence", normalizers }, " a b")).toBe("▁▁a▁b");
+  });
+});
+
+describe("pre-tokenizers", () => {
+  /** With merges ignored, a word that is in the vocabulary is one id: which words there are can be seen. */
+  const words = (pre_tokenizer: object, text: string, added: object[] = []): string[] => {
+    const known = { ...vocab, "▁a": 90, "▁b": 91, a: 92, "▁a▁b": 93, "a▁b": 94 };
+    const tokenizer = tokenizerOf({
+      pre_tokenizer,
+      added_tokens: added,
+      model: { ...bpe, vocab: { ...known, a: vocab.a }, ignore_merges: true },
+    });
+    return tokenizer.encode(text, { specialTokens: "recognise" }).map((id) => tokenizer.idToPiece(id));
+  };
+  const metaspace = (prepend_scheme: string, split: boolean) => ({ type: "Metaspace", replacement: "▁", prepend_scheme, split });
+  const token = { id: 99, content: "<s>", special: true };
+
+  it("mark spaces and split before them", () => {
+    expect(words(metaspace("always", true), "a b")).toEqual(["▁a", "▁b"]);
+    expect(words(metaspace("always", true), "a  b")).toEqual(["▁a", "▁", "▁b"]);
+    expect(words(metaspace("always", false), "a b")).toEqual(["▁a▁b"]);
+  });
+  it("prepend always, at the start of the text only, or never, and not before a space", () => {
+    expect(words(metaspace("always", true), "a<s>a", [token])).toEqual(["▁a", "<s>", "▁a"]);
+    expect(words(metaspace("first", true), "a<s>a", [token])).toEqual(["▁a", "<s>", "a"]);
+    expect(words(metaspace("first", false), "<s>a b", [token])).toEqual(["<s>", "a▁b"]);
+    expect(words(metaspace("never", true), "a b")).toEqual(["a", "▁b"]);
+    expect(words(metaspace("always", true), " a")).toEqual(["▁a"]);
+  });
+  it("read the older add_prefix_space", () => {
+    expect(words({ type: "Metaspace", replacement: "▁", add_prefix_space: false }, "a b")).toEqual(["a", "▁b"]);
+    expect(words({ type: "Metaspace", replacement: "▁", add_prefix_space: true }, "a")).toEqual(["▁a"]);
+  });
+  it("run in order", () => {
+    const pretokenizers = [{ type: "WhitespaceSplit" }, metaspace("always", true)];
+    expect(words({ type: "Sequence", pretokenizers }, " a\tb\n")).toEqual(["▁a", "▁b"]);
+    expect(words({ type: "Sequence", pretokenizers: [{ type: "WhitespaceSplit" }, metaspace("first", true)] }, "a a")).toEqual(["▁a", "a"]);
+  });
+});
+
+describe("added tokens", () => {
+  const added = (
+    token: object,
+    text: string,
+    normalizer: object | null = null,
+    specialTokens: "text" | "recognise" = "recognise",
+  ): string[] => {
+    const tokenizer = tokenizerOf({ normalizer, added_tokens: [{ id: 99, content: "<t>", ...token }] });
+    return tokenizer.encode(text, { specialTokens }).map((id) => tokenizer.idToPiece(id));
+  };
+  it("are cut out, the leftmost and longest first", () => {
+    const tokenizer = tokenizerOf({
+      added_tokens: [
+        { id: 97, content: "ab", special: true },
+        { id: 98, content: "abc", special: true },
+        { id: 99, content: "bca", special: true },
+      ],
+    });
+    expect(tokenizer.encode("aabcab", { specialTokens: "recognise" })).toEqual([vocab.a, 98, 97]);
+  });
+  it("take white space along where lstrip or rstrip says so", () => {
+    expect(added({ lstrip: true, special: true }, "a  <t> b")).toEqual(["a", "<t>", " ", "b"]);
+    expect(added({ rstrip: true, special: true }, "a <t> \t b")).toEqual(["a", " ", "<t>", "b"]);
+    expect(added({ rstrip: true, lstrip: true, special: true }, "<t> <t>")).toEqual(["<t>", "<t>"]);
+  });
+  it("stay text inside a word where single_word says so", () => {
+    expect(added({ single_word: true, special: true }, "a<t>")).toEqual(["a", "<", "t", ">"]);
+    expect(added({ single_word: true, special: true }, "<t>가")).toEqual(["<", "t", ">", "가"]);
+    expect(added({ single_word: true, special: true }, "a <t>,")).toEqual(["a", " ", "<t>", ","]);
+  });
+  it("are found in the normalized text where normalized says so", () => {
+    const normalizer = { type: "Replace", pattern: { String: "s" }, content: "t" };
+    expect(added({ normalized: true, special: false }, "a<s>", normalizer)).toEqual(["a", "<t>"]);
+    expect(added({ normalized: false, special: false }, "a<s>", normalizer)).toEqual(["a", "<", "t", ">"]);
+  });
+  it("are text for a user's text where they are special, and tokens where they are not", () => {
+    expect(added({ special: true }, "<t>", null, "text")).toEqual(["<", "t", ">"]);
+    expect(added({ special: false }, "<t>", null, "text")).toEqual(["<t>"]);
+  });
+});
+
+describe("decoders", () => {
+  const pieces = ["<unk>", "▁a", "▁b", "c", "<0xEA>", "<0xB0>", "<0x80>", "<s>"];
+  const decoded = (decoder: object | null, ids: number[]): string =>
+    tokenizerOf({
+      decoder,
+      added_tokens: [{ id: 7, content: "<s>", special: true }],
+      model: { ...bpe, vocab: Object.fromEntries(pieces.slice(0, 7).map((piece, id) => [piece, id])) },
+    }).decode(ids, { reading: "huggingface" });
+  it("join by spaces where there is none", () => expect(decoded(null, [1, 3])).toBe("▁a c"));
+  it("turn marks into spaces, the first away", () => {
+    expect(decoded({ type: "Metaspace", replacement: "▁", prepend_scheme: "always" }, [1, 2, 3])).toBe("a bc");
+    expect(decoded({ type: "Metaspace", replacement: "▁", prepend_scheme: "never" }, [1, 2])).toBe(" a b");
+  });
+  it("strip each token before and the text after fusing", () => {
+    const replace = { type: "Replace", pattern: { String: "▁" }, content: " " };
+    const strip = { type: "Strip", content: " ", start: 1, stop: 0 };
+    expect(decoded({ type: "Sequence", decoders: [replace, strip] }, [1, 2])).toBe("ab");
+    expect(decoded({ type: "Sequence", decoders: [replace, { type: "Fuse" }, strip] }, [1, 2])).toBe("a b");
+  });
+  it("turn bytes into text, special tokens being left out", () => {
+    expect(decoded({ type: "ByteFallback" }, [7, 4, 5, 6])).toBe("가");
+    expect(decoded({ type: "ByteFallback" }, [4, 5, 3])).toBe("\ufffd\ufffdc");
+  });
+});
+
+describe("the post-processor", () => {
+  const template = (single: object[]) => ({ type: "TemplateProcessing", single, pair: [], special_tokens: {} });
+  const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
+  const text = { Sequence: { id: "A", type_id: 0 } };
+  const added_tokens = [
+    { id: 98, content: "[B]", special: true },
+    { id: 99, content: "[E]", special: true },
+  ];
+  it("says which tokens go around a text", () => {
+    const both = tokenizerOf({ added_tokens, post_processor: template([special("[B]"), text, special("[E]")]) });
+    expect([both.bosId, both.eosId, both.addBos, both.addEos]).toEqual([98, 99, true, true]);
+    const after = tokenizerOf({ added_tokens, post_processor: { type: "Sequence", processors: [template([text, special("[E]")])] } });
+    expect([after.bosId, after.eosId, after.addBos, after.addEos]).toEqual([null, 99, false, true]);
+    expect(after.encode("a", { addEos: true })).toEqual([vocab.a, 99]);
+    expect(() => after.encode("a", { addBos: true })).toThrow(/BOS was asked for/);
+  });
+});
+
+describe("what is not supported", () => {
+  it("is refused by name", () => {
+    expect(refusal({ pre_tokenizer: { type: "ByteLevel" } })).toBe(
+      'tokenizer.json > pre_tokenizer: a pre-tokenizer of type "ByteLevel" is not supported, expected Metaspace, WhitespaceSplit or Sequence',
+    );
+    expect(refusal({ normalizer: { type: "Sequence", normalizers: [{ type: "BertNormalizer" }] } })).toMatch(
+      /normalizer: .*"BertNormalizer"/,
+    );
+    expect(refusal({ normalizer: { type: "Replace", pattern: { Regex: "(a+)+$" }, content: "" } })).toMatch(/\(a\+\)\+\$/);
+    expect(refusal({ decoder: { type: "WordPiece" } })).toMatch(/decoder: .*"WordPiece"/);
+    expect(refusal({ post_processor: { type: "RobertaProcessing" } })).toMatch(/post_processor: .*"RobertaProcessing"/);
+    expect(refusal({ model: { type: "WordLevel" } })).toMatch(/model: .*"WordLevel"/);
+    expect(refusal({ model: { ...bpe, dropout: 0.1 } })).toMatch(/dropout/);
+    expect(refusal({ model: { ...bpe, continuing_subword_prefix: "##" } })).toMatch(/continuing_subword_prefix/);
+  });
+  it("does not include truncation and padding, which are ignored", () => {
+    const tokenizer = tokenizerOf({ truncation: { max_length: 2 }, padding: { strategy: { Fixed: 9 } } });
+    expect(tokenizer.encode("aaaa")).toHaveLength(4);
+  });
+});
+
+describe("a broken tokenizer.json", () => {
+  const format = (file: object): string => {
+    try {
+      tokenizerOf(file);
+    } catch (error) {
+      expect((error as GureumError).code).toBe("format");
+      return (error as GureumError).message;
+    }
+    throw new Error("nothing was thrown");
+  };
+  it("says what is wrong and where", () => {
+    expect(format({ model: { ...bpe, merges: ["a b"] } })).toBe('tokenizer.json > model > merges > 0: "ab" is not in the vocabulary');
+    expect(format({ model: { ...bpe, merges: ["a"] } })).toMatch(/merges > 0: wrong type, expected two tokens, got "a"/);
+    expect(format({ model: { ...bpe, vocab: { a: 1, b: 1 }, unk_token: null } })).toMatch(/id 1 is given twice/);
+    expect(format({ model: { ...bpe, vocab: { a: 4e9 }, unk_token: null } })).toMatch(/an id below 16777216/);
+    expect(format({ model: { ...bpe, unk_token: "[UNK]" } })).toMatch(/unk_token: "\[UNK\]" is not in the vocabulary/);
+    expect(format({ added_tokens: [{ id: 50, content: "a" }] })).toMatch(/"a" has two ids/);
+    expect(format({ model: { type: "Unigram", vocab: [["a", "x"]] } })).toMatch(/vocab > 0: wrong type, expected a finite score/);
+    expect(format({ model: { type: "Unigram", vocab: [["a", 0]], unk_id: 1 } })).toMatch(/unk_id/);
+    expect(() => parseTokenizer(encodeUtf8("{"), "tokenizer.json")).toThrow(/^tokenizer.json: not JSON/);
+  });
+});
+
+describe("a model folder", () => {
+  const files = (...names: string[]) => new Map<string, Uint8Array>(names.map((name) => [name, readFileSync(`${modelFolder}/${name}`)]));
+  const load = (map: Map<string, Uint8Array>): Promise<Tokenizer> => loadTokenizer(memoryStore("folder", map));
+
+  it("loads from either file and gives the same ids", async () => {
+    const json = await load(files("tokenizer.json", "tokenizer_config.json"));
+    const model = await load(files("tokenizer.model", "tokenizer_config.json"));
+    const both = await load(files("tokenizer.model", "tokenizer.json", "tokenizer_config.json"));
+    for (const tokenizer of [json, model, both]) {
+      expect(tokenizer.encode("안녕하세요", { addBos: tokenizer.addBos })).toEqual([1, 2145, 1059]);
+      expect([tokenizer.bosId, tokenizer.eosId, tokenizer.unkId, tokenizer.padId, tokenizer.addBos, tokenizer.addEos]).toEqual([
+        1,
+        2,
+        0,
+        null,
+        true,
+        false,
+      ]);
+    }
+  });
+  it("falls back to tokenizer.model where tokenizer.json is of a kind that is not supported, but not where it is broken", async () => {
+    const map = files("tokenizer.model");
+    map.set("tokenizer.json", encodeUtf8(JSON.stringify({ model: { type: "WordPiece" } })));
+    expect((await load(map)).encode("안녕하세요")).toEqual([2145, 1059]);
+    map.set("tokenizer.json", encodeUtf8("{"));
+    await expect(load(map)).rejects.toThrow(/folder > tokenizer.json: not JSON/);
+  });
+  it("takes BOS, EOS and added tokens from tokenizer_config.json", async () => {
+    const map = files("tokenizer.model");
+    map.set(
+      "tokenizer_config.json",
+      encodeUtf8(
+        JSON.stringify({
+          add_bos_token: false,
+          add_eos_token: true,
+          eos_token: { content: "<|im_end|>" },
+          pad_token: "<unk>",
+          added_tokens_decoder: {
+            "1": { content: "<s>", special: true },
+            "4097": { content: "<|im_end|>", special: true },
+            "4096": { content: "<tool>", special: false },
+          },
+        }),
+      ),
+    );
+    const tokenizer = await load(map);
+    expect([tokenizer.vocabSize, tokenizer.bosId, tokenizer.eosId, tokenizer.padId, tokenizer.addBos, tokenizer.addEos]).toEqual([
+      4098,
+      1,
+      4097,
+      0,
+      false,
+      true,
+    ]);
+    expect(tokenizer.encode("<tool><|im_end|>", { specialTokens: "recognise" })).toEqual([4096, 4097]);
+    expect(tokenizer.encode("<tool>", { addEos: true })).toEqual([4096, 4097]);
+    expect(tokenizer.decode([4096, 4097])).toBe("<tool>");
+    expect(tokenizer.decode([4096, 4097], { reading: "huggingface", skipSpecialTokens: false })).toBe("<tool><|im_end|>");
+  });
+  it("gives only the start of a text the dummy prefix where the model is not a legacy one", async () => {
+    const map = files("tokenizer.model");
+    const a = "a<s>a";
+    map.set("tokenizer_config.json", encodeUtf8('{"legacy":true}'));
+    const legacy = await load(map);
+    expect(legacy.encode(a, { specialTokens: "recognise" }).map((id) => legacy.idToPiece(id))).toEqual(["▁a", "<s>", "▁a"]);
+    map.set("tokenizer_config.json", encodeUtf8('{"legacy":false}'));
+    const other = await load(map);
+    expect(other.encode(a, { specialTokens: "recognise" }).map((id) => other.idToPiece(id))).toEqual(["▁a", "<s>", "a"]);
+  });
+  it("refuses added tokens that contradict the vocabulary", async () => {
+    const map = files("tokenizer.model");
+    map.set("tokenizer_config.json", encodeUtf8(JSON.stringify({ added_tokens_decoder: { "300": { content: "<new>" } } })));
+    await expect(load(map)).rejects.toThrow(/added_tokens_decoder: "<new>" does not fit the vocabulary/);
+  });
+  it("is not found without a tokenizer", async () => {
+    await expect(load(new Map())).rejects.toMatchObject({ code: "not-found" });
+  });
+});
+
+describe("a single file", () => {
+  it("is told by its name, else by its bytes", () => {
+    const model = writeModel({
+      ...plainModel,
+      pieces: [
+        { piece: "<unk>", score: 0, type: "unknown" },
+        { piece: "a", score: 0, type: "normal" },
+      ],
+    });
+    for (const name of ["tokenizer.model", "spiece", "x.MODEL"]) expect(parseTokenizer(model, name).encode("a")).toEqual([1]);
+    const json = encodeUtf8(JSON.stringify({ model: bpe }));
+    for (const name of ["tokenizer.json", "download"]) expect(parseTokenizer(json, name).encode("a")).toEqual([vocab.a]);
+  });
+});

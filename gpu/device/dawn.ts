@@ -1,0 +1,62 @@
+/**
+ * Dawn in Node, through the npm package `webgpu`: the only file that names it, and only when it is called, so that Deno and
+ * browsers never load it.
+ */
+import { GureumError } from "../../core/errors.ts";
+
+/**
+ * Every Dawn instance made here. Dawn's object must stay reachable as long as any of its devices lives: collected, it takes the
+ * process down. A live exported object keeps it, and every `Gpu` record holds its own besides.
+ */
+export const dawn: { readonly instances: Map<string, GPU> } = { instances: new Map() };
+
+export interface DawnOptions {
+  /** "null" validates shaders and pipelines without any GPU and computes nothing; default: the platform's own. */
+  readonly backend?: "null" | "vulkan" | "metal" | "d3d12";
+  /** Part of an adapter's name, where there are several. */
+  readonly adapter?: string;
+  /**
+   * false: Dawn neither clamps indices nor zeroes workgroup memory. Faster; a faulty kernel may then crash the driver. The engine
+   * runs so, since conformance holds every kernel to its bounds with junk around its buffers (docs/decisions/robustness.md).
+   */
+  readonly robustness?: boolean;
+}
+
+/** Dawn's toggles for the features this engine uses: matrices, f16 on NVIDIA, timestamps in nanoseconds. */
+const enabled = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia", "use_vulkan_memory_model"];
+const disabled = ["timestamp_quantization"];
+
+/**
+ * The `GPU` of Dawn with these options; the same object for the same options.
+ * @throws GureumError "no-adapter" where the package or its native part cannot be loaded
+ */
+export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
+  const { backend, adapter, robustness = true } = options;
+  const words = [
+    ...(backend ? [`backend=${backend}`] : []),
+    ...(adapter ? [`adapter=${adapter}`] : []),
+    `enable-dawn-features=${[...enabled, ...(robustness ? [] : ["disable_robustness", "disable_workgroup_init"])].join(",")}`,
+    `disable-dawn-features=${disabled.join(",")}`,
+  ];
+  const key = words.join(" ");
+  const known = dawn.instances.get(key);
+  if (known) return known;
+  let create: (options: string[]) => GPU;
+  try {
+    ({ create } = await import("webgpu"));
+  } catch (cause) {
+    throw new GureumError(
+      "no-adapter",
+      {
+        where: "webgpu",
+        what: "the package `webgpu` does not load",
+        got: cause instanceof Error ? cause.message : String(cause),
+        remedy: "install it with `npm install webgpu`, or use the CPU backend",
+      },
+      cause,
+    );
+  }
+  const gpu = create(words);
+  dawn.instances.set(key, gpu);
+  return gpu;
+}

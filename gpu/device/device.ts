@@ -1,0 +1,156 @@
+/**
+ * Opens a WebGPU device: the host's own `navigator.gpu` (Deno, browsers), Dawn in Node, or one that the caller brings. What
+ * goes wrong on it, now or later, ends in a GureumError.
+ */
+import { GureumError } from "../../core/errors.ts";
+import type { Compiled } from "../pipeline/kernel.ts";
+import { type Capabilities, limitNames, readCapabilities, wantedFeatures } from "./capabilities.ts";
+import { type DawnOptions, openDawn } from "./dawn.ts";
+
+/** A device and what belongs to it. One per GPUDevice; models and sessions share it. */
+export interface Gpu {
+  readonly device: GPUDevice;
+  readonly capabilities: Capabilities;
+  /** Kept because the implementation dies with it; undefined for a device that the caller brought. */
+  readonly instance: GPU | undefined;
+  /** Compiled kernels by source and constants. */
+  readonly pipelines: Map<string, Promise<Compiled>>;
+  /** Set once the device is lost. */
+  lost: GPUDeviceLostInfo | undefined;
+}
+
+export interface DeviceOptions extends DawnOptions {
+  /** Neither optional features nor more than WebGPU's default limits: what every device must offer. */
+  readonly portable?: boolean;
+}
+
+/**
+ * @throws GureumError "no-adapter" where nothing answers, "device-lost" where the adapter gives no device
+ */
+export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
+  const host = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  const instance = host && !options.backend ? host : await openDawn(options);
+  let adapter: GPUAdapter | null = null;
+  let refused: unknown;
+  try {
+    adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
+  } catch (error) {
+    refused = error; // Dawn rejects where it finds no backend at all
+  }
+  if (!adapter)
+    throw new GureumError(
+      "no-adapter",
+      {
+        where: "webgpu",
+        what: "no adapter answers",
+        ...(options.adapter ? { expected: `one named ${options.adapter}` } : {}),
+        ...(refused instanceof Error ? { got: refused.message } : {}),
+        remedy:
+          "install a GPU driver with Vulkan, Metal or Direct3D 12, or Mesa's software Vulkan (mesa-vulkan-drivers 24 or newer), or use the CPU backend",
+      },
+      refused,
+    );
+  const requiredLimits: Record<string, number> = {};
+  for (const name of limitNames) requiredLimits[name] = adapter.limits[name];
+  const requiredFeatures = wantedFeatures.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({ label: "gureum", ...(options.portable ? {} : { requiredLimits, requiredFeatures }) });
+  } catch (cause) {
+    throw new GureumError(
+      "device-lost",
+      { where: "webgpu", what: "the adapter gives no device", got: cause instanceof Error ? cause.message : String(cause) },
+      cause,
+    );
+  }
+  return adopt(device, adapter.info, instance);
+}
+
+/** A device that the caller made, with the features and limits the caller asked for. */
+export function adoptDevice(device: GPUDevice): Gpu {
+  return adopt(device, device.adapterInfo, undefined);
+}
+
+function adopt(device: GPUDevice, info: GPUAdapterInfo, instance: GPU | undefined): Gpu {
+  const gpu: Gpu = { device, capabilities: readCapabilities(device, info), instance, pipelines: new Map(), lost: undefined };
+  void device.lost.then((lost) => {
+    gpu.lost = lost;
+  });
+  return gpu;
+}
+
+/** Destroys the device and everything made on it. */
+export function closeDevice(gpu: Gpu): void {
+  gpu.pipelines.clear();
+  gpu.device.destroy();
+}
+
+/** @throws GureumError "device-lost" once the device is lost or destroyed */
+export function checkAlive(gpu: Gpu, where: string): void {
+  if (gpu.lost) throw lostError(gpu, where);
+}
+
+function lostError(gpu: Gpu, where: string, cause?: unknown): GureumError {
+  const message = gpu.lost?.message || (cause instanceof Error ? cause.message : "");
+  return new GureumError(
+    "device-lost",
+    {
+      where,
+      what: "the device was lost",
+      ...(message ? { got: message } : {}),
+      remedy: "load the model again; if it recurs, the driver was reset or a run took longer than the system allows",
+    },
+    cause,
+  );
+}
+
+/**
+ * Runs `body` (which must do all its GPU calls before it returns) inside error scopes and waits for their verdict.
+ * @throws GureumError "out-of-memory", "device-lost", or "pipeline" for what WebGPU calls validation and internal errors
+ */
+export async function guarded<T>(gpu: Gpu, where: string, body: () => T): Promise<T> {
+  const { settled, value } = scoped(gpu, where, body);
+  const error = await settled;
+  if (error) throw error;
+  return value;
+}
+
+/** `guarded` for callers that cannot wait: the error, if there is one, comes later. */
+export function scoped<T>(gpu: Gpu, where: string, body: () => T): { value: T; settled: Promise<GureumError | undefined> } {
+  checkAlive(gpu, where);
+  const { device } = gpu;
+  const filters: readonly GPUErrorFilter[] = ["internal", "out-of-memory", "validation"];
+  for (const filter of filters) device.pushErrorScope(filter);
+  let popped: Promise<(GPUError | null)[]>;
+  let value: T;
+  try {
+    value = body();
+  } finally {
+    popped = Promise.all(filters.map(() => device.popErrorScope()));
+  }
+  const settled = popped.then(
+    ([validation, memory, internal]) => {
+      if (gpu.lost) return lostError(gpu, where);
+      if (memory)
+        return new GureumError("out-of-memory", {
+          where,
+          what: "the device is out of memory",
+          ...(memory.message ? { got: memory.message } : {}),
+          remedy: "ask for a shorter context or an f16 cache, close other programs on the GPU, or use the CPU backend",
+        });
+      const other = validation ?? internal;
+      return other ? new GureumError("pipeline", { where, what: "the device refuses a command", got: other.message }) : undefined;
+    },
+    (cause) => lostError(gpu, where, cause),
+  );
+  return { value, settled };
+}
+
+/** Waits for a GPU promise (a mapping, a queue) and names what ends it. @throws GureumError "device-lost" */
+export async function waited<T>(gpu: Gpu, where: string, promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (cause) {
+    throw lostError(gpu, where, cause);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Joins the splits of attention-decode.ts: x[h] = Σ_i e^(m_i − m) acc_i[h] / Σ_i e^(m_i − m) l_i, for o_proj (awq-add-fixed16.ts).
+ * partial_ [splits, H · HEAD] in planes, stats [splits, H] (m, l); joined [H · HEAD] f32 in planes. SPLITS: at most so many.
+ * A workgroup a head; HEAD / 4 threads a split, PARTS splits at a time, summed in fixed order. HEAD a multiple of 32 up to 256.
+ * Workgroup memory 8 KiB + 4 SPLITS bytes. Limited by latency; splits · H · HEAD · 4 bytes from the cache.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+import type { DecodeAttentionShape } from "./attention-decode.ts";
+
+export const attentionCombine: Kernel<"partial_" | "stats" | "joined" | "step", never> = {
+  name: "attention-combine",
+  bindings: { partial_: "read", stats: "read", joined: "readWrite", step: "uniform" },
+  params: {},
+  overrides: { H: "u32", HEAD: "u32", KEYS: "u32", SPLITS: "u32", WIDTH: "u32", PARTS: "u32", BLOCKS: "u32" },
+  wgsl: /* wgsl */ `
+${stepWgsl}
+override H: u32 = 32u;
+override HEAD: u32 = 128u;
+override KEYS: u32 = 64u;
+override SPLITS: u32 = 32u;
+override WIDTH: u32 = HEAD / 4u;
+override PARTS: u32 = 256u / WIDTH;
+override BLOCKS: u32 = H * HEAD / 32u;
+
+@group(0) @binding(0) var<storage, read> partial_: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read_write> joined: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> step: Step;
+var<workgroup> maxima: array<f32, 256>;
+var<workgroup> factor: array<f32, SPLITS + 4 * PARTS>;
+var<workgroup> mass: array<f32, 256>;
+var<workgroup> sixteenths: array<f32, 16>;
+var<workgroup> sums: array<vec4<f32>, 256>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let splits = step.start / KEYS + 1u;
+  var m = -3e38;
+  for (var i = tid; i < splits; i += 256u) { m = max(m, stats[i * H + wg.x].x); }
+  maxima[tid] = m;
+  workgroupBarrier();
+  if (tid < 16u) {
+    for (var i = tid; i < 256u; i += 16u) { m = max(m, maxima[i]); }
+    sixteenths[tid] = m;
+  }
+  workgroupBarrier();
+  for (var i = 0u; i < 16u; i++) { m = max(m, sixteenths[i]); }
+  var l = 0.0;
+  for (var i = tid; i < splits; i += 256u) {
+    let s = stats[i * H + wg.x];
+    let f = exp(s.x - m);
+    factor[i] = f;
+    l += f * s.y;
+  }
+  mass[tid] = l;
+  if (tid < 4u * PARTS) { factor[splits + tid] = 0.0; }
+  workgroupBarrier();
+  let part = tid / WIDTH;
+  let lane = tid % WIDTH;
+  let at = (lane & 7u) * BLOCKS + wg.x * (HEAD / 32u) + (lane >> 3u);
+  var x = vec4<f32>(0.0);
+  for (var i = part; i < splits; i += 4u * PARTS) {
+    let a = partial_[i * (8u * BLOCKS) + at];
+    let b = partial_[min(i + PARTS, splits - 1u) * (8u * BLOCKS) + at];
+    let c = partial_[min(i + 2u * PARTS, splits - 1u) * (8u * BLOCKS) + at];
+    let d = partial_[min(i + 3u * PARTS, splits - 1u) * (8u * BLOCKS) + at];
+    x += (factor[i] * a + factor[i + PARTS] * b) + (factor[i + 2u * PARTS] * c + factor[i + 3u * PARTS] * d);
+  }
+  sums[tid] = x;
+  if (tid < 16u) {
+    var t = 0.0;
+    for (var i = tid; i < 256u; i += 16u) { t += mass[i]; }
+    sixteenths[tid] = t;
+  }
+  workgroupBarrier();
+  if (tid < WIDTH) {
+    for (var p = 1u; p < PARTS; p++) { x += sums[p * WIDTH + tid]; }
+    var total = 0.0;
+    for (var i = 0u; i < 16u; i++) { total += sixteenths[i]; }
+    joined[at] = x / total;
+  }
+}
+`,
+};
+
+/** Skipped for positions below `from`. `splits`: the most there can be. */
+export function recordAttentionCombine(
+  recorder: Recorder,
+  buffers: { partial_: BufferArg; stats: BufferArg; joined: BufferArg; step: BufferArg },
+  { H, Hd, keys }: DecodeAttentionShape,
+  splits: number,
+  from: number = keys,
+  label: string = attentionCombine.name,
+): void {
+  const overrides = { H, HEAD: Hd, KEYS: keys, SPLITS: splits };
+  const workgroups = (_T: number, start: number): Workgroups => (start >= from ? [H, 1, 1] : [0, 0, 0]);
+  record(recorder, { kernel: attentionCombine, buffers, params: {}, overrides, workgroups, label });
+}

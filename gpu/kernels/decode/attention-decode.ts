@@ -1,0 +1,196 @@
+/**
+ * out[h, d] = Σ_s softmax_s(q[h] · k[s] / √HEAD) v[s, d] for one query at step.start, over the f16 cache: KEYS keys a workgroup, for HEADS heads
+ * of one kv head, which it reads once for all of them.
+ * q [H, HEAD] f32, rotated; caches [S, G, HEAD] f16. A key at s counts where position − WINDOW < s ≤ position.
+ * SPLIT false (position < KEYS): out [H · HEAD] f32 in planes (wgsl/fixed16.ts). SPLIT true: the same unnormalized for each split
+ * [splits, H · HEAD], and stats [splits, H] = (largest score, Σ exp), for attention-combine.ts; splits = position / KEYS + 1.
+ * HEAD a multiple of 32, at most 256; KEYS a multiple of 32; HEADS 1, or 2 where H / G is even. Four threads a key for the scores, then
+ * HEAD / 8 threads a value row, loaded before the scores; sums in fixed order, whatever HEADS is. Workgroup memory at HEAD 128: 21 KiB with
+ * KEYS 128, 12 KiB with KEYS 64 and HEADS 2.
+ * Limited by latency, in long contexts by memory.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+
+export const attentionDecode: Kernel<"q" | "k_cache" | "v_cache" | "out" | "stats" | "step", never> = {
+  name: "attention-decode",
+  bindings: { q: "read", k_cache: "read", v_cache: "read", out: "readWrite", stats: "readWrite", step: "uniform" },
+  params: {},
+  overrides: {
+    H: "u32",
+    G: "u32",
+    HEAD: "u32",
+    WINDOW: "u32",
+    KEYS: "u32",
+    SPLIT: "bool",
+    HEADS: "u32",
+    LANES: "u32",
+    THREADS: "u32",
+    PARTS: "u32",
+  },
+  wgsl: /* wgsl */ `
+${stepWgsl}
+override H: u32 = 32u;
+override G: u32 = 8u;
+override HEAD: u32 = 128u;
+override WINDOW: u32 = 0xffffffffu;
+override KEYS: u32 = 64u;
+override SPLIT: bool = false;
+override HEADS: u32 = 1u;
+override LANES: u32 = HEAD / 8u;
+override THREADS: u32 = 4u * KEYS;
+override PARTS: u32 = THREADS / LANES;
+
+@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> k_cache: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> v_cache: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> stats: array<vec2<f32>>;
+@group(0) @binding(5) var<uniform> step: Step;
+var<workgroup> dots: array<f32, HEADS * THREADS>;
+var<workgroup> weight: array<f32, HEADS * KEYS>;
+var<workgroup> fold: array<f32, HEADS * 16>;
+var<workgroup> totals: array<f32, HEADS * 16>;
+var<workgroup> sums: array<f32, PARTS * 8 * (LANES + 1)>;
+fn largest_of(h: u32) -> f32 {
+  var m = fold[h * 16u];
+  for (var i = 1u; i < 16u; i++) { m = max(m, fold[h * 16u + i]); }
+  return m;
+}
+fn total_of(h: u32) -> f32 {
+  var t = 0.0;
+  for (var i = 0u; i < 16u; i++) { t += totals[h * 16u + i]; }
+  return t;
+}
+fn put_sums(at: u32, low: vec4<f32>, high: vec4<f32>) {
+  for (var j = 0u; j < 4u; j++) {
+    sums[at + j * (LANES + 1u)] = low[j];
+    sums[at + (4u + j) * (LANES + 1u)] = high[j];
+  }
+}
+fn put_out(tid: u32, head: u32, h: u32, split: u32) {
+  let l = total_of(h);
+  for (var d = tid; d < HEAD; d += THREADS) {
+    let from_ = (d & 7u) * (LANES + 1u) + (d >> 3u);
+    var x = 0.0;
+    for (var p = 0u; p < PARTS; p++) { x += sums[p * 8u * (LANES + 1u) + from_]; }
+    let k = (head + h) * HEAD + d;
+    out[split * H * HEAD + 4u * (((k & 31u) >> 2u) * (H * HEAD / 32u) + (k >> 5u)) + (k & 3u)] = select(x / l, x, SPLIT);
+  }
+}
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let head = wg.x * HEADS;
+  let kv = head / (H / G);
+  let position = step.start;
+  let first = wg.y * KEYS;
+  let quarter = tid & 3u;
+  let key = min(first + (tid >> 2u), position);
+  let scale = inverseSqrt(f32(HEAD));
+  let part = tid / LANES;
+  let octet = tid % LANES;
+  var values: array<vec4<u32>, 8>;
+  for (var j = 0u; j < LANES / 4u; j++) { values[j] = v_cache[(min(first + part + j * PARTS, position) * G + kv) * LANES + octet]; }
+  var score = vec4<f32>(0.0);
+  var score2 = vec4<f32>(0.0);
+  for (var c = quarter; c < LANES; c += 4u) {
+    let k = k_cache[(key * G + kv) * LANES + c];
+    let a = vec4<f32>(unpack2x16float(k.x), unpack2x16float(k.y));
+    let b = vec4<f32>(unpack2x16float(k.z), unpack2x16float(k.w));
+    let at = (head * LANES + c) * 2u;
+    score += a * q[at] + b * q[at + 1u];
+    if (HEADS == 2u) { score2 += a * q[at + 2u * LANES] + b * q[at + 2u * LANES + 1u]; }
+  }
+  dots[tid] = (score.x + score.y) + (score.z + score.w);
+  if (HEADS == 2u) { dots[THREADS + tid] = (score2.x + score2.y) + (score2.z + score2.w); }
+  workgroupBarrier();
+  // An invocation the score of one key and head: tid / KEYS.
+  if (tid < HEADS * KEYS) {
+    let s = first + tid % KEYS;
+    let alive = s <= position && position - s < WINDOW;
+    weight[tid] = select(-3e38, ((dots[4u * tid] + dots[4u * tid + 1u]) + (dots[4u * tid + 2u] + dots[4u * tid + 3u])) * scale, alive);
+  }
+  workgroupBarrier();
+  // Sixteen invocations a head.
+  let own = tid / 16u * KEYS + tid % 16u;
+  if (tid < HEADS * 16u) {
+    var m = weight[own];
+    for (var i = 16u; i < KEYS; i += 16u) { m = max(m, weight[own + i]); }
+    fold[tid] = m;
+  }
+  workgroupBarrier();
+  if (tid < HEADS * KEYS) {
+    let largest = largest_of(tid / KEYS);
+    weight[tid] = select(0.0, exp(weight[tid] - largest), weight[tid] > -3e38);
+  }
+  workgroupBarrier();
+  if (tid < HEADS * 16u) {
+    var t = 0.0;
+    for (var i = 0u; i < KEYS; i += 16u) { t += weight[own + i]; }
+    totals[tid] = t;
+  }
+  var low = vec4<f32>(0.0);
+  var high = vec4<f32>(0.0);
+  var low2 = vec4<f32>(0.0);
+  var high2 = vec4<f32>(0.0);
+  for (var j = 0u; j < LANES / 4u; j++) {
+    let v = values[j];
+    let a = vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
+    let b = vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w));
+    let w = weight[part + j * PARTS];
+    low += a * w;
+    high += b * w;
+    if (HEADS == 2u) {
+      let w2 = weight[KEYS + part + j * PARTS];
+      low2 += a * w2;
+      high2 += b * w2;
+    }
+  }
+  let at = part * 8u * (LANES + 1u) + octet;
+  put_sums(at, low, high);
+  workgroupBarrier();
+  put_out(tid, head, 0u, wg.y);
+  if (HEADS == 2u) {
+    workgroupBarrier();
+    put_sums(at, low2, high2);
+    workgroupBarrier();
+    put_out(tid, head, 1u, wg.y);
+  }
+  if (SPLIT && tid < HEADS) { stats[wg.y * H + head + tid] = vec2<f32>(largest_of(tid), total_of(tid)); }
+}
+`,
+};
+
+/** The query's heads over the cache: `keys` positions and `heads` heads a workgroup. */
+export interface DecodeAttentionShape {
+  readonly H: number;
+  readonly G: number;
+  readonly Hd: number;
+  readonly window: number | null;
+  readonly keys: number;
+  readonly heads: 1 | 2;
+}
+
+/** Positions of the query, the second not among them. */
+export type Positions = readonly [from: number, to: number];
+
+/**
+ * `split`: a workgroup for each split; else one for all keys, of which there must be at most `keys`. Skipped for other positions than those
+ * given, so that several can be recorded.
+ */
+export function recordAttentionDecode(
+  recorder: Recorder,
+  buffers: { q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; out: BufferArg; stats: BufferArg; step: BufferArg },
+  { H, G, Hd, window, keys, heads }: DecodeAttentionShape,
+  split: boolean,
+  [from, to]: Positions = split ? [keys, Infinity] : [0, keys],
+  label: string = attentionDecode.name,
+): void {
+  const overrides = { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff, KEYS: keys, SPLIT: split, HEADS: heads };
+  const workgroups = (_T: number, start: number): Workgroups => {
+    if (start < from || start >= to) return [0, 0, 0];
+    return [H / heads, split ? Math.floor(start / keys) + 1 : 1, 1];
+  };
+  record(recorder, { kernel: attentionDecode, buffers, params: {}, overrides, workgroups, label });
+}

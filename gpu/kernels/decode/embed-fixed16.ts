@@ -1,0 +1,76 @@
+/**
+ * residual = embedding[ids[0]] (f16 rows FIRST … FIRST + ROWS − 1 of [V, K]; another id is left to another piece), in planes as norm is
+ * (wgsl/fixed16.ts); and the digits of residual ∘ norm with Σ residual² a block, as awq-add-fixed16.ts leaves them.
+ * Steps covered: embeddings, the first input_layernorm but for 1/rms. K % 32 = 0. Eight threads a block of 32, 32 blocks a workgroup;
+ * workgroup memory 3 KiB. Limited by latency.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { fixed16Quantize } from "../../wgsl/fixed16.ts";
+
+export const embedFixed16: Kernel<"embedding" | "ids" | "norm" | "residual" | "out_digits" | "out_blocks", never> = {
+  name: "embed-fixed16",
+  bindings: { embedding: "read", ids: "read", norm: "read", residual: "readWrite", out_digits: "readWrite", out_blocks: "readWrite" },
+  params: {},
+  overrides: { K: "u32", FIRST: "u32", ROWS: "u32", BLOCKS: "u32" },
+  wgsl: /* wgsl */ `
+override K: u32 = 4096u;
+override FIRST: u32 = 0u;
+override ROWS: u32 = 32000u;
+override BLOCKS: u32 = K / 32u;
+
+@group(0) @binding(0) var<storage, read> embedding: array<vec2<u32>>;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> norm: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> out_digits: array<u32>;
+@group(0) @binding(5) var<storage, read_write> out_blocks: array<vec4<u32>>;
+var<workgroup> largest: array<u32, 256>;
+var<workgroup> sums: array<i32, 256>;
+var<workgroup> squares: array<f32, 256>;
+${fixed16Quantize}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let id = ids[0];
+  if (id < FIRST || id >= FIRST + ROWS) { return; }
+  let i = min(wg.x * 256u + tid, K / 4u - 1u);
+  let alive = wg.x * 256u + tid < K / 4u;
+  let plane = (i & 7u) * BLOCKS + (i >> 3u);
+  let e = embedding[(id - FIRST) * (K / 4u) + i];
+  let x = vec4<f32>(unpack2x16float(e.x), unpack2x16float(e.y));
+  let scaled = x * norm[plane];
+  largest[tid] = abs_bits(scaled);
+  workgroupBarrier();
+  let first = tid & 0xf8u;
+  var big = 0u;
+  for (var j = 0u; j < 8u; j++) { big = max(big, largest[first + j]); }
+  let v = quantize(scaled, big);
+  sums[tid] = (v.x + v.y) + (v.z + v.w);
+  squares[tid] = dot(x, x);
+  if (alive) {
+    residual[plane] = x;
+    let at = 4u * (((i & 7u) >> 2u) * BLOCKS + i / 8u) + (i & 3u);
+    out_digits[at] = pack_bytes(v >> vec4<u32>(8u));
+    out_digits[at + 8u * BLOCKS] = pack_bytes(v);
+  }
+  workgroupBarrier();
+  if (alive && tid == first) {
+    var sum = 0;
+    var square = 0.0;
+    for (var j = 0u; j < 8u; j++) { sum += sums[tid + j]; square += squares[tid + j]; }
+    out_blocks[i / 8u] = vec4<u32>(block_scale(big), bitcast<u32>(sum), bitcast<u32>(square), 0u);
+  }
+}
+`,
+};
+
+/** embedding: piece of [V, K] f16; norm, residual [K] f32 in planes; digits [K/32] of four vec4<u32>, blocks [K/32] vec4<u32>. */
+export function recordEmbedFixed16(
+  recorder: Recorder,
+  buffers: { embedding: BufferArg; ids: BufferArg; norm: BufferArg; residual: BufferArg; out_digits: BufferArg; out_blocks: BufferArg },
+  { K, firstRow, rows }: { K: number; firstRow: number; rows: number },
+  label: string = embedFixed16.name,
+): void {
+  const overrides = { K, FIRST: firstRow, ROWS: rows };
+  record(recorder, { kernel: embedFixed16, buffers, params: {}, overrides, workgroups: () => [Math.ceil(K / 1024), 1, 1], label });
+}

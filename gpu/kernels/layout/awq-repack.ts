@@ -1,0 +1,71 @@
+/**
+ * Moves an AWQ matrix from the checkpoint's GEMM layout to quads of rows, without loss; awq-unpack.ts is the way back.
+ * qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16 → weights [rows/4, K/32, 4] of vec4<u32>, groups [rows/4, K/G, 4] of u32, row n
+ * at firstRow + n: several matrices may share one target. Word j of a block's vec4 holds k = 32b + 8j + {0..3} in the low nibbles of
+ * its four bytes and + {4..7} in the high ones, so that w & 0x0f0f0f0f and (w >> 4) & 0x0f0f0f0f are what dot4I8Packed wants.
+ * Two blocks of four rows fill a cache line of 128 bytes. groups: scale bits | zero << 16. One invocation a block of 32 k of one row; eight neighbours share each word read. Runs once, at
+ * load; limited by memory.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+
+export const awqRepack: Kernel<"qweight" | "qzeros" | "scales" | "weights" | "groups", "K" | "N" | "groupSize" | "firstRow"> = {
+  name: "awq-repack",
+  bindings: { qweight: "read", qzeros: "read", scales: "read", weights: "readWrite", groups: "readWrite" },
+  params: { K: "u32", N: "u32", groupSize: "u32", firstRow: "u32" },
+  wgsl: /* wgsl */ `
+struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32 }
+@group(0) @binding(0) var<storage, read> qweight: array<u32>;
+@group(0) @binding(1) var<storage, read> qzeros: array<u32>;
+@group(0) @binding(2) var<storage, read> scales: array<u32>; // two f16 a word
+@group(0) @binding(3) var<storage, read_write> weights: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> groups: array<u32>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let n = workgroup.x * 64u + lane;
+  let b = workgroup.y;
+  if (n >= params.N) { return; }
+  let words = params.N / 8u;
+  let column = n / 8u;
+  // Column 8c + j lies at nibble [0, 4, 1, 5, 2, 6, 3, 7][j].
+  let shift = 4u * ((0x73625140u >> (4u * (n % 8u))) & 7u);
+  var packed = vec4(0u);
+  for (var j = 0u; j < 4u; j++) {
+    var word = 0u;
+    for (var i = 0u; i < 8u; i++) {
+      let q = (qweight[(32u * b + 8u * j + i) * words + column] >> shift) & 15u;
+      word |= q << (8u * (i % 4u) + 4u * (i / 4u));
+    }
+    packed[j] = word;
+  }
+  let row = params.firstRow + n;
+  weights[(row / 4u * (params.K / 32u) + b) * 4u + row % 4u] = packed;
+  if (b % (params.groupSize / 32u) == 0u) {
+    let g = 32u * b / params.groupSize;
+    let zero = (qzeros[g * words + column] >> shift) & 15u;
+    let scale = (scales[(g * params.N + n) / 2u] >> (16u * (n % 2u))) & 0xffffu;
+    groups[(row / 4u * (params.K / params.groupSize) + g) * 4u + row % 4u] = scale | (zero << 16u);
+  }
+}
+`,
+};
+
+/** K, N of the matrix in GEMM layout; where it goes. K and groupSize are multiples of 32, N of 8, firstRow of 4. */
+export interface RepackShape {
+  readonly K: number;
+  readonly N: number;
+  readonly groupSize: number;
+  readonly firstRow: number;
+}
+
+export function recordAwqRepack(
+  recorder: Recorder,
+  buffers: { qweight: BufferArg; qzeros: BufferArg; scales: BufferArg; weights: BufferArg; groups: BufferArg },
+  shape: RepackShape,
+  label: string = awqRepack.name,
+): void {
+  const { K, N } = shape;
+  record(recorder, { kernel: awqRepack, buffers, params: { ...shape }, workgroups: () => [Math.ceil(N / 64), K / 32, 1], label });
+}

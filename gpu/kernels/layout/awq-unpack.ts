@@ -1,0 +1,61 @@
+/**
+ * The inverse of awq-repack.ts: from quads of rows back to the checkpoint's GEMM layout. Proves that repacking loses nothing.
+ * One invocation a word of qweight; the one of a group's first k also writes the word of qzeros and four words of scales.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import type { RepackShape } from "./awq-repack.ts";
+
+export const awqUnpack: Kernel<"weights" | "groups" | "qweight" | "qzeros" | "scales", "K" | "N" | "groupSize" | "firstRow"> = {
+  name: "awq-unpack",
+  bindings: { weights: "read", groups: "read", qweight: "readWrite", qzeros: "readWrite", scales: "readWrite" },
+  params: { K: "u32", N: "u32", groupSize: "u32", firstRow: "u32" },
+  wgsl: /* wgsl */ `
+struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32 }
+@group(0) @binding(0) var<storage, read> weights: array<u32>;
+@group(0) @binding(1) var<storage, read> groups: array<u32>;
+@group(0) @binding(2) var<storage, read_write> qweight: array<u32>;
+@group(0) @binding(3) var<storage, read_write> qzeros: array<u32>;
+@group(0) @binding(4) var<storage, read_write> scales: array<u32>; // two f16 a word
+@group(0) @binding(5) var<uniform> params: Params;
+
+fn groupOf(row: u32, g: u32) -> u32 { return groups[(row / 4u * (params.K / params.groupSize) + g) * 4u + row % 4u]; }
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let column = workgroup.x * 64u + lane;
+  let k = workgroup.y;
+  let words = params.N / 8u;
+  if (column >= words) { return; }
+  let g = k / params.groupSize;
+  let i = k % 8u;
+  var word = 0u;
+  var zeros = 0u;
+  for (var j = 0u; j < 8u; j++) {
+    let row = params.firstRow + 8u * column + j;
+    let nibble = 4u * ((0x73625140u >> (4u * j)) & 7u);
+    let w = weights[((row / 4u * (params.K / 32u) + k / 32u) * 4u + row % 4u) * 4u + k % 32u / 8u];
+    word |= ((w >> (8u * (i % 4u) + 4u * (i / 4u))) & 15u) << nibble;
+    zeros |= ((groupOf(row, g) >> 16u) & 15u) << nibble;
+  }
+  qweight[k * words + column] = word;
+  if (k % params.groupSize == 0u) {
+    qzeros[g * words + column] = zeros;
+    for (var c = 0u; c < 4u; c++) {
+      let row = params.firstRow + 8u * column + 2u * c;
+      scales[g * params.N / 2u + 4u * column + c] = (groupOf(row, g) & 0xffffu) | (groupOf(row + 1u, g) << 16u);
+    }
+  }
+}
+`,
+};
+
+export function recordAwqUnpack(
+  recorder: Recorder,
+  buffers: { weights: BufferArg; groups: BufferArg; qweight: BufferArg; qzeros: BufferArg; scales: BufferArg },
+  shape: RepackShape,
+  label: string = awqUnpack.name,
+): void {
+  const { K, N } = shape;
+  record(recorder, { kernel: awqUnpack, buffers, params: { ...shape }, workgroups: () => [Math.ceil(N / 512), K, 1], label });
+}

@@ -1,0 +1,65 @@
+/**
+ * out[t, d] = x[t, d] / √(mean_d x[t, d]² + eps) · weight[d]; all [T, D] f32. Twin of core/ops/rms-norm.ts.
+ * One workgroup of 256 a row: each invocation sums every 256th square, two folds in workgroup memory (1 KiB) join them.
+ * With LAST_ROW only row T − 1 is read and becomes row 0 of `out`: all that the head needs to predict one token.
+ * Limited by latency: two passes over a row that stays in cache.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+
+export const rmsNorm: Kernel<"step" | "x" | "weight" | "out", "D" | "eps"> = {
+  name: "rms-norm",
+  bindings: { step: "uniform", x: "read", weight: "read", out: "readWrite" },
+  params: { D: "u32", eps: "f32" },
+  overrides: { LAST_ROW: "bool" },
+  wgsl: /* wgsl */ `
+${stepWgsl}
+struct Params { D: u32, eps: f32 }
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+override LAST_ROW: bool = false;
+const WORKGROUP = 256u;
+const FOLDED = 16u;
+var<workgroup> partial: array<f32, WORKGROUP>;
+var<workgroup> folded: array<f32, FOLDED>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = select(workgroup.x, step.T - 1u, LAST_ROW) * params.D;
+  let outRow = workgroup.x * params.D;
+  var squares = 0.0;
+  for (var d = lane; d < params.D; d += WORKGROUP) {
+    let value = x[row + d];
+    squares += value * value;
+  }
+  partial[lane] = squares;
+  workgroupBarrier();
+  if (lane < FOLDED) {
+    var sum = 0.0;
+    for (var i = lane; i < WORKGROUP; i += FOLDED) { sum += partial[i]; }
+    folded[lane] = sum;
+  }
+  workgroupBarrier();
+  var total = 0.0;
+  for (var i = 0u; i < FOLDED; i++) { total += folded[i]; }
+  let scale = inverseSqrt(total / f32(params.D) + params.eps);
+  for (var d = lane; d < params.D; d += WORKGROUP) { out[outRow + d] = x[row + d] * scale * weight[d]; }
+}
+`,
+};
+
+/** x [T, D], weight [D], all f32; out [T, D], or [1, D] with `lastRow`; another buffer than `x`. */
+export function recordRmsNorm(
+  recorder: Recorder,
+  buffers: { step: BufferArg; x: BufferArg; weight: BufferArg; out: BufferArg },
+  { D, eps, lastRow = false }: { D: number; eps: number; lastRow?: boolean },
+  label: string = rmsNorm.name,
+): void {
+  const workgroups = (T: number): Workgroups => [lastRow ? 1 : T, 1, 1];
+  record(recorder, { kernel: rmsNorm, buffers, params: { D, eps }, overrides: { LAST_ROW: lastRow }, workgroups, label });
+}

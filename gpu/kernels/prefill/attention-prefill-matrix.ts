@@ -1,0 +1,157 @@
+/**
+ * out[t, h] = Σ_s softmax_s(q[t, h] · k[s]) v[s], causal, T queries from step.start on, by subgroup matrices: f16 operands, f32 sums.
+ * q [T, H · HEAD] f16, already · 1/√HEAD; k_cache, v_cache [S, G, HEAD] f16; out [T, H · HEAD] f32. HEAD 32, 64 or 128;
+ * q and out have room for T, the caches for start + T, rounded up to 64 rows; finite f16 wherever the caches were never written.
+ * Two passes over the keys: the first finds each row's largest score and Σ exp, the second recomputes the scores and sums P · V, so
+ * the accumulators, whose elements WGSL cannot reach, never need rescaling: half as many products again for no traffic. The tiles are those of HEAD = 128: for less, the
+ * columns beyond it are zero in keys and values, and what q has there counts for nothing.
+ * Work: a workgroup of four subgroups 64 queries of one head, a subgroup 16 of them; keys by 64, staged.
+ * Workgroup memory 44 KB. Limit: loads of the matrices' operands from workgroup memory, each used once.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+
+export const attentionPrefillMatrix: Kernel<"q" | "k_cache" | "v_cache" | "out" | "step", never> = {
+  name: "attention-prefill-matrix",
+  bindings: { q: "read", k_cache: "read", v_cache: "read", out: "readWrite", step: "uniform" },
+  params: {},
+  overrides: { H: "u32", G: "u32", HEAD: "u32", WINDOW: "u32" },
+  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+  subgroupSize: 32,
+  limits: { maxComputeWorkgroupStorageSize: 44032 },
+  wgsl: /* wgsl */ `
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+${stepWgsl}
+override H: u32 = 32u;
+override G: u32 = 8u;
+override WINDOW: u32 = 0xffffffffu;
+override HEAD: u32 = 128u;
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
+
+@group(0) @binding(0) var<storage, read> q: array<f16>;
+@group(0) @binding(1) var<storage, read> k_cache: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> v_cache: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<uniform> step: Step;
+var<workgroup> staged: array<vec4<u32>, 64 * 17>;
+var<workgroup> scores: array<f32, 4 * 16 * 68>;
+var<workgroup> p: array<vec2<u32>, 4 * 16 * 18>;
+
+fn octet(cache: ptr<storage, array<vec4<u32>>, read>, position: u32, kv: u32, i: u32) -> vec4<u32> {
+  if (8u * i >= HEAD) { return vec4<u32>(0u); }
+  return cache[(position * G + kv) * (HEAD / 8u) + i];
+}
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let head = wg.y;
+  let kv = head / (H / G);
+  let t0 = wg.x * 64u + sg * 16u;
+  let row = lane >> 1u;
+  let half = lane & 1u;
+  let position = step.start + t0 + row;
+  let tiles = (step.start + wg.x * 64u + 63u) / 64u + 1u;
+  let base = sg * 16u * 68u;
+  let a0 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 0u % HEAD, H * HEAD);
+  let a1 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 16u % HEAD, H * HEAD);
+  let a2 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 32u % HEAD, H * HEAD);
+  let a3 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 48u % HEAD, H * HEAD);
+  let a4 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 64u % HEAD, H * HEAD);
+  let a5 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 80u % HEAD, H * HEAD);
+  let a6 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 96u % HEAD, H * HEAD);
+  let a7 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 112u % HEAD, H * HEAD);
+  var m = -3e38;
+  var l = 0.0;
+  var o0 = Sum(0.0); var o1 = Sum(0.0); var o2 = Sum(0.0); var o3 = Sum(0.0); var o4 = Sum(0.0); var o5 = Sum(0.0); var o6 = Sum(0.0); var o7 = Sum(0.0);
+  for (var pass_ = 0u; pass_ < 2u; pass_++) {
+    for (var tile = 0u; tile < tiles; tile++) {
+      for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = octet(&k_cache, 64u * tile + (i >> 4u), kv, i & 15u); }
+      workgroupBarrier();
+      for (var j = 0u; j < 4u; j++) {
+        let from_ = 16u * j * 17u;
+        var c = Sum(0.0);
+        c = subgroupMatrixMultiplyAccumulate(a0, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 0u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a1, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 2u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a2, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 4u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a3, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 6u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a4, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 8u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a5, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 10u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a6, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 12u, 17u), c);
+        c = subgroupMatrixMultiplyAccumulate(a7, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 14u, 17u), c);
+        subgroupMatrixStore<row_major>(&scores, base + 16u * j, c, 68u);
+      }
+      workgroupBarrier();
+      var s: array<vec4<f32>, 8>;
+      for (var i = 0u; i < 8u; i++) {
+        let column = 8u * i + 4u * half;
+        let at = base + row * 68u + column;
+        let key = vec4<u32>(64u * tile + column) + vec4<u32>(0u, 1u, 2u, 3u);
+        let alive = (key <= vec4<u32>(position)) & (vec4<u32>(position) - key < vec4<u32>(WINDOW));
+        s[i] = select(vec4<f32>(-3e38), vec4<f32>(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]), alive);
+      }
+      if (pass_ == 0u) {
+        var big = s[0];
+        for (var i = 1u; i < 8u; i++) { big = max(big, s[i]); }
+        let next = max(m, max(max(big.x, big.y), max(big.z, big.w)));
+        var sum = vec4<f32>(0.0);
+        for (var i = 0u; i < 8u; i++) { sum += select(vec4<f32>(0.0), exp(s[i] - next), s[i] > vec4<f32>(-3e38)); }
+        l = l * exp(m - next) + ((sum.x + sum.y) + (sum.z + sum.w));
+        m = next;
+      } else {
+        for (var i = 0u; i < 8u; i++) {
+          let e = select(vec4<f32>(0.0), exp(s[i] - m) * l, s[i] > vec4<f32>(-3e38));
+          p[(sg * 16u + row) * 18u + 2u * i + half] = vec2<u32>(pack2x16float(e.xy), pack2x16float(e.zw));
+        }
+        for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = octet(&v_cache, 64u * tile + (i >> 4u), kv, i & 15u); }
+        workgroupBarrier();
+        for (var j = 0u; j < 4u; j++) {
+          let b = subgroupMatrixLoad<Left, row_major>(&p, sg * 16u * 18u + 4u * j, 18u);
+          let from_ = 16u * j * 17u;
+          o0 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 0u, 17u), o0);
+          o1 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 2u, 17u), o1);
+          o2 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 4u, 17u), o2);
+          o3 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 6u, 17u), o3);
+          o4 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 8u, 17u), o4);
+          o5 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 10u, 17u), o5);
+          o6 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 12u, 17u), o6);
+          o7 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 14u, 17u), o7);
+        }
+        workgroupBarrier();
+      }
+    }
+    if (pass_ == 0u) {
+      let other_m = subgroupShuffleXor(m, 1u);
+      let other_l = subgroupShuffleXor(l, 1u);
+      let big = max(m, other_m);
+      l = 1.0 / (l * exp(m - big) + other_l * exp(other_m - big));
+      m = big;
+    }
+  }
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 0u, o0, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 16u, o1, H * HEAD);
+  if (HEAD > 32u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 32u, o2, H * HEAD); }
+  if (HEAD > 48u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 48u, o3, H * HEAD); }
+  if (HEAD > 64u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 64u, o4, H * HEAD); }
+  if (HEAD > 80u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 80u, o5, H * HEAD); }
+  if (HEAD > 96u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 96u, o6, H * HEAD); }
+  if (HEAD > 112u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 112u, o7, H * HEAD); }
+}
+`,
+};
+
+/** Hd 32, 64 or 128. Subgroups of 32 and the configuration f16 × f16 → f32, 16 × 16 × 16, are needed. */
+export function recordAttentionPrefillMatrix(
+  recorder: Recorder,
+  buffers: { q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; out: BufferArg; step: BufferArg },
+  { H, G, Hd, window }: { readonly H: number; readonly G: number; readonly Hd: number; readonly window: number | null },
+  label: string = attentionPrefillMatrix.name,
+): void {
+  const overrides = { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff };
+  record(recorder, { kernel: attentionPrefillMatrix, buffers, params: {}, overrides, workgroups: (T) => [Math.ceil(T / 64), H, 1], label });
+}

@@ -1,0 +1,36 @@
+/**
+ * x[t] = f16(y[t]) in eights (wgsl/eights.ts); y [T, K] f32: the attention's result on its way into o_proj.
+ * One invocation eight values. Limited by memory.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { eightsWgsl } from "../../wgsl/eights.ts";
+
+export const prefillRowsF16: Kernel<"y" | "x", never> = {
+  name: "prefill-rows-f16",
+  bindings: { y: "read", x: "readWrite" },
+  params: {},
+  overrides: { K: "u32" },
+  wgsl: /* wgsl */ `
+override K: u32 = 4096u;
+
+@group(0) @binding(0) var<storage, read> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<u32>>;
+${eightsWgsl}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let row = wg.x * (K / 8u);
+  for (var i = row + tid; i < row + K / 8u; i += 256u) { x[i] = eight(y[2u * i], y[2u * i + 1u]); }
+}
+`,
+};
+
+/** K a multiple of 8. */
+export function recordPrefillRowsF16(
+  recorder: Recorder,
+  buffers: { y: BufferArg; x: BufferArg },
+  { K }: { readonly K: number },
+  label: string = prefillRowsF16.name,
+): void {
+  record(recorder, { kernel: prefillRowsF16, buffers, params: {}, overrides: { K }, workgroups: (T) => [T, 1, 1], label });
+}

@@ -1,0 +1,43 @@
+/**
+ * x[t, f] = f16(silu(y[t, f]) · y[t, F + f]) in eights (wgsl/eights.ts); y [T, 2F] f32, gate then up, as one product leaves them.
+ * One workgroup a row. Limited by memory.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { eightsWgsl } from "../../wgsl/eights.ts";
+
+export const prefillSiluMulF16: Kernel<"y" | "x", never> = {
+  name: "prefill-silu-mul-f16",
+  bindings: { y: "read", x: "readWrite" },
+  params: {},
+  overrides: { F: "u32" },
+  wgsl: /* wgsl */ `
+override F: u32 = 14336u;
+
+@group(0) @binding(0) var<storage, read> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<u32>>;
+${eightsWgsl}
+fn silu_mul(i: u32) -> vec4<f32> {
+  let g = y[i];
+  let e = exp(-abs(g));
+  return g * (select(e, vec4<f32>(1.0), g >= vec4<f32>(0.0)) / (1.0 + e)) * y[i + F / 4u];
+}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  for (var i = tid; i < F / 8u; i += 256u) {
+    let at = wg.x * (F / 2u) + 2u * i;
+    x[wg.x * (F / 8u) + i] = eight(silu_mul(at), silu_mul(at + 1u));
+  }
+}
+`,
+};
+
+/** F a multiple of 8. */
+export function recordPrefillSiluMulF16(
+  recorder: Recorder,
+  buffers: { y: BufferArg; x: BufferArg },
+  { F }: { readonly F: number },
+  label: string = prefillSiluMulF16.name,
+): void {
+  record(recorder, { kernel: prefillSiluMulF16, buffers, params: {}, overrides: { F }, workgroups: (T) => [T, 1, 1], label });
+}

@@ -1,0 +1,57 @@
+/**
+ * First half of greedy sampling and of log-probabilities, over logits [V] f32: workgroup i of 64 takes every 64th block of 256 and
+ * gives (largest score, its lowest id, largest logit, Σ exp(logit − largest)). `scores` are the logits, or their penalized copy.
+ * A tree in workgroup memory (4 KiB) joins the lanes. Second half: sample-greedy.ts, sample-random.ts. NaN never wins.
+ * Limited by latency.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { PARTIALS, partialWgsl } from "../../wgsl/partial.ts";
+
+export const logitsPartials: Kernel<"logits" | "scores" | "partials", "V"> = {
+  name: "logits-partials",
+  bindings: { logits: "read", scores: "read", partials: "readWrite" },
+  params: { V: "u32" },
+  wgsl: /* wgsl */ `
+struct Params { V: u32 }
+${partialWgsl}
+@group(0) @binding(0) var<storage, read> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> scores: array<f32>;
+@group(0) @binding(2) var<storage, read_write> partials: array<Partial>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+const LANES = 256u;
+var<workgroup> best: array<Partial, LANES>;
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  var mine = NONE;
+  for (var i = workgroup.x * LANES + lane; i < params.V; i += workgroups.x * LANES) {
+    let logit = logits[i];
+    mine.logit = max(mine.logit, logit);
+    if (scores[i] > mine.score) { mine.score = scores[i]; mine.id = i; }
+  }
+  for (var i = workgroup.x * LANES + lane; i < params.V; i += workgroups.x * LANES) { mine.sum += exp(max(logits[i] - mine.logit, -200.0)); }
+  best[lane] = mine;
+  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+    workgroupBarrier();
+    if (lane < width) { best[lane] = join(best[lane], best[lane + width]); }
+  }
+  let all = workgroupUniformLoad(&best[0]);
+  if (lane == 0u) { partials[workgroup.x] = all; }
+}
+`,
+};
+
+/** logits, scores [V] f32; partials [64] of 16 bytes. */
+export function recordLogitsPartials(
+  recorder: Recorder,
+  buffers: { logits: BufferArg; scores: BufferArg; partials: BufferArg },
+  params: { V: number },
+): void {
+  record(recorder, { kernel: logitsPartials, buffers, params, workgroups: () => [PARTIALS, 1, 1] });
+}

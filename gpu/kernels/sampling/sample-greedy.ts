@@ -1,0 +1,56 @@
+/**
+ * Second half of greedy sampling: joins the partials of logits-partials.ts, and moves the sequence on by one token without the
+ * host: results[sampled] = (id, log p[id]), ids[0] = id, the id's bit in `seen` is set, step becomes (1, start + 1, sampled + 1).
+ * Twin of argmax and logProbability in core/sample/sampler.ts. One workgroup of 64; workgroup memory 1 KiB.
+ */
+import type { Kernel } from "../../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { partialWgsl } from "../../wgsl/partial.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+
+export const sampleGreedy: Kernel<"logits" | "partials" | "step" | "ids" | "seen" | "results", never> = {
+  name: "sample-greedy",
+  bindings: { logits: "read", partials: "read", step: "readWrite", ids: "readWrite", seen: "readWrite", results: "readWrite" },
+  params: {},
+  wgsl: /* wgsl */ `
+${stepWgsl}
+${partialWgsl}
+struct Result { id: u32, logprob: f32 }
+@group(0) @binding(0) var<storage, read> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> partials: array<Partial>;
+@group(0) @binding(2) var<storage, read_write> step: Step;
+@group(0) @binding(3) var<storage, read_write> ids: array<u32>;
+@group(0) @binding(4) var<storage, read_write> seen: array<u32>; // one bit an id
+@group(0) @binding(5) var<storage, read_write> results: array<Result>;
+
+const LANES = 64u;
+var<workgroup> best: array<Partial, LANES>;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  best[lane] = partials[lane];
+  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+    workgroupBarrier();
+    if (lane < width) { best[lane] = join(best[lane], best[lane + width]); }
+  }
+  if (lane > 0u) { return; }
+  let total = best[0];
+  var id = total.id;
+  if (id == 0xffffffffu) { id = 0u; }
+  results[step.sampled] = Result(id, logits[id] - total.logit - log(total.sum));
+  ids[0] = id;
+  seen[id / 32u] |= 1u << (id % 32u);
+  step.T = 1u;
+  step.start += 1u;
+  step.sampled += 1u;
+}
+`,
+};
+
+/** logits [V] f32; partials as logits-partials.ts leaves them; seen [V/32]; results: 8 bytes for each token of a batch. */
+export function recordSampleGreedy(
+  recorder: Recorder,
+  buffers: { logits: BufferArg; partials: BufferArg; step: BufferArg; ids: BufferArg; seen: BufferArg; results: BufferArg },
+): void {
+  record(recorder, { kernel: sampleGreedy, buffers, params: {}, workgroups: () => [1, 1, 1] });
+}

@@ -1,0 +1,152 @@
+/**
+ * Dispatches written down once and replayed for every token: the kernels' `record…` functions fill a recorder, `prepare`
+ * compiles the pipelines (all at once) and makes bind groups and uniforms, `replay` encodes them into a compute pass.
+ */
+import { GureumError } from "../../core/errors.ts";
+import { allocate, type Memory, settle, usage } from "../device/buffer.ts";
+import { guarded } from "../device/device.ts";
+import { type Constants, compile, type Kernel, paramsByteLength } from "./kernel.ts";
+
+/** A whole buffer, or a range of one (offset and size in bytes). */
+export type BufferArg = GPUBuffer | GPUBufferBinding;
+export type Workgroups = readonly [x: number, y: number, z: number];
+
+/** One call of a kernel. */
+export interface Dispatch<Buffers extends string = string, Params extends string = string> extends Constants {
+  readonly kernel: Kernel<Buffers, Params>;
+  readonly buffers: Readonly<Record<Buffers, BufferArg>>;
+  readonly params: Readonly<Record<Params, number>>;
+  /** Workgroups to run for T rows, the first of them at position `start`; all zero skips it. */
+  readonly workgroups: (T: number, start: number) => Workgroups;
+  /** What it computes, for messages and timings: "layers.3.qProj". */
+  readonly label?: string;
+}
+
+/** A dispatch with everything made that it needs. */
+export interface PreparedDispatch {
+  readonly label: string;
+  readonly kernel: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly workgroups: (T: number, start: number) => Workgroups;
+}
+
+export interface Recorder {
+  readonly dispatches: Dispatch[];
+}
+
+export const makeRecorder = (): Recorder => ({ dispatches: [] });
+
+/** Appends a dispatch. */
+export function record<Buffers extends string, Params extends string>(recorder: Recorder, dispatch: Dispatch<Buffers, Params>): void {
+  recorder.dispatches.push(dispatch as unknown as Dispatch);
+}
+
+/** A kernel's params as its uniform struct. @throws GureumError "range" for a number that its field cannot hold */
+function encodeParams({ kernel, params }: Dispatch): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(paramsByteLength(kernel)));
+  Object.entries(kernel.params).forEach(([name, type], i) => {
+    const value = params[name]!;
+    const low = type === "u32" ? 0 : -(2 ** 31);
+    const high = type === "u32" ? 2 ** 32 : 2 ** 31;
+    if (type === "f32" ? typeof value !== "number" : !Number.isInteger(value) || value < low || value >= high)
+      throw new GureumError("range", { where: `kernel ${kernel.name}`, what: `param ${name}`, expected: type, got: `${value}` });
+    if (type === "f32") view.setFloat32(i * 4, value, true);
+    else if (type === "u32") view.setUint32(i * 4, value, true);
+    else view.setInt32(i * 4, value, true);
+  });
+  return new Uint8Array(view.buffer);
+}
+
+/** Uniforms lie this far apart: the largest alignment that WebGPU lets a device ask for. */
+const SLOT = 256;
+
+/**
+ * Compiles and binds what was recorded. Equal params share one uniform; all uniforms lie in one buffer of `memory`.
+ * `onPipeline` is called as pipelines become ready.
+ * @throws GureumError "pipeline", "missing-feature", "limit", "out-of-memory", "device-lost"
+ */
+export async function prepare(
+  recorder: Recorder,
+  memory: Memory,
+  onPipeline?: (ready: number, total: number) => void,
+): Promise<PreparedDispatch[]> {
+  const { gpu } = memory;
+  const { dispatches } = recorder;
+  const distinct = new Set<unknown>();
+  let ready = 0;
+  const compiled = await Promise.all(
+    dispatches.map((dispatch) => {
+      const promise = compile(gpu, dispatch.kernel as Kernel, dispatch);
+      if (onPipeline && !distinct.has(promise)) {
+        distinct.add(promise);
+        promise.then(
+          () => onPipeline(++ready, distinct.size),
+          () => {},
+        );
+      }
+      return promise;
+    }),
+  );
+  const slots = new Map<string, number>();
+  const contents: Uint8Array[] = [];
+  const slotOf = dispatches.map((dispatch) => {
+    const bytes = encodeParams(dispatch);
+    if (bytes.length > SLOT)
+      throw new GureumError("limit", { where: `kernel ${dispatch.kernel.name}`, what: "params", expected: `at most ${SLOT / 4} fields` });
+    const key = bytes.join(",");
+    let slot = slots.get(key);
+    if (slot === undefined) {
+      slot = contents.length;
+      slots.set(key, slot);
+      contents.push(bytes);
+    }
+    return slot;
+  });
+  const all = new Uint8Array(contents.length * SLOT);
+  contents.forEach((bytes, slot) => {
+    all.set(bytes, slot * SLOT);
+  });
+  const uniforms = allocate(memory, "params", all.length, usage.UNIFORM | usage.COPY_DST);
+  await settle(memory);
+  return guarded(gpu, "bind groups", () => {
+    if (all.length > 0) gpu.device.queue.writeBuffer(uniforms, 0, all);
+    return dispatches.map((dispatch, i): PreparedDispatch => {
+      const { kernel, buffers } = dispatch;
+      const names = Object.keys(kernel.bindings);
+      const entries = names.map((name, binding): GPUBindGroupEntry => {
+        const argument = buffers[name]!;
+        return { binding, resource: "buffer" in argument ? argument : { buffer: argument } };
+      });
+      const size = paramsByteLength(kernel);
+      if (size > 0) entries.push({ binding: names.length, resource: { buffer: uniforms, offset: slotOf[i]! * SLOT, size } });
+      const label = dispatch.label ?? kernel.name;
+      const { pipeline, layout } = compiled[i]!;
+      const bindGroup = gpu.device.createBindGroup({ label, layout, entries });
+      return { label, kernel: kernel.name, pipeline, bindGroup, workgroups: dispatch.workgroups };
+    });
+  });
+}
+
+/** Encodes prepared dispatches for T rows, the first of them at position `start`. */
+export function replay(pass: GPUComputePassEncoder, dispatches: readonly PreparedDispatch[], T: number, start: number): void {
+  for (const { pipeline, bindGroup, workgroups } of dispatches) {
+    const [x, y, z] = workgroups(T, start);
+    if (x === 0 || y === 0 || z === 0) continue;
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(x, y, z);
+  }
+}
+
+/** Submits prepared dispatches in one compute pass; for tests, traces and set-up, where nothing is to be overlapped. */
+export function submit(memory: Memory, dispatches: readonly PreparedDispatch[], T: number, start: number = 0): Promise<void> {
+  const { gpu } = memory;
+  return guarded(gpu, dispatches[0]?.label ?? "submit", () => {
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    replay(pass, dispatches, T, start);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+  });
+}

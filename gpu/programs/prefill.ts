@@ -1,0 +1,157 @@
+/**
+ * Prefill by subgroup matrices: operands f16 or digits of fixed16 (prefill-operands.ts), residual f32, attention in f16 with f32 sums, on
+ * repacked weights and an f16 cache. The same steps as core/model/llama.ts; each kernel's head comment names the steps it covers.
+ */
+import type { LlamaConfig } from "../../core/config.ts";
+import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
+import { allocate, type Memory } from "../device/buffer.ts";
+import type { Capabilities, SubgroupMatrixConfig } from "../device/capabilities.ts";
+import type { Gpu } from "../device/device.ts";
+import { embedding, recordEmbedding } from "../kernels/plain/embedding.ts";
+import { recordRmsNorm } from "../kernels/plain/rms-norm.ts";
+import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/prefill/attention-prefill-matrix.ts";
+import { ROWS16 } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
+import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill/prefill-rope-f16.ts";
+import { type ForwardContext, recordHead } from "../model/llama.ts";
+import type { GpuPacked } from "../model/weights.ts";
+import type { Kernel } from "../pipeline/kernel.ts";
+import { makeRecorder, type PreparedDispatch, prepare } from "../pipeline/recorder.ts";
+import { DIGITS_BLOCK } from "../wgsl/digits.ts";
+import type { Refusal } from "./plan.ts";
+import { f16OperandKernels, f16Operands, fixed16OperandKernels, fixed16Operands } from "./prefill-operands.ts";
+
+/** Rows of a tile; activations have room for a multiple of it. */
+const TILE = 128;
+const MOST_ROWS = 2048;
+/** Bytes that the largest activation may take. */
+const ACTIVATION_BYTES = 2 ** 28;
+
+export type MatrixPrefill = "f16-matrix" | "fixed16-matrix";
+
+interface MatrixNeeds {
+  /** What a prefill runs: their features and limits are what it needs of the device. */
+  readonly kernels: readonly Kernel[];
+  readonly matrices: readonly SubgroupMatrixConfig[];
+  /** Inputs and groups of its linears are multiples of this. */
+  readonly multiple: number;
+}
+
+const steps: readonly Kernel[] = [embedding, prefillRopeF16, attentionPrefillMatrix];
+const f16Matrix: SubgroupMatrixConfig = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+const i8Matrix: SubgroupMatrixConfig = { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 };
+
+/** By the variant's name. */
+export const matrixPrefills: Readonly<Record<MatrixPrefill, MatrixNeeds>> = {
+  "f16-matrix": { kernels: [...steps, ...f16OperandKernels], matrices: [f16Matrix], multiple: 64 },
+  "fixed16-matrix": { kernels: [...steps, ...fixed16OperandKernels], matrices: [f16Matrix, i8Matrix], multiple: DIGITS_BLOCK },
+};
+
+export const isMatrixPrefill = (name: string): name is MatrixPrefill => Object.hasOwn(matrixPrefills, name);
+
+/** Which of its matrices the device lacks, whatever it has of features. */
+export function matrixConfigRefusal(name: MatrixPrefill, { subgroupMatrixConfigs }: Capabilities): Refusal | undefined {
+  for (const { componentType, resultComponentType, M, N, K } of matrixPrefills[name].matrices) {
+    const has = (c: SubgroupMatrixConfig): boolean =>
+      c.componentType === componentType && c.resultComponentType === resultComponentType && c.M === M && c.N === N && c.K === K;
+    if (!subgroupMatrixConfigs.some(has))
+      return {
+        code: "missing-feature",
+        reason: `it needs ${componentType} matrices of ${M} x ${N} x ${K} with ${resultComponentType} sums`,
+      };
+  }
+  return undefined;
+}
+
+/** What of device and shapes stands against the matrix kernels. */
+export function matrixRefusal(
+  name: MatrixPrefill,
+  capabilities: Capabilities,
+  config: LlamaConfig,
+  refs: LlamaWeightRefs,
+): Refusal | undefined {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+  const { multiple } = matrixPrefills[name];
+  const refusal = matrixConfigRefusal(name, capabilities);
+  if (refusal) return refusal;
+  if (![32, 64, 128].includes(Hd)) return { code: "unsupported", reason: "it needs heads of 32, 64 or 128" };
+  if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
+    return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
+  const fits = (ref: LinearRef): boolean =>
+    ref.kind === "awq" && ref.bias === null && ref.inFeatures % multiple === 0 && ref.groupSize % multiple === 0;
+  if (
+    !refs.layers.every((layer) =>
+      [layer.qProj, layer.kProj, layer.vProj, layer.oProj, layer.gateProj, layer.upProj, layer.downProj].every(fits),
+    )
+  )
+    return { code: "unsupported", reason: `it needs int4 linears without bias, inputs and groups in multiples of ${multiple}` };
+  return undefined;
+}
+
+/** Rows fed at a time: as many as the largest activation leaves room for, at most 2048. */
+export function matrixRows(gpu: Gpu, { intermediateSize: F }: LlamaConfig, maxContext: number): number {
+  const most = Math.min(ACTIVATION_BYTES, gpu.capabilities.limits.maxStorageBufferBindingSize);
+  const fits = Math.max(TILE, Math.floor(most / (2 * F * 4) / TILE) * TILE);
+  return Math.min(MOST_ROWS, fits, Math.ceil(maxContext / TILE) * TILE);
+}
+
+/**
+ * Up to `rows` tokens: ids in sequence.ids, position of the first in sequence.step. `head` turns the last row into logits [V].
+ * @throws GureumError as `prepare`
+ */
+export async function prepareFusedPrefill(
+  memory: Memory,
+  c: ForwardContext,
+  logits: GPUBuffer,
+  rows: number,
+  name: MatrixPrefill,
+): Promise<{ layers: readonly PreparedDispatch[]; head: readonly PreparedDispatch[] }> {
+  const { config, weights, sequence } = c;
+  const { hiddenSize: D, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
+  const A = H * Hd;
+  const { step, ids, ropeTable: table } = sequence;
+  const padded = Math.ceil(rows / TILE) * TILE;
+  const room = (label: string, width: number, bytes: number): GPUBuffer => allocate(memory, label, padded * width * bytes);
+  const residual = room("residual (prefill)", D, 4);
+  const qkvOut = room("qkv (prefill)", (H + 2 * G) * Hd, 4);
+  const q = room("q (prefill)", A, 2);
+  const attention = room("attention (prefill)", A, 4);
+
+  const layers = makeRecorder();
+  const makeOperands = name === "f16-matrix" ? f16Operands : fixed16Operands;
+  const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step });
+  for (const { firstColumn, N, weight } of weights.embedTokens.pieces)
+    recordEmbedding(
+      layers,
+      { ids, table: weight, out: residual },
+      { dtype: weights.embedTokens.dtype, D, firstRow: firstColumn, rows: N },
+      "embeddings",
+    );
+  let pieces = 0; // of the residual
+  for (const [i, layer] of weights.layers.entries()) {
+    const at = `layers.${i}.`;
+    const packed = (linear: "qProj" | "oProj" | "gateProj" | "downProj"): GpuPacked => layer[linear].weight as GpuPacked;
+    const cache = { k_cache: sequence.keys[i]!, v_cache: sequence.values[i]! };
+    operands.norm(residual, layer.inputLayernorm, pieces, `${at}inputLayernorm`);
+    const qkvPieces = operands.product(packed("qProj"), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
+    const turned = { y: qkvOut, table, q, ...cache, step };
+    if (qkvPieces > 1) recordPrefillRopeF16(layers, turned, { H, G, Hd }, qkvPieces, 1, `${at}rope`);
+    recordPrefillRopeF16(layers, turned, { H, G, Hd }, 1, qkvPieces > 1 ? ROWS16 + 1 : 1, `${at}rope`);
+    recordAttentionPrefillMatrix(
+      layers,
+      { q, ...cache, out: attention, step },
+      { H, G, Hd, window: config.slidingWindow },
+      `${at}attention`,
+    );
+    operands.rows(attention, `${at}attention`);
+    pieces = operands.product(packed("oProj"), D, residual, true, `${at}attentionResidual`);
+    operands.norm(residual, layer.postAttentionLayernorm, pieces, `${at}postAttentionLayernorm`);
+    operands.gateUp(packed("gateProj"), at);
+    pieces = operands.product(packed("downProj"), D, residual, true, `${at}residual`);
+  }
+  operands.settle(residual, weights.norm, pieces, "residual");
+  const head = makeRecorder();
+  recordRmsNorm(head, { step, x: residual, weight: weights.norm, out: c.a.normed }, { D, eps, lastRow: true }, "finalNorm");
+  recordHead(head, c, c.a.normed, logits, true);
+  const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
+  return { layers: preparedLayers, head: preparedHead };
+}
