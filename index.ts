@@ -2,6 +2,7 @@
  * gureum's front door: a folder with an AWQ (or dense) Llama checkpoint becomes a model that answers, on the CPU reference or on
  * WebGPU. Every part behind it is importable alone: `gureum/core/ops/*`, `gureum/tokenizer`, `gureum/gpu/*`.
  */
+import { type Chat, type ChatMessage, type ChatOptions, openChatOf } from "./chat.ts";
 import { type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openCheckpoint, readWeights } from "./core/checkpoint/weights.ts";
 import type { LlamaConfig } from "./core/config.ts";
@@ -23,13 +24,13 @@ import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/dev
 import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
 import { checkKernels, type VariantOptions } from "./gpu/programs/plan.ts";
-import { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./tokenizer/chat-template.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
+export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
 export { GureumError } from "./core/errors.ts";
 export type { ForwardOptions, ForwardResult, SamplingOptions, Session, TapHook, TraceValue } from "./core/model/engine.ts";
-export type { ChatMessage, ChatTemplate, GenerateResult, LlamaConfig, Model, TokenEvent, Tokenizer, VariantOptions };
+export type { GenerateResult, LlamaConfig, Model, TokenEvent, Tokenizer, VariantOptions };
 
 /** Where a model comes from: a folder's path, or any storage. */
 export type ModelPlace = string | ByteStore;
@@ -51,7 +52,7 @@ export type GpuStats = Omit<Profile, "kernels">;
 
 /** What to continue: a conversation, a text, or ids. */
 export type GenerateInput =
-  | { readonly messages: readonly ChatMessage[] }
+  | ({ readonly messages: readonly ChatMessage[] } & ChatOptions)
   /** `addBos`: as the tokenizer's files say where it is not given. */
   | { readonly text: string; readonly addBos?: boolean }
   | { readonly ids: ArrayLike<number> };
@@ -101,52 +102,13 @@ export async function openTokenizer(place: ModelPlace): Promise<Tokenizer> {
   }
 }
 
-export interface Chat {
-  readonly tokenizer: Tokenizer;
-  /** @throws GureumError "template" with the template's own message */
-  render(messages: readonly ChatMessage[]): string;
-  /** The rendered text's ids: special tokens recognised, none added. */
-  encode(messages: readonly ChatMessage[]): number[];
-}
-
-/** Tokenizer and chat template of a model folder. @throws GureumError, also where the folder has no template */
-export async function openChat(place: ModelPlace): Promise<Chat> {
-  const store = storeOf(place);
-  return chatOf(store.name, await loadTokenizer(store), await loadChatTemplate(store));
-}
+/** Tokenizer and chat templates of a model folder. @throws GureumError */
+export const openChat = (place: ModelPlace): Promise<Chat> => openChatOf(storeOf(place));
 
 /** The same for a folder that may have neither: undefined without a tokenizer. */
 async function openChatIfAny(store: ByteStore): Promise<Chat | undefined> {
   const names = await store.list();
-  return names.includes("tokenizer.json") || names.includes("tokenizer.model") ? openChat(store) : undefined;
-}
-
-function chatOf(name: string, tokenizer: Tokenizer, template: ChatTemplate | null): Chat {
-  const render = (messages: readonly ChatMessage[]): string => {
-    if (!template)
-      throw new GureumError("not-found", {
-        where: name,
-        what: "no chat template",
-        remedy: "use generate with plain text, or add chat_template.jinja",
-      });
-    return template.render(messages);
-  };
-  return { tokenizer, render, encode: (messages) => tokenizer.encode(render(messages), { specialTokens: "recognise" }) };
-}
-
-/**
- * Checks that a parsed JSON value is an array of {role, content} with string values.
- * @throws GureumError "format"
- */
-export function checkMessages(where: string, value: unknown): ChatMessage[] {
-  const wrong = (what: string): GureumError =>
-    new GureumError("format", { where, what, expected: '[{"role": "user", "content": "…"}, …]' });
-  if (!Array.isArray(value)) throw wrong("not an array of messages");
-  return value.map((message: unknown, i) => {
-    const { role, content } = (message ?? {}) as Record<string, unknown>;
-    if (typeof role !== "string" || typeof content !== "string") throw wrong(`message ${i} has no role and content`);
-    return { role, content };
-  });
+  return names.includes("tokenizer.json") || names.includes("tokenizer.model") ? openChatOf(store) : undefined;
 }
 
 /**
@@ -243,7 +205,10 @@ function loadedModel({ model, reason, takeStats }: Made, chat: Chat | undefined,
         what: "the model folder has none",
         remedy: "give ids, or put tokenizer.model or tokenizer.json beside the weights",
       });
-    if ("messages" in input) return chat.encode(input.messages);
+    if ("messages" in input) {
+      const { messages, ...options } = input;
+      return chat.encode(messages, options);
+    }
     return tokenizer.encode(input.text, { specialTokens: "text", addBos: input.addBos ?? tokenizer.addBos });
   };
   return {

@@ -5,6 +5,7 @@ import { GureumError } from "../core/errors.ts";
 import type { ChatMessage } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions, runOptions, samplingHelp, samplingOptions } from "./options.ts";
 import { runGeneration } from "./run.ts";
+import { templateFromWords, templateHelp, templateOptions } from "./template.ts";
 import { note } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
 
@@ -14,24 +15,26 @@ export const chat: Command = {
 With TEXT one answer; without it a conversation: Ctrl-C stops an answer, Ctrl-D leaves.
 
   --system S                  replace the template's system prompt
+${templateHelp}
 ${modelHelp}
 ${samplingHelp}`,
   async run(args) {
-    const words = parseWords("chat", args, { ...modelOptions, ...samplingOptions, system: { type: "string" } }, 1);
+    const words = parseWords("chat", args, { ...modelOptions, ...samplingOptions, ...templateOptions, system: { type: "string" } }, 1);
     const options = runOptions("chat", words);
     const [text] = words.positionals;
     if (text !== undefined && text.trim() === "") throw new GureumError("range", { where: "chat", what: "the question is empty" });
+    const template = await templateFromWords("chat", words);
     const model = await modelFromWords("chat", words);
     const system = words.text("system");
     const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
     try {
       if (text !== undefined) {
-        await runGeneration(model, { messages: [...messages, { role: "user", content: text }] }, options);
+        await runGeneration(model, { messages: [...messages, { role: "user", content: text }], ...template }, options);
         return 0;
       }
       await converse(async (question) => {
         const turn: ChatMessage = { role: "user", content: question };
-        const answer = await runGeneration(model, { messages: [...messages, turn] }, options);
+        const answer = await runGeneration(model, { messages: [...messages, turn], ...template }, options);
         messages.push(turn, { role: "assistant", content: answer });
       });
       return 0;

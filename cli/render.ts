@@ -1,23 +1,44 @@
 /** `gureum render`: chat messages to the text, or the ids, that the model sees. */
 import { checkMessages, embeddedModel, openChat } from "../index.ts";
+import { templateFromWords, templateHelp, templateOptions } from "./template.ts";
 import { parseJson, print, printLine, readText } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const render: Command = {
   help: `usage: gureum render FILE.json [options]
 
-FILE.json holds an array of {"role": …, "content": …}; "-" reads it from stdin.
+FILE.json holds an array of {"role": …, "content": …}; "-" reads it from stdin. The prompt ends with the header of the
+answer, as \`gureum chat\` feeds it.
 
   --model DIR                 model folder whose template is used (default: the small model that comes with gureum)
+  --no-generation-prompt      leave out the header of the answer
+  --continue-final-message    end inside the last message, for the model to go on with it
+${templateHelp}
   --ids                       print the ids of the text instead`,
   async run(args) {
-    const words = parseWords("render", args, { model: { type: "string" }, ids: { type: "boolean" } }, 1);
+    const words = parseWords(
+      "render",
+      args,
+      {
+        ...templateOptions,
+        model: { type: "string" },
+        "no-generation-prompt": { type: "boolean" },
+        "continue-final-message": { type: "boolean" },
+        ids: { type: "boolean" },
+      },
+      1,
+    );
     const [path] = words.positionals;
     if (path === undefined) throw usage("render", "the file of messages is missing");
     const messages = checkMessages(path, parseJson(path, await readText(path)));
+    const options = {
+      ...(await templateFromWords("render", words)),
+      ...(words.flag("no-generation-prompt") ? { addGenerationPrompt: false } : {}),
+      continueFinalMessage: words.flag("continue-final-message"),
+    };
     const chat = await openChat(words.text("model") ?? embeddedModel());
-    if (words.flag("ids")) await printLine(chat.encode(messages).join(","));
-    else await print(chat.render(messages));
+    if (words.flag("ids")) await printLine(chat.encode(messages, options).join(","));
+    else await print(chat.render(messages, options));
     return 0;
   },
 };

@@ -1,27 +1,34 @@
 /**
- * Chat templates: messages to prompt text, by Jinja as transformers runs it (trim_blocks, lstrip_blocks, sandbox limits).
- * The interpreter is @huggingface/jinja (docs/decisions/chat-templates.md); where it follows JavaScript instead of Python in a
- * way prompts depend on — what strip() strips, what `==` equates, dates — the template's tree is bent to functions of our own.
- * Source: transformers `utils/chat_template_utils.py`.
+ * Chat templates: messages to prompt text, with the variables and conventions of transformers' `apply_chat_template`.
+ * The template language is tokenizer/jinja's. A folder's templates are found here, and parsed when one is first used: one that is
+ * broken stops nothing else.
+ * Source: transformers `utils/chat_template_utils.py`, `tokenization_utils_base.py`.
  */
-import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
-import { type ByteStore, readBytes } from "../core/checkpoint/byte-source.ts";
+import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { GureumError, within, withinAsync } from "../core/errors.ts";
 import { decodeUtf8 } from "../core/utf8.ts";
-import { asArray, asObject, asString, isObject, type JsonObject, parseJson } from "./json.ts";
-import { pythonEqual, pythonRange, pythonStrip, strftimeNow } from "./python-builtins.ts";
+import { parseJinja } from "./jinja.ts";
+import { asObject, asString, isObject } from "./json.ts";
+import { pythonStrip } from "./python-builtins.ts";
+import { readStoreFile, readTokenizerConfig, templateTokens } from "./tokenizer-config.ts";
 
-/** One turn. Templates may read further fields. */
+/** One turn. Every field reaches the template as it is: `content` (text, null, parts), `tool_calls`, `name` … */
 export interface ChatMessage {
-  readonly role: string;
-  readonly content: unknown;
+  readonly role?: string;
+  readonly content?: unknown;
   readonly [field: string]: unknown;
 }
 
 export interface RenderOptions {
-  /** `add_generation_prompt`; false by default */
+  /** `add_generation_prompt`: end with the header of the answer. True by default, unless `continueFinalMessage` is. */
   readonly addGenerationPrompt?: boolean;
-  /** Further variables of the template, by their Jinja names: `tools`, `enable_thinking` … */
+  /** `continue_final_message`: end inside the last message, so that the model goes on with it. */
+  readonly continueFinalMessage?: boolean;
+  /** Function schemas, none by default. */
+  readonly tools?: readonly unknown[];
+  /** Documents for retrieval, none by default. */
+  readonly documents?: readonly unknown[];
+  /** Further variables of the template, by their Jinja names: `enable_thinking` … They win over the tokens'. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
@@ -30,191 +37,166 @@ export interface ChatTemplate {
   readonly source: string;
   /**
    * Messages to prompt text. It brings its own BOS: encode it with `specialTokens: "recognise"` and without `addBos`.
-   * @throws GureumError "template" with the template's own message where it raises, and for anything that goes wrong inside it.
+   * @throws GureumError "template" with the template's own message where it raises, and for anything that goes wrong inside it;
+   * "usage" for options that exclude each other or have the wrong type.
    */
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
 }
 
-/** What a template calls its special tokens. */
-export interface TemplateTokens {
-  readonly bosToken: string;
-  readonly eosToken: string;
+/** The templates of a model folder. */
+export interface ChatTemplates {
+  readonly names: readonly string[];
+  /**
+   * The template of this name. Without one, as transformers picks: "tool_use" where tools are given and there is such a template,
+   * else "default". @throws GureumError "template" where none has the name, or the text is not Jinja.
+   */
+  pick(name?: string, withTools?: boolean): ChatTemplate;
 }
 
-interface Node {
-  type: string;
-  [field: string]: unknown;
+const wrong = (what: string, expected?: string): GureumError =>
+  new GureumError("usage", { where: "chat", what, ...(expected === undefined ? {} : { expected }) });
+
+function checkOptions(options: RenderOptions): void {
+  for (const name of ["addGenerationPrompt", "continueFinalMessage"] as const)
+    if (options[name] !== undefined && typeof options[name] !== "boolean") throw wrong(`${name} has the wrong type`, "true or false");
+  for (const name of ["tools", "documents"] as const)
+    if (options[name] !== undefined && !Array.isArray(options[name])) throw wrong(`${name} has the wrong type`, "an array");
+  if (options.addGenerationPrompt && options.continueFinalMessage)
+    throw wrong("addGenerationPrompt and continueFinalMessage exclude each other");
 }
 
-/** Names no template can spell, for what the rewritten tree calls. */
-const stripName = "str.strip";
-const equalName = "operator.eq";
+/** Text that no message holds, put where the answer shall go on. */
+const mark = "CONTINUE_FINAL_MESSAGE_TAG ";
 
-const call = (name: string, args: unknown[]): Node => ({ type: "CallExpression", callee: { type: "Identifier", value: name }, args });
-const stringNode = (value: string): Node => ({ type: "StringLiteral", value });
-
-/** `x.strip(…)`, `x | trim`, `a == b` and `a != b` become calls of Python's versions; everything else stays. */
-function rewrite(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(rewrite);
-  if (typeof value !== "object" || value === null) return value;
-  const node = value as Node;
-  for (const [name, child] of Object.entries(node)) node[name] = rewrite(child);
-  if (node.type === "CallExpression") {
-    const callee = node.callee as Node;
-    const property = callee.property as Node | undefined;
-    if (callee.type === "MemberExpression" && callee.computed === false && /^[lr]?strip$/.test(String(property?.value)))
-      return call(stripName, [stringNode(String(property?.value)), callee.object, ...(node.args as unknown[])]);
-  }
-  if (node.type === "FilterExpression") {
-    const filter = node.filter as Node;
-    if (filter.type === "Identifier" && filter.value === "trim") return call(stripName, [stringNode("trim"), node.operand]);
-  }
-  if (node.type === "BinaryExpression") {
-    const operator = (node.operator as Node).value;
-    const equal = call(equalName, [node.left, node.right]);
-    if (operator === "==") return equal;
-    if (operator === "!=") return { type: "UnaryExpression", operator: { type: "UnaryOperator", value: "not" }, argument: equal };
-  }
-  return node;
-}
-
-/** What of the package's classes is used; its own declarations do not resolve under `moduleResolution: nodenext`. */
-interface RuntimeValue {
-  readonly type: string;
-  readonly value: unknown;
-}
-interface Scope {
-  set(name: string, value: unknown): unknown;
-}
-interface Evaluator {
-  run(program: unknown): RuntimeValue;
-  evaluate(node: Node | undefined, scope: Scope): RuntimeValue;
-}
-const JinjaScope: new () => Scope = Environment;
-const JinjaInterpreter: new (scope: Scope) => Evaluator = Interpreter;
-
-/** Jinja's rule that an undefined value has no elements; in the package they are undefined again. */
-class StrictInterpreter extends JinjaInterpreter {
-  override evaluate(node: Node | undefined, scope: Scope): RuntimeValue {
-    if (node?.type === "Evaluated") return node.value as RuntimeValue;
-    if (node?.type !== "MemberExpression") return super.evaluate(node, scope);
-    const object = this.evaluate(node.object as Node, scope);
-    if (object.type === "UndefinedValue") {
-      const property = node.property as Node;
-      throw new Error(`undefined has no element ${JSON.stringify(property.value) ?? "of that name"}`);
+/** The messages with the mark behind the last text of the last one, and that text. @throws GureumError "usage" */
+function markFinal(messages: readonly ChatMessage[]): { marked: ChatMessage[]; final: string } {
+  const last = messages.at(-1);
+  const { content } = last ?? {};
+  const withContent = (marked: unknown, final: string) => ({ marked: [...messages.slice(0, -1), { ...last, content: marked }], final });
+  if (typeof content === "string") return withContent(content + mark, content);
+  if (Array.isArray(content))
+    for (let i = content.length - 1; i >= 0; i--) {
+      const part: unknown = content[i];
+      if (isObject(part) && typeof part.text === "string")
+        return withContent(content.with(i, { ...part, text: part.text + mark }), part.text);
     }
-    return super.evaluate({ ...node, object: { type: "Evaluated", value: object } }, scope);
-  }
+  throw wrong("the last message has no text that could be continued");
 }
 
-function templateError(error: unknown): GureumError {
-  if (error instanceof GureumError) return error;
-  const what = error instanceof RangeError ? "the template is nested too deeply" : error instanceof Error ? error.message : String(error);
-  return new GureumError("template", { where: "chat template", what: what === "" ? "the template raised an error" : what }, error);
+/** The rendered text up to the mark; trailing blanks go with it where the template trimmed the message. */
+function cutAtMark(rendered: string, final: string): string {
+  const at = rendered.lastIndexOf(mark.trimEnd());
+  if (at < 0 || !rendered.includes(pythonStrip("strip", final)))
+    throw new GureumError("template", {
+      where: "chat template",
+      what: "the final message that is to be continued does not appear in the prompt",
+    });
+  const text = rendered.slice(0, at);
+  return rendered.startsWith(mark, at) ? text : pythonStrip("rstrip", text);
 }
 
 /**
  * A template's text to something that renders.
+ * @param tokens what the template calls its special tokens: `bos_token` …
  * @throws GureumError "template" where it is not Jinja.
  */
-export function parseChatTemplate(source: string, tokens: TemplateTokens): ChatTemplate {
-  let program: unknown;
-  try {
-    program = rewrite(parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })));
-  } catch (error) {
-    throw templateError(error);
-  }
+export function parseChatTemplate(source: string, tokens: Readonly<Record<string, unknown>> = {}): ChatTemplate {
+  const run = parseJinja(source);
   return {
     source,
     render(messages, options = {}) {
-      const variables: Record<string, unknown> = {
-        true: true,
-        false: false,
-        none: null,
-        True: true,
-        False: false,
-        None: null,
-        range: pythonRange,
-        strftime_now: strftimeNow,
-        raise_exception: (message: unknown) => {
-          throw new GureumError("template", { where: "chat template", what: String(message) });
-        },
-        [stripName]: pythonStrip,
-        [equalName]: pythonEqual,
-        messages,
-        add_generation_prompt: options.addGenerationPrompt ?? false,
-        bos_token: tokens.bosToken,
-        eos_token: tokens.eosToken,
-        tools: null,
-        documents: null,
+      checkOptions(options);
+      const { continueFinalMessage = false } = options;
+      const { marked, final } = continueFinalMessage ? markFinal(messages) : { marked: messages, final: "" };
+      const rendered = run({
+        ...tokens,
+        messages: marked,
+        add_generation_prompt: options.addGenerationPrompt ?? !continueFinalMessage,
+        tools: options.tools ?? null,
+        documents: options.documents ?? null,
         ...options.variables,
-      };
-      try {
-        const scope = new JinjaScope();
-        for (const [name, value] of Object.entries(variables)) scope.set(name, value);
-        return String(new StrictInterpreter(scope).run(program).value);
-      } catch (error) {
-        throw templateError(error);
-      }
+      });
+      return continueFinalMessage ? cutAtMark(rendered, final) : rendered;
     },
   };
 }
 
-/** A config's token, as a string or an AddedToken object; "" where there is none. */
-function tokenText(value: unknown): string {
-  const content = isObject(value) ? value.content : value;
-  return typeof content === "string" ? content : "";
+/** A template's text, or why there is none. */
+type Source = () => string;
+
+/** `chat_template` of tokenizer_config.json: a string, or a list of { name, template }. */
+function configSources(value: unknown): Map<string, Source> {
+  const sources = new Map<string, Source>();
+  if (value === undefined || value === null) return sources;
+  if (!Array.isArray(value)) return sources.set("default", () => asString(value, "chat_template"));
+  for (const [i, entry] of value.entries()) {
+    const { name, template } = isObject(entry) ? entry : {};
+    sources.set(typeof name === "string" ? name : `${i}`, () => {
+      asString(asObject(entry, `chat_template > ${i}`).name, `chat_template > ${i} > name`);
+      return asString(template, `chat_template > ${i} > template`);
+    });
+  }
+  return sources;
 }
 
-/** `chat_template` is a string, or a list of { name, template }. */
-function pickTemplate(value: unknown, name: string): string | null {
-  if (value === undefined || value === null) return null;
-  if (typeof value === "string") return value;
-  const templates = asArray(value, "chat_template").map((entry, i) => {
-    const { name: key, template } = asObject(entry, `chat_template > ${i}`);
-    return [asString(key, "name"), asString(template, "template")] as const;
-  });
-  const found = templates.find(([key]) => key === name);
-  if (!found)
-    throw new GureumError("template", {
-      where: "chat_template",
-      what: `no template is called ${JSON.stringify(name)}`,
-      expected: templates.map(([key]) => key).join(", ") || "at least one",
-    });
-  return found[1];
+/** chat_template.jinja and the files of additional_chat_templates, by name. */
+async function fileSources(store: ByteStore, files: ReadonlySet<string>): Promise<Map<string, Source>> {
+  const sources = new Map<string, Source>();
+  const add = async (from: ByteStore, fileName: string, name: string, where: string): Promise<void> => {
+    const bytes = await readStoreFile(from, fileName);
+    sources.set(name, () => within(where, () => decodeUtf8(bytes)));
+  };
+  if (files.has("chat_template.jinja")) await add(store, "chat_template.jinja", "default", "chat_template.jinja");
+  const folder = store.folder?.("additional_chat_templates");
+  if (folder)
+    for (const fileName of (await listIfAny(folder)).sort()) {
+      const name = fileName.replace(/\.jinja$/, "");
+      if (name !== fileName) await add(folder, fileName, name, `additional_chat_templates/${fileName}`);
+    }
+  return sources;
+}
+
+async function listIfAny(folder: ByteStore): Promise<string[]> {
+  try {
+    return await folder.list();
+  } catch (error) {
+    if (error instanceof GureumError && error.code === "not-found") return [];
+    throw error;
+  }
 }
 
 /**
- * The chat template of a model folder: `chat_template.jinja`, else `chat_template` of tokenizer_config.json, whose BOS and EOS
- * tokens it uses. `name` picks one of several ("default" is the one for chat). null: the folder has none.
- * @throws GureumError "template" where it is not Jinja or has no such name, "format" for a broken config.
+ * The chat templates of a model folder: chat_template.jinja and additional_chat_templates/NAME.jinja; where there are none of these,
+ * `chat_template` of tokenizer_config.json. null: the folder has none.
+ * @throws GureumError "format" for a broken config.
  */
-export async function loadChatTemplate(store: ByteStore, name = "default"): Promise<ChatTemplate | null> {
-  return withinAsync(store.name, async () => {
-    const files = new Set(await store.list());
-    const read = async (fileName: string): Promise<Uint8Array> => {
-      const source = await store.open(fileName);
-      try {
-        return await readBytes(source, 0, source.byteLength);
-      } finally {
-        await source.close();
-      }
-    };
-    const configFile = "tokenizer_config.json";
-    let config: JsonObject = {};
-    if (files.has(configFile)) {
-      const bytes = await read(configFile);
-      config = within(configFile, () => asObject(parseJson(bytes), ""));
-    }
-    const templateFile = "chat_template.jinja";
-    const tokens = { bosToken: tokenText(config.bos_token), eosToken: tokenText(config.eos_token) };
-    if (files.has(templateFile)) {
-      const bytes = await read(templateFile);
-      return within(templateFile, () => parseChatTemplate(decodeUtf8(bytes), tokens));
-    }
-    return within(configFile, () => {
-      const source = pickTemplate(config.chat_template, name);
-      return source === null ? null : parseChatTemplate(source, tokens);
-    });
+export async function loadChatTemplates(store: ByteStore): Promise<ChatTemplates | null> {
+  const { files, config } = await withinAsync(store.name, async () => {
+    const names = new Set(await store.list());
+    return { files: names, config: await readTokenizerConfig(store, names) };
   });
+  let sources = await fileSources(store, files);
+  const where = sources.size > 0 ? store.name : `${store.name} > tokenizer_config.json`;
+  if (sources.size === 0) sources = configSources(config.chat_template);
+  if (sources.size === 0) return null;
+  const tokens = await templateTokens(store, files, config);
+  const parsed = new Map<string, ChatTemplate>();
+  const names = [...sources.keys()];
+  return {
+    names,
+    pick(name, withTools = false) {
+      const wanted = name ?? (withTools && sources.has("tool_use") ? "tool_use" : "default");
+      const source = sources.get(wanted);
+      if (!source)
+        throw new GureumError("template", {
+          where,
+          what: name === undefined ? "no default among the chat templates" : `no chat template is called ${JSON.stringify(name)}`,
+          expected: `one of ${names.join(", ")}`,
+          ...(name === undefined ? { remedy: "name one" } : {}),
+        });
+      const template = parsed.get(wanted) ?? within(where, () => parseChatTemplate(source(), tokens));
+      parsed.set(wanted, template);
+      return template;
+    },
+  };
 }

@@ -3,13 +3,14 @@
  * Two readings of a literal `<s>` exist and both are needed: in a user's text it is characters, in a text that a chat template
  * rendered it is the token. docs/formats/tokenizer.md has the formats and where the reference implementations differ.
  */
-import { type ByteStore, readBytes } from "../core/checkpoint/byte-source.ts";
+import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { GureumError, within, withinAsync } from "../core/errors.ts";
 import { createStreamingDecoder, type StreamingDecoder } from "./decoding.ts";
-import { asFlag, asId, asObject, isObject, type JsonObject, parseJson } from "./json.ts";
+import { asFlag, asId, asObject, isObject, type JsonObject } from "./json.ts";
 import type { TokenizerParts } from "./parts.ts";
 import { sentencePieceParts } from "./sentencepiece-tokenizer.ts";
 import { type AddedToken, createMatcher, splitAtTokens } from "./special-tokens.ts";
+import { readStoreFile, readTokenizerConfig } from "./tokenizer-config.ts";
 import { parseAddedToken, tokenizerJsonParts } from "./tokenizer-json.ts";
 import { wellFormed } from "./unicode.ts";
 
@@ -235,40 +236,29 @@ export function parseTokenizer(bytes: Uint8Array, fileName: string): Tokenizer {
   return createTokenizer(partsOf(bytes, fileName, {}));
 }
 
-async function readFile(store: ByteStore, fileName: string): Promise<Uint8Array> {
-  const source = await store.open(fileName);
-  try {
-    return await readBytes(source, 0, source.byteLength);
-  } finally {
-    await source.close();
-  }
-}
-
 /**
- * The tokenizer of a model folder: `tokenizer.json` (it holds the added tokens), else `tokenizer.model`; the latter too where the
- * former has a pipeline this engine does not support. `tokenizer_config.json` adds its tokens and says about BOS and EOS.
+ * The tokenizer of a model folder: `tokenizer.json` (it holds the added tokens), `tokenizer.model` only where there is no other: the
+ * two need not agree, so one that is not supported is never replaced by the other in silence. tokenizer_config.json,
+ * special_tokens_map.json and added_tokens.json add their tokens and say about BOS and EOS.
  * @throws GureumError "not-found" where the folder has neither; else as `parseTokenizer`.
  */
 export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
   return withinAsync(store.name, async () => {
     const files = new Set(await store.list());
-    let config: JsonObject = {};
-    if (files.has("tokenizer_config.json")) {
-      const bytes = await readFile(store, "tokenizer_config.json");
-      config = within("tokenizer_config.json", () => asObject(parseJson(bytes), ""));
-    }
-    const load = async (fileName: string): Promise<TokenizerParts> => partsOf(await readFile(store, fileName), fileName, config);
+    const config = await readTokenizerConfig(store, files);
+    const fileName = ["tokenizer.json", "tokenizer.model"].find((name) => files.has(name));
+    if (fileName === undefined) throw new GureumError("not-found", { what: "no tokenizer", expected: "tokenizer.json or tokenizer.model" });
+    const bytes = await readStoreFile(store, fileName);
     let parts: TokenizerParts;
-    if (!files.has("tokenizer.json") && !files.has("tokenizer.model"))
-      throw new GureumError("not-found", { what: "no tokenizer", expected: "tokenizer.json or tokenizer.model" });
-    if (!files.has("tokenizer.json")) parts = await load("tokenizer.model");
-    else {
-      try {
-        parts = await load("tokenizer.json");
-      } catch (error) {
-        if (!(error instanceof GureumError && error.code === "unsupported" && files.has("tokenizer.model"))) throw error;
-        parts = await load("tokenizer.model");
-      }
+    try {
+      parts = partsOf(bytes, fileName, config);
+    } catch (error) {
+      if (!(error instanceof GureumError && error.code === "unsupported" && files.has("tokenizer.model"))) throw error;
+      throw new GureumError(
+        error.code,
+        { ...error.details, remedy: "to take tokenizer.model instead, move tokenizer.json out of the folder" },
+        error,
+      );
     }
     return createTokenizer(within("tokenizer_config.json", () => applyConfig(parts, config)));
   });

@@ -24,6 +24,8 @@ export interface ByteStore {
   list(): Promise<string[]>;
   /** @throws GureumError "not-found" where there is no such file. */
   open(fileName: string): Promise<ByteSource>;
+  /** A folder inside this one, existing or not; a store without the function has none. */
+  folder?(name: string): ByteStore;
 }
 
 /** `byteLength` bytes from `byteOffset` on, in a buffer of their own. */
@@ -52,17 +54,21 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
   };
 }
 
-/** A store over files in memory. */
+/** A store over files in memory, named by path: "folder/file" lies in `folder`. */
 export function memoryStore(name: string, files: ReadonlyMap<string, Uint8Array>): ByteStore {
   return {
     name,
     async list() {
-      return [...files.keys()];
+      return [...files.keys()].filter((path) => !path.includes("/"));
     },
     async open(fileName) {
       const bytes = files.get(fileName);
       if (!bytes) throw new GureumError("not-found", { where: `${name}/${fileName}`, what: "no such file" });
       return memorySource(`${name}/${fileName}`, bytes);
+    },
+    folder(inner) {
+      const inside = [...files].filter(([path]) => path.startsWith(`${inner}/`));
+      return memoryStore(`${name}/${inner}`, new Map(inside.map(([path, bytes]) => [path.slice(inner.length + 1), bytes])));
     },
   };
 }

@@ -112,6 +112,10 @@ export function directoryStore(path: string): ByteStore {
       checkFileName(path, fileName);
       return fileSource(join(path, fileName));
     },
+    folder(name) {
+      checkFileName(path, name);
+      return directoryStore(join(path, name));
+    },
   };
 }
 

@@ -5,11 +5,11 @@ import { describe, expect, it } from "vitest";
 import { memoryStore } from "../../../core/checkpoint/byte-source.ts";
 import { GureumError } from "../../../core/errors.ts";
 import { encodeUtf8 } from "../../../core/utf8.ts";
-import { type ChatTemplate, loadChatTemplate, parseChatTemplate } from "../../../tokenizer/chat-template.ts";
+import { type ChatTemplate, loadChatTemplates, parseChatTemplate } from "../../../tokenizer/chat-template.ts";
 import { pythonEqual, strftime } from "../../../tokenizer/python-builtins.ts";
 import { type ChatGolden, dataFolder, gureum, modelFolder, readJson, readTokenizer } from "./fixtures.ts";
 
-const tokens = { bosToken: "<s>", eosToken: "</s>" };
+const tokens = { bos_token: "<s>", eos_token: "</s>" };
 const parse = (source: string): ChatTemplate => parseChatTemplate(source, tokens);
 const render = (source: string, variables: Record<string, unknown> = {}): string => parse(source).render([], { variables });
 
@@ -135,39 +135,89 @@ describe("a template's surroundings", () => {
   });
 });
 
-describe("loadChatTemplate", () => {
-  const config = readFileSync(`${modelFolder}/tokenizer_config.json`);
-  const store = (files: Record<string, string | Uint8Array>) =>
-    memoryStore("folder", new Map(Object.entries(files).map(([name, body]) => [name, typeof body === "string" ? encodeUtf8(body) : body])));
-  const messages = [{ role: "user", content: "hi" }];
-
-  it("reads the template and the tokens of tokenizer_config.json", async () => {
-    const template = await loadChatTemplate(store({ "tokenizer_config.json": config }));
-    expect(template?.render(messages)).toMatch(/^<s>\[INST\] .*hi \[\/INST\]$/s);
-  });
-  it("prefers chat_template.jinja", async () => {
-    const template = await loadChatTemplate(
-      store({ "tokenizer_config.json": config, "chat_template.jinja": "{{ messages[0].content }}{{ eos_token }}\n" }),
+describe("a folder's chat templates", () => {
+  const config = readFileSync(`${modelFolder}/tokenizer_config.json`, "utf8");
+  const load = async (files: Record<string, unknown>) => {
+    const bytes = Object.entries(files).map(
+      ([name, body]) => [name, encodeUtf8(typeof body === "string" ? body : JSON.stringify(body))] as const,
     );
-    expect(template?.render(messages)).toBe("hi</s>");
+    return loadChatTemplates(memoryStore("folder", new Map(bytes)));
+  };
+  const messages = [{ role: "user", content: "hi" }];
+  const named = ["bos_token", "eos_token", "unk_token", "pad_token"].map((name) => `{{ ${name} if ${name} is defined else "?" }}`);
+  const tokenTemplate = `${named.join(" ")}{% for token in additional_special_tokens or [] %} {{ token }}{% endfor %}`;
+  const tokensOf = async (files: Record<string, unknown>) =>
+    (await load({ "chat_template.jinja": tokenTemplate, ...files }))?.pick().render(messages);
+
+  it("come from tokenizer_config.json, with its tokens", async () => {
+    expect((await load({ "tokenizer_config.json": config }))?.pick().render(messages)).toMatch(/^<s>\[INST\] .*hi \[\/INST\]$/s);
   });
-  it("picks a named template of a list", async () => {
-    const list = JSON.stringify({
+  it("come from chat_template.jinja where there is one, and additional_chat_templates", async () => {
+    const templates = await load({
+      "tokenizer_config.json": config,
+      "chat_template.jinja": "{{ messages[0].content }}{{ eos_token }}\n",
+      "additional_chat_templates/tool_use.jinja": "tools",
+      "additional_chat_templates/notes.txt": "{% no template",
+    });
+    expect(templates?.names).toEqual(["default", "tool_use"]);
+    expect(templates?.pick().render(messages)).toBe("hi</s>");
+    expect(templates?.pick(undefined, true).render(messages)).toBe("tools");
+  });
+  it("have names, of which tool_use is taken for tools and default else", async () => {
+    const list = {
       bos_token: { content: "<b>" },
       chat_template: [
         { name: "default", template: "d{{ bos_token }}" },
         { name: "tool_use", template: "t" },
       ],
-    });
-    expect((await loadChatTemplate(store({ "tokenizer_config.json": list })))?.render(messages)).toBe("d<b>");
-    expect((await loadChatTemplate(store({ "tokenizer_config.json": list }), "tool_use"))?.render(messages)).toBe("t");
-    await expect(loadChatTemplate(store({ "tokenizer_config.json": list }), "rag")).rejects.toThrow(/no template is called "rag"/);
+    };
+    const templates = (await load({ "tokenizer_config.json": list }))!;
+    expect(templates.pick().render(messages)).toBe("d<b>");
+    expect(templates.pick("tool_use").render(messages)).toBe("t");
+    expect(templates.pick(undefined, true).render(messages)).toBe("t");
+    expect(templates.pick("default", true).render(messages)).toBe("d<b>");
+    expect(() => templates.pick("rag")).toThrow(/no chat template is called "rag", expected one of default, tool_use/);
+    const nameless = (await load({ "tokenizer_config.json": { chat_template: [{ name: "rag", template: "r" }] } }))!;
+    expect(() => nameless.pick()).toThrow(/no default among the chat templates, expected one of rag — name one/);
   });
-  it("is null where a folder has none", async () => {
-    expect(await loadChatTemplate(store({ "tokenizer_config.json": "{}" }))).toBeNull();
-    expect(await loadChatTemplate(store({}))).toBeNull();
+  it("are null where a folder has none", async () => {
+    expect(await load({ "tokenizer_config.json": "{}" })).toBeNull();
+    expect(await load({})).toBeNull();
   });
-  it("names the file of a broken config", async () => {
-    await expect(loadChatTemplate(store({ "tokenizer_config.json": "{" }))).rejects.toThrow(/^folder > tokenizer_config.json: not JSON/);
+  it("stop nothing but their own use where they are broken", async () => {
+    const templates = (await load({
+      "tokenizer_config.json": {
+        chat_template: [
+          { name: "default", template: "a\n{% if %}" },
+          { name: "b", template: "b" },
+          { name: "c", template: 3 },
+        ],
+      },
+    }))!;
+    expect(() => templates.pick()).toThrow(/^folder > tokenizer_config.json > /);
+    expect(() => templates.pick("c")).toThrow(/chat_template > 2 > template: wrong type, expected a string/);
+    expect(templates.pick("b").render(messages)).toBe("b");
+  });
+  it("name the file of a broken config", async () => {
+    await expect(load({ "tokenizer_config.json": "{" })).rejects.toThrow(/^folder > tokenizer_config.json: not JSON/);
+    await expect(load({ "special_tokens_map.json": "[]" })).rejects.toThrow(/^folder > special_tokens_map.json: wrong type/);
+  });
+
+  it("get tokens of special_tokens_map.json where tokenizer_config.json names none, null meaning none", async () => {
+    const map = { bos_token: "<m>", eos_token: { content: "</m>" }, additional_special_tokens: ["<x>", { content: "<y>" }] };
+    expect(await tokensOf({ "tokenizer_config.json": { bos_token: "<c>", pad_token: null }, "special_tokens_map.json": map })).toBe(
+      "<c> </m> ? ? <x> <y>",
+    );
+  });
+  it("get the defaults of the tokenizer's class, or of the class that the model's type has", async () => {
+    const llama = "<s> </s> <unk> ?";
+    expect(await tokensOf({ "tokenizer_config.json": { tokenizer_class: "LlamaTokenizerFast" } })).toBe(llama);
+    expect(await tokensOf({ "config.json": { model_type: "mistral" } })).toBe(llama);
+    expect(await tokensOf({ "tokenizer_config.json": { tokenizer_class: "Qwen2Tokenizer", bos_token: null } })).toBe(
+      "? <|endoftext|> <|endoftext|> <|endoftext|>",
+    );
+    expect(
+      await tokensOf({ "tokenizer_config.json": { tokenizer_class: "PreTrainedTokenizerFast" }, "config.json": { model_type: "llama" } }),
+    ).toBe("? ? ? ?");
   });
 });

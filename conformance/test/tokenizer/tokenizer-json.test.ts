@@ -249,12 +249,27 @@ describe("a model folder", () => {
       ]);
     }
   });
-  it("falls back to tokenizer.model where tokenizer.json is of a kind that is not supported, but not where it is broken", async () => {
+  it("is refused where tokenizer.json is not supported, even beside a tokenizer.model: they need not agree", async () => {
     const map = files("tokenizer.model");
     map.set("tokenizer.json", encodeUtf8(JSON.stringify({ model: { type: "WordPiece" } })));
-    expect((await load(map)).encode("안녕하세요")).toEqual([2145, 1059]);
+    await expect(load(map)).rejects.toThrow(
+      /tokenizer.json > model: a model of type "WordPiece" is not supported.*to take tokenizer.model instead, move tokenizer.json out/,
+    );
     map.set("tokenizer.json", encodeUtf8("{"));
     await expect(load(map)).rejects.toThrow(/folder > tokenizer.json: not JSON/);
+  });
+  it("takes tokens of special_tokens_map.json and added_tokens.json, which tokenizer_config.json overrules", async () => {
+    const map = files("tokenizer.model");
+    map.set("special_tokens_map.json", encodeUtf8('{"eos_token": {"content": "<|im_end|>"}, "additional_special_tokens": ["<img>"]}'));
+    map.set("added_tokens.json", encodeUtf8('{"<|im_end|>": 4096, "<tool>": 4097, "<img>": 4098}'));
+    const tokenizer = await load(map);
+    expect(tokenizer.eosId).toBe(4096);
+    expect(tokenizer.decode([4096, 4097, 4098])).toBe("<tool>");
+    expect(tokenizer.encode("<tool>")).toEqual([4097]);
+    expect(tokenizer.encode("<img><tool><|im_end|>", { specialTokens: "recognise" })).toEqual([4098, 4097, 4096]);
+    map.set("tokenizer_config.json", encodeUtf8('{"eos_token": "</s>", "added_tokens_decoder": {"4096": {"content": "<|im_end|>"}}}'));
+    const named = await load(map);
+    expect([named.eosId, named.vocabSize]).toEqual([2, 4097]);
   });
   it("takes BOS, EOS and added tokens from tokenizer_config.json", async () => {
     const map = files("tokenizer.model");
