@@ -53,8 +53,11 @@ export type GpuStats = Omit<Profile, "kernels">;
 /** What to continue: a conversation, a text, or ids. */
 export type GenerateInput =
   | ({ readonly messages: readonly ChatMessage[] } & ChatOptions)
-  /** `addBos`: as the tokenizer's files say where it is not given. */
-  | { readonly text: string; readonly addBos?: boolean }
+  /**
+   * `specialTokens: "recognise"`: special tokens spelt in the text are read as such, as in a rendered template; by default they are
+   * plain text. `addBos`: as the tokenizer's files say where it is not given; a text whose own first token is BOS gets no second.
+   */
+  | { readonly text: string; readonly specialTokens?: "text" | "recognise"; readonly addBos?: boolean }
   | { readonly ids: ArrayLike<number> };
 
 /** All optional: greedy, 256 tokens, the model's own end-of-text ids. */
@@ -209,7 +212,10 @@ function loadedModel({ model, reason, takeStats }: Made, chat: Chat | undefined,
       const { messages, ...options } = input;
       return chat.encode(messages, options);
     }
-    return tokenizer.encode(input.text, { specialTokens: "text", addBos: input.addBos ?? tokenizer.addBos });
+    const { text, specialTokens = "text", addBos } = input;
+    const ids = tokenizer.encode(text, { specialTokens });
+    const bos = tokenizer.bosId;
+    return (addBos ?? (tokenizer.addBos && ids[0] !== bos)) ? tokenizer.encode(text, { specialTokens, addBos: true }) : ids;
   };
   return {
     config,

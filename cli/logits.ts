@@ -3,7 +3,7 @@ import { type TensorEntry, writeSafetensors } from "../core/checkpoint/safetenso
 import { writeFile } from "../core/host/node.ts";
 import { topLogProbabilities } from "../core/sample/sampler.ts";
 import type { LoadedModel } from "../index.ts";
-import { modelFromWords, modelHelp, modelOptions } from "./options.ts";
+import { modelFromWords, modelHelp, modelOptions, textInput } from "./options.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
@@ -13,6 +13,7 @@ export const logits: Command = {
   --top N                     print the N likeliest next tokens of the last position (default: 10)
   --out FILE.safetensors      write logits [T, V] f32
   --hidden-states             with --out: also hidden_states [layers + 1, T, D] and final_norm [T, D], f32
+  --special-tokens            with --text: read special tokens in it as such; without it they are plain text
   --no-bos                    with --text: do not put the beginning-of-text token first
   --json                      print one JSON object
 ${modelHelp}`,
@@ -28,6 +29,7 @@ ${modelHelp}`,
         out: { type: "string" },
         "hidden-states": { type: "boolean" },
         "no-bos": { type: "boolean" },
+        "special-tokens": { type: "boolean" },
         json: { type: "boolean" },
       },
       0,
@@ -43,7 +45,7 @@ ${modelHelp}`,
     const given = idsText !== undefined ? parseIds("logits", idsText) : undefined;
     const model = await modelFromWords("logits", words);
     try {
-      const ids = given ?? model.encodePrompt({ text: text!, ...(words.flag("no-bos") ? { addBos: false } : {}) });
+      const ids = given ?? model.encodePrompt(textInput(text!, words));
       const { logits: values, trace } = await model.forward(ids, {
         logits: out === undefined ? "last" : "all",
         trace: hidden ? ["embeddings", "layers.*.residual", "finalNorm"] : [],

@@ -1,7 +1,7 @@
 /** Options that several commands share: which model, which backend, which variants of it, how to sample. */
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { checkKernels } from "../gpu/programs/plan.ts";
-import { embeddedModel, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
+import { embeddedModel, type GenerateInput, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
 import { note, progressBar } from "./terminal.ts";
 import { usage, type WordOptions, type Words } from "./words.ts";
 
@@ -87,6 +87,13 @@ export async function modelFromWords(command: string, words: Words): Promise<Loa
   if (backend === "auto") note(`backend: ${model.backend} (${model.backendReason})`);
   return model;
 }
+
+/** A text as --special-tokens and --no-bos say to read it. */
+export const textInput = (text: string, words: Words): GenerateInput => ({
+  text,
+  specialTokens: words.flag("special-tokens") ? "recognise" : "text",
+  ...(words.flag("no-bos") ? { addBos: false } : {}),
+});
 
 export interface RunOptions {
   readonly sampling: SamplingOptions;

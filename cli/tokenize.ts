@@ -15,6 +15,7 @@ export const tokenize: Command = {
   --model DIR|FILE            model folder, tokenizer.model or tokenizer.json (default: the small model that comes with gureum)
   --as text|rendered          text: a literal "<s>" is three characters; rendered: it is the special token, as in a
                               rendered chat template (default: text)
+  --special-tokens            the same as --as rendered
   --jsonl                     read a JSON string a line, write an array of ids a line
   --decode                    with --jsonl: read arrays of ids, write strings
   --json                      print one JSON object: ids, pieces, text`,
@@ -26,13 +27,14 @@ export const tokenize: Command = {
         model: { type: "string" },
         ids: { type: "string" },
         as: { type: "string" },
+        "special-tokens": { type: "boolean" },
         jsonl: { type: "boolean" },
         decode: { type: "boolean" },
         json: { type: "boolean" },
       },
       1,
     );
-    const as = words.text("as") ?? "text";
+    const as = words.text("as") ?? (words.flag("special-tokens") ? "rendered" : "text");
     if (as !== "text" && as !== "rendered") throw usage("tokenize", `--as is text or rendered, got ${JSON.stringify(as)}`);
     const [text] = words.positionals;
     const idsText = words.text("ids");

@@ -2,44 +2,12 @@ import { spawn } from "node:child_process";
 import { cp, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { dataFile, modelGolden, readTensors } from "../fixtures/golden.ts";
+import { cli, expectFailure, gureum } from "./gureum.ts";
 
-// The built command, as users run it: `npm ci` builds it.
-const cli = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
 const model = embeddedModelPath();
-
-interface Outcome {
-  code: number | null;
-  out: string;
-  err: string;
-}
-
-function gureum(args: string[], input?: string, shell?: string): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = shell ? spawn("bash", ["-c", shell, cli, ...args]) : spawn(process.execPath, [cli, ...args]);
-    let out = "";
-    let err = "";
-    child.stdout.on("data", (part) => (out += part));
-    child.stderr.on("data", (part) => (err += part));
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, out, err }));
-    child.stdin.on("error", () => {});
-    child.stdin.end(input ?? "");
-  });
-}
-
-/** A failure as the project promises it: exit 1 (or 2), nothing on stdout, one line that names what it is about. */
-function expectFailure({ code, out, err }: Outcome, exit: number, about: RegExp): void {
-  const lines = err.split("\n").filter((line) => line !== "" && !line.startsWith("backend: "));
-  expect(lines.join("\n")).toMatch(about);
-  expect(lines).toHaveLength(1);
-  expect(err).not.toMatch(/ at .*\d+:\d+\)|bug in gureum/);
-  expect(code).toBe(exit);
-  expect(out).toBe("");
-}
 
 let work: string;
 beforeAll(async () => {
