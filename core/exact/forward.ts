@@ -1,0 +1,256 @@
+/**
+ * The Llama forward pass in `exact`: the steps of core/model/llama.ts under the same names, every number defined to its last bit
+ * (docs/exact.md). The result does not depend on how many ids are fed at a time.
+ */
+import type { LlamaConfig } from "../config.ts";
+import { GureumError } from "../errors.ts";
+import { type Taps, tapShape } from "../model/trace.ts";
+import type { DenseMatrix, LlamaWeights } from "../model/weights.ts";
+import { embedding } from "../ops/embedding.ts";
+import { attention, cacheRows, type FixedCache } from "./attention.ts";
+import { silu } from "./functions.ts";
+import { type ExactDense, type ExactLinear, exactDense, exactLinear, linear } from "./linear.ts";
+import { rmsNorm } from "./norm.ts";
+import { add, clean, mul, nearest } from "./numbers.ts";
+import { type ExactRopeTables, exactRopeTables, rotate, scoreFactor } from "./rope.ts";
+import type { Width } from "./rows.ts";
+
+/** The version of the definition that this computes: part of every receipt. */
+export const EXACT_VERSION = 1;
+
+/** What the definition is proved for: sums stay inside their integers up to here. */
+export const EXACT_LIMITS: Readonly<Record<"positions" | "inFeatures" | "headDim" | "vocabulary", number>> = {
+  positions: 131072,
+  inFeatures: 65536,
+  headDim: 256,
+  vocabulary: 2 ** 20,
+};
+
+/** Digits of a linear's input: down_proj's holds the largest outliers of a model, and gets one more. */
+export const INPUT_WIDTH: Width = 24;
+export const DOWN_WIDTH: Width = 32;
+
+interface ExactLayer {
+  readonly inputLayernorm: Float32Array;
+  readonly qProj: ExactLinear;
+  readonly kProj: ExactLinear;
+  readonly vProj: ExactLinear;
+  readonly oProj: ExactLinear;
+  readonly postAttentionLayernorm: Float32Array;
+  readonly gateProj: ExactLinear;
+  readonly upProj: ExactLinear;
+  readonly downProj: ExactLinear;
+}
+
+/** Weights brought to the form that the arithmetic works on, once a model. */
+export interface ExactWeights {
+  readonly embedTokens: DenseMatrix;
+  readonly layers: readonly ExactLayer[];
+  readonly norm: Float32Array;
+  readonly lmHead: ExactDense;
+}
+
+export interface ExactCache {
+  length: number;
+  capacity: number;
+  readonly layers: readonly FixedCache[];
+}
+
+/** @throws GureumError "limit" for a model beyond what the definition covers */
+export function checkExactLimits(config: LlamaConfig): void {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, headDim: Hd, vocabSize: V } = config;
+  const check = (what: string, got: number, most: number): void => {
+    if (got > most)
+      throw new GureumError("limit", {
+        where: "arithmetic exact",
+        what,
+        expected: `at most ${most}`,
+        got: `${got}`,
+        remedy: "use another arithmetic",
+      });
+  };
+  check("inputs of a linear layer", Math.max(D, F, H * Hd), EXACT_LIMITS.inFeatures);
+  check("head_dim", Hd, EXACT_LIMITS.headDim);
+  check("vocab_size", V, EXACT_LIMITS.vocabulary);
+}
+
+/** @throws GureumError "limit" for a context beyond what the definition covers */
+export function checkExactContext(maxContext: number): void {
+  if (maxContext > EXACT_LIMITS.positions)
+    throw new GureumError("limit", {
+      where: "arithmetic exact",
+      what: "context",
+      expected: `at most ${EXACT_LIMITS.positions} positions`,
+      got: `${maxContext}`,
+      remedy: "ask for a shorter context, or use another arithmetic",
+    });
+}
+
+/** @throws GureumError "limit" */
+export function exactWeights(config: LlamaConfig, weights: LlamaWeights): ExactWeights {
+  checkExactLimits(config);
+  return {
+    embedTokens: weights.embedTokens,
+    layers: weights.layers.map((layer) => ({
+      inputLayernorm: layer.inputLayernorm.map(clean),
+      qProj: exactLinear(layer.qProj),
+      kProj: exactLinear(layer.kProj),
+      vProj: exactLinear(layer.vProj),
+      oProj: exactLinear(layer.oProj),
+      postAttentionLayernorm: layer.postAttentionLayernorm.map(clean),
+      gateProj: exactLinear(layer.gateProj),
+      upProj: exactLinear(layer.upProj),
+      downProj: exactLinear(layer.downProj),
+    })),
+    norm: weights.norm.map(clean),
+    lmHead: exactDense(weights.lmHead),
+  };
+}
+
+export const makeExactCache = (config: LlamaConfig): ExactCache => ({
+  length: 0,
+  capacity: 0,
+  layers: Array.from({ length: config.numHiddenLayers }, () => ({
+    keys: new Float32Array(0),
+    values: new Float32Array(0),
+    keyExponents: new Int16Array(0),
+    valueExponents: new Int16Array(0),
+  })),
+});
+
+/** Makes room for `positions`; what is there stays. */
+function reserve(cache: ExactCache, { numKeyValueHeads: G, headDim: Hd }: LlamaConfig, positions: number): void {
+  if (positions <= cache.capacity) return;
+  const capacity = Math.max(positions, 2 * cache.capacity, 64);
+  for (const layer of cache.layers) {
+    const rows = (old: Float32Array): Float32Array => {
+      const grown = new Float32Array(capacity * G * Hd);
+      grown.set(old.subarray(0, cache.length * G * Hd));
+      return grown;
+    };
+    const exponents = (old: Int16Array): Int16Array => {
+      const grown = new Int16Array(capacity * G);
+      grown.set(old.subarray(0, cache.length * G));
+      return grown;
+    };
+    layer.keys = rows(layer.keys);
+    layer.values = rows(layer.values);
+    layer.keyExponents = exponents(layer.keyExponents);
+    layer.valueExponents = exponents(layer.valueExponents);
+  }
+  cache.capacity = capacity;
+}
+
+/** The numbers of a config that the arithmetic works with. */
+export interface ExactConstants {
+  readonly tables: ExactRopeTables;
+  /** log₂ e / √Hd */
+  readonly factor: number;
+  readonly eps: number;
+}
+
+/** @throws GureumError "limit", "unsupported" */
+export function exactConstants(config: LlamaConfig, maxContext: number): ExactConstants {
+  checkExactContext(maxContext);
+  return {
+    tables: exactRopeTables(config, maxContext),
+    factor: scoreFactor(config.headDim),
+    eps: nearest(config.rmsNormEps),
+  };
+}
+
+/**
+ * Feeds `ids` at positions cache.length …; logits [rows, V] of the last `rows` of them. The cache grows by T.
+ * @throws GureumError "range" for an id outside the vocabulary, "unsupported" for a hook on attention weights
+ */
+export function exactForward(
+  config: LlamaConfig,
+  weights: ExactWeights,
+  { tables, factor, eps }: ExactConstants,
+  cache: ExactCache,
+  ids: ArrayLike<number>,
+  rows: number,
+  taps: Taps,
+): Float32Array {
+  const T = ids.length;
+  const start = cache.length;
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, vocabSize: V } = config;
+  /** Hands a value on; what a hook puts in its place enters as every other number from outside. */
+  const tap = (name: string, data: Float32Array, count: number = T): void => {
+    if (!taps.wants(name)) return;
+    taps.visit(name, tapShape(config, name, count, start + T), data);
+    if (taps.steers(name)) for (let i = 0; i < data.length; i++) data[i] = clean(data[i]!);
+  };
+  const f32 = (width: number): Float32Array => new Float32Array(T * width);
+  const accumulate = (x: Float32Array, y: Float32Array): void => {
+    for (let i = 0; i < x.length; i++) x[i] = add(x[i]!, y[i]!);
+  };
+  const x = f32(D);
+  const normed = f32(D);
+  const [q, k, v] = [f32(H * Hd), f32(G * Hd), f32(G * Hd)] as const;
+  const mixed = f32(H * Hd);
+  const branch = f32(D);
+  const [gate, up] = [f32(F), f32(F)] as const;
+  const shape = { H, G, Hd, window: config.slidingWindow };
+
+  embedding(x, weights.embedTokens, ids);
+  for (let i = 0; i < x.length; i++) x[i] = clean(x[i]!);
+  tap("embeddings", x);
+  reserve(cache, config, start + T);
+  weights.layers.forEach((layer, i) => {
+    const at = `layers.${i}.`;
+    rmsNorm(normed, x, layer.inputLayernorm, eps, T);
+    tap(`${at}inputLayernorm`, normed);
+    linear(q, normed, layer.qProj, T, INPUT_WIDTH);
+    tap(`${at}q`, q);
+    linear(k, normed, layer.kProj, T, INPUT_WIDTH);
+    tap(`${at}k`, k);
+    linear(v, normed, layer.vProj, T, INPUT_WIDTH);
+    tap(`${at}v`, v);
+    rotate(q, tables, start, T, H);
+    tap(`${at}qRope`, q);
+    rotate(k, tables, start, T, G);
+    tap(`${at}kRope`, k);
+    cacheRows(cache.layers[i]!, k, v, start, T, G, Hd);
+    const watched = taps.wants(`${at}attentionWeights`) ? new Float32Array(T * H * (start + T)) : undefined;
+    attention(mixed, q, cache.layers[i]!, start, T, shape, factor, watched);
+    if (watched) {
+      if (taps.steers(`${at}attentionWeights`)) throw noSuchHook(`${at}attentionWeights`);
+      tap(`${at}attentionWeights`, watched);
+    }
+    tap(`${at}attention`, mixed);
+    linear(branch, mixed, layer.oProj, T, INPUT_WIDTH);
+    tap(`${at}attentionOutput`, branch);
+    accumulate(x, branch);
+    tap(`${at}attentionResidual`, x);
+
+    rmsNorm(normed, x, layer.postAttentionLayernorm, eps, T);
+    tap(`${at}postAttentionLayernorm`, normed);
+    linear(gate, normed, layer.gateProj, T, INPUT_WIDTH);
+    tap(`${at}gate`, gate);
+    linear(up, normed, layer.upProj, T, INPUT_WIDTH);
+    tap(`${at}up`, up);
+    for (let j = 0; j < gate.length; j++) gate[j] = mul(silu(gate[j]!), up[j]!);
+    tap(`${at}siluMul`, gate);
+    linear(branch, gate, layer.downProj, T, DOWN_WIDTH);
+    tap(`${at}mlp`, branch);
+    accumulate(x, branch);
+    tap(`${at}residual`, x);
+  });
+  cache.length = start + T;
+
+  const logits = new Float32Array(rows * V);
+  if (rows === 0) return logits;
+  rmsNorm(normed, x, weights.norm, eps, T);
+  tap("finalNorm", normed);
+  linear(logits, normed.subarray((T - rows) * D), { weight: weights.lmHead, bias: null }, rows, INPUT_WIDTH);
+  tap("logits", logits, rows);
+  return logits;
+}
+
+const noSuchHook = (where: string): GureumError =>
+  new GureumError("unsupported", {
+    where: `steer > ${where}`,
+    what: "the arithmetic exact mixes values with integers of its own, not with these weights",
+    remedy: "steer attention or v instead, or use another arithmetic",
+  });
