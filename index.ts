@@ -7,6 +7,7 @@ import { type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openCheckpoint, readWeights } from "./core/checkpoint/weights.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
+import { exactCpuModel } from "./core/exact/model.ts";
 import {
   contextLimit,
   type GenerateResult,
@@ -17,9 +18,9 @@ import {
 import { embeddedModelPath } from "./core/host/embedded.ts";
 import { directoryStore, fileSource } from "./core/host/node.ts";
 import { cpuModel } from "./core/model/cpu.ts";
-import type { ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "./core/model/engine.ts";
+import type { ForwardOptions, ForwardResult, Model, Sampler, SamplingOptions, Session } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
-import { greedy } from "./core/sample/sampler.ts";
+import { floatSampler, greedy } from "./core/sample/sampler.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
 import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
@@ -72,6 +73,8 @@ export interface LoadedModel {
   readonly backend: "cpu" | "webgpu";
   /** Why this backend, in a few words. */
   readonly backendReason: string;
+  /** How this model's logits become ids and probabilities. */
+  readonly sampler: Sampler;
   readonly loadMs: number;
   /** The ids that `generate` would feed for this input. */
   encodePrompt(input: GenerateInput): number[];
@@ -145,19 +148,20 @@ async function makeModel(
   refs: LlamaWeightRefs,
   { backend: wanted = "auto", onProgress, device, stats = false, ...variants }: LoadOptions,
 ): Promise<Made> {
+  const { arithmetic = "auto", cache, kernels = {} } = variants;
   const cpu = async (reason: string): Promise<Made> => ({
-    model: cpuModel(config, await readWeights(refs, onProgress)),
+    model: (arithmetic === "exact" ? exactCpuModel : cpuModel)(config, await readWeights(refs, onProgress)),
     reason,
     takeStats: async () => null,
   });
-  const { arithmetic = "auto", cache, kernels = {} } = variants;
   checkKernels(kernels);
-  const choosesVariant = arithmetic !== "auto" || cache !== undefined || Object.keys(kernels).length > 0;
+  // `exact` is the same everywhere: it chooses no backend.
+  const choosesVariant = (arithmetic !== "auto" && arithmetic !== "exact") || cache !== undefined || Object.keys(kernels).length > 0;
   const backend = wanted === "auto" && choosesVariant ? "webgpu" : wanted;
   if (backend === "cpu" && choosesVariant)
     throw new GureumError("usage", {
       where: "cpu",
-      what: "arithmetic, cache and kernels choose among variants of the WebGPU backend; the CPU reference has one of each",
+      what: "arithmetic (but exact), cache and kernels choose among variants of the WebGPU backend; the CPU reference has one of each",
       remedy: "leave them out, or use WebGPU",
     });
   if (backend === "cpu") return cpu("asked for");
@@ -222,6 +226,7 @@ function loadedModel({ model, reason, takeStats }: Made, chat: Chat | undefined,
     tokenizer,
     backend: model.backend,
     backendReason: reason,
+    sampler: model.sampler ?? floatSampler,
     loadMs,
     encodePrompt,
     async forward(ids, options) {

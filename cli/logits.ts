@@ -1,7 +1,6 @@
 /** `gureum logits`: what the model computes for given ids: to look at, or to a file. */
 import { type TensorEntry, writeSafetensors } from "../core/checkpoint/safetensors.ts";
 import { writeFile } from "../core/host/node.ts";
-import { topLogProbabilities } from "../core/sample/sampler.ts";
 import type { LoadedModel } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions, textInput } from "./options.ts";
 import { note, printJson, printLine } from "./terminal.ts";
@@ -65,7 +64,7 @@ ${modelHelp}`,
         await writeFile(out, (sink) => writeSafetensors(tensors, sink));
         note(`wrote ${out}`);
       }
-      const likeliest = topLogProbabilities(last, top).map(({ id, logprob }) => ({
+      const likeliest = model.sampler.topLogProbabilities(last, top).map(({ id, logprob }) => ({
         id,
         piece: model.tokenizer?.idToPiece(id) ?? null,
         logit: last[id]!,

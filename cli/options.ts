@@ -11,7 +11,8 @@ export const variantOptions: WordOptions = {
   kernel: { type: "string", multiple: true },
 };
 
-export const variantHelp = `  --arithmetic auto|f32|fixed16  how int4 linears compute while decoding on WebGPU (default: auto)
+export const variantHelp = `  --arithmetic auto|f32|fixed16|exact  how int4 linears compute on WebGPU (default: auto); exact: all steps, the same bits on every
+                              device and on the CPU
   --kv-cache f32|f16          cached keys and values on WebGPU (default: what the arithmetic needs)
   --kernel STEP=VARIANT       this variant for this step; may be repeated (gureum device lists both)`;
 
@@ -62,7 +63,7 @@ function oneOf<T extends string>(command: string, words: Words, name: string, va
 
 /** What the words choose among WebGPU's variants. @throws GureumError "usage" */
 export function variantsFromWords(command: string, words: Words): VariantOptions {
-  const arithmetic = oneOf(command, words, "arithmetic", ["auto", "f32", "fixed16"]);
+  const arithmetic = oneOf(command, words, "arithmetic", ["auto", "f32", "fixed16", "exact"]);
   const cache = oneOf(command, words, "kv-cache", ["f32", "f16"]);
   const kernels = Object.fromEntries(
     words.list("kernel").map((word): [string, string] => {

@@ -6,7 +6,7 @@ import { makeTaps, noTaps, type Taps } from "../model/trace.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import { greedy } from "../sample/sampler.ts";
 import { type ExactConstants, type ExactWeights, exactConstants, exactForward, exactWeights, makeExactCache } from "./forward.ts";
-import { logProbability, sample } from "./sample.ts";
+import { exactSampler, logProbability, sample } from "./sample.ts";
 
 /** Positions fed at a time, so that activations stay small; any number gives the same bits. */
 const CHUNK = 64;
@@ -17,6 +17,7 @@ export function exactCpuModel(config: LlamaConfig, weights: LlamaWeights): Model
   const model: Model = {
     config,
     backend: "cpu",
+    sampler: exactSampler,
     decodeBatch: 1,
     createSession: (maxContext) => exactSession(model, exact, maxContext),
     dispose() {},

@@ -2,7 +2,7 @@
  * From logits to a token in `exact`: the steps of docs/sampling.md with integer weights, so that a seed draws the same id on every device,
  * and log-probabilities as integers of 2^−24 bits.
  */
-import type { SamplingOptions } from "../model/engine.ts";
+import type { Sampler, SamplingOptions } from "../model/engine.ts";
 import { uniformAt } from "../sample/random.ts";
 import { argmax } from "../sample/sampler.ts";
 import { fixedDistance, LOG2E, logInteger, powerOfTwo } from "./functions.ts";
@@ -86,3 +86,6 @@ export function sample(logits: Float32Array, options: SamplingOptions, seen: Ite
   }
   return left[left.length - 1]!;
 }
+
+/** The sampler of every model in `exact`, on whatever device. */
+export const exactSampler: Sampler = { sample, logProbability, topLogProbabilities };

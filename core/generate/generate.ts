@@ -5,7 +5,7 @@
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import type { SamplingOptions, Session } from "../model/engine.ts";
-import { checkSampling, logProbability, sample, topLogProbabilities } from "../sample/sampler.ts";
+import { checkSampling, floatSampler } from "../sample/sampler.ts";
 import { makeStopMatcher } from "./stop.ts";
 
 /** Turns ids into text piece by piece; never half a character. */
@@ -145,6 +145,7 @@ function oneWithAlternatives(
   n: number,
 ): () => Promise<Token | undefined> {
   let feed = prompt;
+  const { sample, logProbability, topLogProbabilities } = session.model.sampler ?? floatSampler;
   return async () => {
     const { logits } = await session.forward(feed);
     if (session.ids.length === session.maxContext) return undefined;

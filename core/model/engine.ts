@@ -76,9 +76,19 @@ export interface Session {
   dispose(): void;
 }
 
+/** How logits become an id and its probability. */
+export interface Sampler {
+  sample(logits: Float32Array, options: SamplingOptions, seen: Iterable<number>, position: number): number;
+  /** Natural log of the id's share of softmax(logits). */
+  logProbability(logits: Float32Array, id: number): number;
+  topLogProbabilities(logits: Float32Array, n: number): { id: number; logprob: number }[];
+}
+
 export interface Model {
   readonly config: LlamaConfig;
   readonly backend: "cpu" | "webgpu";
+  /** Absent: core/sample/sampler.ts. The arithmetic exact has its own, of integers. */
+  readonly sampler?: Sampler;
   /** Tokens worth sampling in one `decode`: 1 where each token is as far away as the last. */
   readonly decodeBatch: number;
   createSession(maxContext: number): Session;

@@ -3,7 +3,7 @@
  * backend. Products with the penalty and the temperature are rounded to f32 (a GPU computes them so); weights are f64 here.
  */
 import { GureumError } from "../errors.ts";
-import type { SamplingOptions } from "../model/engine.ts";
+import type { Sampler, SamplingOptions } from "../model/engine.ts";
 import { uniformAt } from "./random.ts";
 
 export const greedy: SamplingOptions = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0n };
@@ -126,3 +126,6 @@ export function topLogProbabilities(logits: Float32Array, n: number): { id: numb
   const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
   return order.slice(0, n).map((id) => ({ id, logprob: logProbability(logits, id) }));
 }
+
+/** These functions as a record, for models that do not bring their own. */
+export const floatSampler: Sampler = { sample, logProbability, topLogProbabilities };

@@ -42,8 +42,11 @@ export type WeightLayout = "checkpoint" | "repacked";
 export type GpuArithmetic = "f32" | "fixed16" | "f16";
 
 export interface VariantOptions {
-  /** Default "auto": fixed16, and f16 for prompts, where device and model allow it. */
-  readonly arithmetic?: "auto" | "f32" | "fixed16";
+  /**
+   * Default "auto": fixed16, and f16 for prompts, where device and model allow it. "exact": every bit of the result is defined
+   * (docs/exact.md), on the CPU and on every device.
+   */
+  readonly arithmetic?: "auto" | "f32" | "fixed16" | "exact";
   /** Element type of cached keys and values. Default: what the variants need, else f32. */
   readonly cache?: CacheDType;
   /** Variants by step that are to run, whatever the rest would be: { "linear-prefill": "awq-matmul" }. */
