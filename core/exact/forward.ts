@@ -23,7 +23,7 @@ export const EXACT_LIMITS: Readonly<Record<"positions" | "inFeatures" | "headDim
   positions: 131072,
   inFeatures: 65536,
   headDim: 256,
-  vocabulary: 2 ** 20,
+  vocabulary: 2 ** 20 - 1,
 };
 
 /** Digits of a linear's input: down_proj's holds the largest outliers of a model, and gets one more. */

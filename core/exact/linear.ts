@@ -68,7 +68,7 @@ export function exactDense(matrix: DenseMatrix): ExactDense {
 
 export const exactLinear = ({ weight, bias }: Linear): ExactLinear => ({
   weight: weight.kind === "awq" ? exactAwq(weight) : exactDense(weight),
-  bias: bias && bias.map(clean),
+  bias: bias === null ? null : bias.map(clean),
 });
 
 function norm(values: Float64Array | Int32Array, from: number, n: number): number {

@@ -58,7 +58,8 @@ function nearestBitByBit(N: bigint, e: number): number {
     exponent += shift;
   }
   const value = Number(magnitude) * 2 ** Math.max(-1000, Math.min(900, exponent));
-  const rounded = value < 2 ** -126 ? 0 : Math.min(value, LARGEST);
+  if (value < 2 ** -126) return 0;
+  const rounded = Math.min(value, LARGEST);
   return N < 0n ? -rounded : rounded;
 }
 

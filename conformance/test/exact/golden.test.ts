@@ -1,0 +1,70 @@
+/**
+ * Accuracy of `exact` against float64: never further from it than float32 arithmetic is, on the committed goldens and, where
+ * GUREUM_FIXTURES names them, on the larger ones; greedy texts equal. About 15 s, a minute with the large ones.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { openCheckpoint, readWeights } from "../../../core/checkpoint/weights.ts";
+import { exactCpuModel } from "../../../core/exact/model.ts";
+import { embeddedModelPath } from "../../../core/host/embedded.ts";
+import { directoryStore } from "../../../core/host/node.ts";
+import type { Model } from "../../../core/model/engine.ts";
+import { greedy } from "../../../core/sample/sampler.ts";
+import { dataFile, largeFixtures, modelGolden } from "../fixtures/golden.ts";
+
+async function load(folder: string): Promise<Model> {
+  const checkpoint = await openCheckpoint(directoryStore(folder));
+  try {
+    return exactCpuModel(checkpoint.config, await readWeights(checkpoint.refs));
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** What transformers in float32 was off by, where the golden says it. */
+interface Compared {
+  readonly max_abs_difference?: { readonly hf_float32_sdpa?: number; readonly hf_float32_eager?: number };
+}
+
+function isAsGoodAsFloat32(folder: string, path: string): void {
+  it("gives logits as close to float64 as 1.5 times float32's worst prompt, most prompts closer than float32's own", async () => {
+    const model = await load(folder);
+    const golden = await modelGolden(path);
+    const { logits } = JSON.parse(readFileSync(`${path}.json`, "utf8")) as { logits: readonly Compared[] };
+    const V = model.config.vocabSize;
+    let worst = 0;
+    let worstFloat = 0;
+    for (const [i, { name, input_ids, first_position, positions, max_abs_logit }] of golden.logits.entries()) {
+      const got = (await model.createSession(input_ids.length).forward(input_ids, { logits: "all" })).logits;
+      const { data } = await golden.tensor(`logits.${name}`);
+      let difference = 0;
+      for (let j = 0; j < positions * V; j++) difference = Math.max(difference, Math.abs(got[first_position * V + j]! - data[j]!));
+      const float = Math.max(...Object.values(logits[i]!.max_abs_difference ?? {}), 0);
+      worst = Math.max(worst, difference / max_abs_logit);
+      worstFloat = Math.max(worstFloat, float / max_abs_logit);
+      if (process.env.GUREUM_SHOW) console.log(name, input_ids.length, difference / max_abs_logit, float / max_abs_logit);
+    }
+    expect(worst).toBeLessThanOrEqual(1.5e-6);
+    if (worstFloat > 0) expect(worst).toBeLessThanOrEqual(worstFloat);
+  });
+
+  it("continues every prompt greedily with the ids of float64", async () => {
+    const model = await load(folder);
+    for (const { name, variant, prompt_ids, ids } of (await modelGolden(path)).generate) {
+      const session = model.createSession(prompt_ids.length + ids.length);
+      await session.prefill(prompt_ids);
+      expect((await session.decode(greedy, ids.length)).ids, `${name} ${variant}`).toEqual(ids);
+    }
+  });
+}
+
+describe("gureum-tiny-awq in exact", () => isAsGoodAsFloat32(embeddedModelPath(), dataFile("model/gureum-tiny-awq")));
+
+describe.skipIf(!largeFixtures)("gureum-tiny-awq in exact, long prompts", () =>
+  isAsGoodAsFloat32(embeddedModelPath(), join(largeFixtures ?? "", "golden/model/gureum-tiny-awq")),
+);
+
+describe.skipIf(!largeFixtures)("gureum-tiny in exact", () =>
+  isAsGoodAsFloat32(join(largeFixtures ?? "", "models/gureum-tiny"), join(largeFixtures ?? "", "golden/model/gureum-tiny")),
+);
