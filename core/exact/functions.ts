@@ -86,12 +86,16 @@ export function reciprocal(x: number): number {
   return nearest(reciprocalInteger(significand * 128) * 2 ** (7 - 61 - exponent));
 }
 
-/** ≈ x / (1 + e^−x): σ = 1/(1 + e^−|x|) from the integers 2^30 and 2^30 e^−|x|; for x < 0 its product with e^−|x|. */
+/**
+ * ≈ x / (1 + e^−x): σ = 1/(1 + e^−|x|) from the integers 2^30 and 2^30 e^−|x|; for x < 0 its product with e^−|x|, which is 0 at the end
+ * of what a distance holds. Within 4 + |x| units of the last place.
+ */
 export function silu(x: number): number {
   const { whole, fraction } = fixedDistance(mul(Math.abs(x), LOG2E));
   const W = powerOfTwo(fraction);
   const sigma = nearest(reciprocalInteger(2 ** 30 + Math.floor(W * 2 ** -whole)) * 2 ** -31);
-  return x >= 0 ? mul(x, sigma) : mul(x, mul(sigma, nearest(W * 2 ** (-30 - whole))));
+  if (x >= 0) return mul(x, sigma);
+  return whole === 63 && fraction === 2 ** 24 - 1 ? 0 : mul(x, mul(sigma, nearest(W * 2 ** (-30 - whole))));
 }
 
 /**
