@@ -2,6 +2,7 @@
  * Two files of results against each other, row by row: how much faster B is than A, with the interval in which that ratio lies.
  * Rows of one name are taken for the same work; where their counts differ they are not, and that is said.
  */
+import { deviceName } from "../conformance/certificate/identity.ts";
 import type { BenchResults, Row } from "./results.ts";
 import { medianRatio, type RatioInterval } from "./statistics.ts";
 
@@ -49,10 +50,10 @@ export function compareResults(a: BenchResults, b: BenchResults): Comparison {
   const inA = new Set(a.rows.map(({ name }) => name));
   const shared = a.rows.flatMap((row): [Row, Row][] => (inB.has(row.name) ? [[row, inB.get(row.name)!]] : []));
   const around = (results: BenchResults): Record<string, string> => ({
-    device: results.device.name,
-    driver: results.device.driver,
-    toggles: results.device.toggles,
-    features: results.device.features.join(" "),
+    device: deviceName(results.device),
+    driver: results.device.description,
+    toggles: results.device.toggles ?? "",
+    features: (results.device.features ?? []).join(" "),
     runtime: results.host.runtime,
     cpu: results.host.cpu,
     commit: results.commit ?? "unknown",

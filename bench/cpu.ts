@@ -6,6 +6,7 @@ import { Bench } from "tinybench";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import type { AwqMatrix, DenseMatrix } from "../core/model/weights.ts";
+import { occursIn } from "../core/names.ts";
 import { add } from "../core/ops/add.ts";
 import { attentionMix, attentionWeights } from "../core/ops/attention.ts";
 import { awqMatmul } from "../core/ops/awq-matmul.ts";
@@ -15,7 +16,7 @@ import { rmsNorm } from "../core/ops/rms-norm.ts";
 import { rope, ropeTables } from "../core/ops/rope.ts";
 import { siluMul } from "../core/ops/silu-mul.ts";
 import { hostClock } from "./harness.ts";
-import { type KernelSelection, matchesFilter } from "./kernels.ts";
+import type { KernelSelection } from "./kernels.ts";
 import { type Counts, type Limits, makeRow, type Row } from "./results.ts";
 import { type LinearShape, linearBytes, linearShapes } from "./shapes.ts";
 import { makeRandom } from "./statistics.ts";
@@ -258,7 +259,7 @@ export async function measureCpu(
   const planned = sizes.flatMap((T) =>
     cpuCases(shape.config, T)
       .map((item) => ({ ...item, name: `${item.op} cpu ${item.step} T=${T} ${shape.name}` }))
-      .filter(({ name, op }) => matchesFilter(name, filter) && (variants.length === 0 || variants.includes(op))),
+      .filter(({ name, op }) => occursIn(filter)(name) && (variants.length === 0 || variants.includes(op))),
   );
   if (planned.length === 0) throw new GureumError("usage", { where: "bench kernels", what: "no op matches" });
   const all = [...dotCases(), ...planned];

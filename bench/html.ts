@@ -2,11 +2,10 @@
  * Results as one page that needs nothing else: the table, and a roofline plot (Williams, Waterman & Patterson 2009) as inline SVG:
  * operations a second over operations a byte, both logarithmic, under the ceilings that were measured on the same device.
  */
+import { deviceName } from "../conformance/certificate/identity.ts";
+import { escapeHtml } from "../core/text.ts";
 import { type BenchResults, operationsPerSecond, type Row } from "./results.ts";
 import { formatHead, formatMs, formatRate, formatShare, formatTokenTimes, rowCells, rowHeader } from "./table.ts";
-
-const escapes: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => escapes[c]!);
 
 /** A logarithmic axis: from value to pixel. */
 function axis(low: number, high: number, from: number, to: number): (value: number) => number {
@@ -107,7 +106,7 @@ export function resultsPage(results: BenchResults): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>gureum bench: ${escapeHtml(results.device.name)}</title>
+<title>gureum bench: ${escapeHtml(deviceName(results.device))}</title>
 <style>
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; color: #222; background: #fff; }
 pre { overflow-x: auto; background: #f5f5f5; padding: 0.8em; }
@@ -123,7 +122,7 @@ circle { stroke: #fff; }
 </head>
 <body>
 <h1>gureum bench</h1>
-<pre>${escapeHtml(`${results.command}\n${formatHead(results)}${results.device.toggles ? `\ntoggles   ${results.device.toggles}` : ""}\nfeatures  ${results.device.features.join(" ") || "none"}`)}</pre>
+<pre>${escapeHtml(`${results.command}\n${formatHead(results)}${results.device.toggles ? `\ntoggles   ${results.device.toggles}` : ""}\nfeatures  ${(results.device.features ?? []).join(" ") || "none"}`)}</pre>
 ${svg ? `<h2>Roofline</h2>\n${svg}\n<p>${legend(results.rows)}</p>` : ""}
 <h2>Rows</h2>
 <div class="wide"><table>

@@ -1,4 +1,5 @@
 /** `gureum/bench`: the benchmark as a library. Own kernels, the device's ceilings, this engine's kernels, and what compares them. */
+export type { DeviceIdentity } from "../conformance/certificate/identity.ts";
 export { type ComparedRow, type Comparison, compareResults } from "./compare.ts";
 export { measureCosts, measureLimits } from "./device.ts";
 export { type GpuTimer, makeGpuTimer } from "./gpu-timer.ts";
@@ -13,7 +14,6 @@ export {
   bytesPerSecond,
   type Counts,
   checkResults,
-  type DeviceIdentity,
   type Limits,
   operationsPerSecond,
   type Row,

@@ -3,6 +3,7 @@
  * or caches that no cache of the device serves them.
  */
 import { GureumError } from "../core/errors.ts";
+import { occursIn } from "../core/names.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../gpu/pipeline/recorder.ts";
 import { type GpuTimer, gpuCompetitor } from "./gpu-timer.ts";
 import { type Competitor, measure, type Plan } from "./harness.ts";
@@ -38,12 +39,6 @@ export interface KernelRows {
   readonly skipped: readonly Skipped[];
 }
 
-/** Whether `pattern` occurs in `name`; `*` matches any run of characters. */
-export function matchesFilter(name: string, pattern: string): boolean {
-  const literal = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(literal.join(".*")).test(name);
-}
-
 interface Planned {
   readonly name: string;
   readonly item: WorkCase;
@@ -53,11 +48,12 @@ interface Planned {
 /** The measurements that a selection asks for, those that take turns together. */
 export function planKernels({ shape, rows, filter = "", variants = [] }: KernelSelection, table: readonly Work[] = works): Planned[][] {
   const groups = new Map<string, Planned[]>();
+  const matches = occursIn(filter);
   for (const T of rows)
     for (const { kernel, task, cases } of table)
       for (const item of cases(shape.config, T)) {
         const name = [kernel, ...(item.variant ? [item.variant] : []), item.step, `T=${T}`, shape.name].join(" ");
-        if (!matchesFilter(name, filter)) continue;
+        if (!matches(name)) continue;
         if (variants.length > 0 && !variants.includes(kernel) && !(item.variant && variants.includes(item.variant))) continue;
         const key = JSON.stringify([task, item.step, T]);
         const group = groups.get(key) ?? [];

@@ -3,6 +3,7 @@
  * and shares are derived from a row's times and its two counts; only the counts and the times are facts.
  */
 
+import type { DeviceIdentity } from "../conformance/certificate/identity.ts";
 import { readBytes } from "../core/checkpoint/byte-source.ts";
 import { GureumError, withinAsync } from "../core/errors.ts";
 import { fileSource, writeFile } from "../core/host/node.ts";
@@ -44,15 +45,6 @@ export interface Row extends Summary, Counts {
 export interface Limits {
   readonly readBytesPerSecond?: number;
   readonly operationsPerSecond: Readonly<Partial<Record<Arithmetic, number>>>;
-}
-
-export interface DeviceIdentity {
-  readonly backend: "webgpu" | "cpu";
-  readonly name: string;
-  readonly driver: string;
-  /** Options that the implementation was started with; empty for the host's own WebGPU. */
-  readonly toggles: string;
-  readonly features: readonly string[];
 }
 
 /** Where the time of a decoded token goes, milliseconds a token. */
@@ -163,6 +155,22 @@ function parse(bytes: Uint8Array): unknown {
 /** A number that something can have: 0, or within thirty decades of 1, so that no quotient leaves f64 and no axis lacks an end. */
 const isMeasured = (v: unknown): v is number => typeof v === "number" && (v === 0 || (v >= 1e-30 && v <= 1e30));
 
+/** A device as earlier versions wrote it, name and driver in one line each, in today's form. */
+const identityOf = (device: Record<string, unknown>): Record<string, unknown> =>
+  "name" in device && "driver" in device
+    ? {
+        backend: device.backend,
+        implementation: "",
+        vendor: "",
+        architecture: "",
+        device: device.name,
+        description: device.driver,
+        toggles: device.toggles,
+        features: device.features,
+        notes: [],
+      }
+    : device;
+
 /** Checks what `compare` and the page rely on. @throws GureumError "format" */
 export function checkResults(value: unknown): BenchResults {
   const wrong = (what: string): GureumError => new GureumError("format", { what, expected: "a file that `gureum bench … --json` wrote" });
@@ -171,8 +179,11 @@ export function checkResults(value: unknown): BenchResults {
   const { rows, device, limits, host } = value;
   if (!Array.isArray(rows)) throw wrong("no rows");
   const isText = (v: unknown): v is string => typeof v === "string";
-  if (!isRecord(device) || ![device.name, device.driver, device.toggles].every(isText)) throw wrong("no device");
-  if (!Array.isArray(device.features) || !device.features.every(isText)) throw wrong("no device features");
+  if (!isRecord(device)) throw wrong("no device");
+  const identity = identityOf(device);
+  const { backend, implementation, vendor, architecture, device: name, description, toggles = "", features = [] } = identity;
+  if (![backend, implementation, vendor, architecture, name, description, toggles].every(isText)) throw wrong("no device");
+  if (!Array.isArray(features) || !features.every(isText)) throw wrong("no device features");
   if (!isRecord(host) || ![host.runtime, host.platform, host.cpu].every(isText)) throw wrong("no host");
   if (![value.command, value.version, value.date].every(isText) || !(value.commit === null || isText(value.commit)))
     throw wrong("no command, version, date and commit");
@@ -201,5 +212,5 @@ export function checkResults(value: unknown): BenchResults {
     for (const key of ["bytes", "operations", "tokens", "limitShare"])
       if (row[key] !== undefined && !isMeasured(row[key])) throw wrong(`${JSON.stringify(row.name)} has no number as ${key}`);
   }
-  return value as unknown as BenchResults;
+  return { ...value, device: identity } as unknown as BenchResults;
 }

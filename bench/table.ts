@@ -1,4 +1,6 @@
 /** Results as text for people: one row a line, rates in the unit that fits, and the breakdown of a token. */
+import { deviceName } from "../conformance/certificate/identity.ts";
+import { alignColumns, formatBytes } from "../core/text.ts";
 import type { Comparison } from "./compare.ts";
 import { type BenchResults, bytesPerSecond, operationsPerSecond, type Row, type TokenTime, tokensPerSecond } from "./results.ts";
 import { spreadOf } from "./statistics.ts";
@@ -24,21 +26,11 @@ export function formatRate(perSecond: number): string {
 
 export const formatShare = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 
-export const formatBytes = (bytes: number): string => `${formatRate(bytes)}B`;
-
 /** Columns padded to their widest cell, all but the first flush right; columns that are empty throughout are left out. */
 export function formatColumns(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const used = header.map((_, i) => i === 0 || rows.some((row) => row[i] !== ""));
   const table = [header, ...rows].map((row) => row.filter((_, i) => used[i]));
-  const widths = table[0]!.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
-  return table
-    .map((row) =>
-      row
-        .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  return alignColumns(table, (column) => column > 0).join("\n");
 }
 
 export const rowHeader: readonly string[] = ["", "median", "spread", "bytes/s", "op/s", "tokens/s", "of limit", "limited by", "clock"];
@@ -69,7 +61,7 @@ export function formatHead({ device, host, commit, date, version, limits }: Benc
     ...Object.entries(limits.operationsPerSecond).map(([name, rate]) => `${name} ${formatRate(rate)}op/s`),
   ];
   return [
-    `device    ${device.name}${device.driver ? `, ${device.driver}` : ""}`,
+    `device    ${deviceName(device)}${device.description ? `, ${device.description}` : ""}`,
     `host      ${host.runtime}, ${host.platform}, ${host.cpu}`,
     `gureum    ${version}, commit ${commit ?? "unknown"}, ${date}`,
     ...(ceilings.length > 0 ? [`limits    ${ceilings.join(", ")} (measured)`] : []),

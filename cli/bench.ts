@@ -1,7 +1,7 @@
 /** `gureum bench`: measures the device, the kernels, a whole model, and compares what was measured. */
 import { compareResults } from "../bench/compare.ts";
 import { measureCosts, measureLimits } from "../bench/device.ts";
-import { cpuIdentity, gpuIdentity, makeResults } from "../bench/environment.ts";
+import { makeResults } from "../bench/environment.ts";
 import { makeGpuTimer } from "../bench/gpu-timer.ts";
 import { defaultPlan, type Plan, shortPlan } from "../bench/harness.ts";
 import { resultsPage } from "../bench/html.ts";
@@ -10,9 +10,11 @@ import { measureModel } from "../bench/model.ts";
 import { type BenchResults, readResults, writeResults, writeText } from "../bench/results.ts";
 import { openShape, shapeNames } from "../bench/shapes.ts";
 import { syntheticRefs } from "../bench/synthetic.ts";
-import { formatBytes, formatComparison, formatHead, formatRows, formatTokenTimes } from "../bench/table.ts";
+import { formatComparison, formatHead, formatRows, formatTokenTimes } from "../bench/table.ts";
+import { gpuIdentity } from "../conformance/certificate/identity.ts";
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
+import { formatBytes } from "../core/text.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import { variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { note, printLine, progressBar } from "./terminal.ts";
@@ -133,7 +135,7 @@ async function runKernels(args: string[]): Promise<number> {
   if (backend === "cpu") {
     const { measureCpu } = await import("../bench/cpu.ts");
     const { limits, rows } = await measureCpu(selection, CPU_TIME_MS, bar);
-    await report(words, await makeResults(["kernels", ...args], cpuIdentity(), limits, rows));
+    await report(words, await makeResults(["kernels", ...args], undefined, limits, rows));
     return 0;
   }
   const results = await withGpu(async (gpu) => {
@@ -185,8 +187,7 @@ async function runModel(args: string[]): Promise<number> {
     try {
       const limits = timer ? (await measureLimits(timer, planOf(timer.gpu))).limits : { operationsPerSecond: {} };
       const { rows, tokenTimes, facts } = await measureModel({ ...source, ...sizes }, gpu, limits, modelPlan, bar);
-      const identity = gpu ? gpuIdentity(gpu) : cpuIdentity();
-      return await makeResults(["model", ...args], identity, limits, rows, { tokenTimes, facts });
+      return await makeResults(["model", ...args], gpu && gpuIdentity(gpu), limits, rows, { tokenTimes, facts });
     } finally {
       timer?.close();
     }

@@ -5,7 +5,7 @@ import process from "node:process";
 import { table, violations } from "../conformance/certificate/certificate.ts";
 import { reportHtml } from "../conformance/certificate/report.ts";
 import { replayLine, runConformance } from "../conformance/certificate/run.ts";
-import { formatScore, mutationScore } from "../conformance/mutation/mutants.ts";
+import { formatScore, mutationScore } from "../conformance/mutation/score.ts";
 import { hostError, writeFile } from "../core/host/node.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";

@@ -1,7 +1,8 @@
 /** `gureum inspect`: what a checkpoint holds, needs, and what is wrong with it, from headers alone. */
 import { totalmem } from "node:os";
-import { formatBytes, formatReport, inspectFile, inspectFolder, isBroken } from "../core/checkpoint/inspect.ts";
+import { formatReport, inspectFile, inspectFolder, isBroken } from "../core/checkpoint/inspect.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
+import { formatBytes } from "../core/text.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 

@@ -4,6 +4,7 @@ export * from "./accuracy/elementwise.ts";
 export * from "./accuracy/fused.ts";
 export * from "./accuracy/linear.ts";
 export * from "./accuracy/model.ts";
+export * from "./accuracy/near-tie.ts";
 export * from "./accuracy/normalized.ts";
 export * from "./accuracy/sampling.ts";
 export * from "./accuracy/sums.ts";

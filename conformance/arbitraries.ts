@@ -30,6 +30,9 @@ export interface Recipe {
   readonly seed: number;
 }
 
+/** Gaussian of unit size. */
+export const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
+
 /** A recipe of one of `kinds` (all of them but `huge` unless told). */
 export function recipe(kinds: readonly DataKind[] = dataKinds.slice(0, -1), exponents = 4): fc.Arbitrary<Recipe> {
   return fc.record({

@@ -8,7 +8,8 @@
  *     }, { runs: 1000, seed: 1 });
  */
 export * as accuracy from "./accuracy.ts";
-export { type Certificate, type DeviceIdentity, table, violations } from "./certificate/certificate.ts";
+export { type Certificate, table, violations } from "./certificate/certificate.ts";
+export type { DeviceIdentity } from "./certificate/identity.ts";
 export { reportHtml } from "./certificate/report.ts";
 export { type ConformanceOptions, replayLine, runConformance } from "./certificate/run.ts";
 export { type CheckOptions, checkKernel, type Failure, lawNames, type Point, type Row, replay } from "./check.ts";

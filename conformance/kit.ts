@@ -66,6 +66,8 @@ export interface Kit<S, C> {
   /** Specs that every run begins with: both sides of the edges. */
   readonly boundaries: readonly S[];
   make(spec: S): C;
+  /** The CPU's own op, where core has one: it is held to these laws as every other subject. */
+  readonly reference?: Pick<Subject<C>, "arithmetic" | "run">;
   /** Elements of the output. */
   length(c: C): number;
   expected(c: C, arithmetic: SubjectArithmetic): Expected;

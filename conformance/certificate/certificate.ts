@@ -1,29 +1,22 @@
 /** The certificate: what was run, on what, with which result, as data that another person can replay and compare. */
 
+import { alignColumns } from "../../core/text.ts";
 import type { Row } from "../check.ts";
-import type { Fingerprint } from "../device/arithmetic.ts";
-
-/** Where a backend's numbers come from. */
-export interface DeviceIdentity {
-  readonly backend: string;
-  /** "Dawn (npm webgpu 0.6.2)", "wgpu (Deno 2.9.6)", "JavaScript (V8 …)" */
-  readonly implementation: string;
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly device: string;
-  readonly description: string;
-  /** Driver or toggles that change arithmetic or bounds checks. */
-  readonly notes: readonly string[];
-  /** How it computes, as measured; absent for the CPU. */
-  readonly arithmetic?: Fingerprint;
-}
+import type { DeviceIdentity } from "./identity.ts";
 
 export interface Certificate {
   readonly format: "gureum-conformance/1";
   /** Version of this package: laws and arbitraries are part of it. */
   readonly version: string;
-  /** "Node v20.20.0", "Deno 2.9.6" */
+  /** Of the checkout that ran, "-dirty" behind it where files differed; null for an installed package, absent in old certificates. */
+  readonly commit?: string | null;
+  /** When the run ended: ISO 8601, UTC; absent in old certificates. */
+  readonly date?: string;
+  /** "Node 20.20.0", "Deno 2.9.6", "Chrome 142.0.0.0" */
   readonly runtime: string;
+  /** Operating system and architecture; absent in old certificates. */
+  readonly platform?: string;
+  readonly cpu?: string;
   readonly devices: readonly DeviceIdentity[];
   readonly seed: number;
   readonly runs: number;
@@ -72,15 +65,5 @@ export function cells(row: Row): string[] {
 }
 
 /** An aligned table; numbers to the right. */
-export function table(rows: readonly Row[]): string {
-  const lines = [columns, ...rows.map(cells)];
-  const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, i) => (i >= 3 && i <= 8 ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
-}
+export const table = (rows: readonly Row[]): string =>
+  alignColumns([columns, ...rows.map(cells)], (column) => column >= 3 && column <= 8).join("\n");

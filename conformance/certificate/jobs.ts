@@ -2,11 +2,11 @@
 import { once } from "node:events";
 import { GureumError } from "../../core/errors.ts";
 import type { Row } from "../check.ts";
-import { forkModule } from "../fork.ts";
-import type { Check, ConformanceOptions } from "./run.ts";
+import { forkModule } from "../host/fork.ts";
+import type { Check, SubjectOptions } from "./subjects.ts";
 
 /** What a process is started with, and what it is then asked, once or more often. It answers with the row. */
-export type JobSetup = Pick<ConformanceOptions, "backend" | "robustness">;
+export type JobSetup = Pick<SubjectOptions, "backend" | "robustness">;
 export interface JobRequest {
   /** Among the subjects that the setup gathers. */
   readonly index: number;

@@ -1,10 +1,9 @@
 /** report.html: a certificate as one self-contained page, with the error against the bound of each kernel's cases as inline SVG. */
 
+import { escapeHtml as html } from "../../core/text.ts";
 import type { Row } from "../check.ts";
 import { formatFingerprint, outOfSpecification } from "../device/arithmetic.ts";
 import { type Certificate, cells, columns, UNLIMITED, violations } from "./certificate.ts";
-
-const html = (text: string): string => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]!);
 
 const [WIDTH, HEIGHT, MARGIN] = [260, 200, 34];
 

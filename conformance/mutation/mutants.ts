@@ -1,163 +1,138 @@
-/** The mutation score: every mutant of every kernel, in processes that can be ended, and the proofs of those that survive. */
-import { availableParallelism } from "node:os";
-import { GureumError } from "../../core/errors.ts";
-import { forkModule } from "../fork.ts";
-import { proofOf } from "./equivalents.ts";
-import { allKernels, type Mutant, type MutantResult, mutantName, mutantsOf, type Verdict } from "./score.ts";
+/**
+ * The suite's own test: faults are planted in the WGSL of each kernel, one at a time, and its laws must notice (trial.ts).
+ * A mutant that does not compile does not count. Loops keep ending: their headers are changed only in ways that do.
+ */
+import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 
-export interface MutationOptions {
-  /** Only the kernel of this name, or those whose name contains it. */
-  readonly filter?: string;
-  /** Random cases a law. */
-  readonly runs?: number;
-  readonly seed?: number;
-  readonly onProgress?: (done: number, total: number, what: string) => void;
-  /** A survivor without a proof, at once; each kernel's line of the score as soon as its last mutant is through. */
-  readonly onLine?: (line: string) => void;
+/** One fault. */
+export interface Mutant {
+  readonly kernel: string;
+  /** Which kind of fault. */
+  readonly operator: string;
+  readonly line: number;
+  readonly before: string;
+  readonly after: string;
+  /** How many mutants of the kernel before it change an equal line in the same way. */
+  readonly nth: number;
+  readonly wgsl: string;
 }
 
-export interface MutationScore {
-  readonly mutants: number;
-  readonly killed: number;
-  /** Refused by the compiler: no mutants at all. */
-  readonly refused: number;
-  /** Survivors proven to compute the same, with their proofs. */
-  readonly equivalent: readonly { readonly mutant: string; readonly proof: string }[];
-  readonly survived: readonly string[];
-  /** killed ÷ (killed + survived), equivalents and refused ones aside. */
-  readonly score: number;
-  readonly perKernel: Readonly<
-    Record<string, { readonly killed: number; readonly survived: number; readonly equivalent: number; readonly refused: number }>
-  >;
+/** A kind of fault: what it matches, and what stands there instead. */
+interface Operator {
+  readonly name: string;
+  readonly match: RegExp;
+  readonly to: string | ((...groups: string[]) => string);
+  /** Where it applies: everywhere but in loop headers (the default), or only there. */
+  readonly in?: "header";
 }
 
-/** A mutant that takes longer than this for one case does not end. */
-const PATIENCE_MS = 45_000;
-/** Mutants of one kernel that a process tries; as many processes run at once as the machine has cores. */
-const CHUNK = 32;
+const operators: readonly Operator[] = [
+  { name: "adds for subtracts", match: / - /g, to: " + " },
+  { name: "subtracts for adds", match: / \+ /g, to: " - " },
+  { name: "accumulates with the wrong sign", match: / \+= /g, to: " -= " },
+  { name: "overwrites for accumulates", match: / \+= /g, to: " = " },
+  { name: "adds for multiplies", match: / \* /g, to: " + " },
+  { name: "multiplies for divides", match: / \/ /g, to: " * " },
+  { name: "divides for takes the remainder", match: / % /g, to: " / " },
+  { name: "loses the scale of a running sum", match: / \*= ([^;]+);/g, to: " *= 1.0;" },
+  { name: "off-by-one bound", match: / < /g, to: " <= " },
+  { name: "off-by-one bound", match: / <= /g, to: " < " },
+  { name: "off-by-one bound", match: / >= /g, to: " > " },
+  { name: "off-by-one bound", match: / > /g, to: " >= " },
+  { name: "or for and", match: / && /g, to: " || " },
+  { name: "takes a branch always", match: /\bif \(((?:[^(){}]|\([^(){}]*\))+)\)/g, to: "if (true)" },
+  { name: "takes a branch never", match: /\bif \(((?:[^(){}]|\([^(){}]*\))+)\)/g, to: "if (false)" },
+  { name: "drops a barrier", match: /\b(?:workgroup|storage)Barrier\(\);/g, to: "" },
+  { name: "min for max", match: /\bmax\(/g, to: "min(" },
+  { name: "max for min", match: /\bmin\(/g, to: "max(" },
+  { name: "wrong base of the exponential", match: /\bexp\(/g, to: "exp2(" },
+  { name: "root for its inverse", match: /\binverseSqrt\(/g, to: "sqrt(" },
+  { name: "loses a magnitude", match: /\babs\(/g, to: "(" },
+  { name: "swaps the choices of select", match: /\bselect\(([^,()]+), ([^,()]+), /g, to: (_all, a, b) => `select(${b}, ${a}, ` },
+  { name: "swaps halves", match: /\.x\b/g, to: ".y" },
+  { name: "swaps halves", match: /\.y\b/g, to: ".x" },
+  { name: "swaps nibble halves", match: /\blow\((?!word: )/g, to: "high(" },
+  { name: "swaps nibble halves", match: /\bhigh\((?!word: )/g, to: "low(" },
+  {
+    name: "wrong nibble order",
+    match: /vec4\((\d+)u, (\d+)u, (\d+)u, (\d+)u\)/g,
+    to: (_all, a, b, c, d) => `vec4(${a}u, ${c}u, ${b}u, ${d}u)`,
+  },
+  { name: "wrong mask", match: /\b15u\b/g, to: "7u" },
+  { name: "wrong constant", match: /(?<![\w.])([1-9]\d*)u\b/g, to: (_all, n) => `${Number(n) + 1}u` },
+  { name: "wrong constant", match: /(?<![\w.])0u\b/g, to: "1u" },
+  { name: "wrong constant", match: /(?<![\w.])0\.0\b/g, to: "1.0" },
+  { name: "wrong constant", match: /(?<![\w.])1\.0\b/g, to: "2.0" },
+  {
+    name: "accumulates in f16",
+    match: /(\w+(?:\[[^;=]*?\])*) \+= ([^;]+);/g,
+    to: (_all, sum, term) => `${sum} = quantizeToF16(${sum} + (${term}));`,
+  },
+  { name: "forgets an operand", match: / \* [\w.]+(?=[;, )])/g, to: "" },
+  { name: "forgets an operand", match: / [+-] [\w.]+(?=[;, )\]])/g, to: "" },
+  { name: "reads a stale position", match: /step\.start \+ /g, to: "" },
+  { name: "loops once too often", match: / < /g, to: " <= ", in: "header" },
+  { name: "loops once too seldom", match: / <= /g, to: " < ", in: "header" },
+  { name: "loops once too seldom", match: /; (\w+) < ([^;]+);/g, to: (_all, i, end) => `; ${i} + 1u < ${end};`, in: "header" },
+  { name: "starts a loop late", match: /= 0u;/g, to: "= 1u;", in: "header" },
+  { name: "wrong reduction width", match: / \/ 2u;/g, to: " / 4u;", in: "header" },
+  { name: "skips half of a reduction", match: / \/= 2u/g, to: " /= 4u", in: "header" },
+  { name: "steps too far", match: /\+\+(?=$|\))/g, to: " += 2u", in: "header" },
+  { name: "steps too far", match: / \+= ([^;)]+)(?=$|\))/g, to: (_all, step) => ` += 2u * (${step})`, in: "header" },
+];
 
-interface Message {
-  readonly i: number;
-  readonly verdict: Verdict;
-  readonly by: string;
-}
-
-/** Tries mutants first … end − 1 until the process is through or stuck; gives the index to go on with. */
-function tryFrom(
-  name: string,
-  first: number,
-  end: number,
-  options: MutationOptions,
-  onResult: (message: Message) => void,
-): Promise<number> {
-  const { runs = 25, seed = 1 } = options;
-  return new Promise((resolve, reject) => {
-    let next = first;
-    let ready = false;
-    const child = forkModule("mutation/worker", [name, `${first}`, `${end}`, `${runs}`, `${seed}`]);
-    let timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
-    child.on("message", (message) => {
-      clearTimeout(timer);
-      timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
-      ready = true;
-      if (!("verdict" in (message as object))) return; // open, or at its next case
-      const result = message as Message;
-      next = result.i + 1;
-      onResult(result);
-    });
-    child.on("error", reject);
-    child.on("exit", (code, signal) => {
-      clearTimeout(timer);
-      if (!ready) {
-        // Nothing was tried yet: the fault is not the mutant's.
-        return reject(
-          new GureumError("no-adapter", { where: "--mutate", what: "no process could open a device", got: `exit ${signal ?? code}` }),
-        );
-      }
-      if (next >= end) return resolve(end);
-      const ended = signal ? (signal === "SIGKILL" ? "does not end" : `ends the process: ${signal}`) : `ends the process: exit ${code}`;
-      onResult({ i: next, verdict: "killed", by: ended });
-      resolve(next + 1);
-    });
-  });
-}
-
-/** @throws GureumError "usage" where the filter names no kernel */
-export async function mutationScore(options: MutationOptions = {}): Promise<{ score: MutationScore; results: readonly MutantResult[] }> {
-  const { filter = "" } = options;
-  const all = await allKernels();
-  const exact = all.get(filter);
-  const kernels = exact ? [exact] : [...all.values()].filter((k) => k.name.includes(filter));
-  if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: filter });
-  const plan: { name: string; mutants: Mutant[] }[] = kernels.map((k) => ({ name: k.name, mutants: mutantsOf(k) }));
-  const total = plan.reduce((sum, { mutants }) => sum + mutants.length, 0);
-  const verdicts = plan.map(({ mutants }) => new Array<MutantResult>(mutants.length));
-  const chunks = plan.flatMap(({ name, mutants }, k) =>
-    Array.from({ length: Math.ceil(mutants.length / CHUNK) }, (_, c) => ({ name, mutants, k, first: c * CHUNK })),
-  );
-  const left = plan.map(({ mutants }) => mutants.length);
-  let done = 0;
-  const work = async (): Promise<void> => {
-    for (let chunk = chunks.shift(); chunk; chunk = chunks.shift()) {
-      const { name, mutants, k, first } = chunk;
-      const end = Math.min(mutants.length, first + CHUNK);
-      for (let at = first; at < end; )
-        at = await tryFrom(name, at, end, options, ({ i, verdict, by }) => {
-          verdicts[k]![i] = { mutant: mutants[i]!, verdict, by };
-          left[k]!--;
-          if (verdict === "survived" && proofOf(mutants[i]!) === undefined) options.onLine?.(`survived: ${mutantName(mutants[i]!)}`);
-          if (left[k] === 0) for (const line of kernelLines(scoreOf(verdicts[k]!))) options.onLine?.(line);
-          options.onProgress?.(++done, total, name);
-        });
-    }
+/** Ranges of text that are loop headers, declarations and attributes, and comments blanked out. */
+function layout(wgsl: string): { code: string; headers: [number, number][]; fixed: [number, number][] } {
+  const code = wgsl.replace(/\/\/.*$/gm, (comment) => " ".repeat(comment.length));
+  const ranges = (pattern: RegExp): [number, number][] => [...code.matchAll(pattern)].map((m) => [m.index, m.index + m[0].length]);
+  return {
+    code,
+    headers: ranges(/\bfor \((?:[^(){}]|\([^(){}]*\))*\)/g),
+    // Bindings, structs, attributes, sizes and types are the contract with the host, not the computation.
+    fixed: [
+      ...ranges(/^(?:@group|struct|const|override|var<|enable|diagnostic|alias)[^\n]*$/gm),
+      ...ranges(/@\w+\([^)]*\)/g),
+      ...ranges(/<[^<>;\n]*\w>/g),
+    ],
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
-  const results = verdicts.flat();
-  return { score: scoreOf(results), results };
 }
 
-function scoreOf(results: readonly MutantResult[]): MutationScore {
-  const perKernel: Record<string, { killed: number; survived: number; equivalent: number; refused: number }> = {};
-  const equivalent: { mutant: string; proof: string }[] = [];
-  const survived: string[] = [];
-  for (const { mutant, verdict } of results) {
-    const row = perKernel[mutant.kernel] ?? { killed: 0, survived: 0, equivalent: 0, refused: 0 };
-    perKernel[mutant.kernel] = row;
-    const name = mutantName(mutant);
-    const proof = verdict === "survived" ? proofOf(mutant) : undefined;
-    if (proof !== undefined) {
-      equivalent.push({ mutant: name, proof });
-      row.equivalent++;
-    } else {
-      row[verdict]++;
-      if (verdict === "survived") survived.push(name);
+/** Whether a zero written out takes part: x ± 0, 0 · x and 0 % x are what they are in the faulty form as well. */
+const isNeutral = (code: string, at: number, name: string): boolean =>
+  /^ [+-] 0u\b/.test(code.slice(at)) ||
+  (/[ (]0u$/.test(code.slice(0, at)) && (name === "forgets an operand" || name === "divides for takes the remainder"));
+
+/** Every mutant of a kernel, in the order of its text. */
+export function mutantsOf(kernel: Kernel): Mutant[] {
+  const { code, headers, fixed } = layout(kernel.wgsl);
+  const inside = (ranges: readonly [number, number][], at: number): boolean => ranges.some(([from, to]) => at >= from && at < to);
+  const found = new Map<string, { at: number; mutant: Omit<Mutant, "nth"> }>();
+  for (const { name, match, to, in: where } of operators) {
+    for (const m of code.matchAll(match)) {
+      const at = m.index;
+      if (inside(fixed, at) || inside(headers, at) !== (where === "header") || isNeutral(code, at, name)) continue;
+      const after = typeof to === "string" ? to : to(...(m as unknown as string[]));
+      const wgsl = kernel.wgsl.slice(0, at) + after + kernel.wgsl.slice(at + m[0].length);
+      const begin = kernel.wgsl.lastIndexOf("\n", at) + 1;
+      const lineOf = (text: string): string =>
+        text.slice(begin, text.indexOf("\n", begin) < 0 ? undefined : text.indexOf("\n", begin)).trim();
+      if (wgsl === kernel.wgsl || found.has(wgsl)) continue;
+      const line = kernel.wgsl.slice(0, at).split("\n").length;
+      found.set(wgsl, {
+        at,
+        mutant: { kernel: kernel.name, operator: name, line, before: lineOf(kernel.wgsl), after: lineOf(wgsl), wgsl },
+      });
     }
   }
-  const count = (verdict: Verdict): number => results.filter((r) => r.verdict === verdict).length;
-  const killed = count("killed");
-  return {
-    mutants: results.length,
-    killed,
-    refused: count("refused"),
-    equivalent,
-    survived,
-    score: killed / Math.max(1, killed + survived.length),
-    perKernel,
-  };
+  const seen = new Map<string, number>();
+  return [...found.values()]
+    .sort((a, b) => a.at - b.at)
+    .map(({ mutant }) => {
+      const nth = seen.get(mutantName(mutant)) ?? 0;
+      seen.set(mutantName(mutant), nth + 1);
+      return { ...mutant, nth };
+    });
 }
 
-const kernelLines = ({ perKernel }: MutationScore): string[] =>
-  Object.entries(perKernel).map(
-    ([name, { killed, survived, equivalent, refused }]) =>
-      `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused`,
-  );
-
-/** The score as text: a line a kernel, each survivor, the total, each equivalent mutant with its proof. */
-export function formatScore(s: MutationScore): string {
-  const lines = [...kernelLines(s), ...s.survived.map((name) => `survived: ${name}`)];
-  lines.push(
-    `${s.mutants} mutants, ${s.refused} refused by the compiler, ${s.equivalent.length} proven equivalent; killed ${s.killed} of ${s.killed + s.survived.length}: ${(100 * s.score).toFixed(2)} %`,
-  );
-  for (const { mutant, proof } of s.equivalent) lines.push(`equivalent: ${mutant}\n  ${proof}`);
-  return lines.join("\n");
-}
+/** The name under which a survivor's proof is kept: the kernel and the changed line, so that edits elsewhere do not lose it. */
+export const mutantName = (m: Omit<Mutant, "nth">): string => `${m.kernel}: ${m.before} → ${m.after}`;

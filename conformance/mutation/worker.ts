@@ -1,7 +1,9 @@
 /** A process that tries mutants one after the other: a mutant may never end, and only the end of its process ends it. */
 import process from "node:process";
 import { openDevice } from "../../gpu/device/device.ts";
-import { allKernels, mutantsOf, tryMutant } from "./score.ts";
+import { allKernels } from "../host/kernels.ts";
+import { mutantsOf } from "./mutants.ts";
+import { tryMutant } from "./trial.ts";
 
 const [name, first, end, runs, seed] = process.argv.slice(2) as [string, string, string, string, string];
 const kernel = (await allKernels()).get(name)!;

@@ -1,9 +1,10 @@
 import fc from "fast-check";
+import { add } from "../../core/ops/add.ts";
 import { expectAdd } from "../accuracy.ts";
-import { axis, type Recipe, recipe, values } from "../arbitraries.ts";
+import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { arithmeticOf, refuseShort } from "./shared.ts";
 
 interface Spec {
   readonly length: number;
@@ -16,11 +17,10 @@ export interface AddCase {
   readonly b: Float32Array;
 }
 
-const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
-
 export const kit: Kit<Spec, AddCase> = {
   name: "add",
   formula: "out = a + b",
+  reference: { arithmetic: "f64", run: (c, out) => add(out, c.a, c.b, c.length) },
   spec: fc.record({ length: axis(2100, 1, [2, 4, 32, 64, 128, 256, 1024, 2048]), a: recipe(), b: recipe() }),
   boundaries: [1, 3, 4, 5, 63, 64, 65, 255, 256, 257, 1024, 70_000].map((length) => ({ length, a: plain, b: { ...plain, seed: 2 } })),
   make: ({ length, a, b }) => ({ length, a: values(a, length), b: values(b, length) }),

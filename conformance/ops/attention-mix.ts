@@ -1,19 +1,23 @@
 /** The second half of attention: the same cases as `attention`, with their weights. */
-import { attentionWeights } from "../../core/ops/attention.ts";
+import { attentionMix, attentionWeights } from "../../core/ops/attention.ts";
 import { expectAttentionMix, visible } from "../accuracy.ts";
+import { type AttentionCase, type AttentionSpec, attentionBoundaries, attentionSpec, makeAttention } from "../cases/attention.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { type AttentionCase, attentionBoundaries, attentionSpec, makeAttention } from "./attention.ts";
-import { arithmeticOf, refuseShort } from "./shared.ts";
 
 export interface AttentionMixCase extends AttentionCase {
   /** [T, H, S] */
   readonly weights: Float32Array;
 }
 
-export const kit: Kit<(typeof attentionBoundaries)[number], AttentionMixCase> = {
+export const kit: Kit<AttentionSpec, AttentionMixCase> = {
   name: "attention-mix",
   formula: "out[t, h] = Σ_s weights[t, h, s] · v[s, g] over the keys that t sees",
+  reference: {
+    arithmetic: "f64",
+    run: (c, out) => attentionMix(out, 0, c.weights, c.v, c.start, c.T, c.shape, new Float64Array(c.shape.Hd)),
+  },
   // Scores without outliers: a single weight of 1 would make every sum exact.
   spec: attentionSpec(["ones", "integers", "zeros", "normal", "cancelling"], 1),
   boundaries: attentionBoundaries,

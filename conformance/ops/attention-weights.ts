@@ -1,13 +1,27 @@
 /** The first half of attention, where somebody looks at the weights: the same cases as `attention`. */
+
+import { attentionWeights } from "../../core/ops/attention.ts";
 import { expectAttentionWeights, visible } from "../accuracy.ts";
+import {
+  type AttentionCase,
+  type AttentionSpec,
+  attentionBoundaries,
+  attentionRefusals,
+  attentionSpec,
+  farAbove,
+  makeAttention,
+} from "../cases/attention.ts";
+import { arithmeticOf } from "../cases/shared.ts";
 import { within } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { type AttentionCase, attentionBoundaries, attentionRefusals, attentionSpec, farAbove, makeAttention } from "./attention.ts";
-import { arithmeticOf } from "./shared.ts";
 
-export const kit: Kit<(typeof attentionBoundaries)[number], AttentionCase> = {
+export const kit: Kit<AttentionSpec, AttentionCase> = {
   name: "attention-weights",
   formula: "out[t, h, s] = softmax_s(q[t, h] · k[s, g] / √Hd) over the keys that t sees, else 0",
+  reference: {
+    arithmetic: "f64",
+    run: (c, out) => attentionWeights(out, c.q, 0, c.k, c.start, c.T, c.shape, new Float64Array(c.start + c.T)),
+  },
   spec: attentionSpec(),
   boundaries: attentionBoundaries,
   make: makeAttention,

@@ -8,9 +8,9 @@ import { awqBlockSums } from "../../core/ops/awq-matmul-fixed16.ts";
 import { type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import { makeExpected } from "../accuracy.ts";
 import { dataKinds, type Recipe, recipe, values } from "../arbitraries.ts";
+import { type AwqSpec, awqMatrix, awqSpec } from "../cases/matrices.ts";
+import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
-import { halves } from "./awq-repack.ts";
-import { type AwqSpec, awqMatrix, awqSpec } from "./shared.ts";
 
 interface Spec {
   readonly blocks: number;
@@ -46,6 +46,13 @@ export function blockWords({ scales, sums }: Pick<Fixed16, "scales" | "sums">, p
 export const kit: Kit<Spec, BlockSumsCase> = {
   name: "awq-block-sums",
   formula: "sums[n, b] = Σ_{k in b} v[k] · (q[k, n] − z[g, n]), x ≈ v · 2^e_b, exact",
+  reference: {
+    arithmetic: "f64",
+    run: (c, out) => {
+      const a = quantizeFixed16(c.x, 1, c.x.length);
+      out.set(halves(blockWords(a, awqBlockSums(a, c.weight))));
+    },
+  },
   spec: fc
     .record({
       shape: fc.nat(shapes.length - 1),

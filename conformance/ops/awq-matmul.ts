@@ -1,12 +1,14 @@
 import fc from "fast-check";
 import { f16Values } from "../../core/dtype.ts";
 import type { AwqMatrix } from "../../core/model/weights.ts";
+import { awqMatmul } from "../../core/ops/awq-matmul.ts";
 import { expectAwqMatmul, nibble } from "../accuracy.ts";
-import { axis, type Recipe, recipe, values } from "../arbitraries.ts";
+import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
+import { linearLaws } from "../cases/linear-laws.ts";
+import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { linearLaws } from "./matmul.ts";
-import { type AwqSpec, arithmeticOf, awqMatrix, awqSpec, refuseShort } from "./shared.ts";
 
 interface Spec {
   readonly T: number;
@@ -25,9 +27,6 @@ export interface AwqMatmulCase {
   readonly bias: Float32Array | null;
 }
 
-const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
-const usual: AwqSpec = { q: "random", z: "random", scales: "usual", seed: 1 };
-
 /** W[k, n] = (q − z) · s, exact in f64. */
 const element = ({ outFeatures: N, groupSize: G, qweight, qzeros, scales }: AwqMatrix, k: number, n: number): number => {
   const g = Math.floor(k / G);
@@ -37,6 +36,7 @@ const element = ({ outFeatures: N, groupSize: G, qweight, qzeros, scales }: AwqM
 export const kit: Kit<Spec, AwqMatmulCase> = {
   name: "awq-matmul",
   formula: "out[t, n] = Σ_k x[t, k] · (q[k, n] − z[g, n]) · s[g, n] + bias[n], g = ⌊k / groupSize⌋",
+  reference: { arithmetic: "f64", run: (c, out) => awqMatmul(out, c.x, c.weight, c.bias, c.T) },
   spec: fc
     .record({
       T: axis(9, 1, [2, 4, 8]),
@@ -56,7 +56,7 @@ export const kit: Kit<Spec, AwqMatmulCase> = {
     ...[8, 33].map((groupSize) => ({ T: 3, groups: 3, groupSize, N: 16 })),
     { T: 2, groups: 1, groupSize: 33, N: 8 },
     { T: 3, groups: 32, groupSize: 128, N: 8 },
-  ].map((shape, i) => ({ ...shape, x: plain, weight: usual, bias: i % 2 ? { ...plain, seed: 3 } : null })),
+  ].map((shape, i) => ({ ...shape, x: plain, weight: usualAwq, bias: i % 2 ? { ...plain, seed: 3 } : null })),
   make({ T, groups, groupSize, N, x, weight, bias }) {
     const K = groups * groupSize;
     return { T, x: values(x, T * K), weight: awqMatrix(weight, K, N, groupSize), bias: bias ? values(bias, N) : null };

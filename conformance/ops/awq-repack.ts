@@ -3,8 +3,9 @@ import fc from "fast-check";
 import type { AwqMatrix } from "../../core/model/weights.ts";
 import { makeExpected } from "../accuracy.ts";
 import { axis } from "../arbitraries.ts";
+import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
+import { awqWords, halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
-import { type AwqSpec, awqMatrix, awqSpec } from "./shared.ts";
 
 interface Spec {
   readonly groups: number;
@@ -16,31 +17,13 @@ export interface AwqRepackCase {
   readonly weight: AwqMatrix;
 }
 
-/** The words of qweight, qzeros and scales, in this order. */
-export function awqWords({ qweight, qzeros, scales }: AwqMatrix): Uint32Array {
-  const parts = [qweight, qzeros, scales].map((a) => new Uint32Array(a.slice().buffer));
-  const words = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    words.set(part, at);
-    at += part.length;
-  }
-  return words;
-}
-
-/** Each word as its low and its high half, numbers that f32 holds. */
-export const halves = (words: Uint32Array): Float32Array =>
-  Float32Array.from({ length: 2 * words.length }, (_, i) => (words[i >> 1]! >>> (16 * (i & 1))) & 0xffff);
-
-const usual: AwqSpec = { q: "random", z: "random", scales: "usual", seed: 1 };
-
 export const kit: Kit<Spec, AwqRepackCase> = {
   name: "awq-repack",
   formula: "unpack(repack(qweight, qzeros, scales)) = (qweight, qzeros, scales)",
   spec: fc.record({ groups: axis(5), groupSize: fc.constantFrom(32, 64, 128), N: axis(600, 8, [16, 64, 512]), weight: awqSpec }),
   boundaries: [
-    ...[8, 56, 64, 72, 504, 512, 520, 1040].flatMap((N) => [32, 128].map((groupSize) => ({ groups: 3, groupSize, N, weight: usual }))),
-    { groups: 34, groupSize: 32, N: 8, weight: usual },
+    ...[8, 56, 64, 72, 504, 512, 520, 1040].flatMap((N) => [32, 128].map((groupSize) => ({ groups: 3, groupSize, N, weight: usualAwq }))),
+    { groups: 34, groupSize: 32, N: 8, weight: usualAwq },
   ],
   make: ({ groups, groupSize, N, weight }) => ({ weight: awqMatrix(weight, groups * groupSize, N, groupSize) }),
   length: ({ weight }) => 2 * awqWords(weight).length,

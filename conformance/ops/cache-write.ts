@@ -1,7 +1,7 @@
 /** Appending to the cache: on the CPU a `set`, on the GPU a kernel. The output is the whole cache afterwards, keys then values. */
 import fc from "fast-check";
 import { expectF16, makeExpected } from "../accuracy.ts";
-import { axis, type Recipe, recipe, values } from "../arbitraries.ts";
+import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
 
@@ -25,8 +25,6 @@ export interface CacheWriteCase {
   readonly keys: Float32Array;
   readonly values: Float32Array;
 }
-
-const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
 
 /** Index in the output of element `i` of `k`. */
 const slot = (c: CacheWriteCase, i: number): number => c.start * c.width + i;

@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { uniformAt } from "../../core/sample/random.ts";
 import { candidates, draw } from "../../core/sample/sampler.ts";
 import { makeExpected, nearTies } from "../accuracy.ts";
+import { type CandidatesCase, type CandidatesSpec, candidatesBoundaries, candidatesSpec, makeCandidates } from "../cases/candidates.ts";
+import { arithmeticOf } from "../cases/shared.ts";
 import type { Kit } from "../kit.ts";
-import { type CandidatesCase, type CandidatesSpec, candidatesBoundaries, candidatesSpec, makeCandidates } from "./candidates.ts";
-import { arithmeticOf } from "./shared.ts";
 
 interface Spec extends CandidatesSpec {
   readonly minP: number;
@@ -24,6 +24,13 @@ const positions = (first: number): number[] => Array.from({ length: DRAWS }, (_,
 export const kit: Kit<Spec, DrawsCase> = {
   name: "draws",
   formula: "out[i] = the id that docs/sampling.md draws at `position` + i",
+  reference: {
+    arithmetic: "f64",
+    run: (c, out) => {
+      const all = candidates(c.logits, c.options);
+      for (let i = 0; i < DRAWS; i++) out[i] = draw(all, uniformAt(c.options.seed, c.position + i));
+    },
+  },
   spec: fc
     .tuple(
       candidatesSpec,

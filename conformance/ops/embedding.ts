@@ -1,11 +1,13 @@
 import fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import type { DenseMatrix } from "../../core/model/weights.ts";
+import { embedding } from "../../core/ops/embedding.ts";
 import { expectEmbedding } from "../accuracy.ts";
-import { axis, type Recipe, recipe, uniform } from "../arbitraries.ts";
+import { axis, plain, type Recipe, recipe, uniform } from "../arbitraries.ts";
+import { denseMatrix } from "../cases/matrices.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { arithmeticOf, denseMatrix, refuseShort } from "./shared.ts";
 
 interface Spec {
   readonly T: number;
@@ -20,11 +22,10 @@ export interface EmbeddingCase {
   readonly ids: readonly number[];
 }
 
-const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
-
 export const kit: Kit<Spec, EmbeddingCase> = {
   name: "embedding",
   formula: "out[t, :] = table[ids[t], :]",
+  reference: { arithmetic: "f64", run: (c, out) => embedding(out, c.table, c.ids) },
   spec: fc.record({
     T: axis(20),
     V: axis(70),

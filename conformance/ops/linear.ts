@@ -1,10 +1,12 @@
 /** The dispatch between dense and AWQ: which op runs is all that can be wrong. */
 import fc from "fast-check";
 import type { Linear } from "../../core/model/weights.ts";
+import { linear } from "../../core/ops/linear.ts";
 import { expectAwqMatmul, expectMatmul } from "../accuracy.ts";
-import { type Recipe, recipe, values } from "../arbitraries.ts";
+import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
+import { awqMatrix, awqSpec, denseMatrix } from "../cases/matrices.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import type { Kit } from "../kit.ts";
-import { arithmeticOf, awqMatrix, awqSpec, denseMatrix, refuseShort } from "./shared.ts";
 
 interface Spec {
   readonly T: number;
@@ -20,11 +22,11 @@ export interface LinearCase {
 }
 
 const [K, N] = [64, 24];
-const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
 
 export const kit: Kit<Spec, LinearCase> = {
   name: "linear",
   formula: "matmul or awq-matmul, by what holds the weight",
+  reference: { arithmetic: "f64", run: (c, out) => linear(out, c.x, c.linear, c.T) },
   spec: fc.record({ T: fc.integer({ min: 1, max: 4 }), awq: fc.boolean(), x: recipe(), weight: recipe(), bias: fc.boolean() }),
   boundaries: [true, false].flatMap((awq) => [true, false].map((bias) => ({ T: 2, awq, bias, x: plain, weight: plain }))),
   make({ T, awq, x, weight, bias }) {

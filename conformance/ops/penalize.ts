@@ -1,5 +1,6 @@
 /** The repetition penalty over all logits: the part of sampling that has an array as its result. */
 import fc from "fast-check";
+import { penalize } from "../../core/sample/sampler.ts";
 import { makeExpected, ulpF32 } from "../accuracy.ts";
 import { axis, type Recipe, recipe, uniform, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
@@ -21,6 +22,13 @@ const plain: Recipe = { kind: "normal", exponent: 2, seed: 1 };
 export const kit: Kit<Spec, PenalizeCase> = {
   name: "penalize",
   formula: "out[i] = logits[i] · (i not seen ? 1 : logits[i] > 0 ? f32(1/r) : f32(r))",
+  reference: {
+    arithmetic: "f64",
+    run: (c, out) => {
+      out.set(c.logits);
+      penalize(out, c.seen, c.penalty);
+    },
+  },
   spec: fc.record({
     V: axis(2100, 1, [2, 32, 64, 256, 1024, 2048]),
     penalty: fc.constantFrom(1.5, 2, 0.5, 1.1, 100, 0.01),

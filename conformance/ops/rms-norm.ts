@@ -1,9 +1,10 @@
 import fc from "fast-check";
+import { rmsNorm } from "../../core/ops/rms-norm.ts";
 import { expectRmsNorm } from "../accuracy.ts";
-import { axis, dataKinds, type Recipe, recipe, values } from "../arbitraries.ts";
+import { axis, dataKinds, plain, type Recipe, recipe, values } from "../arbitraries.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits, within } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { arithmeticOf, refuseShort } from "./shared.ts";
 
 interface Spec {
   readonly T: number;
@@ -21,11 +22,10 @@ export interface RmsNormCase {
   readonly weight: Float32Array;
 }
 
-const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
-
 export const kit: Kit<Spec, RmsNormCase> = {
   name: "rms-norm",
   formula: "out[t, d] = x[t, d] / √(mean_d x² + eps) · weight[d]",
+  reference: { arithmetic: "f64", run: (c, out) => rmsNorm(out, c.x, c.weight, c.eps, c.T) },
   spec: fc.record({
     T: axis(6),
     D: axis(1100, 1, [2, 4, 32, 64, 128, 256, 512, 1024]),

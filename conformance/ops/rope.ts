@@ -1,10 +1,10 @@
 import fc from "fast-check";
-import { type RopeTables, ropeTables } from "../../core/ops/rope.ts";
+import { type RopeTables, rope, ropeTables } from "../../core/ops/rope.ts";
 import { expectRope } from "../accuracy.ts";
-import { axis, type Recipe, recipe, values } from "../arbitraries.ts";
+import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits, within } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { arithmeticOf, refuseShort } from "./shared.ts";
 
 interface Spec {
   readonly T: number;
@@ -24,14 +24,13 @@ export interface RopeCase {
   readonly x: Float32Array;
 }
 
-const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
-
 const tablesOf = (Hd: number, theta: number, positions: number): RopeTables =>
   ropeTables({ headDim: Hd, ropeTheta: theta, ropeScaling: { type: "none" }, maxPositionEmbeddings: positions }, positions);
 
 export const kit: Kit<Spec, RopeCase> = {
   name: "rope",
   formula: "(x_i, x_{i+Hd/2}) turned by position · θ^(−2i/Hd)",
+  reference: { arithmetic: "f64", run: (c, out) => rope(out, c.x, c.tables, c.start, c.T, c.heads) },
   spec: fc.record({
     T: axis(5),
     heads: axis(9, 1, [2, 4, 8]),

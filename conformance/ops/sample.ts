@@ -8,8 +8,8 @@ import type { SamplingOptions } from "../../core/model/engine.ts";
 import { argmax, greedy, logProbability, sample } from "../../core/sample/sampler.ts";
 import { F32_MAX, logProbabilityError, makeExpected, nearTies } from "../accuracy.ts";
 import { axis, type Recipe, recipe, uniform, values } from "../arbitraries.ts";
+import { arithmeticOf } from "../cases/shared.ts";
 import type { Kit } from "../kit.ts";
-import { arithmeticOf } from "./shared.ts";
 
 interface Spec {
   readonly V: number;
@@ -43,6 +43,13 @@ const share = fc.double({ min: 0.01, max: 0.999, noNaN: true });
 export const kit: Kit<Spec, SampleCase> = {
   name: "sample",
   formula: "id = the token that docs/sampling.md draws at `position`; logprob = log softmax(logits)[id]",
+  reference: {
+    arithmetic: "f64",
+    run: (c, out) => {
+      const id = sample(c.logits, c.options, c.seen, c.position);
+      out.set([id, logProbability(c.logits, id), 1, c.position, SAMPLED_BEFORE + 1, id, 1, 0]);
+    },
+  },
   spec: fc.record({
     V: axis(1500, 1, [2, 32, 64, 256, 512, 1024]),
     data: recipe(["ones", "integers", "zeros", "equal", "oneHot", "normal", "cancelling", "positive"], 4),

@@ -1,9 +1,10 @@
 import fc from "fast-check";
+import { siluMul } from "../../core/ops/silu-mul.ts";
 import { expectSiluMul } from "../accuracy.ts";
 import { axis, type Recipe, recipe, values } from "../arbitraries.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits, within } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { arithmeticOf, refuseShort } from "./shared.ts";
 
 interface Spec {
   readonly length: number;
@@ -21,6 +22,7 @@ const plain: Recipe = { kind: "normal", exponent: 2, seed: 1 };
 export const kit: Kit<Spec, SiluMulCase> = {
   name: "silu-mul",
   formula: "out = gate / (1 + exp(−gate)) · up",
+  reference: { arithmetic: "f64", run: (c, out) => siluMul(out, c.gate, c.up, c.length) },
   spec: fc.record({ length: axis(2100, 1, [2, 4, 32, 64, 128, 256, 1024, 2048]), gate: recipe(undefined, 7), up: recipe() }),
   boundaries: [
     ...[1, 3, 4, 5, 63, 64, 65, 255, 256, 257, 1024, 70_000].map((length) => ({ length, gate: plain, up: { ...plain, seed: 2 } })),

@@ -1,9 +1,10 @@
 import fc from "fast-check";
+import { softmax } from "../../core/ops/softmax.ts";
 import { expectSoftmax } from "../accuracy.ts";
-import { axis, type Recipe, recipe, uniform, values } from "../arbitraries.ts";
+import { axis, plain, type Recipe, recipe, uniform, values } from "../arbitraries.ts";
+import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { within } from "../compare.ts";
 import type { Kit } from "../kit.ts";
-import { arithmeticOf, refuseShort } from "./shared.ts";
 
 interface Spec {
   readonly length: number;
@@ -15,11 +16,10 @@ export interface SoftmaxCase {
   readonly x: Float32Array;
 }
 
-const plain: Recipe = { kind: "normal", exponent: 0, seed: 1 };
-
 export const kit: Kit<Spec, SoftmaxCase> = {
   name: "softmax",
   formula: "out_i = exp(x_i − max x) / Σ_j exp(x_j − max x)",
+  reference: { arithmetic: "f64", run: (c, out) => softmax(out, 0, c.x, 0, c.x.length) },
   spec: fc.record({
     length: axis(2100, 1, [2, 4, 32, 64, 128, 256, 1024, 2048]),
     x: recipe(undefined, 6),

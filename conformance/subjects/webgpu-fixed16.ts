@@ -17,11 +17,16 @@ import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 import { record } from "../../gpu/pipeline/recorder.ts";
 import { fixed16FromValues, fixed16Quantize, fixed16Rows } from "../../gpu/wgsl/fixed16.ts";
 import { f16Bits } from "../arbitraries.ts";
+import type { AttentionCase } from "../cases/attention.ts";
+import type { Fixed16Case } from "../cases/fixed16.ts";
+import { halves } from "../cases/words.ts";
 import type { AnySubject, Subject } from "../kit.ts";
-import type { AttentionCase } from "../ops/attention.ts";
+import type { RowCase } from "../ops/awq-add-fixed16.ts";
 import type { BlockSumsCase } from "../ops/awq-block-sums.ts";
-import { halves } from "../ops/awq-repack.ts";
-import type { EmbedCase, Fixed16Case, GateUpCase, HeadCase, QkvRopeCase, RowCase } from "../ops/fixed16.ts";
+import type { GateUpCase } from "../ops/awq-gate-up-fixed16.ts";
+import type { QkvRopeCase } from "../ops/awq-qkv-rope-fixed16.ts";
+import type { EmbedCase } from "../ops/embed-fixed16.ts";
+import type { HeadCase } from "../ops/head-f16.ts";
 import { asF32, hand, type Io, inside, intoOut, type Rig, runKernel } from "./rig.ts";
 
 /** Where element k of a vector of K lies in planes. */

@@ -9,9 +9,9 @@ import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { type MatrixPrefill, matrixConfigRefusal, matrixPrefills } from "../../gpu/programs/prefill.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { f16Bits } from "../arbitraries.ts";
+import type { AttentionCase } from "../cases/attention.ts";
+import type { MatrixLinearCase } from "../cases/prefill-linear.ts";
 import type { AnySubject, Subject } from "../kit.ts";
-import type { AttentionCase } from "../ops/attention.ts";
-import type { MatrixLinearCase } from "../ops/prefill-matrix.ts";
 import { asF32, FILL, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
 import { packed } from "./webgpu-fixed16.ts";
 

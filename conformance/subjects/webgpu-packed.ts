@@ -4,10 +4,11 @@ import { recordAwqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
 import { recordAwqUnpack } from "../../gpu/kernels/layout/awq-unpack.ts";
 import { recordAwqMatmulPacked } from "../../gpu/kernels/plain/awq-matmul-packed.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
+import { awqWords, halves } from "../cases/words.ts";
 import { GUARD, POISON } from "../compare.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AwqMatmulCase } from "../ops/awq-matmul.ts";
-import { type AwqRepackCase, awqWords, halves } from "../ops/awq-repack.ts";
+import type { AwqRepackCase } from "../ops/awq-repack.ts";
 import { hand, type Io, intoOut, type Rig, runKernel } from "./rig.ts";
 
 /** Rows of another matrix before the one under test. */

@@ -7,10 +7,11 @@ import { recordPrefillRopeF16 } from "../../gpu/kernels/prefill/prefill-rope-f16
 import { recordPrefillRowsF16 } from "../../gpu/kernels/prefill/prefill-rows-f16.ts";
 import { recordPrefillSiluMulF16 } from "../../gpu/kernels/prefill/prefill-silu-mul-f16.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
+import { PREFILL_EPS, type RowsCase } from "../cases/prefill-rows.ts";
+import { halves } from "../cases/words.ts";
 import type { AnySubject, Subject } from "../kit.ts";
-import { halves } from "../ops/awq-repack.ts";
-import { PREFILL_EPS, type PrefillRopeCase, type RowsCase } from "../ops/prefill-f16.ts";
-import type { DigitsCase } from "../ops/prefill-fixed16.ts";
+import type { DigitsCase } from "../ops/prefill-digits.ts";
+import type { PrefillRopeCase } from "../ops/prefill-rope-f16.ts";
 import { asF32, FILL, hand, type Io, inside, type Rig, runKernel } from "./rig.ts";
 
 /** The numbers between the guard bands of an f16 buffer. */

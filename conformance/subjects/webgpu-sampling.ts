@@ -9,9 +9,9 @@ import { recordSampleGreedy } from "../../gpu/kernels/sampling/sample-greedy.ts"
 import { recordSampleRandom } from "../../gpu/kernels/sampling/sample-random.ts";
 import { PARTIALS } from "../../gpu/wgsl/partial.ts";
 import { BORDER_BYTES, encodeSampling } from "../../gpu/wgsl/sampling.ts";
+import type { CandidatesCase } from "../cases/candidates.ts";
 import { GUARD, JUNK } from "../compare.ts";
 import type { AnySubject } from "../kit.ts";
-import type { CandidatesCase } from "../ops/candidates.ts";
 import { DRAWS, type DrawsCase } from "../ops/draws.ts";
 import { SAMPLED_BEFORE, type SampleCase } from "../ops/sample.ts";
 import { hand, type Io, intoOut, type Rig, runKernel } from "./rig.ts";

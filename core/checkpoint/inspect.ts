@@ -7,6 +7,7 @@ import type { LlamaConfig } from "../config.ts";
 import type { DType } from "../dtype.ts";
 import { type ErrorCode, GureumError } from "../errors.ts";
 import type { LlamaWeightRefs } from "../model/weights.ts";
+import { alignColumns, formatBytes } from "../text.ts";
 import type { ByteSource, ByteStore } from "./byte-source.ts";
 import { readConfig } from "./config.ts";
 import { openSafetensors } from "./safetensors.ts";
@@ -208,27 +209,8 @@ export async function inspectFile(source: ByteSource): Promise<InspectReport> {
   return { name: source.name, config: null, quantization: null, ...listed, bytesOnDisk: source.byteLength, memory: [], problems };
 }
 
-/** Bytes with three significant digits, decimal units. */
-export function formatBytes(byteLength: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
-  let value = byteLength;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
-}
-
-/** Columns padded to their widest cell; those named in `right` flush right. */
-function formatTable(rows: readonly (readonly string[])[], right: readonly number[]): string[] {
-  const widths: number[] = [];
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  return rows.map((row) => {
-    const cells = row.map((cell, i) => (right.includes(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)));
-    return `  ${cells.join("  ")}`.trimEnd();
-  });
-}
+const indented = (rows: readonly (readonly string[])[], right: readonly number[]): string[] =>
+  alignColumns(rows, (column) => right.includes(column)).map((line) => `  ${line}`);
 
 function describeConfig(config: LlamaConfig): string[] {
   const rope = config.ropeScaling.type === "none" ? "" : `, ${config.ropeScaling.type} scaling`;
@@ -259,7 +241,7 @@ export function formatReport(report: InspectReport): string {
     lines.push(
       "",
       "to run (activations are extra)",
-      ...formatTable([["backend", "context", "cache", "weights", "cache", "total"], ...rows], [1, 3, 4, 5]),
+      ...indented([["backend", "context", "cache", "weights", "cache", "total"], ...rows], [1, 3, 4, 5]),
     );
   }
   if (report.tensors.length > 0) {
@@ -270,7 +252,7 @@ export function formatReport(report: InspectReport): string {
       `${byteLength}`,
       file,
     ]);
-    lines.push("", `${report.tensors.length} tensors`, ...formatTable([["name", "dtype", "shape", "bytes", "file"], ...rows], [3]));
+    lines.push("", `${report.tensors.length} tensors`, ...indented([["name", "dtype", "shape", "bytes", "file"], ...rows], [3]));
   }
   const count = report.problems.length;
   const title =

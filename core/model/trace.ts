@@ -5,6 +5,7 @@
 
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
+import { namesParts } from "../names.ts";
 import type { ForwardOptions, TapHook, TraceValue } from "./engine.ts";
 
 /** Values of one layer, in the order they arise; full name `layers.<i>.<name>`. */
@@ -73,9 +74,6 @@ export interface Taps {
   readonly values: Map<string, TraceValue>;
 }
 
-const patternToRegExp = (pattern: string): RegExp =>
-  new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, "[^.]*")}$`);
-
 /**
  * Resolves the patterns of `options` against the model's tap points.
  * @throws GureumError "usage" for a pattern that names no tap point; from `visit`: "shape" where a hook returns another length.
@@ -83,8 +81,7 @@ const patternToRegExp = (pattern: string): RegExp =>
 export function makeTaps(config: LlamaConfig, options: ForwardOptions): Taps {
   const names = tapNames(config);
   const matching = (pattern: string): string[] => {
-    const matcher = patternToRegExp(pattern);
-    const found = names.filter((name) => matcher.test(name));
+    const found = names.filter(namesParts(pattern));
     if (found.length === 0)
       throw new GureumError("usage", {
         where: "trace",

@@ -5,7 +5,7 @@ import { cpuCases, measureCpu } from "../../../bench/cpu.ts";
 import { measureLimits } from "../../../bench/device.ts";
 import { type GpuTimer, makeGpuTimer } from "../../../bench/gpu-timer.ts";
 import { hostClock, type Plan } from "../../../bench/harness.ts";
-import { matchesFilter, measureKernels, planKernels } from "../../../bench/kernels.ts";
+import { measureKernels, planKernels } from "../../../bench/kernels.ts";
 import { dotI8, emptyDispatch, fmaF16, fmaF32, matrixKernel, streamCopy, streamRead } from "../../../bench/limit-kernels.ts";
 import { measureModel } from "../../../bench/model.ts";
 import { makeOperands } from "../../../bench/operands.ts";
@@ -16,6 +16,7 @@ import { unmeasured, works } from "../../../bench/work/table.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../../../core/config.ts";
 import { GureumError } from "../../../core/errors.ts";
+import { occursIn } from "../../../core/names.ts";
 import { allocate, freeAll, makeMemory, readF32, upload } from "../../../gpu/device/buffer.ts";
 import { missingFor } from "../../../gpu/device/capabilities.ts";
 import { closeDevice, type Gpu, openDevice } from "../../../gpu/device/device.ts";
@@ -129,8 +130,8 @@ describe("a selection of kernels", () => {
   });
 
   it("is narrowed by parts of names, by kernels and by variants", () => {
-    expect(matchesFilter("awq-matmul qProj T=1 tiny", "awq*qProj")).toBe(true);
-    expect(matchesFilter("awq-matmul qProj T=1 tiny", "q.Proj")).toBe(false);
+    expect(occursIn("awq*qProj")("awq-matmul qProj T=1 tiny")).toBe(true);
+    expect(occursIn("q.Proj")("awq-matmul qProj T=1 tiny")).toBe(false);
     expect(names({ rows: [1, 16], variants: ["rope"] }).flat()).toEqual(["rope q T=1 tiny", "rope q T=16 tiny"]);
     expect(
       names({ rows: [1], variants: ["cache-f16"] })

@@ -28,7 +28,17 @@ const resultsOf = (rows: Row[], command = "gureum bench kernels"): BenchResults 
   commit: null,
   date: "2026-11-23T00:00:00.000Z",
   host: { runtime: "Node 20", platform: "linux x64", cpu: "a cpu" },
-  device: { backend: "webgpu", name: "a device", driver: "1.2", toggles: "", features: ["subgroups"] },
+  device: {
+    backend: "webgpu",
+    implementation: "Dawn",
+    vendor: "",
+    architecture: "",
+    device: "a device",
+    description: "1.2",
+    toggles: "",
+    features: ["subgroups"],
+    notes: [],
+  },
   limits,
   rows,
 });

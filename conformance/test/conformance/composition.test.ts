@@ -17,7 +17,7 @@ import {
 } from "../../accuracy.ts";
 import { uniform } from "../../arbitraries.ts";
 import type { AnyKit } from "../../kit.ts";
-import { laws } from "../../laws.ts";
+import { kitOf } from "../../laws.ts";
 
 /** x moved by up to 2⁻¹⁵ of itself, and by how much. */
 function moved(x: Float32Array, seed: number): { x: Float32Array; e: Float64Array } {
@@ -37,14 +37,14 @@ function holds(before: Float64Array, after: Float64Array, bound: Float64Array): 
 
 /** Cases of a kit with tame data and its shapes. */
 const cases = (name: string): fc.Arbitrary<{ c: ReturnType<AnyKit["make"]>; seed: number }> =>
-  fc.record({ spec: laws[name]!.spec, seed: fc.nat(0xffff) }).map(({ spec, seed }) => {
+  fc.record({ spec: kitOf(name).spec, seed: fc.nat(0xffff) }).map(({ spec, seed }) => {
     const tame: Record<string, unknown> = {};
     for (const [key, value] of Object.entries(spec as Record<string, unknown>))
       tame[key] =
         value !== null && typeof value === "object" && "exponent" in value
           ? { kind: "normal", exponent: -1, seed: seed + key.length }
           : value;
-    return { c: laws[name]!.make(tame), seed };
+    return { c: kitOf(name).make(tame), seed };
   });
 
 const run = (arbitrary: ReturnType<typeof cases>, body: (c: ReturnType<AnyKit["make"]>, seed: number) => void): void =>

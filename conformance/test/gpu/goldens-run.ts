@@ -20,8 +20,8 @@ import { loadGpuModel } from "../../../gpu/model/model.ts";
 import { compile } from "../../../gpu/pipeline/kernel.ts";
 import { checkKernel } from "../../check.ts";
 import { divergence } from "../../compare.ts";
-import { laws } from "../../laws.ts";
-import { allKernels } from "../../mutation/score.ts";
+import { allKernels } from "../../host/kernels.ts";
+import { kitOf } from "../../laws.ts";
 import { webgpuSubjects } from "../../subjects/webgpu.ts";
 import { dataFile, modelGolden } from "../fixtures/golden.ts";
 
@@ -44,7 +44,7 @@ for (const kernel of (await allKernels()).values()) {
 
 const blockSums = { cases: 0, failures: [] as unknown[] };
 for (const subject of webgpuSubjects({ gpu }).filter(({ op }) => op === "awq-block-sums")) {
-  const { cases, failures } = await checkKernel(laws[subject.op]!, subject, { runs: 40, seed: 20261123 });
+  const { cases, failures } = await checkKernel(kitOf(subject.op), subject, { runs: 40, seed: 20261123 });
   blockSums.cases += cases;
   blockSums.failures.push(...failures);
 }

@@ -2,8 +2,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { GureumError } from "../../../core/errors.ts";
 import { closeDevice, type Gpu, openDevice } from "../../../gpu/device/device.ts";
 import { checkKernel } from "../../check.ts";
-import { laws } from "../../laws.ts";
-import { allKernels } from "../../mutation/score.ts";
+import { allKernels } from "../../host/kernels.ts";
+import { kitOf, laws } from "../../laws.ts";
 import { webgpuSubjects } from "../../subjects/webgpu.ts";
 
 /** Random cases a law in CI; `gureum conformance --time` is the long hunt. */
@@ -38,7 +38,7 @@ describe.skipIf(!gpu)("GPU kernels", () => {
 
   for (const subject of subjects)
     it(`${subject.variant} holds every law of ${subject.op}`, async () => {
-      const { failures, cases } = await checkKernel(laws[subject.op]!, subject, { runs: RUNS, seed: 20261123 });
+      const { failures, cases } = await checkKernel(kitOf(subject.op), subject, { runs: RUNS, seed: 20261123 });
       expect(failures).toEqual([]);
       expect(cases).toBeGreaterThan(RUNS);
     });

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { memorySource } from "../../../../core/checkpoint/byte-source.ts";
-import { bytesToRun, formatBytes, formatReport, inspectFile, inspectFolder, isBroken } from "../../../../core/checkpoint/inspect.ts";
+import { bytesToRun, formatReport, inspectFile, inspectFolder, isBroken } from "../../../../core/checkpoint/inspect.ts";
 import { encodeSafetensors } from "../../../../core/checkpoint/safetensors.ts";
 import { openCheckpoint } from "../../../../core/checkpoint/weights.ts";
 import { directoryStore } from "../../../../core/host/node.ts";
@@ -130,19 +130,5 @@ describe("inspectFile", () => {
     const broken = await inspectFile(memorySource("one.safetensors", bytes.subarray(0, bytes.length - 1)));
     expect(isBroken(broken)).toBe(true);
     expect(broken.bytesOnDisk).toBe(bytes.length - 1);
-  });
-});
-
-describe("formatBytes", () => {
-  it("keeps three digits", () => {
-    expect([0, 999, 1000, 1536, 999_499, 999_500, 5_964_046_336].map(formatBytes)).toEqual([
-      "0 B",
-      "999 B",
-      "1.00 kB",
-      "1.54 kB",
-      "999 kB",
-      "1.00 MB",
-      "5.96 GB",
-    ]);
   });
 });

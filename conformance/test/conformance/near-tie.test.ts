@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { SamplingOptions } from "../../../../core/model/engine.ts";
-import { isNearTie } from "../../../../core/sample/near-tie.ts";
-import { uniformAt } from "../../../../core/sample/random.ts";
-import { greedy, penalize, sample } from "../../../../core/sample/sampler.ts";
+import type { SamplingOptions } from "../../../core/model/engine.ts";
+import { uniformAt } from "../../../core/sample/random.ts";
+import { greedy, penalize, sample } from "../../../core/sample/sampler.ts";
+import { isNearTie } from "../../accuracy/near-tie.ts";
 
 const logs = (...shares: number[]): Float32Array => Float32Array.from(shares, Math.log);
 const random: SamplingOptions = { ...greedy, temperature: 1 };

@@ -1,8 +1,7 @@
-/** What several kits use: arithmetics by name, short buffers, weights of every storage. */
+/** Weights of every storage, made from recipes. */
 import fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/model/weights.ts";
-import { type Arithmetic, f64, wgsl } from "../accuracy.ts";
 import {
   bf16Bits,
   f16Bits,
@@ -15,16 +14,6 @@ import {
   scaleKinds,
   values,
 } from "../arbitraries.ts";
-import type { Refusal, SubjectArithmetic } from "../kit.ts";
-
-export const arithmeticOf = (name: SubjectArithmetic): Arithmetic => (name === "f64" ? f64 : wgsl);
-
-/** An input or the output one element too short: "shape". */
-export const refuseShort = <C>(what: string, spoil: (c: C) => C, shortenOut = false): Refusal<C> => ({
-  name: `a short ${what}`,
-  code: "shape",
-  spoil: (c, out) => ({ case: spoil(c), out: shortenOut ? out.subarray(1) : out }),
-});
 
 /** A dense matrix [N, K] of a recipe, stored as `dtype`. */
 export function denseMatrix(data: Recipe, dtype: FloatDType, N: number, K: number): DenseMatrix {
@@ -46,6 +35,9 @@ export const awqSpec: fc.Arbitrary<AwqSpec> = fc.record({
   scales: fc.constantFrom(...scaleKinds),
   seed: fc.nat(0xffff),
 });
+
+/** Random nibbles and zero points, scales as checkpoints have them. */
+export const usualAwq: AwqSpec = { q: "random", z: "random", scales: "usual", seed: 1 };
 
 export const awqMatrix = (spec: AwqSpec, K: number, N: number, groupSize: number): AwqMatrix => ({
   kind: "awq",

@@ -1,0 +1,39 @@
+/** Which subjects a run is about, on which devices, and one of them held to its laws. */
+import { GureumError } from "../../core/errors.ts";
+import { type Gpu, openDevice } from "../../gpu/device/device.ts";
+import { type CheckOptions, checkKernel, type Row } from "../check.ts";
+import type { AnySubject } from "../kit.ts";
+import { cpuSubjects, kitOf } from "../laws.ts";
+import { webgpuSubjects } from "../subjects/webgpu.ts";
+import { cpuIdentity, type DeviceIdentity, gpuIdentity } from "./identity.ts";
+
+export interface SubjectOptions {
+  /** Absent: the CPU ops, and the GPU kernels where an adapter answers. */
+  readonly backend?: "cpu" | "webgpu";
+  /** false: Dawn without its bounds checks. */
+  readonly robustness?: boolean;
+  /** Subjects of one's own, instead of this package's. */
+  readonly subjects?: readonly AnySubject[];
+}
+
+/** The subjects that the options mean, and the device to close afterwards. */
+export async function gather(options: SubjectOptions): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
+  if (options.subjects) return { subjects: options.subjects, devices: [] };
+  const cpu = options.backend === "webgpu" ? [] : cpuSubjects();
+  const devices = options.backend === "webgpu" ? [] : [cpuIdentity()];
+  if (options.backend === "cpu") return { subjects: cpu, devices };
+  try {
+    const { robustness = true } = options;
+    const gpu = await openDevice({ robustness });
+    const notes = robustness ? [] : ["robustness off"];
+    return { subjects: [...cpu, ...webgpuSubjects({ gpu })], devices: [...devices, gpuIdentity(gpu, notes)], gpu };
+  } catch (error) {
+    if (options.backend === "webgpu" || !(error instanceof GureumError) || error.code !== "no-adapter") throw error;
+    return { subjects: cpu, devices };
+  }
+}
+
+/** The row of a subject, given its place among all that were gathered. */
+export type Check = (index: number, options: CheckOptions) => Promise<Row>;
+
+export const checkSubject = (subject: AnySubject, options: CheckOptions): Promise<Row> => checkKernel(kitOf(subject.op), subject, options);

@@ -1,0 +1,119 @@
+/** Proofs that hold for several kernels: the sentences, and the rules of lines that these kernels share. */
+import type { Rule } from "./rules.ts";
+
+export const siluAtZero = "they differ at g = 0 alone, where the result is g · sigmoid · up = 0 for any finite sigmoid";
+export const sameWords = "all of these invocations hold the same values and write the same words";
+export const wasted =
+  "a column past the end is summed from clamped reads into partial sums of its own, which only the invocations of that column read, and they write nothing";
+export const notStored = "decides what stands in rows or columns of a tile that are not stored, and where the other factor is 0";
+export const clamped = "the index past the end is clamped to the last element, which has been taken already: the largest stays what it is";
+export const shift = "adds the same to every score, which leaves softmax as it is";
+export const lastLoad = "what is loaded in the last step is not used";
+export const quadMore = "the quad more lies past the end of `quarters`: its sums are clamped to the last word, which is padding";
+export const leastExponent = "the exponent of a block is at least that of 1 as of 0, and any |x| but 0 has bits of at least 1";
+
+/** Of logits-partials, sample-greedy, sample-random. */
+export const pickRules: readonly Rule[] = [
+  {
+    from: "b.id < a.id",
+    to: ["b.id <= a.id"],
+    proof: "they differ where both scores and both ids are equal: the branch then assigns what is there",
+  },
+];
+
+/** Of sample-border, sample-random. */
+export const keyRules: readonly Rule[] = [
+  {
+    from: "bits >= 0x80000000u",
+    to: ["bits > 0x80000000u"],
+    proof: "they differ for the bits of −0 alone, which the line before has made those of +0",
+  },
+];
+
+/** Of awq-matmul-tiled, matmul-tiled. */
+export const tileRules: readonly Rule[] = [
+  {
+    from: "k < params.K;",
+    to: ["k <= params.K;"],
+    proof: "the turn more adds products of 0: its k ≥ K",
+  },
+  {
+    from: "if (t < step.T &&",
+    to: ["if (t <= step.T &&"],
+    proof: notStored,
+  },
+];
+
+/** Of awq-matmul-tiled, awq-matmul-packed. */
+export const awqTileRules: readonly Rule[] = [
+  {
+    from: "return 0.0;",
+    to: ["return 1.0;"],
+    proof: notStored,
+  },
+];
+
+/** Of attention, attention-mix, attention-weights. */
+export const windowRules: readonly Rule[] = [
+  {
+    from: "last + 1u > params.window",
+    to: ["last + 1u >= params.window", "last + 2u > params.window"],
+    proof: "they differ where last + 1 equals the window alone: the taken branch then gives the first key as 0, which it already is",
+  },
+];
+
+/** Of attention, attention-weights. */
+export const scoreRules: readonly Rule[] = [
+  {
+    from: "var dot = 0.0;",
+    to: ["var dot = 1.0;"],
+    proof: shift,
+  },
+];
+
+/** Of awq-rows16-f16-matrix, awq-prefill-f16-matrix. */
+export const halfRules: readonly Rule[] = [
+  {
+    from: "0x64006400u + (size.z - 1u)",
+    to: ["0x64006400u - (size.z - 1u)"],
+    proof: "size.z is 1",
+  },
+];
+
+/** Of awq-add-fixed16, awq-gate-up-fixed16, awq-qkv-rope-fixed16, head-f16. */
+export const teamRules: readonly Rule[] = [
+  {
+    from: "i < TEAM / 4u;",
+    to: ["i <= TEAM / 4u;"],
+    proof: "the word after a row's sums is padding, never written and 0",
+  },
+];
+
+/** Of awq-add-fixed16, awq-gate-up-fixed16, awq-qkv-rope-fixed16. */
+export const decodeRules: readonly Rule[] = [
+  {
+    from: "BLOCKS - 1u",
+    to: ["BLOCKS + 1u", "BLOCKS"],
+    proof: "only lanes past the last block read further on, and `b < BLOCKS` keeps what they compute out of the sums",
+  },
+  {
+    from: "if (step + 1u < QUADS * STEPS)",
+    to: ["if (true)", "if (step < QUADS * STEPS)", "if (step + 1u <= QUADS * STEPS)"],
+    proof: lastLoad,
+  },
+  {
+    from: "if (STEPS > 1u && step > 0u)",
+    to: ["if (true)", "if (STEPS >= 1u && step > 0u)", "if (STEPS > 1u || step > 0u)", "if (STEPS > 1u && step >= 0u)"],
+    proof: "reads the digits that are there once more",
+  },
+];
+
+/** Of awq-gate-up-fixed16, head-f16. */
+export const halvesRules: readonly Rule[] = [
+  {
+    from: "4u * (TEAM + 4u)",
+    to: ["4u * (TEAM + 5u)"],
+    on: "let base",
+    proof: "the second half of the partial sums begins four words later, and still ends before the array does",
+  },
+];

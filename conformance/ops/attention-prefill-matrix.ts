@@ -1,0 +1,91 @@
+/** The causal attention of a prompt by subgroup matrices. */
+import fc from "fast-check";
+import { attentionScores, type Expected, expectAttention, matrixSums, unitF16, visible } from "../accuracy.ts";
+import { axis, type DataKind, plain, type Recipe, recipe } from "../arbitraries.ts";
+import type { AttentionCase } from "../cases/attention.ts";
+import { F16_TINY, f16Row } from "../cases/prefill-linear.ts";
+import type { Kit } from "../kit.ts";
+import { kit as attention } from "./attention.ts";
+
+interface AttentionSpec {
+  readonly T: number;
+  readonly start: number;
+  readonly G: number;
+  readonly perGroup: number;
+  readonly Hd: number;
+  readonly window: number | null;
+  readonly q: Recipe;
+  readonly k: Recipe;
+  readonly v: Recipe;
+}
+
+const kinds: readonly DataKind[] = ["ones", "integers", "zeros", "equal", "oneHot", "normal", "cancelling", "outliers", "f16Overflow"];
+const usualHeads: AttentionSpec = {
+  T: 2,
+  start: 5,
+  G: 2,
+  perGroup: 2,
+  Hd: 64,
+  window: null,
+  q: plain,
+  k: { ...plain, seed: 2 },
+  v: { ...plain, seed: 3 },
+};
+
+export const kit: Kit<AttentionSpec, AttentionCase> = {
+  name: "attention-prefill-matrix",
+  formula: "out[t, h] = Σ_s f16(softmax_s(q[t, h] · k[s, g])) · v[s, g], s ≤ start + t, q scaled beforehand, f32 sums",
+  spec: fc.record({
+    T: axis(4, 1, [16]),
+    start: axis(140, 1, [63, 64, 65, 128]).map((n) => n - 1),
+    G: fc.integer({ min: 1, max: 2 }),
+    perGroup: fc.integer({ min: 1, max: 3 }),
+    Hd: fc.constantFrom(32, 64, 128),
+    window: fc.option(fc.integer({ min: 1, max: 150 }), { nil: null, freq: 3 }),
+    q: recipe(kinds, 2),
+    k: recipe(kinds, 2),
+    v: recipe(kinds),
+  }),
+  boundaries: [
+    ...[1, 15, 16, 17, 63, 64, 65, 129].map((T) => ({ ...usualHeads, T })),
+    ...[0, 1, 62, 63, 64, 127, 128, 200].map((start) => ({ ...usualHeads, start })),
+    { ...usualHeads, start: 0, T: 200 },
+    { ...usualHeads, start: 130, T: 64 },
+    { ...usualHeads, Hd: 128, start: 130, T: 5 },
+    ...[32, 64, 128].flatMap((Hd) => [1, 3].map((perGroup) => ({ ...usualHeads, Hd, perGroup, T: 20 }))),
+    ...[1, 2, 63, 64, 65].map((window) => ({ ...usualHeads, T: 70, start: 70, window })),
+  ],
+  make({ T, start, G, perGroup, Hd, window, q, k, v }) {
+    const H = G * perGroup;
+    const S = start + T;
+    const shape = { H, G, Hd, window };
+    return { T, start, shape, scaled: true, q: f16Row(q, T * H * Hd), k: f16Row(k, S * G * Hd), v: f16Row(v, S * G * Hd) };
+  },
+  length: (c) => c.T * c.shape.H * c.shape.Hd,
+  expected: expectMatrixAttention,
+  laws: attention.laws.filter(({ name }) => !name.includes("one key")),
+  refusals: [],
+  dotLike: false,
+};
+
+/** To the bound of attention comes the rounding of each weight to f16, which the denominator does not share: Σ_s |δp_s| · |v_s|. */
+function expectMatrixAttention(c: AttentionCase): Expected {
+  const { H, G, Hd } = c.shape;
+  const e = expectAttention(c, matrixSums, c.start + c.T);
+  for (let t = 0; t < c.T; t++)
+    for (let h = 0; h < H; h++) {
+      const { p, errors, low } = attentionScores(c, t, h, matrixSums, c.start + c.T);
+      const [first] = visible(c, t);
+      const group = Math.floor((h * G) / H);
+      for (let j = 0; j < p.length; j++) {
+        // No number where a score may be anything; then the bound is infinite already, and a weight is at most 1 but for its roundings.
+        const reach = ((p[j]! * Math.exp(errors[j]!)) / low) * (1 + 2 ** -10);
+        const rounding = unitF16(reach < 2 ? reach : 1.5);
+        for (let i = 0; i < Hd; i++) {
+          const v = Math.abs(c.v[((first + j) * G + group) * Hd + i]!);
+          e.bound[(t * H + h) * Hd + i]! += (rounding + (v < F16_TINY ? 1 : 0)) * v * (1 + 2 ** -10);
+        }
+      }
+    }
+  return e;
+}

@@ -1,0 +1,84 @@
+/** The embedding that starts a row of the fixed16 decode kernels. */
+import fc from "fast-check";
+import type { DenseMatrix } from "../../core/model/weights.ts";
+import { dequantizeFixed16, FIXED16_MAX } from "../../core/quant/fixed16.ts";
+import { denseElement, makeExpected } from "../accuracy.ts";
+import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
+import { nearlyOne, quantized, rowKinds, rowLength, rowOf, shapes } from "../cases/fixed16.ts";
+import { denseMatrix } from "../cases/matrices.ts";
+import { sameBits } from "../compare.ts";
+import type { Kit } from "../kit.ts";
+
+interface EmbedSpec {
+  readonly shape: number;
+  readonly id: number;
+  readonly table: Recipe;
+  readonly norm: Recipe;
+}
+export interface EmbedCase {
+  readonly table: DenseMatrix;
+  readonly id: number;
+  readonly norm: Float32Array;
+}
+
+/** Rows of the embedding, in two pieces of 3 and 2. */
+const VOCABULARY = 5;
+
+export const kit: Kit<EmbedSpec, EmbedCase> = {
+  name: "embed-fixed16",
+  formula: "residual = table[id]; the digits of residual ∘ norm; Σ residual² a block",
+  spec: fc.record({ shape: fc.nat(shapes.length - 1), id: fc.nat(VOCABULARY - 1), table: recipe(), norm: recipe(rowKinds) }),
+  boundaries: [
+    ...shapes.flatMap((_, shape) => [0, 2, 3, 4].map((id) => ({ shape, id, table: plain, norm: { ...plain, seed: 4 } }))),
+    { shape: 0, id: 1, table: plain, norm: nearlyOne },
+  ],
+  make({ shape, id, table, norm }) {
+    const K = shapes[shape]!.blocks * 32;
+    return { table: denseMatrix(table, "F16", VOCABULARY, K), id, norm: values(norm, K) };
+  },
+  // The kernel does not leave residual ∘ norm itself: its digits stand for it.
+  length: (c) => rowLength(c.norm.length),
+  expected(c) {
+    const K = c.norm.length;
+    const residual = makeExpected(K);
+    for (let k = 0; k < K; k++) residual.value[k] = denseElement(c.table, c.id, k);
+    const e = rowOf(residual, c.norm);
+    for (let b = 0; b < K / 32; b++) {
+      let most = 0;
+      for (let k = 32 * b; k < 32 * (b + 1); k++) most = Math.max(most, Math.abs(e.value[K + k]!) + e.bound[K + k]!);
+      // Half a step of the block: the smallest power of two for which the largest |v| is at most 32512, or 2⁻¹⁰².
+      for (let k = 32 * b; k < 32 * (b + 1); k++) e.bound[K + k]! += Math.max((2 * most) / FIXED16_MAX, 2 ** -102) / 2;
+    }
+    return e;
+  },
+  laws: [
+    {
+      name: "quantizes as the CPU does, digit for digit, where residual ∘ norm is exact: also at the exponent's floor",
+      async check(c, { run }) {
+        const K = c.norm.length;
+        const table = { ...c.table, data: new Uint16Array(c.table.data.length).fill(0x3c00) };
+        for (const unit of [1, 2 ** -95]) {
+          const norm = c.norm.map((w) => w * unit);
+          const expected = dequantizeFixed16(quantized(norm));
+          const wrong = sameBits(await run({ ...c, table, norm }), expected, K, 0, K);
+          if (wrong) return wrong;
+        }
+        return null;
+      },
+    },
+    {
+      name: "marks the block that holds an infinity with NaN, and no other",
+      async check(c, { run }) {
+        const K = c.norm.length;
+        const table = { ...c.table, data: new Uint16Array(c.table.data.length).fill(0x3c00) };
+        const at = (7 * c.id + K / 2) % K;
+        const out = await run({ ...c, table, norm: c.norm.map((_, k) => (k === at ? -Infinity : 1)) });
+        for (let k = 0; k < K; k++)
+          if (Number.isNaN(out[K + k]) !== (k >> 5 === at >> 5)) return `element ${k}: ${out[K + k]} where ${at} is infinite`;
+        return null;
+      },
+    },
+  ],
+  refusals: [],
+  dotLike: false,
+};

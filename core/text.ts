@@ -1,0 +1,34 @@
+/** Numbers and tables as text for people. */
+
+/** Bytes with three significant digits, decimal units. */
+export function formatBytes(byteLength: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let value = byteLength;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+}
+
+/** One line per row: cells padded to the widest of their column, flush right where `isRight` says so. */
+export function alignColumns(rows: readonly (readonly string[])[], isRight: (column: number) => boolean): string[] {
+  const widths: number[] = [];
+  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (isRight(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** Words as a POSIX shell reads them back: apart by blanks, quoted where a character of them would mean something there. */
+export const quoteWords = (words: readonly string[]): string =>
+  words.map((word) => (/^[\w./:=,+@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
+
+const escapes: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+
+/** Text as it stands in an HTML page, between tags or in an attribute. */
+export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => escapes[c]!);
