@@ -1,8 +1,9 @@
 /**
  * The weights of a model that exists nowhere: references whose bytes are made up as they are read, so that a benchmark loads them
  * the way it loads files. Blocks of random bytes are made once and repeated with a period that no row length divides; the values are
- * those of core/checkpoint/synth.ts in kind (uniform nibbles, zero points 7 or 8, W of deviation about 1/√K), not in bits.
+ * those of core/checkpoint/synth.ts in kind (core/checkpoint/synth-values.ts), not in bits.
  */
+import { middleZeros, scaleTable } from "../core/checkpoint/synth-values.ts";
 import { embedTokensKey, layerLinears, layerNormKey, lmHeadKey, normKey } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { f16Bits } from "../core/dtype.ts";
@@ -31,25 +32,20 @@ function repeated(makeWord: (random: number) => number): Fill {
   };
 }
 
-/** Pairs of f16 from a table of values. */
-function f16Pairs(values: readonly number[]): (random: number) => number {
-  const table = values.map(f16Bits);
-  return (random) => (table[random % table.length]! | (table[(random >>> 16) % table.length]! << 16)) >>> 0;
-}
+/** Pairs of f16 from a table of their bits. */
+const f16Pairs =
+  (table: ArrayLike<number>): ((random: number) => number) =>
+  (random) =>
+    (table[random % table.length]! | (table[(random >>> 16) % table.length]! << 16)) >>> 0;
 
-/** Standard deviation of q − z for q uniform in 0 … 15 and z of 7 or 8. */
-const NIBBLE_DEVIATION = Math.sqrt((16 * 16 - 1) / 12 + 0.25);
 const STEPS = 256;
 
 const nibbles = repeated((random) => random);
-const zeroPoints = repeated((random) => 0x77777777 + (random & 0x11111111));
-const ones = repeated(f16Pairs([1]));
+const zeroPoints = repeated(middleZeros);
+const ones = repeated(f16Pairs([f16Bits(1)]));
 /** Even from −√3 to √3 times `deviation`. */
 const spread = (deviation: number): Fill =>
-  repeated(f16Pairs(Array.from({ length: STEPS }, (_, i) => ((2 * i + 1) / STEPS - 1) * Math.sqrt(3) * deviation)));
-/** Within a quarter of `middle`. */
-const around = (middle: number): Fill =>
-  repeated(f16Pairs(Array.from({ length: STEPS }, (_, i) => middle * (0.75 + (0.5 * (i + 0.5)) / STEPS))));
+  repeated(f16Pairs(Array.from({ length: STEPS }, (_, i) => f16Bits(((2 * i + 1) / STEPS - 1) * Math.sqrt(3) * deviation))));
 
 /** The references of a whole model; reading them makes them up. */
 export function syntheticRefs(config: LlamaConfig): LlamaWeightRefs {
@@ -78,7 +74,7 @@ export function syntheticRefs(config: LlamaConfig): LlamaWeightRefs {
     return fill;
   };
   const weightFill = (K: number): Fill => fillOf("weight", K, () => spread(1 / Math.sqrt(K)));
-  const scaleFill = (K: number): Fill => fillOf("scales", K, () => around(1 / (NIBBLE_DEVIATION * Math.sqrt(K))));
+  const scaleFill = (K: number): Fill => fillOf("scales", K, () => repeated(f16Pairs(scaleTable(K))));
   const layers = Array.from({ length: config.numHiddenLayers }, (_, layer): LayerTree<LinearRef, TensorRef> => {
     const linears = Object.fromEntries(
       layerLinears(config, layer).map(({ name, key, outFeatures, inFeatures, bias }): [string, LinearRef] => {

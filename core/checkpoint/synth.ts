@@ -11,13 +11,11 @@ import { configFile, generationConfigFile } from "./config.ts";
 import { type TensorEntry, tensorByteLength, writeSafetensors } from "./safetensors.ts";
 import { indexFile, singleFile } from "./shards.ts";
 import type { SynthConfig, SynthShape } from "./synth-shapes.ts";
+import { middleZeros, scaleTable } from "./synth-values.ts";
 import { embedTokensKey, layerLinears, layerNormKey, lmHeadKey, normKey } from "./weights.ts";
 
 /** Words made at a time: 4 MiB. */
 const chunkWords = 2 ** 20;
-
-/** Standard deviation of q − z for q uniform in 0..15 and z 7 or 8 at even odds: sqrt(255/12 + 1/4). */
-const nibbleDeviation = Math.sqrt(21.5);
 
 /** FNV-1a, 32 bits, of the UTF-8 bytes. */
 function fnv1a(text: string): number {
@@ -77,9 +75,8 @@ const bytesOf = (array: Int32Array | Uint16Array, count: number): Uint8Array =>
 /** Words as they come: q uniform in 0..15. */
 const uniformNibbles: Fill = (random, count) => bytesOf(random, count);
 
-/** Zero points 7 or 8: then q − z has mean 0 and the linear no offset. */
-const middleZeros: Fill = (random, count) => {
-  for (let i = 0; i < count; i++) random[i] = 0x77777777 + (random[i]! & 0x11111111);
+const zeros: Fill = (random, count) => {
+  for (let i = 0; i < count; i++) random[i] = middleZeros(random[i]!);
   return bytesOf(random, count);
 };
 
@@ -92,12 +89,7 @@ function tableFill(table: Uint16Array, index: (word: number) => number): Fill {
   };
 }
 
-/** Scales from 0.75 to 1.25 of the one that gives W [K, N] a standard deviation of 1/sqrt(K), in 256 even steps. */
-function scaleFill(inFeatures: number): Fill {
-  const middle = 1 / (nibbleDeviation * Math.sqrt(inFeatures));
-  const table = Uint16Array.from({ length: 256 }, (_, i) => f16Bits(middle * (0.75 + (0.5 * (i + 0.5)) / 256)));
-  return tableFill(table, (word) => word & 255);
-}
+const scaleFill = (inFeatures: number): Fill => tableFill(scaleTable(inFeatures), (word) => word & 255);
 
 /** Near-normal values of standard deviation `deviation`: the sum of a word's four bytes (Irwin-Hall), centred and scaled. */
 function normalFill(deviation: number): Fill {
@@ -127,7 +119,7 @@ function listEntries({ config }: SynthShape, seed: number): TensorEntry[] {
       within(key, () => checkAwqShape(outFeatures, inFeatures, groupSize));
       const groups = inFeatures / groupSize;
       random(`${key}.qweight`, "I32", [inFeatures, outFeatures / 8], () => uniformNibbles);
-      random(`${key}.qzeros`, "I32", [groups, outFeatures / 8], () => middleZeros);
+      random(`${key}.qzeros`, "I32", [groups, outFeatures / 8], () => zeros);
       random(`${key}.scales`, "F16", [groups, outFeatures], () => scaleFill(inFeatures));
     }
     ones(layerNormKey(layer, "inputLayernorm"));
