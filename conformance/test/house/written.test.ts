@@ -1,13 +1,25 @@
 /**
  * Text that the tree writes: `npm run docs` runs this file with `-u`, which rewrites what differs; without it a difference fails.
- * Nothing here imports what it writes.
+ * Nothing here imports what it writes. In a document it is what stands between `<!-- written by npm run docs: NAME -->` and `<!-- end -->`.
  */
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { pathOf, root, textOf } from "./tree.ts";
+import type { Certificate } from "../../certificate/certificate.ts";
+import { allKernels } from "../../host/kernels.ts";
+import { kernelTable, type MutationRuns, matrixTable, mutationTable } from "./tables.ts";
+import { pathOf, root, sources, textOf } from "./tree.ts";
 
 /** Fails where the file does not read so; with `-u` it does afterwards. */
 const writes = (name: string, text: string): Promise<void> => expect(text).toMatchFileSnapshot(pathOf(name));
+
+const json = (name: string): unknown => JSON.parse(textOf(name));
+
+/** The document with a section of it written anew. */
+function section(text: string, name: string, content: string): string {
+  const parts = text.split(`<!-- written by npm run docs: ${name} -->`);
+  expect(parts, `one section "${name}"`).toHaveLength(2);
+  return `${parts[0]}<!-- written by npm run docs: ${name} -->\n\n${content}\n\n${parts[1]!.slice(parts[1]!.indexOf("<!-- end -->"))}`;
+}
 
 describe("what `npm run docs` writes is what stands there:", () => {
   it("the list of kits", async () => {
@@ -27,5 +39,33 @@ describe("what `npm run docs` writes is what stands there:", () => {
       "core/version.ts",
       `/** The package's version. Written by \`npm run docs\` from package.json, which browsers do not have. */\nexport const VERSION = ${JSON.stringify(version)};\n`,
     );
+  });
+
+  it("the matrix of docs/conformance.md, from the committed certificates", async () => {
+    const certificates = readdirSync(new URL("docs/conformance/", root))
+      .filter((name) => name.endsWith(".json"))
+      .sort()
+      .map((name) => [name.slice(0, -5), json(`docs/conformance/${name}`) as Certificate] as const)
+      .filter(([, { format }]) => format === "gureum-conformance/1");
+    expect(certificates.length).toBeGreaterThan(3);
+    await writes("docs/conformance.md", section(textOf("docs/conformance.md"), "matrix", matrixTable(certificates)));
+  });
+
+  it("the tables of docs/conformance/mutation.md, from the committed scores", async () => {
+    const runs = json("docs/conformance/mutation.json") as MutationRuns;
+    const kinds = [...new Set(runs.runs.map(({ what }) => what))];
+    const text = kinds.reduce((doc, what) => section(doc, what, mutationTable(runs, what)), textOf("docs/conformance/mutation.md"));
+    await writes("docs/conformance/mutation.md", text);
+  });
+
+  it("the table of docs/kernels.md, from the kernels' files", async () => {
+    const kernels = await allKernels();
+    const files = sources().filter((path) => path.startsWith("gpu/kernels/"));
+    const rows = files.flatMap((path) => {
+      const kernel = kernels.get(path.slice(path.lastIndexOf("/") + 1, -3));
+      return kernel ? [{ kernel, path, source: textOf(path) }] : [];
+    });
+    expect(rows).toHaveLength(kernels.size);
+    await writes("docs/kernels.md", section(textOf("docs/kernels.md"), "kernels", kernelTable(rows)));
   });
 });
