@@ -15,7 +15,7 @@ export interface MutantResult {
   readonly by: string;
 }
 
-/** What gpu/pipeline/kernel.ts says of WGSL that the compiler refuses; a test holds the two together. */
+/** What gpu/pipeline/compile.ts says of WGSL that the compiler refuses; a test holds the two together. */
 export const NOT_COMPILED = "does not compile on this device";
 
 /** Runs the laws of every subject that uses the mutant's kernel until one notices. */

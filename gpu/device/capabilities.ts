@@ -1,7 +1,7 @@
 /**
  * What a device can do, as it says itself: a plain record to print, to attach to a bug report and to choose kernels by.
  */
-import type { Kernel } from "../pipeline/kernel.ts";
+import type { ErrorCode } from "../../core/errors.ts";
 
 /** A matrix shape of the feature chromium-experimental-subgroup-matrix. */
 export interface SubgroupMatrixConfig {
@@ -86,16 +86,32 @@ export function readCapabilities(device: GPUDevice, info: GPUAdapterInfo): Capab
   };
 }
 
-/** Why a kernel cannot run on this device, in words; undefined where it can. */
-export function missingFor(kernel: Pick<Kernel, "features" | "limits" | "subgroupSize">, capabilities: Capabilities): string | undefined {
-  for (const feature of kernel.features ?? []) if (!capabilities.features.includes(feature)) return `feature ${feature}`;
-  for (const [name, needed] of Object.entries(kernel.limits ?? {})) {
+/** What a kernel needs of a device beyond WebGPU's defaults. */
+export interface Needs {
+  /** Optional device features it needs; none for a portable kernel. */
+  readonly features?: readonly string[];
+  /** Limits it needs where they exceed WebGPU's defaults. */
+  readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
+  /** The size that all subgroups of the device must have. */
+  readonly subgroupSize?: number;
+}
+
+/** Why something cannot run, in words, and what kind of want that is. */
+export interface Refusal {
+  readonly code: ErrorCode & ("missing-feature" | "limit" | "unsupported");
+  readonly reason: string;
+}
+
+/** What the device lacks of `needs`, as a phrase that follows "needs"; undefined where it lacks nothing. */
+export function missingFor({ features = [], limits = {}, subgroupSize }: Needs, capabilities: Capabilities): Refusal | undefined {
+  for (const feature of features)
+    if (!capabilities.features.includes(feature)) return { code: "missing-feature", reason: `feature ${feature}` };
+  for (const [name, needed] of Object.entries(limits)) {
     const offered = capabilities.limits[name as LimitName];
-    if (offered < needed) return `${name} ${needed} (the device has ${offered})`;
+    if (offered < needed) return { code: "limit", reason: `${name} ${needed} (the device has ${offered})` };
   }
-  const { subgroupSize } = kernel;
   const { subgroupMinSize: least, subgroupMaxSize: most } = capabilities;
   if (subgroupSize !== undefined && (least !== subgroupSize || most !== subgroupSize))
-    return `feature subgroups of ${subgroupSize} (the device has ${least} to ${most})`;
+    return { code: "missing-feature", reason: `feature subgroups of ${subgroupSize} (the device has ${least} to ${most})` };
   return undefined;
 }

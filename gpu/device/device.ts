@@ -3,9 +3,14 @@
  * goes wrong on it, now or later, ends in a GureumError.
  */
 import { GureumError } from "../../core/errors.ts";
-import type { Compiled } from "../pipeline/kernel.ts";
 import { type Capabilities, limitNames, readCapabilities, wantedFeatures } from "./capabilities.ts";
 import { type DawnOptions, openDawn } from "./dawn.ts";
+
+/** A kernel that the device accepted. */
+export interface Compiled {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
 
 /** A device and what belongs to it. One per GPUDevice; models and sessions share it. */
 export interface Gpu {

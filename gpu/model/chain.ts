@@ -15,7 +15,7 @@ import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipelin
 import { PARTIALS } from "../wgsl/partial.ts";
 import { BORDER_BYTES, encodeSampling, SAMPLING_BYTES } from "../wgsl/sampling.ts";
 import { encodeStep } from "../wgsl/step.ts";
-import type { GpuSequence } from "./session.ts";
+import type { GpuSequence } from "./sequence.ts";
 
 /** Tokens in one read. */
 export const BATCH = 8;

@@ -2,9 +2,7 @@
  * The Llama forward pass as recorded dispatches: the same steps in the same order under the same names as core/model/llama.ts.
  * Where a step has more than one kernel, the plan (gpu/programs/plan.ts) says which.
  */
-import type { LlamaConfig } from "../../core/config.ts";
 import type { LayerTapName } from "../../core/model/trace.ts";
-import { allocate, type Memory } from "../device/buffer.ts";
 import { recordAdd } from "../kernels/plain/add.ts";
 import { type AttentionParams, recordAttention } from "../kernels/plain/attention.ts";
 import { recordAttentionMix } from "../kernels/plain/attention-mix.ts";
@@ -20,73 +18,8 @@ import { recordRmsNorm } from "../kernels/plain/rms-norm.ts";
 import { recordRope } from "../kernels/plain/rope.ts";
 import { recordSiluMul } from "../kernels/plain/silu-mul.ts";
 import type { Recorder } from "../pipeline/recorder.ts";
-import type { Plan } from "../programs/plan.ts";
-import type { CacheDType } from "../wgsl/cache.ts";
-import type { GpuLinear, GpuLlamaWeights } from "./weights.ts";
-
-/** What lasts as long as a session: the step, keys and values, RoPE's table. */
-export interface SequenceBuffers {
-  /** struct Step */
-  readonly step: GPUBuffer;
-  /** [rows] u32: the ids fed now; the first one is where a sampled id goes. */
-  readonly ids: GPUBuffer;
-  /** [maxContext, Hd/2] of (cos, sin) */
-  readonly ropeTable: GPUBuffer;
-  /** Per layer [maxContext, G, Hd] */
-  readonly keys: readonly GPUBuffer[];
-  readonly values: readonly GPUBuffer[];
-  readonly cacheDType: CacheDType;
-  /** Bound where a linear has no bias; not read. */
-  readonly nothing: GPUBuffer;
-}
-
-/** Buffers for up to `rows` tokens at once; one set serves every layer. */
-export interface ActivationBuffers {
-  readonly rows: number;
-  /** [T, D] the residual stream */
-  readonly x: GPUBuffer;
-  /** [T, D] */
-  readonly normed: GPUBuffer;
-  readonly q: GPUBuffer;
-  readonly k: GPUBuffer;
-  readonly v: GPUBuffer;
-  /** [T, H · Hd] */
-  readonly attention: GPUBuffer;
-  /** [T, D] what a block adds to the residual stream */
-  readonly branch: GPUBuffer;
-  /** [T, F] */
-  readonly gate: GPUBuffer;
-  readonly up: GPUBuffer;
-}
-
-/** @throws GureumError "limit" */
-export function makeActivations(memory: Memory, config: LlamaConfig, rows: number): ActivationBuffers {
-  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
-  const f32 = (label: string, width: number): GPUBuffer => allocate(memory, label, rows * width * 4);
-  return {
-    rows,
-    x: f32("x", D),
-    normed: f32("normed", D),
-    q: f32("q", H * Hd),
-    k: f32("k", G * Hd),
-    v: f32("v", G * Hd),
-    attention: f32("attention", H * Hd),
-    branch: f32("branch", D),
-    gate: f32("gate", F),
-    up: f32("up", F),
-  };
-}
-
-/** What a recording needs of model and session. */
-export interface ForwardContext {
-  readonly config: LlamaConfig;
-  readonly weights: GpuLlamaWeights;
-  readonly sequence: SequenceBuffers;
-  readonly a: ActivationBuffers;
-  readonly plan: Plan;
-  /** Whether T will reach FEW_ROWS. */
-  readonly many: boolean;
-}
+import type { ForwardContext } from "./sequence.ts";
+import type { GpuLinear } from "./tree.ts";
 
 /** Called after the dispatch that gives a tap point its value, with the buffer that holds it. */
 export type Mark = (name: string, buffer: GPUBuffer) => void;

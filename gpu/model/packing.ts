@@ -1,7 +1,6 @@
 /** Which int4 linears share a repacked matrix (gpu/kernels/layout/awq-repack.ts), and whether a device and a model allow it. */
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
-import type { Capabilities } from "../device/capabilities.ts";
-import type { Refusal } from "../programs/plan.ts";
+import type { Capabilities, Refusal } from "../device/capabilities.ts";
 
 export type AwqRef = LinearRef & { kind: "awq" };
 

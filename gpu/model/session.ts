@@ -6,21 +6,19 @@ import { GureumError } from "../../core/errors.ts";
 import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "../../core/model/engine.ts";
 import { checkFeed, checkPending } from "../../core/model/session.ts";
 import { makeTaps } from "../../core/model/trace.ts";
-import { ropeTables } from "../../core/ops/rope.ts";
 import { checkSampling, greedy } from "../../core/sample/sampler.ts";
-import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, usage, writeBytes } from "../device/buffer.ts";
+import { allocate, freeAll, type Memory, makeMemory, readF32, settle, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded, waited } from "../device/device.ts";
-import { maxHeadDim } from "../kernels/plain/attention.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
 import { prepareFused } from "../programs/decode.ts";
-import { FEW_ROWS, type Plan } from "../programs/plan.ts";
 import { isMatrixPrefill, matrixRows, prepareFusedPrefill } from "../programs/prefill.ts";
-import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
-import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
+import { FEW_ROWS, type Plan } from "../programs/program.ts";
+import { encodeStep } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./chain.ts";
-import { type ForwardContext, makeActivations, recordFinalNorm, recordHead, recordLayers, type SequenceBuffers } from "./llama.ts";
+import { recordFinalNorm, recordHead, recordLayers } from "./llama.ts";
+import { type ForwardContext, type GpuSequence, makeActivations, makeSequence } from "./sequence.ts";
 import { forwardTraced } from "./traced.ts";
-import type { GpuLlamaWeights } from "./weights.ts";
+import type { GpuLlamaWeights } from "./tree.ts";
 
 /** Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the same. */
 const CHUNK = 128;
@@ -41,15 +39,6 @@ interface Programs {
   readonly matrix: Program | null;
 }
 
-/** A session's GPU side: what gpu/model/traced.ts and gpu/model/chain.ts work on. */
-export interface GpuSequence {
-  readonly gpu: Gpu;
-  readonly memory: Memory;
-  readonly context: ForwardContext;
-  /** [V] logits of the last position fed */
-  readonly logits: GPUBuffer;
-}
-
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
 export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, plan: Plan, maxContext: number): Session {
   const { config } = model;
@@ -58,7 +47,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
   const byMatrices = isMatrixPrefill(plan.taken["linear-prefill"].name);
   /** Rows fed at a time where only the last row's logits are wanted. */
   const chunk = byMatrices ? matrixRows(gpu, config, maxContext) : CHUNK;
-  const sequence = makeSequence(memory, model, maxContext, plan.cache, chunk);
+  const sequence = makeSequence(memory, config, maxContext, plan.cache, chunk);
   const a = makeActivations(memory, config, Math.min(CHUNK, maxContext));
   const context: ForwardContext = { config, weights, sequence, a, plan, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
@@ -198,44 +187,6 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
       freeAll(memory);
     },
   };
-}
-
-function makeSequence(memory: Memory, { config }: Model, maxContext: number, cacheDType: CacheDType, chunk: number): SequenceBuffers {
-  const { numHiddenLayers, numKeyValueHeads: G, headDim: Hd } = config;
-  if (Hd > maxHeadDim)
-    throw new GureumError("limit", {
-      where: "attention",
-      what: "head_dim",
-      expected: `at most ${maxHeadDim}`,
-      got: `${Hd}`,
-      remedy: "use the CPU backend",
-    });
-  try {
-    const { cos, sin } = ropeTables(config, maxContext);
-    const turns = new Float32Array(cos.length * 2);
-    for (let i = 0; i < cos.length; i++) {
-      turns[2 * i] = cos[i]!;
-      turns[2 * i + 1] = sin[i]!;
-    }
-    // Kernels by tiles read up to 63 positions past the last one; what they make of them is masked.
-    const cacheLength = Math.ceil(maxContext / 64) * 64 * G * Hd * cacheBytes[cacheDType];
-    const caches = (what: string): GPUBuffer[] =>
-      Array.from({ length: numHiddenLayers }, (_, i) =>
-        allocate(memory, `layers.${i}.${what} cache of ${maxContext} positions`, cacheLength),
-      );
-    return {
-      step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
-      ids: allocate(memory, "ids", Math.min(chunk, maxContext) * 4),
-      ropeTable: upload(memory, "rope table", turns),
-      keys: caches("key"),
-      values: caches("value"),
-      cacheDType,
-      nothing: allocate(memory, "nothing", 16),
-    };
-  } catch (error) {
-    freeAll(memory);
-    throw error;
-  }
 }
 
 /** How T rows are fed; the fused kernels also where one row is, as when decoding. */

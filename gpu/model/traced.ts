@@ -6,10 +6,10 @@ import { type Taps, tapShape } from "../../core/model/trace.ts";
 import { allocate, freeAll, makeMemory, readF32, settle, usage, writeBytes } from "../device/buffer.ts";
 import { guarded, waited } from "../device/device.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
-import { FEW_ROWS } from "../programs/plan.ts";
+import { FEW_ROWS } from "../programs/program.ts";
 import { encodeStep } from "../wgsl/step.ts";
-import { type ForwardContext, type Mark, makeActivations, recordFinalNorm, recordHead, recordLayers } from "./llama.ts";
-import type { GpuSequence } from "./session.ts";
+import { type Mark, recordFinalNorm, recordHead, recordLayers } from "./llama.ts";
+import { type ForwardContext, type GpuSequence, makeActivations } from "./sequence.ts";
 
 /** Bytes of copies that may wait on the GPU before they are fetched. */
 const WAITING_BYTES = 64 * 2 ** 20;

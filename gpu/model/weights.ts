@@ -7,7 +7,7 @@
 import { listRefs } from "../../core/checkpoint/weights.ts";
 import { bf16Value, type FloatDType, f16Values } from "../../core/dtype.ts";
 import { GureumError } from "../../core/errors.ts";
-import type { LinearRef, LlamaWeightRefs, TensorRef, WeightTree } from "../../core/model/weights.ts";
+import type { LinearRef, LlamaWeightRefs, TensorRef } from "../../core/model/weights.ts";
 import { allocate, freeAll, type Memory, makeMemory, settle, upload, writeBytes } from "../device/buffer.ts";
 import { guarded, waited } from "../device/device.ts";
 import { makeStaging } from "../device/staging.ts";
@@ -15,61 +15,7 @@ import { recordAwqRepack } from "../kernels/layout/awq-repack.ts";
 import { makeRecorder, prepare, submit } from "../pipeline/recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
 import { type AwqRef, sharing } from "./packing.ts";
-
-/** Output columns firstColumn … firstColumn + N − 1 of a dense matrix: [N, K], rows padded to whole words. */
-export interface DensePiece {
-  readonly firstColumn: number;
-  readonly N: number;
-  readonly weight: GPUBuffer;
-}
-export interface GpuDense {
-  readonly kind: "dense";
-  readonly dtype: FloatDType;
-  readonly K: number;
-  readonly N: number;
-  readonly pieces: readonly DensePiece[];
-}
-/** The same of an AWQ matrix, in GEMM layout: qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16. */
-export interface AwqPiece {
-  readonly firstColumn: number;
-  readonly N: number;
-  readonly qweight: GPUBuffer;
-  readonly qzeros: GPUBuffer;
-  readonly scales: GPUBuffer;
-}
-export interface GpuAwq {
-  readonly kind: "awq";
-  readonly K: number;
-  readonly N: number;
-  readonly groupSize: number;
-  readonly pieces: readonly AwqPiece[];
-}
-/** The same repacked (gpu/kernels/layout/awq-repack.ts): rows firstRow … firstRow + N − 1 of a matrix that linears of one input share. */
-export interface GpuPacked {
-  readonly kind: "packed";
-  readonly K: number;
-  readonly N: number;
-  readonly groupSize: number;
-  readonly firstRow: number;
-  /** [rows/4, K/32, 4] of vec4<u32> */
-  readonly weights: GPUBuffer;
-  /** [rows/4, K/G, 4] of scale | zero << 16 */
-  readonly groups: GPUBuffer;
-}
-export interface GpuLinear {
-  readonly weight: GpuDense | GpuAwq | GpuPacked;
-  /** [N] f32 */
-  readonly bias: GPUBuffer | null;
-}
-/** Norm weights once more, in planes (gpu/wgsl/fixed16.ts), for the fused kernels. */
-export interface NormPlanes {
-  readonly layers: readonly { readonly inputLayernorm: GPUBuffer; readonly postAttentionLayernorm: GPUBuffer }[];
-  readonly norm: GPUBuffer;
-}
-export interface GpuLlamaWeights extends WeightTree<GpuLinear, GpuDense, GPUBuffer> {
-  /** null where the linears are not repacked. */
-  readonly planes: NormPlanes | null;
-}
+import type { AwqPiece, DensePiece, GpuAwq, GpuDense, GpuLinear, GpuLlamaWeights, GpuPacked, NormPlanes } from "./tree.ts";
 
 /** Bytes read at a time. */
 const PART_BYTES = 8 * 2 ** 20;

@@ -5,7 +5,8 @@
 import { GureumError } from "../../core/errors.ts";
 import { allocate, type Memory, settle, usage } from "../device/buffer.ts";
 import { guarded } from "../device/device.ts";
-import { type Constants, compile, type Kernel, paramsByteLength } from "./kernel.ts";
+import { compile } from "./compile.ts";
+import { type Constants, type Kernel, paramsByteLength } from "./kernel.ts";
 
 /** A whole buffer, or a range of one (offset and size in bytes). */
 export type BufferArg = GPUBuffer | GPUBufferBinding;

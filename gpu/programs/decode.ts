@@ -5,6 +5,7 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
+import type { Refusal } from "../device/capabilities.ts";
 import type { Gpu } from "../device/device.ts";
 import { attentionCombine, recordAttentionCombine } from "../kernels/decode/attention-combine.ts";
 import { attentionDecode, type DecodeAttentionShape, type Positions, recordAttentionDecode } from "../kernels/decode/attention-decode.ts";
@@ -13,11 +14,10 @@ import { awqGateUpFixed16, recordAwqGateUpFixed16 } from "../kernels/decode/awq-
 import { awqQkvRopeFixed16, recordAwqQkvRopeFixed16 } from "../kernels/decode/awq-qkv-rope-fixed16.ts";
 import { embedFixed16, recordEmbedFixed16 } from "../kernels/decode/embed-fixed16.ts";
 import { headF16, recordHeadF16 } from "../kernels/decode/head-f16.ts";
-import type { ForwardContext } from "../model/llama.ts";
-import type { GpuPacked } from "../model/weights.ts";
+import type { ForwardContext } from "../model/sequence.ts";
+import type { GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
 import { makeRecorder, type PreparedDispatch, prepare, type Recorder } from "../pipeline/recorder.ts";
-import type { Refusal } from "./plan.ts";
 
 /** What a token runs. */
 export const fusedKernels: readonly Kernel[] = [

@@ -4,24 +4,19 @@
  */
 
 import type { LlamaConfig } from "../../core/config.ts";
-import { type ErrorCode, GureumError } from "../../core/errors.ts";
+import { GureumError } from "../../core/errors.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
-import { type Capabilities, missingFor } from "../device/capabilities.ts";
+import { type Capabilities, missingFor, type Refusal } from "../device/capabilities.ts";
 import { awqMatmul } from "../kernels/plain/awq-matmul.ts";
 import { awqMatmulPacked } from "../kernels/plain/awq-matmul-packed.ts";
 import { awqMatmulTiled } from "../kernels/plain/awq-matmul-tiled.ts";
 import { matmul } from "../kernels/plain/matmul.ts";
 import { matmulTiled } from "../kernels/plain/matmul-tiled.ts";
 import { packRefusal } from "../model/packing.ts";
-import type { Kernel } from "../pipeline/kernel.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
 import { fusedKernels, fusedRefusal } from "./decode.ts";
 import { matrixPrefills, matrixRefusal } from "./prefill.ts";
-
-/** Rows from which on a product counts as one of many rows. */
-export const FEW_ROWS = 8;
-
-export type VariantStep = "linear" | "linear-prefill" | "dense" | "dense-prefill";
+import { FEW_ROWS, type Plan, type Variant, type VariantStep, type WeightLayout } from "./program.ts";
 
 /** What the steps that have variants cover. */
 export const variantSteps: Readonly<Record<VariantStep, string>> = {
@@ -30,16 +25,6 @@ export const variantSteps: Readonly<Record<VariantStep, string>> = {
   dense: `other linears and the head, fewer than ${FEW_ROWS} rows`,
   "dense-prefill": `other linears and the head, ${FEW_ROWS} rows or more`,
 };
-
-/** How int4 weights lie in GPU memory: as the checkpoint packs them, or as gpu/kernels/layout/awq-repack.ts does. */
-export type WeightLayout = "checkpoint" | "repacked";
-
-/**
- * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": activations as 16-bit block fixed point and exact
- * integer block sums (core/quant/fixed16.ts), of single tokens, and of prompts where it is asked for by the variant's name. "f16": prompts
- * with f16 operands, f32 sums and residual. Traces, and logits of more than the last position, are always in f32.
- */
-export type GpuArithmetic = "f32" | "fixed16" | "f16";
 
 export interface VariantOptions {
   /**
@@ -51,26 +36,6 @@ export interface VariantOptions {
   readonly cache?: CacheDType;
   /** Variants by step that are to run, whatever the rest would be: { "linear-prefill": "awq-matmul" }. */
   readonly kernels?: Readonly<Record<string, string>>;
-}
-
-/** Why a variant cannot run, in words, and what kind of want that is. */
-export interface Refusal {
-  readonly code: ErrorCode & ("missing-feature" | "limit" | "unsupported");
-  readonly reason: string;
-}
-
-export interface Variant {
-  readonly step: VariantStep;
-  readonly name: string;
-  /** What it runs: their features and limits are what it needs of the device. */
-  readonly kernels: readonly Kernel[];
-  readonly arithmetic: GpuArithmetic;
-  /** The layout of int4 weights that it reads; absent where it reads none. */
-  readonly layout?: WeightLayout;
-  /** The cache that it needs; absent where either will do. */
-  readonly cache?: CacheDType;
-  /** What it wants of the model's shapes. */
-  readonly refusal?: (capabilities: Capabilities, config: LlamaConfig, refs: LlamaWeightRefs) => Refusal | undefined;
 }
 
 /** By step, the one to be preferred first. */
@@ -125,13 +90,6 @@ export const variants: readonly Variant[] = [
   { step: "dense-prefill", name: "matmul", kernels: [matmul], arithmetic: "f32" },
 ];
 
-/** What runs. */
-export interface Plan {
-  readonly taken: Readonly<Record<VariantStep, Variant>>;
-  readonly layout: WeightLayout;
-  readonly cache: CacheDType;
-}
-
 /** A variant and whether it runs: a row of `gureum device`. */
 export interface Choice {
   readonly step: VariantStep;
@@ -176,7 +134,7 @@ function refusalOf(
     return { code: "unsupported", reason: "arithmetic fixed16 is asked for" };
   for (const kernel of variant.kernels) {
     const missing = missingFor(kernel, capabilities);
-    if (missing) return { code: missing.startsWith("feature ") ? "missing-feature" : "limit", reason: `${kernel.name} needs ${missing}` };
+    if (missing) return { ...missing, reason: `${kernel.name} needs ${missing.reason}` };
   }
   if (cache !== undefined && variant.cache !== undefined && variant.cache !== cache)
     return { code: "unsupported", reason: `it needs an ${variant.cache} cache, ${cache} is asked for` };

@@ -10,7 +10,7 @@ import { prefillDigits, recordPrefillDigits } from "../kernels/prefill/prefill-d
 import { prefillNormF16, recordPrefillNormF16 } from "../kernels/prefill/prefill-norm-f16.ts";
 import { prefillRowsF16, recordPrefillRowsF16 } from "../kernels/prefill/prefill-rows-f16.ts";
 import { prefillSiluMulF16, recordPrefillSiluMulF16 } from "../kernels/prefill/prefill-silu-mul-f16.ts";
-import type { GpuPacked } from "../model/weights.ts";
+import type { GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
 import type { BufferArg, Recorder } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";

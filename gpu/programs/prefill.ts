@@ -5,19 +5,19 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
-import type { Capabilities, SubgroupMatrixConfig } from "../device/capabilities.ts";
+import type { Capabilities, Refusal, SubgroupMatrixConfig } from "../device/capabilities.ts";
 import type { Gpu } from "../device/device.ts";
 import { embedding, recordEmbedding } from "../kernels/plain/embedding.ts";
 import { recordRmsNorm } from "../kernels/plain/rms-norm.ts";
 import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/prefill/attention-prefill-matrix.ts";
 import { ROWS16 } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
 import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill/prefill-rope-f16.ts";
-import { type ForwardContext, recordHead } from "../model/llama.ts";
-import type { GpuPacked } from "../model/weights.ts";
+import { recordHead } from "../model/llama.ts";
+import type { ForwardContext } from "../model/sequence.ts";
+import type { GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
-import type { Refusal } from "./plan.ts";
 import { f16OperandKernels, f16Operands, fixed16OperandKernels, fixed16Operands } from "./prefill-operands.ts";
 
 /** Rows of a tile; activations have room for a multiple of it. */

@@ -21,7 +21,8 @@ import { allocate, freeAll, makeMemory, readF32, upload } from "../../../gpu/dev
 import { missingFor } from "../../../gpu/device/capabilities.ts";
 import { closeDevice, type Gpu, openDevice } from "../../../gpu/device/device.ts";
 import { makeProfiler } from "../../../gpu/device/profile.ts";
-import { compile, type Kernel } from "../../../gpu/pipeline/kernel.ts";
+import { compile } from "../../../gpu/pipeline/compile.ts";
+import type { Kernel } from "../../../gpu/pipeline/kernel.ts";
 import { makeRecorder, prepare, record, submit } from "../../../gpu/pipeline/recorder.ts";
 
 const tiny = { name: "tiny", config: synthShapes.tiny.config };

@@ -17,7 +17,7 @@ import type { Model } from "../../../core/model/engine.ts";
 import { argmax, greedy } from "../../../core/sample/sampler.ts";
 import { closeDevice, openDevice } from "../../../gpu/device/device.ts";
 import { loadGpuModel } from "../../../gpu/model/model.ts";
-import { compile } from "../../../gpu/pipeline/kernel.ts";
+import { compile } from "../../../gpu/pipeline/compile.ts";
 import { checkKernel } from "../../check.ts";
 import { divergence } from "../../compare.ts";
 import { allKernels } from "../../host/kernels.ts";

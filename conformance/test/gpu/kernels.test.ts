@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { missingFor } from "../../../gpu/device/capabilities.ts";
 import { closeDevice, type Gpu, openDevice } from "../../../gpu/device/device.ts";
-import { type BindingKind, compile, emit, type Kernel } from "../../../gpu/pipeline/kernel.ts";
+import { compile } from "../../../gpu/pipeline/compile.ts";
+import { type BindingKind, emit, type Kernel } from "../../../gpu/pipeline/kernel.ts";
 
 const folder = new URL("../../../gpu/kernels/", import.meta.url);
 const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));

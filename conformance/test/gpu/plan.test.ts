@@ -5,8 +5,9 @@ import { type Checkpoint, openCheckpoint } from "../../../core/checkpoint/weight
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { directoryStore } from "../../../core/host/node.ts";
 import type { Capabilities, LimitName } from "../../../gpu/device/capabilities.ts";
-import { planVariants, stepKernel, type VariantOptions, type VariantStep, variantSteps, variants } from "../../../gpu/programs/plan.ts";
+import { planVariants, stepKernel, type VariantOptions, variantSteps, variants } from "../../../gpu/programs/plan.ts";
 import { isMatrixPrefill } from "../../../gpu/programs/prefill.ts";
+import type { VariantStep } from "../../../gpu/programs/program.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { randomModel } from "../fixtures/random-model.ts";
 

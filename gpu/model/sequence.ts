@@ -1,0 +1,129 @@
+/** The buffers of a sequence: what lasts as long as a session, and what one chunk of rows passes through. */
+import type { LlamaConfig } from "../../core/config.ts";
+import { GureumError } from "../../core/errors.ts";
+import { ropeTables } from "../../core/ops/rope.ts";
+import { allocate, freeAll, type Memory, upload, usage } from "../device/buffer.ts";
+import type { Gpu } from "../device/device.ts";
+import { maxHeadDim } from "../kernels/plain/attention.ts";
+import type { Plan } from "../programs/program.ts";
+import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
+import { STEP_BYTES } from "../wgsl/step.ts";
+import type { GpuLlamaWeights } from "./tree.ts";
+
+/** What lasts as long as a session: the step, keys and values, RoPE's table. */
+export interface SequenceBuffers {
+  /** struct Step */
+  readonly step: GPUBuffer;
+  /** [rows] u32: the ids fed now; the first one is where a sampled id goes. */
+  readonly ids: GPUBuffer;
+  /** [maxContext, Hd/2] of (cos, sin) */
+  readonly ropeTable: GPUBuffer;
+  /** Per layer [maxContext, G, Hd] */
+  readonly keys: readonly GPUBuffer[];
+  readonly values: readonly GPUBuffer[];
+  readonly cacheDType: CacheDType;
+  /** Bound where a linear has no bias; not read. */
+  readonly nothing: GPUBuffer;
+}
+
+/** Buffers for up to `rows` tokens at once; one set serves every layer. */
+export interface ActivationBuffers {
+  readonly rows: number;
+  /** [T, D] the residual stream */
+  readonly x: GPUBuffer;
+  /** [T, D] */
+  readonly normed: GPUBuffer;
+  readonly q: GPUBuffer;
+  readonly k: GPUBuffer;
+  readonly v: GPUBuffer;
+  /** [T, H · Hd] */
+  readonly attention: GPUBuffer;
+  /** [T, D] what a block adds to the residual stream */
+  readonly branch: GPUBuffer;
+  /** [T, F] */
+  readonly gate: GPUBuffer;
+  readonly up: GPUBuffer;
+}
+
+/** @throws GureumError "limit" */
+export function makeActivations(memory: Memory, config: LlamaConfig, rows: number): ActivationBuffers {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+  const f32 = (label: string, width: number): GPUBuffer => allocate(memory, label, rows * width * 4);
+  return {
+    rows,
+    x: f32("x", D),
+    normed: f32("normed", D),
+    q: f32("q", H * Hd),
+    k: f32("k", G * Hd),
+    v: f32("v", G * Hd),
+    attention: f32("attention", H * Hd),
+    branch: f32("branch", D),
+    gate: f32("gate", F),
+    up: f32("up", F),
+  };
+}
+
+/** What a recording needs of model and session. */
+export interface ForwardContext {
+  readonly config: LlamaConfig;
+  readonly weights: GpuLlamaWeights;
+  readonly sequence: SequenceBuffers;
+  readonly a: ActivationBuffers;
+  readonly plan: Plan;
+  /** Whether T will reach FEW_ROWS. */
+  readonly many: boolean;
+}
+
+/** A session's GPU side: what gpu/model/traced.ts and gpu/model/chain.ts work on. */
+export interface GpuSequence {
+  readonly gpu: Gpu;
+  readonly memory: Memory;
+  readonly context: ForwardContext;
+  /** [V] logits of the last position fed */
+  readonly logits: GPUBuffer;
+}
+
+/** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
+export function makeSequence(
+  memory: Memory,
+  config: LlamaConfig,
+  maxContext: number,
+  cacheDType: CacheDType,
+  chunk: number,
+): SequenceBuffers {
+  const { numHiddenLayers, numKeyValueHeads: G, headDim: Hd } = config;
+  if (Hd > maxHeadDim)
+    throw new GureumError("limit", {
+      where: "attention",
+      what: "head_dim",
+      expected: `at most ${maxHeadDim}`,
+      got: `${Hd}`,
+      remedy: "use the CPU backend",
+    });
+  try {
+    const { cos, sin } = ropeTables(config, maxContext);
+    const turns = new Float32Array(cos.length * 2);
+    for (let i = 0; i < cos.length; i++) {
+      turns[2 * i] = cos[i]!;
+      turns[2 * i + 1] = sin[i]!;
+    }
+    // Kernels by tiles read up to 63 positions past the last one; what they make of them is masked.
+    const cacheLength = Math.ceil(maxContext / 64) * 64 * G * Hd * cacheBytes[cacheDType];
+    const caches = (what: string): GPUBuffer[] =>
+      Array.from({ length: numHiddenLayers }, (_, i) =>
+        allocate(memory, `layers.${i}.${what} cache of ${maxContext} positions`, cacheLength),
+      );
+    return {
+      step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
+      ids: allocate(memory, "ids", Math.min(chunk, maxContext) * 4),
+      ropeTable: upload(memory, "rope table", turns),
+      keys: caches("key"),
+      values: caches("value"),
+      cacheDType,
+      nothing: allocate(memory, "nothing", 16),
+    };
+  } catch (error) {
+    freeAll(memory);
+    throw error;
+  }
+}

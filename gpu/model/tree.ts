@@ -1,0 +1,58 @@
+/** The weights of a Llama model as they lie in GPU memory. */
+import type { FloatDType } from "../../core/dtype.ts";
+import type { WeightTree } from "../../core/model/weights.ts";
+
+/** Output columns firstColumn … firstColumn + N − 1 of a dense matrix: [N, K], rows padded to whole words. */
+export interface DensePiece {
+  readonly firstColumn: number;
+  readonly N: number;
+  readonly weight: GPUBuffer;
+}
+export interface GpuDense {
+  readonly kind: "dense";
+  readonly dtype: FloatDType;
+  readonly K: number;
+  readonly N: number;
+  readonly pieces: readonly DensePiece[];
+}
+/** The same of an AWQ matrix, in GEMM layout: qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16. */
+export interface AwqPiece {
+  readonly firstColumn: number;
+  readonly N: number;
+  readonly qweight: GPUBuffer;
+  readonly qzeros: GPUBuffer;
+  readonly scales: GPUBuffer;
+}
+export interface GpuAwq {
+  readonly kind: "awq";
+  readonly K: number;
+  readonly N: number;
+  readonly groupSize: number;
+  readonly pieces: readonly AwqPiece[];
+}
+/** The same repacked (gpu/kernels/layout/awq-repack.ts): rows firstRow … firstRow + N − 1 of a matrix that linears of one input share. */
+export interface GpuPacked {
+  readonly kind: "packed";
+  readonly K: number;
+  readonly N: number;
+  readonly groupSize: number;
+  readonly firstRow: number;
+  /** [rows/4, K/32, 4] of vec4<u32> */
+  readonly weights: GPUBuffer;
+  /** [rows/4, K/G, 4] of scale | zero << 16 */
+  readonly groups: GPUBuffer;
+}
+export interface GpuLinear {
+  readonly weight: GpuDense | GpuAwq | GpuPacked;
+  /** [N] f32 */
+  readonly bias: GPUBuffer | null;
+}
+/** Norm weights once more, in planes (gpu/wgsl/fixed16.ts), for the fused kernels. */
+export interface NormPlanes {
+  readonly layers: readonly { readonly inputLayernorm: GPUBuffer; readonly postAttentionLayernorm: GPUBuffer }[];
+  readonly norm: GPUBuffer;
+}
+export interface GpuLlamaWeights extends WeightTree<GpuLinear, GpuDense, GPUBuffer> {
+  /** null where the linears are not repacked. */
+  readonly planes: NormPlanes | null;
+}
