@@ -3,7 +3,8 @@ import { fingerprint, formatFingerprint } from "../conformance/device/arithmetic
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { closeDevice, openDevice } from "../gpu/device/device.ts";
-import { type Choice, planVariants, variantSteps } from "../gpu/programs/plan.ts";
+import { type Choice, planVariants } from "../gpu/programs/plan.ts";
+import { variantSteps } from "../gpu/programs/steps.ts";
 import { embeddedModel } from "../index.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
@@ -54,7 +55,7 @@ export const device: Command = {
 
 /** A line a variant, the one that runs marked; what its step covers once a step. */
 function* variantTable(choices: readonly Choice[]): Generator<string> {
-  for (const [step, covers] of Object.entries(variantSteps)) {
+  for (const [step, { covers }] of Object.entries(variantSteps)) {
     yield `${step}: ${covers}`;
     for (const { variant, taken, kernels, reason } of choices.filter((choice) => choice.step === step)) {
       const names = kernels.join(", ");

@@ -6,7 +6,8 @@ import { recordAwqPrefillF16Matrix } from "../../gpu/kernels/prefill/awq-prefill
 import { recordAwqPrefillFixed16Matrix } from "../../gpu/kernels/prefill/awq-prefill-fixed16-matrix.ts";
 import { ROWS16, recordAwqRows16F16Matrix } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
-import { type MatrixPrefill, matrixConfigRefusal, matrixPrefills } from "../../gpu/programs/prefill.ts";
+import { f16MatrixPrefill, fixed16MatrixPrefill } from "../../gpu/programs/prefill.ts";
+import type { Program } from "../../gpu/programs/program.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { f16Bits } from "../arbitraries.ts";
 import type { AttentionCase } from "../cases/attention.ts";
@@ -42,10 +43,8 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
   const { capabilities } = rig.gpu;
   if (!capabilities.features.includes("chromium-experimental-subgroup-matrix")) return [];
   // Dawn's null device lists no configuration: it only says what subjects there are.
-  const runs = (name: MatrixPrefill): boolean =>
-    capabilities.subgroupMatrixConfigs.length === 0 ||
-    (matrixConfigRefusal(name, capabilities) === undefined &&
-      matrixPrefills[name].kernels.every((kernel) => missingFor(kernel, capabilities) === undefined));
+  const runs = ({ kernels }: Program): boolean =>
+    capabilities.subgroupMatrixConfigs.length === 0 || kernels.every((kernel) => missingFor(kernel, capabilities) === undefined);
   const subjectOf = (op: string, kernel: string, run: Subject<MatrixLinearCase>["run"]): Subject<MatrixLinearCase> => ({
     op,
     backend: "webgpu",
@@ -139,5 +138,5 @@ export function matrixSubjects(rig: Rig): readonly AnySubject[] {
       hand(out, asF32(inside(words!)).subarray(0, T * H * Hd), [words!]);
     },
   };
-  return [...(runs("f16-matrix") ? [prefill, rows16, attention] : []), ...(runs("fixed16-matrix") ? [fixed16] : [])];
+  return [...(runs(f16MatrixPrefill) ? [prefill, rows16, attention] : []), ...(runs(fixed16MatrixPrefill) ? [fixed16] : [])];
 }

@@ -9,8 +9,8 @@
 import type { Model, TraceValue } from "../../core/model/engine.ts";
 import type { LlamaWeights } from "../../core/model/weights.ts";
 import { argmax } from "../../core/sample/sampler.ts";
-import { stepKernel } from "../../gpu/programs/plan.ts";
-import { FEW_ROWS, type Plan } from "../../gpu/programs/program.ts";
+import { type Plan, stepKernel } from "../../gpu/programs/plan.ts";
+import { FEW_ROWS } from "../../gpu/programs/steps.ts";
 import { f64, wgsl } from "../accuracy.ts";
 import { divergence, type Worst } from "../compare.ts";
 import { checkSteps, type StepResult } from "./stepwise.ts";

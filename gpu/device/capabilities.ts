@@ -12,6 +12,10 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
+/** f16 operands, f32 sums; and i8 operands, i32 sums. */
+export const f16Matrix: SubgroupMatrixConfig = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+export const i8Matrix: SubgroupMatrixConfig = { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 };
+
 /** Limits that this engine asks for and looks at. */
 export const limitNames = [
   "maxBufferSize",
@@ -94,6 +98,8 @@ export interface Needs {
   readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
   /** The size that all subgroups of the device must have. */
   readonly subgroupSize?: number;
+  /** Shapes of subgroup matrices that it multiplies. */
+  readonly matrices?: readonly SubgroupMatrixConfig[];
 }
 
 /** Why something cannot run, in words, and what kind of want that is. */
@@ -103,7 +109,10 @@ export interface Refusal {
 }
 
 /** What the device lacks of `needs`, as a phrase that follows "needs"; undefined where it lacks nothing. */
-export function missingFor({ features = [], limits = {}, subgroupSize }: Needs, capabilities: Capabilities): Refusal | undefined {
+export function missingFor(
+  { features = [], limits = {}, subgroupSize, matrices = [] }: Needs,
+  capabilities: Capabilities,
+): Refusal | undefined {
   for (const feature of features)
     if (!capabilities.features.includes(feature)) return { code: "missing-feature", reason: `feature ${feature}` };
   for (const [name, needed] of Object.entries(limits)) {
@@ -113,5 +122,11 @@ export function missingFor({ features = [], limits = {}, subgroupSize }: Needs, 
   const { subgroupMinSize: least, subgroupMaxSize: most } = capabilities;
   if (subgroupSize !== undefined && (least !== subgroupSize || most !== subgroupSize))
     return { code: "missing-feature", reason: `feature subgroups of ${subgroupSize} (the device has ${least} to ${most})` };
+  for (const { componentType, resultComponentType, M, N, K } of matrices) {
+    const same = (c: SubgroupMatrixConfig): boolean =>
+      c.componentType === componentType && c.resultComponentType === resultComponentType && c.M === M && c.N === N && c.K === K;
+    if (!capabilities.subgroupMatrixConfigs.some(same))
+      return { code: "missing-feature", reason: `${componentType} matrices of ${M} x ${N} x ${K} with ${resultComponentType} sums` };
+  }
   return undefined;
 }

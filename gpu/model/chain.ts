@@ -12,6 +12,7 @@ import { recordSampleBorder } from "../kernels/sampling/sample-border.ts";
 import { recordSampleGreedy } from "../kernels/sampling/sample-greedy.ts";
 import { recordSampleRandom } from "../kernels/sampling/sample-random.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
+import type { Feeder } from "../programs/program.ts";
 import { PARTIALS } from "../wgsl/partial.ts";
 import { BORDER_BYTES, encodeSampling, SAMPLING_BYTES } from "../wgsl/sampling.ts";
 import { encodeStep } from "../wgsl/step.ts";
@@ -59,8 +60,7 @@ type SamplePrograms = readonly (readonly (readonly PreparedDispatch[])[])[];
 
 export async function makeDecoder(
   { gpu, memory, context, logits }: GpuSequence,
-  layers: readonly PreparedDispatch[],
-  head: readonly PreparedDispatch[],
+  { layers, head }: Feeder,
   maxContext: number,
 ): Promise<Decoder> {
   const V = context.config.vocabSize;

@@ -7,13 +7,8 @@ import { recordAdd } from "../kernels/plain/add.ts";
 import { type AttentionParams, recordAttention } from "../kernels/plain/attention.ts";
 import { recordAttentionMix } from "../kernels/plain/attention-mix.ts";
 import { recordAttentionWeights } from "../kernels/plain/attention-weights.ts";
-import { recordAwqMatmul } from "../kernels/plain/awq-matmul.ts";
-import { recordAwqMatmulPacked } from "../kernels/plain/awq-matmul-packed.ts";
-import { recordAwqMatmulTiled } from "../kernels/plain/awq-matmul-tiled.ts";
 import { recordCacheWrite } from "../kernels/plain/cache-write.ts";
 import { recordEmbedding } from "../kernels/plain/embedding.ts";
-import { recordMatmul } from "../kernels/plain/matmul.ts";
-import { recordMatmulTiled } from "../kernels/plain/matmul-tiled.ts";
 import { recordRmsNorm } from "../kernels/plain/rms-norm.ts";
 import { recordRope } from "../kernels/plain/rope.ts";
 import { recordSiluMul } from "../kernels/plain/silu-mul.ts";
@@ -30,32 +25,16 @@ export type WantedWeights = (layer: number) => GPUBuffer | undefined;
 
 function recordLinear(
   recorder: Recorder,
-  c: ForwardContext,
+  { plain, many, sequence: { step, nothing } }: ForwardContext,
   { weight, bias }: GpuLinear,
   x: GPUBuffer,
   out: GPUBuffer,
   label: string,
 ): void {
-  const shared = { x, out, bias: bias ?? c.sequence.nothing, step: c.sequence.step };
-  const { K, N: columns } = weight;
-  const hasBias = bias !== null;
-  const { taken } = c.plan;
-  const recordAwq = taken[c.many ? "linear-prefill" : "linear"].name === "awq-matmul-tiled" ? recordAwqMatmulTiled : recordAwqMatmul;
-  const recordDense = taken[c.many ? "dense-prefill" : "dense"].name === "matmul-tiled" ? recordMatmulTiled : recordMatmul;
-  if (weight.kind === "awq") {
-    for (const { firstColumn, N, ...piece } of weight.pieces) {
-      const shape = { K, N, groupSize: weight.groupSize, firstColumn, columns, hasBias };
-      recordAwq(recorder, { ...shared, ...piece }, shape, label);
-    }
-  } else if (weight.kind === "packed") {
-    const { weights, groups, N, groupSize, firstRow } = weight;
-    recordAwqMatmulPacked(recorder, { ...shared, weights, groups }, { K, N, groupSize, firstRow, hasBias }, label);
-  } else {
-    for (const { firstColumn, N, ...piece } of weight.pieces) {
-      const shape = { dtype: weight.dtype, K, N, firstColumn, columns, hasBias };
-      recordDense(recorder, { ...shared, ...piece }, shape, label);
-    }
-  }
+  const { linear, dense } = many ? { linear: plain["linear-prefill"], dense: plain["dense-prefill"] } : plain;
+  const call = { weight, x, out, bias: bias ?? nothing, hasBias: bias !== null, step };
+  if (weight.kind === "dense") dense.record(recorder, call, label);
+  else linear.record(recorder, call, label);
 }
 
 /** From `sequence.ids` to the residual stream after the last layer in `a.x`; writes the cache at step.start. */

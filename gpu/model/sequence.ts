@@ -5,7 +5,7 @@ import { ropeTables } from "../../core/ops/rope.ts";
 import { allocate, freeAll, type Memory, upload, usage } from "../device/buffer.ts";
 import type { Gpu } from "../device/device.ts";
 import { maxHeadDim } from "../kernels/plain/attention.ts";
-import type { Plan } from "../programs/program.ts";
+import type { PlainSteps } from "../programs/steps.ts";
 import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { STEP_BYTES } from "../wgsl/step.ts";
 import type { GpuLlamaWeights } from "./tree.ts";
@@ -69,8 +69,8 @@ export interface ForwardContext {
   readonly weights: GpuLlamaWeights;
   readonly sequence: SequenceBuffers;
   readonly a: ActivationBuffers;
-  readonly plan: Plan;
-  /** Whether T will reach FEW_ROWS. */
+  readonly plain: PlainSteps;
+  /** Whether the plain steps are those for many rows. */
   readonly many: boolean;
 }
 

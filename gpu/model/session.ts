@@ -7,51 +7,32 @@ import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOption
 import { checkFeed, checkPending } from "../../core/model/session.ts";
 import { makeTaps } from "../../core/model/trace.ts";
 import { checkSampling, greedy } from "../../core/sample/sampler.ts";
-import { allocate, freeAll, type Memory, makeMemory, readF32, settle, writeBytes } from "../device/buffer.ts";
+import { allocate, freeAll, makeMemory, readF32, settle, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded, waited } from "../device/device.ts";
-import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
-import { prepareFused } from "../programs/decode.ts";
-import { isMatrixPrefill, matrixRows, prepareFusedPrefill } from "../programs/prefill.ts";
-import { FEW_ROWS, type Plan } from "../programs/program.ts";
+import { holds, replay } from "../pipeline/recorder.ts";
+import { CHUNK, plainFew, plainMany, prepareHeads } from "../programs/plain.ts";
+import type { Plan } from "../programs/plan.ts";
+import type { Feeder, Program } from "../programs/program.ts";
+import { FEW_ROWS } from "../programs/steps.ts";
 import { encodeStep } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./chain.ts";
-import { recordFinalNorm, recordHead, recordLayers } from "./llama.ts";
 import { type ForwardContext, type GpuSequence, makeActivations, makeSequence } from "./sequence.ts";
 import { forwardTraced } from "./traced.ts";
 import type { GpuLlamaWeights } from "./tree.ts";
-
-/** Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the same. */
-const CHUNK = 128;
-
-/** A way to feed rows, and what turns the last of them into `logits`. */
-interface Program {
-  readonly layers: readonly PreparedDispatch[];
-  readonly head: readonly PreparedDispatch[];
-}
-
-/** The ways for any T of one class; null where the plan has it otherwise, and `few` or `many` serves instead. */
-interface Programs {
-  readonly few: Program;
-  readonly many: Program;
-  /** One row, fused. */
-  readonly fused: Program | null;
-  /** Many rows by subgroup matrices. */
-  readonly matrix: Program | null;
-}
 
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
 export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, plan: Plan, maxContext: number): Session {
   const { config } = model;
   const V = config.vocabSize;
   const memory = makeMemory(gpu);
-  const byMatrices = isMatrixPrefill(plan.taken["linear-prefill"].name);
+  const programFor = (T: number): Program => plan.programs.find(({ rows }) => holds(rows, T))!;
   /** Rows fed at a time where only the last row's logits are wanted. */
-  const chunk = byMatrices ? matrixRows(gpu, config, maxContext) : CHUNK;
+  const chunk = programFor(FEW_ROWS).chunk(gpu.capabilities, config, maxContext);
   const sequence = makeSequence(memory, config, maxContext, plan.cache, chunk);
   const a = makeActivations(memory, config, Math.min(CHUNK, maxContext));
-  const context: ForwardContext = { config, weights, sequence, a, plan, many: false };
+  const context: ForwardContext = { config, weights, sequence, a, plain: plan.plain, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
-  let programs: Promise<Programs> | undefined;
+  let feeders: Promise<ReadonlyMap<Program, Feeder>> | undefined;
   let decoder: Decoder | undefined;
   let ids: number[] = [];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
@@ -59,11 +40,16 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
   let hasPending = false;
   let disposed = false;
 
-  const start = async (): Promise<Programs> => {
+  const prepared = async (program: Program): Promise<[Program, Feeder]> => {
+    const { logits } = self;
+    return [program, await program.prepare({ memory, forward: context, logits, maxContext, chunk })];
+  };
+  const start = async (): Promise<(program: Program) => Feeder> => {
     if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
     await settle(memory);
-    programs ??= preparePrograms(self, maxContext, chunk);
-    return programs;
+    feeders ??= Promise.all(plan.programs.map(prepared)).then((pairs) => new Map(pairs));
+    const ready = await feeders;
+    return (program) => ready.get(program)!;
   };
   const settleIds = (): void => {
     decoder?.forget();
@@ -72,7 +58,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
   };
 
   /** Encodes one chunk; `then` may add to its pass. */
-  const feed = (p: Program, tokens: readonly number[], then?: (encoder: GPUCommandEncoder, pass: GPUComputePassEncoder) => void): void => {
+  const feed = (p: Feeder, tokens: readonly number[], then?: (encoder: GPUCommandEncoder, pass: GPUComputePassEncoder) => void): void => {
     const T = tokens.length;
     writeBytes(gpu, sequence.step, 0, new Uint8Array(encodeStep({ T, start: fed, sampled: 0 }).buffer));
     writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
@@ -88,12 +74,12 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
 
   /** Feeds all of `tokens`, at most two chunks ahead of the GPU; the last position's logits end in `self.logits`. */
   const feedAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<void> => {
-    const p = await start();
+    const feederOf = await start();
     let previous: Promise<undefined> | undefined;
     for (let t = 0; t < tokens.length; t += chunk) {
       const part = Array.prototype.slice.call(tokens, t, t + chunk) as number[];
       const isLast = t + chunk >= tokens.length;
-      const program = programFor(p, part.length);
+      const program = feederOf(programFor(part.length));
       await guarded(gpu, "prefill", () => feed(program, part, (_encoder, pass) => isLast && replay(pass, program.head, part.length, fed)));
       const now = gpu.device.queue.onSubmittedWorkDone();
       if (previous) await waited(gpu, "prefill", previous);
@@ -107,18 +93,19 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
 
   /** Logits of every position, chunk by chunk. */
   const forwardAll = async (tokens: ArrayLike<number>): Promise<Float32Array> => {
-    const p = await start();
+    const feederOf = await start();
     const scratch = makeMemory(gpu);
     const rows = Math.min(CHUNK, tokens.length);
     const logits = new Float32Array(tokens.length * V);
     try {
       const all = allocate(scratch, "logits (all)", rows * V * 4);
-      const heads = await prepareHeads(scratch, context, all);
+      const [few, many] = await Promise.all([false, true].map((many) => prepareHeads(scratch, context, many, all)));
       for (let t = 0; t < tokens.length; t += CHUNK) {
         const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
         const T = part.length;
         await guarded(gpu, "forward", () => {
-          feed(T < FEW_ROWS ? p.few : p.many, part, (_encoder, pass) => replay(pass, T < FEW_ROWS ? heads.few : heads.many, T, fed));
+          const [layers, head] = T < FEW_ROWS ? [plainFew, few!] : [plainMany, many!];
+          feed(feederOf(layers), part, (_encoder, pass) => replay(pass, head, T, fed));
           const encoder = gpu.device.createCommandEncoder();
           encoder.copyBufferToBuffer(all, (T - 1) * V * 4, self.logits, 0, V * 4);
           gpu.device.queue.submit([encoder.finish()]);
@@ -165,8 +152,8 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
       const wanted = Math.min(count, maxContext - ids.length);
       if (wanted <= 0) return { ids: [], logprobs: [] };
       if (ids.length === fed) checkPending(hasPending);
-      const p = await start();
-      decoder ??= await makeDecoder(self, programFor(p, 1).layers, programFor(p, 1).head, maxContext);
+      const feederOf = await start();
+      decoder ??= await makeDecoder(self, feederOf(programFor(1)), maxContext);
       const batch = await decoder.decode(sampling, wanted, ids, ids.length > fed);
       for (const id of batch.ids) ids.push(id);
       fed = ids.length - 1;
@@ -187,43 +174,4 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
       freeAll(memory);
     },
   };
-}
-
-/** How T rows are fed; the fused kernels also where one row is, as when decoding. */
-function programFor(p: Programs, T: number): Program {
-  if (T === 1 && p.fused) return p.fused;
-  if (T < FEW_ROWS) return p.few;
-  return p.matrix ?? p.many;
-}
-
-/** @param matrixChunk rows that the matrix kernels, where they run, are fed at a time */
-async function preparePrograms({ gpu, memory, context, logits }: GpuSequence, maxContext: number, matrixChunk: number): Promise<Programs> {
-  const few = makeRecorder();
-  recordLayers(few, context);
-  const many = makeRecorder();
-  if (context.a.rows >= FEW_ROWS) recordLayers(many, { ...context, many: true });
-  const last = makeRecorder();
-  recordFinalNorm(last, context, true);
-  recordHead(last, context, context.a.normed, logits, true);
-  const prefill = context.plan.taken["linear-prefill"].name;
-  const [fewLayers, manyLayers, head, fused, matrix] = await Promise.all([
-    prepare(few, memory),
-    prepare(many, memory),
-    prepare(last, memory),
-    context.plan.taken.linear.name === "fixed16" ? prepareFused(gpu, memory, context, logits, maxContext) : null,
-    isMatrixPrefill(prefill) ? prepareFusedPrefill(memory, context, logits, matrixChunk, prefill) : null,
-  ]);
-  return { few: { layers: fewLayers, head }, many: { layers: manyLayers, head }, fused, matrix };
-}
-
-/** Final norm and logits of every row, for few rows and for many. */
-async function prepareHeads(memory: Memory, context: ForwardContext, out: GPUBuffer): Promise<Record<"few" | "many", PreparedDispatch[]>> {
-  const prepared = (many: boolean): Promise<PreparedDispatch[]> => {
-    const recorder = makeRecorder();
-    recordFinalNorm(recorder, context, false);
-    recordHead(recorder, { ...context, many }, context.a.normed, out, false);
-    return prepare(recorder, memory);
-  };
-  const [few, many] = await Promise.all([prepared(false), prepared(true)]);
-  return { few, many };
 }

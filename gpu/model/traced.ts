@@ -6,7 +6,7 @@ import { type Taps, tapShape } from "../../core/model/trace.ts";
 import { allocate, freeAll, makeMemory, readF32, settle, usage, writeBytes } from "../device/buffer.ts";
 import { guarded, waited } from "../device/device.ts";
 import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
-import { FEW_ROWS } from "../programs/program.ts";
+import { FEW_ROWS } from "../programs/steps.ts";
 import { encodeStep } from "../wgsl/step.ts";
 import { type Mark, recordFinalNorm, recordHead, recordLayers } from "./llama.ts";
 import { type ForwardContext, type GpuSequence, makeActivations } from "./sequence.ts";

@@ -12,6 +12,13 @@ import { type Constants, type Kernel, paramsByteLength } from "./kernel.ts";
 export type BufferArg = GPUBuffer | GPUBufferBinding;
 export type Workgroups = readonly [x: number, y: number, z: number];
 
+/** Whole numbers n with from ≤ n < to. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+export const holds = ({ from, to }: Span, n: number): boolean => from <= n && n < to;
+
 /** One call of a kernel. */
 export interface Dispatch<Buffers extends string = string, Params extends string = string> extends Constants {
   readonly kernel: Kernel<Buffers, Params>;

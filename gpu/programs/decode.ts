@@ -4,8 +4,8 @@
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
-import { allocate, type Memory } from "../device/buffer.ts";
-import type { Refusal } from "../device/capabilities.ts";
+import { allocate } from "../device/buffer.ts";
+import type { Capabilities, Refusal } from "../device/capabilities.ts";
 import type { Gpu } from "../device/device.ts";
 import { attentionCombine, recordAttentionCombine } from "../kernels/decode/attention-combine.ts";
 import { attentionDecode, type DecodeAttentionShape, type Positions, recordAttentionDecode } from "../kernels/decode/attention-decode.ts";
@@ -14,13 +14,14 @@ import { awqGateUpFixed16, recordAwqGateUpFixed16 } from "../kernels/decode/awq-
 import { awqQkvRopeFixed16, recordAwqQkvRopeFixed16 } from "../kernels/decode/awq-qkv-rope-fixed16.ts";
 import { embedFixed16, recordEmbedFixed16 } from "../kernels/decode/embed-fixed16.ts";
 import { headF16, recordHeadF16 } from "../kernels/decode/head-f16.ts";
-import type { ForwardContext } from "../model/sequence.ts";
+import { packRefusal } from "../model/packing.ts";
 import type { GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
-import { makeRecorder, type PreparedDispatch, prepare, type Recorder } from "../pipeline/recorder.ts";
+import { makeRecorder, prepare, type Recorder } from "../pipeline/recorder.ts";
+import { type Feeder, linearsOf, type Program, type ProgramContext, partRefusal } from "./program.ts";
 
 /** What a token runs. */
-export const fusedKernels: readonly Kernel[] = [
+const kernels: readonly Kernel[] = [
   embedFixed16,
   awqQkvRopeFixed16,
   attentionDecode,
@@ -30,17 +31,19 @@ export const fusedKernels: readonly Kernel[] = [
   headF16,
 ];
 
-/** Why a shape is none that the fused kernels take; undefined where all are. The linears must be repacked besides. */
-export function fusedRefusal(config: LlamaConfig, { embedTokens, lmHead, layers }: LlamaWeightRefs): Refusal | undefined {
+const parts = [...["inputLayernorm", "qProj", "kProj", "vProj", "oProj"], ...["postAttentionLayernorm", "gateProj", "upProj", "downProj"]];
+
+/** Why the fused kernels refuse the model's shapes. */
+function refusal(config: LlamaConfig, refs: LlamaWeightRefs, capabilities: Capabilities): Refusal | undefined {
+  const { embedTokens, lmHead } = refs;
   const { hiddenSize: D, intermediateSize: F, headDim: Hd } = config;
   const unsupported = (reason: string): Refusal => ({ code: "unsupported", reason });
   if (D % 32 !== 0 || F % 32 !== 0) return unsupported(`hidden size ${D} and intermediate size ${F} are not both multiples of 32`);
   if (![32, 64, 128, 256].includes(Hd)) return unsupported(`head_dim ${Hd} is none of 32, 64, 128, 256`);
   if (embedTokens.dtype !== "F16" || lmHead.dtype !== "F16")
     return unsupported(`embedding ${embedTokens.dtype} and head ${lmHead.dtype} are not both F16`);
-  if (layers.some((layer) => Object.values(layer).some((part) => "bias" in part && part.bias !== null)))
-    return unsupported("the linears have biases");
-  return undefined;
+  if (linearsOf(refs).some(({ bias }) => bias !== null)) return unsupported("the linears have biases");
+  return packRefusal(capabilities, refs);
 }
 
 /** Largest lanes along K a workgroup uses, and how a device's limits cut them down. */
@@ -145,19 +148,11 @@ export function recordDecodeAttention(
 /** Splits there is room for: those of a context, up to a power of two. */
 export const splitsOf = (context: number): number => 2 ** Math.ceil(Math.log2(Math.ceil(context / SPLIT_KEYS)));
 
-/**
- * One token: its id in sequence.ids[0], its position in sequence.step. `layers` leaves the last residual for `head`, which
- * writes logits [V]. @throws GureumError as `prepare`
- */
-export async function prepareFused(
-  gpu: Gpu,
-  memory: Memory,
-  { config, weights, sequence }: ForwardContext,
-  logits: GPUBuffer,
-  maxContext: number,
-): Promise<{ layers: readonly PreparedDispatch[]; head: readonly PreparedDispatch[] }> {
+/** One token: its position in sequence.step.start. `layers` leaves the last residual for `head`. */
+async function prepareDecode({ memory, forward, logits, maxContext }: ProgramContext): Promise<Feeder> {
+  const { config, weights, sequence } = forward;
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
-  const limits = limitsOf(gpu);
+  const limits = limitsOf(memory.gpu);
   const most = lanesOf(limits);
   const A = H * Hd;
   const ways = decodeAttention(config, limits);
@@ -223,3 +218,17 @@ export async function prepareFused(
   const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
   return { layers: preparedLayers, head: preparedHead };
 }
+
+export const fixed16Decode: Program & { readonly step: "linear" } = {
+  name: "fixed16",
+  step: "linear",
+  rows: { from: 1, to: 2 },
+  kernels,
+  arithmetic: "fixed16",
+  layout: "repacked",
+  cache: "f16",
+  parts,
+  refusal: (config, refs, capabilities) => partRefusal(parts, refs) ?? refusal(config, refs, capabilities),
+  chunk: () => 1,
+  prepare: prepareDecode,
+};

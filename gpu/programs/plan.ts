@@ -1,30 +1,20 @@
 /**
- * Which kernels compute a step where there is more than one way: decided here and nowhere else, once a model, from what the device
- * reports, the model's shapes and what the caller asks for. A new way is one more entry of `variants`.
+ * What runs: which programs feed tokens, and which kernels compute the plain steps. Decided here and nowhere else, once a model, from
+ * what the device reports, the model's shapes and what the caller asks for.
  */
-
 import type { LlamaConfig } from "../../core/config.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { type Capabilities, missingFor, type Refusal } from "../device/capabilities.ts";
-import { awqMatmul } from "../kernels/plain/awq-matmul.ts";
-import { awqMatmulPacked } from "../kernels/plain/awq-matmul-packed.ts";
-import { awqMatmulTiled } from "../kernels/plain/awq-matmul-tiled.ts";
-import { matmul } from "../kernels/plain/matmul.ts";
-import { matmulTiled } from "../kernels/plain/matmul-tiled.ts";
-import { packRefusal } from "../model/packing.ts";
+import { attentionMix } from "../kernels/plain/attention-mix.ts";
+import type { Kernel } from "../pipeline/kernel.ts";
+import { holds } from "../pipeline/recorder.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
-import { fusedKernels, fusedRefusal } from "./decode.ts";
-import { matrixPrefills, matrixRefusal } from "./prefill.ts";
-import { FEW_ROWS, type Plan, type Variant, type VariantStep, type WeightLayout } from "./program.ts";
-
-/** What the steps that have variants cover. */
-export const variantSteps: Readonly<Record<VariantStep, string>> = {
-  linear: `int4 linears, fewer than ${FEW_ROWS} rows (fixed16: one row)`,
-  "linear-prefill": `int4 linears, ${FEW_ROWS} rows or more`,
-  dense: `other linears and the head, fewer than ${FEW_ROWS} rows`,
-  "dense-prefill": `other linears and the head, ${FEW_ROWS} rows or more`,
-};
+import { fixed16Decode } from "./decode.ts";
+import { plainFew, plainMany } from "./plain.ts";
+import { f16MatrixPrefill, fixed16MatrixPrefill } from "./prefill.ts";
+import type { Program } from "./program.ts";
+import { type PlainSteps, type StepVariant, stepVariants, type VariantStep, variantSteps, type WeightLayout } from "./steps.ts";
 
 export interface VariantOptions {
   /**
@@ -32,63 +22,40 @@ export interface VariantOptions {
    * (docs/exact.md), on the CPU and on every device.
    */
   readonly arithmetic?: "auto" | "f32" | "fixed16" | "exact";
-  /** Element type of cached keys and values. Default: what the variants need, else f32. */
+  /** Element type of cached keys and values. Default: what the programs need, else f32. */
   readonly cache?: CacheDType;
   /** Variants by step that are to run, whatever the rest would be: { "linear-prefill": "awq-matmul" }. */
   readonly kernels?: Readonly<Record<string, string>>;
 }
 
+/** The programs that may run beside the plain steps, the one to be preferred first. */
+const programs: readonly Program[] = [fixed16Decode, f16MatrixPrefill, fixed16MatrixPrefill];
+
+/** What a step may be computed by: a kernel for it, or a program for everything. */
+export type Variant = StepVariant | (Program & { readonly step: VariantStep });
+
+const isProgram = (variant: Variant): variant is Program & { readonly step: VariantStep } => "prepare" in variant;
+const kernelsOf = (variant: Variant): readonly Kernel[] => (isProgram(variant) ? variant.kernels : [variant.kernel]);
+const cacheOf = (variant: Variant): CacheDType | undefined => (isProgram(variant) ? variant.cache : undefined);
+
+const stepNames = Object.keys(variantSteps) as VariantStep[];
+const listed = (step: VariantStep): Variant[] =>
+  [...programs, ...stepVariants].filter((variant): variant is Variant => variant.step === step);
+
 /** By step, the one to be preferred first. */
-export const variants: readonly Variant[] = [
-  {
-    step: "linear",
-    name: "fixed16",
-    kernels: fusedKernels,
-    arithmetic: "fixed16",
-    layout: "repacked",
-    cache: "f16",
-    refusal: (capabilities, config, refs) => fusedRefusal(config, refs) ?? packRefusal(capabilities, refs),
-  },
-  { step: "linear", name: "awq-matmul", kernels: [awqMatmul], arithmetic: "f32", layout: "checkpoint" },
-  {
-    step: "linear",
-    name: "awq-matmul-packed",
-    kernels: [awqMatmulPacked],
-    arithmetic: "f32",
-    layout: "repacked",
-    refusal: (capabilities, _config, refs) => packRefusal(capabilities, refs),
-  },
-  ...(
-    [
-      ["f16-matrix", "f16"],
-      ["fixed16-matrix", "fixed16"],
-    ] as const
-  ).map(
-    ([name, arithmetic]): Variant => ({
-      step: "linear-prefill",
-      name,
-      kernels: matrixPrefills[name].kernels,
-      arithmetic,
-      layout: "repacked",
-      cache: "f16",
-      refusal: (capabilities, config, refs) => matrixRefusal(name, capabilities, config, refs) ?? packRefusal(capabilities, refs),
-    }),
-  ),
-  {
-    step: "linear-prefill",
-    name: "awq-matmul-packed",
-    kernels: [awqMatmulPacked],
-    arithmetic: "f32",
-    layout: "repacked",
-    refusal: (capabilities, _config, refs) => packRefusal(capabilities, refs),
-  },
-  { step: "linear-prefill", name: "awq-matmul-tiled", kernels: [awqMatmulTiled], arithmetic: "f32", layout: "checkpoint" },
-  { step: "linear-prefill", name: "awq-matmul", kernels: [awqMatmul], arithmetic: "f32", layout: "checkpoint" },
-  { step: "dense", name: "matmul", kernels: [matmul], arithmetic: "f32" },
-  { step: "dense", name: "matmul-tiled", kernels: [matmulTiled], arithmetic: "f32" },
-  { step: "dense-prefill", name: "matmul-tiled", kernels: [matmulTiled], arithmetic: "f32" },
-  { step: "dense-prefill", name: "matmul", kernels: [matmul], arithmetic: "f32" },
-];
+export const variants: readonly Variant[] = stepNames.flatMap(listed);
+
+/** What runs. */
+export interface Plan {
+  /** What computes each step, wherever it can. */
+  readonly taken: Readonly<Record<VariantStep, Variant>>;
+  /** The first of these that feeds a number of rows feeds it; between them they feed any. */
+  readonly programs: readonly Program[];
+  /** The kernels of the plain steps: of the steps that a program takes, the first that reads the same layout. */
+  readonly plain: PlainSteps;
+  readonly layout: WeightLayout;
+  readonly cache: CacheDType;
+}
 
 /** A variant and whether it runs: a row of `gureum device`. */
 export interface Choice {
@@ -99,52 +66,74 @@ export interface Choice {
   readonly reason: string;
 }
 
-const stepNames = Object.keys(variantSteps) as VariantStep[];
-const of = (step: VariantStep): Variant[] => variants.filter((variant) => variant.step === step);
+type Asked = Readonly<Partial<Record<VariantStep, Variant>>>;
 
-/** @throws GureumError "usage" for a step or variant that does not exist */
-export function checkKernels(kernels: Readonly<Record<string, string>>): void {
-  for (const [step, name] of Object.entries(kernels)) {
-    if (!Object.hasOwn(variantSteps, step))
-      throw new GureumError("usage", { where: "kernels", what: "no such step", expected: stepNames.join(", "), got: JSON.stringify(step) });
-    const names = of(step as VariantStep).map((variant) => variant.name);
-    if (!names.includes(name))
+/** The variants of these names. @throws GureumError "usage" for a step or variant that does not exist */
+export function checkKernels(kernels: Readonly<Record<string, string>>): Asked {
+  const asked: Partial<Record<VariantStep, Variant>> = {};
+  for (const [word, name] of Object.entries(kernels)) {
+    const step = stepNames.find((step) => step === word);
+    if (!step)
+      throw new GureumError("usage", { where: "kernels", what: "no such step", expected: stepNames.join(", "), got: JSON.stringify(word) });
+    const variant = listed(step).find((variant) => variant.name === name);
+    if (!variant)
       throw new GureumError("usage", {
         where: `kernels > ${step}`,
         what: "no such variant",
-        expected: names.join(", "),
+        expected: listed(step)
+          .map((variant) => variant.name)
+          .join(", "),
         got: JSON.stringify(name),
       });
+    asked[step] = variant;
   }
+  return asked;
 }
 
-/** Why this variant cannot run, whatever the other steps take. */
-function refusalOf(
-  variant: Variant,
-  capabilities: Capabilities,
-  config: LlamaConfig,
-  refs: LlamaWeightRefs,
-  { arithmetic = "auto", cache, kernels = {} }: VariantOptions,
-): Refusal | undefined {
-  const { step, name } = variant;
-  const forced = kernels[step];
-  if (forced !== undefined && forced !== name) return { code: "unsupported", reason: `${forced} is asked for` };
-  if (arithmetic === "f32" && variant.arithmetic !== "f32") return { code: "unsupported", reason: "arithmetic f32 is asked for" };
-  if (arithmetic === "fixed16" && step === "linear" && variant.arithmetic !== "fixed16")
-    return { code: "unsupported", reason: "arithmetic fixed16 is asked for" };
-  for (const kernel of variant.kernels) {
+interface Setting {
+  readonly capabilities: Capabilities;
+  readonly config: LlamaConfig;
+  readonly refs: LlamaWeightRefs;
+  readonly arithmetic: "auto" | "f32" | "fixed16";
+  readonly cache: CacheDType | undefined;
+  readonly asked: Asked;
+}
+
+/** What a variant's kernels lack on this device. */
+function lacking(variant: Variant, { capabilities }: Setting): Refusal | undefined {
+  for (const kernel of kernelsOf(variant)) {
     const missing = missingFor(kernel, capabilities);
     if (missing) return { ...missing, reason: `${kernel.name} needs ${missing.reason}` };
   }
-  if (cache !== undefined && variant.cache !== undefined && variant.cache !== cache)
-    return { code: "unsupported", reason: `it needs an ${variant.cache} cache, ${cache} is asked for` };
-  return variant.refusal?.(capabilities, config, refs);
+  return undefined;
+}
+
+/** What of the model stands against a variant. */
+const unfit = (variant: Variant, { capabilities, config, refs }: Setting): Refusal | undefined =>
+  isProgram(variant) ? variant.refusal(config, refs, capabilities) : variant.refusal?.(capabilities, refs);
+
+/** Why a variant cannot run, whatever the other steps take. */
+function refusalOf(variant: Variant, setting: Setting): Refusal | undefined {
+  const { arithmetic, cache, asked } = setting;
+  const unwanted = (reason: string): Refusal => ({ code: "unsupported", reason });
+  const forced = asked[variant.step];
+  if (forced && forced !== variant) return unwanted(`${forced.name} is asked for`);
+  if (arithmetic === "f32" && variant.arithmetic !== "f32") return unwanted("arithmetic f32 is asked for");
+  if (arithmetic === "fixed16" && variant.step === "linear" && variant.arithmetic !== "fixed16")
+    return unwanted("arithmetic fixed16 is asked for");
+  const needed = cacheOf(variant);
+  const otherCache = cache !== undefined && needed !== undefined && needed !== cache;
+  return (
+    lacking(variant, setting) ??
+    (otherCache ? unwanted(`it needs an ${needed} cache, ${cache} is asked for`) : undefined) ??
+    unfit(variant, setting)
+  );
 }
 
 /**
  * The variants to run, and why the others do not. The linear comes first; the rest must read weights in the layout that it takes.
  * @throws GureumError "usage" for names that do not exist; where nothing is left that does what is asked, "missing-feature", "limit"
- * or "unsupported" by what stands against it
+ * or "unsupported" by what stands against it; "unsupported" for a layer with a part that no kernel computes
  */
 export function planVariants(
   capabilities: Capabilities,
@@ -152,51 +141,72 @@ export function planVariants(
   refs: LlamaWeightRefs,
   options: VariantOptions = {},
 ): { plan: Plan; choices: readonly Choice[] } {
-  checkKernels(options.kernels ?? {});
-  const refusals = new Map(variants.map((variant) => [variant, refusalOf(variant, capabilities, config, refs, options)]));
-  const possible = (step: VariantStep): Variant[] => of(step).filter((variant) => !refusals.get(variant));
+  const { arithmetic = "auto", cache, kernels = {} } = options;
+  const setting: Setting = { capabilities, config, refs, arithmetic, cache, asked: checkKernels(kernels) };
+  const unknown = plainFew.refusal(config, refs, capabilities);
+  if (unknown)
+    throw new GureumError(unknown.code, { where: "plain steps", what: `cannot run: ${unknown.reason}`, remedy: "use another model" });
+  const refusals = new Map(variants.map((variant) => [variant, refusalOf(variant, setting)]));
+  const possible = (step: VariantStep): Variant[] => listed(step).filter((variant) => !refusals.get(variant));
   for (const { layout } of possible("linear")) {
-    const [linear, prefill, dense, densePrefill] = stepNames.map((step) =>
-      possible(step).find((variant) => variant.layout === undefined || variant.layout === layout),
-    );
-    if (!linear || !prefill || !dense || !densePrefill) continue;
-    const taken = { linear, "linear-prefill": prefill, dense, "dense-prefill": densePrefill };
-    const cache = options.cache ?? Object.values(taken).find((variant) => variant.cache)?.cache ?? "f32";
-    const plan: Plan = { taken, layout: layout!, cache };
-    return { plan, choices: variants.map((variant) => choiceOf(variant, plan, refusals.get(variant), options)) };
+    const reads = (variant: Variant): boolean => variant.layout === undefined || variant.layout === layout;
+    const taken = byStep((step) => possible(step).find(reads));
+    const plain = byStep((step) => {
+      const variant = taken?.[step];
+      if (variant && !isProgram(variant)) return variant;
+      return stepVariants.find((other) => other.step === step && reads(other) && !lacking(other, setting) && !unfit(other, setting));
+    });
+    if (!taken || !plain) continue;
+    const ran = Object.values(taken).filter(isProgram);
+    const plan: Plan = {
+      taken,
+      programs: [...ran, plainFew, plainMany],
+      plain,
+      layout: layout!,
+      cache: cache ?? ran.find((program) => program.cache)?.cache ?? "f32",
+    };
+    return { plan, choices: variants.map((variant) => choiceOf(variant, plan, refusals.get(variant), setting)) };
   }
-  throw nothingLeft(refusals, possible, options);
+  throw nothingLeft(refusals, possible, setting);
 }
 
-function choiceOf(variant: Variant, { taken, layout }: Plan, refusal: Refusal | undefined, options: VariantOptions): Choice {
-  const { step, name, kernels } = variant;
+/** A choice for each step; undefined where one of them has none. */
+function byStep<V>(choose: (step: VariantStep) => V | undefined): Record<VariantStep, V> | undefined {
+  const chosen = stepNames.map((step) => [step, choose(step)] as const);
+  return chosen.some(([, value]) => value === undefined) ? undefined : (Object.fromEntries(chosen) as Record<VariantStep, V>);
+}
+
+function choiceOf(variant: Variant, { taken, layout }: Plan, refusal: Refusal | undefined, { asked, arithmetic }: Setting): Choice {
+  const { step, name } = variant;
   const isTaken = taken[step] === variant;
-  const asked = options.kernels?.[step] === name || (step === "linear" && options.arithmetic === variant.arithmetic);
+  const wanted = asked[step] === variant || (step === "linear" && arithmetic === variant.arithmetic);
   let reason = refusal?.reason ?? `${taken[step].name} comes first`;
-  if (isTaken) reason = asked ? "asked for" : "the first that this device and model allow";
+  if (isTaken) reason = wanted ? "asked for" : "the first that this device and model allow";
   else if (!refusal && step !== "linear" && variant.layout !== undefined && variant.layout !== layout)
     reason = `the weights are ${layoutWords[layout]}`;
-  return { step, variant: name, kernels: kernels.map((kernel) => kernel.name), taken: isTaken, reason };
+  return { step, variant: name, kernels: kernelsOf(variant).map((kernel) => kernel.name), taken: isTaken, reason };
 }
 
 const layoutWords: Readonly<Record<WeightLayout, string>> = { checkpoint: "laid out as in the checkpoint", repacked: "repacked" };
 
+/** Kernels of watched steps that have another name than their op. */
+const watchedKernels: Readonly<Record<string, Kernel>> = { attention: attentionMix };
+
 /** The kernel that computes an op (core/ops) for `rows` rows, step by step as a trace runs it. */
-export function stepKernel({ taken, layout }: Plan, op: string, rows: number): string {
-  const many = rows >= FEW_ROWS;
-  if (op === "awq-matmul") return layout === "repacked" ? awqMatmulPacked.name : taken[many ? "linear-prefill" : "linear"].name;
-  if (op === "matmul") return taken[many ? "dense-prefill" : "dense"].name;
-  return op === "attention" ? "attention-mix" : op;
+export function stepKernel({ plain }: Plan, op: string, rows: number): string {
+  const step = stepNames.find((step) => variantSteps[step].op === op && holds(variantSteps[step].rows, rows));
+  return step ? plain[step].name : (watchedKernels[op]?.name ?? op);
 }
 
 function nothingLeft(
   refusals: ReadonlyMap<Variant, Refusal | undefined>,
   possible: (step: VariantStep) => readonly Variant[],
-  { arithmetic, kernels = {} }: VariantOptions,
+  { arithmetic, asked }: Setting,
 ): GureumError {
   const empty = stepNames.find((step) => possible(step).length === 0);
   if (empty) {
-    const wanted = of(empty).find(({ name }) => name === (kernels[empty] ?? arithmetic)) ?? of(empty)[0]!;
+    const all = listed(empty);
+    const wanted = asked[empty] ?? all.find((variant) => isProgram(variant) && variant.arithmetic === arithmetic) ?? all[0]!;
     const { code, reason } = refusals.get(wanted)!;
     return new GureumError(code, {
       where: `${empty} > ${wanted.name}`,
@@ -207,8 +217,8 @@ function nothingLeft(
   return new GureumError("unsupported", {
     where: "kernels",
     what: "these variants want int4 weights in different layouts",
-    got: Object.entries(kernels)
-      .map(([step, name]) => `${step}=${name}`)
+    got: Object.entries(asked)
+      .map(([step, variant]) => `${step}=${variant.name}`)
       .join(", "),
     remedy: "ask for variants of one layout; `gureum device` lists them",
   });

@@ -4,21 +4,29 @@
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
-import { allocate, type Memory } from "../device/buffer.ts";
-import type { Capabilities, Refusal, SubgroupMatrixConfig } from "../device/capabilities.ts";
-import type { Gpu } from "../device/device.ts";
+import { allocate } from "../device/buffer.ts";
+import type { Capabilities, Refusal } from "../device/capabilities.ts";
 import { embedding, recordEmbedding } from "../kernels/plain/embedding.ts";
 import { recordRmsNorm } from "../kernels/plain/rms-norm.ts";
 import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/prefill/attention-prefill-matrix.ts";
 import { ROWS16 } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
 import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill/prefill-rope-f16.ts";
 import { recordHead } from "../model/llama.ts";
-import type { ForwardContext } from "../model/sequence.ts";
+import { packRefusal } from "../model/packing.ts";
 import type { GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
-import { makeRecorder, type PreparedDispatch, prepare } from "../pipeline/recorder.ts";
+import { makeRecorder, prepare } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
-import { f16OperandKernels, f16Operands, fixed16OperandKernels, fixed16Operands } from "./prefill-operands.ts";
+import {
+  f16OperandKernels,
+  f16Operands,
+  fixed16OperandKernels,
+  fixed16Operands,
+  type Operands,
+  type OperandsContext,
+} from "./prefill-operands.ts";
+import { type Feeder, linearsOf, type Program, type ProgramContext, partRefusal } from "./program.ts";
+import { type GpuArithmetic, manyRows } from "./steps.ts";
 
 /** Rows of a tile; activations have room for a multiple of it. */
 const TILE = 128;
@@ -26,90 +34,38 @@ const MOST_ROWS = 2048;
 /** Bytes that the largest activation may take. */
 const ACTIVATION_BYTES = 2 ** 28;
 
-export type MatrixPrefill = "f16-matrix" | "fixed16-matrix";
+const parts = [...["inputLayernorm", "qProj", "kProj", "vProj", "oProj"], ...["postAttentionLayernorm", "gateProj", "upProj", "downProj"]];
 
-interface MatrixNeeds {
-  /** What a prefill runs: their features and limits are what it needs of the device. */
-  readonly kernels: readonly Kernel[];
-  readonly matrices: readonly SubgroupMatrixConfig[];
-  /** Inputs and groups of its linears are multiples of this. */
-  readonly multiple: number;
-}
-
-const steps: readonly Kernel[] = [embedding, prefillRopeF16, attentionPrefillMatrix];
-const f16Matrix: SubgroupMatrixConfig = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
-const i8Matrix: SubgroupMatrixConfig = { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 };
-
-/** By the variant's name. */
-export const matrixPrefills: Readonly<Record<MatrixPrefill, MatrixNeeds>> = {
-  "f16-matrix": { kernels: [...steps, ...f16OperandKernels], matrices: [f16Matrix], multiple: 64 },
-  "fixed16-matrix": { kernels: [...steps, ...fixed16OperandKernels], matrices: [f16Matrix, i8Matrix], multiple: DIGITS_BLOCK },
-};
-
-export const isMatrixPrefill = (name: string): name is MatrixPrefill => Object.hasOwn(matrixPrefills, name);
-
-/** Which of its matrices the device lacks, whatever it has of features. */
-export function matrixConfigRefusal(name: MatrixPrefill, { subgroupMatrixConfigs }: Capabilities): Refusal | undefined {
-  for (const { componentType, resultComponentType, M, N, K } of matrixPrefills[name].matrices) {
-    const has = (c: SubgroupMatrixConfig): boolean =>
-      c.componentType === componentType && c.resultComponentType === resultComponentType && c.M === M && c.N === N && c.K === K;
-    if (!subgroupMatrixConfigs.some(has))
-      return {
-        code: "missing-feature",
-        reason: `it needs ${componentType} matrices of ${M} x ${N} x ${K} with ${resultComponentType} sums`,
-      };
-  }
-  return undefined;
-}
-
-/** What of device and shapes stands against the matrix kernels. */
-export function matrixRefusal(
-  name: MatrixPrefill,
-  capabilities: Capabilities,
-  config: LlamaConfig,
-  refs: LlamaWeightRefs,
-): Refusal | undefined {
+/** What the matrix kernels refuse: `multiple`, of which inputs and groups of the linears must be multiples. */
+function matrixRefusal(multiple: number, config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
-  const { multiple } = matrixPrefills[name];
-  const refusal = matrixConfigRefusal(name, capabilities);
-  if (refusal) return refusal;
   if (![32, 64, 128].includes(Hd)) return { code: "unsupported", reason: "it needs heads of 32, 64 or 128" };
   if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
     return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
   const fits = (ref: LinearRef): boolean =>
     ref.kind === "awq" && ref.bias === null && ref.inFeatures % multiple === 0 && ref.groupSize % multiple === 0;
-  if (
-    !refs.layers.every((layer) =>
-      [layer.qProj, layer.kProj, layer.vProj, layer.oProj, layer.gateProj, layer.upProj, layer.downProj].every(fits),
-    )
-  )
+  if (!linearsOf(refs).every(fits))
     return { code: "unsupported", reason: `it needs int4 linears without bias, inputs and groups in multiples of ${multiple}` };
   return undefined;
 }
 
 /** Rows fed at a time: as many as the largest activation leaves room for, at most 2048. */
-export function matrixRows(gpu: Gpu, { intermediateSize: F }: LlamaConfig, maxContext: number): number {
-  const most = Math.min(ACTIVATION_BYTES, gpu.capabilities.limits.maxStorageBufferBindingSize);
+function matrixRows({ limits }: Capabilities, { intermediateSize: F }: LlamaConfig, maxContext: number): number {
+  const most = Math.min(ACTIVATION_BYTES, limits.maxStorageBufferBindingSize);
   const fits = Math.max(TILE, Math.floor(most / (2 * F * 4) / TILE) * TILE);
   return Math.min(MOST_ROWS, fits, Math.ceil(maxContext / TILE) * TILE);
 }
 
-/**
- * Up to `rows` tokens: ids in sequence.ids, position of the first in sequence.step. `head` turns the last row into logits [V].
- * @throws GureumError as `prepare`
- */
-export async function prepareFusedPrefill(
-  memory: Memory,
-  c: ForwardContext,
-  logits: GPUBuffer,
-  rows: number,
-  name: MatrixPrefill,
-): Promise<{ layers: readonly PreparedDispatch[]; head: readonly PreparedDispatch[] }> {
+/** Up to `chunk` tokens, the position of the first in sequence.step.start. `head` turns the last row into logits [V]. */
+async function preparePrefill(
+  { memory, forward: c, logits, chunk }: ProgramContext,
+  makeOperands: (context: OperandsContext) => Operands,
+): Promise<Feeder> {
   const { config, weights, sequence } = c;
   const { hiddenSize: D, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
   const A = H * Hd;
   const { step, ids, ropeTable: table } = sequence;
-  const padded = Math.ceil(rows / TILE) * TILE;
+  const padded = Math.ceil(chunk / TILE) * TILE;
   const room = (label: string, width: number, bytes: number): GPUBuffer => allocate(memory, label, padded * width * bytes);
   const residual = room("residual (prefill)", D, 4);
   const qkvOut = room("qkv (prefill)", (H + 2 * G) * Hd, 4);
@@ -117,7 +73,6 @@ export async function prepareFusedPrefill(
   const attention = room("attention (prefill)", A, 4);
 
   const layers = makeRecorder();
-  const makeOperands = name === "f16-matrix" ? f16Operands : fixed16Operands;
   const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step });
   for (const { firstColumn, N, weight } of weights.embedTokens.pieces)
     recordEmbedding(
@@ -155,3 +110,36 @@ export async function prepareFusedPrefill(
   const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
   return { layers: preparedLayers, head: preparedHead };
 }
+
+type MatrixPrefill = Program & { readonly step: "linear-prefill" };
+
+/** A prompt by matrices, its operands as `makeOperands` makes them. */
+const matrixPrefill = (
+  name: string,
+  arithmetic: GpuArithmetic,
+  operandKernels: readonly Kernel[],
+  multiple: number,
+  makeOperands: (context: OperandsContext) => Operands,
+): MatrixPrefill => ({
+  name,
+  step: "linear-prefill",
+  rows: manyRows,
+  kernels: [embedding, prefillRopeF16, attentionPrefillMatrix, ...operandKernels],
+  arithmetic,
+  layout: "repacked",
+  cache: "f16",
+  parts,
+  refusal: (config, refs, capabilities) =>
+    partRefusal(parts, refs) ?? matrixRefusal(multiple, config, refs) ?? packRefusal(capabilities, refs),
+  chunk: matrixRows,
+  prepare: (context) => preparePrefill(context, makeOperands),
+});
+
+export const f16MatrixPrefill: MatrixPrefill = matrixPrefill("f16-matrix", "f16", f16OperandKernels, 64, f16Operands);
+export const fixed16MatrixPrefill: MatrixPrefill = matrixPrefill(
+  "fixed16-matrix",
+  "fixed16",
+  fixed16OperandKernels,
+  DIGITS_BLOCK,
+  fixed16Operands,
+);

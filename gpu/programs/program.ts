@@ -1,42 +1,72 @@
-/** What a plan is made of. */
+/** The contract of a program: a whole way to feed tokens, from ids to logits. What a plan takes is in plan.ts. */
 import type { LlamaConfig } from "../../core/config.ts";
-import type { LlamaWeightRefs } from "../../core/model/weights.ts";
+import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
+import type { Memory } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
+import type { ForwardContext } from "../model/sequence.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
+import type { PreparedDispatch, Span } from "../pipeline/recorder.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
+import type { GpuArithmetic, VariantStep, WeightLayout } from "./steps.ts";
 
-/** Rows from which on a product counts as one of many rows. */
-export const FEW_ROWS = 8;
-
-export type VariantStep = "linear" | "linear-prefill" | "dense" | "dense-prefill";
-
-/** How int4 weights lie in GPU memory: as the checkpoint packs them, or as gpu/kernels/layout/awq-repack.ts does. */
-export type WeightLayout = "checkpoint" | "repacked";
+/** What a program works on. */
+export interface ProgramContext {
+  /** Owns every buffer that `prepare` makes. */
+  readonly memory: Memory;
+  readonly forward: ForwardContext;
+  /** [V] f32: where `head` leaves the logits of the last row. */
+  readonly logits: GPUBuffer;
+  /** Positions that the session has room for. */
+  readonly maxContext: number;
+  /** Most rows fed at a time: what `chunk` gave. */
+  readonly chunk: number;
+}
 
 /**
- * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": activations as 16-bit block fixed point and exact
- * integer block sums (core/quant/fixed16.ts), of single tokens, and of prompts where it is asked for by the variant's name. "f16": prompts
- * with f16 operands, f32 sums and residual. Traces, and logits of more than the last position, are always in f32.
+ * A program made ready. Replaying it means: ids in `sequence.ids`, {T, start} in `sequence.step`, then `layers` in order for these T
+ * rows, and `head` in order where the logits of the last row are wanted.
+ * `layers` reads cache positions below start + T that are written, writes start … start + T − 1, and leaves what `head` reads;
+ * so `head` comes before the layers of any program run again. Each dispatch sees all that those before it wrote, in the same pass or
+ * an earlier one; no other wait is needed. Programs share the caches: one may go on where another has stopped.
  */
-export type GpuArithmetic = "f32" | "fixed16" | "f16";
+export interface Feeder {
+  readonly layers: readonly PreparedDispatch[];
+  readonly head: readonly PreparedDispatch[];
+}
 
-export interface Variant {
-  readonly step: VariantStep;
+export interface Program {
   readonly name: string;
-  /** What it runs: their features and limits are what it needs of the device. */
+  /** The step among whose variants it is listed, since it computes the linears in a way of its own; absent for the plain steps. */
+  readonly step?: VariantStep;
+  /** Numbers of rows that it feeds. */
+  readonly rows: Span;
+  /** What it runs: their features, limits and matrices are what it needs of a device. */
   readonly kernels: readonly Kernel[];
   readonly arithmetic: GpuArithmetic;
-  /** The layout of int4 weights that it reads; absent where it reads none. */
+  /** The layout of int4 weights that it reads, and the cache; absent where either will do. */
   readonly layout?: WeightLayout;
-  /** The cache that it needs; absent where either will do. */
   readonly cache?: CacheDType;
-  /** What it wants of the model's shapes. */
-  readonly refusal?: (capabilities: Capabilities, config: LlamaConfig, refs: LlamaWeightRefs) => Refusal | undefined;
+  /** Parts of a layer that it computes, by their names in the weight tree: `refusal` refuses a layer that has another. */
+  readonly parts: readonly string[];
+  /** What stands against it in the model's shapes, parts and dtypes, and in the device's limits; its kernels' needs apart. */
+  refusal(config: LlamaConfig, refs: LlamaWeightRefs, capabilities: Capabilities): Refusal | undefined;
+  /** Rows that it is best fed at a time, in a session of `maxContext` positions. */
+  chunk(capabilities: Capabilities, config: LlamaConfig, maxContext: number): number;
+  /**
+   * Allocates, records and compiles; submits nothing. Several programs may be prepared at once.
+   * @throws GureumError as `prepare` of gpu/pipeline/recorder.ts
+   */
+  prepare(context: ProgramContext): Promise<Feeder>;
 }
 
-/** What runs. */
-export interface Plan {
-  readonly taken: Readonly<Record<VariantStep, Variant>>;
-  readonly layout: WeightLayout;
-  readonly cache: CacheDType;
+/** A layer's part that is not among `parts`, as a refusal: nothing that a checkpoint brings is skipped in silence. */
+export function partRefusal(parts: readonly string[], { layers }: LlamaWeightRefs): Refusal | undefined {
+  for (const layer of layers)
+    for (const [name, part] of Object.entries(layer))
+      if (part && !parts.includes(name)) return { code: "unsupported", reason: `it does not compute the layers' ${name}` };
+  return undefined;
 }
+
+/** Every linear of every layer. */
+export const linearsOf = ({ layers }: LlamaWeightRefs): LinearRef[] =>
+  layers.flatMap((layer) => Object.values(layer)).filter((part): part is LinearRef => part !== null && "inFeatures" in part);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { closeDevice, openDevice } from "../../../gpu/device/device.ts";
-import { compile, type Kernel } from "../../../gpu/pipeline/kernel.ts";
+import { compile } from "../../../gpu/pipeline/compile.ts";
+import type { Kernel } from "../../../gpu/pipeline/kernel.ts";
 import { allKernels } from "../../host/kernels.ts";
 import { mutantsOf } from "../../mutation/mutants.ts";
 import { allRules, matches } from "../../mutation/rules.ts";

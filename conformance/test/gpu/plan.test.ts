@@ -5,9 +5,8 @@ import { type Checkpoint, openCheckpoint } from "../../../core/checkpoint/weight
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { directoryStore } from "../../../core/host/node.ts";
 import type { Capabilities, LimitName } from "../../../gpu/device/capabilities.ts";
-import { planVariants, stepKernel, type VariantOptions, variantSteps, variants } from "../../../gpu/programs/plan.ts";
-import { isMatrixPrefill } from "../../../gpu/programs/prefill.ts";
-import type { VariantStep } from "../../../gpu/programs/program.ts";
+import { planVariants, stepKernel, type VariantOptions, variants } from "../../../gpu/programs/plan.ts";
+import { type VariantStep, variantSteps } from "../../../gpu/programs/steps.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { randomModel } from "../fixtures/random-model.ts";
 
@@ -73,8 +72,9 @@ describe("the choice of variants", () => {
   });
 
   it("takes what is forced, and fits the rest to it", () => {
-    for (const { step, name } of variants.filter(({ name }) => !isMatrixPrefill(name)))
-      expect(names({ kernels: { [step]: name } })[step]).toBe(name);
+    // No device without optional features has matrices.
+    for (const { step, name, arithmetic } of variants)
+      if (step === "linear" || arithmetic === "f32") expect(names({ kernels: { [step]: name } })[step]).toBe(name);
     expect(names({ kernels: { "linear-prefill": "awq-matmul-tiled" } }).linear).toBe("awq-matmul");
     expect(names({ arithmetic: "f32", kernels: { "linear-prefill": "awq-matmul-packed" } }).linear).toBe("awq-matmul-packed");
   });
@@ -197,6 +197,20 @@ describe("the choice of variants", () => {
         expect.objectContaining({ code: "unsupported", message: expect.stringMatching(reason) }),
       );
     }
+  });
+
+  it("refuses a layer with a part that no kernel computes, in the plain steps and in every program", () => {
+    const [layer, ...rest] = tiny.refs.layers;
+    const strange = { ...layer!, qNorm: layer!.inputLayernorm };
+    const refs = { ...tiny.refs, layers: [...rest, strange] };
+    expect(() => planOf({}, portable, { config: tiny.config, refs })).toThrow(
+      expect.objectContaining({ code: "unsupported", message: expect.stringMatching(/plain steps: .*layers' qNorm/) }),
+    );
+    for (const program of new Set(variants.filter((variant) => "prepare" in variant)))
+      expect(program.refusal(tiny.config, refs, portable)?.reason).toMatch(/qNorm/);
+    // A part that the config leaves out is no part.
+    const absent = { ...tiny.refs, layers: [...rest, { ...layer!, qNorm: null }] };
+    expect(planOf({}, portable, { config: tiny.config, refs: absent }).plan).toEqual(planOf().plan);
   });
 
   it("says which kernel a watched step runs", () => {

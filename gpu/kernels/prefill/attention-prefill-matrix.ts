@@ -8,6 +8,7 @@
  * Work: a workgroup of four subgroups 64 queries of one head, a subgroup 16 of them; keys by 64, staged.
  * Workgroup memory 44 KB. Limit: loads of the matrices' operands from workgroup memory, each used once.
  */
+import { f16Matrix } from "../../device/capabilities.ts";
 import type { Kernel } from "../../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
@@ -19,6 +20,7 @@ export const attentionPrefillMatrix: Kernel<"q" | "k_cache" | "v_cache" | "out" 
   overrides: { H: "u32", G: "u32", HEAD: "u32", WINDOW: "u32" },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
+  matrices: [f16Matrix],
   limits: { maxComputeWorkgroupStorageSize: 44032 },
   wgsl: /* wgsl */ `
 enable f16;

@@ -7,6 +7,7 @@
  * 64 × 64 as 4 × 4 matrices; two threads read the 64 weights of a row. Workgroup memory 36 KB.
  * Limit: not found; see docs/benchmarks.md for what was tried.
  */
+import { f16Matrix } from "../../device/capabilities.ts";
 import type { Kernel } from "../../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
 import { eightWeightsWgsl } from "../../wgsl/eights.ts";
@@ -18,6 +19,7 @@ export const awqPrefillF16Matrix: Kernel<"x" | "weights" | "groups" | "y", never
   overrides: { K: "u32", N: "u32", ADD: "bool", GROUP: "u32", BLOCKS: "u32", GROUPS: "u32" },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
+  matrices: [f16Matrix],
   limits: { maxComputeWorkgroupStorageSize: 36864 },
   wgsl: /* wgsl */ `
 enable f16;

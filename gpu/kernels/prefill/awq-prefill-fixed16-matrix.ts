@@ -10,6 +10,7 @@
  * were, to the invocation that joins them: 16 rows of four columns. Workgroup memory 35.25 KB.
  * Limit: not found; see docs/benchmarks.md.
  */
+import { i8Matrix } from "../../device/capabilities.ts";
 import type { Kernel } from "../../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
 
@@ -39,6 +40,7 @@ export const awqPrefillFixed16Matrix: Kernel<"digits" | "scales" | "weights" | "
   overrides: { K: "u32", N: "u32", ADD: "bool", GROUP: "u32", BLOCKS: "u32", GROUPS: "u32" },
   features: ["subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
+  matrices: [i8Matrix],
   limits: { maxComputeWorkgroupStorageSize: 36096 },
   wgsl: /* wgsl */ `
 enable subgroups;

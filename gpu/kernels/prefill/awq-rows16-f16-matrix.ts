@@ -7,6 +7,7 @@
  * Weights by wgsl/eights.ts. Steps past K have scale and zero point 0.
  * Limited by latency: a multiprocessor of one NVIDIA H100 gives workgroups 48 KiB in all, seven of these.
  */
+import { f16Matrix } from "../../device/capabilities.ts";
 import type { Kernel } from "../../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
 import { eightWeightsWgsl } from "../../wgsl/eights.ts";
@@ -44,6 +45,7 @@ export const awqRows16F16Matrix: Kernel<"x" | "weights" | "groups" | "y", never>
   },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
+  matrices: [f16Matrix],
   wgsl: /* wgsl */ `
 enable f16;
 enable subgroups;

@@ -1,0 +1,116 @@
+/**
+ * The steps of the plain forward pass that more than one kernel can compute, and those kernels. A new variant is one more entry of
+ * `stepVariants`: its kernel, and how a linear is handed to it.
+ */
+import type { LlamaWeightRefs } from "../../core/model/weights.ts";
+import type { Capabilities, Refusal } from "../device/capabilities.ts";
+import { awqMatmul, recordAwqMatmul } from "../kernels/plain/awq-matmul.ts";
+import { awqMatmulPacked, recordAwqMatmulPacked } from "../kernels/plain/awq-matmul-packed.ts";
+import { awqMatmulTiled, recordAwqMatmulTiled } from "../kernels/plain/awq-matmul-tiled.ts";
+import { matmul, recordMatmul } from "../kernels/plain/matmul.ts";
+import { matmulTiled, recordMatmulTiled } from "../kernels/plain/matmul-tiled.ts";
+import { packRefusal } from "../model/packing.ts";
+import type { GpuAwq, GpuDense, GpuLinear, GpuPacked } from "../model/tree.ts";
+import type { Kernel } from "../pipeline/kernel.ts";
+import type { Recorder, Span } from "../pipeline/recorder.ts";
+
+/** Rows from which on a product counts as one of many rows. */
+export const FEW_ROWS = 8;
+export const fewRows: Span = { from: 1, to: FEW_ROWS };
+export const manyRows: Span = { from: FEW_ROWS, to: Infinity };
+
+export type VariantStep = "linear" | "linear-prefill" | "dense" | "dense-prefill";
+
+/** What the steps that have variants cover: an op of core/ops, for these numbers of rows. */
+export const variantSteps: Readonly<Record<VariantStep, { readonly op: string; readonly rows: Span; readonly covers: string }>> = {
+  linear: { op: "awq-matmul", rows: fewRows, covers: `int4 linears, fewer than ${FEW_ROWS} rows (fixed16: one row)` },
+  "linear-prefill": { op: "awq-matmul", rows: manyRows, covers: `int4 linears, ${FEW_ROWS} rows or more` },
+  dense: { op: "matmul", rows: fewRows, covers: `other linears and the head, fewer than ${FEW_ROWS} rows` },
+  "dense-prefill": { op: "matmul", rows: manyRows, covers: `other linears and the head, ${FEW_ROWS} rows or more` },
+};
+
+/** How int4 weights lie in GPU memory: as the checkpoint packs them, or as gpu/kernels/layout/awq-repack.ts does. */
+export type WeightLayout = "checkpoint" | "repacked";
+
+/**
+ * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": activations as 16-bit block fixed point and exact
+ * integer block sums (core/quant/fixed16.ts), of single tokens, and of prompts where it is asked for by the variant's name. "f16": prompts
+ * with f16 operands, f32 sums and residual. Traces, and logits of more than the last position, are always in f32.
+ */
+export type GpuArithmetic = "f32" | "fixed16" | "f16";
+
+/** out [T, N] = x [T, K] · Wᵀ + bias for the T of `step`. */
+export interface LinearCall {
+  readonly weight: GpuLinear["weight"];
+  readonly x: GPUBuffer;
+  readonly out: GPUBuffer;
+  /** Bound, but not read, without `hasBias`. */
+  readonly bias: GPUBuffer;
+  readonly hasBias: boolean;
+  readonly step: GPUBuffer;
+}
+
+/** One way to compute a step. */
+export interface StepVariant {
+  readonly step: VariantStep;
+  /** The kernel's. */
+  readonly name: string;
+  readonly kernel: Kernel;
+  readonly arithmetic: "f32";
+  /** The layout of int4 weights that it reads; absent where it reads none. */
+  readonly layout?: WeightLayout;
+  /** What stands against it in the model's shapes and the device's limits. */
+  readonly refusal?: (capabilities: Capabilities, refs: LlamaWeightRefs) => Refusal | undefined;
+  /** Records the step; the weight is of the kind that step and layout say. */
+  record(recorder: Recorder, call: LinearCall, label: string): void;
+}
+
+type Way = Pick<StepVariant, "kernel" | "layout" | "refusal" | "record">;
+
+const dense = (kernel: Kernel, recordIt: typeof recordMatmulTiled): Way => ({
+  kernel,
+  record(recorder, { weight, hasBias, ...shared }, label) {
+    const { dtype, K, N: columns, pieces } = weight as GpuDense;
+    for (const { firstColumn, N, ...piece } of pieces)
+      recordIt(recorder, { ...shared, ...piece }, { dtype, K, N, firstColumn, columns, hasBias }, label);
+  },
+});
+
+const awq = (kernel: Kernel, recordIt: typeof recordAwqMatmulTiled): Way => ({
+  kernel,
+  layout: "checkpoint",
+  record(recorder, { weight, hasBias, ...shared }, label) {
+    const { K, N: columns, groupSize, pieces } = weight as GpuAwq;
+    for (const { firstColumn, N, ...piece } of pieces)
+      recordIt(recorder, { ...shared, ...piece }, { K, N, groupSize, firstColumn, columns, hasBias }, label);
+  },
+});
+
+const packed = (kernel: Kernel, recordIt: typeof recordAwqMatmulPacked): Way => ({
+  kernel,
+  layout: "repacked",
+  refusal: packRefusal,
+  record(recorder, { weight, hasBias, ...shared }, label) {
+    const { weights, groups, K, N, groupSize, firstRow } = weight as GpuPacked;
+    recordIt(recorder, { ...shared, weights, groups }, { K, N, groupSize, firstRow, hasBias }, label);
+  },
+});
+
+const ways: Readonly<Record<VariantStep, readonly Way[]>> = {
+  linear: [awq(awqMatmul, recordAwqMatmul), packed(awqMatmulPacked, recordAwqMatmulPacked)],
+  "linear-prefill": [
+    packed(awqMatmulPacked, recordAwqMatmulPacked),
+    awq(awqMatmulTiled, recordAwqMatmulTiled),
+    awq(awqMatmul, recordAwqMatmul),
+  ],
+  dense: [dense(matmul, recordMatmul), dense(matmulTiled, recordMatmulTiled)],
+  "dense-prefill": [dense(matmulTiled, recordMatmulTiled), dense(matmul, recordMatmul)],
+};
+
+/** By step, the one to be preferred first. */
+export const stepVariants: readonly StepVariant[] = (Object.keys(ways) as VariantStep[]).flatMap((step) =>
+  ways[step].map((way): StepVariant => ({ step, name: way.kernel.name, arithmetic: "f32", ...way })),
+);
+
+/** The plain steps of a model: a kernel for each step that has several, all for weights of one layout. */
+export type PlainSteps = Readonly<Record<VariantStep, StepVariant>>;
