@@ -142,6 +142,8 @@ export function planVariants(
   options: VariantOptions = {},
 ): { plan: Plan; choices: readonly Choice[] } {
   const { arithmetic = "auto", cache, kernels = {} } = options;
+  if (arithmetic === "exact")
+    throw new GureumError("unsupported", { where: "WebGPU", what: "no program computes exact", remedy: "use the CPU: --backend cpu" });
   const setting: Setting = { capabilities, config, refs, arithmetic, cache, asked: checkKernels(kernels) };
   const unknown = plainFew.refusal(config, refs, capabilities);
   if (unknown)

@@ -1,5 +1,4 @@
 /** Which kernels run: from a device's report, a model's headers and what is asked for; no device is needed. */
-import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Checkpoint, openCheckpoint } from "../../../core/checkpoint/weights.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
@@ -220,21 +219,5 @@ describe("the choice of variants", () => {
     expect([1, 8].map((rows) => stepKernel(f32, "awq-matmul", rows))).toEqual(["awq-matmul", "awq-matmul-tiled"]);
     expect([1, 8].map((rows) => stepKernel(f32, "matmul", rows))).toEqual(["matmul", "matmul-tiled"]);
     expect(stepKernel(f32, "rope", 1)).toBe("rope");
-  });
-});
-
-describe("docs/kernels.md", () => {
-  const page = readFileSync(new URL("../../../docs/kernels.md", import.meta.url), "utf8");
-
-  it("has a line for every kernel file, and for nothing else", () => {
-    const files = readdirSync(new URL("../../../gpu/kernels", import.meta.url), { recursive: true, encoding: "utf8" })
-      .filter((file) => file.endsWith(".ts"))
-      .map((file) => file.slice(file.lastIndexOf("/") + 1, -3));
-    const lines = [...page.matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map(([, name]) => name!);
-    expect(lines.toSorted()).toEqual(files.toSorted());
-  });
-
-  it("names every variant", () => {
-    for (const { step, name } of variants) expect(page).toMatch(new RegExp(`\`${step}\`[^\n]*\`${name}\``));
   });
 });
