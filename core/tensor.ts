@@ -1,5 +1,41 @@
-/** Checks that every op makes once, on entry. Tensors themselves are typed arrays with their shape in the signature. */
+/**
+ * What the ops compute with: the two kinds of matrix, and the check that every op makes once, on entry. Vectors and activations are typed
+ * arrays with their shape in the signature. Axes: K inner, N output rows, G group size (docs/notation.md).
+ */
+import type { FloatDType } from "./dtype.ts";
 import { GureumError } from "./errors.ts";
+
+/** Bits of `data`: F32 in a Float32Array, F16 and BF16 in a Uint16Array. Row-major [N, K]: y = x Wᵀ. */
+export interface DenseMatrix {
+  readonly kind: "dense";
+  readonly dtype: FloatDType;
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+  readonly data: Float32Array | Uint16Array;
+}
+
+/** An AWQ GEMM matrix: W[k, n] = (q[k, n] − z[k/G, n]) · s[k/G, n] (docs/formats.md). */
+export interface AwqMatrix {
+  readonly kind: "awq";
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+  readonly groupSize: number;
+  /** [K, N/8] */
+  readonly qweight: Int32Array;
+  /** [K/G, N/8] */
+  readonly qzeros: Int32Array;
+  /** [K/G, N], bits of F16 */
+  readonly scales: Uint16Array;
+}
+
+export type Matrix = DenseMatrix | AwqMatrix;
+
+/** y = x W + bias. */
+export interface Linear {
+  readonly weight: Matrix;
+  /** [N] */
+  readonly bias: Float32Array | null;
+}
 
 /**
  * Checks that an array holds at least `length` elements: buffers are allocated once for the largest T and used in part.

@@ -8,18 +8,9 @@
 import type { LlamaConfig } from "../config.ts";
 import { bf16Value, type DType, dtypeBits, type FloatDType, f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
-import type {
-  DenseMatrix,
-  LayerTree,
-  LayerWeights,
-  Linear,
-  LinearRef,
-  LlamaWeightRefs,
-  LlamaWeights,
-  Matrix,
-  TensorRef,
-} from "../model/weights.ts";
+import type { LayerTree, LayerWeights, LinearRef, LlamaWeightRefs, LlamaWeights, TensorRef } from "../model/weights.ts";
 import { checkAwqShape } from "../quant/awq-format.ts";
+import type { DenseMatrix, Linear, Matrix } from "../tensor.ts";
 import type { ByteStore } from "./byte-source.ts";
 import { readConfig } from "./config.ts";
 import { quote } from "./json.ts";

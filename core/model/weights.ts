@@ -1,41 +1,12 @@
 /**
  * The weights of a Llama model as records. Two shapes of the same tree: `LlamaWeightRefs` says where each tensor lies (nothing
  * read yet: the GPU streams from it, `inspect` counts with it), `LlamaWeights` holds them in host memory for the CPU reference.
- * Axes: V vocab, D hidden, F ffn, K inner, N output rows (docs/notation.md).
+ * Axes: V vocab, D hidden (docs/notation.md).
  */
 import type { FloatDType } from "../dtype.ts";
+import type { DenseMatrix, Linear } from "../tensor.ts";
 
-/** Bits of `data`: F32 in a Float32Array, F16 and BF16 in a Uint16Array. Row-major [N, K]: y = x Wᵀ. */
-export interface DenseMatrix {
-  readonly kind: "dense";
-  readonly dtype: FloatDType;
-  readonly outFeatures: number;
-  readonly inFeatures: number;
-  readonly data: Float32Array | Uint16Array;
-}
-
-/** An AWQ GEMM matrix: W[k, n] = (q[k, n] − z[k/G, n]) · s[k/G, n] (docs/formats.md). */
-export interface AwqMatrix {
-  readonly kind: "awq";
-  readonly outFeatures: number;
-  readonly inFeatures: number;
-  readonly groupSize: number;
-  /** [K, N/8] */
-  readonly qweight: Int32Array;
-  /** [K/G, N/8] */
-  readonly qzeros: Int32Array;
-  /** [K/G, N], bits of F16 */
-  readonly scales: Uint16Array;
-}
-
-export type Matrix = DenseMatrix | AwqMatrix;
-
-/** y = x W + bias. */
-export interface Linear {
-  readonly weight: Matrix;
-  /** [N] */
-  readonly bias: Float32Array | null;
-}
+export type { AwqMatrix, DenseMatrix, Linear, Matrix } from "../tensor.ts";
 
 /** The tree, with `L` for a linear, `M` for an embedding-like matrix, `V` for a vector. */
 export interface LayerTree<L, V> {

@@ -89,7 +89,7 @@ export function attentionMix(
       for (let s = firstVisible(last, window); s <= last; s++) {
         const weight = weights[row + s]!;
         const value = (s * G + group) * Hd;
-        for (let i = 0; i < Hd; i++) sums[i] += weight * v[value + i]!;
+        for (let i = 0; i < Hd; i++) sums[i]! += weight * v[value + i]!;
       }
       const target = outOffset + (t * H + h) * Hd;
       for (let i = 0; i < Hd; i++) out[target + i] = sums[i]!;

@@ -5,8 +5,8 @@
  */
 import { f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
-import type { AwqMatrix } from "../model/weights.ts";
 import type { Fixed16 } from "../quant/fixed16.ts";
+import type { AwqMatrix } from "../tensor.ts";
 import { checkLength } from "../tensor.ts";
 
 /** Bit position of column 8c + j in its word: AutoAWQ's order. */

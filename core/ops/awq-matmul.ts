@@ -5,7 +5,7 @@
  */
 import { f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
-import type { AwqMatrix } from "../model/weights.ts";
+import type { AwqMatrix } from "../tensor.ts";
 import { checkLength } from "../tensor.ts";
 
 /** Words side by side in a tile: 16 int32 fill one 64-byte cache line of a qweight row. */
@@ -65,14 +65,14 @@ export function awqMatmul(out: Float32Array, x: Float32Array, weight: AwqMatrix,
             y7 += xk * w[i + 7]!;
           }
           const y = t * BLOCK * 8 + (c - block) * 8;
-          total[y] += scaleOf[scales[s]!]! * y0;
-          total[y + 1] += scaleOf[scales[s + 1]!]! * y1;
-          total[y + 2] += scaleOf[scales[s + 2]!]! * y2;
-          total[y + 3] += scaleOf[scales[s + 3]!]! * y3;
-          total[y + 4] += scaleOf[scales[s + 4]!]! * y4;
-          total[y + 5] += scaleOf[scales[s + 5]!]! * y5;
-          total[y + 6] += scaleOf[scales[s + 6]!]! * y6;
-          total[y + 7] += scaleOf[scales[s + 7]!]! * y7;
+          total[y]! += scaleOf[scales[s]!]! * y0;
+          total[y + 1]! += scaleOf[scales[s + 1]!]! * y1;
+          total[y + 2]! += scaleOf[scales[s + 2]!]! * y2;
+          total[y + 3]! += scaleOf[scales[s + 3]!]! * y3;
+          total[y + 4]! += scaleOf[scales[s + 4]!]! * y4;
+          total[y + 5]! += scaleOf[scales[s + 5]!]! * y5;
+          total[y + 6]! += scaleOf[scales[s + 6]!]! * y6;
+          total[y + 7]! += scaleOf[scales[s + 7]!]! * y7;
         }
       }
     }

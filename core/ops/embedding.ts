@@ -4,7 +4,7 @@
  */
 import { bf16Value, f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
-import type { DenseMatrix } from "../model/weights.ts";
+import type { DenseMatrix } from "../tensor.ts";
 import { checkLength } from "../tensor.ts";
 
 /** Widens row `row` of a dense matrix to `out[offset ..]`; exact. */

@@ -1,5 +1,5 @@
 /** A linear layer of either storage: picks `matmul` or `awqMatmul`. */
-import type { Linear } from "../model/weights.ts";
+import type { Linear } from "../tensor.ts";
 import { awqMatmul } from "./awq-matmul.ts";
 import { matmul } from "./matmul.ts";
 

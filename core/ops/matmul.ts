@@ -3,7 +3,7 @@
  * Four output rows go side by side for speed, which changes no result: each sum runs over ascending k alone.
  */
 import { GureumError } from "../errors.ts";
-import type { DenseMatrix } from "../model/weights.ts";
+import type { DenseMatrix } from "../tensor.ts";
 import { checkLength } from "../tensor.ts";
 import { widenRow } from "./embedding.ts";
 

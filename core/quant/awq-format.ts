@@ -5,7 +5,7 @@
  */
 import { f16Bits, f16Values, roundHalfEven } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
-import type { AwqMatrix } from "../model/weights.ts";
+import type { AwqMatrix } from "../tensor.ts";
 
 /** Column, within a word's eight, of nibble i (bits 4i..4i+3). */
 export const columnOfNibble: readonly number[] = [0, 2, 4, 6, 1, 3, 5, 7];

@@ -6,8 +6,8 @@ import { synth, synthTensorBytes } from "../../../../core/checkpoint/synth.ts";
 import { synthShapes } from "../../../../core/checkpoint/synth-shapes.ts";
 import { openCheckpoint, readWeights } from "../../../../core/checkpoint/weights.ts";
 import { f16Values } from "../../../../core/dtype.ts";
-import type { AwqMatrix } from "../../../../core/model/weights.ts";
 import { dequantize, unpackNibbles } from "../../../../core/quant/awq-format.ts";
+import type { AwqMatrix } from "../../../../core/tensor.ts";
 import { smallShape, storeOf, writeSmall } from "./small-checkpoint.ts";
 
 const moments = (values: ArrayLike<number>): { mean: number; deviation: number } => {

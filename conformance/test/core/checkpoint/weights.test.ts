@@ -8,8 +8,8 @@ import { listRefs, openCheckpoint, readWeights } from "../../../../core/checkpoi
 import { bf16Value, f16Values } from "../../../../core/dtype.ts";
 import { GureumError } from "../../../../core/errors.ts";
 import { directoryStore } from "../../../../core/host/node.ts";
-import type { AwqMatrix, DenseMatrix } from "../../../../core/model/weights.ts";
 import { checkAwqMatrix } from "../../../../core/quant/awq-format.ts";
+import type { AwqMatrix, DenseMatrix } from "../../../../core/tensor.ts";
 import { editJson, type Files, readEntries, rewrite, smallShape, storeOf, writeSmall } from "./small-checkpoint.ts";
 
 const single = "model.safetensors";

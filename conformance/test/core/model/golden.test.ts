@@ -5,9 +5,10 @@ import { embeddedModelPath } from "../../../../core/host/embedded.ts";
 import { directoryStore } from "../../../../core/host/node.ts";
 import { cpuModel } from "../../../../core/model/cpu.ts";
 import type { Model } from "../../../../core/model/engine.ts";
-import type { DenseMatrix, Linear, LlamaWeights } from "../../../../core/model/weights.ts";
+import type { LlamaWeights } from "../../../../core/model/weights.ts";
 import { dequantize } from "../../../../core/quant/awq-format.ts";
 import { argmax, greedy } from "../../../../core/sample/sampler.ts";
+import type { DenseMatrix, Linear } from "../../../../core/tensor.ts";
 import { dataFile, type LogitsGolden, largeFixtures, type ModelGolden, modelGolden } from "../../fixtures/golden.ts";
 
 async function load(folder: string, change: (weights: LlamaWeights) => LlamaWeights = (w) => w): Promise<Model> {

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { f16Values } from "../../../../core/dtype.ts";
-import type { AwqMatrix } from "../../../../core/model/weights.ts";
 import { awqMatmul } from "../../../../core/ops/awq-matmul.ts";
+import type { AwqMatrix } from "../../../../core/tensor.ts";
 import { dataFile, largeFixtures, readTensors } from "../../fixtures/golden.ts";
 
 interface Case {

@@ -7,7 +7,6 @@ import { memorySource } from "../../../../core/checkpoint/byte-source.ts";
 import { openSafetensors, readTensor, type Safetensors } from "../../../../core/checkpoint/safetensors.ts";
 import { f16Bits, f16Values, roundHalfEven } from "../../../../core/dtype.ts";
 import { GureumError } from "../../../../core/errors.ts";
-import type { AwqMatrix } from "../../../../core/model/weights.ts";
 import {
   columnOfNibble,
   dequantize,
@@ -17,6 +16,7 @@ import {
   shiftOfColumn,
   unpackNibbles,
 } from "../../../../core/quant/awq-format.ts";
+import type { AwqMatrix } from "../../../../core/tensor.ts";
 
 const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
 
