@@ -1,5 +1,6 @@
 /** The chat side of the front door: a folder's tokenizer and templates, and messages to text or ids. */
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
+import { openFolder } from "./core/checkpoint/folder.ts";
 import { GureumError } from "./core/errors.ts";
 import { type ChatMessage, type ChatTemplates, loadChatTemplates, type RenderOptions } from "./tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -22,7 +23,8 @@ export interface Chat {
 
 /** Tokenizer and chat templates of a model folder. @throws GureumError */
 export async function openChatOf(store: ByteStore): Promise<Chat> {
-  return chatOf(store.name, await loadTokenizer(store), await loadChatTemplates(store));
+  const folder = await openFolder(store);
+  return chatOf(store.name, await loadTokenizer(folder), await loadChatTemplates(folder));
 }
 
 function chatOf(name: string, tokenizer: Tokenizer, templates: ChatTemplates | null): Chat {

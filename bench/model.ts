@@ -4,12 +4,13 @@
  * take turns as kernels do.
  */
 import process from "node:process";
-import { layerLinears, listRefs, readWeights } from "../core/checkpoint/weights.ts";
+import { listRefs, readWeights } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import { contextLimit } from "../core/generate/generate.ts";
 import { cpuModel } from "../core/model/cpu.ts";
 import type { Model, Session } from "../core/model/engine.ts";
+import { linearParts } from "../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
 import { greedy } from "../core/sample/sampler.ts";
 import type { Gpu } from "../gpu/device/device.ts";
@@ -126,7 +127,7 @@ async function profileDecode(
 function workOf(config: LlamaConfig, refs: LlamaWeightRefs): { readonly tokenBytes: number; readonly tokenOperations: number } {
   const bytes = listRefs(refs).reduce((sum, { byteLength }) => sum + byteLength, 0);
   const embedding = config.tieWordEmbeddings ? 0 : refs.embedTokens.byteLength;
-  const linears = layerLinears(config, 0).reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures * outFeatures, 0);
+  const linears = linearParts.reduce((sum, part) => sum + part.inFeatures(config) * part.outFeatures(config), 0);
   return { tokenBytes: bytes - embedding, tokenOperations: 2 * config.numHiddenLayers * linears };
 }
 

@@ -5,10 +5,10 @@
 import { memoryStore, readBytes } from "../core/checkpoint/byte-source.ts";
 import { configFile, readConfig } from "../core/checkpoint/config.ts";
 import { synthShapes } from "../core/checkpoint/synth-shapes.ts";
-import { layerLinears } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
+import { linearParts } from "../core/model/layer.ts";
 
 export interface Shape {
   readonly name: string;
@@ -60,9 +60,11 @@ export interface LinearShape {
 /** The linears of a layer, those of one shape together. */
 export function linearShapes(config: LlamaConfig): LinearShape[] {
   const shapes: LinearShape[] = [];
-  for (const { name, outFeatures: N, inFeatures: K } of layerLinears(config, 0)) {
+  const { quantization } = config;
+  for (const { name, outFeatures, inFeatures } of linearParts) {
+    const [N, K] = [outFeatures(config), inFeatures(config)];
     const at = shapes.findIndex((shape) => shape.K === K && shape.N === N);
-    const groupSize = config.awq ? (config.awq.groupSize === "whole" ? K : config.awq.groupSize) : undefined;
+    const groupSize = quantization ? (quantization.groupSize === "whole" ? K : quantization.groupSize) : undefined;
     if (at < 0) shapes.push({ step: name, K, N, groupSize, count: 1 });
     else shapes[at] = { ...shapes[at]!, step: `${shapes[at]!.step}+${name}`, count: shapes[at]!.count + 1 };
   }

@@ -3,11 +3,12 @@
  * the way it loads files. Blocks of random bytes are made once and repeated with a period that no row length divides; the values are
  * those of core/checkpoint/synth.ts in kind (core/checkpoint/synth-values.ts), not in bits.
  */
+import { embedTokensKey, lmHeadKey, normKey } from "../core/checkpoint/plan.ts";
 import { middleZeros, scaleTable } from "../core/checkpoint/synth-values.ts";
-import { embedTokensKey, layerLinears, layerNormKey, lmHeadKey, normKey } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { f16Bits } from "../core/dtype.ts";
-import type { LayerTree, LinearRef, LlamaWeightRefs, TensorRef } from "../core/model/weights.ts";
+import { type LinearPart, makeLayer, partKey } from "../core/model/layer.ts";
+import type { LinearRef, LlamaWeightRefs, TensorRef } from "../core/model/weights.ts";
 import { makeRandom } from "./statistics.ts";
 
 /** Words of a block: a prime. */
@@ -49,7 +50,7 @@ const spread = (deviation: number): Fill =>
 
 /** The references of a whole model; reading them makes them up. */
 export function syntheticRefs(config: LlamaConfig): LlamaWeightRefs {
-  const { hiddenSize: D, vocabSize: V, awq } = config;
+  const { hiddenSize: D, vocabSize: V, quantization } = config;
   let start = 0;
   const tensor = (key: string, dtype: "F16" | "I32", shape: readonly number[], fill: Fill): TensorRef => {
     const byteLength = shape.reduce((product, size) => product * size, dtype === "F16" ? 2 : 4);
@@ -75,35 +76,32 @@ export function syntheticRefs(config: LlamaConfig): LlamaWeightRefs {
   };
   const weightFill = (K: number): Fill => fillOf("weight", K, () => spread(1 / Math.sqrt(K)));
   const scaleFill = (K: number): Fill => fillOf("scales", K, () => repeated(f16Pairs(scaleTable(K))));
-  const layers = Array.from({ length: config.numHiddenLayers }, (_, layer): LayerTree<LinearRef, TensorRef> => {
-    const linears = Object.fromEntries(
-      layerLinears(config, layer).map(({ name, key, outFeatures, inFeatures, bias }): [string, LinearRef] => {
-        const shared = { outFeatures, inFeatures, bias: bias ? tensor(`${key}.bias`, "F16", [outFeatures], weightFill(inFeatures)) : null };
-        if (!awq) {
-          const weight = tensor(`${key}.weight`, "F16", [outFeatures, inFeatures], weightFill(inFeatures));
-          return [name, { kind: "dense", ...shared, weight }];
-        }
-        const groupSize = awq.groupSize === "whole" ? inFeatures : awq.groupSize;
-        const groups = inFeatures / groupSize;
-        return [
-          name,
-          {
-            kind: "awq",
-            ...shared,
-            groupSize,
-            qweight: tensor(`${key}.qweight`, "I32", [inFeatures, outFeatures / 8], nibbles),
-            qzeros: tensor(`${key}.qzeros`, "I32", [groups, outFeatures / 8], zeroPoints),
-            scales: tensor(`${key}.scales`, "F16", [groups, outFeatures], scaleFill(inFeatures)),
-          },
-        ];
-      }),
-    ) as Pick<LayerTree<LinearRef, TensorRef>, "qProj" | "kProj" | "vProj" | "oProj" | "gateProj" | "upProj" | "downProj">;
+  const linear = (part: LinearPart, layer: number): LinearRef => {
+    const key = partKey(layer, part);
+    const [outFeatures, inFeatures] = [part.outFeatures(config), part.inFeatures(config)];
+    const bias = part.bias(config) ? tensor(`${key}.bias`, "F16", [outFeatures], weightFill(inFeatures)) : null;
+    const shared = { outFeatures, inFeatures, bias };
+    if (!quantization) {
+      const weight = tensor(`${key}.weight`, "F16", [outFeatures, inFeatures], weightFill(inFeatures));
+      return { kind: "dense", ...shared, weight };
+    }
+    const groupSize = quantization.groupSize === "whole" ? inFeatures : quantization.groupSize;
+    const groups = inFeatures / groupSize;
     return {
-      inputLayernorm: tensor(layerNormKey(layer, "inputLayernorm"), "F16", [D], ones),
-      postAttentionLayernorm: tensor(layerNormKey(layer, "postAttentionLayernorm"), "F16", [D], ones),
-      ...linears,
+      kind: "awq",
+      ...shared,
+      groupSize,
+      qweight: tensor(`${key}.qweight`, "I32", [inFeatures, outFeatures / 8], nibbles),
+      qzeros: tensor(`${key}.qzeros`, "I32", [groups, outFeatures / 8], zeroPoints),
+      scales: tensor(`${key}.scales`, "F16", [groups, outFeatures], scaleFill(inFeatures)),
     };
-  });
+  };
+  const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) =>
+    makeLayer(
+      (part) => linear(part, layer),
+      (part) => (part.present(config) ? tensor(`${partKey(layer, part)}.weight`, "F16", [part.length(config)], ones) : null),
+    ),
+  );
   const embedTokens = tensor(embedTokensKey, "F16", [V, D], weightFill(D));
   const lmHead = config.tieWordEmbeddings ? embedTokens : tensor(lmHeadKey, "F16", [V, D], weightFill(D));
   return { embedTokens, layers, norm: tensor(normKey, "F16", [D], ones), lmHead };

@@ -23,13 +23,18 @@ export type RopeScaling =
       readonly truncate: boolean;
     };
 
-export interface AwqConfig {
-  /** Rows of K that share a scale; already resolved: never -1. Per module, since G = K where the file says -1. */
+/** How the checkpoint stores its int4 linears; in memory all of them are AwqMatrix (core/tensor.ts). */
+export interface Quantization {
+  /** Which file of core/checkpoint/layouts reads it. */
+  readonly layout: "awq" | "gptq" | "gptq-v2" | "compressed-tensors";
+  /** Rows of K that share a scale; "whole": G = K, per linear. */
   readonly groupSize: number | "whole";
+  /** No zero points are stored: all are 8. */
+  readonly symmetric: boolean;
 }
 
 export interface LlamaConfig {
-  readonly architecture: "LlamaForCausalLM" | "MistralForCausalLM";
+  readonly architecture: "LlamaForCausalLM" | "MistralForCausalLM" | "Qwen2ForCausalLM" | "Qwen3ForCausalLM";
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly intermediateSize: number;
@@ -43,11 +48,17 @@ export interface LlamaConfig {
   readonly maxPositionEmbeddings: number;
   /** A query at t sees keys s with t − s < slidingWindow; null: all of them. */
   readonly slidingWindow: number | null;
+  /** q, k and v have biases. */
   readonly attentionBias: boolean;
+  /** o has one. */
+  readonly attentionOutputBias: boolean;
   readonly mlpBias: boolean;
+  /** Each head of q and of k goes through an RMS norm before RoPE. */
+  readonly qkNorm: boolean;
   readonly tieWordEmbeddings: boolean;
-  /** null: no quantized linear. Which linears are int4 is decided by the presence of their `.qweight`. */
-  readonly awq: AwqConfig | null;
+  /** null: no int4 linear. Which linears are int4 is decided by their tensors. */
+  readonly quantization: Quantization | null;
   readonly bosTokenId: number | null;
+  /** Those within the vocabulary. */
   readonly eosTokenIds: readonly number[];
 }

@@ -5,6 +5,7 @@
  * Source: transformers `utils/chat_template_utils.py`, `tokenization_utils_base.py`.
  */
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
+import { openFolder } from "../core/checkpoint/folder.ts";
 import { GureumError, within, withinAsync } from "../core/errors.ts";
 import { decodeUtf8 } from "../core/utf8.ts";
 import { parseJinja } from "./jinja.ts";
@@ -171,15 +172,14 @@ async function listIfAny(folder: ByteStore): Promise<string[]> {
  * @throws GureumError "format" for a broken config.
  */
 export async function loadChatTemplates(store: ByteStore): Promise<ChatTemplates | null> {
-  const { files, config } = await withinAsync(store.name, async () => {
-    const names = new Set(await store.list());
-    return { files: names, config: await readTokenizerConfig(store, names) };
-  });
-  let sources = await fileSources(store, files);
+  const folder = await openFolder(store);
+  const files = folder.names;
+  const config = await withinAsync(store.name, () => readTokenizerConfig(folder, files));
+  let sources = await fileSources(folder, files);
   const where = sources.size > 0 ? store.name : `${store.name} > tokenizer_config.json`;
   if (sources.size === 0) sources = configSources(config.chat_template);
   if (sources.size === 0) return null;
-  const tokens = await templateTokens(store, files, config);
+  const tokens = await templateTokens(folder, files, config);
   const parsed = new Map<string, ChatTemplate>();
   const names = [...sources.keys()];
   return {

@@ -1,18 +1,7 @@
 /** Typed access to parsed JSON: each function gives the value or says where the file is wrong. */
 import { GureumError } from "../core/errors.ts";
-import { decodeUtf8 } from "../core/utf8.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
-
-/** @throws GureumError "format" for bytes that are not JSON. */
-export function parseJson(bytes: Uint8Array): unknown {
-  const text = decodeUtf8(bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes);
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new GureumError("format", { what: `not JSON (${error instanceof Error ? error.message : error})` }, error);
-  }
-}
 
 function kind(value: unknown): string {
   return value === null

@@ -3,18 +3,17 @@
  * added_tokens.json (which older releases of transformers wrote beside it) merged in.
  * Source: transformers `tokenization_utils_base.py` (`_from_pretrained`, `special_tokens_map`).
  */
-import { type ByteStore, readBytes } from "../core/checkpoint/byte-source.ts";
-import { within, withinAsync } from "../core/errors.ts";
-import { asArray, asId, asObject, asString, isObject, type JsonObject, parseJson } from "./json.ts";
+import type { ByteStore } from "../core/checkpoint/byte-source.ts";
+import { maxSmallBytes, openFolder } from "../core/checkpoint/folder.ts";
+import { GureumError, within, withinAsync } from "../core/errors.ts";
+import { parseJson, plainJson } from "../core/json.ts";
+import { asArray, asId, asObject, asString, isObject, type JsonObject } from "./json.ts";
 
-/** A whole file of a store. */
+/** A whole file of a store. @throws GureumError as `Folder.read`, "not-found" */
 export async function readStoreFile(store: ByteStore, fileName: string): Promise<Uint8Array> {
-  const source = await store.open(fileName);
-  try {
-    return await readBytes(source, 0, source.byteLength);
-  } finally {
-    await source.close();
-  }
+  const bytes = await (await openFolder(store)).read(fileName, maxSmallBytes);
+  if (!bytes) throw new GureumError("not-found", { where: fileName, what: "no such file" });
+  return bytes;
 }
 
 /** The single tokens that transformers gives a name, and a template a variable. */
@@ -54,7 +53,7 @@ export async function readTokenizerConfig(store: ByteStore, files: ReadonlySet<s
   const readObject = async (fileName: string): Promise<JsonObject> => {
     if (!files.has(fileName)) return {};
     const bytes = await readStoreFile(store, fileName);
-    return within(fileName, () => asObject(parseJson(bytes), ""));
+    return within(fileName, () => asObject(plainJson(parseJson(bytes)), ""));
   };
   const own = await readObject("tokenizer_config.json");
   const merged: Record<string, unknown> = { ...own };
@@ -85,7 +84,7 @@ async function tokenizerClass(store: ByteStore, files: ReadonlySet<string>, conf
   if (typeof config.tokenizer_class === "string") return config.tokenizer_class.replace(/Fast$/, "");
   if (!files.has("config.json")) return undefined;
   const bytes = await readStoreFile(store, "config.json");
-  const { model_type } = within("config.json", () => asObject(parseJson(bytes), ""));
+  const { model_type } = within("config.json", () => asObject(plainJson(parseJson(bytes)), ""));
   return typeof model_type === "string" ? classOfModel[model_type] : undefined;
 }
 

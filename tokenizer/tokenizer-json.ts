@@ -4,9 +4,10 @@
  * Source: huggingface/tokenizers `src/tokenizer/serialization.rs`, `models/bpe/model.rs`, `models/unigram/model.rs`.
  */
 import { GureumError, within } from "../core/errors.ts";
+import { parseJson, plainJson } from "../core/json.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import { applyMerges, createCharacterTable, createMergeTable, getCharacter, type SegmentText, setCharacter } from "./bpe.ts";
-import { asArray, asFlag, asId, asObject, asString, type JsonObject, parseJson, wrongType } from "./json.ts";
+import { asArray, asFlag, asId, asObject, asString, type JsonObject, wrongType } from "./json.ts";
 import { parseDecoders, parseNormalizers, parsePostProcessors, parsePreTokenizers } from "./json-pipeline.ts";
 import type { PieceRole, TokenizerParts } from "./parts.ts";
 import type { AddedToken } from "./special-tokens.ts";
@@ -185,7 +186,7 @@ export function parseAddedToken(value: unknown, id: number, where: string): Adde
  * @throws GureumError "format" for a broken file, "unsupported" (by name) for a stage or model outside the list above.
  */
 export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
-  const file = asObject(parseJson(bytes), "");
+  const file = asObject(plainJson(parseJson(bytes)), "");
   const config = asObject(file.model, "model");
   const addedTokens = asArray(file.added_tokens ?? [], "added_tokens").map((value, i) =>
     within("added_tokens", () => parseAddedToken(value, asId(asObject(value, `${i}`).id, `${i} > id`), `${i}`)),

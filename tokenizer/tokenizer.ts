@@ -4,6 +4,7 @@
  * rendered it is the token. docs/formats/tokenizer.md has the formats and where the reference implementations differ.
  */
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
+import { openFolder } from "../core/checkpoint/folder.ts";
 import { GureumError, within, withinAsync } from "../core/errors.ts";
 import { createStreamingDecoder, type StreamingDecoder } from "./decoding.ts";
 import { asFlag, asId, asObject, isObject, type JsonObject } from "./json.ts";
@@ -244,11 +245,12 @@ export function parseTokenizer(bytes: Uint8Array, fileName: string): Tokenizer {
  */
 export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
   return withinAsync(store.name, async () => {
-    const files = new Set(await store.list());
-    const config = await readTokenizerConfig(store, files);
+    const folder = await openFolder(store);
+    const files = folder.names;
+    const config = await readTokenizerConfig(folder, files);
     const fileName = ["tokenizer.json", "tokenizer.model"].find((name) => files.has(name));
     if (fileName === undefined) throw new GureumError("not-found", { what: "no tokenizer", expected: "tokenizer.json or tokenizer.model" });
-    const bytes = await readStoreFile(store, fileName);
+    const bytes = await readStoreFile(folder, fileName);
     let parts: TokenizerParts;
     try {
       parts = partsOf(bytes, fileName, config);

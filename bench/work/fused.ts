@@ -37,7 +37,7 @@ const outDigits = (o: Operands, K: number) => ({
 /** Only one row, and only where the weights can be repacked and the head dimension is one the kernels know. */
 function decodeOnly(cases: (config: LlamaConfig, groupOf: (K: number) => number) => WorkCase[]): Work["cases"] {
   return (config, T) => {
-    const { awq, headDim, hiddenSize, intermediateSize } = config;
+    const { quantization: awq, headDim, hiddenSize, intermediateSize } = config;
     if (T > 1 || !awq || ![32, 64, 128, 256].includes(headDim) || hiddenSize % 32 !== 0 || intermediateSize % 32 !== 0) return [];
     const { groupSize } = awq;
     if (groupSize !== "whole" && groupSize % 32 !== 0) return [];

@@ -52,7 +52,7 @@ function product(
     kernel,
     task: "awq product of prefill",
     cases(config, T) {
-      const { awq } = config;
+      const { quantization: awq } = config;
       if (!takes(T) || !awq) return [];
       return products(config).flatMap(({ step, ...shape }): WorkCase[] => {
         const { K, N, add } = shape;
@@ -86,7 +86,7 @@ const exactProduct: Work = {
   kernel: "awq-prefill-fixed16-matrix",
   task: "awq product of prefill",
   cases(config, T) {
-    const { awq } = config;
+    const { quantization: awq } = config;
     if (T === 1 || !awq) return [];
     return products(config).flatMap(({ step, K, N, add }): WorkCase[] => {
       const group = awq.groupSize === "whole" ? K : awq.groupSize;

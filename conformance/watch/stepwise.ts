@@ -73,8 +73,11 @@ export function* checkSteps(
       ["v", layer.vProj],
     ] as const)
       yield linear(name, of("inputLayernorm"), projection);
-    yield check("qRope", "rope", expectRope(of("q"), tables, 0, T, H, a));
-    yield check("kRope", "rope", expectRope(of("k"), tables, 0, T, G, a));
+    const { qNorm, kNorm } = layer;
+    if (qNorm) yield check("qNorm", "rms-norm", expectRmsNorm(of("q"), qNorm, eps, T * H, a));
+    if (kNorm) yield check("kNorm", "rms-norm", expectRmsNorm(of("k"), kNorm, eps, T * G, a));
+    yield check("qRope", "rope", expectRope(of(qNorm ? "qNorm" : "q"), tables, 0, T, H, a));
+    yield check("kRope", "rope", expectRope(of(kNorm ? "kNorm" : "k"), tables, 0, T, G, a));
     const stored = cache === "f16" ? { stored: { k: f16Errors(of("kRope")), v: f16Errors(of("v")) } } : {};
     const inputs = { q: of("qRope"), k: of("kRope"), v: of("v"), ...stored, start: 0, T, shape };
     if (trace.has(`layers.${i}.attentionWeights`)) yield check("attentionWeights", "attention-weights", expectAttentionWeights(inputs, a));

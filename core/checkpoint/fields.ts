@@ -1,6 +1,6 @@
 /** Typed access to the members of a JSON object: each accessor takes a default for absent or null, or names what is missing. */
 import { GureumError } from "../errors.ts";
-import { asReal, type Json, type JsonObject, jsonKind } from "./json.ts";
+import { asReal, type Json, type JsonObject, jsonKind } from "../json.ts";
 
 /** Largest value of any count in a config: far beyond every model, and small enough that sizes stay exact in f64. */
 const maxCount = 2 ** 24;

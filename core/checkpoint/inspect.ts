@@ -3,16 +3,18 @@
  * files alone: no tensor is read. The text form is for people; the record is for `--json`.
  */
 
-import type { LlamaConfig } from "../config.ts";
+import type { LlamaConfig, Quantization } from "../config.ts";
 import type { DType } from "../dtype.ts";
 import { type ErrorCode, GureumError } from "../errors.ts";
 import type { LlamaWeightRefs } from "../model/weights.ts";
 import { alignColumns, formatBytes } from "../text.ts";
 import type { ByteSource, ByteStore } from "./byte-source.ts";
 import { readConfig } from "./config.ts";
+import { openFolder } from "./folder.ts";
+import { countInt4, planWeights } from "./plan.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { indexFile, openTensors, type ShardTensor, type TensorTable } from "./shards.ts";
-import { isComputedBuffer, listRefs, lmHeadKey, planWeights } from "./weights.ts";
+import { listRefs } from "./weights.ts";
 
 export interface Problem {
   /** error: the folder cannot be loaded. warning: it loads, but something is odd. */
@@ -79,28 +81,21 @@ function contextLengths(config: LlamaConfig): number[] {
   return [...lengths, config.maxPositionEmbeddings];
 }
 
-function describeQuantization(config: LlamaConfig, refs: LlamaWeightRefs): string {
-  const linears = refs.layers.flatMap((layer) => [
-    layer.qProj,
-    layer.kProj,
-    layer.vProj,
-    layer.oProj,
-    layer.gateProj,
-    layer.upProj,
-    layer.downProj,
-  ]);
-  const quantized = linears.filter(({ kind }) => kind === "awq").length;
-  if (!config.awq) return "none";
-  const group = config.awq.groupSize === "whole" ? "one group a column" : `groups of ${config.awq.groupSize}`;
-  return `AWQ int4, ${group}, ${quantized} of ${linears.length} linears`;
+const layoutNames: Readonly<Record<Quantization["layout"], string>> = {
+  awq: "AWQ int4",
+  gptq: "GPTQ int4",
+  "gptq-v2": "GPTQ int4 (version 2)",
+  "compressed-tensors": "compressed-tensors int4",
+};
+
+function describeQuantization({ quantization }: LlamaConfig, refs: LlamaWeightRefs): string {
+  if (!quantization) return "none";
+  const { linears, int4 } = countInt4(refs);
+  const group = quantization.groupSize === "whole" ? "one group per column" : `groups of ${quantization.groupSize}`;
+  return `${layoutNames[quantization.layout]}, ${group}, ${int4} of ${linears} linears`;
 }
 
-function findWarnings(config: LlamaConfig, refs: LlamaWeightRefs, table: TensorTable, warn: (message: string) => void): void {
-  const used = new Set(listRefs(refs).map(({ key }) => key));
-  for (const name of table.tensors.keys()) {
-    if (used.has(name) || isComputedBuffer(name) || (config.tieWordEmbeddings && name === lmHeadKey)) continue;
-    warn(`${table.name} > ${JSON.stringify(name)}: no part of this architecture, it is not used`);
-  }
+function findWarnings(table: TensorTable, warn: (message: string) => void): void {
   const stated = table.statedTotalBytes;
   const held = sumTensorBytes(table.tensors);
   if (stated !== null && stated !== held) warn(`${table.name}/${indexFile}: total_size, expected ${held}, got ${stated}`);
@@ -144,30 +139,37 @@ function listTable(table: TensorTable): Pick<InspectReport, "files" | "bytesOnDi
   };
 }
 
-const emptyTable: TensorTable = { name: "", shards: [], tensors: new Map(), statedTotalBytes: null, async close() {} };
+const emptyTable: TensorTable = {
+  name: "",
+  shards: [],
+  tensors: new Map(),
+  disagreements: new Map(),
+  statedTotalBytes: null,
+  async close() {},
+};
 
 /**
  * A model folder. Problems are collected, up to 200, instead of stopping at the first.
  * @throws GureumError only where the store cannot even be listed.
  */
 export async function inspectFolder(store: ByteStore): Promise<InspectReport> {
-  const names = await store.list();
+  const folder = await openFolder(store);
   const { problems, report, warn } = problemList();
-  const config = await readConfig(store).catch((error: unknown) => {
+  const config = await readConfig(folder, warn).catch((error: unknown) => {
     report(error);
     return null;
   });
-  const table = await openTensors(store, report).catch((error: unknown) => {
+  const table = await openTensors(folder, report).catch((error: unknown) => {
     report(error);
     return emptyTable;
   });
   try {
     let refs: LlamaWeightRefs | null = null;
     if (config && table.tensors.size > 0) {
-      refs = planWeights(config, table, report);
-      findWarnings(config, refs, table, warn);
+      refs = planWeights(config, table, { report, warn });
+      findWarnings(table, warn);
     }
-    if (!names.includes("tokenizer.json") && !names.includes("tokenizer.model"))
+    if (!folder.names.has("tokenizer.json") && !folder.names.has("tokenizer.model"))
       warn(`${store.name}: no tokenizer.json and no tokenizer.model, text cannot be encoded`);
     const runnable = config && refs && !problems.some(({ severity }) => severity === "error") ? { config, refs } : null;
     return {

@@ -6,10 +6,11 @@
  */
 import { type DType, dtypeBits } from "../dtype.ts";
 import { GureumError, within, withinAsync } from "../errors.ts";
+import { type Json, jsonKind, parseJson, quote } from "../json.ts";
 import { encodeUtf8 } from "../utf8.ts";
 import { type ByteSink, collectBytes } from "./byte-sink.ts";
 import { type ByteSource, readBytes } from "./byte-source.ts";
-import { type Json, jsonKind, parseJson, quote } from "./json.ts";
+import { foreignFile } from "./foreign.ts";
 
 /** Longest header the format allows, in bytes. */
 export const maxHeaderBytes = 100_000_000;
@@ -133,7 +134,7 @@ export function parseHeader(header: Uint8Array, dataByteLength: number): Pick<Sa
   let end = header.length;
   while (header[end - 1] === 0x20) end--;
   if (header[end - 1] !== 0x7d) throw bad("header", 'to end with "}" and spaces', `0x${header[end - 1]!.toString(16)}`);
-  const object = within("header", () => parseJson(header.subarray(0, end)));
+  const object = within("header", () => parseJson(header.subarray(0, end), "strict"));
   if (!(object instanceof Map)) throw bad("header", "an object", jsonKind(object));
 
   let metadata: ReadonlyMap<string, string> = new Map();
@@ -174,6 +175,9 @@ export function openSafetensors(source: ByteSource): Promise<Safetensors> {
     if (source.byteLength < 8) throw bad("too short for a safetensors file", "at least 8 bytes", `${source.byteLength}`);
     const lengthBytes = await readBytes(source, 0, 8);
     const length = new DataView(lengthBytes.buffer).getBigUint64(0, true);
+    const foreign =
+      length > BigInt(maxHeaderBytes) ? foreignFile("", await readBytes(source, 0, Math.min(200, source.byteLength)), true) : null;
+    if (foreign) throw foreign;
     if (length > BigInt(maxHeaderBytes)) throw bad("header length", `at most ${maxHeaderBytes}`, `${length}`);
     const headerLength = Number(length);
     if (8 + headerLength > source.byteLength)

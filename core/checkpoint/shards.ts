@@ -3,10 +3,10 @@
  * headers are read. Source: huggingface_hub `serialization/_base.py` and transformers `modeling_utils.py` (index layout, precedence).
  */
 import { GureumError, within, withinAsync } from "../errors.ts";
+import { asReal, jsonKind, parseJson, quote } from "../json.ts";
 import type { ByteStore } from "./byte-source.ts";
-import { readSmallFile } from "./config.ts";
 import { fieldsOf } from "./fields.ts";
-import { asReal, jsonKind, parseJson, quote } from "./json.ts";
+import { type Folder, openFolder } from "./folder.ts";
 import { maxHeaderBytes, openSafetensors, type Safetensors, type TensorInfo } from "./safetensors.ts";
 
 export const singleFile = "model.safetensors";
@@ -33,6 +33,8 @@ export interface TensorTable {
   readonly name: string;
   readonly shards: readonly OpenShard[];
   readonly tensors: ReadonlyMap<string, ShardTensor>;
+  /** By tensor, what index and shards say against each other: an error for a tensor that the model needs, else a warning. */
+  readonly disagreements: ReadonlyMap<string, GureumError>;
   /** Bytes the index states for all tensors together; null without an index or the entry. */
   readonly statedTotalBytes: number | null;
   close(): Promise<void>;
@@ -68,90 +70,124 @@ export function parseIndex(bytes: Uint8Array): Index {
 }
 
 /**
- * Opens every file of a model folder and reads the headers. Each shard must hold exactly the tensors that the index says.
- * Sources stay open until `close`, or are closed here where this throws.
- * @throws GureumError "not-found" (no checkpoint, or a missing shard), "format" (a file breaks its format, or two disagree),
- * "missing-tensor" (a shard lacks what the index says it has), as far as `report` does.
+ * Opens every file of a model folder and reads the headers. Sources stay open until `close`, or are closed here where this throws.
+ * @throws GureumError "not-found" (no checkpoint), "format" (a file breaks its format, or a tensor is in two shards), as far as `report` does.
  */
 export async function openTensors(store: ByteStore, report: Report = raise): Promise<TensorTable> {
-  const names = await store.list();
+  const folder = await openFolder(store);
   const shards: OpenShard[] = [];
   const close = async (): Promise<void> => {
     for (const { file } of shards) await file.source.close();
   };
   try {
-    if (names.includes(singleFile)) {
-      await openShard(store, singleFile, shards, report);
-      return { name: store.name, shards, tensors: mergeShards(shards, null, store.name, report), statedTotalBytes: null, close };
+    const index = folder.names.has(singleFile) ? null : await readIndex(folder);
+    const disagreements = new Map<string, GureumError>();
+    const fileNames = typeof index === "string" ? [index] : index ? [...new Set(index.weightMap.values())].sort() : [singleFile];
+    for (const fileName of fileNames) {
+      const problem = folder.names.has(fileName) ? await openShard(folder, fileName, shards) : missingShard(folder, fileName);
+      if (!problem) continue;
+      if (folder.names.has(fileName)) report(problem);
+      if (index && typeof index !== "string")
+        for (const [name, file] of index.weightMap) if (file === fileName) disagreements.set(name, problem);
     }
-    const index = await readIndex(store, names);
-    for (const fileName of [...new Set(index.weightMap.values())].sort()) {
-      if (names.includes(fileName)) await openShard(store, fileName, shards, report);
-      else report(new GureumError("not-found", { where: `${store.name}/${fileName}`, what: `a shard is missing that ${indexFile} lists` }));
-    }
-    return { name: store.name, shards, tensors: mergeShards(shards, index, store.name, report), statedTotalBytes: index.totalBytes, close };
+    const tensors = mergeShards(shards, report);
+    if (index === null || typeof index === "string")
+      return { name: store.name, shards, tensors, disagreements, statedTotalBytes: null, close };
+    compareWithIndex(index, tensors, folder.name, disagreements);
+    return { name: store.name, shards, tensors, disagreements, statedTotalBytes: index.totalBytes, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function readIndex(store: ByteStore, names: readonly string[]): Promise<Index> {
-  const bytes = await readSmallFile(store, names, indexFile, maxHeaderBytes);
-  if (bytes) return within(`${store.name}/${indexFile}`, () => parseIndex(bytes));
-  const others = names.filter((name) => /\.(safetensors|bin|gguf|pt|pth)$/.test(name)).sort();
+/** The index; without one the name of the only other file that can be the checkpoint (AutoGPTQ has names of its own). */
+async function readIndex(folder: Folder): Promise<Index | string> {
+  const bytes = await withinAsync(folder.name, () => folder.read(indexFile, maxHeaderBytes));
+  if (bytes) return within(`${folder.name}/${indexFile}`, () => parseIndex(bytes));
+  const [only, ...more] = [...folder.names].filter((name) => /\.safetensors$/.test(name) && !/^(consolidated|adapter_)/.test(name));
+  if (only !== undefined && more.length === 0 && !/-of-\d+\./.test(only)) return only;
+  const others = [...folder.names].filter((name) => /\.(safetensors|bin|gguf|pt|pth)$/.test(name)).sort();
   const hint = others.length > 0 ? { got: others.slice(0, 3).join(", ") + (others.length > 3 ? ", …" : "") } : {};
-  throw new GureumError("not-found", { where: store.name, what: "no checkpoint", expected: `${singleFile} or ${indexFile}`, ...hint });
+  throw new GureumError("not-found", {
+    where: folder.name,
+    what: "no checkpoint",
+    expected: `${singleFile} or ${indexFile}`,
+    ...hint,
+    remedy: others.some((name) => /\.(bin|pt|pth|gguf)$/.test(name)) ? "take the safetensors release of the model" : "download the weights",
+  });
 }
 
-async function openShard(store: ByteStore, fileName: string, shards: OpenShard[], report: Report): Promise<void> {
+const missingShard = (folder: Folder, fileName: string): GureumError =>
+  new GureumError("not-found", {
+    where: `${folder.name}/${fileName}`,
+    what: `a shard is missing that ${indexFile} lists`,
+    remedy: "download it",
+  });
+
+/** Opens a shard; what is wrong with it, if anything. */
+async function openShard(folder: Folder, fileName: string, shards: OpenShard[]): Promise<GureumError | null> {
   try {
-    const source = await store.open(fileName);
+    const source = await folder.open(fileName);
     try {
       shards.push({ fileName, file: await openSafetensors(source) });
+      return null;
     } catch (error) {
       await source.close();
       throw error;
     }
   } catch (error) {
-    if (!(error instanceof GureumError)) throw error;
-    report(error);
+    if (error instanceof GureumError) return error;
+    throw error;
   }
 }
 
-function mergeShards(shards: readonly OpenShard[], index: Index | null, folder: string, report: Report): Map<string, ShardTensor> {
+function mergeShards(shards: readonly OpenShard[], report: Report): Map<string, ShardTensor> {
   const tensors = new Map<string, ShardTensor>();
-  for (const shard of shards) {
+  for (const shard of shards)
     for (const info of shard.file.tensors.values()) {
-      const where = `${shard.file.source.name} > ${quote(info.name)}`;
       const other = tensors.get(info.name);
-      if (other) {
-        report(new GureumError("format", { where, what: "the tensor is in two shards", got: `also in ${other.shard.fileName}` }));
-        continue;
-      }
-      tensors.set(info.name, { shard, info });
-      const stated = index?.weightMap.get(info.name);
-      if (index && stated !== shard.fileName)
+      if (!other) tensors.set(info.name, { shard, info });
+      else
         report(
           new GureumError("format", {
-            where,
-            what: `the shard disagrees with ${indexFile}`,
-            expected: stated ?? "no such tensor",
-            got: shard.fileName,
+            where: `${shard.file.source.name} > ${quote(info.name)}`,
+            what: "the tensor is in two shards",
+            got: `also in ${other.shard.fileName}`,
           }),
         );
     }
+  return tensors;
+}
+
+function compareWithIndex(
+  { weightMap }: Index,
+  tensors: ReadonlyMap<string, ShardTensor>,
+  folder: string,
+  disagreements: Map<string, GureumError>,
+): void {
+  for (const [name, { shard }] of tensors) {
+    const stated = weightMap.get(name);
+    if (stated === shard.fileName) continue;
+    disagreements.set(
+      name,
+      new GureumError("format", {
+        where: `${shard.file.source.name} > ${quote(name)}`,
+        what: `the shard disagrees with ${indexFile}`,
+        expected: stated ?? "no such tensor",
+        got: shard.fileName,
+      }),
+    );
   }
-  const opened = new Set(shards.map(({ fileName }) => fileName));
-  for (const [name, fileName] of index?.weightMap ?? [])
-    if (opened.has(fileName) && !tensors.has(name))
-      report(
+  for (const [name, fileName] of weightMap)
+    if (!tensors.has(name) && !disagreements.has(name))
+      disagreements.set(
+        name,
         new GureumError("missing-tensor", {
           where: `${folder}/${fileName} > ${quote(name)}`,
           what: `not in the shard where ${indexFile} has it`,
         }),
       );
-  return tensors;
 }
 
 /** Reads of one tensor, checked to stay inside it. */

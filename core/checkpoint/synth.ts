@@ -4,15 +4,17 @@
  */
 import { f16Bits } from "../dtype.ts";
 import { GureumError, within } from "../errors.ts";
+import { layerParts, partKey } from "../model/layer.ts";
 import { checkAwqShape } from "../quant/awq-format.ts";
 import { encodeUtf8 } from "../utf8.ts";
 import type { FolderWriter } from "./byte-sink.ts";
 import { configFile, generationConfigFile } from "./config.ts";
+import { families } from "./families.ts";
+import { embedTokensKey, lmHeadKey, normKey } from "./plan.ts";
 import { type TensorEntry, tensorByteLength, writeSafetensors } from "./safetensors.ts";
 import { indexFile, singleFile } from "./shards.ts";
 import type { SynthConfig, SynthShape } from "./synth-shapes.ts";
 import { middleZeros, scaleTable } from "./synth-values.ts";
-import { embedTokensKey, layerLinears, layerNormKey, lmHeadKey, normKey } from "./weights.ts";
 
 /** Words made at a time: 4 MiB. */
 const chunkWords = 2 ** 20;
@@ -105,27 +107,32 @@ function listEntries({ config }: SynthShape, seed: number): TensorEntry[] {
     const elements = shape.reduce((product, size) => product * size, 1);
     entries.push({ name, dtype, shape, data: () => randomChunks(seed, name, elements, fill()) });
   };
-  const ones = (name: string): void => {
-    const bits = new Uint16Array(config.hiddenSize).fill(f16Bits(1));
-    entries.push({ name, dtype: "F16", shape: [config.hiddenSize], data: bytesOf(bits, bits.length) });
+  const ones = (name: string, length: number): void => {
+    const bits = new Uint16Array(length).fill(f16Bits(1));
+    entries.push({ name, dtype: "F16", shape: [length], data: bytesOf(bits, bits.length) });
   };
   const embedding = (name: string): void =>
     random(name, "F16", [config.vocabSize, config.hiddenSize], () => normalFill(1 / Math.sqrt(config.hiddenSize)));
 
   embedding(embedTokensKey);
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    for (const { key, outFeatures, inFeatures } of layerLinears(config, layer)) {
-      const groupSize = config.awq.groupSize === "whole" ? inFeatures : config.awq.groupSize;
+    for (const part of layerParts) {
+      const key = partKey(layer, part);
+      if (part.kind === "norm") {
+        if (part.present(config)) ones(`${key}.weight`, part.length(config));
+        continue;
+      }
+      const [outFeatures, inFeatures] = [part.outFeatures(config), part.inFeatures(config)];
+      const groupSize = config.quantization.groupSize === "whole" ? inFeatures : config.quantization.groupSize;
       within(key, () => checkAwqShape(outFeatures, inFeatures, groupSize));
       const groups = inFeatures / groupSize;
       random(`${key}.qweight`, "I32", [inFeatures, outFeatures / 8], () => uniformNibbles);
       random(`${key}.qzeros`, "I32", [groups, outFeatures / 8], () => zeros);
       random(`${key}.scales`, "F16", [groups, outFeatures], () => scaleFill(inFeatures));
+      if (part.bias(config)) random(`${key}.bias`, "F16", [outFeatures], () => normalFill(1 / 8));
     }
-    ones(layerNormKey(layer, "inputLayernorm"));
-    ones(layerNormKey(layer, "postAttentionLayernorm"));
   }
-  ones(normKey);
+  ones(normKey, config.hiddenSize);
   embedding(lmHeadKey);
   return entries;
 }
@@ -151,7 +158,7 @@ function configJson(config: SynthConfig): string {
   return JSON.stringify(
     {
       architectures: [config.architecture],
-      attention_bias: false,
+      attention_bias: config.attentionBias,
       bos_token_id: config.bosTokenId,
       eos_token_id: config.eosTokenIds[0],
       head_dim: config.headDim,
@@ -159,20 +166,21 @@ function configJson(config: SynthConfig): string {
       hidden_size: config.hiddenSize,
       intermediate_size: config.intermediateSize,
       max_position_embeddings: config.maxPositionEmbeddings,
-      model_type: "llama",
+      model_type: families.find(({ architecture }) => architecture === config.architecture)!.modelType,
       num_attention_heads: config.numAttentionHeads,
       num_hidden_layers: config.numHiddenLayers,
       num_key_value_heads: config.numKeyValueHeads,
       rms_norm_eps: config.rmsNormEps,
       rope_scaling: null,
       rope_theta: config.ropeTheta,
+      ...(config.architecture === "MistralForCausalLM" ? { sliding_window: null } : {}),
       tie_word_embeddings: false,
       torch_dtype: "float16",
       use_cache: true,
       vocab_size: config.vocabSize,
       quantization_config: {
         bits: 4,
-        group_size: config.awq.groupSize === "whole" ? -1 : config.awq.groupSize,
+        group_size: config.quantization.groupSize === "whole" ? -1 : config.quantization.groupSize,
         modules_to_not_convert: null,
         quant_method: "awq",
         version: "gemm",
@@ -198,7 +206,7 @@ export interface SynthOptions {
 
 /**
  * Writes the checkpoint: shards of safetensors with their index (one file without an index where one is enough), config.json and
- * generation_config.json. Words q are uniform; z is 7 or 8; scales give each W a standard deviation of about 1/sqrt(K); norms are 1;
+ * generation_config.json. Words q are uniform; z is 7 or 8; scales give each W a standard deviation of about 1/sqrt(K); norms are 1; biases near-normal with 1/8;
  * embedding and head near-normal with standard deviation 1/sqrt(hidden). Tokenizer files are the caller's.
  * @throws GureumError "range" for a seed that is no u32, "shape" for a shape that AWQ cannot hold, and what `folder` throws.
  */

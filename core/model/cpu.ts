@@ -29,6 +29,7 @@ function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, ma
   const cache = makeKvCache(config, maxContext);
   let ids: number[] = [];
   let tables: RopeTables | undefined;
+  let tabled = 0;
   let one: Activations | undefined;
   let many: Activations | undefined;
   const pending = new Float32Array(V);
@@ -46,7 +47,11 @@ function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, ma
   /** Feeds some positions; the last `rows` of them give logits. */
   const feed = (tokens: ArrayLike<number>, rows: number, logits: Float32Array, taps: Taps): void => {
     const T = tokens.length;
-    tables ??= ropeTables(config, maxContext);
+    const end = cache.length + T;
+    if (!tables || tabled < end) {
+      tabled = Math.min(maxContext, Math.max(end, 2 * tabled, 64));
+      tables = ropeTables(config, tabled, maxContext);
+    }
     const a = activations(T);
     forwardLayers(config, weights, tables, cache, a, tokens, taps);
     if (rows > 0) forwardHead(config, weights, a, T, rows, logits, taps);

@@ -1,7 +1,7 @@
 /**
  * The Llama forward pass on the CPU: the reference. Activations are f32, every sum is taken in f64 and rounded once, so the
  * result does not depend on how many tokens are fed at a time.
- * Source: Touvron et al. 2023, arXiv 2302.13971; Hugging Face `modeling_llama.py` (LlamaModel.forward).
+ * Source: Touvron et al. 2023, arXiv 2302.13971; Hugging Face `modeling_llama.py` (LlamaModel.forward), `modeling_qwen3.py` (norms of heads).
  */
 
 import type { LlamaConfig } from "../config.ts";
@@ -94,19 +94,23 @@ export function forwardLayers(
       ),
     );
   };
+  // x[t] = E[ids[t]]: each id's row of the embedding.
   embedding(a.x, weights.embedTokens, ids);
   tap("embeddings", a.x);
   reserve(cache, config, start + T);
   for (let i = 0; i < weights.layers.length; i++) {
     const layer = weights.layers[i]!;
     const at = `layers.${i}.`;
+    // Each block reads a normalized copy of the residual stream x …
     rmsNorm(a.normed, a.x, layer.inputLayernorm, eps, T);
     tap(`${at}inputLayernorm`, a.normed);
+    // … and what it makes of it is added to x. First the attention:
     selfAttention(config, layer, tables, cache, i, a, T, (name, data) => tap(at + name, data), taps.wants(`${at}attentionWeights`));
     tap(`${at}attentionOutput`, a.branch);
     add(a.x, a.x, a.branch, T * D);
     tap(`${at}attentionResidual`, a.x);
 
+    // Then the feed-forward network, down(silu(gate(x)) ∘ up(x)):
     rmsNorm(a.normed, a.x, layer.postAttentionLayernorm, eps, T);
     tap(`${at}postAttentionLayernorm`, a.normed);
     linear(a.gate, a.normed, layer.gateProj, T);
@@ -123,7 +127,7 @@ export function forwardLayers(
   cache.length = start + T;
 }
 
-/** a.branch = o_proj(attention(q_proj, k_proj, v_proj of a.normed)); writes layer i of the cache. */
+/** a.branch = W_o attention(W_q x, W_k x, W_v x) of x = a.normed; writes layer i of the cache. */
 function selfAttention(
   config: LlamaConfig,
   layer: LayerWeights,
@@ -135,25 +139,38 @@ function selfAttention(
   tap: (name: string, data: Float32Array) => void,
   wantsWeights: boolean,
 ): void {
-  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow } = config;
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps, slidingWindow } = config;
   const start = cache.length;
   const S = start + T;
+  // Queries for H heads; keys and values for G, each of which H / G query heads share.
   linear(a.q, a.normed, layer.qProj, T);
   tap("q", a.q);
   linear(a.k, a.normed, layer.kProj, T);
   tap("k", a.k);
   linear(a.v, a.normed, layer.vProj, T);
   tap("v", a.v);
+  // Qwen3 normalizes each head of q and of k.
+  if (layer.qNorm) {
+    rmsNorm(a.q, a.q, layer.qNorm, eps, T * H);
+    tap("qNorm", a.q);
+  }
+  if (layer.kNorm) {
+    rmsNorm(a.k, a.k, layer.kNorm, eps, T * G);
+    tap("kNorm", a.k);
+  }
+  // RoPE turns pairs of components by an angle that grows with the position, so that q · k depends on the distance alone.
   rope(a.q, a.q, tables, start, T, H);
   tap("qRope", a.q);
   rope(a.k, a.k, tables, start, T, G);
   tap("kRope", a.k);
+  // Keys and values stay for all later tokens.
   const keys = cache.keys[i]!;
   const values = cache.values[i]!;
   keys.set(a.k.subarray(0, T * G * Hd), start * G * Hd);
   values.set(a.v.subarray(0, T * G * Hd), start * G * Hd);
 
-  // Attention weights are computed for some query rows at a time, so that a long prompt does not need T · H · S of them.
+  // softmax(q · k / √Hd) over the positions up to each query's own, then the values mixed by these weights: for some query rows at
+  // a time, so that a long prompt does not need T · H · S weights.
   const shape: AttentionShape = { H, G, Hd, window: slidingWindow };
   const rows = wantsWeights ? T : Math.max(1, Math.min(T, Math.floor(WEIGHTS_AT_ONCE / (H * S))));
   if (a.weights.length < rows * H * S) a.weights = new Float32Array(Math.max(rows * H * S, 2 * a.weights.length));
@@ -165,6 +182,7 @@ function selfAttention(
     attentionMix(a.attention, t * H * Hd, a.weights, values, start + t, count, shape, a.sums);
   }
   tap("attention", a.attention);
+  // The heads' results side by side become what is added to the residual stream.
   linear(a.branch, a.attention, layer.oProj, T);
 }
 
@@ -182,8 +200,10 @@ export function forwardHead(
   taps: Taps,
 ): void {
   const { hiddenSize: D, rmsNormEps: eps, vocabSize: V } = config;
+  // The residual stream, normalized once more …
   rmsNorm(a.normed, a.x, weights.norm, eps, T);
   if (taps.wants("finalNorm")) taps.visit("finalNorm", [T, D], a.normed.subarray(0, T * D));
+  // … against each row of the head: one score for each id of the vocabulary.
   matmul(logits, a.normed.subarray((T - rows) * D, T * D), weights.lmHead, null, rows);
   if (taps.wants("logits")) taps.visit("logits", [rows, V], logits.subarray(0, rows * V));
 }

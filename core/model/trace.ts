@@ -14,6 +14,8 @@ export const layerTapNames = [
   "q",
   "k",
   "v",
+  "qNorm",
+  "kNorm",
   "qRope",
   "kRope",
   "attentionWeights",
@@ -30,9 +32,10 @@ export const layerTapNames = [
 export type LayerTapName = (typeof layerTapNames)[number];
 
 /** Every tap point of a model, in the order of the computation. */
-export function tapNames(config: Pick<LlamaConfig, "numHiddenLayers">): string[] {
+export function tapNames({ numHiddenLayers, qkNorm }: Pick<LlamaConfig, "numHiddenLayers" | "qkNorm">): string[] {
   const names = ["embeddings"];
-  for (let i = 0; i < config.numHiddenLayers; i++) for (const name of layerTapNames) names.push(`layers.${i}.${name}`);
+  const own = layerTapNames.filter((name) => qkNorm || (name !== "qNorm" && name !== "kNorm"));
+  for (let i = 0; i < numHiddenLayers; i++) for (const name of own) names.push(`layers.${i}.${name}`);
   names.push("finalNorm", "logits");
   return names;
 }
@@ -42,10 +45,12 @@ export function tapShape(config: LlamaConfig, name: string, T: number, S: number
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, vocabSize: V } = config;
   switch (name.slice(name.lastIndexOf(".") + 1)) {
     case "q":
+    case "qNorm":
     case "qRope":
       return [T, H, Hd];
     case "k":
     case "v":
+    case "kNorm":
     case "kRope":
       return [T, G, Hd];
     case "attentionWeights":

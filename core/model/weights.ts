@@ -5,21 +5,12 @@
  */
 import type { FloatDType } from "../dtype.ts";
 import type { DenseMatrix, Linear } from "../tensor.ts";
+import type { LayerTree } from "./layer.ts";
 
 export type { AwqMatrix, DenseMatrix, Linear, Matrix } from "../tensor.ts";
+export type { LayerTree } from "./layer.ts";
 
 /** The tree, with `L` for a linear, `M` for an embedding-like matrix, `V` for a vector. */
-export interface LayerTree<L, V> {
-  readonly inputLayernorm: V;
-  readonly qProj: L;
-  readonly kProj: L;
-  readonly vProj: L;
-  readonly oProj: L;
-  readonly postAttentionLayernorm: V;
-  readonly gateProj: L;
-  readonly upProj: L;
-  readonly downProj: L;
-}
 export interface WeightTree<L, M, V> {
   /** [V, D] */
   readonly embedTokens: M;

@@ -90,16 +90,25 @@ function recordSelfAttention(
   wantedWeights: GPUBuffer | undefined,
 ): void {
   const { a, sequence } = c;
-  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow } = c.config;
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps, slidingWindow } = c.config;
   const { step, ropeTable, cacheDType: dtype } = sequence;
   const layer = c.weights.layers[i]!;
   const at = `layers.${i}.`;
-  recordLinear(recorder, c, layer.qProj, a.normed, a.q, `${at}q`);
-  tap("q", a.q);
-  recordLinear(recorder, c, layer.kProj, a.normed, a.k, `${at}k`);
-  tap("k", a.k);
+  const { q, k } = a.heads ?? a;
+  recordLinear(recorder, c, layer.qProj, a.normed, q, `${at}q`);
+  tap("q", q);
+  recordLinear(recorder, c, layer.kProj, a.normed, k, `${at}k`);
+  tap("k", k);
   recordLinear(recorder, c, layer.vProj, a.normed, a.v, `${at}v`);
   tap("v", a.v);
+  if (layer.qNorm) {
+    recordRmsNorm(recorder, { step, x: q, weight: layer.qNorm, out: a.q }, { D: Hd, eps, heads: H }, `${at}qNorm`);
+    tap("qNorm", a.q);
+  }
+  if (layer.kNorm) {
+    recordRmsNorm(recorder, { step, x: k, weight: layer.kNorm, out: a.k }, { D: Hd, eps, heads: G }, `${at}kNorm`);
+    tap("kNorm", a.k);
+  }
   recordRope(recorder, { step, table: ropeTable, x: a.q }, { heads: H, halfDim: Hd / 2 }, `${at}qRope`);
   tap("qRope", a.q);
   recordRope(recorder, { step, table: ropeTable, x: a.k }, { heads: G, halfDim: Hd / 2 }, `${at}kRope`);

@@ -43,6 +43,8 @@ export interface ActivationBuffers {
   /** [T, F] */
   readonly gate: GPUBuffer;
   readonly up: GPUBuffer;
+  /** q and k before the norms of their heads; null for a model without them. */
+  readonly heads: { readonly q: GPUBuffer; readonly k: GPUBuffer } | null;
 }
 
 /** @throws GureumError "limit" */
@@ -60,6 +62,7 @@ export function makeActivations(memory: Memory, config: LlamaConfig, rows: numbe
     branch: f32("branch", D),
     gate: f32("gate", F),
     up: f32("up", F),
+    heads: config.qkNorm ? { q: f32("q before its norm", H * Hd), k: f32("k before its norm", G * Hd) } : null,
   };
 }
 

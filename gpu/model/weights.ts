@@ -251,7 +251,9 @@ export async function loadWeights(
         GpuLinear,
         GpuLinear,
       ];
-      layers.push({ inputLayernorm, qProj, kProj, vProj, oProj, postAttentionLayernorm, gateProj, upProj, downProj });
+      const qNorm = layer.qNorm && (await vector(layer.qNorm));
+      const kNorm = layer.kNorm && (await vector(layer.kNorm));
+      layers.push({ inputLayernorm, qProj, kProj, vProj, qNorm, kNorm, oProj, postAttentionLayernorm, gateProj, upProj, downProj });
     }
     const norm = await vector(refs.norm);
     const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);

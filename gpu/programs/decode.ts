@@ -3,6 +3,7 @@
  * weights and an f16 cache. Each kernel's head comment names the steps it covers. Needs no optional device feature.
  */
 import type { LlamaConfig } from "../../core/config.ts";
+import { plainParts } from "../../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
@@ -18,7 +19,7 @@ import { packRefusal } from "../model/packing.ts";
 import type { GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, type Recorder } from "../pipeline/recorder.ts";
-import { type Feeder, linearsOf, type Program, type ProgramContext, partRefusal } from "./program.ts";
+import { type Feeder, type Program, type ProgramContext, partRefusal } from "./program.ts";
 
 /** What a token runs. */
 const kernels: readonly Kernel[] = [
@@ -31,7 +32,6 @@ const kernels: readonly Kernel[] = [
   headF16,
 ];
 
-const parts = [...["inputLayernorm", "qProj", "kProj", "vProj", "oProj"], ...["postAttentionLayernorm", "gateProj", "upProj", "downProj"]];
 
 /** Why the fused kernels refuse the model's shapes. */
 function refusal(config: LlamaConfig, refs: LlamaWeightRefs, capabilities: Capabilities): Refusal | undefined {
@@ -42,7 +42,6 @@ function refusal(config: LlamaConfig, refs: LlamaWeightRefs, capabilities: Capab
   if (![32, 64, 128, 256].includes(Hd)) return unsupported(`head_dim ${Hd} is none of 32, 64, 128, 256`);
   if (embedTokens.dtype !== "F16" || lmHead.dtype !== "F16")
     return unsupported(`embedding ${embedTokens.dtype} and head ${lmHead.dtype} are not both F16`);
-  if (linearsOf(refs).some(({ bias }) => bias !== null)) return unsupported("the linears have biases");
   return packRefusal(capabilities, refs);
 }
 
@@ -227,8 +226,8 @@ export const fixed16Decode: Program & { readonly step: "linear" } = {
   arithmetic: "fixed16",
   layout: "repacked",
   cache: "f16",
-  parts,
-  refusal: (config, refs, capabilities) => partRefusal(parts, refs) ?? refusal(config, refs, capabilities),
+  parts: plainParts,
+  refusal: (config, refs, capabilities) => partRefusal(plainParts, refs) ?? refusal(config, refs, capabilities),
   chunk: () => 1,
   prepare: prepareDecode,
 };

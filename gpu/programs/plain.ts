@@ -3,6 +3,7 @@
  * rows and for many. They feed what no other program does, and where somebody watches.
  */
 import type { LlamaConfig } from "../../core/config.ts";
+import { type ListedPart, linearParts, plainParts } from "../../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import type { Memory } from "../device/buffer.ts";
 import type { Refusal } from "../device/capabilities.ts";
@@ -22,7 +23,12 @@ import { fewRows, manyRows } from "./steps.ts";
 /** Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the same. */
 export const CHUNK = 128;
 
-const parts = [...["inputLayernorm", "qProj", "kProj", "vProj", "oProj"], ...["postAttentionLayernorm", "gateProj", "upProj", "downProj"]];
+const parts: readonly ListedPart[] = [
+  ...plainParts,
+  "qNorm",
+  "kNorm",
+  ...linearParts.map(({ name }): ListedPart => `${name}.bias`),
+];
 
 const plain = (name: string, many: boolean): Program => ({
   name,

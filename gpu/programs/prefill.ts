@@ -3,6 +3,7 @@
  * repacked weights and an f16 cache. The same steps as core/model/llama.ts; each kernel's head comment names the steps it covers.
  */
 import type { LlamaConfig } from "../../core/config.ts";
+import { plainParts } from "../../core/model/layer.ts";
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
@@ -34,7 +35,6 @@ const MOST_ROWS = 2048;
 /** Bytes that the largest activation may take. */
 const ACTIVATION_BYTES = 2 ** 28;
 
-const parts = [...["inputLayernorm", "qProj", "kProj", "vProj", "oProj"], ...["postAttentionLayernorm", "gateProj", "upProj", "downProj"]];
 
 /** What the matrix kernels refuse: `multiple`, of which inputs and groups of the linears must be multiples. */
 function matrixRefusal(multiple: number, config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined {
@@ -42,10 +42,9 @@ function matrixRefusal(multiple: number, config: LlamaConfig, refs: LlamaWeightR
   if (![32, 64, 128].includes(Hd)) return { code: "unsupported", reason: "it needs heads of 32, 64 or 128" };
   if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
     return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
-  const fits = (ref: LinearRef): boolean =>
-    ref.kind === "awq" && ref.bias === null && ref.inFeatures % multiple === 0 && ref.groupSize % multiple === 0;
+  const fits = (ref: LinearRef): boolean => ref.kind === "awq" && ref.inFeatures % multiple === 0 && ref.groupSize % multiple === 0;
   if (!linearsOf(refs).every(fits))
-    return { code: "unsupported", reason: `it needs int4 linears without bias, inputs and groups in multiples of ${multiple}` };
+    return { code: "unsupported", reason: `it needs int4 linears, inputs and groups in multiples of ${multiple}` };
   return undefined;
 }
 
@@ -128,9 +127,9 @@ const matrixPrefill = (
   arithmetic,
   layout: "repacked",
   cache: "f16",
-  parts,
+  parts: plainParts,
   refusal: (config, refs, capabilities) =>
-    partRefusal(parts, refs) ?? matrixRefusal(multiple, config, refs) ?? packRefusal(capabilities, refs),
+    partRefusal(plainParts, refs) ?? matrixRefusal(multiple, config, refs) ?? packRefusal(capabilities, refs),
   chunk: matrixRows,
   prepare: (context) => preparePrefill(context, makeOperands),
 });

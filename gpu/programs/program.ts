@@ -1,5 +1,6 @@
 /** The contract of a program: a whole way to feed tokens, from ids to logits. What a plan takes is in plan.ts. */
 import type { LlamaConfig } from "../../core/config.ts";
+import { type ListedPart, unlistedPart } from "../../core/model/layer.ts";
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import type { Memory } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
@@ -47,7 +48,7 @@ export interface Program {
   readonly layout?: WeightLayout;
   readonly cache?: CacheDType;
   /** Parts of a layer that it computes, by their names in the weight tree: `refusal` refuses a layer that has another. */
-  readonly parts: readonly string[];
+  readonly parts: readonly ListedPart[];
   /** What stands against it in the model's shapes, parts and dtypes, and in the device's limits; its kernels' needs apart. */
   refusal(config: LlamaConfig, refs: LlamaWeightRefs, capabilities: Capabilities): Refusal | undefined;
   /** Rows that it is best fed at a time, in a session of `maxContext` positions. */
@@ -60,11 +61,9 @@ export interface Program {
 }
 
 /** A layer's part that is not among `parts`, as a refusal: nothing that a checkpoint brings is skipped in silence. */
-export function partRefusal(parts: readonly string[], { layers }: LlamaWeightRefs): Refusal | undefined {
-  for (const layer of layers)
-    for (const [name, part] of Object.entries(layer))
-      if (part && !parts.includes(name)) return { code: "unsupported", reason: `it does not compute the layers' ${name}` };
-  return undefined;
+export function partRefusal(parts: readonly ListedPart[], { layers }: LlamaWeightRefs): Refusal | undefined {
+  const part = unlistedPart(layers, parts);
+  return part ? { code: "unsupported", reason: `it does not compute ${part}` } : undefined;
 }
 
 /** Every linear of every layer. */

@@ -151,7 +151,7 @@ describe("random models on WebGPU", () => {
 
 /** Every tap point but the attention weights, which choose another kernel. */
 const fusedTaps = ["embeddings", "finalNorm", "logits"].concat(
-  ["inputLayernorm", "q", "k", "v", "qRope", "kRope", "attention", "attentionOutput", "attentionResidual"].map((n) => `layers.*.${n}`),
+  ["inputLayernorm", "q", "k", "v", "q*", "k*", "kRope", "attention", "attentionOutput", "attentionResidual"].map((n) => `layers.*.${n}`),
   ["postAttentionLayernorm", "gate", "up", "siluMul", "mlp", "residual"].map((n) => `layers.*.${n}`),
 );
 

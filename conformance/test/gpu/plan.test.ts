@@ -120,14 +120,20 @@ describe("the choice of variants", () => {
   });
 
   it.each<[string, Partial<Checkpoint["config"]>, RegExp]>([
-    ["biases", { attentionBias: true }, /biases/],
+    ["biases", { attentionBias: true }, /qProj\.bias/],
     ["heads of 16", { headDim: 16 }, /head_dim 16/],
     ["an odd width", { intermediateSize: 48 }, /multiples of 32/],
     ["an F32 embedding", {}, /embedding F32/],
   ])("falls back to f32 for a model with %s, and says why", (what, change, reason) => {
     const config = { ...tiny.config, hiddenSize: 64, intermediateSize: 64, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 32 };
-    const changed = { ...config, numHiddenLayers: 1, vocabSize: 16, awq: { groupSize: 32 }, ...change };
-    const refs = memoryRefs(randomModel({ ...changed, awq: { groupSize: "whole" } }, 1).weights);
+    const changed = {
+      ...config,
+      numHiddenLayers: 1,
+      vocabSize: 16,
+      quantization: { layout: "awq" as const, groupSize: 32, symmetric: false },
+      ...change,
+    };
+    const refs = memoryRefs(randomModel({ ...changed, quantization: { layout: "awq", groupSize: "whole", symmetric: false } }, 1).weights);
     const half =
       what === "an F32 embedding"
         ? {}
@@ -142,7 +148,13 @@ describe("the choice of variants", () => {
   it("takes the matrices for prompts where device and shapes have them, and says what is missing elsewhere", () => {
     const config = { ...tiny.config, hiddenSize: 128, intermediateSize: 128, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 128 };
     const model = (groupSize: number | "whole", headDim = 128) => {
-      const changed = { ...config, headDim, numHiddenLayers: 1, vocabSize: 16, awq: { groupSize } };
+      const changed = {
+        ...config,
+        headDim,
+        numHiddenLayers: 1,
+        vocabSize: 16,
+        quantization: { layout: "awq" as const, groupSize, symmetric: false },
+      };
       const refs = memoryRefs(randomModel(changed, 1).weights);
       const half = (ref: typeof refs.embedTokens) => ({ ...ref, dtype: "F16" as const });
       return { config: changed, refs: { ...refs, embedTokens: half(refs.embedTokens), lmHead: half(refs.lmHead) } };

@@ -53,13 +53,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 `,
 };
 
-/** x [T, D], weight [D], all f32; out [T, D], or [1, D] with `lastRow`; another buffer than `x`. */
+/** x [T, D], weight [D], all f32; out [T, D], or [1, D] with `lastRow`; another buffer than `x`. With `heads` both are [T, heads, D]. */
 export function recordRmsNorm(
   recorder: Recorder,
   buffers: { step: BufferArg; x: BufferArg; weight: BufferArg; out: BufferArg },
-  { D, eps, lastRow = false }: { D: number; eps: number; lastRow?: boolean },
+  { D, eps, lastRow = false, heads = 1 }: { D: number; eps: number; lastRow?: boolean; heads?: number },
   label: string = rmsNorm.name,
 ): void {
-  const workgroups = (T: number): Workgroups => [lastRow ? 1 : T, 1, 1];
+  const workgroups = (T: number): Workgroups => [lastRow ? 1 : T * heads, 1, 1];
   record(recorder, { kernel: rmsNorm, buffers, params: { D, eps }, overrides: { LAST_ROW: lastRow }, workgroups, label });
 }

@@ -51,9 +51,11 @@ describe("parseConfig", () => {
       maxPositionEmbeddings: 1024,
       slidingWindow: null,
       attentionBias: false,
+      attentionOutputBias: false,
       mlpBias: false,
+      qkNorm: false,
       tieWordEmbeddings: false,
-      awq: null,
+      quantization: null,
       bosTokenId: 1,
       eosTokenIds: [2],
     });
@@ -96,7 +98,7 @@ describe("parseConfig", () => {
   it.each([
     [
       { architectures: ["MixtralForCausalLM"] },
-      /unsupported .*unknown architecture, expected LlamaForCausalLM or MistralForCausalLM, got "MixtralForCausalLM"/,
+      /unsupported .*unknown architecture \(it has a mixture of experts\), expected LlamaForCausalLM, .* got "MixtralForCausalLM" — .* llama\.cpp run others$/,
     ],
     [{ architectures: [] }, /format .*architectures/],
     [{ architectures: [1] }, /format .*architectures/],
@@ -106,7 +108,7 @@ describe("parseConfig", () => {
     [{ hidden_size: 0 }, /range .*hidden_size: out of range, expected 1 to 16777216, got 0/],
     [{ hidden_size: -256 }, /range/],
     [{ hidden_size: 2 ** 40 }, /range/],
-    [{ hidden_size: 250 }, /range .*no multiple of num_attention_heads/],
+    [{ hidden_size: 250 }, /range .*not a multiple of num_attention_heads/],
     [{ num_hidden_layers: 1e6 }, /range .*1 to 4096/],
     [{ num_key_value_heads: 3 }, /range .*does not divide/],
     [{ head_dim: 33 }, /range .*even number/],
@@ -117,19 +119,20 @@ describe("parseConfig", () => {
     [{ partial_rotary_factor: 0.5 }, /unsupported .*part of each head/],
     [{ layer_types: ["full_attention", "sliding_attention"] }, /unsupported .*layers of different kinds/],
     [{ ...mistral, sliding_window: 0 }, /range .*sliding_window/],
-    [{ bos_token_id: 4096 }, /range .*outside the vocabulary, expected 0 to 4095, got 4096/],
-    [{ eos_token_id: [2, -1] }, /range .*got -1/],
     [{ eos_token_id: "2" }, /format .*eos_token_id/],
     [{ quantization_config: 4 }, /format .*quantization_config: not a JSON object/],
     [{ quantization_config: {} }, /quant_method: missing/],
-    [{ compression_config: { format: "pack-quantized" } }, /unsupported .*compressed-tensors/],
+    [{ compression_config: { format: "pack-quantized" } }, /format .*compression_config\.config_groups: not a JSON object/],
   ])("refuses %j", (changes, message) => {
     expect(refusal(() => parse(changes))).toMatch(message);
   });
 
-  it("refuses NaN, Infinity, overflow and text that is no object", () => {
-    for (const text of ['{"hidden_size": NaN}', '{"rms_norm_eps": 1e999}', "[]", "", "null", "\ufeff{}", '{"a":1,"a":2}'])
-      expect(refusal(() => parseConfig(bytes(text)))).toMatch(/^format config\.json/);
+  it("refuses text without an object, and NaN where a number is wanted", () => {
+    for (const text of ["[]", "", "null", "\ufeff[]"]) expect(refusal(() => parseConfig(bytes(text)))).toMatch(/^format config\.json/);
+    const nan = JSON.stringify(base).replace(/("hidden_size"):\d+/, "$1:NaN");
+    expect(refusal(() => parseConfig(bytes(nan)))).toMatch(/^format config\.json > hidden_size: wrong type, expected an integer, got NaN/);
+    const infinite = JSON.stringify(base).replace("{", '{"router_aux_loss_coef":NaN,"initializer_range":Infinity,');
+    expect(refusal(() => parseConfig(bytes(infinite)))).toBe("no error");
   });
 });
 
@@ -197,28 +200,36 @@ describe("rope_scaling, rope_parameters", () => {
 
 describe("quantization_config", () => {
   it("reads group sizes, -1 as the whole column, and the old spelling", () => {
-    expect(quantized({}).awq).toEqual({ groupSize: 128 });
-    expect(quantized({ group_size: -1 }).awq).toEqual({ groupSize: "whole" });
-    expect(quantized({ group_size: undefined }).awq).toEqual({ groupSize: 128 });
-    expect(quantized({ version: undefined, checkpoint_format: "gemm", format: "GEMM", modules_to_not_convert: ["lm_head"] }).awq).toEqual({
+    expect(quantized({}).quantization).toEqual({ layout: "awq", groupSize: 128, symmetric: false });
+    expect(quantized({ group_size: -1 }).quantization).toEqual({ layout: "awq", groupSize: "whole", symmetric: false });
+    expect(quantized({ group_size: undefined }).quantization).toEqual({ layout: "awq", groupSize: 128, symmetric: false });
+    expect(
+      quantized({ version: undefined, checkpoint_format: "gemm", format: "GEMM", modules_to_not_convert: ["lm_head"] }).quantization,
+    ).toEqual({
+      layout: "awq",
       groupSize: 128,
+      symmetric: false,
     });
     const old = { w_bit: 4, q_group_size: 64, version: "GEMM", zero_point: true };
-    expect(parse({ quantization_config: { quant_method: "awq", ...old } }).awq).toEqual({ groupSize: 64 });
-    expect(parseConfig(bytes(base), { quantConfig: bytes(old) }).awq).toEqual({ groupSize: 64 });
-    expect(parse({ quantization_config: null }).awq).toBeNull();
+    expect(parse({ quantization_config: { quant_method: "awq", ...old } }).quantization).toEqual({
+      layout: "awq",
+      groupSize: 64,
+      symmetric: false,
+    });
+    expect(parseConfig(bytes(base), { quantConfig: bytes(old) }).quantization).toEqual({ layout: "awq", groupSize: 64, symmetric: false });
+    expect(parse({ quantization_config: null }).quantization).toBeNull();
   });
 
   it.each([
-    [{ quant_method: "gptq" }, /unsupported .*quantization, expected "awq", got "gptq"/],
+    [{ quant_method: "aqlm" }, /unsupported .*quantization, expected awq, gptq, .* got "aqlm" — take an AWQ, GPTQ or W4A16 release/],
+    [{ quant_method: "auto-round", packing_format: "auto_round:fp8" }, /got "auto-round", packing_format "auto_round:fp8"/],
     [{ quant_method: "bitsandbytes" }, /unsupported .*got "bitsandbytes"/],
     [{ quant_method: "fp8" }, /unsupported .*got "fp8"/],
-    [{ bits: 8 }, /unsupported .*bits: AWQ width, expected 4, got 8/],
-    [{ zero_point: false }, /unsupported .*without zero points/],
-    [{ version: "gemv" }, /unsupported .*version: AWQ layout, expected "gemm", got "gemv"/],
+    [{ bits: 8 }, /unsupported .*bits: width of the weights, expected 4 bits, got 8/],
+    [{ version: "gemv" }, /unsupported .*version: AWQ layout, expected "gemm" or "exllama" or "ipex", got "gemv"/],
     [{ version: "GEMV_FAST" }, /got "gemv_fast"/],
     [{ version: "marlin" }, /got "marlin"/],
-    [{ format: "exllama" }, /format: AWQ layout/],
+    [{ format: "exllamav3" }, /format: AWQ layout/],
     [{ checkpoint_format: "marlin" }, /checkpoint_format: AWQ layout/],
     [{ backend: "llm-awq" }, /unsupported .*got "llm-awq"/],
     [{ group_size: 0 }, /range .*group_size/],
@@ -249,9 +260,29 @@ describe("generation_config.json", () => {
     expect(parse({ bos_token_id: null, eos_token_id: null })).toMatchObject({ bosTokenId: null, eosTokenIds: [] });
   });
 
-  it("is refused by its own name", () => {
-    expect(refusal(() => generation({ eos_token_id: 9999 }))).toMatch(/^range generation_config\.json > eos_token_id/);
-    expect(refusal(() => generation("[]"))).toMatch(/^format generation_config\.json/);
+  it("broken, or with an id of the wrong type, leaves the word to config.json and is warned of", () => {
+    for (const value of ["[]", "<html>", "", { eos_token_id: "2" }]) {
+      const warnings: string[] = [];
+      const config = parseConfig(bytes({ ...base, eos_token_id: 3 }), { generationConfig: bytes(value) }, (message) =>
+        warnings.push(message),
+      );
+      expect(config.eosTokenIds).toEqual([3]);
+      expect(warnings.join()).toMatch(/^generation_config\.json.* — config\.json is taken instead$/);
+    }
+  });
+
+  it("with an id outside the vocabulary does not refuse the model: the id is left out, with a warning", () => {
+    const warnings: string[] = [];
+    const read = (value: object, changes: object = {}) =>
+      parseConfig(bytes({ ...base, ...changes }), { generationConfig: bytes(value) }, (message) => warnings.push(message));
+    expect(read({ eos_token_id: [7, 9999, -1] }).eosTokenIds).toEqual([7]);
+    expect(read({}, { eos_token_id: 4096, bos_token_id: 4096 })).toMatchObject({ eosTokenIds: [], bosTokenId: null });
+    expect(warnings).toEqual([
+      "generation_config.json > eos_token_id: token id outside the vocabulary, expected 0 to 4095, got 9999 — it is left out",
+      "generation_config.json > eos_token_id: token id outside the vocabulary, expected 0 to 4095, got -1 — it is left out",
+      "config.json > bos_token_id: token id outside the vocabulary, expected 0 to 4095, got 4096 — it is left out",
+      "config.json > eos_token_id: token id outside the vocabulary, expected 0 to 4095, got 4096 — it is left out",
+    ]);
   });
 });
 

@@ -87,7 +87,7 @@ describe("inspectFolder", () => {
     files.set("tokenizer.model", new Uint8Array(0));
     const report = await inspectFolder(storeOf(files));
     expect(report.problems.map(({ severity, message }) => [severity, message])).toEqual([
-      ["warning", 'm > "vision.weight": no part of this architecture, it is not used'],
+      ["warning", 'm > "vision.weight": not a part of this architecture, it is not used'],
     ]);
     expect(isBroken(report)).toBe(false);
   });

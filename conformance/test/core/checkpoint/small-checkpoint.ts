@@ -18,7 +18,7 @@ export const smallShape: SynthShape = {
     numKeyValueHeads: 1,
     headDim: 8,
     maxPositionEmbeddings: 64,
-    awq: { groupSize: 8 },
+    quantization: { layout: "awq", groupSize: 8, symmetric: false },
   },
 };
 

@@ -39,7 +39,10 @@ describe("synth", () => {
       } = config;
       const linear = 2 * d * h * headDim + 2 * d * kv * headDim + 3 * d * f;
       const groupBytes = (linear / 128) * (0.5 + 2);
-      expect(synthTensorBytes({ config, maxShardBytes: 1 })).toBe(l * (linear / 2 + groupBytes + 4 * d) + 4 * v * d + 2 * d);
+      const biases = config.attentionBias ? 2 * (h + 2 * kv) * headDim : 0;
+      const headNorms = config.qkNorm ? 4 * headDim : 0;
+      const layer = linear / 2 + groupBytes + 4 * d + biases + headNorms;
+      expect(synthTensorBytes({ config, maxShardBytes: 1 }), config.architecture).toBe(l * layer + 4 * v * d + 2 * d);
     }
   });
 
@@ -105,7 +108,10 @@ describe("synth", () => {
     await expect(synth(smallShape, full, { seed: 0 })).rejects.toThrow("full");
     for (const seed of [-1, 0.5, 2 ** 32, Number.NaN])
       await expect(synth(smallShape, full, { seed })).rejects.toMatchObject({ code: "range" });
-    const odd = { ...smallShape, config: { ...smallShape.config, awq: { groupSize: 3 } } };
+    const odd = {
+      ...smallShape,
+      config: { ...smallShape.config, quantization: { layout: "awq" as const, groupSize: 3, symmetric: false } },
+    };
     await expect(synth(odd, full, { seed: 0 })).rejects.toMatchObject({ code: "shape" });
   });
 });

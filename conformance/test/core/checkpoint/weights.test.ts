@@ -133,7 +133,10 @@ describe("readWeights", () => {
   });
 
   it("reads group size -1 as one group", async () => {
-    const files = await writeSmall({ ...smallShape, config: { ...smallShape.config, awq: { groupSize: "whole" } } });
+    const files = await writeSmall({
+      ...smallShape,
+      config: { ...smallShape.config, quantization: { layout: "awq", groupSize: "whole", symmetric: false } },
+    });
     const { layers } = await load(files);
     expect(layers[0]!.downProj.weight).toMatchObject({ kind: "awq", groupSize: 32, inFeatures: 32 });
   });
@@ -207,16 +210,16 @@ describe("a broken checkpoint", () => {
     ],
     ["a wrong rank", change("model.norm.weight", (entry) => ({ ...entry, shape: [16, 1] })), /^shape .*expected \[16\], got \[16, 1\]/],
     [
-      "BF16 scales",
-      change(`${q0}.scales`, (entry) => ({ ...entry, dtype: "BF16" })),
-      /^dtype m\/model\.safetensors > .*q_proj\.scales": dtype, expected F16, got BF16/,
+      "I16 scales",
+      change(`${q0}.scales`, (entry) => ({ ...entry, dtype: "I16" })),
+      /^dtype m\/model\.safetensors > .*q_proj\.scales": dtype, expected F16 or BF16 or F32, got I16/,
     ],
     ["U32 words", change(`${q0}.qweight`, (entry) => ({ ...entry, dtype: "U32" })), /^dtype .*expected I32, got U32/],
     ["an I16 norm", change("model.norm.weight", (entry) => ({ ...entry, dtype: "I16" })), /^dtype .*expected F16 or BF16 or F32, got I16/],
     [
       "a NaN scale",
       change(`${q0}.scales`, (entry) => setBits(entry, 3, 0x7e01)),
-      /^non-finite m\/model\.safetensors > "model\.layers\.0\.self_attn\.q_proj\.scales": NaN or infinity at element 3, expected finite numbers$/,
+      /^non-finite m\/model\.safetensors > "model\.layers\.0\.self_attn\.q_proj\.scales": NaN or infinity at element 3, expected finite numbers — the file is damaged/,
     ],
     [
       "an infinite scale",
@@ -236,7 +239,7 @@ describe("a broken checkpoint", () => {
     const files = await writeSmall();
     const both: TensorEntry = { name: `${q0}.weight`, dtype: "F16", shape: [16, 16], data: new Uint8Array(512) };
     files.set(single, await encodeSafetensors([...(await readEntries(files, single)), both]));
-    expect(await refusal(files)).toMatch(/^format m > .*q_proj": both \.weight and \.qweight/);
+    expect(await refusal(files)).toMatch(/^format m > .*q_proj": both dense and int4 weights are there/);
     const plain = await writeSmall();
     editJson(plain, "config.json", (config) => Object.assign(config, { quantization_config: null }));
     expect(await refusal(plain)).toMatch(/^format m > .*no quantization_config/);
@@ -282,7 +285,7 @@ describe("a sharded checkpoint", () => {
 
     const without = new Map(files);
     without.delete(second);
-    expect(await refusal(without)).toBe(`not-found m/${second}: a shard is missing that ${index} lists`);
+    expect(await refusal(without)).toBe(`not-found m/${second}: a shard is missing that ${index} lists — download it`);
 
     const cut = new Map([...files, [second, files.get(second)!.subarray(0, 100)]]);
     expect(await refusal(cut)).toMatch(new RegExp(`^format m/${second}: the file is cut off`));
@@ -323,7 +326,7 @@ describe("a sharded checkpoint", () => {
     files.delete(single);
     files.set("pytorch_model.bin", new Uint8Array(1));
     expect(await refusal(files)).toBe(
-      "not-found m: no checkpoint, expected model.safetensors or model.safetensors.index.json, got pytorch_model.bin",
+      "not-found m: no checkpoint, expected model.safetensors or model.safetensors.index.json, got pytorch_model.bin — take the safetensors release of the model",
     );
   });
 

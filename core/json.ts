@@ -1,12 +1,14 @@
 /**
- * Strict JSON (RFC 8259) straight from UTF-8 bytes, for checkpoint files. Integer literals are exact: a number up to 2^53 - 1, a
- * bigint beyond; literals with a fraction or exponent (and -0) are told apart as JsonReal. Duplicate keys, lone surrogates, numbers beyond f64 and nesting deeper than
- * 128 are errors. It does not read Python's NaN and Infinity, nor comments.
+ * JSON straight from UTF-8 bytes, for every file a checkpoint has, in two dialects. "strict" is RFC 8259 without duplicate keys and lone surrogates:
+ * safetensors headers. "python" is what Python's `json` reads, for the files that Python programs write and read: NaN, Infinity and -Infinity,
+ * numbers beyond f64 (infinite), a byte-order mark, lone surrogates, and duplicate keys, of which the last one holds. Integer literals are exact: a number up
+ * to 2^53 - 1, a bigint beyond; literals with a fraction or exponent (and -0) are told apart as JsonReal. Nesting deeper than 128 is an error
+ * in both; there are no comments.
  */
-import { GureumError } from "../errors.ts";
-import { decodeUtf8 } from "../utf8.ts";
+import { GureumError } from "./errors.ts";
+import { decodeUtf8 } from "./utf8.ts";
 
-/** A literal that is no integer, even where its value is one: 1.0, 1e2, -0. */
+/** A literal with a fraction or an exponent, even where its value is an integer: 1.0, 1e2, -0; in Python's dialect also NaN and infinities. */
 export interface JsonReal {
   readonly real: number;
 }
@@ -19,8 +21,11 @@ const maxNumberLength = 400;
 
 const isDigit = (c: number | undefined): boolean => c !== undefined && c >= 0x30 && c <= 0x39;
 
+export type JsonDialect = "strict" | "python";
+
 interface Cursor {
   readonly bytes: Uint8Array;
+  readonly python: boolean;
   at: number;
 }
 
@@ -81,7 +86,7 @@ function parseNumber(cursor: Cursor): number | bigint | JsonReal {
   const text = String.fromCharCode(...bytes.subarray(start, cursor.at));
   const value = Number(text);
   if (integer && text !== "-0") return Number.isSafeInteger(value) ? value : BigInt(text);
-  if (!Number.isFinite(value)) {
+  if (!Number.isFinite(value) && !cursor.python) {
     cursor.at = start;
     fail(cursor, `the number ${text} is beyond a 64-bit float`);
   }
@@ -124,11 +129,16 @@ function parseEscape(cursor: Cursor): string {
   cursor.at++;
   const unit = parseHex4(cursor);
   if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
-  if (unit > 0xdbff || bytes[cursor.at] !== 0x5c || bytes[cursor.at + 1] !== 0x75) fail(cursor, "lone surrogate in a string");
+  const isHighBeforeEscape = unit <= 0xdbff && bytes[cursor.at] === 0x5c && bytes[cursor.at + 1] === 0x75;
+  if (!isHighBeforeEscape && cursor.python) return String.fromCharCode(unit);
+  if (!isHighBeforeEscape) fail(cursor, "lone surrogate in a string");
+  const lowAt = cursor.at;
   cursor.at += 2;
   const low = parseHex4(cursor);
-  if (low < 0xdc00 || low > 0xdfff) fail(cursor, "lone surrogate in a string");
-  return String.fromCharCode(unit, low);
+  if (low >= 0xdc00 && low <= 0xdfff) return String.fromCharCode(unit, low);
+  if (!cursor.python) fail(cursor, "lone surrogate in a string");
+  cursor.at = lowAt;
+  return String.fromCharCode(unit);
 }
 
 function parseString(cursor: Cursor): string {
@@ -158,6 +168,12 @@ function parseString(cursor: Cursor): string {
 }
 
 function decodeAt(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start < 64) {
+    let ascii = "";
+    let at = start;
+    for (; at < end && bytes[at]! < 0x80; at++) ascii += String.fromCharCode(bytes[at]!);
+    if (at === end) return ascii;
+  }
   try {
     return decodeUtf8(bytes.subarray(start, end));
   } catch (error) {
@@ -198,7 +214,7 @@ function parseObject(cursor: Cursor, depth: number): JsonObject {
     if (cursor.bytes[cursor.at] !== 0x22) fail(cursor, "not JSON", "a key in quotes");
     const keyAt = cursor.at;
     const key = parseString(cursor);
-    if (object.has(key)) {
+    if (!cursor.python && object.has(key)) {
       cursor.at = keyAt;
       fail(cursor, `duplicate key ${quote(key)}`);
     }
@@ -214,6 +230,27 @@ function parseObject(cursor: Cursor, depth: number): JsonObject {
   }
   cursor.at++;
   return object;
+}
+
+const notFinite: readonly (readonly [string, number])[] = [
+  ["NaN", Number.NaN],
+  ["Infinity", Infinity],
+  ["-Infinity", -Infinity],
+];
+
+/** Python's three words for what JSON has no number for; null where none of them stands here. */
+function parseNotFinite(cursor: Cursor): JsonReal | null {
+  for (const [word, real] of notFinite)
+    if ([...word].every((letter, i) => cursor.bytes[cursor.at + i] === letter.charCodeAt(0))) {
+      cursor.at += word.length;
+      return { real };
+    }
+  return null;
+}
+
+function parseOrdinary(cursor: Cursor): number | bigint | JsonReal {
+  if (cursor.bytes[cursor.at] !== 0x2d && !isDigit(cursor.bytes[cursor.at])) fail(cursor, "not JSON", "a value");
+  return parseNumber(cursor);
 }
 
 function parseValue(cursor: Cursor, depth: number): Json {
@@ -236,8 +273,7 @@ function parseValue(cursor: Cursor, depth: number): Json {
       parseWord(cursor, "null");
       return null;
     default:
-      if (cursor.bytes[cursor.at] !== 0x2d && !isDigit(cursor.bytes[cursor.at])) fail(cursor, "not JSON", "a value");
-      return parseNumber(cursor);
+      return (cursor.python ? parseNotFinite(cursor) : null) ?? parseOrdinary(cursor);
   }
 }
 
@@ -245,12 +281,24 @@ function parseValue(cursor: Cursor, depth: number): Json {
  * The one JSON value in `bytes`.
  * @throws GureumError "format" with the byte where it breaks.
  */
-export function parseJson(bytes: Uint8Array): Json {
-  const cursor: Cursor = { bytes, at: 0 };
+export function parseJson(bytes: Uint8Array, dialect: JsonDialect = "python"): Json {
+  const cursor: Cursor = { bytes, python: dialect === "python", at: 0 };
+  if (cursor.python && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) cursor.at = 3;
   const value = parseValue(cursor, 0);
   skipSpace(cursor);
   if (cursor.at < bytes.length) fail(cursor, "more after the JSON value", "the end");
   return value;
+}
+
+/** A value as JSON.parse gives it: objects (without a prototype) for maps, f64 for every number. */
+export function plainJson(value: Json): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(plainJson);
+  if (!(value instanceof Map)) return value.real;
+  const object: Record<string, unknown> = Object.create(null);
+  for (const [key, member] of value) object[key] = plainJson(member);
+  return object;
 }
 
 /** A name as it appears in messages: in quotes, control characters escaped, shortened past 120 characters. */

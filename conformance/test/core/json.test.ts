@@ -1,11 +1,12 @@
 /** Laws of the strict JSON reader; JSON.parse is the oracle where both must agree. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { asReal, type Json, parseJson } from "../../../../core/checkpoint/json.ts";
-import { GureumError } from "../../../../core/errors.ts";
-import { encodeUtf8 } from "../../../../core/utf8.ts";
+import { GureumError } from "../../../core/errors.ts";
+import { asReal, type Json, parseJson, plainJson } from "../../../core/json.ts";
+import { encodeUtf8 } from "../../../core/utf8.ts";
 
-const parse = (text: string): Json => parseJson(encodeUtf8(text));
+const parse = (text: string): Json => parseJson(encodeUtf8(text), "strict");
+const python = (text: string): unknown => plainJson(parseJson(encodeUtf8(text), "python"));
 
 /** Our value in JSON.parse's terms. */
 function plain(value: Json): unknown {
@@ -21,7 +22,7 @@ function entries(value: unknown): unknown {
   return value;
 }
 
-describe("parseJson", () => {
+describe("the strict dialect", () => {
   it("agrees with JSON.parse on what JSON.stringify writes", () => {
     fc.assert(
       fc.property(fc.json({ stringUnit: "binary" }), (text) => {
@@ -64,7 +65,7 @@ describe("parseJson", () => {
       fc.property(bytes, (input) => {
         let value: Json;
         try {
-          value = parseJson(input);
+          value = parseJson(input, "strict");
         } catch (error) {
           expect(error).toBeInstanceOf(GureumError);
           expect((error as Error).message).not.toContain("\n");
@@ -110,7 +111,7 @@ describe("parseJson", () => {
   });
 
   it("refuses broken UTF-8 inside a string", () => {
-    expect(() => parseJson(Uint8Array.of(0x22, 0xc0, 0x80, 0x22))).toThrow(/string at byte 1: not UTF-8/);
+    expect(() => parseJson(Uint8Array.of(0x22, 0xc0, 0x80, 0x22), "strict")).toThrow(/string at byte 1: not UTF-8/);
   });
 
   it("ends 2000-deep and 1,000,000-deep nesting and megabyte-long numbers in an error", () => {
@@ -120,5 +121,35 @@ describe("parseJson", () => {
     }
     expect(parse("[".repeat(128) + "]".repeat(128))).toBeInstanceOf(Array);
     expect(() => parse("1".repeat(1_000_000))).toThrow(/a number of 1000000 characters/);
+  });
+});
+
+describe("Python's dialect", () => {
+  it("gives what JSON.parse gives for whatever both read, duplicate keys and lone surrogates included", () => {
+    const member = fc.tuple(fc.constantFrom("a", "b", "__proto__", "constructor", "1"), fc.json({ stringUnit: "binary" }));
+    const text = fc.array(member).map((members) => `{${members.map(([key, value]) => `"${key}":${value}`).join(",")}}`);
+    fc.assert(
+      fc.property(text, (json) => {
+        const object = python(json) as object;
+        expect(Object.getPrototypeOf(object)).toBeNull();
+        expect(JSON.stringify(object)).toBe(JSON.stringify(JSON.parse(json)));
+      }),
+    );
+  });
+
+  it("reads NaN, infinities, numbers beyond f64 and a byte-order mark, as Python's json does", () => {
+    expect(python("[NaN, Infinity, -Infinity, 1e999, -1e999]")).toEqual([Number.NaN, Infinity, -Infinity, Infinity, -Infinity]);
+    expect(python('\ufeff{"a": 1}')).toEqual({ a: 1 });
+    expect(python('{"a": 1, "a": 2}')).toEqual({ a: 2 });
+    expect(python('"\\ud800x\\udc00\\ud83d\\ude00\\ud800\\u0041"')).toBe("\ud800x\udc00\ud83d\ude00\ud800A");
+  });
+
+  it.each(["", "nan", "NaNs", "+Infinity", "-", "Infinit", "[1,]", "01", "'a'", "{1:2}", '"\n"', "\ufeff\ufeff1"])("refuses %j", (text) => {
+    expect(() => python(text)).toThrow(GureumError);
+  });
+
+  it("is bounded as the strict one is", () => {
+    expect(() => python("[".repeat(1_000_000))).toThrow(/nested deeper than 128/);
+    expect(() => python("1".repeat(1_000_000))).toThrow(/a number of 1000000 characters/);
   });
 });

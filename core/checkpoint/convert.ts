@@ -1,0 +1,115 @@
+/**
+ * References whose bytes are made while they are read: a stored tensor of some layout as AWQ's words, scales of another float as f16. A tensor
+ * is read and turned whole, kept while it is handed out, and dropped with its last byte; so one matrix of the model is in memory at a time.
+ */
+import { bf16Value, type FloatDType, f16Bits, f16Values } from "../dtype.ts";
+import { GureumError, withinAsync } from "../errors.ts";
+import { quote } from "../json.ts";
+import type { TensorRef } from "../model/weights.ts";
+import type { Int4Shape, StoredScales, StoredWords } from "./layouts/layout.ts";
+import { allocateBytes } from "./safetensors.ts";
+
+/** How many scales f16 does not hold, and in how many tensors: these are rounded to the nearest. */
+export interface Rounding {
+  numbers: number;
+  tensors: number;
+}
+
+async function readWhole(ref: TensorRef): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = allocateBytes(ref.byteLength, ref.key);
+  await ref.readInto(0, bytes);
+  return bytes;
+}
+
+function madeRef(key: string, dtype: "I32" | "F16", shape: readonly number[], make: () => Promise<Uint8Array>): TensorRef {
+  const byteLength = shape.reduce((product, size) => product * size, dtype === "I32" ? 4 : 2);
+  let made: Promise<Uint8Array> | undefined;
+  return {
+    key,
+    dtype,
+    shape,
+    byteLength,
+    async readInto(byteOffset, target) {
+      made ??= withinAsync(quote(key), make);
+      const bytes = await made;
+      const end = byteOffset + target.length;
+      if (byteOffset < 0 || end > byteLength)
+        throw new GureumError("range", {
+          where: quote(key),
+          what: "read outside the tensor",
+          expected: `at most ${byteLength} bytes`,
+          got: `${end}`,
+        });
+      target.set(bytes.subarray(byteOffset, end));
+      if (end === byteLength) made = undefined;
+    },
+  };
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array | Uint16Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+/** Words of a layout as AWQ's, [.., N/8] of `awqShape`; `checks` are read first. */
+export function convertedWords(
+  stored: TensorRef,
+  { toAwq }: StoredWords,
+  shape: Int4Shape,
+  awqShape: readonly number[],
+  checks: readonly { readonly ref: TensorRef; readonly check: (bytes: Uint8Array) => void }[] = [],
+): TensorRef {
+  if (toAwq === "as stored" || stored.byteLength === 0) return stored;
+  return madeRef(stored.key, "I32", awqShape, async () => {
+    for (const { ref, check } of checks) {
+      const bytes = await readWhole(ref);
+      await withinAsync(quote(ref.key), async () => check(bytes));
+    }
+    const bytes = await readWhole(stored);
+    return bytesOf(toAwq(new Int32Array(bytes.buffer), shape));
+  });
+}
+
+/** 8 in every nibble: the zero points of a symmetric layout that stores none. */
+export function repeatedZeros(key: string, { N, groups }: Int4Shape): TensorRef {
+  return madeRef(key, "I32", [groups, N / 8], async () => new Uint8Array((groups * N) / 2).fill(0x88));
+}
+
+/**
+ * Scales [groups, N] in f16. Those that are not numbers of f16 are rounded to the nearest, and counted.
+ * @throws GureumError, when read, "range" for a scale beyond f16
+ */
+export function convertedScales(stored: TensorRef, { transposed }: StoredScales, { N, groups }: Int4Shape, rounding: Rounding): TensorRef {
+  if ((stored.dtype === "F16" && !transposed) || stored.byteLength === 0) return stored;
+  return madeRef(stored.key, "F16", [groups, N], async () => {
+    const bytes = await readWhole(stored);
+    const values = stored.dtype === "F16" ? null : widenFloats(bytes.buffer, stored.dtype as FloatDType);
+    const bits = values ? roundScales(values, rounding) : new Uint16Array(bytes.buffer);
+    if (!transposed) return bytesOf(bits);
+    const out = new Uint16Array(bits.length);
+    for (let n = 0; n < N; n++) for (let g = 0; g < groups; g++) out[g * N + n] = bits[n * groups + g]!;
+    return bytesOf(out);
+  });
+}
+
+function roundScales(values: Float32Array, rounding: Rounding): Uint16Array {
+  const f16 = f16Values();
+  let inexact = 0;
+  const bits = Uint16Array.from(values, (value, i) => {
+    const nearest = f16Bits(value);
+    if (f16[nearest] === value) return nearest;
+    if (!Number.isFinite(f16[nearest]!))
+      throw new GureumError("range", { what: `scale at element ${i}`, expected: "at most 65504 (f16)", got: `${value}` });
+    inexact++;
+    return nearest;
+  });
+  rounding.numbers += inexact;
+  if (inexact > 0) rounding.tensors++;
+  return bits;
+}
+
+/** Elements of a float tensor as f32, exact. F32 is a view of the same buffer. */
+export function widenFloats(buffer: ArrayBuffer, dtype: FloatDType): Float32Array<ArrayBuffer> {
+  if (dtype === "F32") return new Float32Array(buffer);
+  const bits = new Uint16Array(buffer);
+  const table = f16Values();
+  return Float32Array.from(bits, dtype === "F16" ? (b) => table[b]! : bf16Value);
+}

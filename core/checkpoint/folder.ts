@@ -1,0 +1,57 @@
+/** A model folder as one load sees it: listed once, and each of its small files read once, whoever asks for it. */
+import { GureumError } from "../errors.ts";
+import { type ByteStore, readBytes } from "./byte-source.ts";
+import { foreignFile } from "./foreign.ts";
+
+export interface Folder extends ByteStore {
+  readonly names: ReadonlySet<string>;
+  /**
+   * A small file whole; null where the folder has none. The bytes are everybody's: not to be changed.
+   * @throws GureumError "format" for a file longer than `maxBytes` or one that is something else (foreign.ts), "io"
+   */
+  read(fileName: string, maxBytes: number): Promise<Uint8Array | null>;
+}
+
+/** Largest config, index or template that is read, in bytes. */
+export const maxSmallBytes: number = 100_000_000;
+
+const isFolder = (store: ByteStore): store is Folder => "names" in store && "read" in store;
+
+/** The folder of a store; a folder as it is. @throws GureumError as `ByteStore.list` */
+export async function openFolder(store: ByteStore): Promise<Folder> {
+  if (isFolder(store)) return store;
+  const list = await store.list();
+  const names = new Set(list);
+  const files = new Map<string, Promise<Uint8Array>>();
+  return {
+    name: store.name,
+    names,
+    list: async () => [...list],
+    open: (fileName) => store.open(fileName),
+    ...(store.folder ? { folder: (name) => store.folder!(name) } : {}),
+    async read(fileName, maxBytes) {
+      if (!names.has(fileName)) return null;
+      if (!files.has(fileName)) files.set(fileName, readFile(store, fileName, maxBytes));
+      return files.get(fileName)!;
+    },
+  };
+}
+
+async function readFile(store: ByteStore, fileName: string, maxBytes: number): Promise<Uint8Array> {
+  const source = await store.open(fileName);
+  try {
+    if (source.byteLength > maxBytes)
+      throw new GureumError("format", {
+        where: fileName,
+        what: "file too long",
+        expected: `at most ${maxBytes} bytes`,
+        got: `${source.byteLength}`,
+      });
+    const bytes = await readBytes(source, 0, source.byteLength);
+    const foreign = foreignFile(fileName, bytes, false);
+    if (foreign) throw foreign;
+    return bytes;
+  } finally {
+    await source.close();
+  }
+}

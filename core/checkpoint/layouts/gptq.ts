@@ -1,0 +1,95 @@
+/**
+ * GPTQ without act-order: qweight [K/8, N] with eight inputs k to a word, qzeros [groups, N/8] with eight outputs to a word, both from the
+ * lowest bits up. Version 1 stores z − 1; version 2 stores z. Where a version 1 file stores 15, its readers disagree (some take 16, some carry
+ * into the next nibble), so it is refused.
+ * Source: AutoGPTQ 0.7 `nn_modules/qlinear/qlinear_cuda_old.py`; GPTQModel `utils/model.py` (convert_gptq_v1_to_v2_format).
+ */
+import type { Quantization } from "../../config.ts";
+import { GureumError } from "../../errors.ts";
+import { packNibbles } from "../../quant/awq-format.ts";
+import type { Fields } from "../fields.ts";
+import { checkBits, checkName, checkOff, groupSizeOf, type Int4Shape, type Layout, nibbleAt } from "./layout.ts";
+
+/** Words [K/8, N], eight k to a word, to AWQ's [K, N/8]. */
+function wordsAlongK(words: Int32Array, { N, K }: Int4Shape): Int32Array {
+  const values = new Uint8Array(K * N);
+  for (let row = 0; row < K / 8; row++)
+    for (let n = 0; n < N; n++) {
+      const word = words[row * N + n]!;
+      for (let i = 0; i < 8; i++) values[(8 * row + i) * N + n] = nibbleAt(word, i);
+    }
+  return packNibbles(values);
+}
+
+/** Zero points [groups, N/8] in natural order, each `offset` below z. */
+const zerosAlongN =
+  (offset: 0 | 1) =>
+  (words: Int32Array, { N }: Int4Shape): Int32Array => {
+    const values = new Uint8Array(words.length * 8);
+    for (let c = 0; c < words.length; c++)
+      for (let i = 0; i < 8; i++) {
+        const z = nibbleAt(words[c]!, i) + offset;
+        if (z > 15)
+          throw new GureumError("unsupported", {
+            where: `group ${Math.floor((8 * c) / N)}, output ${(8 * c + i) % N}`,
+            what: "a stored zero point of 15, which readers of GPTQ version 1 take for 16 or for 0",
+            remedy: "save the checkpoint with checkpoint_format gptq_v2",
+          });
+        values[8 * c + i] = z;
+      }
+    return packNibbles(values);
+  };
+
+/** g_idx [K] must be ⌊k · groups / K⌋: act-order puts inputs of one group far apart. */
+function checkGroupIndex(bytes: Uint8Array, { K, groups }: Int4Shape): void {
+  const index = new Int32Array(bytes.slice().buffer);
+  const at = index.findIndex((group, k) => group !== Math.floor((k * groups) / K));
+  if (at >= 0)
+    throw new GureumError("unsupported", {
+      what: "inputs in act-order (g_idx)",
+      expected: `group ${Math.floor((at * groups) / K)} for input ${at}`,
+      got: `${index[at]}`,
+      remedy: "quantize with desc_act false (llm-compressor: actorder static)",
+    });
+}
+
+/** The check of g_idx, which compressed-tensors has under another name. */
+export const groupIndex = (suffix: string): Layout["checks"][number] => ({
+  suffix,
+  dtypes: ["I32"],
+  shape: ({ K }) => [K],
+  check: checkGroupIndex,
+});
+
+/** Which version a config is of; null: of none. AutoRound says by `packing_format` what others say by `checkpoint_format`. */
+function versionOf(method: string, fields: Fields): 1 | 2 | null {
+  if (method === "auto-round") {
+    const packing = fields.string("packing_format", "auto_round:auto_gptq").toLowerCase();
+    if (packing === "auto_round:auto_gptq") return 1;
+    return packing === "auto_round" || packing === "auto_round:gptqmodel" ? 2 : null;
+  }
+  if (method !== "gptq") return null;
+  const key = fields.has("checkpoint_format") ? "checkpoint_format" : "format";
+  checkName(fields, key, "GPTQ layout", ["gptq", "gptq_v2"]);
+  return fields.string(key, "gptq").toLowerCase() === "gptq_v2" ? 2 : 1;
+}
+
+const gptqLayout = (name: "gptq" | "gptq-v2", version: 1 | 2): Layout => ({
+  name,
+  detect(method, fields): Quantization | null {
+    if (versionOf(method, fields) !== version) return null;
+    checkBits(fields, "bits");
+    checkOff(fields, "desc_act", "act-order");
+    checkOff(fields, "is_marlin_format", "Marlin's layout");
+    checkOff(fields, "lm_head", "a quantized head");
+    checkOff(fields, "dynamic", "settings that differ between modules");
+    return { layout: name, groupSize: groupSizeOf(fields, "group_size", 128), symmetric: false };
+  },
+  qweight: { suffix: ".qweight", dtypes: ["I32"], shape: ({ N, K }) => [K / 8, N], toAwq: wordsAlongK },
+  qzeros: { suffix: ".qzeros", dtypes: ["I32"], shape: ({ N, groups }) => [groups, N / 8], toAwq: zerosAlongN(version === 1 ? 1 : 0) },
+  scales: { suffix: ".scales", dtypes: ["F16", "BF16", "F32"], shape: ({ N, groups }) => [groups, N], transposed: false },
+  checks: [groupIndex(".g_idx")],
+});
+
+export const gptq: Layout = gptqLayout("gptq", 1);
+export const gptqV2: Layout = gptqLayout("gptq-v2", 2);

@@ -1,0 +1,45 @@
+/** The layouts of int4 linears that are read, and which of them a `quantization_config` means. */
+import type { Quantization } from "../../config.ts";
+import { GureumError } from "../../errors.ts";
+import { quote } from "../../json.ts";
+import { type Fields, fieldsOf } from "../fields.ts";
+import { awq } from "./awq.ts";
+import { compressedTensors } from "./compressed-tensors.ts";
+import { gptq, gptqV2 } from "./gptq.ts";
+import { checkBits, type Layout, placeOf } from "./layout.ts";
+
+export const layouts: readonly Layout[] = [awq, gptq, gptqV2, compressedTensors];
+
+/** The layout of this name. */
+export const layoutOf = ({ layout }: Quantization): Layout => layouts.find(({ name }) => name === layout)!;
+
+/** AutoRound's exceptions by module: other than 4 bits is either unquantized (16 or more) or not read. */
+function checkExceptions(fields: Fields): void {
+  if (!fields.has("extra_config")) return;
+  for (const [name, value] of fieldsOf(fields.get("extra_config"), `${fields.where}.extra_config`).values) {
+    const exception = fieldsOf(value, `${fields.where}.extra_config.${quote(name)}`);
+    if (exception.count("bits", 4) < 16) checkBits(exception, "bits");
+  }
+}
+
+/**
+ * The settings of a `quantization_config`.
+ * @param otherwise the method where the file names none
+ * @throws GureumError "unsupported" where no layout is meant, "format" without a method
+ */
+export function detectLayout(fields: Fields, otherwise?: string): Quantization {
+  const method = fields.string("quant_method", otherwise).toLowerCase();
+  if (method === "auto-round") checkExceptions(fields);
+  for (const { detect } of layouts) {
+    const found = detect(method, fields);
+    if (found) return found;
+  }
+  const packing = fields.has("packing_format") ? `, packing_format ${quote(fields.string("packing_format"))}` : "";
+  throw new GureumError("unsupported", {
+    where: placeOf(fields, "quant_method"),
+    what: "quantization",
+    expected: "awq, gptq, compressed-tensors (pack-quantized) or auto-round",
+    got: `${quote(method)}${packing}`,
+    remedy: "take an AWQ, GPTQ or W4A16 release of the model, or the unquantized one",
+  });
+}
