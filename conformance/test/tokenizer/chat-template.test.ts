@@ -199,7 +199,7 @@ describe("a folder's chat templates", () => {
     expect(templates.pick("b").render(messages)).toBe("b");
   });
   it("name the file of a broken config", async () => {
-    await expect(load({ "tokenizer_config.json": "{" })).rejects.toThrow(/^folder > tokenizer_config.json: not JSON/);
+    await expect(load({ "tokenizer_config.json": "{" })).rejects.toThrow(/^folder > tokenizer_config.json > byte 1: not JSON/);
     await expect(load({ "special_tokens_map.json": "[]" })).rejects.toThrow(/^folder > special_tokens_map.json: wrong type/);
   });
 

@@ -225,7 +225,7 @@ describe("a broken tokenizer.json", () => {
     expect(format({ added_tokens: [{ id: 50, content: "a" }] })).toMatch(/"a" has two ids/);
     expect(format({ model: { type: "Unigram", vocab: [["a", "x"]] } })).toMatch(/vocab > 0: wrong type, expected a finite score/);
     expect(format({ model: { type: "Unigram", vocab: [["a", 0]], unk_id: 1 } })).toMatch(/unk_id/);
-    expect(() => parseTokenizer(encodeUtf8("{"), "tokenizer.json")).toThrow(/^tokenizer.json: not JSON/);
+    expect(() => parseTokenizer(encodeUtf8("{"), "tokenizer.json")).toThrow(/^tokenizer.json > byte 1: not JSON/);
   });
 });
 
@@ -256,7 +256,7 @@ describe("a model folder", () => {
       /tokenizer.json > model: a model of type "WordPiece" is not supported.*to take tokenizer.model instead, move tokenizer.json out/,
     );
     map.set("tokenizer.json", encodeUtf8("{"));
-    await expect(load(map)).rejects.toThrow(/folder > tokenizer.json: not JSON/);
+    await expect(load(map)).rejects.toThrow(/folder > tokenizer.json > byte 1: not JSON/);
   });
   it("takes tokens of special_tokens_map.json and added_tokens.json, which tokenizer_config.json overrules", async () => {
     const map = files("tokenizer.model");
