@@ -2,7 +2,13 @@
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { GureumError } from "./core/errors.ts";
-import { type ChatMessage, type ChatTemplates, loadChatTemplates, type RenderOptions } from "./tokenizer/chat-template.ts";
+import {
+  type ChatMessage,
+  type ChatTemplate,
+  type ChatTemplates,
+  loadChatTemplates,
+  type RenderOptions,
+} from "./tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
 export type { ChatMessage, ChatTemplate, RenderOptions } from "./tokenizer/chat-template.ts";
@@ -15,6 +21,8 @@ export interface ChatOptions extends RenderOptions {
 
 export interface Chat {
   readonly tokenizer: Tokenizer;
+  /** @throws GureumError "not-found" without a template, "template" where the one for chat is not Jinja */
+  checkTemplate(): void;
   /** @throws GureumError "template" with the template's own message; "not-found" without a template; "usage" for wrong options */
   render(messages: readonly ChatMessage[], options?: ChatOptions): string;
   /** The rendered text's ids: special tokens recognised, none added. */
@@ -28,18 +36,22 @@ export async function openChatOf(store: ByteStore): Promise<Chat> {
 }
 
 function chatOf(name: string, tokenizer: Tokenizer, templates: ChatTemplates | null): Chat {
-  const render = (messages: readonly ChatMessage[], { template, ...options }: ChatOptions = {}): string => {
-    checkMessages("messages", messages);
+  const pick = (template: string | undefined, withTools: boolean): ChatTemplate => {
     if (!templates)
       throw new GureumError("not-found", {
         where: name,
         what: "no chat template",
         remedy: "use generate with plain text, or add chat_template.jinja",
       });
-    return templates.pick(template, options.tools !== undefined).render(messages, options);
+    return templates.pick(template, withTools);
+  };
+  const render = (messages: readonly ChatMessage[], { template, ...options }: ChatOptions = {}): string => {
+    checkMessages("messages", messages);
+    return pick(template, options.tools !== undefined).render(messages, options);
   };
   return {
     tokenizer,
+    checkTemplate: () => void pick(undefined, false),
     render,
     encode: (messages, options) => tokenizer.encode(render(messages, options), { specialTokens: "recognise" }),
   };

@@ -24,7 +24,7 @@ ${samplingHelp}`,
     const [text] = words.positionals;
     if (text !== undefined && text.trim() === "") throw new GureumError("range", { where: "chat", what: "the question is empty" });
     const template = await templateFromWords("chat", words);
-    const model = await modelFromWords("chat", words);
+    const model = await modelFromWords("chat", words, "messages");
     const system = words.text("system");
     const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
     try {

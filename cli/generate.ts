@@ -20,7 +20,7 @@ ${samplingHelp}`,
     const options = runOptions("generate", words);
     const [text] = words.positionals;
     if (text === undefined) throw usage("generate", "the text to continue is missing");
-    const model = await modelFromWords("generate", words);
+    const model = await modelFromWords("generate", words, "text");
     try {
       await runGeneration(model, textInput(text, words), options);
       return 0;

@@ -42,7 +42,7 @@ ${modelHelp}`,
     const hidden = words.flag("hidden-states");
     if (hidden && out === undefined) throw usage("logits", "--hidden-states needs --out FILE");
     const given = idsText !== undefined ? parseIds("logits", idsText) : undefined;
-    const model = await modelFromWords("logits", words);
+    const model = await modelFromWords("logits", words, given ? "ids" : "text");
     try {
       const ids = given ?? model.encodePrompt(textInput(text!, words));
       const { logits: values, trace } = await model.forward(ids, {

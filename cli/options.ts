@@ -1,5 +1,8 @@
 /** Options that several commands share: which model, which backend, which variants of it, how to sample. */
+
+import { checkMaxNewTokens } from "../core/generate/generate.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
+import { checkSampling } from "../core/sample/sampler.ts";
 import { checkKernels } from "../gpu/programs/plan.ts";
 import { embeddedModel, type GenerateInput, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
 import { note, progressBar } from "./terminal.ts";
@@ -76,15 +79,17 @@ export function variantsFromWords(command: string, words: Words): VariantOptions
   return { ...(arithmetic ? { arithmetic } : {}), ...(cache ? { cache } : {}), kernels };
 }
 
-/** Loads the model that the words name, with a bar while it reads. */
-export async function modelFromWords(command: string, words: Words): Promise<LoadedModel> {
+/** Loads the model that the words name for what it will be fed, with a bar while it reads. */
+export async function modelFromWords(command: string, words: Words, needs: "ids" | "text" | "messages"): Promise<LoadedModel> {
   const backend = oneOf(command, words, "backend", ["auto", "cpu", "webgpu"]) ?? "auto";
   const model = await loadModel(words.text("model") ?? embeddedModel(), {
     backend,
+    needs,
     ...variantsFromWords(command, words),
     stats: words.flag("stats"),
     onProgress: progressBar("loading"),
   });
+  for (const line of model.notes) note(`note: ${line}`);
   if (backend === "auto") note(`backend: ${model.backend} (${model.backendReason})`);
   return model;
 }
@@ -105,23 +110,27 @@ export interface RunOptions {
   readonly stats: boolean;
 }
 
-/** @throws GureumError "usage"; ranges are checked where they are used */
+/** @throws GureumError "usage", and "range" for a number outside its range, before any model is loaded */
 export function runOptions(command: string, words: Words): RunOptions {
   const seed = words.text("seed") ?? "0";
   if (!/^\d{1,20}$/.test(seed)) throw usage(command, `--seed takes a whole number from 0, got ${JSON.stringify(seed)}`);
   const logprobs = words.number("logprobs") ?? 0;
   if (!Number.isInteger(logprobs) || logprobs < 0 || logprobs > 100)
     throw usage(command, `--logprobs takes a whole number from 0 to 100, got ${logprobs}`);
+  const sampling: SamplingOptions = {
+    temperature: words.number("temperature") ?? 0,
+    topK: words.number("top-k") ?? 0,
+    topP: words.number("top-p") ?? 1,
+    minP: words.number("min-p") ?? 0,
+    repetitionPenalty: words.number("repetition-penalty") ?? 1,
+    seed: BigInt(seed),
+  };
+  const maxNewTokens = words.number("max-new-tokens") ?? 256;
+  checkSampling(sampling);
+  checkMaxNewTokens(maxNewTokens);
   return {
-    sampling: {
-      temperature: words.number("temperature") ?? 0,
-      topK: words.number("top-k") ?? 0,
-      topP: words.number("top-p") ?? 1,
-      minP: words.number("min-p") ?? 0,
-      repetitionPenalty: words.number("repetition-penalty") ?? 1,
-      seed: BigInt(seed),
-    },
-    maxNewTokens: words.number("max-new-tokens") ?? 256,
+    sampling,
+    maxNewTokens,
     stop: words.list("stop"),
     logprobs,
     json: words.flag("json"),

@@ -21,12 +21,24 @@ export interface Words {
 /** As node:util parseArgs takes them. */
 export type WordOptions = NonNullable<ParseArgsConfig["options"]>;
 
+/** `--temperature -1` as `--temperature=-1`: parseArgs would take the number for options. */
+function joinNegative(args: readonly string[], options: WordOptions): string[] {
+  const joined: string[] = [];
+  for (const word of args) {
+    const before = joined.at(-1);
+    const takesValue = before?.startsWith("--") && options[before.slice(2)]?.type === "string";
+    if (takesValue && /^-[\d.]/.test(word)) joined[joined.length - 1] = `${before}=${word}`;
+    else joined.push(word);
+  }
+  return joined;
+}
+
 /** @throws GureumError "usage" */
 export function parseWords(command: string, args: string[], options: WordOptions, maxPositionals: number): Words {
   let values: Record<string, unknown>;
   let positionals: string[];
   try {
-    ({ values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true }));
+    ({ values, positionals } = parseArgs({ args: joinNegative(args, options), options, allowPositionals: true, strict: true }));
   } catch (error) {
     const first = error instanceof Error ? error.message.split(/\.(\s|$)/)[0]! : String(error);
     throw usage(command, first);

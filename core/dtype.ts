@@ -90,3 +90,11 @@ export function f16Bits(value: number): number {
   }
   return sign | (((exponent + 15) << 10) + roundHalfEven(significand * 1024) - 1024);
 }
+
+/** Elements of a float tensor as f32, exact. F32 is a view of the same buffer. */
+export function widenFloats(buffer: ArrayBuffer, dtype: FloatDType): Float32Array<ArrayBuffer> {
+  if (dtype === "F32") return new Float32Array(buffer);
+  const bits = new Uint16Array(buffer);
+  const table = f16Values();
+  return Float32Array.from(bits, dtype === "F16" ? (b) => table[b]! : bf16Value);
+}

@@ -45,3 +45,20 @@ export function checkLength(where: string, what: string, array: ArrayLike<number
   if (array.length < length)
     throw new GureumError("shape", { where, what, expected: `at least ${length} elements`, got: `${array.length}` });
 }
+
+/**
+ * Checks that token ids are rows of an embedding of `vocabSize` rows.
+ * @throws GureumError "range"
+ */
+export function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
+  for (let t = 0; t < ids.length; t++) {
+    const id = ids[t]!;
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
+      throw new GureumError("range", {
+        where: `ids[${t}]`,
+        what: "token id",
+        expected: `an integer from 0 to ${vocabSize - 1}`,
+        got: `${id}`,
+      });
+  }
+}

@@ -2,7 +2,7 @@
  * References whose bytes are made while they are read: a stored tensor of some layout as AWQ's words, scales of another float as f16. A tensor
  * is read and turned whole, kept while it is handed out, and dropped with its last byte; so one matrix of the model is in memory at a time.
  */
-import { bf16Value, type FloatDType, f16Bits, f16Values } from "../dtype.ts";
+import { type FloatDType, f16Bits, f16Values, widenFloats } from "../dtype.ts";
 import { GureumError, withinAsync } from "../errors.ts";
 import { quote } from "../json.ts";
 import type { TensorRef } from "../model/weights.ts";
@@ -104,12 +104,4 @@ function roundScales(values: Float32Array, rounding: Rounding): Uint16Array {
   rounding.numbers += inexact;
   if (inexact > 0) rounding.tensors++;
   return bits;
-}
-
-/** Elements of a float tensor as f32, exact. F32 is a view of the same buffer. */
-export function widenFloats(buffer: ArrayBuffer, dtype: FloatDType): Float32Array<ArrayBuffer> {
-  if (dtype === "F32") return new Float32Array(buffer);
-  const bits = new Uint16Array(buffer);
-  const table = f16Values();
-  return Float32Array.from(bits, dtype === "F16" ? (b) => table[b]! : bf16Value);
 }

@@ -3,13 +3,13 @@
  */
 
 import type { LlamaConfig } from "../config.ts";
-import type { FloatDType } from "../dtype.ts";
+import { type FloatDType, widenFloats } from "../dtype.ts";
 import { layerParts, makeLayerInTurn } from "../model/layer.ts";
 import type { LayerWeights, LinearRef, LlamaWeightRefs, LlamaWeights, TensorRef } from "../model/weights.ts";
 import type { DenseMatrix, Linear, Matrix } from "../tensor.ts";
 import type { ByteStore } from "./byte-source.ts";
 import { readConfig, type Warn } from "./config.ts";
-import { type Rounding, widenFloats } from "./convert.ts";
+import type { Rounding } from "./convert.ts";
 import { openFolder } from "./folder.ts";
 import { planWeights } from "./plan.ts";
 import { allocateBytes } from "./safetensors.ts";

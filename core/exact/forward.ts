@@ -4,6 +4,7 @@
  */
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
+import { biasParts, plainParts, unlistedPart } from "../model/layer.ts";
 import { type Taps, tapShape } from "../model/trace.ts";
 import type { DenseMatrix, LlamaWeights } from "../model/weights.ts";
 import { embedding } from "../ops/embedding.ts";
@@ -86,9 +87,16 @@ export function checkExactContext(maxContext: number): void {
     });
 }
 
-/** @throws GureumError "limit" */
+/** @throws GureumError "limit", "unsupported" for a part of a layer that the definition does not have */
 export function exactWeights(config: LlamaConfig, weights: LlamaWeights): ExactWeights {
   checkExactLimits(config);
+  const part = unlistedPart(weights.layers, [...plainParts, ...biasParts]);
+  if (part)
+    throw new GureumError("unsupported", {
+      where: "arithmetic exact",
+      what: `it does not compute ${part}, a part of ${config.architecture}`,
+      remedy: "use another arithmetic",
+    });
   return {
     embedTokens: weights.embedTokens,
     layers: weights.layers.map((layer) => ({

@@ -57,12 +57,24 @@ export interface GenerateResult {
  */
 export function contextLimit(config: Pick<LlamaConfig, "maxPositionEmbeddings" | "ropeScaling">): number {
   const { maxPositionEmbeddings: trained, ropeScaling: scaling } = config;
-  return scaling.type === "linear" || scaling.type === "dynamic" ? Math.floor(trained * scaling.factor) : trained;
+  const scaled = scaling.type === "linear" || scaling.type === "dynamic" ? Math.floor(trained * scaling.factor) : trained;
+  return Math.min(scaled, 2 ** 31 - 1);
+}
+
+/** @throws GureumError "range" */
+export function checkMaxNewTokens(maxNewTokens: number): void {
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
+    throw new GureumError("range", {
+      where: "generate",
+      what: "max-new-tokens",
+      expected: "a whole number from 1",
+      got: `${maxNewTokens}`,
+    });
 }
 
 /**
  * Feeds `prompt` to the session and yields a token at a time; the generator's return value sums them up.
- * @throws GureumError "range", "context", "usage" as Session.prefill; nothing is thrown for an abort: the result says so.
+ * @throws GureumError "range", "context", "usage", "non-finite" as Session.prefill, "non-finite" for logits that are not finite; nothing is thrown for an abort: the result says so.
  */
 export async function* generate(
   session: Session,
@@ -71,13 +83,7 @@ export async function* generate(
 ): AsyncGenerator<TokenEvent, GenerateResult, undefined> {
   const { sampling, maxNewTokens, stopIds, decoder, topLogprobs, signal } = options;
   checkSampling(sampling);
-  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
-    throw new GureumError("range", {
-      where: "generate",
-      what: "max-new-tokens",
-      expected: "a whole number from 1",
-      got: `${maxNewTokens}`,
-    });
+  checkMaxNewTokens(maxNewTokens);
   const stops = makeStopMatcher(options.stop);
   const ids: number[] = [];
   let text = "";
@@ -97,6 +103,13 @@ export async function* generate(
         finishReason = "context";
         break;
       }
+      if (!Number.isFinite(token.logprob))
+        throw new GureumError("non-finite", {
+          where: "logits",
+          what: `NaN or infinity at position ${prompt.length + ids.length - 1}`,
+          expected: "finite numbers",
+          remedy: "gureum diff names the first step that is wrong",
+        });
       if (stopIds.has(token.id)) {
         finishReason = "stop";
         break;

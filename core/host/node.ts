@@ -99,13 +99,31 @@ function checkFileName(folder: string, fileName: string): void {
     throw new GureumError("io", { where: folder, what: "not a plain file name", got: JSON.stringify(fileName) });
 }
 
+/** Why a path is no model folder: a file in its place, or a name that looks like one of the hub. */
+function folderError(path: string, error: unknown): unknown {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (code === "ENOTDIR") {
+    const remedy = /\.gguf$/i.test(path) ? "gureum reads safetensors: take that release of the model" : "give the folder that holds it";
+    return new GureumError("not-found", { where: path, what: "is a file, not a model folder", remedy }, error);
+  }
+  if (code === "ENOENT" && /^[\w-][\w.-]*\/[\w.-]+$/.test(path))
+    return new GureumError(
+      "not-found",
+      { where: path, what: "no such file or folder", remedy: `for a model of the hub: hf download ${path} --local-dir DIR, then give DIR` },
+      error,
+    );
+  return error;
+}
+
 /** A folder on disk. Opening nothing yet: a missing folder shows at `list` or `open`. */
 export function directoryStore(path: string): ByteStore {
   return {
     name: path,
     list: () =>
       withHost(path, async () => {
-        const entries = await readdir(path, { withFileTypes: true });
+        const entries = await readdir(path, { withFileTypes: true }).catch((error: unknown) => {
+          throw folderError(path, error);
+        });
         return entries.filter((entry) => entry.isFile() || entry.isSymbolicLink()).map((entry) => entry.name);
       }),
     async open(fileName) {

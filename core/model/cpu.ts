@@ -6,6 +6,7 @@ import { greedy, logProbability, sample } from "../sample/sampler.ts";
 import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "./engine.ts";
 import { makeKvCache } from "./kv-cache.ts";
 import { type Activations, forwardHead, forwardLayers, makeActivations } from "./llama.ts";
+import { allFinite, nonFiniteLogits } from "./non-finite.ts";
 import { checkFeed, checkPending } from "./session.ts";
 import { makeTaps, noTaps, type Taps } from "./trace.ts";
 import type { LlamaWeights } from "./weights.ts";
@@ -56,6 +57,7 @@ function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, ma
     forwardLayers(config, weights, tables, cache, a, tokens, taps);
     if (rows > 0) forwardHead(config, weights, a, T, rows, logits, taps);
     for (let t = 0; t < T; t++) ids.push(tokens[t]!);
+    if (rows > 0 && taps === noTaps && !allFinite(logits.subarray(0, rows * V))) throw nonFiniteLogits(config, weights, maxContext, ids);
   };
 
   /** Drops a sampled id that has not been fed yet. */

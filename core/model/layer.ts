@@ -119,6 +119,17 @@ export const plainParts: readonly ListedPart[] = [
   "downProj",
 ];
 
+/** The biases that a layer may have. */
+export const biasParts: readonly ListedPart[] = [
+  "qProj.bias",
+  "kProj.bias",
+  "vProj.bias",
+  "oProj.bias",
+  "gateProj.bias",
+  "upProj.bias",
+  "downProj.bias",
+];
+
 /** The first part of the layers that is not among `listed`; undefined where all are. */
 export function unlistedPart(
   layers: readonly LayerTree<{ readonly bias: unknown }, unknown>[],

@@ -2,6 +2,7 @@
 
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
+import { checkIds } from "../tensor.ts";
 
 /**
  * Checks ids about to be fed after `length` others.
@@ -15,16 +16,7 @@ export function checkFeed(config: LlamaConfig, length: number, maxContext: numbe
       expected: "at least one",
       remedy: "give some text, or keep the beginning-of-text token",
     });
-  for (let t = 0; t < ids.length; t++) {
-    const id = ids[t]!;
-    if (!Number.isInteger(id) || id < 0 || id >= config.vocabSize)
-      throw new GureumError("range", {
-        where: `ids[${t}]`,
-        what: "token id",
-        expected: `an integer from 0 to ${config.vocabSize - 1}`,
-        got: `${id}`,
-      });
-  }
+  checkIds(ids, config.vocabSize);
   if (length + ids.length > maxContext)
     throw new GureumError("context", {
       where: "context",

@@ -5,12 +5,10 @@
  */
 import { f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
+import { shiftOfColumn } from "../quant/awq-format.ts";
 import type { Fixed16 } from "../quant/fixed16.ts";
 import type { AwqMatrix } from "../tensor.ts";
 import { checkLength } from "../tensor.ts";
-
-/** Bit position of column 8c + j in its word: AutoAWQ's order. */
-const nibbleShift = [0, 16, 4, 20, 8, 24, 12, 28] as const;
 
 function checkShapes(where: string, a: Fixed16, { inFeatures: K, groupSize: G }: AwqMatrix): void {
   if (a.inFeatures !== K)
@@ -33,7 +31,7 @@ export function awqBlockSums(a: Fixed16, weight: AwqMatrix): Int32Array {
     const b = Math.floor(k / a.block);
     const g = Math.floor(k / G);
     for (let n = 0; n < N; n++) {
-      const shift = nibbleShift[n & 7]!;
+      const shift = shiftOfColumn[n & 7]!;
       const w = ((qweight[(k * N + n) >> 3]! >>> shift) & 15) - ((qzeros[(g * N + n) >> 3]! >>> shift) & 15);
       for (let t = 0; t < a.rows; t++) sums[(t * N + n) * blocks + b]! += w * a.values[t * K + k]!;
     }

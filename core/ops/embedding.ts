@@ -3,9 +3,8 @@
  * Source: Hugging Face `modeling_llama.py` (LlamaModel.embed_tokens).
  */
 import { bf16Value, f16Values } from "../dtype.ts";
-import { GureumError } from "../errors.ts";
 import type { DenseMatrix } from "../tensor.ts";
-import { checkLength } from "../tensor.ts";
+import { checkIds, checkLength } from "../tensor.ts";
 
 /** Widens row `row` of a dense matrix to `out[offset ..]`; exact. */
 export function widenRow(out: Float32Array | Float64Array, offset: number, matrix: DenseMatrix, row: number): void {
@@ -28,10 +27,6 @@ export function widenRow(out: Float32Array | Float64Array, offset: number, matri
 export function embedding(out: Float32Array, table: DenseMatrix, ids: ArrayLike<number>): void {
   const { outFeatures: V, inFeatures: D } = table;
   checkLength("embedding", "out", out, ids.length * D);
-  for (let t = 0; t < ids.length; t++) {
-    const id = ids[t]!;
-    if (!Number.isInteger(id) || id < 0 || id >= V)
-      throw new GureumError("range", { where: `ids[${t}]`, what: "token id", expected: `an integer from 0 to ${V - 1}`, got: `${id}` });
-    widenRow(out, t * D, table, id);
-  }
+  checkIds(ids, V);
+  for (let t = 0; t < ids.length; t++) widenRow(out, t * D, table, ids[t]!);
 }

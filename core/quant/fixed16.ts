@@ -4,6 +4,7 @@
  * Powers of two make quantization exact arithmetic: no division, one product without rounding, one rounding to an integer,
  * so every device that follows IEEE 754 for f32 products gives the same v for the same f32 x.
  */
+import { roundHalfEven } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
 
 /** Elements along K that share an exponent; the integer block sums of `fixed16` are over these. */
@@ -66,18 +67,13 @@ export function quantizeFixed16(x: Float32Array, rows: number, inFeatures: numbe
     const inverse = 2 ** (141 - exponent);
     let sum = 0;
     for (let i = start; i < start + block; i++) {
-      const v = roundTiesToEven(x[i]! * inverse);
+      const v = roundHalfEven(x[i]! * inverse);
       values[i] = v;
       sum += v;
     }
     sums[b] = sum;
   }
   return { rows, inFeatures, block, values, scales, sums };
-}
-
-/** Adding 1.5 · 2^52 leaves no fraction bits in an f64: IEEE 754's own rounding does the work. |y| < 2^51. */
-function roundTiesToEven(y: number): number {
-  return y + 6755399441055744 - 6755399441055744;
 }
 
 /** x̂ = v · 2^e, exact in f32 (16 bits). [T, K] */

@@ -3,7 +3,7 @@
  * rows and for many. They feed what no other program does, and where somebody watches.
  */
 import type { LlamaConfig } from "../../core/config.ts";
-import { type ListedPart, linearParts, plainParts } from "../../core/model/layer.ts";
+import { biasParts, type ListedPart, plainParts } from "../../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import type { Memory } from "../device/buffer.ts";
 import type { Refusal } from "../device/capabilities.ts";
@@ -23,12 +23,7 @@ import { fewRows, manyRows } from "./steps.ts";
 /** Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the same. */
 export const CHUNK = 128;
 
-const parts: readonly ListedPart[] = [
-  ...plainParts,
-  "qNorm",
-  "kNorm",
-  ...linearParts.map(({ name }): ListedPart => `${name}.bias`),
-];
+const parts: readonly ListedPart[] = [...plainParts, ...biasParts, "qNorm", "kNorm"];
 
 const plain = (name: string, many: boolean): Program => ({
   name,

@@ -197,7 +197,8 @@ describe("a checkpoint that is not what it says", () => {
     ["an unknown architecture", (path) => edit(path, { architectures: ["GPT2LMHeadModel"] }), /GPT2LMHeadModel/],
     ["tensors of another shape", (path) => edit(path, { hidden_size: 512 }), /shape|expected/],
     ["fewer layers on disk", (path) => edit(path, { num_hidden_layers: 9 }), /layers\.8/],
-    ["another quantization", (path) => edit(path, { quantization_config: { quant_method: "gptq", bits: 4 } }), /gptq/],
+    ["another quantization", (path) => edit(path, { quantization_config: { quant_method: "aqlm", bits: 4 } }), /aqlm/],
+    ["another layout", (path) => edit(path, { quantization_config: { quant_method: "gptq", bits: 4 } }), /qweight": shape, expected/],
     ["a broken tokenizer", (path) => writeFile(join(path, "tokenizer.json"), "{"), /tokenizer\.json/],
   ];
   const edit = async (path: string, change: object): Promise<void> => {

@@ -1,0 +1,100 @@
+/** Which backend runs a checkpoint, as the options and the machine have it. */
+import { readWeights } from "./core/checkpoint/weights.ts";
+import type { LlamaConfig } from "./core/config.ts";
+import { GureumError } from "./core/errors.ts";
+import { exactCpuModel } from "./core/exact/model.ts";
+import { cpuModel } from "./core/model/cpu.ts";
+import type { Model } from "./core/model/engine.ts";
+import type { LlamaWeightRefs } from "./core/model/weights.ts";
+import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
+import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
+import { loadGpuModel } from "./gpu/model/model.ts";
+import { checkKernels, type VariantOptions } from "./gpu/programs/plan.ts";
+
+/** `arithmetic`, `cache` and `kernels` choose among WebGPU's variants: where one is given, "auto" means "webgpu". */
+export interface LoadOptions extends VariantOptions {
+  /** "auto", the default: WebGPU where a hardware adapter answers, the CPU reference otherwise. */
+  readonly backend?: "auto" | "cpu" | "webgpu";
+  /** Time and count the GPU's work, for `takeStats`. */
+  readonly stats?: boolean;
+  /** A device of the caller's for "webgpu" or "auto"; it stays the caller's to destroy. */
+  readonly device?: GPUDevice;
+  /**
+   * What the model will be fed: a tokenizer, or a chat template as well, that cannot be read is then an error before any weight is read.
+   * "ids", the default: it is an error where it is needed.
+   */
+  readonly needs?: "ids" | "text" | "messages";
+  /** Bytes of weights read so far, and in all. */
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/** GPU work: milliseconds to encode and submit it and, where the device has timestamps, to run it; dispatches, passes, submissions. */
+export type GpuStats = Omit<Profile, "kernels">;
+
+/** A model, why it is on this backend, and its counters. */
+export interface Made {
+  readonly model: Model;
+  readonly reason: string;
+  readonly takeStats: () => Promise<GpuStats | null>;
+}
+
+/**
+ * A model on the backend that the options ask for, and why it was taken. Reads the weights.
+ * @throws GureumError as `loadModel` from the weights on
+ */
+export async function makeModel(
+  config: LlamaConfig,
+  refs: LlamaWeightRefs,
+  { backend: wanted = "auto", onProgress, device, stats = false, needs: _needs, ...variants }: LoadOptions,
+): Promise<Made> {
+  const { arithmetic = "auto", cache, kernels = {} } = variants;
+  const cpu = async (reason: string): Promise<Made> => ({
+    model: (arithmetic === "exact" ? exactCpuModel : cpuModel)(config, await readWeights(refs, onProgress)),
+    reason,
+    takeStats: async () => null,
+  });
+  checkKernels(kernels);
+  // `exact` is the same everywhere: it chooses no backend.
+  const choosesVariant = (arithmetic !== "auto" && arithmetic !== "exact") || cache !== undefined || Object.keys(kernels).length > 0;
+  const backend = wanted === "auto" && choosesVariant ? "webgpu" : wanted;
+  if (backend === "cpu" && choosesVariant)
+    throw new GureumError("usage", {
+      where: "cpu",
+      what: "arithmetic (but exact), cache and kernels choose among variants of the WebGPU backend; the CPU reference has one of each",
+      remedy: "leave them out, or use WebGPU",
+    });
+  if (backend === "cpu") return cpu("asked for");
+  let gpu: Gpu;
+  try {
+    gpu = device ? adoptDevice(device) : await openDevice({ robustness: false });
+  } catch (error) {
+    if (backend === "auto" && error instanceof GureumError) return cpu(`no WebGPU: ${error.details.what}`);
+    throw error;
+  }
+  const { software, vendor, description } = gpu.capabilities;
+  const name = description || vendor;
+  if (backend === "auto" && software && !device) {
+    closeDevice(gpu);
+    return cpu(`the only WebGPU adapter is software: ${name}`);
+  }
+  try {
+    const profiler = stats ? makeProfiler(gpu, () => performance.now()) : undefined;
+    const model = await loadGpuModel(profiler?.gpu ?? gpu, config, refs, { ...variants, ...(onProgress ? { onProgress } : {}) });
+    await profiler?.take();
+    profiler?.watch("passes");
+    const takeStats = async (): Promise<GpuStats | null> => {
+      if (!profiler) return null;
+      const { kernels: _, ...counted } = await profiler.take();
+      return counted;
+    };
+    const dispose = (): void => {
+      model.dispose();
+      profiler?.close();
+      if (!device) closeDevice(gpu);
+    };
+    return { model: { ...model, dispose }, reason: name, takeStats };
+  } catch (error) {
+    if (!device) closeDevice(gpu);
+    throw error;
+  }
+}
