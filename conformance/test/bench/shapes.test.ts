@@ -30,11 +30,13 @@ describe("shapes", () => {
   });
 
   it.each(named)("of %s hold the bytes that a checkpoint of it holds", (_name, shape) => {
-    const { hiddenSize: D, vocabSize: V, numHiddenLayers: L } = shape.config;
+    const { hiddenSize: D, vocabSize: V, numHiddenLayers: L, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = shape.config;
     const linears = linearShapes(shape.config).reduce((sum, linear) => sum + linear.count * linearBytes(linear), 0);
     const embeddings = 2 * V * D * 2;
     const norms = (2 * L + 1) * D * 2;
-    expect(L * linears + embeddings + norms).toBe(synthTensorBytes(shape));
+    const biases = shape.config.attentionBias ? (H + 2 * G) * Hd * 2 : 0;
+    const headNorms = shape.config.qkNorm ? 2 * Hd * 2 : 0;
+    expect(L * (linears + biases + headNorms) + embeddings + norms).toBe(synthTensorBytes(shape));
   });
 
   it("come from a config.json as well, or from the folder that holds one", async () => {

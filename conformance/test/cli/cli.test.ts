@@ -260,7 +260,7 @@ describe("the command", () => {
     [["chat", "a", "b"], /too many words/],
     [["chat", "a", "--nonsense"], /nonsense/],
     [["chat", "a", "--backend", "gpu"], /--backend is auto, cpu or webgpu/],
-    [["chat", "a", "--arithmetic", "f64"], /--arithmetic is auto, f32 or fixed16/],
+    [["chat", "a", "--arithmetic", "f64"], /--arithmetic is auto, f32, fixed16 or exact/],
     [["generate", "a", "--kv-cache", "f8"], /--kv-cache is f32 or f16/],
     [["chat", "a", "--kernel", "matmul"], /--kernel takes STEP=VARIANT/],
     [["logits", "--ids", "1", "--kernel", "nonsense=matmul"], /no such step, expected linear, .*"nonsense"/],
