@@ -32,7 +32,6 @@ const kernels: readonly Kernel[] = [
   headF16,
 ];
 
-
 /** Why the fused kernels refuse the model's shapes. */
 function refusal(config: LlamaConfig, refs: LlamaWeightRefs, capabilities: Capabilities): Refusal | undefined {
   const { embedTokens, lmHead } = refs;

@@ -35,7 +35,6 @@ const MOST_ROWS = 2048;
 /** Bytes that the largest activation may take. */
 const ACTIVATION_BYTES = 2 ** 28;
 
-
 /** What the matrix kernels refuse: `multiple`, of which inputs and groups of the linears must be multiples. */
 function matrixRefusal(multiple: number, config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;

@@ -5,8 +5,8 @@ import { f16Values } from "../../../../core/dtype.ts";
 import { GureumError } from "../../../../core/errors.ts";
 import { awqBlockSums, awqMatmulFixed16 } from "../../../../core/ops/awq-matmul-fixed16.ts";
 import { dequantizeFixed16, FIXED16_BLOCK, FIXED16_MAX, packFixed16Digits, quantizeFixed16 } from "../../../../core/quant/fixed16.ts";
-import { awqMatrix, awqSpec } from "../../../cases/matrices.ts";
 import type { AwqMatrix } from "../../../../core/tensor.ts";
+import { awqMatrix, awqSpec } from "../../../cases/matrices.ts";
 
 const B = FIXED16_BLOCK;
 /** Any finite f32 by its bits, and values near each other as activations are. */
