@@ -17,14 +17,25 @@ import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/token
 export type { GpuStats, LoadOptions } from "./backend.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
-export type { LlamaConfig } from "./core/config.ts";
-export { GureumError } from "./core/errors.ts";
-export type { GenerateResult, TokenEvent } from "./core/generate/generate.ts";
-export type { ForwardOptions, ForwardResult, Model, SamplingOptions, Session, TapHook, TraceValue } from "./core/model/engine.ts";
+export type { LlamaConfig, QuantizationConfig, RopeScaling } from "./core/config.ts";
+export { type ErrorCode, type ErrorParts, GureumError } from "./core/errors.ts";
+export type { AbortLike, FinishReason, GenerateResult, TokenEvent } from "./core/generate/generate.ts";
+export type {
+  DecodedBatch,
+  ForwardOptions,
+  ForwardResult,
+  Model,
+  Sampler,
+  SamplingOptions,
+  Session,
+  TapHook,
+  TraceValue,
+} from "./core/model/engine.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
 export type { GenerateInput, GenerateOptions, LoadedModel } from "./loaded-model.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
-export type { Tokenizer } from "./tokenizer/tokenizer.ts";
+export type { RenderOptions } from "./tokenizer/chat-template.ts";
+export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** Where a model comes from: a folder's path, or any storage. */
 export type ModelPlace = string | ByteStore;

@@ -64,7 +64,7 @@ interface MoreInfo {
 }
 
 export function readCapabilities(device: GPUDevice, info: GPUAdapterInfo): Capabilities {
-  const features = [...device.features].sort();
+  const features: readonly string[] = [...device.features].sort();
   const limits = Object.fromEntries(limitNames.map((name) => [name, device.limits[name]])) as Record<LimitName, number>;
   const has = (name: string): boolean => features.includes(name);
   const named = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;

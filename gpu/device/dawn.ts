@@ -6,7 +6,7 @@ import { GureumError } from "../../core/errors.ts";
 
 /**
  * Every Dawn instance made here. Dawn's object must stay reachable as long as any of its devices lives: collected, it takes the
- * process down. A live exported object keeps it, and every `Gpu` record holds its own besides.
+ * process down. A live exported object keeps it; every `Gpu` record holds its own as well.
  */
 export const dawn: { readonly instances: Map<string, GPU> } = { instances: new Map() };
 
@@ -17,7 +17,8 @@ export interface DawnOptions {
   readonly adapter?: string;
   /**
    * false: Dawn neither clamps indices nor zeroes workgroup memory. Faster; a faulty kernel may then crash the driver. The engine
-   * runs so, since conformance holds every kernel to its bounds with junk around its buffers (docs/decisions/robustness.md).
+   * runs so, since conformance holds every kernel to its bounds with junk around its buffers
+   * (docs/decisions/005-kernels-without-bounds-checks.md).
    */
   readonly robustness?: boolean;
 }
@@ -45,12 +46,13 @@ export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
   try {
     ({ create } = await import("webgpu"));
   } catch (cause) {
+    const missing = (cause as { code?: unknown } | null)?.code === "ERR_MODULE_NOT_FOUND";
     throw new GureumError(
       "no-adapter",
       {
         where: "webgpu",
-        what: "the package `webgpu` does not load",
-        got: cause instanceof Error ? cause.message : String(cause),
+        what: `the optional package \`webgpu\` (Dawn for Node) ${missing ? "is not installed" : "does not load"}`,
+        ...(missing ? {} : { got: cause instanceof Error ? cause.message : String(cause) }),
         remedy: "install it with `npm install webgpu`, or use the CPU backend",
       },
       cause,

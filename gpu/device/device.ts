@@ -2,6 +2,7 @@
  * Opens a WebGPU device: the host's own `navigator.gpu` (Deno, browsers), Dawn in Node, or one that the caller brings. What
  * goes wrong on it, now or later, ends in a GureumError.
  */
+import "./webgpu-names.ts";
 import { GureumError } from "../../core/errors.ts";
 import { type Capabilities, limitNames, readCapabilities, wantedFeatures } from "./capabilities.ts";
 import { type DawnOptions, openDawn } from "./dawn.ts";
@@ -57,7 +58,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
     );
   const requiredLimits: Record<string, number> = {};
   for (const name of limitNames) requiredLimits[name] = adapter.limits[name];
-  const requiredFeatures = wantedFeatures.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
+  const offered = new Set<string>(adapter.features);
+  const requiredFeatures = wantedFeatures.filter((name) => offered.has(name)) as GPUFeatureName[];
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({ label: "gureum", ...(options.portable ? {} : { requiredLimits, requiredFeatures }) });
