@@ -53,7 +53,7 @@ interface Evaluator {
   evaluate(node: Node | undefined, scope: Scope): RuntimeValue;
 }
 const JinjaScope: new () => Scope = Environment;
-const JinjaInterpreter: new (scope: Scope) => Evaluator = Interpreter;
+const JinjaInterpreter: new (scope: Scope) => Evaluator = Interpreter as unknown as new (scope: Scope) => Evaluator;
 
 /** Jinja's rule that an undefined value has no elements; in the package they are undefined again. */
 class StrictInterpreter extends JinjaInterpreter {
