@@ -85,3 +85,11 @@ export const kernelTable = (kernels: readonly { readonly kernel: Kernel; readonl
       return [`[${kernel.name}](../${path})`, firstWords(head), needsOf(kernel), /[Ll]imited by (.*?)\.(?=\s|$)/.exec(head)?.[1] ?? ""];
     }),
   );
+
+/** The files whose code, comments aside, holds one of `words`, folder by folder, with their number. */
+export function filesNaming(words: readonly string[], files: readonly (readonly [path: string, text: string])[]): string {
+  const word = new RegExp(`(?<![\\w-])(?:${words.join("|")})(?![\\w-])`);
+  const code = (text: string): string => text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/.*$/gm, "");
+  const naming = files.filter(([, text]) => word.test(code(text))).map(([path]) => path);
+  return [`${naming.length} files:`, "", ...naming.map((path) => `- \`${path}\``)].join("\n");
+}

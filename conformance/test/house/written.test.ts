@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Certificate } from "../../certificate/certificate.ts";
 import { allKernels } from "../../host/kernels.ts";
-import { kernelTable, type MutationRuns, matrixTable, mutationTable } from "./tables.ts";
+import { filesNaming, kernelTable, type MutationRuns, matrixTable, mutationTable } from "./tables.ts";
 import { pathOf, root, sources, textOf } from "./tree.ts";
 
 /** Fails where the file does not read so; with `-u` it does afterwards. */
@@ -67,5 +67,23 @@ describe("what `npm run docs` writes is what stands there:", () => {
     });
     expect(rows).toHaveLength(kernels.size);
     await writes("docs/kernels.md", section(textOf("docs/kernels.md"), "kernels", kernelTable(rows)));
+  });
+
+  it("the lists of docs/adding-an-op.md, from the files that name an example", async () => {
+    const examples: Record<string, readonly string[]> = {
+      "silu-mul": ["silu-mul", "siluMul", "siluMulF16"],
+      "matmul-tiled": ["matmul-tiled", "matmulTiled"],
+      postAttentionLayernorm: ["postAttentionLayernorm", "post_attention_layernorm"],
+      qzeros: ["qzeros"],
+      llama3: ["llama3"],
+    };
+    const product = sources()
+      .filter((path) => !path.startsWith("conformance/test/"))
+      .map((path) => [path, textOf(path)] as const);
+    const text = Object.entries(examples).reduce(
+      (doc, [name, words]) => section(doc, `files of ${name}`, filesNaming(words, product)),
+      textOf("docs/adding-an-op.md"),
+    );
+    await writes("docs/adding-an-op.md", text);
   });
 });
