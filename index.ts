@@ -17,7 +17,7 @@ import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/token
 export type { GpuStats, LoadOptions } from "./backend.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
-export type { LlamaConfig, Quantization, RopeScaling } from "./core/config.ts";
+export type { LlamaConfig, Quantization, Quantization as AwqConfig, RopeScaling } from "./core/config.ts";
 export { type ErrorCode, type ErrorParts, GureumError } from "./core/errors.ts";
 export type { AbortLike, FinishReason, GenerateResult, TokenEvent } from "./core/generate/generate.ts";
 export type {

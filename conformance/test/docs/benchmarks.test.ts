@@ -132,12 +132,3 @@ describe("docs/decisions", () => {
     }
   });
 });
-
-describe("the reading path of docs/architecture.md", () => {
-  it("is at most 1,000 lines, of files that exist", () => {
-    const path = read("docs/architecture.md").split("## A reading path")[1]!.split("Each op has")[0]!;
-    const files = [...path.matchAll(/`((?:core|gpu)\/[\w./-]+\.ts)`/g)].map(([, name]) => name!);
-    expect(files.length).toBe(9);
-    expect(files.reduce((lines, name) => lines + read(name).trimEnd().split("\n").length, 0)).toBeLessThanOrEqual(1000);
-  });
-});
