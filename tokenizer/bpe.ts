@@ -38,6 +38,23 @@ export function createMergeTable(merges: readonly (readonly [left: number, right
 
 const removed = -2;
 
+/** What merging a word needs; words are short and many, so short ones share theirs. */
+interface Scratch {
+  readonly next: Int32Array;
+  readonly previous: Int32Array;
+  /** At most one candidate per neighbouring pair, and one more per merge. */
+  readonly heap: Float64Array;
+}
+
+const createScratch = (count: number): Scratch => ({
+  next: new Int32Array(count),
+  previous: new Int32Array(count),
+  heap: new Float64Array(2 * count + 2),
+});
+
+const shortWord = 512;
+const shared = createScratch(shortWord);
+
 /**
  * Merges the first `count` of `symbols` in place and returns how many are left; `starts` (where each symbol's text begins)
  * is kept in step. `onCandidate` hears of every pair that could merge, when it becomes adjacent.
@@ -50,9 +67,7 @@ export function applyMerges(
   onCandidate: ((left: number, right: number, merged: number) => void) | null,
 ): number {
   if (count < 2) return count;
-  const next = new Int32Array(count);
-  const previous = new Int32Array(count);
-  const heap = new Float64Array(2 * count + 2);
+  const { next, previous, heap } = count <= shortWord ? shared : createScratch(count);
   let size = 0;
 
   const push = (key: number): void => {

@@ -21,6 +21,8 @@ export interface TokenizerParts {
   readonly addEos: boolean;
   /** What sentencepiece's decoder shows for the unknown id. */
   readonly unkSurface: string;
+  /** Whether pieces are bytes written as characters (byte-level.ts); then the decoder of sentencepiece does not apply. */
+  readonly byteLevel: boolean;
   /** Which leading spaces sentencepiece's decoder takes off: none, the dummy prefix, or one of every piece before the first text. */
   readonly leadingSpace: "keep" | "dropOne" | "dropEach";
   /** A stretch of text without added tokens to what is segmented; `atStart`: it begins the text. */

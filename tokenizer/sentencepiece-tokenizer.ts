@@ -115,6 +115,7 @@ export function sentencePieceParts(bytes: Uint8Array, legacy = true): TokenizerP
     addBos: bosId !== null,
     addEos: false,
     unkSurface: model.unkSurface,
+    byteLevel: false,
     leadingSpace: model.removeExtraWhitespaces ? "dropEach" : model.addDummyPrefix ? "dropOne" : "keep",
     normalize: (text, atStart) => (atStart || legacy ? normalize : normalizeInside)(text),
     segment: (normalized, _atStart, out) => segment(normalized, out),

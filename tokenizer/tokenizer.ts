@@ -6,6 +6,7 @@
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { openFolder } from "../core/checkpoint/folder.ts";
 import { GureumError, within, withinAsync } from "../core/errors.ts";
+import { createByteLevelStream } from "./byte-level.ts";
 import { createStreamingDecoder, type StreamingDecoder } from "./decoding.ts";
 import { asFlag, asId, asObject, isObject, type JsonObject } from "./json.ts";
 import type { TokenizerParts } from "./parts.ts";
@@ -103,6 +104,10 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
   const inRendered = matchers(addedTokens);
   const specialIds = new Set(addedTokens.filter((token) => token.special).map((token) => token.id));
 
+  const createDecoder = (): StreamingDecoder => (parts.byteLevel ? createByteLevelStream(parts) : createStreamingDecoder(parts));
+  // What Hugging Face's reading shows for a token that is looked for in the normalized text: its normalized form.
+  const shown = new Map(ordinary.filter((token) => token.normalized).map((token) => [token.id, normalize(token.content, true)]));
+
   const need = (id: number | null, name: string): number => {
     if (id === null) throw new GureumError("usage", { where: "tokenizer", what: `${name} was asked for, but the vocabulary has none` });
     return id;
@@ -139,17 +144,17 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
     decode(given, options = {}) {
       checkIds(given, pieces.length);
       if (options.reading !== "huggingface") {
-        const decoder = createStreamingDecoder(parts);
+        const decoder = createDecoder();
         return decoder.push(given) + decoder.flush();
       }
       const skip = options.skipSpecialTokens ?? true;
       const tokens: string[] = [];
       for (let i = 0; i < given.length; i++)
-        if (pieces[given[i]!] !== "" && !(skip && specialIds.has(given[i]!))) tokens.push(pieces[given[i]!]!);
+        if (pieces[given[i]!] !== "" && !(skip && specialIds.has(given[i]!))) tokens.push(shown.get(given[i]!) ?? pieces[given[i]!]!);
       return parts.decodeTokens(tokens);
     },
     streamingDecoder(after) {
-      const decoder = createStreamingDecoder(parts);
+      const decoder = createDecoder();
       const push = (given: ArrayLike<number>): string => {
         checkIds(given, pieces.length);
         return decoder.push(given);
@@ -222,10 +227,24 @@ function applyConfig(parts: TokenizerParts, config: JsonObject): TokenizerParts 
   };
 }
 
+/** A line of a tiktoken file: a token in base64, its rank. No sentencepiece model begins like that. */
+function isTiktoken(bytes: Uint8Array): boolean {
+  return /^[A-Za-z0-9+/]+={0,2} \d+\r?\n/.test(String.fromCharCode(...bytes.subarray(0, 400)));
+}
+
 /** tokenizer.json is an object; a sentencepiece model begins with field 1, so never with a brace. */
 function partsOf(bytes: Uint8Array, fileName: string, config: JsonObject): TokenizerParts {
   const json = /\.json$/i.test(fileName) || (!/\.model$/i.test(fileName) && bytes[0] === 0x7b);
-  return within(fileName, () => (json ? tokenizerJsonParts(bytes) : sentencePieceParts(bytes, asFlag(config.legacy, true, "legacy"))));
+  return within(fileName, () => {
+    if (json) return tokenizerJsonParts(bytes);
+    if (isTiktoken(bytes))
+      throw new GureumError("unsupported", {
+        what: "a vocabulary in tiktoken's format is not supported",
+        expected: "a sentencepiece model",
+        remedy: "take the tokenizer.json that Hugging Face's form of the model has",
+      });
+    return sentencePieceParts(bytes, asFlag(config.legacy, true, "legacy"));
+  });
 }
 
 /**
@@ -249,7 +268,17 @@ export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
     const files = folder.names;
     const config = await readTokenizerConfig(folder, files);
     const fileName = ["tokenizer.json", "tokenizer.model"].find((name) => files.has(name));
-    if (fileName === undefined) throw new GureumError("not-found", { what: "no tokenizer", expected: "tokenizer.json or tokenizer.model" });
+    if (fileName === undefined) {
+      const others = [...files].filter((name) => /^(?:tekken\.json|vocab\.json|merges\.txt|.*\.tiktoken)$/.test(name));
+      throw new GureumError("not-found", {
+        what: "no tokenizer",
+        expected: "tokenizer.json or tokenizer.model",
+        ...(others.length > 0 && {
+          got: others.sort().join(", "),
+          remedy: "write a tokenizer.json with transformers (AutoTokenizer.from_pretrained(…).save_pretrained(…))",
+        }),
+      });
+    }
     const bytes = await readStoreFile(folder, fileName);
     let parts: TokenizerParts;
     try {

@@ -59,7 +59,10 @@ const punctuation = /^\p{P}$/u;
 
 /** The reference's punctuation: ASCII's and \p{P}. */
 export function isPunctuation(point: number): boolean {
-  if (point < 0x80) return (point > 0x20 && point < 0x30) || (point > 0x39 && point < 0x41) || (point > 0x5a && point < 0x61) || (point > 0x7a && point < 0x7f);
+  if (point < 0x80)
+    return (
+      (point > 0x20 && point < 0x30) || (point > 0x39 && point < 0x41) || (point > 0x5a && point < 0x61) || (point > 0x7a && point < 0x7f)
+    );
   // U+166D and U+111C9 were punctuation once.
   return point === 0x166d || point === 0x111c9 || (punctuation.test(String.fromCodePoint(point)) && !inRanges(newPunctuation, point));
 }

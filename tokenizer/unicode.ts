@@ -2,6 +2,7 @@
  * Character classes as the reference implementations see them; JavaScript's own differ in a few code points.
  * Sources: Unicode White_Space (Rust's `char::is_whitespace` and regex `\s`); Python's `str.isspace`; UTS 18 `\w`.
  */
+import { isAfterUnicode16 } from "./unicode-versions.ts";
 
 /** Unicode White_Space. JavaScript's `\s` has U+FEFF more and U+0085 less. */
 export function isWhiteSpace(unit: number): boolean {
@@ -26,6 +27,11 @@ export function isPythonSpace(unit: number): boolean {
 }
 
 const wordCharacter = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d]$/u;
+
+/** `\w` of Rust's regular expressions. A character that is new to the reference's tables is none. */
+export function isWordPoint(point: number): boolean {
+  return wordCharacter.test(String.fromCodePoint(point)) && !isAfterUnicode16(point);
+}
 
 /** Whether the code point that ends before `at` is a word character. */
 export function endsWithWord(text: string, at: number): boolean {

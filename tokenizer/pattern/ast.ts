@@ -11,7 +11,13 @@ export type Node =
   | { readonly type: "sequence"; readonly nodes: readonly Node[] }
   | { readonly type: "choice"; readonly nodes: readonly Node[] }
   /** `kind` "possessive": what was taken is not given back. */
-  | { readonly type: "repeat"; readonly node: Node; readonly min: number; readonly max: number; readonly kind: "greedy" | "lazy" | "possessive" }
+  | {
+      readonly type: "repeat";
+      readonly node: Node;
+      readonly min: number;
+      readonly max: number;
+      readonly kind: "greedy" | "lazy" | "possessive";
+    }
   | { readonly type: "atomic"; readonly node: Node }
   | { readonly type: "look"; readonly node: Node; readonly ahead: boolean; readonly negate: boolean }
   | { readonly type: "anchor"; readonly anchor: Anchor };

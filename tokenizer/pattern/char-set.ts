@@ -56,7 +56,8 @@ const spaceSeparator = property("\\p{Zs}");
 const wordProperty = property("\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}");
 /** Oniguruma's `\w` alone counts the numerals of Latin-1 as well; `[\w]`, `\p{Word}` and `[[:word:]]` do not. */
 const word: Decide = (point) => [0xb2, 0xb3, 0xb9, 0xbc, 0xbd, 0xbe].includes(point) || wordProperty(point);
-const hexDigit: Decide = (point) => (point >= 0x30 && point <= 0x39) || (point >= 0x41 && point <= 0x46) || (point >= 0x61 && point <= 0x66);
+const hexDigit: Decide = (point) =>
+  (point >= 0x30 && point <= 0x39) || (point >= 0x41 && point <= 0x46) || (point >= 0x61 && point <= 0x66);
 
 /** The classes of `\d`, `\s`, `\w`, `\h`, by letter. */
 export const escapeClasses: Readonly<Record<string, Decide>> = {
@@ -84,9 +85,7 @@ export const posixClasses: Readonly<Record<string, Decide>> = {
   word: wordProperty,
 };
 
-const categories = new Set(
-  "l lu ll lt lm lo m mn mc me n nd nl no p pc pd ps pe pi pf po s sm sc sk so z zs zl zp cc cf co".split(" "),
-);
+const categories = new Set("l lu ll lt lm lo m mn mc me n nd nl no p pc pd ps pe pi pf po s sm sc sk so z zs zl zp cc cf co".split(" "));
 const longNames: Readonly<Record<string, string>> = {
   letter: "l",
   uppercaseletter: "lu",
@@ -123,7 +122,12 @@ const longNames: Readonly<Record<string, string>> = {
   format: "cf",
   privateuse: "co",
 };
-const binary: Readonly<Record<string, string>> = { alphabetic: "Alphabetic", uppercase: "Uppercase", lowercase: "Lowercase", emoji: "Emoji" };
+const binary: Readonly<Record<string, string>> = {
+  alphabetic: "Alphabetic",
+  uppercase: "Uppercase",
+  lowercase: "Lowercase",
+  emoji: "Emoji",
+};
 
 /** The class of `\p{name}`; null for a name that is not known here. Case, spaces, `-` and `_` in a name do not count. */
 export function propertyClass(name: string): Decide | null {

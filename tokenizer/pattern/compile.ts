@@ -14,7 +14,14 @@ export type Instruction =
   | { readonly op: "split"; first: number; second: number; readonly slot: number }
   | { readonly op: "jump"; to: number }
   /** Takes `min` to `max` of the set, as many as there are, and gives them back one by one unless `possessive`. */
-  | { readonly op: "run"; readonly set: CharSet; readonly min: number; readonly max: number; readonly possessive: boolean; readonly slot: number }
+  | {
+      readonly op: "run";
+      readonly set: CharSet;
+      readonly min: number;
+      readonly max: number;
+      readonly possessive: boolean;
+      readonly slot: number;
+    }
   | { readonly op: "anchor"; readonly anchor: Anchor }
   /** Runs the instructions after it up to their `accept` by themselves, keeps what they take, and goes on at `next`. */
   | { readonly op: "atomic"; next: number }

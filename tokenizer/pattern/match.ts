@@ -73,8 +73,7 @@ function triedBefore(search: Search, slot: number, at: number): boolean {
 /** The place a match reached is not one that failed: a later search may start there. */
 function forget(search: Search, at: number): void {
   const { memo, program } = search;
-  if (memo !== null)
-    for (let bit = at * program.splits; bit < (at + 1) * program.splits; bit++) memo[bit >> 5]! &= ~(1 << (bit & 31));
+  if (memo !== null) for (let bit = at * program.splits; bit < (at + 1) * program.splits; bit++) memo[bit >> 5]! &= ~(1 << (bit & 31));
 }
 
 /** How far a run of a set goes from `at`. The stretch is remembered, so that places inside it are not scanned again. */

@@ -3,7 +3,7 @@
  * Ignored case is done for ASCII letters and for what has no case. U+017F (long s) and U+212A (Kelvin) equal `s` and `k`; where a
  * single character equals several (U+00DF and `ss`) or a property is not closed under case, the expression is refused.
  */
-import { propertyClass, escapeClasses, posixClasses } from "./char-set.ts";
+import { escapeClasses, posixClasses, propertyClass } from "./char-set.ts";
 import type { Reader } from "./reader.ts";
 
 export type Decide = (point: number) => boolean;

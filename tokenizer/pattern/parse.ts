@@ -209,7 +209,7 @@ function parseQuantifiers(reader: Reader, parsed: Parsed): Node {
     else if (reader.take("?")) [min, max] = [0, 1];
     else return node;
     if (interval === null) kind = reader.take("?") ? "lazy" : reader.take("+") ? "possessive" : "greedy";
-    if (node.type === "look") throw reader.broken("a quantifier after a look-around");
+    if (node.type === "look") throw reader.refused("a repetition of a look-around");
     if (widthOf(node)[0] === 0 && max > 1) throw reader.refused("a repetition of what may be empty");
     if (foldsTogether(parsed.folded.repeat(2)) && max > 1) throw reader.refused(`${parsed.folded} repeated without regard to case`);
     node = { type: "repeat", node, min, max, kind };

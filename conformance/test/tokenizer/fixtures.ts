@@ -40,6 +40,8 @@ export interface ChatGolden {
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 export const dataFolder: string = `${root}conformance/test/fixtures/data/tokenizer`;
+export const byteLevelFolder: string = `${root}conformance/test/fixtures/data/byte-level`;
+export const fieldFolder: string = `${root}conformance/test/fixtures/data/field`;
 export const modelFolder: string = `${root}models/gureum-tiny-awq`;
 
 /** A folder with the full sets; undefined: tests that need it are skipped. */

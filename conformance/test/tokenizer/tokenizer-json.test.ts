@@ -168,7 +168,9 @@ describe("decoders", () => {
 });
 
 describe("the post-processor", () => {
-  const template = (single: object[]) => ({ type: "TemplateProcessing", single, pair: [], special_tokens: {} });
+  const entry = (id: string, ...ids: number[]) => [id, { id, ids, tokens: ids.map(() => id) }] as const;
+  const special_tokens = Object.fromEntries([entry("[B]", 98), entry("[E]", 99), entry("[2]", 98, 99), entry("[far]", 4000)]);
+  const template = (single: object[]) => ({ type: "TemplateProcessing", single, pair: [], special_tokens });
   const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
   const text = { Sequence: { id: "A", type_id: 0 } };
   const added_tokens = [
@@ -183,17 +185,36 @@ describe("the post-processor", () => {
     expect(after.encode("a", { addEos: true })).toEqual([vocab.a, 99]);
     expect(() => after.encode("a", { addBos: true })).toThrow(/BOS was asked for/);
   });
+  it("does nothing to ids where it only moves offsets", () => {
+    const tokenizer = tokenizerOf({ added_tokens, post_processor: { type: "ByteLevel", trim_offsets: true } });
+    expect([tokenizer.addBos, tokenizer.addEos]).toEqual([false, false]);
+  });
+  it("is refused by name where it does more than put a token on either side", () => {
+    const of = (...single: object[]): string => refusal({ added_tokens, post_processor: template(single) });
+    expect(of(special("[B]"), special("[E]"), text)).toMatch(/single: a template with two tokens in a row is not supported/);
+    expect(of(special("[2]"), text)).toMatch(/a template with 2 ids for "\[2\]" is not supported, expected one/);
+    expect(of(special("[B]"))).toMatch(/a template with no place for the text/);
+    expect(of(text, text)).toMatch(/a template with the text twice/);
+    expect(of({ Sequence: { id: "B", type_id: 0 } })).toMatch(/a template with the sequence "B"/);
+    expect(() => tokenizerOf({ post_processor: template([special("[none]"), text]) })).toThrow(/special_tokens: "\[none\]" is missing/);
+    expect(() => tokenizerOf({ post_processor: template([special("[far]"), text]) })).toThrow(
+      /"\[far\]" has an id outside the vocabulary, got 4000/,
+    );
+  });
 });
 
 describe("what is not supported", () => {
   it("is refused by name", () => {
-    expect(refusal({ pre_tokenizer: { type: "ByteLevel" } })).toBe(
-      'tokenizer.json > pre_tokenizer: a pre-tokenizer of type "ByteLevel" is not supported, expected Metaspace, WhitespaceSplit or Sequence',
+    expect(refusal({ pre_tokenizer: { type: "UnicodeScripts" } })).toBe(
+      'tokenizer.json > pre_tokenizer: a pre-tokenizer of type "UnicodeScripts" is not supported, ' +
+        "expected ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, Metaspace or Sequence",
     );
     expect(refusal({ normalizer: { type: "Sequence", normalizers: [{ type: "BertNormalizer" }] } })).toMatch(
       /normalizer: .*"BertNormalizer"/,
     );
-    expect(refusal({ normalizer: { type: "Replace", pattern: { Regex: "(a+)+$" }, content: "" } })).toMatch(/\(a\+\)\+\$/);
+    expect(refusal({ normalizer: { type: "Replace", pattern: { Regex: "(a)\\1" }, content: "" } })).toMatch(
+      /normalizer > the regular expression "\(a\).*": .1 is not supported/,
+    );
     expect(refusal({ decoder: { type: "WordPiece" } })).toMatch(/decoder: .*"WordPiece"/);
     expect(refusal({ post_processor: { type: "RobertaProcessing" } })).toMatch(/post_processor: .*"RobertaProcessing"/);
     expect(refusal({ model: { type: "WordLevel" } })).toMatch(/model: .*"WordLevel"/);
