@@ -2,13 +2,19 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { table, violations } from "../conformance/certificate/certificate.ts";
+import { leftOutLines, tableLines, violations } from "../conformance/certificate/certificate.ts";
+import { encodeNumbers } from "../conformance/certificate/journal.ts";
 import { reportHtml } from "../conformance/certificate/report.ts";
 import { replayLine, runConformance } from "../conformance/certificate/run.ts";
+import { type Row, replayCommand } from "../conformance/check.ts";
+import { fileJournal } from "../conformance/host/file-journal.ts";
 import { formatScore, mutationScore } from "../conformance/mutation/score.ts";
 import { hostError, writeFile } from "../core/host/node.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";
+
+/** What --quick takes: long enough to meet every variant on a GPU. */
+const QUICK_MS = 30_000;
 
 /** "90", "60s", "5m", "2h" in milliseconds. */
 function parseTime(text: string): number {
@@ -66,6 +72,8 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       seed: { type: "string" },
       time: { type: "string" },
       jobs: { type: "string" },
+      quick: { type: "boolean" },
+      out: { type: "string" },
       report: { type: "string" },
       replay: { type: "string" },
       "no-robustness": { type: "boolean" },
@@ -89,42 +97,65 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const runs = wholeNumber("runs", words.number("runs"), 1);
   const seed = wholeNumber("seed", words.number("seed"), 0);
   const time = words.text("time");
+  if (words.flag("quick") && time !== undefined) throw usage("conformance", "give --quick or --time, not both");
+  const timeMs = words.flag("quick") ? QUICK_MS : time === undefined ? undefined : parseTime(time);
+  const out = words.text("out");
+  const json = words.flag("json");
   const jobs = wholeNumber("jobs", words.number("jobs"), 1);
   const report = words.text("report");
+  // Rows are printed as they come, each before the next.
+  let printed: Promise<void> = Promise.resolve();
+  let lines: ReturnType<typeof tableLines> | undefined;
+  const say = (line: string): void => {
+    if (json) return;
+    progress("");
+    printed = printed.then(() => printLine(line));
+    printed.catch(() => {}); // reported at the end
+  };
+  const showRow = (row: Row): void => {
+    say(lines!.line(row));
+    progress("");
+    for (const failure of row.failures) {
+      note(`${row.op} on ${row.backend}/${row.variant} violates: ${failure.law}`);
+      note(`  ${failure.message}`);
+      note(`  ${replayCommand(failure)}`);
+    }
+  };
   const certificate = await runConformance({
     ...(backend ? { backend } : {}),
     ...(filter === undefined ? {} : { filter }),
     ...(variant === undefined ? {} : { variant }),
     ...(runs === undefined ? {} : { runs }),
     ...(seed === undefined ? {} : { seed }),
-    ...(time === undefined ? {} : { timeMs: parseTime(time) }),
+    ...(timeMs === undefined ? {} : { timeMs }),
+    ...(out === undefined ? {} : { journal: fileJournal(out) }),
     ...(jobs === undefined ? {} : { jobs }),
     robustness: !words.flag("no-robustness"),
+    onStart({ devices, subjects, finished }) {
+      lines = tableLines(subjects);
+      for (const { implementation, description, vendor } of devices)
+        say(`${implementation}: ${[vendor, description].filter(Boolean).join(" ")}`);
+      if (finished.length > 0) note(`${finished.length} of ${subjects.length} are in ${out} already`);
+      say(lines.header);
+      for (const row of finished) showRow(row);
+    },
+    onRow: (row) => showRow(row),
     onProgress: (done, total, what, violated) =>
       progress(done < total ? `${done}/${total} ${what}${violated ? `, ${violated} violated` : ""}` : ""),
   });
-  if (words.flag("json")) await printJson(certificate);
-  else {
-    for (const { implementation, description, vendor } of certificate.devices)
-      await printLine(`${implementation}: ${[vendor, description].filter(Boolean).join(" ")}`);
-    await printLine(table(certificate.rows));
-  }
-  for (const row of certificate.rows)
-    for (const { law, message, replay } of row.failures) {
-      note(`${row.op} on ${row.backend}/${row.variant} violates: ${law}`);
-      note(`  ${message}`);
-      note(`  gureum conformance --replay '${replay}'`);
-    }
+  await printed;
+  if (json) await printLine(encodeNumbers(certificate));
+  for (const line of leftOutLines(certificate.rows)) note(line);
   if (report !== undefined) {
     try {
       await mkdir(report, { recursive: true });
     } catch (error) {
       throw hostError(report, error);
     }
-    await writeText(join(report, "certificate.json"), `${JSON.stringify(certificate, null, 1)}\n`);
+    await writeText(join(report, "certificate.json"), `${encodeNumbers(certificate, 1)}\n`);
     await writeText(join(report, "report.html"), reportHtml(certificate));
   }
-  return violations(certificate) > 0 ? 1 : 0;
+  return violations(certificate) > 0 || certificate.rows.every(({ cases }) => cases === 0) ? 1 : 0;
 }
 
 export const conformance: Command = {
@@ -132,15 +163,18 @@ export const conformance: Command = {
 
 Holds every CPU op, and every GPU kernel where an adapter answers, to its laws: results within bounds derived from the data,
 relations between results, every output written and nothing else. A violation is shrunk and printed with a line that replays it.
-Exit code 1 where a law is violated.
+Rows are printed as they come. Exit code 1 where a law is violated, or where nothing at all was run.
 
   --backend cpu|webgpu        only these (default: both, where there is an adapter)
   --filter PATTERN            only ops and variants whose "op backend/variant" contains PATTERN (* stands for anything)
   --variant NAME              only this variant
-  --runs N                    random cases a law (default 100)
+  --quick                     30 seconds: a first look at a GPU; the same as --time 30s
+  --runs N                    random cases per law (default 100)
   --seed S                    seed of the cases (default 1)
-  --time 60s                  draw cases for this long in all (s, m or h) instead of a number of them
+  --time 60s                  this long in all (s, m or h) instead of a number of cases: boundary cases and random ones are planned
+                              within it, and what was left out is said
   --jobs N                    check N subjects at once, each in a process with a device of its own (default 1)
+  --out FILE                  keep each row there as it comes; the same command again goes on after an interruption
   --report DIR                write certificate.json and report.html there
   --replay LINE               run the one case of a line that a violation printed
   --mutate                    plant faults in the kernels (those whose name contains --filter) one at a time and report the share

@@ -10,8 +10,19 @@
 export * as accuracy from "./accuracy.ts";
 export { type Certificate, table, violations } from "./certificate/certificate.ts";
 export type { DeviceIdentity } from "./certificate/identity.ts";
+export type { Journal, RunHead } from "./certificate/journal.ts";
 export { reportHtml } from "./certificate/report.ts";
 export { type ConformanceOptions, replayLine, runConformance } from "./certificate/run.ts";
-export { type CheckOptions, checkKernel, type Failure, lawNames, type Point, type Row, replay } from "./check.ts";
+export {
+  type CheckOptions,
+  checkKernel,
+  type Failure,
+  type LeftOut,
+  lawNames,
+  type Point,
+  type Row,
+  replay,
+  replayCommand,
+} from "./check.ts";
 export type { AnyKit, AnySubject, Bench, Kit, Law, Refusal, Subject, SubjectArithmetic } from "./kit.ts";
 export { laws } from "./laws.ts";

@@ -11,7 +11,8 @@ import type { Expected } from "./accuracy.ts";
  * `f64` sums in f64, one rounding to f32 (the CPU reference); `f32` WGSL's f32, zero point subtracted from the weight;
  * `f32-folded` the same with the zero point folded out of the sum; `f16-cache` f32 with keys and values kept as f16.
  */
-export type SubjectArithmetic = "f64" | "f32" | "f32-folded" | "f16-cache";
+export const subjectArithmetics = ["f64", "f32", "f32-folded", "f16-cache"] as const;
+export type SubjectArithmetic = (typeof subjectArithmetics)[number];
 
 /** An implementation of one op: a CPU op, a kernel variant, anybody's function. */
 export interface Subject<C> {

@@ -2,6 +2,7 @@
 
 import { alignColumns } from "../../core/text.ts";
 import type { Row } from "../check.ts";
+import type { AnySubject } from "../kit.ts";
 import type { DeviceIdentity } from "./identity.ts";
 
 export interface Certificate {
@@ -20,7 +21,7 @@ export interface Certificate {
   readonly devices: readonly DeviceIdentity[];
   readonly seed: number;
   readonly runs: number;
-  /** Milliseconds that all laws together may draw cases for; null: as many as `runs` says. */
+  /** Milliseconds that the run was given; null: as many cases as `runs` says. */
   readonly timeMs: number | null;
   readonly filter: string;
   readonly elapsedMs: number;
@@ -49,6 +50,13 @@ export const columns: readonly string[] = [
   "verdict",
 ];
 
+/** "holds" says that everything was tested; what was not makes it "holds in part". */
+const verdictOf = ({ failures, cases, leftOut }: Row): string => {
+  if (failures.length > 0) return `${failures.length} violated`;
+  if (cases === 0) return "not run";
+  return leftOut ? "holds in part" : "holds";
+};
+
 export function cells(row: Row): string[] {
   return [
     row.op,
@@ -60,10 +68,41 @@ export function cells(row: Row): string[] {
     short(row.worst?.headroom ?? null),
     short(row.medianHeadroom),
     short(row.worstUlp),
-    row.failures.length === 0 ? "holds" : `${row.failures.length} violated`,
+    verdictOf(row),
   ];
 }
 
+const isNumber = (column: number): boolean => column >= 3 && column <= 8;
+
 /** An aligned table; numbers to the right. */
-export const table = (rows: readonly Row[]): string =>
-  alignColumns([columns, ...rows.map(cells)], (column) => column >= 3 && column <= 8).join("\n");
+export const table = (rows: readonly Row[]): string => alignColumns([columns, ...rows.map(cells)], isNumber).join("\n");
+
+/** The same line by line, before all rows are there: `subjects` say how wide the first columns become. */
+export function tableLines(subjects: readonly AnySubject[]): { readonly header: string; line(row: Row): string } {
+  const names = [columns, ...subjects.map((s) => [s.op, `${s.backend}/${s.variant}`, s.arithmetic])];
+  const widths = columns.map((name, i) => Math.max(name.length, ...names.map((row) => row[i]?.length ?? 0), isNumber(i) ? 9 : 0));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) => (isNumber(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .join("  ")
+      .trimEnd();
+  return { header: line(columns), line: (row) => line(cells(row)) };
+}
+
+const many = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
+
+/** What was not tested, in words; empty where everything was. */
+export function leftOutLines(rows: readonly Row[]): string[] {
+  const unreached = rows.filter(({ cases, failures }) => cases === 0 && failures.length === 0);
+  const part = rows.filter(({ cases, leftOut }) => cases > 0 && leftOut);
+  const boundaries = part.reduce((sum, { leftOut }) => sum + leftOut!.boundaries, 0);
+  const laws = part.reduce((sum, { leftOut }) => sum + leftOut!.laws.length, 0);
+  const refused = rows.reduce((sum, row) => sum + (row.refused ?? 0), 0);
+  return [
+    ...(unreached.length ? [`not run: ${unreached.map((row) => `${row.op} ${row.backend}/${row.variant}`).join(", ")}`] : []),
+    ...(part.length
+      ? [`in part: ${many(part.length, "variant")}, without ${many(boundaries, "boundary case")} and ${many(laws, "law")}`]
+      : []),
+    ...(refused ? [`${many(refused, "drawn case")} that a variant does not take`] : []),
+  ];
+}

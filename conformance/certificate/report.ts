@@ -1,16 +1,16 @@
 /** report.html: a certificate as one self-contained page, with the error against the bound of each kernel's cases as inline SVG. */
 
 import { escapeHtml as html } from "../../core/text.ts";
-import type { Row } from "../check.ts";
+import { type Row, replayCommand } from "../check.ts";
 import { formatFingerprint, outOfSpecification } from "../device/arithmetic.ts";
-import { type Certificate, cells, columns, UNLIMITED, violations } from "./certificate.ts";
+import { type Certificate, cells, columns, leftOutLines, UNLIMITED, violations } from "./certificate.ts";
 
 const [WIDTH, HEIGHT, MARGIN] = [260, 200, 34];
 
 /** Points (bound, error) on two log₁₀ axes with the line error = bound; cases without error lie on the lower edge. */
-export function plot({ points }: Row): string {
-  const seen = points.filter(({ bound, error }) => bound > 0 && Number.isFinite(error));
-  if (seen.length === 0) return "<p>No case had a bound above 0: every result is exact.</p>";
+export function plot(row: Row): string {
+  const seen = row.points.filter(({ bound, error }) => bound > 0 && Number.isFinite(error));
+  if (seen.length === 0) return `<p>${withoutPoints(row)}</p>`;
   const logs = seen.flatMap(({ bound, error }) => (error > 0 ? [Math.log10(bound), Math.log10(error)] : [Math.log10(bound)]));
   const low = Math.max(Math.floor(Math.min(...logs)), Math.floor(Math.max(...logs)) - 24);
   const high = Math.max(Math.ceil(Math.max(...logs)), low + 1);
@@ -30,14 +30,32 @@ export function plot({ points }: Row): string {
 <text x="4" y="${y0}">1e${low}</text><text x="4" y="${Number(y1) + 8}">1e${high}</text></svg>`;
 }
 
+/** Why there is nothing to plot: true of the row, whatever it holds. */
+function withoutPoints({ cases, failures, worst, worstError }: Row): string {
+  if (failures.length > 0) return "Violated; no case with a finite error and a bound above 0 to plot.";
+  if (cases === 0) return "Not run.";
+  if (worst === null) return "No element had a finite bound to compare with.";
+  if (worstError === 0) return "Every compared result is exact.";
+  return "No point was kept.";
+}
+
 const drawn = ({ runs, timeMs }: Certificate): string =>
-  [...(runs < UNLIMITED ? [`${runs} cases a law`] : []), ...(timeMs === null ? [] : [`cases drawn for ${timeMs / 1000} s in all`])].join(
-    ", ",
-  );
+  [...(runs < UNLIMITED ? [`${runs} cases per law`] : []), ...(timeMs === null ? [] : [`within ${timeMs / 1000} s in all`])].join(", ");
+
+/** What the whole comes to; "every law holds" only where every law was tried. */
+const title = (c: Certificate): string => {
+  const failed = violations(c);
+  if (failed > 0) return `${failed} violated`;
+  if (c.rows.every(({ cases }) => cases === 0)) return "nothing was run";
+  return c.rows.some(({ leftOut }) => leftOut) ? "every law that was tried holds" : "every law holds";
+};
+
+/** Version, commit, date and machine, as far as the certificate says them. */
+const provenance = ({ version, commit, date, runtime, platform, cpu }: Certificate): string =>
+  [`${version}${commit ? ` (commit ${commit})` : ""} on ${runtime}`, platform, cpu, date].filter(Boolean).join(", ");
 
 /** The page. */
 export function reportHtml(c: Certificate): string {
-  const failed = violations(c);
   const devices = c.devices
     .map((d) => {
       const facts = [d.implementation, d.vendor, d.architecture, d.device, d.description, ...d.notes].filter((s) => s !== "");
@@ -56,7 +74,7 @@ export function reportHtml(c: Certificate): string {
     .flatMap((row) => row.failures.map((f) => ({ row, f })))
     .map(
       ({ row, f }) =>
-        `<h3>${html(`${row.op} on ${row.backend}/${row.variant}`)}</h3><p>${html(f.law)}: ${html(f.message)}</p><pre>gureum conformance --replay '${html(f.replay)}'</pre>`,
+        `<h3>${html(`${row.op} on ${row.backend}/${row.variant}`)}</h3><p>${html(f.law)}: ${html(f.message)}</p><pre>${html(replayCommand(f))}</pre>`,
     )
     .join("\n");
   const plots = c.rows
@@ -82,12 +100,15 @@ figcaption { font-size: 12px; } svg text { font-size: 9px; fill: #555; }
 circle { fill: #1f5fa8; fill-opacity: .6; } .frame { fill: none; stroke: #ccc; } .limit { stroke: #888; stroke-dasharray: 3 3; }
 pre { white-space: pre-wrap; background: #f5f5f5; padding: 8px; }
 </style>
-<h1>Conformance: ${failed === 0 ? "every law holds" : `${failed} violated`}</h1>
-<p>gureum ${html(c.version)} on ${html(c.runtime)}; seed ${c.seed}, ${drawn(c)}; ${(c.elapsedMs / 1000).toFixed(1)} s.</p>
+<h1>Conformance: ${title(c)}</h1>
+<p>gureum ${html(provenance(c))}; seed ${c.seed}, ${drawn(c)}; ${(c.elapsedMs / 1000).toFixed(1)} s.</p>
 <ul>${devices}</ul>
 ${failures ? `<h2>Violations</h2>${failures}` : ""}
 ${arithmetic ? `<h2>Arithmetic</h2>${arithmetic}` : ""}
 <h2>Results</h2>
+${leftOutLines(c.rows)
+  .map((line) => `<p>Left out, ${html(line)}.</p>`)
+  .join("\n")}
 <table><tr>${columns.map((name) => `<th>${name}</th>`).join("")}</tr>
 ${rows}</table>
 <p>Worst error, its bound and headroom (error ÷ bound) are of the element nearest its bound; the median is over random cases. Bounds are

@@ -2,25 +2,41 @@
 import { GureumError } from "../../core/errors.ts";
 import { occursIn } from "../../core/names.ts";
 import { closeDevice } from "../../gpu/device/device.ts";
-import { type Failure, lawNames, parseReplay, type Row, replay, subjectName } from "../check.ts";
+import { type Failure, parseReplay, type Row, replay, subjectName } from "../check.ts";
 import { fingerprint } from "../device/arithmetic.ts";
-import { kitOf, laws } from "../laws.ts";
+import type { AnySubject } from "../kit.ts";
+import { laws } from "../laws.ts";
 import { type Certificate, UNLIMITED } from "./certificate.ts";
 import { environment } from "./environment.ts";
-import { type Check, checkSubject, gather, type SubjectOptions } from "./subjects.ts";
+import type { DeviceIdentity } from "./identity.ts";
+import type { Journal } from "./journal.ts";
+import { type Check, checkSubject, gather, notRun, type SubjectOptions } from "./subjects.ts";
 
 export interface ConformanceOptions extends SubjectOptions {
   /** Only ops or variants whose "op backend/variant" contains this, `*` standing for anything. */
   readonly filter?: string;
   /** Only this variant. */
   readonly variant?: string;
-  /** Random cases a law, 100 unless told; without limit where `timeMs` is given. */
+  /** Random cases per law: 100 where neither this nor `timeMs` is given; with `timeMs` alone, as many as time allows. */
   readonly runs?: number;
   readonly seed?: number;
-  /** Time for the whole run: shared out evenly over what is left to do. */
+  /**
+   * Time for the whole run, boundary cases included: what is left is shared out evenly over the subjects that are left. Only a case that
+   * runs when it ends is waited for. What was left out is in the rows.
+   */
   readonly timeMs?: number;
   /** Subjects checked at once, each in a process of its own; 1 unless told. For this package's subjects alone, in Node and Deno. */
   readonly jobs?: number;
+  /** Keeps the rows as they come, and those of an interrupted run. */
+  readonly journal?: Journal;
+  /** What is about to be run, and the rows of an interrupted run that are taken as they are. */
+  readonly onStart?: (start: {
+    readonly devices: readonly DeviceIdentity[];
+    readonly subjects: readonly AnySubject[];
+    readonly finished: readonly Row[];
+  }) => void;
+  /** Each row as it ends. */
+  readonly onRow?: (row: Row) => void;
   /** Called as each subject begins and ends, with the number that have ended. */
   readonly onProgress?: (done: number, total: number, what: string, violated: number) => void;
 }
@@ -28,7 +44,7 @@ export interface ConformanceOptions extends SubjectOptions {
 /** @throws GureumError "usage" where nothing is selected, "no-adapter" where webgpu is asked for and absent */
 export async function runConformance(options: ConformanceOptions = {}): Promise<Certificate> {
   const began = performance.now();
-  const { filter = "", seed = 1, timeMs, jobs = 1, onProgress } = options;
+  const { filter = "", seed = 1, timeMs, jobs = 1, journal, onStart, onRow, onProgress } = options;
   const runs = options.runs ?? (timeMs === undefined ? 100 : UNLIMITED);
   if (jobs > 1 && options.subjects)
     throw new GureumError("usage", { where: "conformance", what: "jobs", expected: "1 where subjects are given", got: `${jobs}` });
@@ -52,36 +68,41 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
       const { startJobs } = await import("./jobs.ts");
       ({ checks, stop } = startJobs(atOnce, options));
     }
-    const rows: Row[] = [];
+    // Both the measurement of the device and what stands around the rows count as time of the run.
+    const about = await environment();
+    const measured = gpu ? [...devices.slice(0, -1), { ...devices.at(-1)!, arithmetic: await fingerprint(gpu) }] : devices;
+    const head = { ...about, devices: measured, seed, runs, timeMs: timeMs ?? null, filter };
+    const { date: _, ...same } = head;
+    const before = (await journal?.open({ format: "gureum-conformance-run/1", ...same, variant: options.variant ?? "" })) ?? [];
+    const rows = chosen.map(([, s]) => before.find((row) => row.op === s.op && `${row.backend}/${row.variant}` === subjectName(s)));
+    onStart?.({ devices: measured, subjects: chosen.map(([, s]) => s), finished: rows.filter((row) => row !== undefined) });
+    const open = [...rows.keys()].filter((at) => rows[at] === undefined);
     let begun = 0;
-    let ended = 0;
-    let violated = 0;
+    let ended = chosen.length - open.length;
+    let violated = rows.reduce((sum, row) => sum + (row?.failures.length ?? 0), 0);
     const work = async (check: Check): Promise<void> => {
-      while (begun < chosen.length) {
-        const at = begun++;
+      while (begun < open.length) {
+        const place = begun++;
+        const at = open[place]!;
         const [index, subject] = chosen[at]!;
-        const name = `${subject.op} ${subjectName(subject)}`;
-        const count = lawNames(kitOf(subject.op), subject).length;
-        onProgress?.(ended, chosen.length, name, violated);
-        const left = timeMs === undefined ? undefined : Math.max(1, timeMs - (performance.now() - began));
-        const share = left === undefined ? {} : { timeMs: Math.min(left, (left * atOnce) / (chosen.length - at)) / count };
-        const row = await check(index, { runs, seed, ...share });
+        onProgress?.(ended, chosen.length, `${subject.op} ${subjectName(subject)}`, violated);
+        const left = timeMs === undefined ? undefined : timeMs - (performance.now() - began);
+        const share = left === undefined ? {} : { timeMs: Math.min(left, (left * atOnce) / (open.length - place)) };
+        const row = left !== undefined && left <= 0 ? notRun(subject) : await check(index, { runs, seed, ...share });
         rows[at] = row;
+        if (row.cases > 0 || row.failures.length > 0) await journal?.add(row);
         violated += row.failures.length;
-        onProgress?.(++ended, chosen.length, name, violated);
+        onRow?.(row);
+        onProgress?.(++ended, chosen.length, `${subject.op} ${subjectName(subject)}`, violated);
       }
     };
     await Promise.all(checks.map(work));
     return {
       format: "gureum-conformance/1",
-      ...(await environment()),
-      devices: gpu ? [...devices.slice(0, -1), { ...devices.at(-1)!, arithmetic: await fingerprint(gpu) }] : devices,
-      seed,
-      runs,
-      timeMs: timeMs ?? null,
-      filter,
+      ...head,
+      date: new Date().toISOString(),
       elapsedMs: Math.round(performance.now() - began),
-      rows,
+      rows: rows.map((row) => row!),
     };
   } finally {
     stop();

@@ -1,7 +1,7 @@
 /** Which subjects a run is about, on which devices, and one of them held to its laws. */
 import { GureumError } from "../../core/errors.ts";
 import { type Gpu, openDevice } from "../../gpu/device/device.ts";
-import { type CheckOptions, checkKernel, type Row } from "../check.ts";
+import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
 import type { AnySubject } from "../kit.ts";
 import { cpuSubjects, kitOf } from "../laws.ts";
 import { webgpuSubjects } from "../subjects/webgpu.ts";
@@ -37,3 +37,12 @@ export async function gather(options: SubjectOptions): Promise<{ subjects: reado
 export type Check = (index: number, options: CheckOptions) => Promise<Row>;
 
 export const checkSubject = (subject: AnySubject, options: CheckOptions): Promise<Row> => checkKernel(kitOf(subject.op), subject, options);
+
+/** The row of a subject that time did not reach. */
+export function notRun(subject: AnySubject): Row {
+  const { op, backend, variant, arithmetic } = subject;
+  const kit = kitOf(op);
+  const laws = lawNames(kit, subject);
+  const nothing = { cases: 0, refused: 0, worst: null, worstError: 0, worstUlp: 0, medianHeadroom: null, failures: [], points: [] };
+  return { op, backend, variant, arithmetic, ...nothing, leftOut: { boundaries: kit.boundaries.length * laws.length, laws } };
+}

@@ -1,0 +1,109 @@
+/** One law over many cases: the boundary cases, then cases drawn from the kit's arbitrary with a fixed seed, within a time where one is given. */
+import fc from "fast-check";
+import { uniform } from "../arbitraries.ts";
+import type { AnyKit, AnySubject } from "../kit.ts";
+import { BOUND_LAW, HEADROOM_LAW, lawOn, type Measured, replayLine } from "./case.ts";
+import { REFUSED } from "./replay.ts";
+import type { Failure } from "./row.ts";
+
+export interface LawOptions {
+  /** Random cases. */
+  readonly runs: number;
+  readonly seed: number;
+  /** When to stop, on the clock of `performance.now()`; a case that runs then is waited for. */
+  readonly deadline?: number;
+  /** Stop at the first violation, without shrinking it. */
+  readonly bail?: boolean;
+  /** Called before each case. */
+  readonly onCase?: () => void;
+}
+
+export interface LawResult {
+  readonly failure: Failure | null;
+  /** Boundary cases that time did not allow. */
+  readonly left: number;
+  /** Whether a case was judged. */
+  readonly judged: boolean;
+}
+
+/** Share of a law's time for boundary cases, as long as there are some. */
+const BOUNDARY_SHARE = 0.7;
+/** Random cases from which on a median says something. */
+const FEWEST_HEADROOMS = 50;
+
+export const median = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)]!;
+
+/** In an order that the seed gives, so that the first few stand for all. */
+function shuffled<T>(list: readonly T[], seed: number): T[] {
+  const order = [...list];
+  const next = uniform(seed);
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = Math.floor(next() * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}
+
+/** Holds a subject to one law. The headroom law judges what the bound law measured before. */
+export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m: Measured, options: LawOptions): Promise<LawResult> {
+  const { runs, seed, deadline } = options;
+  const fail = (message: string, spec: unknown): Failure => ({ law, message, replay: replayLine(kit, subject, law, spec) });
+  if (law === HEADROOM_LAW) {
+    let left = 0;
+    if (m.headrooms.length === 0) ({ left } = await checkLaw(kit, subject, BOUND_LAW, m, options));
+    return { failure: judgeHeadroom(m, fail), left, judged: m.headrooms.length >= FEWEST_HEADROOMS };
+  }
+  const began = performance.now();
+  const before = { cases: m.cases, refused: m.refused };
+  const done = (failure: Failure | null, left = 0): LawResult => ({ failure, left, judged: failure !== null || m.cases > before.cases });
+  const boundaries = deadline === undefined ? kit.boundaries : shuffled(kit.boundaries, seed);
+  const until = deadline === undefined ? Infinity : runs > 0 ? began + BOUNDARY_SHARE * (deadline - began) : deadline;
+  let tried = 0;
+  for (const spec of boundaries) {
+    // As long as those before took on average, this one will take.
+    const now = performance.now();
+    if (now + (now - began) / Math.max(1, tried) > until && tried > 0) break;
+    options.onCase?.();
+    const wrong = await lawOn(kit, subject, law, spec, m, false);
+    tried++;
+    if (wrong) return done(fail(wrong, spec));
+  }
+  const left = boundaries.length - tried;
+  // fast-check gives up waiting when time is up; the case itself goes on, and nothing else may start on the device before it ends.
+  let running: Promise<unknown> = Promise.resolve();
+  const property = fc.asyncProperty(kit.spec, async (spec) => {
+    options.onCase?.();
+    const verdict = lawOn(kit, subject, law, spec, m, true);
+    running = verdict;
+    const wrong = await verdict;
+    if (wrong) throw new Error(wrong);
+  });
+  const rest = deadline === undefined ? undefined : deadline - performance.now();
+  if (rest !== undefined && rest <= 0 && m.cases + m.refused > before.cases + before.refused) return done(null, left);
+  const details = await fc.check(property, {
+    numRuns: runs,
+    seed,
+    endOnFailure: options.bail === true,
+    ...(rest === undefined ? {} : { interruptAfterTimeLimit: Math.max(1, rest) }),
+  });
+  await running;
+  if (details.failed && details.counterexample) {
+    const [spec] = details.counterexample;
+    const error = details.errorInstance;
+    return done(fail(error instanceof Error ? error.message : String(error), spec), left);
+  }
+  const refused = m.refused - before.refused;
+  if (refused > 0 && m.cases === before.cases)
+    return done(fail(`${REFUSED}, nor any other of the ${refused} tried: no case is left to test`, boundaries[0] ?? null), left);
+  return done(null, left);
+}
+
+function judgeHeadroom({ headrooms }: Measured, fail: (message: string, spec: unknown) => Failure): Failure | null {
+  const n = headrooms.length;
+  if (n < FEWEST_HEADROOMS) return null;
+  const sorted = headrooms.toSorted((a, b) => a - b);
+  // The order statistics 1.5 √n either side of the middle hold the median of all cases between them (3 σ of a fair coin thrown n times).
+  const above = sorted[Math.ceil(n / 2 + 1.5 * Math.sqrt(n))]!;
+  const below = sorted[Math.floor(n / 2 - 1.5 * Math.sqrt(n))]!;
+  return above >= 0.001 && below <= 1 ? null : fail(`the median headroom of ${n} cases is ${median(sorted)}`, null);
+}

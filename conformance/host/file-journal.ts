@@ -1,0 +1,26 @@
+/** A journal on disk. */
+import { appendFile, readFile } from "node:fs/promises";
+import { hostError, writeFile } from "../../core/host/node.ts";
+import { encodeUtf8 } from "../../core/utf8.ts";
+import { encodeNumbers, type Journal, readJournal } from "../certificate/journal.ts";
+
+/** @throws GureumError from its calls: "io", "disk-full", "not-found" for a folder that is missing, and what `readJournal` throws */
+export function fileJournal(path: string): Journal {
+  return {
+    async open(head) {
+      const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return "";
+        throw hostError(path, error);
+      });
+      const rows = readJournal(path, text, head);
+      const lines = [head, ...rows].map((value) => `${encodeNumbers(value)}\n`);
+      await writeFile(path, (sink) => sink(encodeUtf8(lines.join(""))));
+      return rows;
+    },
+    async add(row) {
+      await appendFile(path, `${encodeNumbers(row)}\n`).catch((error: unknown) => {
+        throw hostError(path, error);
+      });
+    },
+  };
+}
