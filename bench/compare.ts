@@ -1,6 +1,7 @@
 /**
  * Two files of results against each other, row by row: how much faster B is than A, with the interval in which that ratio lies.
- * Rows of one name are taken for the same work; where their counts differ they are not, and that is said.
+ * Rows of one task and one model, whatever its path, are taken for the same work; where their counts differ they are not, and that is
+ * said.
  */
 import { deviceName } from "../conformance/certificate/identity.ts";
 import type { BenchResults, Row } from "./results.ts";
@@ -29,6 +30,16 @@ export interface Comparison {
 /** Samples a side below which an interval means nothing. */
 const FEWEST_SAMPLES = 3;
 
+/** The model of results as earlier versions wrote them: by its name alone, which their first row ends with. */
+const modelOf = ({ model, rows }: BenchResults): { readonly name: string; readonly identity?: string } | undefined => {
+  const loaded = rows.find(({ name, group }) => group === "model" && name.startsWith("load "));
+  return model ?? (loaded && { name: loaded.name.slice("load ".length) });
+};
+
+/** What a row does, without the name of what it is done to: by this rows are joined. */
+const taskOf = (name: string, model: string | undefined): string =>
+  model !== undefined && name.endsWith(` ${model}`) ? name.slice(0, -model.length - 1) : name;
+
 const sameWork = (a: Row, b: Row): boolean =>
   a.bytes === b.bytes && a.operations === b.operations && a.tokens === b.tokens && a.timer === b.timer;
 
@@ -45,11 +56,22 @@ function compareRow(a: Row, b: Row): ComparedRow {
   return { name: a.name, aMs: a.median, bMs: b.median, ...interval, verdict };
 }
 
+const modelWords = (model: ReturnType<typeof modelOf>): string =>
+  model === undefined ? "" : model.identity === undefined ? model.name : `${model.name} (${model.identity})`;
+
 export function compareResults(a: BenchResults, b: BenchResults): Comparison {
-  const inB = new Map(b.rows.map((row) => [row.name, row]));
-  const inA = new Set(a.rows.map(({ name }) => name));
-  const shared = a.rows.flatMap((row): [Row, Row][] => (inB.has(row.name) ? [[row, inB.get(row.name)!]] : []));
+  const [modelA, modelB] = [modelOf(a), modelOf(b)];
+  const inB = new Map(b.rows.map((row) => [taskOf(row.name, modelB?.name), row]));
+  const inA = new Set(a.rows.map(({ name }) => taskOf(name, modelA?.name)));
+  const shared = a.rows.flatMap((row): [Row, Row][] => {
+    const other = inB.get(taskOf(row.name, modelA?.name));
+    return other ? [[row, other]] : [];
+  });
+  // Results of old do not say what their model holds: then the counts of a row decide alone.
+  const sameModel = !modelA?.identity || !modelB?.identity || modelA.identity === modelB.identity;
+  const joins = ([x, y]: readonly [Row, Row]): boolean => sameModel && sameWork(x, y);
   const around = (results: BenchResults): Record<string, string> => ({
+    model: modelWords(modelOf(results)),
     device: deviceName(results.device),
     driver: results.device.description,
     toggles: results.device.toggles ?? "",
@@ -61,10 +83,10 @@ export function compareResults(a: BenchResults, b: BenchResults): Comparison {
   });
   const [aroundA, aroundB] = [around(a), around(b)];
   return {
-    rows: shared.filter(([x, y]) => sameWork(x, y)).map(([x, y]) => compareRow(x, y)),
-    onlyA: a.rows.filter(({ name }) => !inB.has(name)).map(({ name }) => name),
-    onlyB: b.rows.filter(({ name }) => !inA.has(name)).map(({ name }) => name),
-    incomparable: shared.filter(([x, y]) => !sameWork(x, y)).map(([x]) => x.name),
+    rows: shared.filter(joins).map(([x, y]) => compareRow(x, y)),
+    onlyA: a.rows.filter(({ name }) => !inB.has(taskOf(name, modelA?.name))).map(({ name }) => name),
+    onlyB: b.rows.filter(({ name }) => !inA.has(taskOf(name, modelB?.name))).map(({ name }) => name),
+    incomparable: shared.filter((pair) => !joins(pair)).map(([x]) => x.name),
     differences: Object.keys(aroundA)
       .filter((key) => aroundA[key] !== aroundB[key])
       .map((key) => `${key}: ${aroundA[key]} | ${aroundB[key]}`),

@@ -13,7 +13,7 @@ export async function makeResults(
   device: DeviceIdentity | undefined,
   limits: Limits,
   rows: readonly Row[],
-  more: Pick<BenchResults, "facts" | "tokenTimes" | "skipped"> = {},
+  more: Pick<BenchResults, "facts" | "model" | "tokenTimes" | "skipped"> = {},
 ): Promise<BenchResults> {
   const { version, commit, date, runtime, platform, cpu } = await environment();
   return {

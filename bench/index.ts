@@ -4,6 +4,7 @@ export { type ComparedRow, type Comparison, compareResults } from "./compare.ts"
 export { measureCosts, measureLimits } from "./device.ts";
 export { type GpuTimer, makeGpuTimer } from "./gpu-timer.ts";
 export { defaultPlan, type Plan, shortPlan, type TimerName } from "./harness.ts";
+export { type MeasuredModel, measuredModel } from "./identity.ts";
 export { type KernelRows, type KernelSelection, measureKernels, type Skipped } from "./kernels.ts";
 export { type ModelRows, type ModelSelection, measureModel } from "./model.ts";
 export type { Contents } from "./operands.ts";

@@ -65,7 +65,7 @@ async function clocked(body: () => Promise<unknown>): Promise<number> {
 
 /** @throws GureumError "context" where prompt, depth and new tokens do not fit the model */
 function checkFit({ name, config, prompts, newTokens, depths }: ModelSelection): number {
-  const needed = Math.max(...prompts.map((length) => length + 1), ...depths.map((depth) => Math.max(1, depth) + newTokens));
+  const needed = Math.max(...prompts.map((length) => length + 1), ...depths.map((depth) => Math.max(1, depth) + newTokens + 1));
   const limit = contextLimit(config);
   if (needed > limit)
     throw new GureumError("context", {
@@ -86,6 +86,26 @@ async function goTo(session: Session, depth: number): Promise<void> {
   await session.prefill(ids.slice(session.ids.length));
 }
 
+/** What was spent beyond `less`; never below 0, since both are measured. */
+function lessProfile<P extends Profile & { readonly wallMs: number }>(all: P, less: P): P {
+  const beyond = (a: number, b: number): number => Math.max(0, a - b);
+  const kernels = new Map(
+    [...all.kernels].flatMap(([kernel, sum]) => {
+      const { ms, dispatches } = less.kernels.get(kernel) ?? { ms: 0, dispatches: 0 };
+      return sum.dispatches > dispatches ? [[kernel, { ms: beyond(sum.ms, ms), dispatches: sum.dispatches - dispatches }] as const] : [];
+    }),
+  );
+  return {
+    ...all,
+    wallMs: beyond(all.wallMs, less.wallMs),
+    encodeMs: beyond(all.encodeMs, less.encodeMs),
+    submitMs: beyond(all.submitMs, less.submitMs),
+    gpuMs: all.gpuMs === undefined || less.gpuMs === undefined ? undefined : beyond(all.gpuMs, less.gpuMs),
+    dispatches: all.dispatches - less.dispatches,
+    kernels,
+  };
+}
+
 /** What a token costs at each depth, part by part: once as the model runs, once kernel by kernel. */
 async function profileDecode(
   { gpu, watch, take }: Profiler,
@@ -95,14 +115,17 @@ async function profileDecode(
 ): Promise<TokenTime[]> {
   const times: TokenTime[] = [];
   const timed = gpu.capabilities.features.includes("timestamp-query");
-  const decodeAt = async (depth: number, watched: Watched): Promise<Profile & { wallMs: number }> => {
+  const decodeTokens = async (depth: number, watched: Watched, tokens: number): Promise<Profile & { wallMs: number }> => {
     await goTo(session, depth);
     await take();
     watch(watched);
-    const wallMs = await clocked(() => session.decode(greedy, count));
+    const wallMs = await clocked(() => session.decode(greedy, tokens));
     watch("nothing");
     return { ...(await take()), wallMs };
   };
+  // The first token is drawn from logits that are there: `count` whole passes are what one more costs than that one alone.
+  const decodeAt = async (depth: number, watched: Watched): Promise<Profile & { wallMs: number }> =>
+    lessProfile(await decodeTokens(depth, watched, count + 1), await decodeTokens(depth, watched, 1));
   for (const depth of depths) {
     await decodeAt(depth, "passes");
     const { wallMs, gpuMs, encodeMs, submitMs, dispatches } = await decodeAt(depth, "passes");
@@ -201,7 +224,8 @@ export async function measureModel(
         counts: { tokens: newTokens, bytes: newTokens * tokenBytes },
         competitor: competitorOf(`decode ${newTokens} at ${depth} ${name}`, async () => {
           await goTo(sequence, depth);
-          return clocked(() => sequence.decode(greedy, newTokens));
+          // The first is drawn from logits that are there; each of the others takes a pass.
+          return clocked(() => sequence.decode(greedy, newTokens + 1));
         }),
       })),
     ];

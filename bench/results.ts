@@ -9,6 +9,7 @@ import { GureumError, withinAsync } from "../core/errors.ts";
 import { fileSource, writeFile } from "../core/host/node.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import type { TimerName, Timing } from "./harness.ts";
+import type { MeasuredModel } from "./identity.ts";
 import { type Summary, summarize } from "./statistics.ts";
 
 /** Which measured ceiling a row's operations stand under. */
@@ -72,6 +73,8 @@ export interface BenchResults {
   readonly date: string;
   readonly host: { readonly runtime: string; readonly platform: string; readonly cpu: string };
   readonly device: DeviceIdentity;
+  /** The model or shape that rows are of; absent for those of a device, and in results of old. */
+  readonly model?: MeasuredModel;
   readonly limits: Limits;
   readonly rows: readonly Row[];
   /** Bytes of memory, by what they are of. */
@@ -190,6 +193,9 @@ export function checkResults(value: unknown): BenchResults {
   if (!isRecord(limits) || !isRecord(limits.operationsPerSecond)) throw wrong("no limits");
   const ceilings = [limits.readBytesPerSecond ?? 1, ...Object.values(limits.operationsPerSecond)];
   if (!ceilings.every((v) => isMeasured(v) && v > 0)) throw wrong("a limit that is no number above 0");
+  const { model } = value;
+  if (model !== undefined && !(isRecord(model) && isText(model.name) && isText(model.identity)))
+    throw wrong("no name and identity of the model");
   const names = new Set<string>();
   for (const [i, row] of rows.entries()) {
     if (!isRecord(row) || typeof row.name !== "string") throw wrong(`row ${i} has no name`);

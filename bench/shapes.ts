@@ -2,6 +2,7 @@
  * Which model's shapes to measure: one that core knows by name, or any config.json. The linears come from core's own list, so that
  * what is measured here is what a checkpoint of that shape holds.
  */
+import { basename, dirname, resolve } from "node:path";
 import { memoryStore, readBytes } from "../core/checkpoint/byte-source.ts";
 import { configFile, readConfig } from "../core/checkpoint/config.ts";
 import { synthShapes } from "../core/checkpoint/synth-shapes.ts";
@@ -17,7 +18,10 @@ export interface Shape {
 
 export const shapeNames: readonly string[] = Object.keys(synthShapes);
 
-/** Larger files are no config. */
+/** The last part of a path, "." resolved: what rows are called by, wherever the folder lies. */
+export const folderName = (path: string): string => basename(resolve(path));
+
+/** Larger files are not a config. */
 const maxConfigBytes = 16 * 2 ** 20;
 
 /**
@@ -33,13 +37,13 @@ export async function openShape(word: string): Promise<Shape> {
       what: `no such shape: ${JSON.stringify(word)}`,
       remedy: `it is one of ${shapeNames.join(", ")}, or the path of a config.json`,
     });
-  if (!word.endsWith(".json")) return { name: word, config: await readConfig(directoryStore(word)) };
+  if (!word.endsWith(".json")) return { name: folderName(word), config: await readConfig(directoryStore(word)) };
   const source = await fileSource(word);
   try {
     if (source.byteLength > maxConfigBytes)
       throw new GureumError("format", { where: word, what: "too large for a config", got: `${source.byteLength} bytes` });
     const bytes = await readBytes(source, 0, source.byteLength);
-    return { name: word, config: await readConfig(memoryStore(word, new Map([[configFile, bytes]]))) };
+    return { name: folderName(dirname(word)), config: await readConfig(memoryStore(word, new Map([[configFile, bytes]]))) };
   } finally {
     await source.close();
   }

@@ -110,8 +110,9 @@ export function formatComparison({ rows, onlyA, onlyB, incomparable, differences
     ["of one name, but not the same work", incomparable],
   ];
   return [
+    ...(rows.length === 0 ? ["nothing to compare: no row of A does the same work on the same model as one of B", ""] : []),
     ...(differences.length > 0 ? ["A | B", ...differences.map((line) => `  ${line}`), ""] : []),
-    formatColumns(["", "A", "B", "B is faster by", "95 % interval", "B is"], cells),
+    ...(rows.length > 0 ? [formatColumns(["", "A", "B", "B is faster by", "95 % interval", "B is"], cells)] : []),
     ...lists.flatMap(([title, names]) => (names.length > 0 ? ["", `${title}:`, ...names.map((name) => `  ${name}`)] : [])),
   ].join("\n");
 }

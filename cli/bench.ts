@@ -5,10 +5,11 @@ import { makeResults } from "../bench/environment.ts";
 import { makeGpuTimer } from "../bench/gpu-timer.ts";
 import { defaultPlan, type Plan, shortPlan } from "../bench/harness.ts";
 import { resultsPage } from "../bench/html.ts";
+import { measuredModel } from "../bench/identity.ts";
 import { type KernelSelection, measureKernels } from "../bench/kernels.ts";
 import { measureModel } from "../bench/model.ts";
 import { type BenchResults, readResults, writeResults, writeText } from "../bench/results.ts";
-import { openShape, shapeNames } from "../bench/shapes.ts";
+import { folderName, openShape, shapeNames } from "../bench/shapes.ts";
 import { syntheticRefs } from "../bench/synthetic.ts";
 import { formatComparison, formatHead, formatRows, formatTokenTimes } from "../bench/table.ts";
 import { gpuIdentity } from "../conformance/certificate/identity.ts";
@@ -131,11 +132,12 @@ async function runKernels(args: string[]): Promise<number> {
     filter: words.text("filter") ?? "",
     variants: words.list("variant"),
   };
+  const model = measuredModel(selection.shape.name, selection.shape.config);
   const bar = progressBar("measuring");
   if (backend === "cpu") {
     const { measureCpu } = await import("../bench/cpu.ts");
     const { limits, rows } = await measureCpu(selection, CPU_TIME_MS, bar);
-    await report(words, await makeResults(["kernels", ...args], undefined, limits, rows));
+    await report(words, await makeResults(["kernels", ...args], undefined, limits, rows, { model }));
     return 0;
   }
   const results = await withGpu(async (gpu) => {
@@ -143,7 +145,7 @@ async function runKernels(args: string[]): Promise<number> {
     try {
       const { limits } = await measureLimits(timer, planOf(gpu));
       const { rows, skipped } = await measureKernels(timer, selection, limits, planOf(gpu), bar);
-      return await makeResults(["kernels", ...args], gpuIdentity(gpu), limits, rows, { skipped });
+      return await makeResults(["kernels", ...args], gpuIdentity(gpu), limits, rows, { model, skipped });
     } finally {
       timer.close();
     }
@@ -180,14 +182,15 @@ async function runModel(args: string[]): Promise<number> {
   const source =
     path === undefined
       ? await openShape(synthetic!).then(({ name, config }) => ({ name, config, refs: syntheticRefs(config), async close() {} }))
-      : { name: path, ...(await openCheckpoint(directoryStore(path))) };
+      : { name: folderName(path), ...(await openCheckpoint(directoryStore(path))) };
+  const model = measuredModel(source.name, source.config, source.refs);
   const bar = progressBar("loading");
   const measured = async (gpu: Gpu | undefined): Promise<BenchResults> => {
     const timer = gpu && (await makeGpuTimer(gpu));
     try {
       const limits = timer ? (await measureLimits(timer, planOf(timer.gpu))).limits : { operationsPerSecond: {} };
       const { rows, tokenTimes, facts } = await measureModel({ ...source, ...sizes }, gpu, limits, modelPlan, bar);
-      return await makeResults(["model", ...args], gpu && gpuIdentity(gpu), limits, rows, { tokenTimes, facts });
+      return await makeResults(["model", ...args], gpu && gpuIdentity(gpu), limits, rows, { model, tokenTimes, facts });
     } finally {
       timer?.close();
     }
@@ -204,8 +207,9 @@ async function runCompare(args: string[]): Promise<number> {
   const words = parseWords("bench compare", args, {}, 2);
   const [a, b] = words.positionals;
   if (a === undefined || b === undefined) throw usage("bench compare", "give two files that --json wrote");
-  await printLine(formatComparison(compareResults(await readResults(a), await readResults(b))));
-  return 0;
+  const comparison = compareResults(await readResults(a), await readResults(b));
+  await printLine(formatComparison(comparison));
+  return comparison.rows.length === 0 ? 1 : 0;
 }
 
 const parts: Readonly<Record<string, (args: string[]) => Promise<number>>> = {

@@ -1,6 +1,14 @@
 /** `gureum diff`: runs a text on two backends, judges every step, names the first that is wrong. */
 import { describeWorst } from "../conformance/compare.ts";
-import { type DiffSide, type DiffStep, diffModels, isAstray, UNWATCHED_LIMIT } from "../conformance/watch/diff.ts";
+import {
+  type Diff,
+  type DiffSide,
+  type DiffStep,
+  diffModels,
+  isAstray,
+  UNWATCHED_LIMIT,
+  type Unwatched,
+} from "../conformance/watch/diff.ts";
 import { openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { cpuModel } from "../core/model/cpu.ts";
@@ -17,7 +25,7 @@ export const diff: Command = {
 Runs the same tokens on two backends. Every step of each is held to the bound of its arithmetic, given the inputs it had; the first
 step beyond its bound is where the fault is. Exit code 1 where there is one. Steps that are watched run one by one in f32 on WebGPU, on
 the weights and the cache that the options give. The fused kernels, which show no steps, run afterwards on the same tokens: a KL divergence
-of their logits from the watched ones beyond ${UNWATCHED_LIMIT} is exit code 1 too.
+of their logits from the CPU's beyond ${UNWATCHED_LIMIT} is exit code 1 too.
 
   --model DIR                 model folder (default: the small model that comes with gureum)
   --a cpu|webgpu              one side (default: cpu)
@@ -81,16 +89,7 @@ ${variantHelp}
           );
           await printLine(`  [${step.shape.join(", ")}], ${describeWorst(step[side]!)}`);
         }
-        for (const run of unwatched) {
-          const { side, way, variant, divergence, sameTop } = run;
-          await printLine(
-            `side ${side} unwatched, ${way} (${variant}): KL ${divergence.toExponential(1)} from the watched logits, ${sameTop ? "the same" : "another"} id on top${isAstray(run) ? ": wrong" : ""}`,
-          );
-          if (isAstray(run) && !first)
-            await printLine(
-              "  every watched step holds, so the fault is in kernels of this variant: gureum conformance finds it; --kernel avoids it",
-            );
-        }
+        for (const run of unwatched) for (const line of unwatchedLines(run, first)) await printLine(line);
       }
       for (const { model } of loaded) model.dispose();
       return first || unwatched.some(isAstray) ? 1 : 0;
@@ -100,6 +99,18 @@ ${variantHelp}
     }
   },
 };
+
+/** How an unwatched run compares, and what that says of where the fault is. */
+function* unwatchedLines(run: Unwatched, first: Diff["first"]): Generator<string> {
+  const { side, way, variant, divergence, sameTop } = run;
+  const verdict = isAstray(run) ? ": wrong" : "";
+  yield `side ${side} unwatched, ${way} (${variant}): KL ${divergence.toExponential(1)} from the CPU's logits, ${sameTop ? "the same" : "another"} id on top${verdict}`;
+  if (!isAstray(run)) return;
+  if (first?.side !== side)
+    yield `  every watched step of side ${side} holds, so the fault is in kernels of ${variant}: gureum conformance finds it; --kernel avoids it`;
+  else
+    yield `  side ${side} has a wrong step of its own above: avoid its kernel first (--kernel), then see whether ${variant} is still wrong`;
+}
 
 async function encode(folder: string, text: string): Promise<number[]> {
   const tokenizer = await openTokenizer(folder);

@@ -55,7 +55,7 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
         promptTokens,
         timings: {
           loadMs: round(model.loadMs),
-          firstTokenMs: round(firstTokenMs),
+          firstTokenMs: tokens.length > 0 ? round(firstTokenMs) : null,
           totalMs: round(performance.now() - started),
           tokensPerSecond: tokensPerSecond && round(tokensPerSecond),
         },
@@ -67,9 +67,9 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
       if (options.logprobs > 0)
         for (const { id, logprob, top } of tokens)
           note(`${id} ${logprob!.toFixed(4)} | ${top!.map((t) => `${t.id} ${t.logprob.toFixed(4)}`).join(", ")}`);
-      note(
-        `${promptTokens} prompt tokens, ${ids.length} new (${finishReason}); first after ${round(firstTokenMs)} ms${tokensPerSecond ? `, then ${round(tokensPerSecond)} tokens/s` : ""} on ${model.backend}`,
-      );
+      const first = tokens.length > 0 ? `; first after ${round(firstTokenMs)} ms` : "";
+      const rate = tokensPerSecond ? `, then ${round(tokensPerSecond)} tokens/s` : "";
+      note(`${promptTokens} prompt tokens, ${ids.length} new (${finishReason})${first}${rate} on ${model.backend}`);
       if (stats !== undefined) for (const line of formatStats(stats)) note(line);
     }
     return text;

@@ -3,9 +3,11 @@
  * each step is judged alone, by what it should have made of the inputs that its own side gave it, within the bound of its
  * arithmetic (docs/accuracy.md). So the first step beyond its bound is where the fault is, however far its consequences spread;
  * the distance between the two sides stands beside it. Kernels that compute several steps at once, or in an arithmetic of their own, show
- * no steps: what they make of the same ids, as a prompt and token by token, is held to the watched pass by its last logits.
+ * no steps: what they make of the same ids, as a prompt and token by token, is held by its last logits to those of the CPU reference,
+ * never to another pass of the side itself, which may be the wrong one.
  */
 
+import { cpuModel } from "../../core/model/cpu.ts";
 import type { Model, TraceValue } from "../../core/model/engine.ts";
 import type { LlamaWeights } from "../../core/model/weights.ts";
 import { argmax } from "../../core/sample/sampler.ts";
@@ -38,13 +40,13 @@ export interface DiffStep {
   readonly b: Worst | null;
 }
 
-/** The last logits of a side that nobody watches, against its watched ones. */
+/** The last logits of a side that nobody watches, against the CPU reference's. */
 export interface Unwatched {
   readonly side: "a" | "b";
   readonly way: "as a prompt" | "token by token";
   /** The variant of int4 linears that runs, with all that comes with it. */
   readonly variant: string;
-  /** KL(watched ‖ unwatched), nats. */
+  /** KL(CPU ‖ unwatched), nats. */
   readonly divergence: number;
   readonly sameTop: boolean;
 }
@@ -104,7 +106,15 @@ export async function diffModels(
   };
   const valuesA = await run(a);
   const valuesB = await run(b);
-  const unwatched = [...(await unwatchedRuns("a", a, valuesA, ids)), ...(await unwatchedRuns("b", b, valuesB, ids))];
+  const unwatched: Unwatched[] = [];
+  if (a.plan || b.plan) {
+    const reference = await lastLogits(cpuModel(config, weights), ids);
+    for (const [side, of] of [
+      ["a", a],
+      ["b", b],
+    ] as const)
+      unwatched.push(...(await unwatchedRuns(side, of, reference, ids)));
+  }
   // An online softmax may rescale its sums at each key; the reference never does.
   const judge = ({ plan }: DiffSide, values: Values): Generator<StepResult> =>
     checkSteps(config, weights, ids, values, ids.length, plan ? wgsl : f64, plan ? ids.length : 0, plan?.cache);
@@ -130,9 +140,22 @@ export async function diffModels(
   return { steps, unwatched, first };
 }
 
-async function unwatchedRuns(side: "a" | "b", { model, plan }: DiffSide, watched: Values, ids: readonly number[]): Promise<Unwatched[]> {
+async function lastLogits(model: Model, ids: readonly number[]): Promise<Float32Array> {
+  const session = model.createSession(ids.length);
+  try {
+    return (await session.forward(ids)).logits;
+  } finally {
+    session.dispose();
+  }
+}
+
+async function unwatchedRuns(
+  side: "a" | "b",
+  { model, plan }: DiffSide,
+  expected: Float32Array,
+  ids: readonly number[],
+): Promise<Unwatched[]> {
   if (!plan) return [];
-  const expected = watched.get("logits")!.data.subarray(-model.config.vocabSize);
   const { linear, "linear-prefill": prefill } = plan.taken;
   const out: Unwatched[] = [];
   for (const way of ["as a prompt", "token by token"] as const) {

@@ -326,6 +326,12 @@ describe.skipIf(!gpu)("on a WebGPU device", () => {
       expect(time.encodeMs + time.submitMs + time.waitMs).toBeLessThanOrEqual(time.wallMs * (1 + 4 * Number.EPSILON));
       const counted = time.kernels.reduce((sum, kernel) => sum + kernel.dispatches, 0);
       if (timer!.name === "gpu timestamps") expect(counted).toBe(time.dispatches);
+      // Whole passes: as many dispatches per token as the model has, in each kernel of the layers and in all.
+      expect(Number.isInteger(time.dispatches)).toBe(true);
+      for (const { kernel, dispatches } of time.kernels) {
+        expect(Number.isInteger(dispatches), kernel).toBe(true);
+        if (/^(awq|rope|cache|attention|silu|add)/.test(kernel)) expect(dispatches % small.numHiddenLayers, kernel).toBe(0);
+      }
     }
   });
 });
@@ -341,6 +347,6 @@ describe("a model on the CPU", () => {
 
   it("is refused where prompt, depth and new tokens do not fit", async () => {
     const deep = measureModel({ ...selection, depths: [63] }, undefined, { operationsPerSecond: {} }, quick);
-    await expect(deep).rejects.toMatchObject({ code: "context", message: expect.stringContaining("65") });
+    await expect(deep).rejects.toMatchObject({ code: "context", message: expect.stringContaining("66") });
   });
 });

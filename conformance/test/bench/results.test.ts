@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareResults } from "../../../bench/compare.ts";
 import { resultsPage, rooflineSvg } from "../../../bench/html.ts";
+import { measuredModel } from "../../../bench/identity.ts";
 import {
   type BenchResults,
   type Counts,
@@ -15,7 +16,10 @@ import {
   readResults,
   writeResults,
 } from "../../../bench/results.ts";
+import { syntheticRefs } from "../../../bench/synthetic.ts";
 import { formatColumns, formatComparison, formatMs, formatRate } from "../../../bench/table.ts";
+import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
+import type { LlamaConfig } from "../../../core/config.ts";
 import { GureumError } from "../../../core/errors.ts";
 
 const limits = { readBytesPerSecond: 1e12, operationsPerSecond: { f32: 2e13, i8: 4e13 } as const };
@@ -82,6 +86,33 @@ describe("a row", () => {
 });
 
 describe("compare", () => {
+  const config = synthShapes.tiny.config;
+  const measured = (name: string, of: LlamaConfig = config): BenchResults => ({
+    ...resultsOf([row(`prefill 512 ${name}`, [3, 4, 5], { tokens: 512 }), row(`decode 128 at 0 ${name}`, [7, 8, 9], { tokens: 128 })]),
+    model: measuredModel(name, of, syntheticRefs(of)),
+  });
+
+  it("joins one model under two names, and not another one of the same name", () => {
+    const same = compareResults(measured("KULLM3-AWQ"), measured("copy of it", { ...config, eosTokenIds: [7] }));
+    expect(same.rows.map(({ name }) => name)).toEqual(["prefill 512 KULLM3-AWQ", "decode 128 at 0 KULLM3-AWQ"]);
+    expect(same).toMatchObject({ onlyA: [], onlyB: [], incomparable: [] });
+    const other = compareResults(measured("model"), measured("model", { ...config, intermediateSize: 2 * config.intermediateSize }));
+    expect(other.rows).toEqual([]);
+    expect(other.incomparable).toHaveLength(2);
+    expect(other.differences.join()).toMatch(/model: model \([0-9a-f]{16}\) \| model/);
+    expect(formatComparison(other)).toMatch(/^nothing to compare/);
+  });
+
+  it("joins results of old, which had the path in their rows, by what the rows count", () => {
+    const old = (path: string): BenchResults =>
+      resultsOf([
+        { ...row(`load ${path}`, [9], { bytes: 5 }), group: "model" },
+        { ...row(`prefill 512 ${path}`, [3, 4, 5], { tokens: 512 }), group: "model" },
+      ]);
+    expect(compareResults(old("/a/model"), old("../b/model")).rows).toHaveLength(2);
+    expect(compareResults(old("/a/model"), measured("model")).rows.map(({ name }) => name)).toEqual(["prefill 512 /a/model"]);
+  });
+
   it("finds a file the same as itself, row by row", () => {
     fc.assert(
       fc.property(rowLists, (rows) => {
