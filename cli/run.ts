@@ -44,6 +44,7 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
       await breathe();
     }
     const { text, ids, finishReason } = step.value;
+    const first = tokens.length > 0 ? firstTokenMs : null;
     const decodeMs = lastTokenMs - firstTokenMs;
     const tokensPerSecond = ids.length > 1 && decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : null;
     const stats = options.stats ? await watch.take() : undefined;
@@ -55,7 +56,7 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
         promptTokens,
         timings: {
           loadMs: round(model.loadMs),
-          firstTokenMs: tokens.length > 0 ? round(firstTokenMs) : null,
+          firstTokenMs: first && round(first),
           totalMs: round(performance.now() - started),
           tokensPerSecond: tokensPerSecond && round(tokensPerSecond),
         },
@@ -67,15 +68,30 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
       if (options.logprobs > 0)
         for (const { id, logprob, top } of tokens)
           note(`${id} ${logprob!.toFixed(4)} | ${top!.map((t) => `${t.id} ${t.logprob.toFixed(4)}`).join(", ")}`);
-      const first = tokens.length > 0 ? `; first after ${round(firstTokenMs)} ms` : "";
-      const rate = tokensPerSecond ? `, then ${round(tokensPerSecond)} tokens/s` : "";
-      note(`${promptTokens} prompt tokens, ${ids.length} new (${finishReason})${first}${rate} on ${model.backend}`);
+      note(
+        formatFigures({ promptTokens, newTokens: ids.length, finishReason, firstTokenMs: first, tokensPerSecond, backend: model.backend }),
+      );
       if (stats !== undefined) for (const line of formatStats(stats)) note(line);
     }
     return text;
   } finally {
     process.off("SIGINT", onInterrupt);
   }
+}
+
+/** The line of figures; times that there are not are not in it. */
+export function formatFigures(figures: {
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  readonly finishReason: string;
+  readonly firstTokenMs: number | null;
+  readonly tokensPerSecond: number | null;
+  readonly backend: string;
+}): string {
+  const { promptTokens, newTokens, finishReason, firstTokenMs, tokensPerSecond, backend } = figures;
+  const first = firstTokenMs === null ? "" : `; first after ${round(firstTokenMs)} ms`;
+  const rate = tokensPerSecond ? `, then ${round(tokensPerSecond)} tokens/s` : "";
+  return `${promptTokens} prompt tokens, ${newTokens} new (${finishReason})${first}${rate} on ${backend}`;
 }
 
 const round = (value: number): number => Math.round(value * 10) / 10;

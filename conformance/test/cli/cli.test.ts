@@ -29,6 +29,17 @@ describe("gureum chat", () => {
     expect(err).toMatch(/\d+ prompt tokens, 24 new \(stop\); first after [\d.]+ ms, then [\d.]+ tokens\/s on cpu/);
   });
 
+  it("says of an answer stopped before its first token that nothing is new, and no time of it", async () => {
+    const { formatFigures } = (await import(new URL("../../../dist/cli/run.js", import.meta.url).href)) as {
+      formatFigures(figures: object): string;
+    };
+    const stopped = { promptTokens: 36, newTokens: 0, finishReason: "aborted", firstTokenMs: null, tokensPerSecond: null, backend: "cpu" };
+    expect(formatFigures(stopped)).toBe("36 prompt tokens, 0 new (aborted) on cpu");
+    expect(formatFigures({ ...stopped, newTokens: 1, firstTokenMs: 12.5 })).toBe(
+      "36 prompt tokens, 1 new (aborted); first after 12.5 ms on cpu",
+    );
+  });
+
   it("gives every golden answer, as one JSON object", async () => {
     const { generate } = await modelGolden(dataFile("model/gureum-tiny-awq"));
     const question = (prompt: string): string => prompt.slice(prompt.lastIndexOf("\n\n") + 2, prompt.indexOf(" [/INST]"));

@@ -1,5 +1,5 @@
 /** `gureum conformance` as built: exit codes, what goes where, the report. */
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Certificate } from "../../certificate/certificate.ts";
+import { replayCommand } from "../../check.ts";
 
 const cli = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
 
@@ -68,7 +69,32 @@ describe("gureum conformance", () => {
     expect({ code, out }).toEqual({ code: 0, out: "holds\n" });
   });
 
+  it("prints a line that a shell takes as it stands", async () => {
+    const x = { kind: "ones", exponent: 0, seed: 0 };
+    const spec = { T: 2, K: 3, N: 4, dtype: "F16", x, weight: x, bias: null };
+    const law = "keeps a row's infinities and NaN to itself";
+    const line = replayCommand({ law, message: "", replay: JSON.stringify(["matmul", "cpu/reference", law, spec]) });
+    expect(line).toContain("'\\''");
+    const out = execFileSync("sh", ["-c", line.replace(/^gureum/, '"$0" "$1"'), process.execPath, cli], { encoding: "utf8" });
+    expect(out).toBe("holds\n");
+  });
+
+  it("keeps rows in --out as they come and takes them from there", async () => {
+    const out = join(folder, "rows");
+    const args = ["--backend", "cpu", "--filter", "softmax", "--runs", "3", "--out", out];
+    const first = await gureum(...args);
+    expect(first.code).toBe(0);
+    expect((await readFile(out, "utf8")).split("\n")).toHaveLength(3);
+    const second = await gureum(...args);
+    expect(second.err).toContain(`1 of 1 are in ${out} already`);
+    expect(second.out).toBe(first.out);
+    const other = await gureum(...args, "--seed", "9");
+    expect(other).toMatchObject({ code: 2, out: "" });
+    expect(other.err).toMatch(/^gureum: .*belongs to another run: seed differs/);
+  });
+
   it.each([
+    ["--quick", "--time", "5s"],
     ["--runs", "0"],
     ["--runs", "many"],
     ["--seed", "-1"],
