@@ -1,5 +1,7 @@
 /** Tables of the documents, from certificates, mutation scores and the kernels' own records. */
 import type { Kernel } from "../../../gpu/pipeline/kernel.ts";
+import { variants } from "../../../gpu/programs/plan.ts";
+import { variantSteps } from "../../../gpu/programs/steps.ts";
 import type { Certificate } from "../../certificate/certificate.ts";
 import type { Row } from "../../check.ts";
 
@@ -50,6 +52,20 @@ export function mutationTable({ runs }: MutationRuns, what: string): string {
     ],
   );
 }
+
+/** One row per step that has variants: what it covers, and the variants in the order in which they are tried. */
+export const variantTable = (): string =>
+  markdown(
+    ["step", "covers", "variants, the first that fits is taken"],
+    Object.entries(variantSteps).map(([step, { covers }]) => [
+      `\`${step}\``,
+      covers,
+      variants
+        .filter((variant) => variant.step === step)
+        .map(({ name }) => `\`${name}\``)
+        .join(", "),
+    ]),
+  );
 
 /** The head comment of a kernel's file as one line. */
 const headOf = (source: string): string =>

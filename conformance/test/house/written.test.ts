@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Certificate } from "../../certificate/certificate.ts";
 import { allKernels } from "../../host/kernels.ts";
-import { filesNaming, kernelTable, type MutationRuns, matrixTable, mutationTable } from "./tables.ts";
+import { filesNaming, kernelTable, type MutationRuns, matrixTable, mutationTable, variantTable } from "./tables.ts";
 import { pathOf, root, sources, textOf } from "./tree.ts";
 
 /** Fails where the file does not read so; with `-u` it does afterwards. */
@@ -58,7 +58,7 @@ describe("what `npm run docs` writes is what stands there:", () => {
     await writes("docs/conformance/mutation.md", text);
   });
 
-  it("the table of docs/kernels.md, from the kernels' files", async () => {
+  it("the tables of docs/kernels.md, from the plan and the kernels' files", async () => {
     const kernels = await allKernels();
     const files = sources().filter((path) => path.startsWith("gpu/kernels/"));
     const rows = files.flatMap((path) => {
@@ -66,7 +66,7 @@ describe("what `npm run docs` writes is what stands there:", () => {
       return kernel ? [{ kernel, path, source: textOf(path) }] : [];
     });
     expect(rows).toHaveLength(kernels.size);
-    await writes("docs/kernels.md", section(textOf("docs/kernels.md"), "kernels", kernelTable(rows)));
+    await writes("docs/kernels.md", section(section(textOf("docs/kernels.md"), "variants", variantTable()), "kernels", kernelTable(rows)));
   });
 
   it("the lists of docs/adding-an-op.md, from the files that name an example", async () => {
