@@ -1,0 +1,79 @@
+/**
+ * Checkpoints made by the tools that people use (fixtures/data/checkpoints, scripts/checkpoints.py): the weights that are read are the dialect's own definition
+ * bit for bit, and the logits those of an independent float64 forward pass.
+ */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { openCheckpoint, readWeights } from "../../../../core/checkpoint/weights.ts";
+import { directoryStore } from "../../../../core/host/node.ts";
+import { cpuModel } from "../../../../core/model/cpu.ts";
+import { linearParts, partKey } from "../../../../core/model/layer.ts";
+import { dequantize } from "../../../../core/quant/awq-format.ts";
+import type { AwqMatrix } from "../../../../core/tensor.ts";
+import { dataFile } from "../../fixtures/golden.ts";
+
+interface Expected {
+  readonly ids: readonly number[];
+  readonly logits: readonly number[];
+  /** SHA-256 of each quantized linear's W [N, K], f32. */
+  readonly weights?: Readonly<Record<string, string>>;
+}
+
+const quantizations: Readonly<Record<string, string | undefined>> = {
+  "auto-round-awq-sym": "awq",
+  "auto-round-packing-awq": "awq",
+  "auto-round-packing-gptq": "gptq",
+  "auto-round-packing-gptqmodel": "gptq-v2",
+  "compressed-tensors-asym-f16": "compressed-tensors",
+  "compressed-tensors-sym-bf16": "compressed-tensors",
+  "gptqmodel-v1": "gptq",
+  "gptqmodel-v2-asym": "gptq-v2",
+};
+
+/** [K, N] to [N, K]. */
+function transposed(values: Float32Array, K: number, N: number): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let k = 0; k < K; k++) for (let n = 0; n < N; n++) out[n * K + k] = values[k * N + n]!;
+  return out;
+}
+
+describe.each(readdirSync(dataFile("checkpoints")).filter((name) => !name.includes(".")))("the checkpoint %s", (name) => {
+  const folder = dataFile(`checkpoints/${name}`);
+  const expected = JSON.parse(readFileSync(`${folder}/expected.json`, "utf8")) as Expected;
+  const load = async () => {
+    const checkpoint = await openCheckpoint(directoryStore(folder));
+    try {
+      return { config: checkpoint.config, weights: await readWeights(checkpoint.refs), notes: checkpoint.notes() };
+    } finally {
+      await checkpoint.close();
+    }
+  };
+
+  it("is read without a word of doubt, every linear as it is stored", async () => {
+    const { config, weights, notes } = await load();
+    expect(notes).toEqual([]);
+    expect(config.quantization?.layout).toBe(quantizations[name]);
+    const kind = expected.weights ? "awq" : "dense";
+    for (const layer of weights.layers) for (const part of linearParts) expect(layer[part.name].weight.kind).toBe(kind);
+  });
+
+  it.skipIf(!expected.weights)("has weights that are the definition of its dialect, bit for bit", async () => {
+    const { weights } = await load();
+    for (const [i, layer] of weights.layers.entries())
+      for (const part of linearParts) {
+        const matrix = layer[part.name].weight as AwqMatrix;
+        const values = transposed(dequantize(matrix), matrix.inFeatures, matrix.outFeatures);
+        const hash = createHash("sha256").update(new Uint8Array(values.buffer)).digest("hex");
+        expect(hash, part.name).toBe(expected.weights![partKey(i, part)]);
+      }
+  });
+
+  it("has the logits of an independent float64 forward pass", async () => {
+    const { config, weights } = await load();
+    const { logits } = await cpuModel(config, weights).createSession(16).forward(expected.ids);
+    const largest = Math.max(...expected.logits.map(Math.abs));
+    const farthest = Math.max(...expected.logits.map((logit, id) => Math.abs(logit - logits[id]!)));
+    expect(farthest).toBeLessThanOrEqual(1e-5 * largest);
+  });
+});
