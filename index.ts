@@ -32,6 +32,7 @@ export type {
   TraceValue,
 } from "./core/model/engine.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
+export { inspectModel, type ModelReport } from "./inspect.ts";
 export type { GenerateInput, GenerateOptions, LoadedModel } from "./loaded-model.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";

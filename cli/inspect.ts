@@ -1,15 +1,17 @@
 /** `gureum inspect`: what a checkpoint holds, needs, and what is wrong with it, from headers alone. */
 import { totalmem } from "node:os";
-import { formatReport, inspectFile, inspectFolder, isBroken } from "../core/checkpoint/inspect.ts";
+import { formatReport, inspectFile, isBroken } from "../core/checkpoint/inspect.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
 import { formatBytes } from "../core/text.ts";
+import { formatUses, inspectModel } from "../inspect.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const inspect: Command = {
   help: `usage: gureum inspect DIR|FILE.safetensors [options]
 
-Architecture, quantization, every tensor, bytes on disk, bytes needed to run, and every problem found. Reads headers only.
+Architecture, quantization, every tensor, bytes on disk, bytes needed to run, every problem found in checkpoint, tokenizer and chat template,
+and which commands and backends will run. Reads headers and small files only; damaged numbers show when the weights are read.
 Exit code 1 where the files break their format or cannot be loaded.
 
   --json                      print one JSON object`,
@@ -17,10 +19,12 @@ Exit code 1 where the files break their format or cannot be loaded.
     const words = parseWords("inspect", args, { json: { type: "boolean" } }, 1);
     const [path] = words.positionals;
     if (path === undefined) throw usage("inspect", "the folder or file is missing");
-    const report = path.endsWith(".safetensors") ? await inspectOne(path) : await inspectFolder(directoryStore(path));
+    if (path.endsWith(".safetensors")) return inspectOne(path, words.flag("json"));
+    const report = await inspectModel(directoryStore(path));
     if (words.flag("json")) await printJson(report);
     else {
       await printLine(formatReport(report));
+      await printLine(`\n${formatUses(report.uses)}`);
       const least = report.memory.find(({ backend }) => backend === "cpu");
       if (least)
         await printLine(
@@ -31,10 +35,13 @@ Exit code 1 where the files break their format or cannot be loaded.
   },
 };
 
-async function inspectOne(path: string): ReturnType<typeof inspectFile> {
+async function inspectOne(path: string, json: boolean): Promise<number> {
   const source = await fileSource(path);
   try {
-    return await inspectFile(source);
+    const report = await inspectFile(source);
+    if (json) await printJson(report);
+    else await printLine(formatReport(report));
+    return isBroken(report) ? 1 : 0;
   } finally {
     await source.close();
   }

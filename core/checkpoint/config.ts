@@ -82,7 +82,14 @@ export interface ConfigCompanions {
 }
 
 function parseFields(file: string, bytes: Uint8Array): Fields {
-  return within(file, () => fieldsOf(parseJson(bytes), ""));
+  return within(file, () => {
+    try {
+      return fieldsOf(parseJson(bytes), "");
+    } catch (error) {
+      if (!(error instanceof GureumError)) throw error;
+      throw new GureumError(error.code, { ...error.details, remedy: "download the file again" }, error.cause);
+    }
+  });
 }
 
 /** What `body` gives; null where generation_config.json is broken: config.json says the same. */
@@ -91,7 +98,7 @@ function warned<T>(warn: Warn, body: () => T): T | null {
     return body();
   } catch (error) {
     if (!(error instanceof GureumError)) throw error;
-    warn(`${error.message} — ${configFile} is taken instead`);
+    warn(`${error.message} (${configFile} is taken instead)`);
     return null;
   }
 }
@@ -214,7 +221,7 @@ export async function readConfig(store: ByteStore, warn: Warn = ignore): Promise
   const [quantConfig, quantizeConfig] = [await read(quantizerFiles[0]![0]), await read(quantizerFiles[1]![0])];
   const generationConfig = await read(generationConfigFile).catch((error: unknown) => {
     if (!(error instanceof GureumError)) throw error;
-    warn(`${error.message} — ${configFile} is taken instead`);
+    warn(`${error.message} (${configFile} is taken instead)`);
     return null;
   });
   const companions: ConfigCompanions = {

@@ -27,6 +27,8 @@ const passedOver =
 
 const floatDTypes: readonly FloatDType[] = ["F16", "BF16", "F32"];
 
+const oneRelease = "check that config.json and the weights are of one release";
+
 /** Bytes looked through for NaN at a time: a target may be memory of a device that is slow to read. */
 const checkedBytes = 2 ** 22;
 
@@ -72,7 +74,8 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
     const disagreement = disagreements.get(key);
     if (disagreement) return broken(disagreement);
     const tensor = tensors.get(key);
-    if (!tensor) return broken(new GureumError("missing-tensor", { where: at(key), what: "the checkpoint has no such tensor" }));
+    if (!tensor)
+      return broken(new GureumError("missing-tensor", { where: at(key), what: "the checkpoint has no such tensor", remedy: oneRelease }));
     const { info, shard } = tensor;
     const where = `${shard.file.source.name} > ${quote(key)}`;
     if (!dtypes.includes(info.dtype))
@@ -84,6 +87,7 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
           what: "shape",
           expected: `[${shape.join(", ")}]`,
           got: `[${info.shape.slice(0, 8).join(", ")}]`,
+          remedy: oneRelease,
         }),
       );
     const dtype = info.dtype as TensorRef["dtype"];
@@ -113,21 +117,23 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
     };
   };
 
+  let unexplained: GureumError | undefined;
   /** An int4 linear of the config's layout, as AWQ's words. */
   const int4 = (key: string, outFeatures: number, inFeatures: number, bias: TensorRef | null): LinearRef => {
     const { quantization } = config;
     const broken = (problem: GureumError): LinearRef => {
+      for (const name of tensors.keys()) if (name.startsWith(`${key}.`)) used.add(name);
       report(problem);
       return { kind: "dense", outFeatures, inFeatures, weight: brokenRef(key, [outFeatures, inFeatures], problem), bias };
     };
-    if (!quantization)
-      return broken(
-        new GureumError("format", {
-          where: at(key),
-          what: "int4 tensors, but the config has no quantization_config",
-          remedy: "take config.json from the same release as the weights",
-        }),
-      );
+    if (!quantization) {
+      unexplained ??= new GureumError("format", {
+        where: at(key),
+        what: "int4 tensors, but the config has no quantization_config",
+        remedy: "take config.json from the same release as the weights",
+      });
+      return broken(unexplained);
+    }
     const groupSize = quantization.groupSize === "whole" ? inFeatures : quantization.groupSize;
     try {
       checkAwqShape(outFeatures, inFeatures, groupSize);
@@ -194,7 +200,7 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
         new GureumError("unsupported", {
           where: `${shard.file.source.name} > ${quote(name)}`,
           what: `${config.architecture} has no such part, so it would be left out of the computation`,
-          remedy: "check that config.json and the weights are of one release; merge adapters first",
+          remedy: `${oneRelease}; merge adapters first`,
         }),
       );
     else warn(`${table.name} > ${quote(name)}: not a part of this architecture, it is not used`);

@@ -158,11 +158,12 @@ export function parseHeader(header: Uint8Array, dataByteLength: number): Pick<Sa
     at = stop;
   }
   if (at !== dataByteLength)
-    throw bad(
-      at < dataByteLength ? "trailing bytes after the last tensor" : "the file is cut off",
-      `${at} tensor bytes`,
-      `${dataByteLength}`,
-    );
+    throw new GureumError("format", {
+      what: at < dataByteLength ? "trailing bytes after the last tensor" : "the file is cut off",
+      expected: `${at} tensor bytes`,
+      got: `${dataByteLength}`,
+      ...(at > dataByteLength ? { remedy: "download it again" } : {}),
+    });
   return { metadata, tensors };
 }
 

@@ -176,6 +176,7 @@ function compareWithIndex(
         what: `the shard disagrees with ${indexFile}`,
         expected: stated ?? "no such tensor",
         got: shard.fileName,
+        remedy: "download index and shards again",
       }),
     );
   }
@@ -186,6 +187,7 @@ function compareWithIndex(
         new GureumError("missing-tensor", {
           where: `${folder}/${fileName} > ${quote(name)}`,
           what: `not in the shard where ${indexFile} has it`,
+          remedy: "download index and shards again",
         }),
       );
 }

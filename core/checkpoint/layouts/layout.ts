@@ -5,7 +5,7 @@
 import type { Quantization } from "../../config.ts";
 import type { DType } from "../../dtype.ts";
 import { GureumError } from "../../errors.ts";
-import { quote } from "../../json.ts";
+import { jsonKind, quote } from "../../json.ts";
 import type { Fields } from "../fields.ts";
 
 /** An int4 linear: N outputs, K inputs, K / groups inputs to each scale. */
@@ -56,7 +56,7 @@ export interface Layout {
 }
 
 const unsupported = (where: string, what: string, expected: string, got: string): GureumError =>
-  new GureumError("unsupported", { where, what, expected, got });
+  new GureumError("unsupported", { where, what, expected, got, remedy: "take another int4 release of the model, or the unquantized one" });
 
 /** The place of a member, for messages. */
 export const placeOf = ({ where }: Fields, key: string): string => (where ? `${where}.${key}` : key);
@@ -87,7 +87,7 @@ export function checkOff(fields: Fields, key: string, what: string): void {
   const value = fields.get(key);
   const off =
     value === null || value === false || (value instanceof Map && value.size === 0) || (Array.isArray(value) && value.length === 0);
-  if (!off) throw new GureumError("unsupported", { where: placeOf(fields, key), what, expected: "none" });
+  if (!off) throw unsupported(placeOf(fields, key), what, "none", jsonKind(value));
 }
 
 /** Nibble i, counted from the lowest bits, of a word. */

@@ -80,6 +80,32 @@ describe("parseConfig", () => {
     expect(parse({ sliding_window: 7 }).slidingWindow).toBeNull();
   });
 
+  it("gives Qwen2 biases of q, k and v and none of o, and Qwen3 norms of heads", () => {
+    const qwen2 = parse({ architectures: ["Qwen2ForCausalLM"], num_attention_heads: 32, eos_token_id: undefined });
+    expect(qwen2).toMatchObject({ attentionBias: true, attentionOutputBias: false, mlpBias: false, qkNorm: false, numKeyValueHeads: 32 });
+    expect(qwen2).toMatchObject({ headDim: 8, bosTokenId: null, eosTokenIds: [], slidingWindow: null });
+    const qwen3 = parse({ architectures: ["Qwen3ForCausalLM"], num_key_value_heads: 4 });
+    expect(qwen3).toMatchObject({ attentionBias: false, attentionOutputBias: false, qkNorm: true, headDim: 128, numKeyValueHeads: 4 });
+    expect(parse({ architectures: ["Qwen3ForCausalLM"], num_key_value_heads: 4, attention_bias: true })).toMatchObject({
+      attentionBias: true,
+      attentionOutputBias: true,
+    });
+    expect(parse({ architectures: null, model_type: "qwen3", num_key_value_heads: 4 }).architecture).toBe("Qwen3ForCausalLM");
+  });
+
+  it("slides Qwen's attention where all layers do, and refuses layers of both kinds", () => {
+    const qwen = (changes: object) => parse({ architectures: ["Qwen2ForCausalLM"], num_key_value_heads: 4, ...changes });
+    expect(qwen({ sliding_window: 7, max_window_layers: 0 }).slidingWindow).toBeNull();
+    const on = { use_sliding_window: true, sliding_window: 7 };
+    expect(qwen({ ...on, max_window_layers: 0 }).slidingWindow).toBe(7);
+    expect(qwen({ ...on, max_window_layers: 2 }).slidingWindow).toBeNull();
+    expect(qwen(on).slidingWindow).toBeNull();
+    expect(qwen({ ...on, sliding_window: null }).slidingWindow).toBeNull();
+    expect(qwen({ ...on, layer_types: ["sliding_attention", "sliding_attention"] }).slidingWindow).toBe(7);
+    expect(qwen({ ...on, layer_types: ["full_attention", "full_attention"], max_window_layers: 0 }).slidingWindow).toBeNull();
+    expect(refusal(() => qwen({ ...on, max_window_layers: 1 }))).toMatch(/^unsupported .*layers of different kinds/);
+  });
+
   it("falls back to model_type without architectures", () => {
     expect(parse({ architectures: null, model_type: "mistral" }).architecture).toBe("MistralForCausalLM");
     expect(refusal(() => parse({ architectures: null, model_type: "gemma2" }))).toMatch(
@@ -240,6 +266,51 @@ describe("quantization_config", () => {
     expect(refusal(() => quantized(changes))).toMatch(message);
   });
 
+  it("knows each layout by the names that its writers give it", () => {
+    const layoutOf = (value: object): unknown => parse({ quantization_config: value }).quantization;
+    const gptq = { quant_method: "gptq", bits: 4, group_size: 64, desc_act: false };
+    const at = (layout: string, groupSize: number | "whole", symmetric = false) => ({ layout, groupSize, symmetric });
+    expect(layoutOf({ ...awq, zero_point: false })).toEqual(at("awq", 128));
+    for (const version of ["gemm", "exllama", "ipex", "GEMM"]) expect(layoutOf({ ...awq, version })).toEqual(at("awq", 128));
+    expect(layoutOf({ quant_method: "auto-round", packing_format: "auto_round:auto_awq", bits: 4, group_size: 32 })).toEqual(at("awq", 32));
+    expect(layoutOf(gptq)).toEqual(at("gptq", 64));
+    expect(layoutOf({ ...gptq, checkpoint_format: "gptq_v2" })).toEqual(at("gptq-v2", 64));
+    expect(layoutOf({ ...gptq, quant_method: "auto-round" })).toEqual(at("gptq", 64));
+    expect(layoutOf({ ...gptq, quant_method: "auto-round", packing_format: "auto_round:gptqmodel" })).toEqual(at("gptq-v2", 64));
+    const weights = { num_bits: 4, type: "int", symmetric: true, strategy: "group", group_size: 128 };
+    const packed = (changes: object, rest: object = {}) => ({
+      quant_method: "compressed-tensors",
+      format: "pack-quantized",
+      config_groups: { group_0: { targets: ["Linear"], weights: { ...weights, ...changes }, input_activations: null } },
+      ...rest,
+    });
+    expect(layoutOf(packed({}))).toEqual(at("compressed-tensors", 128, true));
+    expect(layoutOf(packed({ symmetric: false, strategy: "channel", group_size: null }))).toEqual(at("compressed-tensors", "whole"));
+    for (const [value, message] of [
+      [{ ...gptq, desc_act: true }, /desc_act: act-order, expected none, got true — take another int4 release/],
+      [{ ...gptq, checkpoint_format: "marlin" }, /GPTQ layout/],
+      [{ ...gptq, bits: 8 }, /4 bits, got 8/],
+      [{ ...gptq, dynamic: { "-:lm_head": {} } }, /settings that differ between modules/],
+      [{ ...gptq, quant_method: "auto-round", extra_config: { "model.layers.0.mlp.up_proj": { bits: 8 } } }, /extra_config.*4 bits, got 8/],
+      [packed({ num_bits: 8 }), /num_bits: width/],
+      [packed({ type: "float" }), /type of the weights/],
+      [packed({ strategy: "tensor" }), /strategy/],
+      [packed({ dynamic: true }), /dynamic/],
+      [packed({}, { format: "int-quantized" }), /format of compressed-tensors, expected "pack-quantized", got "int-quantized"/],
+      [packed({}, { kv_cache_scheme: { num_bits: 8 } }), /a quantized cache/],
+      [packed({}, { transform_config: { config_groups: {} } }), /transforms/],
+      [{ ...packed({}), config_groups: {} }, /config_groups: empty/],
+    ] as const)
+      expect(refusal(() => layoutOf(value))).toMatch(message);
+    expect(layoutOf({ ...gptq, quant_method: "auto-round", extra_config: { lm_head: { bits: 16 } } })).toEqual(at("gptq", 64));
+  });
+
+  it("stands in quantize_config.json too, where a file without a method is AutoGPTQ's", () => {
+    const read = (quantizeConfig: object) => parseConfig(bytes(base), { quantizeConfig: bytes(quantizeConfig) }).quantization;
+    expect(read({ bits: 4, group_size: 128, desc_act: false })).toMatchObject({ layout: "gptq" });
+    expect(read({ ...awq, group_size: 64 })).toEqual({ layout: "awq", groupSize: 64, symmetric: false });
+  });
+
   it("refuses the same in quant_config.json, naming that file", () => {
     expect(refusal(() => parseConfig(bytes(base), { quantConfig: bytes({ w_bit: 4, version: "GEMV" }) }))).toMatch(
       /^unsupported quant_config\.json > .*"gemv"/,
@@ -267,7 +338,7 @@ describe("generation_config.json", () => {
         warnings.push(message),
       );
       expect(config.eosTokenIds).toEqual([3]);
-      expect(warnings.join()).toMatch(/^generation_config\.json.* — config\.json is taken instead$/);
+      expect(warnings.join()).toMatch(/^generation_config\.json.* \(config\.json is taken instead\)$/);
     }
   });
 

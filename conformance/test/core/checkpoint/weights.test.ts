@@ -105,7 +105,9 @@ describe("readWeights", () => {
   it("reads biases where the config has them, beside AWQ too", async () => {
     const files = await writeSmall();
     editJson(files, "config.json", (config) => Object.assign(config, { attention_bias: true }));
-    expect(await refusal(files)).toBe('missing-tensor m > "model.layers.0.self_attn.q_proj.bias": the checkpoint has no such tensor');
+    expect(await refusal(files)).toBe(
+      'missing-tensor m > "model.layers.0.self_attn.q_proj.bias": the checkpoint has no such tensor — check that config.json and the weights are of one release',
+    );
     const biases = [0, 1].flatMap((i) =>
       (["q", "k", "v", "o"] as const).map((p): TensorEntry => {
         const n = p === "k" || p === "v" ? 8 : 16;
@@ -146,6 +148,62 @@ describe("readWeights", () => {
     const extra: TensorEntry = { name: "model.layers.0.self_attn.rotary_emb.inv_freq", dtype: "F32", shape: [4], data: new Uint8Array(16) };
     files.set(single, await encodeSafetensors([...(await readEntries(files, single)), extra, { ...extra, name: "other" }]));
     expect(await refusal(files)).toBe("loaded");
+  });
+
+  it("uses a bias that the config does not tell of, and says so", async () => {
+    const files = await writeSmall();
+    const bias: TensorEntry = {
+      name: `${q0}.bias`,
+      dtype: "F16",
+      shape: [16],
+      data: new Uint8Array(new Uint16Array(16).fill(0x4000).buffer),
+    };
+    files.set(single, await encodeSafetensors([...(await readEntries(files, single)), bias]));
+    const { refs, notes } = await openCheckpoint(storeOf(files));
+    expect((await readWeights(refs)).layers[0]!.qProj.bias).toEqual(new Float32Array(16).fill(2));
+    expect(notes()).toEqual([`m > "${q0}.bias": the config tells of no bias here; it is used`]);
+  });
+
+  it.each(["q_norm.weight", "q_proj.lora_A.weight", "attn_sink", "v_proj.act_scale"])(
+    "refuses what it would leave out of a layer: %s",
+    async (name) => {
+      const files = await writeSmall();
+      const extra: TensorEntry = { name: `model.layers.1.self_attn.${name}`, dtype: "F16", shape: [8], data: new Uint8Array(16) };
+      files.set(single, await encodeSafetensors([...(await readEntries(files, single)), extra]));
+      expect(await refusal(files)).toMatch(
+        /^unsupported m\/model\.safetensors > "model\.layers\.1\.self_attn\..*LlamaForCausalLM has no such part/,
+      );
+    },
+  );
+
+  it("takes a tied model that kept only its head", async () => {
+    const files = await denseFiles("F16", { tie_word_embeddings: true });
+    await rewrite(files, single, (entry) => (entry.name === "model.embed_tokens.weight" ? { ...entry, name: "lm_head.weight" } : entry));
+    const weights = await load(files);
+    expect(weights.lmHead).toBe(weights.embedTokens);
+    expect(weights.embedTokens.outFeatures).toBe(24);
+  });
+
+  it("takes the only .safetensors of a folder, whatever its name, but no shard of several", async () => {
+    const files = await writeSmall();
+    const bytes = files.get(single)!;
+    files.delete(single);
+    expect(await refusal(new Map([...files, ["gptq_model-4bit-128g.safetensors", bytes]]))).toBe("loaded");
+    for (const name of ["model-00001-of-00002.safetensors", "consolidated.safetensors"])
+      expect(await refusal(new Map([...files, [name, bytes]]))).toMatch(/^not-found m: no checkpoint/);
+  });
+
+  it("does not need an index entry, or a tensor, that the model does not use", async () => {
+    const files = await writeSmall({ ...smallShape, maxShardBytes: 1500 });
+    const index = "model.safetensors.index.json";
+    editJson(files, index, (value) => {
+      const map = value.weight_map as Record<string, string>;
+      map["visual.weight"] = "model-00099-of-00099.safetensors";
+      map["model.layers.0.self_attn.rotary_emb.cos_cached"] = Object.values(map)[0]!;
+    });
+    const { refs, notes } = await openCheckpoint(storeOf(files));
+    await readWeights(refs);
+    expect(notes().length).toBe(2);
   });
 
   it("reports progress up to exactly all bytes", async () => {
@@ -292,7 +350,9 @@ describe("a sharded checkpoint", () => {
 
     const lost = new Map(files);
     await rewrite(lost, first, (entry) => (entry.name === name ? null : entry));
-    expect(await refusal(lost)).toBe(`missing-tensor m/${first} > ${JSON.stringify(name)}: not in the shard where ${index} has it`);
+    expect(await refusal(lost)).toBe(
+      `missing-tensor m/${first} > ${JSON.stringify(name)}: not in the shard where ${index} has it — download index and shards again`,
+    );
 
     const doubled = new Map(files);
     doubled.set(second, await encodeSafetensors([...(await readEntries(files, second)), tensor!]));

@@ -163,3 +163,25 @@ describe("a session refuses", () => {
     });
   });
 });
+
+describe("a session with room for two thousand million positions", () => {
+  it("takes memory for those that are fed, and gives the same bits as a short one", async () => {
+    const small = fc.sample(arbitraryConfig, { numRuns: 40, seed: 2 }).find(({ ropeScaling }) => ropeScaling.type !== "dynamic")!;
+    const huge = { ...small, maxPositionEmbeddings: 2 ** 31 - 1 };
+    const tokens = ids(small.vocabSize, 3, 9);
+    const before = process.memoryUsage().arrayBuffers;
+    const long = await session(huge, 5, 2 ** 31 - 1).forward(tokens, { logits: "all" });
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 26);
+    expect(long.logits).toEqual((await session(small, 5, 64).forward(tokens, { logits: "all" })).logits);
+  });
+
+  it("keeps its bits as the tables grow", async () => {
+    const small = fc.sample(arbitraryConfig, { numRuns: 1, seed: 9 })[0]!;
+    const tokens = ids(small.vocabSize, 3, 150);
+    const whole = await session({ ...small, maxPositionEmbeddings: 200 }, 5, 200).forward(tokens);
+    const pieces = session({ ...small, maxPositionEmbeddings: 200 }, 5, 200);
+    let last = await pieces.forward(tokens.slice(0, 60));
+    for (const id of tokens.slice(60)) last = await pieces.forward([id]);
+    expect(last.logits).toEqual(whole.logits);
+  });
+});
