@@ -58,6 +58,9 @@ interface Chain {
 /** [penalized][random]: from `logits` to the next id. */
 type SamplePrograms = readonly (readonly (readonly PreparedDispatch[])[])[];
 
+/** What results hold before a draw: where logits are not finite no lane may win, and a log-probability of NaN is left to say so. */
+const notWritten: Uint8Array<ArrayBuffer> = new Uint8Array(BATCH * RESULT_BYTES).fill(0xff);
+
 export async function makeDecoder(
   { gpu, memory, context, logits }: GpuSequence,
   { layers, head }: Feeder,
@@ -112,6 +115,7 @@ export async function makeDecoder(
     await guarded(gpu, "decode", () => {
       // `start` is where the token fed last stands: the sampling kernel moves on from there.
       writeBytes(gpu, step, 0, new Uint8Array(encodeStep({ T: 1, start: on.submitted - 1, sampled: 0 }).buffer));
+      writeBytes(gpu, results, 0, notWritten);
       // The device starts on the first tokens while the rest is still encoded.
       for (let first = 0; first < n; first += PER_SUBMIT) {
         const encoder = gpu.device.createCommandEncoder({ label: "decode" });
