@@ -23,7 +23,7 @@ const config: LlamaConfig = {
   numAttentionHeads: 2,
   numKeyValueHeads: 1,
   headDim: 32,
-  quantization: { groupSize: 32 },
+  quantization: { layout: "awq", groupSize: 32, symmetric: false },
 };
 const refs = syntheticRefs(config);
 let weights: LlamaWeights;
