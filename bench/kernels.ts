@@ -7,11 +7,14 @@ import { occursIn } from "../core/names.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../gpu/pipeline/recorder.ts";
 import { type GpuTimer, gpuCompetitor } from "./gpu-timer.ts";
 import { type Competitor, measure, type Plan } from "./harness.ts";
+import type { Work, WorkCase } from "./measured.ts";
 import { makeOperands, type Operands } from "./operands.ts";
 import { type Limits, makeRow, type Row } from "./results.ts";
 import type { Shape } from "./shapes.ts";
-import { works } from "./work/table.ts";
-import type { Work, WorkCase } from "./work/work.ts";
+import * as work from "./work.ts";
+
+/** The work of every kernel. */
+export const works: readonly Work[] = Object.values(work).flat();
 
 /** Distinct bytes to rotate over: twice the largest GPU cache there is (256 MiB). A software device shares the CPU's caches. */
 const ROTATED_BYTES = 2 ** 29;

@@ -4,8 +4,8 @@
  */
 import { allocate, freeAll, type Memory, makeMemory, upload, usage, writeBytes } from "../gpu/device/buffer.ts";
 import type { Gpu } from "../gpu/device/device.ts";
-import type { Kernel } from "../gpu/pipeline/kernel.ts";
-import { makeRecorder, prepare, type Recorder, record, submit } from "../gpu/pipeline/recorder.ts";
+import { type BindingKind, type Card, type Kernel, workgroupsFor } from "../gpu/pipeline/kernel.ts";
+import { makeRecorder, prepare, type Recorder, record, recordKernel, submit } from "../gpu/pipeline/recorder.ts";
 import { encodeStep, STEP_BYTES } from "../gpu/wgsl/step.ts";
 
 /**
@@ -45,6 +45,11 @@ fn main(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_workgroup
 `,
 };
 
+/** What one of a kernel's buffers holds: for each copy alone (weights, caches), or shared by all; contents made up, or given. */
+export type Holding = Contents | { readonly own: Contents } | { readonly byteLength: number } | ArrayBufferView<ArrayBuffer>;
+/** By binding. Where nothing is said: what is read is shared, f32; what is written is shared, blank. */
+export type Holdings<Buffers extends string> = Readonly<Partial<Record<Buffers, Holding>>>;
+
 /** Buffers of one measurement. */
 export interface Operands {
   readonly memory: Memory;
@@ -54,6 +59,13 @@ export interface Operands {
   shared(label: string, byteLength: number, contents?: Contents): GPUBuffer;
   /** A buffer for this copy alone: weights, caches. */
   own(label: string, byteLength: number, contents: Contents): GPUBuffer;
+  /** Records a call of a kernel, its buffers as large as it says. */
+  record<Buffers extends string, Shape>(
+    recorder: Recorder,
+    kernel: Card<Buffers, Shape>,
+    shape: NoInfer<Shape>,
+    holds: Holdings<NoInfer<Buffers>>,
+  ): void;
   /** A shared buffer with these contents. */
   given(label: string, data: ArrayBufferView<ArrayBuffer>, kind: "storage" | "uniform"): GPUBuffer;
   /** Bytes of `own` so far. */
@@ -76,29 +88,36 @@ export function makeOperands(gpu: Gpu, T: number, start: number): Operands {
     if (contents !== "blank") recordFill(fills, buffer, contents, seed++);
     return buffer;
   };
-  return {
+  const once = (label: string, makeIt: () => GPUBuffer): GPUBuffer => {
+    const buffer = shared.get(label) ?? makeIt();
+    shared.set(label, buffer);
+    return buffer;
+  };
+  const operands: Operands = {
     memory,
     step,
-    shared(label, byteLength, contents = "f32") {
-      let buffer = shared.get(label);
-      if (!buffer) {
-        buffer = make(label, byteLength, contents);
-        shared.set(label, buffer);
-      }
-      return buffer;
-    },
+    shared: (label, byteLength, contents = "f32") => once(label, () => make(label, byteLength, contents)),
     own(label, byteLength, contents) {
       const buffer = make(label, byteLength, contents);
       ownBytes += buffer.size;
       return buffer;
     },
-    given(label, data, kind) {
-      let buffer = shared.get(label);
-      if (!buffer) {
-        buffer = upload(memory, label, data, kind === "uniform" ? usage.UNIFORM | usage.COPY_DST : undefined);
-        shared.set(label, buffer);
-      }
-      return buffer;
+    given: (label, data, kind) =>
+      once(label, () => upload(memory, label, data, kind === "uniform" ? usage.UNIFORM | usage.COPY_DST : undefined)),
+    record(recorder, kernel, shape, holds) {
+      const sizes: Readonly<Record<string, number>> = kernel.sizes(shape, T, start);
+      const bind = (name: string, kind: BindingKind): GPUBuffer => {
+        const held = (holds as Holdings<string>)[name];
+        if (ArrayBuffer.isView(held))
+          return operands.given(name, held as ArrayBufferView<ArrayBuffer>, kind === "uniform" ? kind : "storage");
+        if (kind === "uniform") return step;
+        const size = sizes[name] ?? 0;
+        if (typeof held === "object" && "own" in held) return operands.own(name, size, held.own);
+        if (typeof held === "object") return operands.shared(name, held.byteLength, "blank");
+        return operands.shared(name, size, held ?? (kind === "read" ? "f32" : "blank"));
+      };
+      const bound = Object.entries<BindingKind>(kernel.bindings).map(([name, kind]) => [name, bind(name, kind)]);
+      recordKernel(recorder, kernel, Object.fromEntries(bound), shape);
     },
     ownBytes: () => ownBytes,
     async fill() {
@@ -108,6 +127,7 @@ export function makeOperands(gpu: Gpu, T: number, start: number): Operands {
     },
     close: () => freeAll(memory),
   };
+  return operands;
 }
 
 function recordFill(recorder: Recorder, out: GPUBuffer, contents: Exclude<Contents, "blank">, seed: number): void {
@@ -116,7 +136,7 @@ function recordFill(recorder: Recorder, out: GPUBuffer, contents: Exclude<Conten
     kernel: fill,
     buffers: { out },
     params: { length, contents: codes[contents], seed: Math.imul(seed, 0x9e3779b9) >>> 0 },
-    workgroups: () => [Math.min(65535, Math.ceil(length / 256)), 1, 1],
+    workgroups: () => [workgroupsFor(length, 256), 1, 1],
     label: `fill ${out.label}`,
   });
 }

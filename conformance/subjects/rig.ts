@@ -1,25 +1,41 @@
 /**
- * A rig: a device set up so that a kernel's faults show. Junk lies behind each input, and an output lies between two guard bands,
- * bound from its start to the end of the rear band: an index past the end meets junk, and is neither clamped away nor answered with
- * a zero.
+ * A rig: a device set up so that a kernel's faults show. Junk lies behind each input, and an output lies between two
+ * guard bands, bound from its start to the end of the rear band: an index past the end meets junk, and is neither
+ * clamped away nor answered with a zero.
  */
+import { GureumError } from "../../core/errors.ts";
 import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../../gpu/device/buffer.ts";
+import { missingFor } from "../../gpu/device/capabilities.ts";
 import type { Gpu } from "../../gpu/device/device.ts";
-import type { Kernel } from "../../gpu/pipeline/kernel.ts";
-import { makeRecorder, prepare, type Recorder, submit } from "../../gpu/pipeline/recorder.ts";
+import type { BindingKind, Card, Kernel, Workgroups } from "../../gpu/pipeline/kernel.ts";
+import { type BufferArg, type Dispatch, makeRecorder, prepare, record, recordKernel, submit } from "../../gpu/pipeline/recorder.ts";
 import { encodeStep } from "../../gpu/wgsl/step.ts";
 import { GUARD, JUNK, POISON } from "../compare.ts";
+import type { Subject } from "../kit.ts";
 
-/** Buffers of one run, for a kernel's record function. */
+/** What a kernel is given: numbers, or a buffer that is there already. */
+export type Given<Buffers extends string> = Readonly<Partial<Record<Buffers, ArrayBufferView | BufferArg>>>;
+
+/** Buffers of one run, and the kernels that it records. */
 export interface Io {
-  readonly recorder: Recorder;
-  /** {T, start} of the run. */
-  readonly step: GPUBuffer;
-  input(label: string, data: ArrayBufferView): GPUBuffer;
-  uniform(label: string, data: ArrayBufferView): GPUBuffer;
+  /**
+   * Records a kernel for a shape and gives its buffers. What `given` holds of a binding is its input, or what an output
+   * holds before; the other outputs begin as poison, of the sizes that the kernel says. An input of no size is bound to
+   * something that is not read.
+   */
+  run<Buffers extends string, Shape>(
+    kernel: Card<Buffers, Shape>,
+    shape: NoInfer<Shape>,
+    given: Given<NoInfer<Buffers>>,
+  ): Record<Buffers, BufferArg>;
   /** Memory that one kernel leaves for the next, full of junk at first. */
   scratch(label: string, byteLength: number): GPUBuffer;
-  /** The output between its guard bands; `initial` where the kernel works in place, else poison. Of words. */
+  /**
+   * For a kernel without sizes: its call, an input, and an output of words; `initial` where it works in place, else
+   * poison.
+   */
+  record(dispatch: Dispatch): void;
+  input(label: string, data: ArrayBufferView): GPUBuffer;
   output(label: string, words: number, initial?: ArrayBufferView): GPUBufferBinding;
 }
 
@@ -27,56 +43,75 @@ export interface Io {
 export interface Rig {
   readonly gpu: Gpu;
   readonly rewrite?: (kernel: Kernel) => Kernel;
-  /** At most so many workgroups side by side: kernels that loop where a device's 65535 do not suffice must loop here already. */
+  /**
+   * At most so many workgroups side by side: kernels that loop where a device's 65535 do not suffice must loop here
+   * already.
+   */
   readonly workgroupsX?: number;
 }
 
-/** Runs what `build` records and gives each output's words with its guard bands, in the order they were asked for. */
+/**
+ * What the kernels that `build` records leave: each output's words with its guard bands, by the name of its binding.
+ */
 export async function runKernel(
   { gpu, rewrite, workgroupsX = Infinity }: Rig,
   T: number,
   start: number,
   build: (io: Io) => void,
-): Promise<Uint32Array[]> {
+): Promise<Record<string, Uint32Array>> {
   const memory: Memory = makeMemory(gpu);
   const recorder = makeRecorder();
-  const outputs: { buffer: GPUBuffer; byteLength: number }[] = [];
+  const outputs: { name: string; buffer: GPUBuffer; byteLength: number }[] = [];
+  const input = (label: string, data: ArrayBufferView): GPUBuffer => {
+    const all = new Uint32Array(Math.ceil(data.byteLength / 4) + GUARD).fill(JUNK);
+    new Uint8Array(all.buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    return upload(memory, label, all);
+  };
+  const uniform = (label: string, data: ArrayBufferView): GPUBuffer =>
+    upload(memory, label, data as ArrayBufferView<ArrayBuffer>, usage.UNIFORM | usage.COPY_DST);
+  const output = (name: string, words: number, initial?: ArrayBufferView): GPUBufferBinding => {
+    const all = new Uint32Array(words + 2 * GUARD).fill(JUNK).fill(POISON, GUARD, GUARD + words);
+    if (initial) all.set(new Uint32Array(initial.buffer, initial.byteOffset, words), GUARD);
+    const buffer = upload(memory, name, all);
+    outputs.push({ name, buffer, byteLength: all.byteLength });
+    return { buffer, offset: GUARD * 4 };
+  };
+  const step = uniform("step", encodeStep({ T, start, sampled: 0 }));
+  const bind = (name: string, kind: BindingKind, given: ArrayBufferView | BufferArg | undefined, byteLength: number): BufferArg => {
+    if (given && !ArrayBuffer.isView(given)) return given;
+    if (kind === "readWrite") return output(name, (given?.byteLength ?? byteLength) / 4, given);
+    if (kind === "uniform") return given ? uniform(name, given) : step;
+    if (!given && byteLength > 0) throw new GureumError("usage", { where: `rig > ${name}`, what: "a kernel's input is not given" });
+    return input(name, given ?? new Uint32Array(1));
+  };
   try {
     build({
-      recorder,
-      step: upload(memory, "step", encodeStep({ T, start, sampled: 0 }), usage.UNIFORM | usage.COPY_DST),
-      input(label, data) {
-        const words = Math.ceil(data.byteLength / 4);
-        const all = new Uint32Array(words + GUARD).fill(JUNK);
-        new Uint8Array(all.buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-        return upload(memory, label, all);
-      },
-      uniform: (label, data) => upload(memory, label, data as ArrayBufferView<ArrayBuffer>, usage.UNIFORM | usage.COPY_DST),
       scratch: (label, byteLength) => upload(memory, label, new Uint32Array(Math.ceil(byteLength / 4) + GUARD).fill(JUNK)),
-      output(label, words, initial) {
-        const all = new Uint32Array(words + 2 * GUARD).fill(JUNK).fill(POISON, GUARD, GUARD + words);
-        if (initial) all.set(new Uint32Array(initial.buffer, initial.byteOffset, words), GUARD);
-        const buffer = upload(memory, label, all);
-        outputs.push({ buffer, byteLength: all.byteLength });
-        return { buffer, offset: GUARD * 4 };
+      run(kernel, shape, given) {
+        const sizes: Readonly<Record<string, number>> = kernel.sizes(shape, T, start);
+        const bound = Object.entries<BindingKind>(kernel.bindings).map(([name, kind]) => [
+          name,
+          bind(name, kind, (given as Given<string>)[name], sizes[name] ?? 0),
+        ]);
+        const buffers = Object.fromEntries(bound);
+        recordKernel(recorder, kernel, buffers, shape);
+        return buffers;
       },
+      record: (dispatch) => record(recorder, dispatch),
+      input,
+      output,
     });
     const rigged = recorder.dispatches.map((dispatch) => {
-      const workgroups = (rows: number): readonly [number, number, number] => {
+      const workgroups = (rows: number): Workgroups => {
         const [x, y, z] = dispatch.workgroups(rows, start);
         return [Math.min(x, workgroupsX), y, z];
       };
       return { ...dispatch, workgroups, kernel: rewrite ? rewrite(dispatch.kernel) : dispatch.kernel };
     });
-    recorder.dispatches.splice(0, Infinity, ...rigged);
-    const dispatches = await prepare(recorder, memory);
-    await submit(memory, dispatches, T, start);
-    const read = await readRanges(
-      gpu,
-      "conformance",
-      outputs.map(({ buffer, byteLength }) => ({ buffer, byteOffset: 0, byteLength })),
-    );
-    return read.map((bytes) => new Uint32Array(bytes));
+    await submit(memory, await prepare({ dispatches: rigged }, memory), T, start);
+    const ranges = outputs.map(({ buffer, byteLength }) => ({ buffer, byteOffset: 0, byteLength }));
+    const read = await readRanges(gpu, "conformance", ranges);
+    return Object.fromEntries(read.map((bytes, i) => [outputs[i]!.name, new Uint32Array(bytes)]));
   } finally {
     freeAll(memory);
   }
@@ -84,8 +119,56 @@ export async function runKernel(
 
 /** `runKernel` with one f32 output of `out`'s length, copied into `out` with its guard bands. */
 export async function intoOut(rig: Rig, out: Float32Array, T: number, start: number, build: (io: Io) => void): Promise<void> {
-  const [words] = await runKernel(rig, T, start, build);
+  const [words] = Object.values(await runKernel(rig, T, start, build));
   new Uint32Array(out.buffer).set(words!);
+}
+
+/** A case as one call of a kernel: one row at position 0 where nothing else is said. */
+export interface KernelCall<Buffers extends string, Shape> {
+  readonly T?: number;
+  readonly start?: number;
+  readonly shape: Shape;
+  readonly given: Given<Buffers>;
+}
+
+/** A subject on the GPU; `strides` where its kernel loops over what a row of workgroups leaves. */
+export type GpuSubject<C> = Subject<C> & { readonly strides?: boolean };
+// biome-ignore lint/suspicious/noExplicitAny: a list of subjects has no common case type.
+export type AnyGpuSubject = GpuSubject<any>;
+
+/** A subject around kernels, the first of which gives it its names. */
+export const subject = <C>(kernel: Kernel, run: Subject<C>["run"], more: Partial<GpuSubject<C>> = {}): GpuSubject<C> => ({
+  op: kernel.name,
+  backend: "webgpu",
+  variant: kernel.name,
+  arithmetic: "f32",
+  kernels: [kernel.name],
+  run,
+  ...more,
+});
+
+/** A subject that is one call of a kernel with one output, which is the op's. */
+export const oneCall = <C, Buffers extends string, Shape>(
+  rig: Rig,
+  kernel: Card<Buffers, Shape>,
+  callOf: (c: C) => KernelCall<NoInfer<Buffers>, NoInfer<Shape>>,
+  more: Partial<GpuSubject<C>> = {},
+): GpuSubject<C> =>
+  subject<C>(
+    kernel,
+    (c, out) => {
+      const { T = 1, start = 0, shape, given } = callOf(c);
+      return intoOut(rig, out, T, start, (io) => void io.run(kernel, shape, given));
+    },
+    more,
+  );
+
+/** Subjects of a kernel that multiplies subgroup matrices; none where the device cannot run it. */
+export function onMatrices({ gpu: { capabilities } }: Rig, kernel: Kernel, subjects: readonly AnyGpuSubject[]): AnyGpuSubject[] {
+  if (!capabilities.features.includes("chromium-experimental-subgroup-matrix")) return [];
+  // Dawn's null device lists no configuration: it only says what subjects there are.
+  const runs = capabilities.subgroupMatrixConfigs.length === 0 || missingFor(kernel, capabilities) === undefined;
+  return runs ? [...subjects] : [];
 }
 
 /** What lies in rows of a tile that no row of the case fills: finite, and wrong if it reaches a result. */
@@ -96,11 +179,11 @@ export const inside = (words: Uint32Array): Uint32Array => words.subarray(GUARD,
 
 export const asF32 = (words: Uint32Array): Float32Array => new Float32Array(words.buffer, words.byteOffset, words.length);
 
-/** Puts numbers into `out`; a touched guard band of any of the buffers shows in the bands of `out`. */
-export function hand(out: Float32Array, numbers: ArrayLike<number>, buffers: readonly Uint32Array[]): void {
+/** Puts numbers into `out`; a touched guard band of any of the outputs shows in the bands of `out`. */
+export function hand(out: Float32Array, numbers: ArrayLike<number>, outputs: Readonly<Record<string, Uint32Array>>): void {
   out.set(numbers);
   const whole = new Uint32Array(out.buffer);
-  for (const words of buffers)
+  for (const words of Object.values(outputs))
     for (let i = 0; i < GUARD; i++) {
       if (words[i] !== JUNK) whole[i] = words[i]!;
       const rear = words[words.length - GUARD + i]!;

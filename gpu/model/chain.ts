@@ -1,20 +1,20 @@
 /**
- * Sampling and decoding on the GPU: every token is one compute pass over prepared dispatches, and its id, log-probability and
- * position never leave the device between tokens. Results are copied out after each batch and fetched while the next one runs; a
- * caller who comes back for more finds the next batch under way.
+ * Sampling and decoding on the GPU: every token is one compute pass over prepared dispatches, and its id,
+ * log-probability and position never leave the device between tokens. Results are copied out after each batch and
+ * fetched while the next one runs; a caller who comes back for more finds the next batch under way.
  */
 import type { DecodedBatch, SamplingOptions } from "../../core/model/engine.ts";
 import { allocate, settle, usage, writeBytes } from "../device/buffer.ts";
 import { guarded, waited } from "../device/device.ts";
-import { recordLogitsPartials } from "../kernels/sampling/logits-partials.ts";
-import { recordPenalize } from "../kernels/sampling/penalize.ts";
-import { recordSampleBorder } from "../kernels/sampling/sample-border.ts";
-import { recordSampleGreedy } from "../kernels/sampling/sample-greedy.ts";
-import { recordSampleRandom } from "../kernels/sampling/sample-random.ts";
-import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
+import { logitsPartials } from "../kernels/sampling/logits-partials.ts";
+import { penalize } from "../kernels/sampling/penalize.ts";
+import { sampleBorder } from "../kernels/sampling/sample-border.ts";
+import { sampleGreedy } from "../kernels/sampling/sample-greedy.ts";
+import { sampleRandom } from "../kernels/sampling/sample-random.ts";
+import { makeRecorder, type PreparedDispatch, prepare, recordKernel, replay } from "../pipeline/recorder.ts";
 import type { Feeder } from "../programs/program.ts";
-import { PARTIALS } from "../wgsl/partial.ts";
-import { BORDER_BYTES, encodeSampling, SAMPLING_BYTES } from "../wgsl/sampling.ts";
+import { PARTIAL_BYTES, PARTIALS } from "../wgsl/partial.ts";
+import { BORDER_BYTES, encodeSampling, RESULT_BYTES, SAMPLING_BYTES, seenBytes } from "../wgsl/sampling.ts";
 import { encodeStep } from "../wgsl/step.ts";
 import type { GpuSequence } from "./sequence.ts";
 
@@ -24,13 +24,12 @@ export const BATCH = 8;
 const PER_SUBMIT = 2;
 /** Batches that may be under way at once. */
 const IN_FLIGHT = 2;
-const RESULT_BYTES = 8;
 
 /** Samples for one session. Calls must not overlap. */
 export interface Decoder {
   /**
-   * Samples `count` ids after `known`. `lastNotFed`: the last of them is still to be fed; otherwise `self.logits` holds what
-   * follows it. @throws GureumError "device-lost"
+   * Samples `count` ids after `known`. `lastNotFed`: the last of them is still to be fed; otherwise `self.logits` holds
+   * what follows it. @throws GureumError "device-lost"
    */
   decode(sampling: SamplingOptions, count: number, known: readonly number[], lastNotFed: boolean): Promise<DecodedBatch>;
   /** What was sampled beyond the last call's ids is not wanted: something else was fed, or ids were dropped. */
@@ -69,24 +68,22 @@ export async function makeDecoder(
   const V = context.config.vocabSize;
   const { step, ids } = context.sequence;
   const samplingBuffer = allocate(memory, "sampling", SAMPLING_BYTES, usage.UNIFORM | usage.COPY_DST);
-  const seen = allocate(memory, "seen", Math.ceil(V / 32) * 4);
+  const seen = allocate(memory, "seen", seenBytes(V));
   const results = allocate(memory, "results", BATCH * RESULT_BYTES);
-  const partials = allocate(memory, "partials", PARTIALS * 16);
+  const partials = allocate(memory, "partials", PARTIALS * PARTIAL_BYTES);
   const border = allocate(memory, "border", BORDER_BYTES);
-  const penalized = allocate(memory, "scores", V * 4);
+  const scores = allocate(memory, "scores", V * 4);
+  const shared = { logits, seen, sampling: samplingBuffer, partials, border, step, ids, results };
   const programs: SamplePrograms = await Promise.all(
-    [false, true].map((penalize) =>
+    [false, true].map((penalized) =>
       Promise.all(
         [false, true].map((random) => {
           const recorder = makeRecorder();
-          const scores = penalize ? penalized : logits;
-          if (penalize) recordPenalize(recorder, { logits, seen, sampling: samplingBuffer, scores }, { V });
-          recordLogitsPartials(recorder, { logits, scores, partials }, { V });
-          const out = { step, ids, seen, results };
-          if (random) {
-            recordSampleBorder(recorder, { scores, partials, sampling: samplingBuffer, border }, { V });
-            recordSampleRandom(recorder, { logits, scores, partials, sampling: samplingBuffer, border, ...out }, { V });
-          } else recordSampleGreedy(recorder, { logits, partials, ...out });
+          const buffers = { ...shared, scores: penalized ? scores : logits };
+          if (penalized) recordKernel(recorder, penalize, buffers, { V });
+          recordKernel(recorder, logitsPartials, buffers, { V });
+          if (random) recordKernel(recorder, sampleBorder, buffers, { V });
+          recordKernel(recorder, random ? sampleRandom : sampleGreedy, buffers, { V });
           return prepare(recorder, memory);
         }),
       ),

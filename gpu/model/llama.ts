@@ -1,18 +1,18 @@
 /**
- * The Llama forward pass as recorded dispatches: the same steps in the same order under the same names as core/model/llama.ts.
- * Where a step has more than one kernel, the plan (gpu/programs/plan.ts) says which.
+ * The Llama forward pass as recorded dispatches: the same steps in the same order under the same names as
+ * core/model/llama.ts. Where a step has more than one kernel, the plan (gpu/programs/plan.ts) says which.
  */
 import type { LayerTapName } from "../../core/model/trace.ts";
-import { recordAdd } from "../kernels/plain/add.ts";
-import { type AttentionParams, recordAttention } from "../kernels/plain/attention.ts";
-import { recordAttentionMix } from "../kernels/plain/attention-mix.ts";
-import { recordAttentionWeights } from "../kernels/plain/attention-weights.ts";
-import { recordCacheWrite } from "../kernels/plain/cache-write.ts";
-import { recordEmbedding } from "../kernels/plain/embedding.ts";
-import { recordRmsNorm } from "../kernels/plain/rms-norm.ts";
-import { recordRope } from "../kernels/plain/rope.ts";
-import { recordSiluMul } from "../kernels/plain/silu-mul.ts";
-import type { Recorder } from "../pipeline/recorder.ts";
+import { add } from "../kernels/plain/add.ts";
+import { type AttentionParams, attention } from "../kernels/plain/attention.ts";
+import { attentionMix } from "../kernels/plain/attention-mix.ts";
+import { attentionWeights } from "../kernels/plain/attention-weights.ts";
+import { cacheWrite } from "../kernels/plain/cache-write.ts";
+import { embedding } from "../kernels/plain/embedding.ts";
+import { rmsNorm } from "../kernels/plain/rms-norm.ts";
+import { rope } from "../kernels/plain/rope.ts";
+import { siluMul } from "../kernels/plain/silu-mul.ts";
+import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import type { ForwardContext } from "./sequence.ts";
 import type { GpuLinear } from "./tree.ts";
 
@@ -49,34 +49,47 @@ export function recordLayers(
   const { step } = sequence;
   const table = weights.embedTokens;
   for (const { firstColumn: firstRow, N: rows, weight } of table.pieces)
-    recordEmbedding(recorder, { ids: sequence.ids, table: weight, out: a.x }, { dtype: table.dtype, D, firstRow, rows }, "embeddings");
+    recordKernel(
+      recorder,
+      embedding,
+      { ids: sequence.ids, table: weight, out: a.x },
+      { dtype: table.dtype, D, firstRow, rows },
+      { label: "embeddings" },
+    );
   mark("embeddings", a.x);
   weights.layers.forEach((layer, i) => {
     const at = `layers.${i}.`;
     const tap = (name: LayerTapName, buffer: GPUBuffer): void => mark(at + name, buffer);
-    recordRmsNorm(recorder, { step, x: a.x, weight: layer.inputLayernorm, out: a.normed }, { D, eps }, `${at}inputLayernorm`);
+    recordKernel(
+      recorder,
+      rmsNorm,
+      { step, x: a.x, weight: layer.inputLayernorm.weight, out: a.normed },
+      { D, eps },
+      { label: `${at}inputLayernorm` },
+    );
     tap("inputLayernorm", a.normed);
     recordSelfAttention(recorder, c, i, tap, wantedWeights(i));
     tap("attentionOutput", a.branch);
-    recordAdd(recorder, { step, x: a.x, y: a.branch }, { width: D }, `${at}attentionResidual`);
+    recordKernel(recorder, add, { step, x: a.x, y: a.branch }, { width: D }, { label: `${at}attentionResidual` });
     tap("attentionResidual", a.x);
 
-    recordRmsNorm(
+    recordKernel(
       recorder,
-      { step, x: a.x, weight: layer.postAttentionLayernorm, out: a.normed },
+      rmsNorm,
+      { step, x: a.x, weight: layer.postAttentionLayernorm.weight, out: a.normed },
       { D, eps },
-      `${at}postAttentionLayernorm`,
+      { label: `${at}postAttentionLayernorm` },
     );
     tap("postAttentionLayernorm", a.normed);
     recordLinear(recorder, c, layer.gateProj, a.normed, a.gate, `${at}gate`);
     tap("gate", a.gate);
     recordLinear(recorder, c, layer.upProj, a.normed, a.up, `${at}up`);
     tap("up", a.up);
-    recordSiluMul(recorder, { step, gate: a.gate, up: a.up }, { width }, `${at}siluMul`);
+    recordKernel(recorder, siluMul, { step, gate: a.gate, up: a.up }, { width }, { label: `${at}siluMul` });
     tap("siluMul", a.gate);
     recordLinear(recorder, c, layer.downProj, a.gate, a.branch, `${at}mlp`);
     tap("mlp", a.branch);
-    recordAdd(recorder, { step, x: a.x, y: a.branch }, { width: D }, `${at}residual`);
+    recordKernel(recorder, add, { step, x: a.x, y: a.branch }, { width: D }, { label: `${at}residual` });
     tap("residual", a.x);
   });
 }
@@ -102,27 +115,27 @@ function recordSelfAttention(
   recordLinear(recorder, c, layer.vProj, a.normed, a.v, `${at}v`);
   tap("v", a.v);
   if (layer.qNorm) {
-    recordRmsNorm(recorder, { step, x: q, weight: layer.qNorm, out: a.q }, { D: Hd, eps, heads: H }, `${at}qNorm`);
+    recordKernel(recorder, rmsNorm, { step, x: q, weight: layer.qNorm.weight, out: a.q }, { D: Hd, eps, heads: H }, { label: `${at}qNorm` });
     tap("qNorm", a.q);
   }
   if (layer.kNorm) {
-    recordRmsNorm(recorder, { step, x: k, weight: layer.kNorm, out: a.k }, { D: Hd, eps, heads: G }, `${at}kNorm`);
+    recordKernel(recorder, rmsNorm, { step, x: k, weight: layer.kNorm.weight, out: a.k }, { D: Hd, eps, heads: G }, { label: `${at}kNorm` });
     tap("kNorm", a.k);
   }
-  recordRope(recorder, { step, table: ropeTable, x: a.q }, { heads: H, halfDim: Hd / 2 }, `${at}qRope`);
+  recordKernel(recorder, rope, { step, table: ropeTable, x: a.q }, { heads: H, halfDim: Hd / 2 }, { label: `${at}qRope` });
   tap("qRope", a.q);
-  recordRope(recorder, { step, table: ropeTable, x: a.k }, { heads: G, halfDim: Hd / 2 }, `${at}kRope`);
+  recordKernel(recorder, rope, { step, table: ropeTable, x: a.k }, { heads: G, halfDim: Hd / 2 }, { label: `${at}kRope` });
   tap("kRope", a.k);
   const keys = sequence.keys[i]!;
   const values = sequence.values[i]!;
-  recordCacheWrite(recorder, { step, k: a.k, v: a.v, keys, values }, { width: G * Hd, dtype }, `${at}cache`);
+  recordKernel(recorder, cacheWrite, { step, k: a.k, v: a.v, keys, values }, { width: G * Hd, dtype }, { label: `${at}cache` });
 
   const shape: AttentionParams = { H, G, Hd, window: slidingWindow, dtype };
   if (wantedWeights) {
-    recordAttentionWeights(recorder, { step, q: a.q, keys, weights: wantedWeights }, shape, `${at}attentionWeights`);
+    recordKernel(recorder, attentionWeights, { step, q: a.q, keys, weights: wantedWeights }, shape, { label: `${at}attentionWeights` });
     tap("attentionWeights", wantedWeights);
-    recordAttentionMix(recorder, { step, weights: wantedWeights, values, out: a.attention }, shape, `${at}attention`);
-  } else recordAttention(recorder, { step, q: a.q, keys, values, out: a.attention }, shape, `${at}attention`);
+    recordKernel(recorder, attentionMix, { step, weights: wantedWeights, values, out: a.attention }, shape, { label: `${at}attention` });
+  } else recordKernel(recorder, attention, { step, q: a.q, keys, values, out: a.attention }, shape, { label: `${at}attention` });
   tap("attention", a.attention);
   recordLinear(recorder, c, layer.oProj, a.attention, a.branch, `${at}attentionOutput`);
 }
@@ -130,8 +143,8 @@ function recordSelfAttention(
 /** a.normed = final norm of a.x: of every row, or of row T − 1 alone, which becomes row 0. */
 export function recordFinalNorm(recorder: Recorder, c: ForwardContext, lastRow: boolean): void {
   const { hiddenSize: D, rmsNormEps: eps } = c.config;
-  const buffers = { step: c.sequence.step, x: c.a.x, weight: c.weights.norm, out: c.a.normed };
-  recordRmsNorm(recorder, buffers, { D, eps, lastRow }, "finalNorm");
+  const buffers = { step: c.sequence.step, x: c.a.x, weight: c.weights.norm.weight, out: c.a.normed };
+  recordKernel(recorder, rmsNorm, buffers, { D, eps, lastRow }, { label: "finalNorm" });
 }
 
 /** out [T, V] = lm_head of `normed` [T, D]; with `lastRow` one row of each, however large T is. */

@@ -20,7 +20,8 @@ export interface GpuModel extends Model {
 }
 
 /**
- * Streams the weights to the GPU. The model's `dispose` destroys them and the sessions that are left; the device stays the caller's.
+ * Streams the weights to the GPU. The model's `dispose` destroys them and the sessions that are left; the device stays
+ * the caller's.
  * @throws GureumError "io", "non-finite", "limit", "out-of-memory", "device-lost"; as planVariants
  */
 export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWeightRefs, options: GpuModelOptions = {}): Promise<GpuModel> {

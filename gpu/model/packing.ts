@@ -1,16 +1,30 @@
-/** Which int4 linears share a repacked matrix (gpu/kernels/layout/awq-repack.ts), and whether a device and a model allow it. */
-import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
+/**
+ * Which int4 linears share a repacked matrix (gpu/kernels/layout/awq-repack.ts), and whether a device and a model allow
+ * it.
+ */
+import type { LinearRef, LlamaWeightRefs, TensorRef } from "../../core/model/weights.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
 
 export type AwqRef = LinearRef & { kind: "awq" };
 
-/** The linears of a layer that read the same input: they share a repacked matrix, in this order. */
-export const sharing = ({ qProj, kProj, vProj, oProj, gateProj, upProj, downProj }: LlamaWeightRefs["layers"][number]): LinearRef[][] => [
-  [qProj, kProj, vProj],
-  [oProj],
-  [gateProj, upProj],
-  [downProj],
-];
+/**
+ * Linears that read the same input, in the order in which they share a repacked matrix; and in which they are loaded.
+ */
+const sameInput: readonly (readonly string[])[] = [["qProj", "kProj", "vProj"], ["oProj"], ["gateProj", "upProj"], ["downProj"]];
+
+export interface NamedLinear {
+  readonly name: string;
+  readonly ref: LinearRef;
+}
+
+/** The linears of a layer: those of one input together, the others each alone. */
+export function sharing(layer: LlamaWeightRefs["layers"][number]): NamedLinear[][] {
+  const linears = Object.entries<LinearRef | TensorRef | null>({ ...layer }).flatMap(([name, ref]): NamedLinear[] =>
+    ref && "inFeatures" in ref ? [{ name, ref }] : [],
+  );
+  const alone = linears.filter(({ name }) => !sameInput.some((names) => names.includes(name))).map(({ name }) => [name]);
+  return [...sameInput, ...alone].map((names) => names.flatMap((name) => linears.filter((linear) => linear.name === name)));
+}
 
 function refusalOf(linears: readonly LinearRef[], { limits }: Capabilities): Refusal | undefined {
   const unsupported = (reason: string): Refusal => ({ code: "unsupported", reason });
@@ -30,7 +44,10 @@ function refusalOf(linears: readonly LinearRef[], { limits }: Capabilities): Ref
 export function packRefusal(capabilities: Capabilities, refs: LlamaWeightRefs): Refusal | undefined {
   for (const layer of refs.layers)
     for (const linears of sharing(layer)) {
-      const refusal = refusalOf(linears, capabilities);
+      const refusal = refusalOf(
+        linears.map(({ ref }) => ref),
+        capabilities,
+      );
       if (refusal) return refusal;
     }
   return undefined;

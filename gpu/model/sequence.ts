@@ -5,6 +5,7 @@ import { ropeTables } from "../../core/ops/rope.ts";
 import { allocate, freeAll, type Memory, upload, usage } from "../device/buffer.ts";
 import type { Gpu } from "../device/device.ts";
 import { maxHeadDim } from "../kernels/plain/attention.ts";
+import { ropeTable } from "../kernels/plain/rope.ts";
 import type { PlainSteps } from "../programs/steps.ts";
 import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
 import { STEP_BYTES } from "../wgsl/step.ts";
@@ -104,12 +105,6 @@ export function makeSequence(
       remedy: "use the CPU backend",
     });
   try {
-    const { cos, sin } = ropeTables(config, maxContext);
-    const turns = new Float32Array(cos.length * 2);
-    for (let i = 0; i < cos.length; i++) {
-      turns[2 * i] = cos[i]!;
-      turns[2 * i + 1] = sin[i]!;
-    }
     // Kernels by tiles read up to 63 positions past the last one; what they make of them is masked.
     const cacheLength = Math.ceil(maxContext / 64) * 64 * G * Hd * cacheBytes[cacheDType];
     const caches = (what: string): GPUBuffer[] =>
@@ -119,7 +114,7 @@ export function makeSequence(
     return {
       step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
       ids: allocate(memory, "ids", Math.min(chunk, maxContext) * 4),
-      ropeTable: upload(memory, "rope table", turns),
+      ropeTable: upload(memory, "rope table", ropeTable(ropeTables(config, maxContext))),
       keys: caches("key"),
       values: caches("value"),
       cacheDType,

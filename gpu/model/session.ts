@@ -1,6 +1,7 @@
 /**
- * One sequence on the GPU. Prompts go in by chunks; decoding replays prepared dispatches, one compute pass a token, with the
- * sampled id staying on the GPU; ids come back in batches. The results of a batch are waited for while the next one already runs.
+ * One sequence on the GPU. Prompts go in by chunks; decoding replays prepared dispatches, one compute pass a token,
+ * with the sampled id staying on the GPU; ids come back in batches. The results of a batch are waited for while the
+ * next one already runs.
  */
 import { GureumError } from "../../core/errors.ts";
 import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "../../core/model/engine.ts";
@@ -9,7 +10,8 @@ import { makeTaps } from "../../core/model/trace.ts";
 import { checkSampling, greedy } from "../../core/sample/sampler.ts";
 import { allocate, freeAll, makeMemory, readF32, settle, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded, waited } from "../device/device.ts";
-import { holds, replay } from "../pipeline/recorder.ts";
+import { holds } from "../pipeline/kernel.ts";
+import { replay } from "../pipeline/recorder.ts";
 import { CHUNK, plainFew, plainMany, prepareHeads } from "../programs/plain.ts";
 import type { Plan } from "../programs/plan.ts";
 import type { Feeder, Program } from "../programs/program.ts";

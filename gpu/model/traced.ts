@@ -1,6 +1,6 @@
 /**
- * A forward pass with somebody watching: every wanted tap point is copied out as it arises, and what a hook replaces is written
- * back before the pass goes on. All T rows go at once, in buffers of their own that live as long as the call.
+ * A forward pass with somebody watching: every wanted tap point is copied out as it arises, and what a hook replaces is
+ * written back before the pass goes on. All T rows go at once, in buffers of their own that live as long as the call.
  */
 import { type Taps, tapShape } from "../../core/model/trace.ts";
 import { allocate, freeAll, makeMemory, readF32, settle, usage, writeBytes } from "../device/buffer.ts";
@@ -23,7 +23,8 @@ interface Wanted {
 }
 
 /**
- * Feeds `tokens` at position `start`; logits of all rows or of the last. The last row's logits stay in `self.logits` too.
+ * Feeds `tokens` at position `start`; logits of all rows or of the last. The last row's logits stay in `self.logits`
+ * too.
  * @throws GureumError "limit" where T rows, or their attention weights, exceed a buffer; what a hook throws
  */
 export async function forwardTraced(
@@ -83,7 +84,9 @@ export async function forwardTraced(
   }
 }
 
-/** Runs the dispatches, stopping where a wanted value has arisen; `between` is encoded before the dispatch at its index. */
+/**
+ * Runs the dispatches, stopping where a wanted value has arisen; `between` is encoded before the dispatch at its index.
+ */
 async function run(
   { gpu }: GpuSequence,
   dispatches: readonly PreparedDispatch[],
@@ -105,7 +108,9 @@ async function run(
     pass.end();
     done = end;
   };
-  /** Up to dispatch `end`; what is `between` comes as late as it may, after the hooks of a tap point at the same place. */
+  /**
+   * Up to dispatch `end`; what is `between` comes as late as it may, after the hooks of a tap point at the same place.
+   */
   const runTo = (end: number): void => {
     if (between && done <= between.at && between.at < end) {
       pass(between.at);

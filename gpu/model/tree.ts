@@ -30,7 +30,10 @@ export interface GpuAwq {
   readonly groupSize: number;
   readonly pieces: readonly AwqPiece[];
 }
-/** The same repacked (gpu/kernels/layout/awq-repack.ts): rows firstRow … firstRow + N − 1 of a matrix that linears of one input share. */
+/**
+ * The same repacked (gpu/kernels/layout/awq-repack.ts): rows firstRow … firstRow + N − 1 of a matrix that linears of
+ * one input share.
+ */
 export interface GpuPacked {
   readonly kind: "packed";
   readonly K: number;
@@ -47,12 +50,10 @@ export interface GpuLinear {
   /** [N] f32 */
   readonly bias: GPUBuffer | null;
 }
-/** Norm weights once more, in planes (gpu/wgsl/fixed16.ts), for the fused kernels. */
-export interface NormPlanes {
-  readonly layers: readonly { readonly inputLayernorm: GPUBuffer; readonly postAttentionLayernorm: GPUBuffer }[];
-  readonly norm: GPUBuffer;
+/** The weight of a norm: [D] f32. */
+export interface GpuNorm {
+  readonly weight: GPUBuffer;
+  /** The same in planes (gpu/wgsl/fixed16.ts), for the fused kernels; null where the linears are not repacked. */
+  readonly planes: GPUBuffer | null;
 }
-export interface GpuLlamaWeights extends WeightTree<GpuLinear, GpuDense, GPUBuffer> {
-  /** null where the linears are not repacked. */
-  readonly planes: NormPlanes | null;
-}
+export type GpuLlamaWeights = WeightTree<GpuLinear, GpuDense, GpuNorm>;

@@ -11,8 +11,8 @@ export type ScalarType = "u32" | "i32" | "f32";
 
 /**
  * A compute kernel with entry point `main`.
- * In its WGSL, binding i of `bindings` is `@group(0) @binding(i)` under the same name; where `params` is not empty the uniform
- * `params: Params` follows as the next binding, a struct of exactly these 4-byte fields in this order.
+ * In its WGSL, binding i of `bindings` is `@group(0) @binding(i)` under the same name; where `params` is not empty the
+ * uniform `params: Params` follows as the next binding, a struct of exactly these 4-byte fields in this order.
  */
 export interface Kernel<Buffers extends string = string, Params extends string = string> extends Needs {
   /** The file's name: also GPU label, law and benchmark. */
@@ -26,6 +26,67 @@ export interface Kernel<Buffers extends string = string, Params extends string =
   readonly emits?: readonly string[];
 }
 
+/** Whole numbers n with from ≤ n < to. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+export const holds = ({ from, to }: Span, n: number): boolean => from <= n && n < to;
+
+export type Workgroups = readonly [x: number, y: number, z: number];
+
+/**
+ * What a shape makes of a kernel: its params, its overrides, and the workgroups to run for T rows, the first at
+ * position `start`.
+ */
+export interface Call {
+  readonly params?: Readonly<Record<string, number>>;
+  readonly overrides?: Readonly<Record<string, number | boolean>>;
+  readonly workgroups: (T: number, start: number) => Workgroups;
+}
+
+/** The storage buffers among a kernel's bindings: not the uniforms that kernels share. */
+export type Sized<Buffers extends string> = Exclude<Buffers, "step" | "sampling">;
+
+/**
+ * A kernel with all that its callers must know: what a file of gpu/kernels exports. `Shape` is what a call needs to
+ * know of model and device. Sizes are of what a call reaches: buffers are at least as large.
+ */
+export interface Card<Buffers extends string, Shape> extends Kernel<Buffers> {
+  /** Bytes of workgroup memory, each variable rounded up to 16 as WebGPU counts it; none where absent. */
+  readonly workgroupBytes?: number | ((shape: Shape) => number);
+  call(shape: Shape): Call;
+  /** Bytes of each storage buffer for T rows, the first of them at position `start`. */
+  sizes(shape: Shape, T: number, start: number): Readonly<Record<Sized<Buffers>, number>>;
+}
+
+const kinds: Readonly<Record<string, BindingKind>> = { "storage, read": "read", "storage, read_write": "readWrite", uniform: "uniform" };
+
+/** A card with the bindings, params and overrides that its WGSL declares, each on a line of its own. */
+export function makeCard<Buffers extends string, Shape>(
+  card: Omit<Card<Buffers, Shape>, "bindings" | "params" | "overrides">,
+): Card<Buffers, Shape> {
+  const pairs = (text: string, pattern: RegExp): [string, string][] =>
+    [...text.matchAll(pattern)].map(([, name, value]) => [name!, value!]);
+  const spaces = pairs(card.wgsl, /^@group\(0\) @binding\(\d+\) (?=var<.*> (\w+):)var<(.*?)>/gm);
+  const params = /^struct Params \{(.*)\}/m.exec(card.wgsl)?.[1] ?? "";
+  return {
+    ...card,
+    bindings: Object.fromEntries(spaces.filter(([name]) => name !== "params").map(([name, space]) => [name, kinds[space]!])),
+    params: Object.fromEntries(pairs(params, /(\w+): (\w+)/g)),
+    overrides: Object.fromEntries(pairs(card.wgsl, /^override (\w+): (\w+)/gm)),
+  } as Card<Buffers, Shape>;
+}
+
+export const workgroupBytes = <Shape>({ workgroupBytes: bytes = 0 }: Card<never, Shape>, shape: Shape): number =>
+  typeof bytes === "number" ? bytes : bytes(shape);
+
+/**
+ * Workgroups for so many items, `each` by one; at most as many as WebGPU allows side by side, where the kernel loops
+ * over the rest.
+ */
+export const workgroupsFor = (items: number, each: number): number => Math.min(Math.ceil(items / each), 65535);
+
 /** Load-time constants of a pipeline. */
 export interface Constants {
   readonly overrides?: Readonly<Record<string, number | boolean>>;
@@ -33,7 +94,9 @@ export interface Constants {
   readonly emitted?: Readonly<Record<string, string | number>>;
 }
 
-/** The kernel's WGSL with the `emitted` lines put in place of its own. @throws GureumError "usage" for an unknown name */
+/**
+ * The kernel's WGSL with the `emitted` lines put in place of its own. @throws GureumError "usage" for an unknown name
+ */
 export function emit(kernel: Kernel, emitted: Constants["emitted"] = {}): string {
   let wgsl = kernel.wgsl;
   for (const [name, value] of Object.entries(emitted)) {

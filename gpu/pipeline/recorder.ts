@@ -1,31 +1,32 @@
 /**
- * Dispatches written down once and replayed for every token: the kernels' `record…` functions fill a recorder, `prepare`
- * compiles the pipelines (all at once) and makes bind groups and uniforms, `replay` encodes them into a compute pass.
+ * Dispatches written down once and replayed for every token: the kernels' `record…` functions fill a recorder,
+ * `prepare` compiles the pipelines (all at once) and makes bind groups and uniforms, `replay` encodes them into a
+ * compute pass.
  */
 import { GureumError } from "../../core/errors.ts";
 import { allocate, type Memory, settle, usage } from "../device/buffer.ts";
 import { guarded } from "../device/device.ts";
 import { compile } from "./compile.ts";
-import { type Constants, type Kernel, paramsByteLength } from "./kernel.ts";
+import { type Card, type Constants, holds, type Kernel, paramsByteLength, type Span, type Workgroups } from "./kernel.ts";
 
 /** A whole buffer, or a range of one (offset and size in bytes). */
 export type BufferArg = GPUBuffer | GPUBufferBinding;
-export type Workgroups = readonly [x: number, y: number, z: number];
-
-/** Whole numbers n with from ≤ n < to. */
-export interface Span {
-  readonly from: number;
-  readonly to: number;
-}
-export const holds = ({ from, to }: Span, n: number): boolean => from <= n && n < to;
 
 /** One call of a kernel. */
 export interface Dispatch<Buffers extends string = string, Params extends string = string> extends Constants {
   readonly kernel: Kernel<Buffers, Params>;
   readonly buffers: Readonly<Record<Buffers, BufferArg>>;
   readonly params: Readonly<Record<Params, number>>;
-  /** Workgroups to run for T rows, the first of them at position `start`; all zero skips it. */
+  /** Workgroups to run for T rows, the first of them at position `start`. */
   readonly workgroups: (T: number, start: number) => Workgroups;
+  /**
+   * For which T, and for which `start`, it runs; for any where absent. Dispatches are recorded once, so where their
+   * number decides between two kernels both are recorded, each with its span, and one of them runs.
+   */
+  readonly rows?: Span;
+  readonly positions?: Span;
+  /** What the kernel's card was called for; `recordKernel` notes it. */
+  readonly shape?: unknown;
   /** What it computes, for messages and timings: "layers.3.qProj". */
   readonly label?: string;
 }
@@ -37,7 +38,11 @@ export interface PreparedDispatch {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: (T: number, start: number) => Workgroups;
+  readonly rows: Span;
+  readonly positions: Span;
 }
+
+const always: Span = { from: 0, to: Infinity };
 
 export interface Recorder {
   readonly dispatches: Dispatch[];
@@ -48,6 +53,21 @@ export const makeRecorder = (): Recorder => ({ dispatches: [] });
 /** Appends a dispatch. */
 export function record<Buffers extends string, Params extends string>(recorder: Recorder, dispatch: Dispatch<Buffers, Params>): void {
   recorder.dispatches.push(dispatch as unknown as Dispatch);
+}
+
+/** When a dispatch runs, and what it is called. */
+export type When = Pick<Dispatch, "rows" | "positions" | "label">;
+
+/** Appends a call of a kernel for a shape; `buffers` may hold more than it binds. */
+export function recordKernel<Buffers extends string, Shape>(
+  recorder: Recorder,
+  kernel: Card<Buffers, Shape>,
+  buffers: Readonly<Record<NoInfer<Buffers>, BufferArg>>,
+  shape: NoInfer<Shape>,
+  when: When = {},
+): void {
+  const { params = {}, ...call } = kernel.call(shape);
+  record<string, string>(recorder, { kernel, buffers, params, shape, ...call, ...when });
 }
 
 /** A kernel's params as its uniform struct. @throws GureumError "range" for a number that its field cannot hold */
@@ -120,7 +140,7 @@ export async function prepare(
   return guarded(gpu, "bind groups", () => {
     if (all.length > 0) gpu.device.queue.writeBuffer(uniforms, 0, all);
     return dispatches.map((dispatch, i): PreparedDispatch => {
-      const { kernel, buffers } = dispatch;
+      const { kernel, buffers, workgroups, rows = always, positions = always } = dispatch;
       const names = Object.keys(kernel.bindings);
       const entries = names.map((name, binding): GPUBindGroupEntry => {
         const argument = buffers[name]!;
@@ -131,16 +151,16 @@ export async function prepare(
       const label = dispatch.label ?? kernel.name;
       const { pipeline, layout } = compiled[i]!;
       const bindGroup = gpu.device.createBindGroup({ label, layout, entries });
-      return { label, kernel: kernel.name, pipeline, bindGroup, workgroups: dispatch.workgroups };
+      return { label, kernel: kernel.name, pipeline, bindGroup, workgroups, rows, positions };
     });
   });
 }
 
 /** Encodes prepared dispatches for T rows, the first of them at position `start`. */
 export function replay(pass: GPUComputePassEncoder, dispatches: readonly PreparedDispatch[], T: number, start: number): void {
-  for (const { pipeline, bindGroup, workgroups } of dispatches) {
+  for (const { pipeline, bindGroup, workgroups, rows, positions } of dispatches) {
+    if (!holds(rows, T) || !holds(positions, start)) continue;
     const [x, y, z] = workgroups(T, start);
-    if (x === 0 || y === 0 || z === 0) continue;
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
     pass.dispatchWorkgroups(x, y, z);

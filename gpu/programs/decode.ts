@@ -1,24 +1,25 @@
 /**
- * Decoding by fused kernels in fixed16 arithmetic: six dispatches a layer for the sixteen steps of core/model/llama.ts, on repacked
- * weights and an f16 cache. Each kernel's head comment names the steps it covers. Needs no optional device feature.
+ * Decoding by fused kernels in fixed16 arithmetic: six dispatches a layer for the sixteen steps of core/model/llama.ts,
+ * on repacked weights and an f16 cache. Each kernel's head comment names the steps it covers. Needs no optional device
+ * feature.
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import { plainParts } from "../../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
-import type { Gpu } from "../device/device.ts";
-import { attentionCombine, recordAttentionCombine } from "../kernels/decode/attention-combine.ts";
-import { attentionDecode, type DecodeAttentionShape, type Positions, recordAttentionDecode } from "../kernels/decode/attention-decode.ts";
-import { awqAddFixed16, type DecodeShape, recordAwqAddFixed16 } from "../kernels/decode/awq-add-fixed16.ts";
-import { awqGateUpFixed16, recordAwqGateUpFixed16 } from "../kernels/decode/awq-gate-up-fixed16.ts";
-import { awqQkvRopeFixed16, recordAwqQkvRopeFixed16 } from "../kernels/decode/awq-qkv-rope-fixed16.ts";
-import { embedFixed16, recordEmbedFixed16 } from "../kernels/decode/embed-fixed16.ts";
-import { headF16, recordHeadF16 } from "../kernels/decode/head-f16.ts";
+import { attentionCombine } from "../kernels/decode/attention-combine.ts";
+import { attentionDecode, splitsOf, tuneAttention } from "../kernels/decode/attention-decode.ts";
+import { awqAddFixed16, tuneAdd } from "../kernels/decode/awq-add-fixed16.ts";
+import { awqGateUpFixed16, tuneGateUp } from "../kernels/decode/awq-gate-up-fixed16.ts";
+import { awqQkvRopeFixed16, tuneQkvRope } from "../kernels/decode/awq-qkv-rope-fixed16.ts";
+import { embedFixed16 } from "../kernels/decode/embed-fixed16.ts";
+import { headF16 } from "../kernels/decode/head-f16.ts";
 import { packRefusal } from "../model/packing.ts";
-import type { GpuPacked } from "../model/tree.ts";
+import type { GpuLinear, GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
-import { makeRecorder, prepare, type Recorder } from "../pipeline/recorder.ts";
+import { makeRecorder, prepare, recordKernel } from "../pipeline/recorder.ts";
+import { workgroupLimits } from "../wgsl/teams.ts";
 import { type Feeder, type Program, type ProgramContext, partRefusal } from "./program.ts";
 
 /** What a token runs. */
@@ -44,116 +45,13 @@ function refusal(config: LlamaConfig, refs: LlamaWeightRefs, capabilities: Capab
   return packRefusal(capabilities, refs);
 }
 
-/** Largest lanes along K a workgroup uses, and how a device's limits cut them down. */
-const MOST_LANES = 512;
-
-/** Lanes along K: a multiple of 32, at most `most`, as few as make the fewest turns. */
-export function teamOf(K: number, most: number): number {
-  const lanes = Math.ceil(K / 1024) * 32;
-  const turns = Math.ceil(lanes / most);
-  return Math.ceil(lanes / turns / 32) * 32;
-}
-
-/** What a device allows a workgroup. */
-export interface WorkgroupLimits {
-  readonly invocations: number;
-  readonly bytes: number;
-}
-
-/** Workgroup memory of awq-add-fixed16.ts. */
-const addBytes = (team: number, teams: number): number => 4 * (8 * teams * (team + 4) + 8 * team + 32) + 160;
-
-/**
- * For awq-add-fixed16.ts: as many teams as 512 lanes make, one of more than 256; the lanes of a team cut where a device has not room for them.
- */
-export function addTeams(K: number, { invocations, bytes }: WorkgroupLimits): { team: number; teams: number } {
-  for (let most = MOST_LANES; most >= 32; most /= 2) {
-    const team = teamOf(K, most);
-    const teams = (2 * team > MOST_LANES ? [1] : [8, 4, 2]).find(
-      (n) => n * team <= Math.min(invocations, MOST_LANES) && addBytes(team, n) <= bytes,
-    );
-    if (teams) return { team, teams };
-  }
-  return { team: 32, teams: 1 };
-}
-
-/** What this device allows. */
-export const limitsOf = ({ capabilities: { limits } }: Gpu): WorkgroupLimits => ({
-  invocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
-  bytes: limits.maxComputeWorkgroupStorageSize,
-});
-
-/** The most lanes along K where two teams, or two rows of partial sums, share a workgroup. */
-export const lanesOf = ({ invocations, bytes }: WorkgroupLimits): number => Math.min(MOST_LANES, invocations / 2, bytes / 128);
-
-/** Workgroups that one NVIDIA H100 or H200 runs at once, four on each of its 132 multiprocessors: one round of equal ones is fastest there. */
-const ONE_ROUND = 528;
-const MOST_PER = 32;
-
-/** For awq-gate-up-fixed16.ts: the fewest values a workgroup owns with which all run at once, where that can be, and its memory allows. */
-export function perOf(F: number, team: number, { bytes }: WorkgroupLimits): number {
-  const fits = (per: number): boolean => 4 * (8 * (team + 4) + 2 * per * (team / 4 + 1) + 16) <= bytes;
-  const possible = Array.from({ length: MOST_PER / 4 }, (_, i) => 4 * (i + 1)).filter((per) => F % per === 0 && fits(per));
-  return possible.find((per) => F / per <= ONE_ROUND) ?? possible.at(-1) ?? 4;
-}
-
-/** Keys a workgroup of attention-decode.ts goes through: 128 where the device allows 512 invocations and 21 KiB. */
-export function keysOf(Hd: number, { invocations, bytes }: WorkgroupLimits): number {
-  const fits = (keys: number): boolean => 4 * keys <= invocations && 4 * (((32 * keys) / Hd) * 8 * (Hd / 8 + 1) + 5 * keys + 32) <= bytes;
-  return fits(128) ? 128 : 64;
-}
-
-/** Keys a split holds. */
-export const SPLIT_KEYS = 64;
-
-/** How attention-decode.ts goes through the cache, and at which positions. */
-export interface DecodeAttention {
-  readonly shape: DecodeAttentionShape;
-  readonly positions: Positions;
-}
-
-/**
- * Few keys: one workgroup a head. More: splits, of fewer keys each, so that more workgroups share them. Many, so that workgroups of one head would
- * not run all at once: two heads share one.
- */
-export function decodeAttention(
-  { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window }: LlamaConfig,
-  limits: WorkgroupLimits,
-): Readonly<Record<"few" | "more" | "many", DecodeAttention>> {
-  const most = keysOf(Hd, limits);
-  const heads = (H / G) % 2 === 0 ? 2 : 1;
-  const many = Math.max(most, SPLIT_KEYS * Math.floor(ONE_ROUND / H));
-  const shape = (keys: number, heads: 1 | 2): DecodeAttentionShape => ({ H, G, Hd, window, keys, heads });
-  return {
-    few: { shape: shape(most, 1), positions: [0, most] },
-    more: { shape: shape(SPLIT_KEYS, 1), positions: [most, many] },
-    many: { shape: shape(SPLIT_KEYS, heads), positions: [many, Infinity] },
-  };
-}
-
-/** Of the three the position picks one; `few` leaves its result in `joined`, the others theirs in `partial_` for attention-combine.ts. */
-export function recordDecodeAttention(
-  recorder: Recorder,
-  { joined, partial_, ...buffers }: Record<"q" | "k_cache" | "v_cache" | "stats" | "step" | "joined" | "partial_", GPUBuffer>,
-  { few, more, many }: ReturnType<typeof decodeAttention>,
-  label?: string,
-): void {
-  recordAttentionDecode(recorder, { ...buffers, out: joined }, few.shape, false, few.positions, label);
-  for (const { shape, positions } of [more, many])
-    recordAttentionDecode(recorder, { ...buffers, out: partial_ }, shape, true, positions, label);
-}
-
-/** Splits there is room for: those of a context, up to a power of two. */
-export const splitsOf = (context: number): number => 2 ** Math.ceil(Math.log2(Math.ceil(context / SPLIT_KEYS)));
-
 /** One token: its position in sequence.step.start. `layers` leaves the last residual for `head`. */
 async function prepareDecode({ memory, forward, logits, maxContext }: ProgramContext): Promise<Feeder> {
   const { config, weights, sequence } = forward;
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
-  const limits = limitsOf(memory.gpu);
-  const most = lanesOf(limits);
+  const limits = workgroupLimits(memory.gpu.capabilities);
   const A = H * Hd;
-  const ways = decodeAttention(config, limits);
+  const { few, more, many } = tuneAttention({ H, G, Hd, window: config.slidingWindow }, limits);
   const splits = splitsOf(maxContext);
   const f32 = (label: string, length: number): GPUBuffer => allocate(memory, label, length * 4);
   const residual = f32("residual", D);
@@ -166,53 +64,49 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
   const stats = f32("attention statistics", splits * H * 2);
   const h = f32("siluMul", F);
   const { step, ids, ropeTable: rotations } = sequence;
-  const planes = weights.planes!;
-  const shapeOf = (weight: GpuPacked, team: number): DecodeShape => ({ K: weight.K, group: weight.groupSize, team });
+  /** What the linear after a residual reads. */
+  const next = { residual, scaled, out_digits: digits, out_blocks: blocks };
+  /** The norm that comes before layer i, in planes; before the head after the last. */
+  const normBefore = (i: number): GPUBuffer => (weights.layers[i]?.inputLayernorm ?? weights.norm).planes!;
 
   const layers = makeRecorder();
-  for (const { firstColumn, N, weight } of weights.embedTokens.pieces) {
-    const buffers = { embedding: weight, ids, norm: planes.layers[0]?.inputLayernorm ?? planes.norm, residual };
-    recordEmbedFixed16(
-      layers,
-      { ...buffers, out_digits: digits, out_blocks: blocks },
-      { K: D, firstRow: firstColumn, rows: N },
-      "embeddings",
-    );
-  }
+  for (const { firstColumn: firstRow, N: rows, weight: embedding } of weights.embedTokens.pieces)
+    recordKernel(layers, embedFixed16, { ...next, embedding, ids, norm: normBefore(0) }, { K: D, firstRow, rows }, { label: "embeddings" });
   for (const [i, layer] of weights.layers.entries()) {
-    const at = `layers.${i}.`;
-    const [qkv, o, gate, down] = [layer.qProj, layer.oProj, layer.gateProj, layer.downProj].map(({ weight }) => weight as GpuPacked) as [
-      GpuPacked,
-      GpuPacked,
-      GpuPacked,
-      GpuPacked,
-    ];
-    const matrix = ({ weights, groups }: GpuPacked) => ({ weights, groups });
+    const label = (name: string) => ({ label: `layers.${i}.${name}` });
     const cache = { k_cache: sequence.keys[i]!, v_cache: sequence.values[i]! };
-    const qkvShape = { ...shapeOf(qkv, teamOf(D, most)), eps, H, G, Hd };
-    recordAwqQkvRopeFixed16(layers, { digits, blocks, ...matrix(qkv), rotations, q_out: q, ...cache, step }, qkvShape, `${at}qkv`);
-    recordDecodeAttention(layers, { q, ...cache, stats, step, joined, partial_ }, ways, `${at}attention`);
-    recordAttentionCombine(layers, { partial_, stats, joined, step }, ways.more.shape, splits, ways.more.positions[0], `${at}attention`);
-    const out = { residual, scaled, out_digits: digits, out_blocks: blocks };
-    const oTeams = addTeams(A, limits);
-    const oShape = { ...shapeOf(o, oTeams.team), teams: oTeams.teams, N: D };
-    recordAwqAddFixed16(
-      layers,
-      { x_in: joined, ...matrix(o), next_norm: planes.layers[i]!.postAttentionLayernorm, ...out },
-      oShape,
-      `${at}attentionResidual`,
-    );
-    const upTeam = teamOf(D, most);
-    const upShape = { ...shapeOf(gate, upTeam), eps, F, per: perOf(F, upTeam, limits) };
-    recordAwqGateUpFixed16(layers, { digits, blocks, ...matrix(gate), h }, upShape, `${at}siluMul`);
-    const downTeams = addTeams(F, limits);
-    const downShape = { ...shapeOf(down, downTeams.team), teams: downTeams.teams, N: D };
-    const nextNorm = planes.layers[i + 1]?.inputLayernorm ?? planes.norm;
-    recordAwqAddFixed16(layers, { x_in: h, ...matrix(down), next_norm: nextNorm, ...out }, downShape, `${at}residual`);
+    // residual += x · Wᵀ, made ready for the norm that follows.
+    const addLinear = (linear: GpuLinear, x_in: GPUBuffer, next_norm: GPUBuffer, name: string): void => {
+      const { K, groupSize: group, weights, groups } = linear.weight as GpuPacked;
+      recordKernel(layers, awqAddFixed16, { ...next, x_in, weights, groups, next_norm }, tuneAdd({ K, group, N: D }, limits), label(name));
+    };
+    // The norm's 1/rms, q, k, v, RoPE and the cache.
+    const qkv = layer.qProj.weight as GpuPacked;
+    const qkvShape = tuneQkvRope({ K: D, group: qkv.groupSize, eps, H, G, Hd }, limits);
+    recordKernel(layers, awqQkvRopeFixed16, { ...qkv, digits, blocks, rotations, q_out: q, ...cache, step }, qkvShape, label("qkv"));
+    // Of the three the position picks one; few keys leave their result in `joined`, the others theirs to be combined.
+    const attended = { q, ...cache, stats, step };
+    for (const { shape, positions } of [few, more, many])
+      recordKernel(layers, attentionDecode, { ...attended, out: shape.split ? partial_ : joined }, shape, {
+        ...label("attention"),
+        positions,
+      });
+    const splitPositions = { from: more.positions.from, to: Infinity };
+    const combined = { H, Hd, keys: more.shape.keys, splits };
+    recordKernel(layers, attentionCombine, { partial_, stats, joined, step }, combined, {
+      ...label("attention"),
+      positions: splitPositions,
+    });
+    addLinear(layer.oProj, joined, layer.postAttentionLayernorm.planes!, "attentionResidual");
+    // The norm's 1/rms, gate, up and silu · mul.
+    const gate = layer.gateProj.weight as GpuPacked;
+    const gateShape = tuneGateUp({ K: D, group: gate.groupSize, eps, F }, limits);
+    recordKernel(layers, awqGateUpFixed16, { ...gate, digits, blocks, h }, gateShape, label("siluMul"));
+    addLinear(layer.downProj, h, normBefore(i + 1), "residual");
   }
   const head = makeRecorder();
-  for (const { firstColumn, N, weight } of weights.lmHead.pieces)
-    recordHeadF16(head, { scaled, blocks, weights: weight, logits }, { K: D, eps, firstRow: firstColumn, rows: N }, "logits");
+  for (const { firstColumn: firstRow, N: rows, weight } of weights.lmHead.pieces)
+    recordKernel(head, headF16, { scaled, blocks, weights: weight, logits }, { K: D, eps, firstRow, rows }, { label: "logits" });
   const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
   return { layers: preparedLayers, head: preparedHead };
 }

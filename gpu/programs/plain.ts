@@ -1,6 +1,6 @@
 /**
- * The plain steps as programs: core/model/llama.ts's steps one by one (gpu/model/llama.ts), with the kernels that the plan took, for few
- * rows and for many. They feed what no other program does, and where somebody watches.
+ * The plain steps as programs: core/model/llama.ts's steps one by one (gpu/model/llama.ts), with the kernels that the
+ * plan took, for few rows and for many. They feed what no other program does, and where somebody watches.
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import { biasParts, type ListedPart, plainParts } from "../../core/model/layer.ts";
@@ -20,7 +20,10 @@ import { makeRecorder, type PreparedDispatch, prepare } from "../pipeline/record
 import { type Program, partRefusal } from "./program.ts";
 import { fewRows, manyRows } from "./steps.ts";
 
-/** Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the same. */
+/**
+ * Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the
+ * same.
+ */
 export const CHUNK = 128;
 
 const parts: readonly ListedPart[] = [...plainParts, ...biasParts, "qNorm", "kNorm"];
@@ -48,7 +51,10 @@ const plain = (name: string, many: boolean): Program => ({
 export const plainFew: Program = plain("plain", false);
 export const plainMany: Program = plain("plain-prefill", true);
 
-/** Final norm and logits of every row that the layers of `plainFew`, or with `many` of `plainMany`, were fed: out [T, V]. */
+/**
+ * Final norm and logits of every row that the layers of `plainFew`, or with `many` of `plainMany`, were fed: out [T,
+ * V].
+ */
 export function prepareHeads(memory: Memory, forward: ForwardContext, many: boolean, out: GPUBuffer): Promise<PreparedDispatch[]> {
   const recorder = makeRecorder();
   recordFinalNorm(recorder, forward, false);

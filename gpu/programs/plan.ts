@@ -1,14 +1,13 @@
 /**
- * What runs: which programs feed tokens, and which kernels compute the plain steps. Decided here and nowhere else, once a model, from
- * what the device reports, the model's shapes and what the caller asks for.
+ * What runs: which programs feed tokens, and which kernels compute the plain steps. Decided here and nowhere else, once
+ * a model, from what the device reports, the model's shapes and what the caller asks for.
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { type Capabilities, missingFor, type Refusal } from "../device/capabilities.ts";
 import { attentionMix } from "../kernels/plain/attention-mix.ts";
-import type { Kernel } from "../pipeline/kernel.ts";
-import { holds } from "../pipeline/recorder.ts";
+import { holds, type Kernel } from "../pipeline/kernel.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
 import { fixed16Decode } from "./decode.ts";
 import { plainFew, plainMany } from "./plain.ts";
@@ -131,9 +130,11 @@ function refusalOf(variant: Variant, setting: Setting): Refusal | undefined {
 }
 
 /**
- * The variants to run, and why the others do not. The linear comes first; the rest must read weights in the layout that it takes.
- * @throws GureumError "usage" for names that do not exist; where nothing is left that does what is asked, "missing-feature", "limit"
- * or "unsupported" by what stands against it; "unsupported" for a layer with a part that no kernel computes
+ * The variants to run, and why the others do not. The linear comes first; the rest must read weights in the layout that
+ * it takes.
+ * @throws GureumError "usage" for names that do not exist; where nothing is left that does what is asked,
+ * "missing-feature", "limit" or "unsupported" by what stands against it; "unsupported" for a layer with a part that no
+ * kernel computes
  */
 export function planVariants(
   capabilities: Capabilities,

@@ -1,18 +1,21 @@
-/** The two forms in which a prompt's activations meet its weights, each with the dispatches that make the form and multiply it. */
+/**
+ * The two forms in which a prompt's activations meet its weights, each with the dispatches that make the form and
+ * multiply it.
+ */
 import type { LlamaConfig } from "../../core/config.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
-import { recordRmsNorm, rmsNorm } from "../kernels/plain/rms-norm.ts";
-import { recordSiluMul, siluMul } from "../kernels/plain/silu-mul.ts";
-import { awqPrefillF16Matrix, recordAwqPrefillF16Matrix } from "../kernels/prefill/awq-prefill-f16-matrix.ts";
-import { awqPrefillFixed16Matrix, recordAwqPrefillFixed16Matrix } from "../kernels/prefill/awq-prefill-fixed16-matrix.ts";
-import { awqRows16F16Matrix, ROWS16, recordAwqRows16F16Matrix, rows16Pieces } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
-import { prefillDigits, recordPrefillDigits } from "../kernels/prefill/prefill-digits.ts";
-import { prefillNormF16, recordPrefillNormF16 } from "../kernels/prefill/prefill-norm-f16.ts";
-import { prefillRowsF16, recordPrefillRowsF16 } from "../kernels/prefill/prefill-rows-f16.ts";
-import { prefillSiluMulF16, recordPrefillSiluMulF16 } from "../kernels/prefill/prefill-silu-mul-f16.ts";
+import { rmsNorm } from "../kernels/plain/rms-norm.ts";
+import { siluMul } from "../kernels/plain/silu-mul.ts";
+import { awqPrefillF16Matrix } from "../kernels/prefill/awq-prefill-f16-matrix.ts";
+import { awqPrefillFixed16Matrix } from "../kernels/prefill/awq-prefill-fixed16-matrix.ts";
+import { above16, atMost16, awqRows16F16Matrix, rows16Pieces } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
+import { prefillDigits } from "../kernels/prefill/prefill-digits.ts";
+import { prefillNormF16 } from "../kernels/prefill/prefill-norm-f16.ts";
+import { prefillRowsF16 } from "../kernels/prefill/prefill-rows-f16.ts";
+import { prefillSiluMulF16 } from "../kernels/prefill/prefill-silu-mul-f16.ts";
 import type { GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
-import type { BufferArg, Recorder } from "../pipeline/recorder.ts";
+import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
 
 /** Activations as operands: each step but `product` replaces what `product` multiplies. Buffers hold `rows` rows. */
@@ -24,8 +27,9 @@ export interface Operands {
   /** silu(x · gateᵀ) ∘ (x · upᵀ), the two side by side in one matrix. */
   gateUp(packed: GpuPacked, at: string): void;
   /**
-   * y = x · Wᵀ of the matrix's first N rows, or y += where `add`. Gives the pieces in which up to 16 rows of y are left behind each other, 16
-   * rows apart, for their reader to join: with `add` those to be added to y, 0 where nothing is; without it 1 or more.
+   * y = x · Wᵀ of the matrix's first N rows, or y += where `add`. Gives the pieces in which up to 16 rows of y are left
+   * behind each other, 16 rows apart, for their reader to join: with `add` those to be added to y, 0 where nothing is;
+   * without it 1 or more.
    */
   product(packed: GpuPacked, N: number, y: GPUBuffer, add: boolean, label: string): number;
   /** Joins the pieces that the last product of all left of the residual; as `norm`, but nobody wants its result. */
@@ -52,34 +56,29 @@ export const f16OperandKernels: readonly Kernel[] = [
 
 /** f16 numbers. */
 export function f16Operands({ memory, recorder, config, rows }: OperandsContext): Operands {
-  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, headDim: Hd, rmsNormEps: eps } = config;
+  const { hiddenSize: K, intermediateSize: F, numAttentionHeads: H, headDim: Hd, rmsNormEps: eps } = config;
   const x = allocate(memory, "operands (prefill)", rows * widest(config) * 2);
   const both = allocate(memory, "gate, up (prefill)", rows * 2 * F * 4);
   /** Of the two the number of rows picks one. */
-  const product = (
-    { weights, groups, K, groupSize: group }: GpuPacked,
-    N: number,
-    y: GPUBuffer,
-    add: boolean,
-    pieces: number,
-    label: string,
-  ) => {
-    recordAwqRows16F16Matrix(recorder, { x, weights, groups, y }, { K, N, group, add, pieces }, label);
-    recordAwqPrefillF16Matrix(recorder, { x, weights, groups, y }, { K, N, group, add }, ROWS16 + 1, label);
+  const product = (packed: GpuPacked, N: number, y: GPUBuffer, add: boolean, pieces: number, label: string): number => {
+    const { weights, groups, K, groupSize: group } = packed;
+    const buffers = { x, weights, groups, y };
+    recordKernel(recorder, awqRows16F16Matrix, buffers, { K, N, group, add, pieces }, { label, rows: atMost16 });
+    recordKernel(recorder, awqPrefillF16Matrix, buffers, { K, N, group, add }, { label, rows: above16 });
     return pieces;
   };
   const settle = (residual: GPUBuffer, norm: GPUBuffer, pieces: number, label: string): void => {
-    if (pieces > 0) recordPrefillNormF16(recorder, { residual, norm, x }, { K: D, eps, pieces }, 1, label);
+    if (pieces > 0) recordKernel(recorder, prefillNormF16, { residual, norm, x }, { K, eps, pieces }, { label, rows: atMost16 });
   };
   return {
     norm(residual, norm, pieces, label) {
       settle(residual, norm, pieces, label);
-      recordPrefillNormF16(recorder, { residual, norm, x }, { K: D, eps }, pieces > 0 ? ROWS16 + 1 : 1, label);
+      recordKernel(recorder, prefillNormF16, { residual, norm, x }, { K, eps }, { label, ...(pieces > 0 ? { rows: above16 } : {}) });
     },
-    rows: (y, label) => recordPrefillRowsF16(recorder, { y, x }, { K: H * Hd }, label),
+    rows: (y, label) => recordKernel(recorder, prefillRowsF16, { y, x }, { K: H * Hd }, { label }),
     gateUp(packed, at) {
       product(packed, 2 * F, both, false, 1, `${at}gateUp`);
-      recordPrefillSiluMulF16(recorder, { y: both, x }, { F }, `${at}siluMul`);
+      recordKernel(recorder, prefillSiluMulF16, { y: both, x }, { F }, { label: `${at}siluMul` });
     },
     product: (packed, N, y, add, label) => product(packed, N, y, add, rows16Pieces(packed.K, N), label),
     settle,
@@ -96,7 +95,8 @@ export function fixed16Operands({ memory, recorder, config, rows, step }: Operan
   const normed = allocate(memory, "normed (prefill)", rows * D * 4);
   const gate = allocate(memory, "gate (prefill)", rows * F * 4);
   const up = allocate(memory, "up (prefill)", rows * F * 4);
-  const quantize = (x: GPUBuffer, K: number, label: string): void => recordPrefillDigits(recorder, { x, digits, scales }, { K }, label);
+  const quantize = (x: GPUBuffer, K: number, label: string): void =>
+    recordKernel(recorder, prefillDigits, { x, digits, scales }, { K }, { label });
   const product = (
     { K, groupSize: group, ...packed }: GpuPacked,
     firstRow: number,
@@ -107,18 +107,18 @@ export function fixed16Operands({ memory, recorder, config, rows, step }: Operan
   ): void => {
     const weights: BufferArg = { buffer: packed.weights, offset: (firstRow * K) / 2 };
     const groups: BufferArg = { buffer: packed.groups, offset: firstRow * (K / group) * 4 };
-    recordAwqPrefillFixed16Matrix(recorder, { digits, scales, weights, groups, y }, { K, N, group, add }, label);
+    recordKernel(recorder, awqPrefillFixed16Matrix, { digits, scales, weights, groups, y }, { K, N, group, add }, { label });
   };
   return {
     norm(residual, weight, _pieces, label) {
-      recordRmsNorm(recorder, { step, x: residual, weight, out: normed }, { D, eps }, label);
+      recordKernel(recorder, rmsNorm, { step, x: residual, weight, out: normed }, { D, eps }, { label });
       quantize(normed, D, label);
     },
     rows: (y, label) => quantize(y, H * Hd, label),
     gateUp(packed, at) {
       product(packed, 0, F, gate, false, `${at}gate`);
       product(packed, F, F, up, false, `${at}up`);
-      recordSiluMul(recorder, { step, gate, up }, { width: F }, `${at}siluMul`);
+      recordKernel(recorder, siluMul, { step, gate, up }, { width: F }, { label: `${at}siluMul` });
       quantize(gate, F, `${at}siluMul`);
     },
     product(packed, N, y, add, label) {

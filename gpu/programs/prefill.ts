@@ -1,22 +1,23 @@
 /**
- * Prefill by subgroup matrices: operands f16 or digits of fixed16 (prefill-operands.ts), residual f32, attention in f16 with f32 sums, on
- * repacked weights and an f16 cache. The same steps as core/model/llama.ts; each kernel's head comment names the steps it covers.
+ * Prefill by subgroup matrices: operands f16 or digits of fixed16 (prefill-operands.ts), residual f32, attention in f16
+ * with f32 sums, on repacked weights and an f16 cache. The same steps as core/model/llama.ts; each kernel's head
+ * comment names the steps it covers.
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import { plainParts } from "../../core/model/layer.ts";
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
-import { embedding, recordEmbedding } from "../kernels/plain/embedding.ts";
-import { recordRmsNorm } from "../kernels/plain/rms-norm.ts";
-import { attentionPrefillMatrix, recordAttentionPrefillMatrix } from "../kernels/prefill/attention-prefill-matrix.ts";
-import { ROWS16 } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
-import { prefillRopeF16, recordPrefillRopeF16 } from "../kernels/prefill/prefill-rope-f16.ts";
+import { embedding } from "../kernels/plain/embedding.ts";
+import { rmsNorm } from "../kernels/plain/rms-norm.ts";
+import { attentionPrefillMatrix } from "../kernels/prefill/attention-prefill-matrix.ts";
+import { above16, atMost16 } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
+import { prefillRopeF16 } from "../kernels/prefill/prefill-rope-f16.ts";
 import { recordHead } from "../model/llama.ts";
 import { packRefusal } from "../model/packing.ts";
-import type { GpuPacked } from "../model/tree.ts";
+import type { GpuLinear, GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
-import { makeRecorder, prepare } from "../pipeline/recorder.ts";
+import { makeRecorder, prepare, recordKernel } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
 import {
   f16OperandKernels,
@@ -54,7 +55,9 @@ function matrixRows({ limits }: Capabilities, { intermediateSize: F }: LlamaConf
   return Math.min(MOST_ROWS, fits, Math.ceil(maxContext / TILE) * TILE);
 }
 
-/** Up to `chunk` tokens, the position of the first in sequence.step.start. `head` turns the last row into logits [V]. */
+/**
+ * Up to `chunk` tokens, the position of the first in sequence.step.start. `head` turns the last row into logits [V].
+ */
 async function preparePrefill(
   { memory, forward: c, logits, chunk }: ProgramContext,
   makeOperands: (context: OperandsContext) => Operands,
@@ -72,38 +75,33 @@ async function preparePrefill(
 
   const layers = makeRecorder();
   const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step });
-  for (const { firstColumn, N, weight } of weights.embedTokens.pieces)
-    recordEmbedding(
-      layers,
-      { ids, table: weight, out: residual },
-      { dtype: weights.embedTokens.dtype, D, firstRow: firstColumn, rows: N },
-      "embeddings",
-    );
+  for (const { firstColumn: firstRow, N: rows, weight } of weights.embedTokens.pieces) {
+    const shape = { dtype: weights.embedTokens.dtype, D, firstRow, rows };
+    recordKernel(layers, embedding, { ids, table: weight, out: residual }, shape, { label: "embeddings" });
+  }
   let pieces = 0; // of the residual
   for (const [i, layer] of weights.layers.entries()) {
     const at = `layers.${i}.`;
-    const packed = (linear: "qProj" | "oProj" | "gateProj" | "downProj"): GpuPacked => layer[linear].weight as GpuPacked;
+    const packed = (linear: GpuLinear): GpuPacked => linear.weight as GpuPacked;
     const cache = { k_cache: sequence.keys[i]!, v_cache: sequence.values[i]! };
-    operands.norm(residual, layer.inputLayernorm, pieces, `${at}inputLayernorm`);
-    const qkvPieces = operands.product(packed("qProj"), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
+    operands.norm(residual, layer.inputLayernorm.weight, pieces, `${at}inputLayernorm`);
+    const qkvPieces = operands.product(packed(layer.qProj), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
     const turned = { y: qkvOut, table, q, ...cache, step };
-    if (qkvPieces > 1) recordPrefillRopeF16(layers, turned, { H, G, Hd }, qkvPieces, 1, `${at}rope`);
-    recordPrefillRopeF16(layers, turned, { H, G, Hd }, 1, qkvPieces > 1 ? ROWS16 + 1 : 1, `${at}rope`);
-    recordAttentionPrefillMatrix(
-      layers,
-      { q, ...cache, out: attention, step },
-      { H, G, Hd, window: config.slidingWindow },
-      `${at}attention`,
-    );
+    const label = `${at}rope`;
+    if (qkvPieces > 1) recordKernel(layers, prefillRopeF16, turned, { H, G, Hd, pieces: qkvPieces }, { label, rows: atMost16 });
+    recordKernel(layers, prefillRopeF16, turned, { H, G, Hd }, { label, ...(qkvPieces > 1 ? { rows: above16 } : {}) });
+    const attended = { q, ...cache, out: attention, step };
+    recordKernel(layers, attentionPrefillMatrix, attended, { H, G, Hd, window: config.slidingWindow }, { label: `${at}attention` });
     operands.rows(attention, `${at}attention`);
-    pieces = operands.product(packed("oProj"), D, residual, true, `${at}attentionResidual`);
-    operands.norm(residual, layer.postAttentionLayernorm, pieces, `${at}postAttentionLayernorm`);
-    operands.gateUp(packed("gateProj"), at);
-    pieces = operands.product(packed("downProj"), D, residual, true, `${at}residual`);
+    pieces = operands.product(packed(layer.oProj), D, residual, true, `${at}attentionResidual`);
+    operands.norm(residual, layer.postAttentionLayernorm.weight, pieces, `${at}postAttentionLayernorm`);
+    operands.gateUp(packed(layer.gateProj), at);
+    pieces = operands.product(packed(layer.downProj), D, residual, true, `${at}residual`);
   }
-  operands.settle(residual, weights.norm, pieces, "residual");
+  operands.settle(residual, weights.norm.weight, pieces, "residual");
   const head = makeRecorder();
-  recordRmsNorm(head, { step, x: residual, weight: weights.norm, out: c.a.normed }, { D, eps, lastRow: true }, "finalNorm");
+  const last = { step, x: residual, weight: weights.norm.weight, out: c.a.normed };
+  recordKernel(head, rmsNorm, last, { D, eps, lastRow: true }, { label: "finalNorm" });
   recordHead(head, c, c.a.normed, logits, true);
   const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
   return { layers: preparedLayers, head: preparedHead };

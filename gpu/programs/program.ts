@@ -5,8 +5,8 @@ import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import type { Memory } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
 import type { ForwardContext } from "../model/sequence.ts";
-import type { Kernel } from "../pipeline/kernel.ts";
-import type { PreparedDispatch, Span } from "../pipeline/recorder.ts";
+import type { Kernel, Span } from "../pipeline/kernel.ts";
+import type { PreparedDispatch } from "../pipeline/recorder.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
 import type { GpuArithmetic, VariantStep, WeightLayout } from "./steps.ts";
 
@@ -24,11 +24,12 @@ export interface ProgramContext {
 }
 
 /**
- * A program made ready. Replaying it means: ids in `sequence.ids`, {T, start} in `sequence.step`, then `layers` in order for these T
- * rows, and `head` in order where the logits of the last row are wanted.
- * `layers` reads cache positions below start + T that are written, writes start … start + T − 1, and leaves what `head` reads;
- * so `head` comes before the layers of any program run again. Each dispatch sees all that those before it wrote, in the same pass or
- * an earlier one; no other wait is needed. Programs share the caches: one may go on where another has stopped.
+ * A program made ready. Replaying it means: ids in `sequence.ids`, {T, start} in `sequence.step`, then `layers` in
+ * order for these T rows, and `head` in order where the logits of the last row are wanted.
+ * `layers` reads cache positions below start + T that are written, writes start … start + T − 1, and leaves what `head`
+ * reads; so `head` comes before the layers of any program run again. Each dispatch sees all that those before it wrote,
+ * in the same pass or an earlier one; no other wait is needed. Programs share the caches: one may go on where another
+ * has stopped.
  */
 export interface Feeder {
   readonly layers: readonly PreparedDispatch[];
@@ -37,7 +38,10 @@ export interface Feeder {
 
 export interface Program {
   readonly name: string;
-  /** The step among whose variants it is listed, since it computes the linears in a way of its own; absent for the plain steps. */
+  /**
+   * The step among whose variants it is listed, since it computes the linears in a way of its own; absent for the plain
+   * steps.
+   */
   readonly step?: VariantStep;
   /** Numbers of rows that it feeds. */
   readonly rows: Span;
@@ -47,9 +51,14 @@ export interface Program {
   /** The layout of int4 weights that it reads, and the cache; absent where either will do. */
   readonly layout?: WeightLayout;
   readonly cache?: CacheDType;
-  /** Parts of a layer that it computes, by their names in the weight tree: `refusal` refuses a layer that has another. */
+  /**
+   * Parts of a layer that it computes, by their names in the weight tree: `refusal` refuses a layer that has another.
+   */
   readonly parts: readonly ListedPart[];
-  /** What stands against it in the model's shapes, parts and dtypes, and in the device's limits; its kernels' needs apart. */
+  /**
+   * What stands against it in the model's shapes, parts and dtypes, and in the device's limits; its kernels' needs
+   * apart.
+   */
   refusal(config: LlamaConfig, refs: LlamaWeightRefs, capabilities: Capabilities): Refusal | undefined;
   /** Rows that it is best fed at a time, in a session of `maxContext` positions. */
   chunk(capabilities: Capabilities, config: LlamaConfig, maxContext: number): number;

@@ -1,18 +1,18 @@
 /**
- * The steps of the plain forward pass that more than one kernel can compute, and those kernels. A new variant is one more entry of
- * `stepVariants`: its kernel, and how a linear is handed to it.
+ * The steps of the plain forward pass that more than one kernel can compute, and those kernels. A new variant is one
+ * more entry of `stepVariants`: its kernel, and how a linear is handed to it.
  */
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
-import { awqMatmul, recordAwqMatmul } from "../kernels/plain/awq-matmul.ts";
-import { awqMatmulPacked, recordAwqMatmulPacked } from "../kernels/plain/awq-matmul-packed.ts";
-import { awqMatmulTiled, recordAwqMatmulTiled } from "../kernels/plain/awq-matmul-tiled.ts";
-import { matmul, recordMatmul } from "../kernels/plain/matmul.ts";
-import { matmulTiled, recordMatmulTiled } from "../kernels/plain/matmul-tiled.ts";
+import { type AwqMatmulShape, awqMatmul } from "../kernels/plain/awq-matmul.ts";
+import { awqMatmulPacked, type PackedShape } from "../kernels/plain/awq-matmul-packed.ts";
+import { awqMatmulTiled } from "../kernels/plain/awq-matmul-tiled.ts";
+import { type MatmulShape, matmul } from "../kernels/plain/matmul.ts";
+import { matmulTiled } from "../kernels/plain/matmul-tiled.ts";
 import { packRefusal } from "../model/packing.ts";
 import type { GpuAwq, GpuDense, GpuLinear, GpuPacked } from "../model/tree.ts";
-import type { Kernel } from "../pipeline/kernel.ts";
-import type { Recorder, Span } from "../pipeline/recorder.ts";
+import type { Card, Kernel, Span } from "../pipeline/kernel.ts";
+import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
 
 /** Rows from which on a product counts as one of many rows. */
 export const FEW_ROWS = 8;
@@ -33,9 +33,10 @@ export const variantSteps: Readonly<Record<VariantStep, { readonly op: string; r
 export type WeightLayout = "checkpoint" | "repacked";
 
 /**
- * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": activations as 16-bit block fixed point and exact
- * integer block sums (core/quant/fixed16.ts), of single tokens, and of prompts where it is asked for by the variant's name. "f16": prompts
- * with f16 operands, f32 sums and residual. Traces, and logits of more than the last position, are always in f32.
+ * How int4 linears compute. "f32": f32 activations, products and sums. "fixed16": activations as 16-bit block fixed
+ * point and exact integer block sums (core/quant/fixed16.ts), of single tokens, and of prompts where it is asked for by
+ * the variant's name. "f16": prompts with f16 operands, f32 sums and residual. Traces, and logits of more than the last
+ * position, are always in f32.
  */
 export type GpuArithmetic = "f32" | "fixed16" | "f16";
 
@@ -66,45 +67,47 @@ export interface StepVariant {
 }
 
 type Way = Pick<StepVariant, "kernel" | "layout" | "refusal" | "record">;
+type Linear<Weights extends string, Shape> =
+  | Card<"x" | "bias" | "out" | Weights, Shape>
+  | Card<"x" | "bias" | "out" | "step" | Weights, Shape>;
 
-const dense = (kernel: Kernel, recordIt: typeof recordMatmulTiled): Way => ({
+/** A linear by a kernel for dense weights, piece by piece. */
+export const dense = (kernel: Linear<"weight", MatmulShape>): Way => ({
   kernel,
   record(recorder, { weight, hasBias, ...shared }, label) {
     const { dtype, K, N: columns, pieces } = weight as GpuDense;
     for (const { firstColumn, N, ...piece } of pieces)
-      recordIt(recorder, { ...shared, ...piece }, { dtype, K, N, firstColumn, columns, hasBias }, label);
+      recordKernel(recorder, kernel, { ...shared, ...piece }, { dtype, K, N, firstColumn, columns, hasBias }, { label });
   },
 });
 
-const awq = (kernel: Kernel, recordIt: typeof recordAwqMatmulTiled): Way => ({
+/** By a kernel for int4 weights as the checkpoint packs them. */
+export const awq = (kernel: Linear<"qweight" | "qzeros" | "scales", AwqMatmulShape>): Way => ({
   kernel,
   layout: "checkpoint",
   record(recorder, { weight, hasBias, ...shared }, label) {
     const { K, N: columns, groupSize, pieces } = weight as GpuAwq;
     for (const { firstColumn, N, ...piece } of pieces)
-      recordIt(recorder, { ...shared, ...piece }, { K, N, groupSize, firstColumn, columns, hasBias }, label);
+      recordKernel(recorder, kernel, { ...shared, ...piece }, { K, N, groupSize, firstColumn, columns, hasBias }, { label });
   },
 });
 
-const packed = (kernel: Kernel, recordIt: typeof recordAwqMatmulPacked): Way => ({
+/** By a kernel for repacked weights. */
+export const packed = (kernel: Linear<"weights" | "groups", PackedShape>): Way => ({
   kernel,
   layout: "repacked",
   refusal: packRefusal,
   record(recorder, { weight, hasBias, ...shared }, label) {
     const { weights, groups, K, N, groupSize, firstRow } = weight as GpuPacked;
-    recordIt(recorder, { ...shared, weights, groups }, { K, N, groupSize, firstRow, hasBias }, label);
+    recordKernel(recorder, kernel, { ...shared, weights, groups }, { K, N, groupSize, firstRow, hasBias }, { label });
   },
 });
 
 const ways: Readonly<Record<VariantStep, readonly Way[]>> = {
-  linear: [awq(awqMatmul, recordAwqMatmul), packed(awqMatmulPacked, recordAwqMatmulPacked)],
-  "linear-prefill": [
-    packed(awqMatmulPacked, recordAwqMatmulPacked),
-    awq(awqMatmulTiled, recordAwqMatmulTiled),
-    awq(awqMatmul, recordAwqMatmul),
-  ],
-  dense: [dense(matmul, recordMatmul), dense(matmulTiled, recordMatmulTiled)],
-  "dense-prefill": [dense(matmulTiled, recordMatmulTiled), dense(matmul, recordMatmul)],
+  linear: [awq(awqMatmul), packed(awqMatmulPacked)],
+  "linear-prefill": [packed(awqMatmulPacked), awq(awqMatmulTiled), awq(awqMatmul)],
+  dense: [dense(matmul), dense(matmulTiled)],
+  "dense-prefill": [dense(matmulTiled), dense(matmul)],
 };
 
 /** By step, the one to be preferred first. */

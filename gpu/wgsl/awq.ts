@@ -8,3 +8,16 @@ export const awqWgsl = /* wgsl */ `fn low(word: u32) -> vec4<i32> { // columns 0
 fn high(word: u32) -> vec4<i32> { // columns 4 to 7
   return vec4<i32>((vec4(word) >> vec4(8u, 24u, 12u, 28u)) & vec4(15u));
 }`;
+
+/** Bytes of an AWQ matrix in GEMM layout. */
+export const gemmSizes = (K: number, N: number, groupSize: number): Record<"qweight" | "qzeros" | "scales", number> => ({
+  qweight: (K * N) / 2,
+  qzeros: ((K / groupSize) * N) / 2,
+  scales: (K / groupSize) * N * 2,
+});
+
+/** Bytes of a repacked matrix of N rows: 4 bits a weight, a word a group (gpu/kernels/layout/awq-repack.ts). */
+export const packedSizes = (K: number, N: number, groupSize: number): Record<"weights" | "groups", number> => ({
+  weights: (K * N) / 2,
+  groups: (K / groupSize) * N * 4,
+});

@@ -121,3 +121,16 @@ fn mean_square() -> f32 {
   return t / f32(K);
 }
 `;
+
+/** Bytes of K activations as digits, and of their blocks. */
+export const digitBytes = (K: number): number => 2 * K;
+export const blockBytes = (K: number): number => K / 2;
+
+/** Where element k of a vector of K lies in planes. */
+export const plane = (k: number, K: number): number => 4 * (((k % 32) >> 2) * (K / 32) + (k >> 5)) + (k & 3);
+
+export function inPlanes(values: Float32Array): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  for (let k = 0; k < values.length; k++) out[plane(k, values.length)] = values[k]!;
+  return out;
+}

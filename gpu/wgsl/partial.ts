@@ -15,3 +15,4 @@ fn join(a: Partial, b: Partial) -> Partial {
 
 /** Workgroups of logits-partials, hence partials. */
 export const PARTIALS = 64;
+export const PARTIAL_BYTES = 16;

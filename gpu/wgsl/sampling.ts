@@ -34,3 +34,10 @@ fn weigh(z: f32, most: f32) -> f32 { return select(exp(max(z - most, -200.0)), 1
 /** Which ids top-k and top-p leave: those whose key is above `key`, and the lowest `allowed` of those whose key it is. */
 export const borderWgsl = /* wgsl */ `struct Border { key: u32, allowed: u32 }`;
 export const BORDER_BYTES = 8;
+
+/** V logits: the shape of every sampling kernel. */
+export type LogitsShape = Readonly<{ V: number }>;
+/** `seen`: one bit an id. */
+export const seenBytes = (V: number): number => 4 * Math.ceil(V / 32);
+/** Of a sampled token, id and log-probability; a batch has as many of these as tokens. */
+export const RESULT_BYTES = 8;

@@ -3,6 +3,7 @@
  * optional feature and no more than WebGPU's default limits: what passes here needs neither.
  */
 import { freeAll, makeMemory, readRanges, upload, usage } from "../../../gpu/device/buffer.ts";
+import type { LimitName } from "../../../gpu/device/capabilities.ts";
 import { type Gpu, openDevice } from "../../../gpu/device/device.ts";
 import { type BufferArg, makeRecorder, prepare, type Recorder, submit } from "../../../gpu/pipeline/recorder.ts";
 import { encodeStep } from "../../../gpu/wgsl/step.ts";
@@ -52,3 +53,19 @@ export async function runCall<Inputs extends string>(gpu: Gpu, { inputs, out, T,
 
 /** A small buffer to bind where an input is absent. */
 export const nothing: Float32Array<ArrayBuffer> = new Float32Array(4);
+
+/** WebGPU's default limits. */
+export const portableLimits: Readonly<Record<LimitName, number>> = {
+  maxBufferSize: 268435456,
+  maxStorageBufferBindingSize: 134217728,
+  maxUniformBufferBindingSize: 65536,
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupSizeY: 256,
+  maxComputeWorkgroupSizeZ: 64,
+  maxComputeWorkgroupsPerDimension: 65535,
+  minStorageBufferOffsetAlignment: 256,
+  minUniformBufferOffsetAlignment: 256,
+};

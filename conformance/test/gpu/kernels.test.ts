@@ -1,10 +1,16 @@
 /** Every kernel file of the tree against its record, and on Dawn's null backend, which checks WGSL and pipelines without a GPU. */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { works } from "../../../bench/kernels.ts";
+import type { Operands } from "../../../bench/operands.ts";
+import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import { missingFor } from "../../../gpu/device/capabilities.ts";
 import { closeDevice, type Gpu, openDevice } from "../../../gpu/device/device.ts";
 import { compile } from "../../../gpu/pipeline/compile.ts";
-import { type BindingKind, emit, type Kernel } from "../../../gpu/pipeline/kernel.ts";
+import { type BindingKind, type Card, emit, type Kernel, workgroupBytes } from "../../../gpu/pipeline/kernel.ts";
+import { makeRecorder, recordKernel } from "../../../gpu/pipeline/recorder.ts";
+import { portableLimits } from "./device.ts";
+import { workgroupMemory } from "./workgroup-memory.ts";
 
 const folder = new URL("../../../gpu/kernels/", import.meta.url);
 const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
@@ -114,6 +120,66 @@ describe.each(kernels)("kernel $kernel.name", ({ kernel }) => {
     const needy = (kernel.features?.length ?? 0) > 0 || Object.keys(kernel.limits ?? {}).length > 0;
     if (needy) await expect(compile(portable, kernel)).rejects.toMatchObject({ code: expect.stringMatching(/^(missing-feature|limit)$/) });
     else await compile(portable, kernel);
+  });
+});
+
+describe("a kernel's card", () => {
+  const { solar: solarShape, ...others } = { tiny: synthShapes.tiny.config, solar: synthShapes["solar-10.7b"].config };
+  const wide = { ...others.tiny, headDim: 128, numAttentionHeads: 4, numKeyValueHeads: 2 };
+  const roomy = {
+    ...portableLimits,
+    maxComputeWorkgroupStorageSize: 49152,
+    maxComputeInvocationsPerWorkgroup: 1024,
+    maxComputeWorkgroupSizeX: 1024,
+  };
+  /** Every kernel as the benchmark calls it, with the workgroups that a device of these limits gets. */
+  const calls = [others.tiny, wide, solarShape].flatMap((config) =>
+    [portableLimits, roomy].flatMap((limits) =>
+      [1, 3, 40].flatMap((T) =>
+        works.flatMap((work) =>
+          work.cases(config, T).flatMap(({ start, record }) => {
+            const recorder = makeRecorder();
+            const buffer = {} as GPUBuffer;
+            const memory = { gpu: { capabilities: { limits } } } as Operands["memory"];
+            const bare = { memory, step: buffer, shared: () => buffer, own: () => buffer, given: () => buffer };
+            record(recorder, {
+              ...bare,
+              record: (to: typeof recorder, kernel: Card<string, unknown>, shape: unknown) => recordKernel(to, kernel, {}, shape),
+            } as unknown as Operands);
+            return recorder.dispatches.map((dispatch) => ({ ...dispatch, kernel: dispatch.kernel as Card<string, unknown>, T, start }));
+          }),
+        ),
+      ),
+    ),
+  );
+
+  it("is tried for every kernel", () => {
+    expect(new Set(calls.map(({ kernel }) => kernel.name))).toEqual(new Set(kernels.map(({ kernel }) => kernel.name)));
+  });
+
+  it("sizes every storage buffer and no other, in whole bytes", () => {
+    for (const { kernel, shape, T, start } of calls) {
+      const sized = Object.keys(kernel.bindings).filter((name) => name !== "step" && kernel.bindings[name] !== "uniform");
+      const sizes = kernel.sizes(shape, T, start);
+      expect(Object.keys(sizes).sort(), kernel.name).toEqual(sized.sort());
+      for (const [name, size] of Object.entries(sizes)) expect(Number.isInteger(size) && size >= 0, `${kernel.name} > ${name}`).toBe(true);
+    }
+  });
+
+  it("gives every param, and overrides that the WGSL declares", () => {
+    for (const { kernel, params, overrides = {} } of calls) {
+      expect(Object.keys(params).sort(), kernel.name).toEqual(Object.keys(kernel.params).sort());
+      for (const name of Object.keys(overrides)) expect(kernel.overrides, kernel.name).toHaveProperty(name);
+    }
+  });
+
+  it("knows the workgroup memory that its WGSL takes, and asks for it as a limit where it is more than WebGPU's default", () => {
+    for (const { kernel, shape, overrides = {} } of calls) {
+      const bytes = workgroupBytes(kernel, shape);
+      expect(bytes, kernel.name).toBe(workgroupMemory(kernel.wgsl, overrides));
+      if (typeof kernel.workgroupBytes !== "function")
+        expect(kernel.limits?.maxComputeWorkgroupStorageSize, kernel.name).toBe(bytes > 16384 ? bytes : undefined);
+    }
   });
 });
 

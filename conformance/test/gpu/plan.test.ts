@@ -3,27 +3,14 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { type Checkpoint, openCheckpoint } from "../../../core/checkpoint/weights.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { directoryStore } from "../../../core/host/node.ts";
-import type { Capabilities, LimitName } from "../../../gpu/device/capabilities.ts";
+import type { Capabilities } from "../../../gpu/device/capabilities.ts";
 import { planVariants, stepKernel, type VariantOptions, variants } from "../../../gpu/programs/plan.ts";
 import { type VariantStep, variantSteps } from "../../../gpu/programs/steps.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { randomModel } from "../fixtures/random-model.ts";
+import { portableLimits } from "./device.ts";
 
-/** WebGPU's default limits and no optional feature. */
-const limits: Record<LimitName, number> = {
-  maxBufferSize: 268435456,
-  maxStorageBufferBindingSize: 134217728,
-  maxUniformBufferBindingSize: 65536,
-  maxStorageBuffersPerShaderStage: 8,
-  maxComputeWorkgroupStorageSize: 16384,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupSizeX: 256,
-  maxComputeWorkgroupSizeY: 256,
-  maxComputeWorkgroupSizeZ: 64,
-  maxComputeWorkgroupsPerDimension: 65535,
-  minStorageBufferOffsetAlignment: 256,
-  minUniformBufferOffsetAlignment: 256,
-};
+/** No optional feature. */
 const portable: Capabilities = {
   vendor: "",
   architecture: "",
@@ -31,7 +18,7 @@ const portable: Capabilities = {
   description: "",
   software: false,
   features: [],
-  limits,
+  limits: portableLimits,
   subgroupMinSize: 0,
   subgroupMaxSize: 0,
   subgroupMatrixConfigs: [],
@@ -112,7 +99,7 @@ describe("the choice of variants", () => {
   });
 
   it("names the limit of a device that a repacked matrix exceeds", () => {
-    const small = { ...portable, limits: { ...limits, maxStorageBufferBindingSize: 40_000 } };
+    const small = { ...portable, limits: { ...portableLimits, maxStorageBufferBindingSize: 40_000 } };
     expect(planOf({}, small).plan.layout).toBe("checkpoint");
     expect(() => planOf({ arithmetic: "fixed16" }, small)).toThrow(
       expect.objectContaining({ code: "limit", message: expect.stringMatching(/repacked matrix has \d+ bytes, a binding at most 40000/) }),
@@ -162,7 +149,12 @@ describe("the choice of variants", () => {
     const able: Capabilities = {
       ...portable,
       features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-      limits: { ...limits, maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 512, maxComputeWorkgroupSizeX: 512 },
+      limits: {
+        ...portableLimits,
+        maxComputeWorkgroupStorageSize: 49152,
+        maxComputeInvocationsPerWorkgroup: 512,
+        maxComputeWorkgroupSizeX: 512,
+      },
       subgroupMinSize: 32,
       subgroupMaxSize: 32,
       subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
@@ -192,7 +184,7 @@ describe("the choice of variants", () => {
     expect(planOf({ arithmetic: "f32" }, able, model(128)).plan.taken["linear-prefill"].name).toBe("awq-matmul-tiled");
     for (const [capabilities, code, reason] of [
       [portable, "missing-feature", /needs feature shader-f16/],
-      [{ ...able, limits }, "limit", /needs maxComputeWorkgroupStorageSize/],
+      [{ ...able, limits: portableLimits }, "limit", /needs maxComputeWorkgroupStorageSize/],
       [{ ...able, subgroupMatrixConfigs: [] }, "missing-feature", /needs f16 matrices/],
       [{ ...able, subgroupMaxSize: 64 }, "missing-feature", /needs feature subgroups of 32/],
     ] as const)

@@ -1,15 +1,16 @@
 /**
  * What the kernels owe to the way the model calls them: a row's bits do not depend on the rows that come with it (so every chunk
  * size gives the same text), the pieces of a split weight fit together, and a long context stays within its bound. The laws of
- * each op are in conformance/laws.
+ * each op are in conformance/ops.
  */
 import { describe, expect, it } from "vitest";
-import { recordAttention } from "../../../gpu/kernels/plain/attention.ts";
-import { recordAwqMatmul } from "../../../gpu/kernels/plain/awq-matmul.ts";
-import { recordAwqMatmulTiled } from "../../../gpu/kernels/plain/awq-matmul-tiled.ts";
-import { recordMatmul } from "../../../gpu/kernels/plain/matmul.ts";
-import { recordMatmulTiled } from "../../../gpu/kernels/plain/matmul-tiled.ts";
-import { recordRmsNorm } from "../../../gpu/kernels/plain/rms-norm.ts";
+import { attention } from "../../../gpu/kernels/plain/attention.ts";
+import { awqMatmul } from "../../../gpu/kernels/plain/awq-matmul.ts";
+import { awqMatmulTiled } from "../../../gpu/kernels/plain/awq-matmul-tiled.ts";
+import { matmul } from "../../../gpu/kernels/plain/matmul.ts";
+import { matmulTiled } from "../../../gpu/kernels/plain/matmul-tiled.ts";
+import { rmsNorm } from "../../../gpu/kernels/plain/rms-norm.ts";
+import { recordKernel } from "../../../gpu/pipeline/recorder.ts";
 import { expectAttention, wgsl } from "../../accuracy.ts";
 import { f16Bits, nibbleWords, scaleBits, values } from "../../arbitraries.ts";
 import { compare, describeWorst, strayWrite } from "../../compare.ts";
@@ -25,17 +26,14 @@ describe("rms-norm on WebGPU", () => {
     const [T, D] = [5, 300];
     const inputs = { x: numbers(7, T * D), weight: numbers(1, D) };
     const gpu = await testDevice();
-    const all = await runCall(gpu, { inputs, out: T * D, T, record: (r, b) => recordRmsNorm(r, b, { D, eps: 1e-5 }) });
-    const last = await runCall(gpu, { inputs, out: D, T, record: (r, b) => recordRmsNorm(r, b, { D, eps: 1e-5, lastRow: true }) });
+    const all = await runCall(gpu, { inputs, out: T * D, T, record: (r, b) => recordKernel(r, rmsNorm, b, { D, eps: 1e-5 }) });
+    const last = await runCall(gpu, { inputs, out: D, T, record: (r, b) => recordKernel(r, rmsNorm, b, { D, eps: 1e-5, lastRow: true }) });
     expect(strayWrite(last)).toBeNull();
     expect(last).toEqual(rowsOf(all, T - 1, 1, D));
   });
 });
 
-describe.each([
-  { name: "matmul", record: recordMatmul },
-  { name: "matmul-tiled", record: recordMatmulTiled },
-])("$name on WebGPU", ({ record }) => {
+describe.each([matmul, matmulTiled])("$name on WebGPU", (kernel) => {
   const [T, N, K] = [70, 75, 66];
   const x = numbers(7, T * K);
   const weight = Uint16Array.from(numbers(2, N * K), f16Bits);
@@ -51,7 +49,7 @@ describe.each([
       record(r, b) {
         const buffers = { step: b.step!, x: b.x!, bias: b.bias!, out: b.out! };
         pieces.forEach((piece, i) => {
-          record(r, { ...buffers, weight: b[`weight${i}`]! }, { dtype: "F16", K, columns: N, hasBias: true, ...piece });
+          recordKernel(r, kernel, { ...buffers, weight: b[`weight${i}`]! }, { dtype: "F16", K, columns: N, hasBias: true, ...piece });
         });
       },
     });
@@ -70,10 +68,7 @@ describe.each([
   });
 });
 
-describe.each([
-  { name: "awq-matmul", record: recordAwqMatmul },
-  { name: "awq-matmul-tiled", record: recordAwqMatmulTiled },
-])("$name on WebGPU", ({ record }) => {
+describe.each([awqMatmul, awqMatmulTiled])("$name on WebGPU", (kernel) => {
   it("gives a row the same bits whatever rows come with it", async () => {
     const [T, words, groups, groupSize] = [37, 35, 3, 40];
     const [K, N] = [groups * groupSize, words * 8];
@@ -88,7 +83,7 @@ describe.each([
         inputs: { x: rowsOf(x, t, rows, K), bias: nothing, ...weight },
         out: rows * N,
         T: rows,
-        record: (r, b) => record(r, b, { K, N, groupSize, firstColumn: 0, columns: N, hasBias: false }),
+        record: (r, b) => recordKernel(r, kernel, b, { K, N, groupSize, firstColumn: 0, columns: N, hasBias: false }),
       });
     const together = await run(0, T);
     for (const t of [0, 31, 32, 36]) expect(await run(t, 1)).toEqual(rowsOf(together, t, 1, N));
@@ -108,7 +103,7 @@ describe("attention on WebGPU", () => {
         out: rows * qWidth,
         T: rows,
         start: start + t,
-        record: (r, b) => recordAttention(r, b, { ...shape, dtype: "f32" }),
+        record: (r, b) => recordKernel(r, attention, b, { ...shape, dtype: "f32" }),
       });
     const together = await run(0, T);
     for (let t = 0; t < T; t++) expect(await run(t, 1)).toEqual(rowsOf(together, t, 1, qWidth));
@@ -122,7 +117,7 @@ describe("attention on WebGPU", () => {
       out: c.q.length,
       T,
       start,
-      record: (r, b) => recordAttention(r, b, { ...shape, dtype: "f32" }),
+      record: (r, b) => recordKernel(r, attention, b, { ...shape, dtype: "f32" }),
     });
     expect(strayWrite(out)).toBeNull();
     const worst = compare(out, expectAttention(c, wgsl, Math.ceil((start + T) / 128)))!;

@@ -22,15 +22,19 @@ function section(text: string, name: string, content: string): string {
 }
 
 describe("what `npm run docs` writes is what stands there:", () => {
-  it("the list of kits", async () => {
-    const ops = readdirSync(new URL("conformance/ops/", root))
-      .filter((name) => name.endsWith(".ts"))
-      .map((name) => name.slice(0, -3))
+  it.each([
+    ["kits", "conformance/ops", "kit", "of ops/ by the name of its op"],
+    ["the kernels' subjects", "conformance/kernels", "subjects", "of kernels/ by the name of its kernel"],
+    ["the kernels' work", "bench/work", "works", "of work/ by its name"],
+  ])("the list of %s", async (_what, folder, name, head) => {
+    const names = readdirSync(new URL(`${folder}/`, root))
+      .filter((file) => file.endsWith(".ts"))
+      .map((file) => file.slice(0, -3))
       .sort();
-    const head =
-      "/** Every file of ops/ by the name of its op. Written by `npm run docs`: a static list, since browsers cannot read a folder. */";
-    const lines = ops.map((op) => `export { kit as ${/^\w+$/.test(op) ? op : `"${op}"`} } from "./ops/${op}.ts";`);
-    await writes("conformance/ops.ts", `${[head, ...lines].join("\n")}\n`);
+    const comment = `/** Every file ${head}. Written by \`npm run docs\`: a static list, since browsers cannot read a folder. */`;
+    const from = `./${folder.slice(folder.indexOf("/") + 1)}`;
+    const lines = names.map((file) => `export { ${name} as ${/^\w+$/.test(file) ? file : `"${file}"`} } from "${from}/${file}.ts";`);
+    await writes(`${folder}.ts`, `${[comment, ...lines].join("\n")}\n`);
   });
 
   it("the version", async () => {

@@ -4,16 +4,15 @@
  * A workgroup a head; HEAD / 4 threads a split, PARTS splits at a time, summed in fixed order. HEAD a multiple of 32 up to 256.
  * Workgroup memory 8 KiB + 4 SPLITS bytes. Limited by latency; splits · H · HEAD · 4 bytes from the cache.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import type { DecodeAttentionShape } from "./attention-decode.ts";
+import { splitsAt } from "./attention-decode.ts";
 
-export const attentionCombine: Kernel<"partial_" | "stats" | "joined" | "step", never> = {
+/** `splits`: the most there can be, of `keys` keys each. */
+export type CombineShape = Readonly<{ H: number; Hd: number; keys: number; splits: number }>;
+
+export const attentionCombine: Card<"partial_" | "stats" | "joined" | "step", CombineShape> = makeCard({
   name: "attention-combine",
-  bindings: { partial_: "read", stats: "read", joined: "readWrite", step: "uniform" },
-  params: {},
-  overrides: { H: "u32", HEAD: "u32", KEYS: "u32", SPLITS: "u32", WIDTH: "u32", PARTS: "u32", BLOCKS: "u32" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 override H: u32 = 32u;
@@ -82,18 +81,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-};
-
-/** Skipped for positions below `from`. `splits`: the most there can be. */
-export function recordAttentionCombine(
-  recorder: Recorder,
-  buffers: { partial_: BufferArg; stats: BufferArg; joined: BufferArg; step: BufferArg },
-  { H, Hd, keys }: DecodeAttentionShape,
-  splits: number,
-  from: number = keys,
-  label: string = attentionCombine.name,
-): void {
-  const overrides = { H, HEAD: Hd, KEYS: keys, SPLITS: splits };
-  const workgroups = (_T: number, start: number): Workgroups => (start >= from ? [H, 1, 1] : [0, 0, 0]);
-  record(recorder, { kernel: attentionCombine, buffers, params: {}, overrides, workgroups, label });
-}
+  workgroupBytes({ Hd, splits }) {
+    const parts = 256 / (Hd / 4);
+    return 4 * (256 + splits + 4 * parts + 256 + 16) + 16 * 256;
+  },
+  call: ({ H, Hd, keys, splits }) => ({ overrides: { H, HEAD: Hd, KEYS: keys, SPLITS: splits }, workgroups: () => [H, 1, 1] }),
+  sizes({ H, Hd, keys }, _T, start) {
+    const splits = splitsAt(start, keys);
+    return { partial_: 4 * splits * H * Hd, stats: 8 * splits * H, joined: 4 * H * Hd };
+  },
+});

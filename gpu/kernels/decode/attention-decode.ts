@@ -9,26 +9,56 @@
  * KEYS 128, 12 KiB with KEYS 64 and HEADS 2.
  * Limited by latency, in long contexts by memory.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
+import { type Card, makeCard, type Span, workgroupBytes } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
+import { ONE_ROUND, type WorkgroupLimits } from "../../wgsl/teams.ts";
 
-export const attentionDecode: Kernel<"q" | "k_cache" | "v_cache" | "out" | "stats" | "step", never> = {
+/** The query's heads over the cache: `keys` positions and `heads` heads a workgroup. */
+export interface DecodeAttentionShape {
+  readonly H: number;
+  readonly G: number;
+  readonly Hd: number;
+  readonly window: number | null;
+  readonly keys: number;
+  readonly heads: 1 | 2;
+  /** A workgroup for each split of `keys` keys; else one for all of them, at most `keys`. */
+  readonly split: boolean;
+}
+
+/** Splits that `keys` keys each make of the positions up to `position`. */
+export const splitsAt = (position: number, keys: number): number => Math.floor(position / keys) + 1;
+
+/** Keys a split holds. */
+export const SPLIT_KEYS = 64;
+
+/** Splits there is room for: those of a context, up to a power of two. */
+export const splitsOf = (context: number): number => 2 ** Math.ceil(Math.log2(Math.ceil(context / SPLIT_KEYS)));
+
+/** One way to go through the cache, and the positions of the query for which it is taken. */
+export type DecodeAttention = Readonly<{ shape: DecodeAttentionShape; positions: Span }>;
+
+/**
+ * Few keys: one workgroup per head, of 128 keys where the device allows 512 invocations and their memory. More: splits, of fewer keys
+ * each, so that more workgroups share them. Many, so that workgroups of one head would not run all at once: two heads share one.
+ */
+export function tuneAttention(
+  { H, G, Hd, window }: Pick<DecodeAttentionShape, "H" | "G" | "Hd" | "window">,
+  { invocations, bytes }: WorkgroupLimits,
+): Readonly<Record<"few" | "more" | "many", DecodeAttention>> {
+  const few = (keys: number): DecodeAttentionShape => ({ H, G, Hd, window, keys, heads: 1, split: false });
+  const most = 4 * 128 <= invocations && workgroupBytes(attentionDecode, few(128)) <= bytes ? 128 : 64;
+  const heads = (H / G) % 2 === 0 ? 2 : 1;
+  const many = Math.max(most, SPLIT_KEYS * Math.floor(ONE_ROUND / H));
+  const splits = { H, G, Hd, window, keys: SPLIT_KEYS, split: true };
+  return {
+    few: { shape: few(most), positions: { from: 0, to: most } },
+    more: { shape: { ...splits, heads: 1 }, positions: { from: most, to: many } },
+    many: { shape: { ...splits, heads }, positions: { from: many, to: Infinity } },
+  };
+}
+
+export const attentionDecode: Card<"q" | "k_cache" | "v_cache" | "out" | "stats" | "step", DecodeAttentionShape> = makeCard({
   name: "attention-decode",
-  bindings: { q: "read", k_cache: "read", v_cache: "read", out: "readWrite", stats: "readWrite", step: "uniform" },
-  params: {},
-  overrides: {
-    H: "u32",
-    G: "u32",
-    HEAD: "u32",
-    WINDOW: "u32",
-    KEYS: "u32",
-    SPLIT: "bool",
-    HEADS: "u32",
-    LANES: "u32",
-    THREADS: "u32",
-    PARTS: "u32",
-  },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 override H: u32 = 32u;
@@ -160,37 +190,19 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (SPLIT && tid < HEADS) { stats[wg.y * H + head + tid] = vec2<f32>(largest_of(tid), total_of(tid)); }
 }
 `,
-};
-
-/** The query's heads over the cache: `keys` positions and `heads` heads a workgroup. */
-export interface DecodeAttentionShape {
-  readonly H: number;
-  readonly G: number;
-  readonly Hd: number;
-  readonly window: number | null;
-  readonly keys: number;
-  readonly heads: 1 | 2;
-}
-
-/** Positions of the query, the second not among them. */
-export type Positions = readonly [from: number, to: number];
-
-/**
- * `split`: a workgroup for each split; else one for all keys, of which there must be at most `keys`. Skipped for other positions than those
- * given, so that several can be recorded.
- */
-export function recordAttentionDecode(
-  recorder: Recorder,
-  buffers: { q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; out: BufferArg; stats: BufferArg; step: BufferArg },
-  { H, G, Hd, window, keys, heads }: DecodeAttentionShape,
-  split: boolean,
-  [from, to]: Positions = split ? [keys, Infinity] : [0, keys],
-  label: string = attentionDecode.name,
-): void {
-  const overrides = { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff, KEYS: keys, SPLIT: split, HEADS: heads };
-  const workgroups = (_T: number, start: number): Workgroups => {
-    if (start < from || start >= to) return [0, 0, 0];
-    return [H / heads, split ? Math.floor(start / keys) + 1 : 1, 1];
-  };
-  record(recorder, { kernel: attentionDecode, buffers, params: {}, overrides, workgroups, label });
-}
+  workgroupBytes({ Hd, keys, heads }) {
+    const lanes = Hd / 8;
+    const sums = ((4 * keys) / lanes) * 8 * (lanes + 1);
+    return 4 * (heads * (4 * keys + keys + 16 + 16) + sums);
+  },
+  call: ({ H, G, Hd, window, keys, heads, split }) => ({
+    overrides: { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff, KEYS: keys, SPLIT: split, HEADS: heads },
+    workgroups: (_T, start) => [H / heads, split ? splitsAt(start, keys) : 1, 1],
+  }),
+  sizes({ H, G, Hd, keys, split }, _T, start) {
+    const cache = 2 * (start + 1) * G * Hd;
+    const splits = splitsAt(start, keys);
+    // Without splits `stats` is bound and not written.
+    return { q: 4 * H * Hd, k_cache: cache, v_cache: cache, out: 4 * (split ? splits : 1) * H * Hd, stats: split ? 8 * splits * H : 0 };
+  },
+});

@@ -7,38 +7,31 @@
  * them, the next four rows' loads on their way. Workgroup memory: 4 (8 TEAMS (TEAM + 4) + 8 TEAM + 32) + 160 bytes.
  * Limited by memory (N · K / 2 bytes) and by the time from dispatch to first byte and from last byte to the next dispatch.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { fixed16FromValues, fixed16Quantize, fixed16Rows, fixed16Sums } from "../../wgsl/fixed16.ts";
+import { type Card, makeCard, workgroupBytes } from "../../pipeline/kernel.ts";
+import { packedSizes } from "../../wgsl/awq.ts";
+import { blockBytes, digitBytes, fixed16FromValues, fixed16Quantize, fixed16Rows, fixed16Sums } from "../../wgsl/fixed16.ts";
+import { type DecodeShape, MOST_LANES, teamOf, type WorkgroupLimits } from "../../wgsl/teams.ts";
 
-export const awqAddFixed16: Kernel<
+/** N outputs, by `teams` teams, which divide 8. */
+export type AddShape = DecodeShape & Readonly<{ N: number; teams: number }>;
+
+/** As many teams as 512 lanes make, one of more than 256; the lanes of a team cut where a device has not room for them. */
+export function tuneAdd(shape: Omit<AddShape, "team" | "teams">, { invocations, bytes }: WorkgroupLimits): AddShape {
+  for (let most = MOST_LANES; most >= 32; most /= 2) {
+    const team = teamOf(shape.K, most);
+    const teams = (2 * team > MOST_LANES ? [1] : [8, 4, 2]).find(
+      (n) => n * team <= Math.min(invocations, MOST_LANES) && workgroupBytes(awqAddFixed16, { ...shape, team, teams: n }) <= bytes,
+    );
+    if (teams) return { ...shape, team, teams };
+  }
+  return { ...shape, team: 32, teams: 1 };
+}
+
+export const awqAddFixed16: Card<
   "x_in" | "weights" | "groups" | "residual" | "next_norm" | "scaled" | "out_digits" | "out_blocks",
-  never
-> = {
+  AddShape
+> = makeCard({
   name: "awq-add-fixed16",
-  bindings: {
-    x_in: "read",
-    weights: "read",
-    groups: "read",
-    residual: "readWrite",
-    next_norm: "read",
-    scaled: "readWrite",
-    out_digits: "readWrite",
-    out_blocks: "readWrite",
-  },
-  params: {},
-  overrides: {
-    K: "u32",
-    GROUP: "u32",
-    TEAM: "u32",
-    TEAMS: "u32",
-    QUADS: "u32",
-    THREADS: "u32",
-    BLOCKS: "u32",
-    GROUPS: "u32",
-    BLOCKS_PER_GROUP: "u32",
-    STEPS: "u32",
-  },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override GROUP: u32 = 128u;
@@ -122,31 +115,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec
   }
 }
 `,
-};
-
-/** An int4 linear of one row: K inputs, `group` of them a scale, `team` lanes along K. */
-export interface DecodeShape {
-  readonly K: number;
-  readonly group: number;
-  readonly team: number;
-}
-
-/** Shapes as above; `teams` divides 8. */
-export function recordAwqAddFixed16(
-  recorder: Recorder,
-  buffers: {
-    x_in: BufferArg;
-    weights: BufferArg;
-    groups: BufferArg;
-    residual: BufferArg;
-    next_norm: BufferArg;
-    scaled: BufferArg;
-    out_digits: BufferArg;
-    out_blocks: BufferArg;
-  },
-  { K, group, team, teams, N }: DecodeShape & { readonly teams: number; readonly N: number },
-  label: string = awqAddFixed16.name,
-): void {
-  const overrides = { K, GROUP: group, TEAM: team, TEAMS: teams };
-  record(recorder, { kernel: awqAddFixed16, buffers, params: {}, overrides, workgroups: () => [N / 32, 1, 1], label });
-}
+  workgroupBytes: ({ team, teams }) => 4 * (8 * teams * (team + 4) + 8 * team + 32) + 160,
+  call: ({ K, N, group, team, teams }) => ({ overrides: { K, GROUP: group, TEAM: team, TEAMS: teams }, workgroups: () => [N / 32, 1, 1] }),
+  sizes: ({ K, N, group }) => ({
+    x_in: 4 * K,
+    ...packedSizes(K, N, group),
+    residual: 4 * N,
+    next_norm: 4 * N,
+    scaled: 4 * N,
+    out_digits: digitBytes(N),
+    out_blocks: blockBytes(N),
+  }),
+});

@@ -5,28 +5,27 @@
  * A team of TEAM lanes owns PER values of h: PER / 4 quads of gate rows, then as many of up rows, the next quad on its way.
  * Workgroup memory at TEAM 128, PER 28: 12 KiB. Limited by memory (F · K bytes).
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../../wgsl/fixed16.ts";
-import type { DecodeShape } from "./awq-add-fixed16.ts";
+import { type Card, makeCard, workgroupBytes } from "../../pipeline/kernel.ts";
+import { packedSizes } from "../../wgsl/awq.ts";
+import { blockBytes, digitBytes, fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../../wgsl/fixed16.ts";
+import { type DecodeShape, lanesOf, ONE_ROUND, teamOf, type WorkgroupLimits } from "../../wgsl/teams.ts";
 
-export const awqGateUpFixed16: Kernel<"digits" | "blocks" | "weights" | "groups" | "h", never> = {
+/** `per` values of h a workgroup: a multiple of 4 that divides F, per / 4 at most `team`. */
+export type GateUpShape = DecodeShape & Readonly<{ F: number; eps: number; per: number }>;
+
+const MOST_PER = 32;
+
+/** The fewest values a workgroup owns with which all run at once, where that can be, and its memory allows. */
+export function tuneGateUp(shape: Omit<GateUpShape, "team" | "per">, limits: WorkgroupLimits): GateUpShape {
+  const { K, F } = shape;
+  const team = teamOf(K, lanesOf(limits));
+  const fits = (per: number): boolean => workgroupBytes(awqGateUpFixed16, { ...shape, team, per }) <= limits.bytes;
+  const possible = Array.from({ length: MOST_PER / 4 }, (_, i) => 4 * (i + 1)).filter((per) => F % per === 0 && fits(per));
+  return { ...shape, team, per: possible.find((per) => F / per <= ONE_ROUND) ?? possible.at(-1) ?? 4 };
+}
+
+export const awqGateUpFixed16: Card<"digits" | "blocks" | "weights" | "groups" | "h", GateUpShape> = makeCard({
   name: "awq-gate-up-fixed16",
-  bindings: { digits: "read", blocks: "read", weights: "read", groups: "read", h: "readWrite" },
-  params: {},
-  overrides: {
-    K: "u32",
-    F: "u32",
-    EPS: "f32",
-    GROUP: "u32",
-    TEAM: "u32",
-    PER: "u32",
-    QUADS: "u32",
-    BLOCKS: "u32",
-    GROUPS: "u32",
-    BLOCKS_PER_GROUP: "u32",
-    STEPS: "u32",
-  },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override F: u32 = 14336u;
@@ -89,15 +88,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
 }
 `,
-};
-
-/** Shapes as above; `per` a multiple of 4 that divides F, per / 4 at most `team`. */
-export function recordAwqGateUpFixed16(
-  recorder: Recorder,
-  buffers: { digits: BufferArg; blocks: BufferArg; weights: BufferArg; groups: BufferArg; h: BufferArg },
-  { K, group, team, eps, F, per }: DecodeShape & { readonly eps: number; readonly F: number; readonly per: number },
-  label: string = awqGateUpFixed16.name,
-): void {
-  const overrides = { K, GROUP: group, TEAM: team, EPS: eps, F, PER: per };
-  record(recorder, { kernel: awqGateUpFixed16, buffers, params: {}, overrides, workgroups: () => [F / per, 1, 1], label });
-}
+  workgroupBytes: ({ team, per }) => 4 * (8 * (team + 4) + 2 * per * (team / 4 + 1) + 16),
+  call: ({ K, F, group, eps, team, per }) => ({
+    overrides: { K, GROUP: group, TEAM: team, EPS: eps, F, PER: per },
+    workgroups: () => [F / per, 1, 1],
+  }),
+  sizes: ({ K, F, group }) => ({ digits: digitBytes(K), blocks: blockBytes(K), ...packedSizes(K, 2 * F, group), h: 4 * F }),
+});

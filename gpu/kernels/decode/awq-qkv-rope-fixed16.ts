@@ -6,45 +6,28 @@
  * A workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with (team 1), four at a time. P % 4 = 0,
  * HEAD / 2 % P = 0. Workgroup memory at TEAM 128, P 8: 11 KiB. Limited by latency.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
-import { fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../../wgsl/fixed16.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { packedSizes } from "../../wgsl/awq.ts";
+import { blockBytes, digitBytes, fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../../wgsl/fixed16.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import type { DecodeShape } from "./awq-add-fixed16.ts";
+import { type DecodeShape, lanesOf, teamOf, type WorkgroupLimits } from "../../wgsl/teams.ts";
 
-export const awqQkvRopeFixed16: Kernel<
+/** q, k and v side by side. */
+export type QkvRopeShape = DecodeShape & Readonly<{ eps: number; H: number; G: number; Hd: number }>;
+
+/** P: rows of either half that a workgroup owns. */
+const rowsOf = (Hd: number): number => Math.min(8, Hd / 2);
+
+export const tuneQkvRope = (shape: Omit<QkvRopeShape, "team">, limits: WorkgroupLimits): QkvRopeShape => ({
+  ...shape,
+  team: teamOf(shape.K, lanesOf(limits)),
+});
+
+export const awqQkvRopeFixed16: Card<
   "digits" | "blocks" | "weights" | "groups" | "rotations" | "q_out" | "k_cache" | "v_cache" | "step",
-  never
-> = {
+  QkvRopeShape
+> = makeCard({
   name: "awq-qkv-rope-fixed16",
-  bindings: {
-    digits: "read",
-    blocks: "read",
-    weights: "read",
-    groups: "read",
-    rotations: "read",
-    q_out: "readWrite",
-    k_cache: "readWrite",
-    v_cache: "readWrite",
-    step: "uniform",
-  },
-  params: {},
-  overrides: {
-    K: "u32",
-    H: "u32",
-    G: "u32",
-    HEAD: "u32",
-    EPS: "f32",
-    P: "u32",
-    GROUP: "u32",
-    TEAM: "u32",
-    THREADS: "u32",
-    BLOCKS: "u32",
-    GROUPS: "u32",
-    BLOCKS_PER_GROUP: "u32",
-    STEPS: "u32",
-    QUADS: "u32",
-  },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 override K: u32 = 4096u;
@@ -135,27 +118,18 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-};
-
-/** Shapes as above; `group` the rows of K that share a scale. */
-export function recordAwqQkvRopeFixed16(
-  recorder: Recorder,
-  buffers: {
-    digits: BufferArg;
-    blocks: BufferArg;
-    weights: BufferArg;
-    groups: BufferArg;
-    rotations: BufferArg;
-    q_out: BufferArg;
-    k_cache: BufferArg;
-    v_cache: BufferArg;
-    step: BufferArg;
+  workgroupBytes: ({ team, Hd }) => 4 * (16 * (team + 4) + 2 * rowsOf(Hd) * (team / 4 + 1) + 16),
+  call({ K, group, team, eps, H, G, Hd }) {
+    const P = rowsOf(Hd);
+    return {
+      overrides: { K, GROUP: group, TEAM: team, EPS: eps, H, G, HEAD: Hd, P },
+      workgroups: () => [((H + 2 * G) * Hd) / 2 / P, 1, 1],
+    };
   },
-  { K, group, team, eps, H, G, Hd }: DecodeShape & { readonly eps: number; readonly H: number; readonly G: number; readonly Hd: number },
-  label: string = awqQkvRopeFixed16.name,
-): void {
-  const P = Math.min(8, Hd / 2);
-  const overrides = { K, GROUP: group, TEAM: team, EPS: eps, H, G, HEAD: Hd, P };
-  const workgroups = (): Workgroups => [((H + 2 * G) * Hd) / 2 / P, 1, 1];
-  record(recorder, { kernel: awqQkvRopeFixed16, buffers, params: {}, overrides, workgroups, label });
-}
+  sizes({ K, group, H, G, Hd }, T, start) {
+    const cache = 2 * (start + T) * G * Hd;
+    const packed = packedSizes(K, (H + 2 * G) * Hd, group);
+    const x = { digits: digitBytes(K), blocks: blockBytes(K) };
+    return { ...x, ...packed, rotations: 4 * (start + T) * Hd, q_out: 4 * H * Hd, k_cache: cache, v_cache: cache };
+  },
+});

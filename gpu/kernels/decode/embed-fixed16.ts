@@ -4,15 +4,14 @@
  * Steps covered: embeddings, the first input_layernorm but for 1/rms. K % 32 = 0. Eight threads a block of 32, 32 blocks a workgroup;
  * workgroup memory 3 KiB. Limited by latency.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { fixed16Quantize } from "../../wgsl/fixed16.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { blockBytes, digitBytes, fixed16Quantize } from "../../wgsl/fixed16.ts";
 
-export const embedFixed16: Kernel<"embedding" | "ids" | "norm" | "residual" | "out_digits" | "out_blocks", never> = {
+export const embedFixed16: Card<
+  "embedding" | "ids" | "norm" | "residual" | "out_digits" | "out_blocks",
+  { readonly K: number; readonly firstRow: number; readonly rows: number }
+> = makeCard({
   name: "embed-fixed16",
-  bindings: { embedding: "read", ids: "read", norm: "read", residual: "readWrite", out_digits: "readWrite", out_blocks: "readWrite" },
-  params: {},
-  overrides: { K: "u32", FIRST: "u32", ROWS: "u32", BLOCKS: "u32" },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override FIRST: u32 = 0u;
@@ -62,15 +61,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-};
-
-/** embedding: piece of [V, K] f16; norm, residual [K] f32 in planes; digits [K/32] of four vec4<u32>, blocks [K/32] vec4<u32>. */
-export function recordEmbedFixed16(
-  recorder: Recorder,
-  buffers: { embedding: BufferArg; ids: BufferArg; norm: BufferArg; residual: BufferArg; out_digits: BufferArg; out_blocks: BufferArg },
-  { K, firstRow, rows }: { K: number; firstRow: number; rows: number },
-  label: string = embedFixed16.name,
-): void {
-  const overrides = { K, FIRST: firstRow, ROWS: rows };
-  record(recorder, { kernel: embedFixed16, buffers, params: {}, overrides, workgroups: () => [Math.ceil(K / 1024), 1, 1], label });
-}
+  workgroupBytes: 3 * 4 * 256,
+  call: ({ K, firstRow, rows }) => ({ overrides: { K, FIRST: firstRow, ROWS: rows }, workgroups: () => [Math.ceil(K / 1024), 1, 1] }),
+  sizes: ({ K, rows }) => ({
+    embedding: 2 * rows * K,
+    ids: 4,
+    norm: 4 * K,
+    residual: 4 * K,
+    out_digits: digitBytes(K),
+    out_blocks: blockBytes(K),
+  }),
+});

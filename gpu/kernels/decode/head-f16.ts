@@ -4,15 +4,14 @@
  * A workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l + TEAM i) + {0 … 7}.
  * Rows' sums: a tree of fixed shape. K % 32 = 0. Workgroup memory at TEAM 64: 4 KiB. Limited by memory (V · K · 2 bytes).
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { fixed16MeanSquare, fixed16Sums } from "../../wgsl/fixed16.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { blockBytes, fixed16MeanSquare, fixed16Sums } from "../../wgsl/fixed16.ts";
 
-export const headF16: Kernel<"scaled" | "blocks" | "weights" | "logits", never> = {
+/** A piece of the head: rows firstRow … firstRow + rows − 1 of V. */
+export type HeadShape = Readonly<{ K: number; eps: number; firstRow: number; rows: number }>;
+
+export const headF16: Card<"scaled" | "blocks" | "weights" | "logits", HeadShape> = makeCard({
   name: "head-f16",
-  bindings: { scaled: "read", blocks: "read", weights: "read", logits: "readWrite" },
-  params: {},
-  overrides: { K: "u32", V: "u32", FIRST: "u32", EPS: "f32", TEAM: "u32", BLOCKS: "u32", OCTETS: "u32", STEPS: "u32" },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override V: u32 = 32000u;
@@ -75,15 +74,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
 }
 `,
-};
-
-/** Shapes as above; `firstRow`, `rows` of the piece. */
-export function recordHeadF16(
-  recorder: Recorder,
-  buffers: { scaled: BufferArg; blocks: BufferArg; weights: BufferArg; logits: BufferArg },
-  { K, eps, firstRow, rows }: { K: number; eps: number; firstRow: number; rows: number },
-  label: string = headF16.name,
-): void {
-  const overrides = { K, V: rows, FIRST: firstRow, EPS: eps };
-  record(recorder, { kernel: headF16, buffers, params: {}, overrides, workgroups: () => [Math.ceil(rows / 32), 1, 1], label });
-}
+  workgroupBytes: 4 * (8 * (64 + 4) + 32 * (64 / 4 + 1) + 16),
+  call: ({ K, eps, firstRow, rows }) => ({
+    overrides: { K, V: rows, FIRST: firstRow, EPS: eps },
+    workgroups: () => [Math.ceil(rows / 32), 1, 1],
+  }),
+  sizes: ({ K, firstRow, rows }) => ({ scaled: 4 * K, blocks: blockBytes(K), weights: 2 * rows * K, logits: 4 * (firstRow + rows) }),
+});

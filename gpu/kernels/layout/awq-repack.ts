@@ -6,13 +6,25 @@
  * Two blocks of four rows fill a cache line of 128 bytes. groups: scale bits | zero << 16. One invocation a block of 32 k of one row; eight neighbours share each word read. Runs once, at
  * load; limited by memory.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { gemmSizes, packedSizes } from "../../wgsl/awq.ts";
 
-export const awqRepack: Kernel<"qweight" | "qzeros" | "scales" | "weights" | "groups", "K" | "N" | "groupSize" | "firstRow"> = {
+/** K, N of the matrix in GEMM layout; where it goes. K and groupSize are multiples of 32, N of 8, firstRow of 4. */
+export type RepackShape = Readonly<{ K: number; N: number; groupSize: number; firstRow: number }>;
+
+/** Sizes of both layouts. */
+export const repackSizes = ({
+  K,
+  N,
+  groupSize,
+  firstRow,
+}: RepackShape): Record<"qweight" | "qzeros" | "scales" | "weights" | "groups", number> => ({
+  ...gemmSizes(K, N, groupSize),
+  ...packedSizes(K, firstRow + N, groupSize),
+});
+
+export const awqRepack: Card<"qweight" | "qzeros" | "scales" | "weights" | "groups", RepackShape> = makeCard({
   name: "awq-repack",
-  bindings: { qweight: "read", qzeros: "read", scales: "read", weights: "readWrite", groups: "readWrite" },
-  params: { K: "u32", N: "u32", groupSize: "u32", firstRow: "u32" },
   wgsl: /* wgsl */ `
 struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32 }
 @group(0) @binding(0) var<storage, read> qweight: array<u32>;
@@ -50,22 +62,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-};
-
-/** K, N of the matrix in GEMM layout; where it goes. K and groupSize are multiples of 32, N of 8, firstRow of 4. */
-export interface RepackShape {
-  readonly K: number;
-  readonly N: number;
-  readonly groupSize: number;
-  readonly firstRow: number;
-}
-
-export function recordAwqRepack(
-  recorder: Recorder,
-  buffers: { qweight: BufferArg; qzeros: BufferArg; scales: BufferArg; weights: BufferArg; groups: BufferArg },
-  shape: RepackShape,
-  label: string = awqRepack.name,
-): void {
-  const { K, N } = shape;
-  record(recorder, { kernel: awqRepack, buffers, params: { ...shape }, workgroups: () => [Math.ceil(N / 64), K / 32, 1], label });
-}
+  call: ({ K, N, groupSize, firstRow }) => ({ params: { K, N, groupSize, firstRow }, workgroups: () => [Math.ceil(N / 64), K / 32, 1] }),
+  sizes: repackSizes,
+});

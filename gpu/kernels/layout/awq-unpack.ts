@@ -2,14 +2,11 @@
  * The inverse of awq-repack.ts: from quads of rows back to the checkpoint's GEMM layout. Proves that repacking loses nothing.
  * One invocation a word of qweight; the one of a group's first k also writes the word of qzeros and four words of scales.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import type { RepackShape } from "./awq-repack.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { type RepackShape, repackSizes } from "./awq-repack.ts";
 
-export const awqUnpack: Kernel<"weights" | "groups" | "qweight" | "qzeros" | "scales", "K" | "N" | "groupSize" | "firstRow"> = {
+export const awqUnpack: Card<"weights" | "groups" | "qweight" | "qzeros" | "scales", RepackShape> = makeCard({
   name: "awq-unpack",
-  bindings: { weights: "read", groups: "read", qweight: "readWrite", qzeros: "readWrite", scales: "readWrite" },
-  params: { K: "u32", N: "u32", groupSize: "u32", firstRow: "u32" },
   wgsl: /* wgsl */ `
 struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32 }
 @group(0) @binding(0) var<storage, read> weights: array<u32>;
@@ -48,14 +45,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-};
-
-export function recordAwqUnpack(
-  recorder: Recorder,
-  buffers: { weights: BufferArg; groups: BufferArg; qweight: BufferArg; qzeros: BufferArg; scales: BufferArg },
-  shape: RepackShape,
-  label: string = awqUnpack.name,
-): void {
-  const { K, N } = shape;
-  record(recorder, { kernel: awqUnpack, buffers, params: { ...shape }, workgroups: () => [Math.ceil(N / 512), K, 1], label });
-}
+  call: ({ K, N, groupSize, firstRow }) => ({ params: { K, N, groupSize, firstRow }, workgroups: () => [Math.ceil(N / 512), K, 1] }),
+  sizes: repackSizes,
+});

@@ -3,17 +3,13 @@
  * out [T, H, Hd] f32, values [positions, G, Hd]. Twin of attentionMix in core/ops/attention.ts: follows attention-weights.ts.
  * One workgroup of 64 a head and query, one output component an invocation. Limited by the cache's bytes.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { cacheOverrideWgsl, valueAtWgsl } from "../../wgsl/cache.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import type { AttentionParams } from "./attention.ts";
+import { type AttentionParams, attentionSizes } from "./attention.ts";
 
-export const attentionMix: Kernel<"step" | "weights" | "values" | "out", "H" | "G" | "Hd" | "window"> = {
+export const attentionMix: Card<"step" | "weights" | "values" | "out", AttentionParams> = makeCard({
   name: "attention-mix",
-  bindings: { step: "uniform", weights: "read", values: "read", out: "readWrite" },
-  params: { H: "u32", G: "u32", Hd: "u32", window: "u32" },
-  overrides: { CACHE_F16: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { H: u32, G: u32, Hd: u32, window: u32 }
@@ -43,21 +39,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-};
-
-/** weights [T, H, start + T], out [T, H, Hd] f32; values hold positions 0 … start + T − 1. */
-export function recordAttentionMix(
-  recorder: Recorder,
-  buffers: { step: BufferArg; weights: BufferArg; values: BufferArg; out: BufferArg },
-  { H, G, Hd, window, dtype }: AttentionParams,
-  label: string = attentionMix.name,
-): void {
-  record(recorder, {
-    kernel: attentionMix,
-    buffers,
+  call: ({ H, G, Hd, window, dtype }) => ({
     params: { H, G, Hd, window: window ?? 0 },
     overrides: { CACHE_F16: dtype === "f16" },
     workgroups: (T) => [H, T, 1],
-    label,
-  });
-}
+  }),
+  sizes(shape, T, start) {
+    const { rows, cache, weights } = attentionSizes(shape, T, start);
+    return { weights, values: cache, out: rows };
+  },
+});

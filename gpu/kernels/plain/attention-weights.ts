@@ -4,17 +4,13 @@
  * steering, where somebody looks at the weights; otherwise attention.ts.
  * One workgroup of 128 a head and query; scores wait in `weights` itself. Workgroup memory 1.5 KiB. Limited by the cache's bytes.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { cacheOverrideWgsl, keyAtWgsl } from "../../wgsl/cache.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import type { AttentionParams } from "./attention.ts";
+import { type AttentionParams, attentionSizes } from "./attention.ts";
 
-export const attentionWeights: Kernel<"step" | "q" | "keys" | "weights", "H" | "G" | "Hd" | "window" | "scale"> = {
+export const attentionWeights: Card<"step" | "q" | "keys" | "weights", AttentionParams> = makeCard({
   name: "attention-weights",
-  bindings: { step: "uniform", q: "read", keys: "read", weights: "readWrite" },
-  params: { H: "u32", G: "u32", Hd: "u32", window: "u32", scale: "f32" },
-  overrides: { CACHE_F16: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { H: u32, G: u32, Hd: u32, window: u32, scale: f32 }
@@ -81,21 +77,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   for (var s = lane; s < S; s += LANES) { weights[row + s] /= partial[0]; }
 }
 `,
-};
-
-/** q [T, H, Hd], weights [T, H, start + T] f32; keys hold positions 0 … start + T − 1. */
-export function recordAttentionWeights(
-  recorder: Recorder,
-  buffers: { step: BufferArg; q: BufferArg; keys: BufferArg; weights: BufferArg },
-  { H, G, Hd, window, dtype }: AttentionParams,
-  label: string = attentionWeights.name,
-): void {
-  record(recorder, {
-    kernel: attentionWeights,
-    buffers,
+  workgroupBytes: 4 * (256 + 128),
+  call: ({ H, G, Hd, window, dtype }) => ({
     params: { H, G, Hd, window: window ?? 0, scale: 1 / Math.sqrt(Hd) },
     overrides: { CACHE_F16: dtype === "f16" },
     workgroups: (T) => [H, T, 1],
-    label,
-  });
-}
+  }),
+  sizes(shape, T, start) {
+    const { rows, cache, weights } = attentionSizes(shape, T, start);
+    return { q: rows, keys: cache, weights };
+  },
+});

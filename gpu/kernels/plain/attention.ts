@@ -6,19 +6,29 @@
  * component an invocation (two where Hd > 128; keys are shared out where Hd < 128). Workgroup memory 2 KiB. The order of all sums depends on the position alone, so
  * chunks of any size give the same bits. Limited by the bytes of the cache, read once for each of the H/G heads of a group.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { type CacheDType, cacheOverrideWgsl, keyAtWgsl, valueAtWgsl } from "../../wgsl/cache.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { type CacheDType, cacheBytes, cacheOverrideWgsl, keyAtWgsl, valueAtWgsl } from "../../wgsl/cache.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
 /** Largest Hd this kernel computes. */
 export const maxHeadDim = 256;
 
-export const attention: Kernel<"step" | "q" | "keys" | "values" | "out", "H" | "G" | "Hd" | "window" | "scale" | "spread"> = {
+/** As core's AttentionShape, with the cache's element type. */
+export type AttentionParams = Readonly<{ H: number; G: number; Hd: number; window: number | null; dtype: CacheDType }>;
+
+/** Sizes of queries, or of what is made of them, of keys or values, and of attention weights. */
+export const attentionSizes = (
+  { H, G, Hd, dtype }: AttentionParams,
+  T: number,
+  start: number,
+): Record<"rows" | "cache" | "weights", number> => ({
+  rows: 4 * T * H * Hd,
+  cache: (start + T) * G * Hd * cacheBytes[dtype],
+  weights: 4 * T * H * (start + T),
+});
+
+export const attention: Card<"step" | "q" | "keys" | "values" | "out", AttentionParams> = makeCard({
   name: "attention",
-  bindings: { step: "uniform", q: "read", keys: "read", values: "read", out: "readWrite" },
-  params: { H: "u32", G: "u32", Hd: "u32", window: "u32", scale: "f32", spread: "u32" },
-  overrides: { CACHE_F16: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { H: u32, G: u32, Hd: u32, window: u32, scale: f32, spread: u32 }
@@ -118,32 +128,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-};
-
-/** As core's AttentionShape, with the cache's element type. */
-export interface AttentionParams {
-  readonly H: number;
-  readonly G: number;
-  readonly Hd: number;
-  readonly window: number | null;
-  readonly dtype: CacheDType;
-}
-
-/** q, out [T, H, Hd] f32; keys, values hold positions 0 … start + T − 1. */
-export function recordAttention(
-  recorder: Recorder,
-  buffers: { step: BufferArg; q: BufferArg; keys: BufferArg; values: BufferArg; out: BufferArg },
-  { H, G, Hd, window, dtype }: AttentionParams,
-  label: string = attention.name,
-): void {
-  // Hd rounded up to a power of two that divides the workgroup.
-  const spread = Math.min(128, 2 ** Math.ceil(Math.log2(Hd)));
-  record(recorder, {
-    kernel: attention,
-    buffers,
-    params: { H, G, Hd, window: window ?? 0, scale: 1 / Math.sqrt(Hd), spread },
+  workgroupBytes: 4 * (256 + 128 + 128 + 16 + 16),
+  call: ({ H, G, Hd, window, dtype }) => ({
+    // `spread`: Hd rounded up to a power of two that divides the workgroup.
+    params: { H, G, Hd, window: window ?? 0, scale: 1 / Math.sqrt(Hd), spread: Math.min(128, 2 ** Math.ceil(Math.log2(Hd))) },
     overrides: { CACHE_F16: dtype === "f16" },
     workgroups: (T) => [H, T, 1],
-    label,
-  });
-}
+  }),
+  sizes(shape, T, start) {
+    const { rows, cache } = attentionSizes(shape, T, start);
+    return { q: rows, keys: cache, values: cache, out: rows };
+  },
+});

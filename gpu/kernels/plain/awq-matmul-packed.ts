@@ -5,15 +5,18 @@
  * memory (x 4 KiB, W 8 KiB, dequantized there). Each sum runs over ascending k alone: the same bits as awq-matmul-tiled.ts.
  * Limited by workgroup-memory reads.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { packedSizes } from "../../wgsl/awq.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-export const awqMatmulPacked: Kernel<"step" | "x" | "weights" | "groups" | "bias" | "out", "K" | "N" | "groupSize" | "firstRow"> = {
+/**
+ * Rows firstRow … firstRow + N − 1 of a repacked matrix. K and groupSize are multiples of 32, firstRow and N of 4.
+ * Without `hasBias`, `bias` is bound and not read.
+ */
+export type PackedShape = Readonly<{ K: number; N: number; groupSize: number; firstRow: number; hasBias: boolean }>;
+
+export const awqMatmulPacked: Card<"step" | "x" | "weights" | "groups" | "bias" | "out", PackedShape> = makeCard({
   name: "awq-matmul-packed",
-  bindings: { step: "uniform", x: "read", weights: "read", groups: "read", bias: "read", out: "readWrite" },
-  params: { K: "u32", N: "u32", groupSize: "u32", firstRow: "u32" },
-  overrides: { HAS_BIAS: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32 }
@@ -98,31 +101,16 @@ fn main(
   }
 }
 `,
-};
-
-/** Rows firstRow … firstRow + N − 1 of a repacked matrix. K and groupSize are multiples of 32, firstRow and N of 4. */
-export interface PackedShape {
-  readonly K: number;
-  readonly N: number;
-  readonly groupSize: number;
-  readonly firstRow: number;
-  /** false: `bias` is any buffer and not read. */
-  readonly hasBias: boolean;
-}
-
-/** x [T, K], bias [N], out [T, N] f32. */
-export function recordAwqMatmulPacked(
-  recorder: Recorder,
-  buffers: { step: BufferArg; x: BufferArg; weights: BufferArg; groups: BufferArg; bias: BufferArg; out: BufferArg },
-  { K, N, groupSize, firstRow, hasBias }: PackedShape,
-  label: string = awqMatmulPacked.name,
-): void {
-  record(recorder, {
-    kernel: awqMatmulPacked,
-    buffers,
+  workgroupBytes: 4 * 32 * (32 + 64),
+  call: ({ K, N, groupSize, firstRow, hasBias }) => ({
     params: { K, N, groupSize, firstRow },
     overrides: { HAS_BIAS: hasBias },
     workgroups: (T) => [Math.ceil(N / 64), Math.ceil(T / 32), 1],
-    label,
-  });
-}
+  }),
+  sizes: ({ K, N, groupSize, firstRow, hasBias }, T) => ({
+    x: 4 * T * K,
+    ...packedSizes(K, firstRow + N, groupSize),
+    bias: hasBias ? 4 * N : 0,
+    out: 4 * T * N,
+  }),
+});

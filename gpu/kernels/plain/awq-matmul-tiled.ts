@@ -4,20 +4,13 @@
  * memory (x 4 KiB, W 8 KiB, dequantized there). Each sum runs over ascending k alone: the same bits for every T.
  * Limited by workgroup-memory reads.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { awqWgsl } from "../../wgsl/awq.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import type { AwqMatmulBuffers, AwqMatmulShape } from "./awq-matmul.ts";
+import { type AwqMatmulShape, awqSizes } from "./awq-matmul.ts";
 
-export const awqMatmulTiled: Kernel<
-  "step" | "x" | "qweight" | "qzeros" | "scales" | "bias" | "out",
-  "K" | "words" | "groupSize" | "firstColumn" | "columns"
-> = {
+export const awqMatmulTiled: Card<"step" | "x" | "qweight" | "qzeros" | "scales" | "bias" | "out", AwqMatmulShape> = makeCard({
   name: "awq-matmul-tiled",
-  bindings: { step: "uniform", x: "read", qweight: "read", qzeros: "read", scales: "read", bias: "read", out: "readWrite" },
-  params: { K: "u32", words: "u32", groupSize: "u32", firstColumn: "u32", columns: "u32" },
-  overrides: { HAS_BIAS: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { K: u32, words: u32, groupSize: u32, firstColumn: u32, columns: u32 }
@@ -104,21 +97,11 @@ fn main(
   }
 }
 `,
-};
-
-/** x [T, K], bias [columns], out [T, columns] f32. */
-export function recordAwqMatmulTiled(
-  recorder: Recorder,
-  buffers: AwqMatmulBuffers & { readonly step: BufferArg },
-  { K, N, groupSize, firstColumn, columns, hasBias }: AwqMatmulShape,
-  label: string = awqMatmulTiled.name,
-): void {
-  record(recorder, {
-    kernel: awqMatmulTiled,
-    buffers,
+  workgroupBytes: 4 * 32 * (32 + 64),
+  call: ({ K, N, groupSize, firstColumn, columns, hasBias }) => ({
     params: { K, words: N / 8, groupSize, firstColumn, columns },
     overrides: { HAS_BIAS: hasBias },
     workgroups: (T) => [Math.ceil(N / 64), Math.ceil(T / 32), 1],
-    label,
-  });
-}
+  }),
+  sizes: awqSizes,
+});

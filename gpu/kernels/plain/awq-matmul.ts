@@ -5,18 +5,25 @@
  * A workgroup of 32 × 8 takes 32 word columns (256 outputs) of one row t; each of its 8 slices every 8th k of each group. Slices
  * are joined in workgroup memory (8 KiB). Limited by latency where N is small: only N/256 workgroups share the work.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { awqWgsl } from "../../wgsl/awq.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { awqWgsl, gemmSizes } from "../../wgsl/awq.ts";
 
-export const awqMatmul: Kernel<
-  "x" | "qweight" | "qzeros" | "scales" | "bias" | "out",
-  "K" | "words" | "groupSize" | "firstColumn" | "columns"
-> = {
+/** An AWQ weight's piece: columns firstColumn … firstColumn + N − 1 of `columns`. Without `hasBias` no bias is read. */
+export type AwqMatmulShape = Readonly<{ K: number; N: number; groupSize: number; firstColumn: number; columns: number; hasBias: boolean }>;
+
+/** Sizes of an AWQ linear's buffers. */
+export const awqSizes = (
+  { K, N, groupSize, columns, hasBias }: AwqMatmulShape,
+  T: number,
+): Record<"x" | "qweight" | "qzeros" | "scales" | "bias" | "out", number> => ({
+  x: 4 * T * K,
+  ...gemmSizes(K, N, groupSize),
+  bias: hasBias ? 4 * columns : 0,
+  out: 4 * T * columns,
+});
+
+export const awqMatmul: Card<"x" | "qweight" | "qzeros" | "scales" | "bias" | "out", AwqMatmulShape> = makeCard({
   name: "awq-matmul",
-  bindings: { x: "read", qweight: "read", qzeros: "read", scales: "read", bias: "read", out: "readWrite" },
-  params: { K: "u32", words: "u32", groupSize: "u32", firstColumn: "u32", columns: "u32" },
-  overrides: { HAS_BIAS: "bool" },
   wgsl: /* wgsl */ `
 struct Params { K: u32, words: u32, groupSize: u32, firstColumn: u32, columns: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -76,42 +83,11 @@ fn main(
   out[t * params.columns + column] = y;
 }
 `,
-};
-
-/** An AWQ weight's piece: columns firstColumn … firstColumn + N − 1 of `columns`. */
-export interface AwqMatmulShape {
-  readonly K: number;
-  readonly N: number;
-  readonly groupSize: number;
-  readonly firstColumn: number;
-  readonly columns: number;
-  /** false: `bias` is any buffer and not read. */
-  readonly hasBias: boolean;
-}
-
-/** The buffers of an AWQ linear. */
-export interface AwqMatmulBuffers {
-  readonly x: BufferArg;
-  readonly qweight: BufferArg;
-  readonly qzeros: BufferArg;
-  readonly scales: BufferArg;
-  readonly bias: BufferArg;
-  readonly out: BufferArg;
-}
-
-/** x [T, K], bias [columns], out [T, columns] f32. */
-export function recordAwqMatmul(
-  recorder: Recorder,
-  buffers: AwqMatmulBuffers,
-  { K, N, groupSize, firstColumn, columns, hasBias }: AwqMatmulShape,
-  label: string = awqMatmul.name,
-): void {
-  record(recorder, {
-    kernel: awqMatmul,
-    buffers,
+  workgroupBytes: 4 * 8 * 256,
+  call: ({ K, N, groupSize, firstColumn, columns, hasBias }) => ({
     params: { K, words: N / 8, groupSize, firstColumn, columns },
     overrides: { HAS_BIAS: hasBias },
     workgroups: (T) => [Math.ceil(N / 256), T, 1],
-    label,
-  });
-}
+  }),
+  sizes: awqSizes,
+});

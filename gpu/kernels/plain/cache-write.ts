@@ -3,16 +3,13 @@
  * The step of core/model/llama.ts that appends to its cache. f16 rounds to nearest; magnitudes beyond 65504 are clamped to it, since
  * WGSL leaves their conversion open. One invocation two elements of each. Limited by latency.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
-import { type CacheDType, cacheOverrideWgsl } from "../../wgsl/cache.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { type CacheDType, cacheBytes, cacheOverrideWgsl } from "../../wgsl/cache.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-export const cacheWrite: Kernel<"step" | "k" | "v" | "keys" | "values", "width"> = {
+/** width = G · Hd, an even number. */
+export const cacheWrite: Card<"step" | "k" | "v" | "keys" | "values", { readonly width: number; readonly dtype: CacheDType }> = makeCard({
   name: "cache-write",
-  bindings: { step: "uniform", k: "read", v: "read", keys: "readWrite", values: "readWrite" },
-  params: { width: "u32" },
-  overrides: { CACHE_F16: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { width: u32 }
@@ -45,15 +42,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-};
-
-/** width = G · Hd, an even number. */
-export function recordCacheWrite(
-  recorder: Recorder,
-  buffers: { step: BufferArg; k: BufferArg; v: BufferArg; keys: BufferArg; values: BufferArg },
-  { width, dtype }: { width: number; dtype: CacheDType },
-  label: string = cacheWrite.name,
-): void {
-  const workgroups = (T: number): Workgroups => [Math.ceil(width / 128), T, 1];
-  record(recorder, { kernel: cacheWrite, buffers, params: { width }, overrides: { CACHE_F16: dtype === "f16" }, workgroups, label });
-}
+  call: ({ width, dtype }) => ({
+    params: { width },
+    overrides: { CACHE_F16: dtype === "f16" },
+    workgroups: (T) => [Math.ceil(width / 128), T, 1],
+  }),
+  sizes({ width, dtype }, T, start) {
+    const cache = (start + T) * width * cacheBytes[dtype];
+    return { k: 4 * T * width, v: 4 * T * width, keys: cache, values: cache };
+  },
+});

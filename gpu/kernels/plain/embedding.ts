@@ -4,15 +4,14 @@
  * is among its `rows` from `firstRow` on. Limited by latency.
  */
 import type { FloatDType } from "../../../core/dtype.ts";
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { denseWgsl, dtypeCode, rowWords } from "../../wgsl/dense.ts";
 
-export const embedding: Kernel<"ids" | "table" | "out", "D" | "rowWords" | "firstRow" | "rows"> = {
+/** The table's rows firstRow … firstRow + rows − 1. */
+export type EmbeddingShape = Readonly<{ dtype: FloatDType; D: number; firstRow: number; rows: number }>;
+
+export const embedding: Card<"ids" | "table" | "out", EmbeddingShape> = makeCard({
   name: "embedding",
-  bindings: { ids: "read", table: "read", out: "readWrite" },
-  params: { D: "u32", rowWords: "u32", firstRow: "u32", rows: "u32" },
-  overrides: { DTYPE: "u32", PER_WORD: "u32" },
   wgsl: /* wgsl */ `
 struct Params { D: u32, rowWords: u32, firstRow: u32, rows: u32 }
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
@@ -37,15 +36,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-};
-
-/** ids [T] u32; `table` holds rows firstRow … firstRow + rows − 1; out [T, D] f32. */
-export function recordEmbedding(
-  recorder: Recorder,
-  buffers: { ids: BufferArg; table: BufferArg; out: BufferArg },
-  { dtype, D, firstRow, rows }: { dtype: FloatDType; D: number; firstRow: number; rows: number },
-  label: string = embedding.name,
-): void {
-  const params = { D, rowWords: rowWords(dtype, D), firstRow, rows };
-  record(recorder, { kernel: embedding, buffers, params, overrides: { DTYPE: dtypeCode[dtype] }, workgroups: (T) => [T, 1, 1], label });
-}
+  call: ({ dtype, D, firstRow, rows }) => ({
+    params: { D, rowWords: rowWords(dtype, D), firstRow, rows },
+    overrides: { DTYPE: dtypeCode[dtype] },
+    workgroups: (T) => [T, 1, 1],
+  }),
+  sizes: ({ dtype, D, rows }, T) => ({ ids: 4 * T, table: 4 * rows * rowWords(dtype, D), out: 4 * T * D }),
+});

@@ -4,17 +4,13 @@
  * memory (x 4 KiB, W 8 KiB, both k-major, W widened). Each sum runs over ascending k alone: the same bits for every T.
  * Limited by workgroup-memory reads.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";
 import { denseWgsl, dtypeCode, rowWords } from "../../wgsl/dense.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import type { MatmulShape } from "./matmul.ts";
+import { denseSizes, type MatmulShape } from "./matmul.ts";
 
-export const matmulTiled: Kernel<"step" | "x" | "weight" | "bias" | "out", "K" | "rowWords" | "N" | "firstColumn" | "columns"> = {
+export const matmulTiled: Card<"step" | "x" | "weight" | "bias" | "out", MatmulShape> = makeCard({
   name: "matmul-tiled",
-  bindings: { step: "uniform", x: "read", weight: "read", bias: "read", out: "readWrite" },
-  params: { K: "u32", rowWords: "u32", N: "u32", firstColumn: "u32", columns: "u32" },
-  overrides: { DTYPE: "u32", PER_WORD: "u32", HAS_BIAS: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { K: u32, rowWords: u32, N: u32, firstColumn: u32, columns: u32 }
@@ -96,21 +92,11 @@ fn main(
   }
 }
 `,
-};
-
-/** x [T, K], bias [columns], out [T, columns] f32; weight [N, K], rows padded to whole words. */
-export function recordMatmulTiled(
-  recorder: Recorder,
-  buffers: { step: BufferArg; x: BufferArg; weight: BufferArg; bias: BufferArg; out: BufferArg },
-  { dtype, K, N, firstColumn, columns, hasBias }: MatmulShape,
-  label: string = matmulTiled.name,
-): void {
-  record(recorder, {
-    kernel: matmulTiled,
-    buffers,
+  workgroupBytes: 4 * 32 * (32 + 64),
+  call: ({ dtype, K, N, firstColumn, columns, hasBias }) => ({
     params: { K, rowWords: rowWords(dtype, K), N, firstColumn, columns },
     overrides: { DTYPE: dtypeCode[dtype], HAS_BIAS: hasBias },
-    workgroups: (T) => [Math.min(Math.ceil(N / 64), 65535), Math.ceil(T / 32), 1],
-    label,
-  });
-}
+    workgroups: (T) => [workgroupsFor(N, 64), Math.ceil(T / 32), 1],
+  }),
+  sizes: denseSizes,
+});

@@ -6,15 +6,25 @@
  * several buffers of `N` columns each, `firstColumn` says where they go. Limited by the bytes of W.
  */
 import type { FloatDType } from "../../../core/dtype.ts";
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";
 import { denseWgsl, dtypeCode, rowWords } from "../../wgsl/dense.ts";
 
-export const matmul: Kernel<"x" | "weight" | "bias" | "out", "K" | "rowWords" | "N" | "firstColumn" | "columns"> = {
+/**
+ * A dense weight's piece: columns firstColumn … firstColumn + N − 1 of `columns`; rows of W are padded to whole words.
+ * Without `hasBias`, `bias` is bound and not read.
+ */
+export type MatmulShape = Readonly<{ dtype: FloatDType; K: number; N: number; firstColumn: number; columns: number; hasBias: boolean }>;
+
+/** Sizes of a dense linear's buffers. */
+export const denseSizes = ({ dtype, K, N, columns, hasBias }: MatmulShape, T: number): Record<"x" | "weight" | "bias" | "out", number> => ({
+  x: 4 * T * K,
+  weight: 4 * N * rowWords(dtype, K),
+  bias: hasBias ? 4 * columns : 0,
+  out: 4 * T * columns,
+});
+
+export const matmul: Card<"x" | "weight" | "bias" | "out", MatmulShape> = makeCard({
   name: "matmul",
-  bindings: { x: "read", weight: "read", bias: "read", out: "readWrite" },
-  params: { K: "u32", rowWords: "u32", N: "u32", firstColumn: "u32", columns: "u32" },
-  overrides: { DTYPE: "u32", PER_WORD: "u32", HAS_BIAS: "bool" },
   wgsl: /* wgsl */ `
 struct Params { K: u32, rowWords: u32, N: u32, firstColumn: u32, columns: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -62,32 +72,11 @@ fn main(
   }
 }
 `,
-};
-
-/** A dense weight's piece: columns firstColumn … firstColumn + N − 1 of `columns`. */
-export interface MatmulShape {
-  readonly dtype: FloatDType;
-  readonly K: number;
-  readonly N: number;
-  readonly firstColumn: number;
-  readonly columns: number;
-  /** false: `bias` is any buffer and not read. */
-  readonly hasBias: boolean;
-}
-
-/** x [T, K], bias [columns], out [T, columns] f32; weight [N, K], rows padded to whole words. */
-export function recordMatmul(
-  recorder: Recorder,
-  buffers: { x: BufferArg; weight: BufferArg; bias: BufferArg; out: BufferArg },
-  { dtype, K, N, firstColumn, columns, hasBias }: MatmulShape,
-  label: string = matmul.name,
-): void {
-  record(recorder, {
-    kernel: matmul,
-    buffers,
+  workgroupBytes: 4 * 4 * 64,
+  call: ({ dtype, K, N, firstColumn, columns, hasBias }) => ({
     params: { K, rowWords: rowWords(dtype, K), N, firstColumn, columns },
     overrides: { DTYPE: dtypeCode[dtype], HAS_BIAS: hasBias },
-    workgroups: (T) => [Math.min(Math.ceil(N / 4), 65535), T, 1],
-    label,
-  });
-}
+    workgroups: (T) => [workgroupsFor(N, 4), T, 1],
+  }),
+  sizes: denseSizes,
+});

@@ -4,15 +4,14 @@
  * With LAST_ROW only row T − 1 is read and becomes row 0 of `out`: all that the head needs to predict one token.
  * Limited by latency: two passes over a row that stays in cache.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-export const rmsNorm: Kernel<"step" | "x" | "weight" | "out", "D" | "eps"> = {
+/** `lastRow`: see above. With `heads` all are [T, heads, D], and each head is a row. `out` is another buffer than `x`. */
+export type RmsNormShape = Readonly<{ D: number; eps: number; lastRow?: boolean; heads?: number }>;
+
+export const rmsNorm: Card<"step" | "x" | "weight" | "out", RmsNormShape> = makeCard({
   name: "rms-norm",
-  bindings: { step: "uniform", x: "read", weight: "read", out: "readWrite" },
-  params: { D: "u32", eps: "f32" },
-  overrides: { LAST_ROW: "bool" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { D: u32, eps: f32 }
@@ -51,15 +50,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   for (var d = lane; d < params.D; d += WORKGROUP) { out[outRow + d] = x[row + d] * scale * weight[d]; }
 }
 `,
-};
-
-/** x [T, D], weight [D], all f32; out [T, D], or [1, D] with `lastRow`; another buffer than `x`. With `heads` both are [T, heads, D]. */
-export function recordRmsNorm(
-  recorder: Recorder,
-  buffers: { step: BufferArg; x: BufferArg; weight: BufferArg; out: BufferArg },
-  { D, eps, lastRow = false, heads = 1 }: { D: number; eps: number; lastRow?: boolean; heads?: number },
-  label: string = rmsNorm.name,
-): void {
-  const workgroups = (T: number): Workgroups => [lastRow ? 1 : T * heads, 1, 1];
-  record(recorder, { kernel: rmsNorm, buffers, params: { D, eps }, overrides: { LAST_ROW: lastRow }, workgroups, label });
-}
+  workgroupBytes: 4 * (256 + 16),
+  call: ({ D, eps, lastRow = false, heads = 1 }) => ({
+    params: { D, eps },
+    overrides: { LAST_ROW: lastRow },
+    workgroups: (T) => [lastRow ? 1 : T * heads, 1, 1],
+  }),
+  sizes: ({ D, lastRow, heads = 1 }, T) => ({ x: 4 * T * heads * D, weight: 4 * D, out: 4 * (lastRow ? 1 : T * heads) * D }),
+});

@@ -4,14 +4,19 @@
  * Twin of core/ops/rope.ts: cos and sin come from its f64 table, rounded once to f32, for every scaling; none is computed here.
  * One invocation a pair. Limited by latency.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import type { RopeTables } from "../../../core/ops/rope.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-export const rope: Kernel<"step" | "table" | "x", "heads" | "halfDim"> = {
+/** The table of (cos, sin), from core's. */
+export function ropeTable({ cos, sin }: Pick<RopeTables, "cos" | "sin">): Float32Array<ArrayBuffer> {
+  const table = new Float32Array(2 * cos.length);
+  for (let i = 0; i < cos.length; i++) table.set([cos[i]!, sin[i]!], 2 * i);
+  return table;
+}
+
+export const rope: Card<"step" | "table" | "x", { readonly heads: number; readonly halfDim: number }> = makeCard({
   name: "rope",
-  bindings: { step: "uniform", table: "read", x: "readWrite" },
-  params: { heads: "u32", halfDim: "u32" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { heads: u32, halfDim: u32 }
@@ -37,14 +42,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   x[first + params.halfDim] = b * turn.x + a * turn.y;
 }
 `,
-};
-
-/** table [positions, Hd/2] of (cos, sin); x [T, heads, Hd]; f32. */
-export function recordRope(
-  recorder: Recorder,
-  buffers: { step: BufferArg; table: BufferArg; x: BufferArg },
-  params: { heads: number; halfDim: number },
-  label: string = rope.name,
-): void {
-  record(recorder, { kernel: rope, buffers, params, workgroups: (T) => [Math.ceil((params.heads * params.halfDim) / 64), T, 1], label });
-}
+  call: ({ heads, halfDim }) => ({ params: { heads, halfDim }, workgroups: (T) => [Math.ceil((heads * halfDim) / 64), T, 1] }),
+  sizes: ({ heads, halfDim }, T, start) => ({ table: 8 * (start + T) * halfDim, x: 8 * T * heads * halfDim }),
+});

@@ -3,14 +3,11 @@
  * The exponential is taken of −|gate|, so that nothing overflows. One invocation an element, a loop beyond 65535 workgroups.
  * Limited by latency.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-export const siluMul: Kernel<"step" | "gate" | "up", "width"> = {
+export const siluMul: Card<"step" | "gate" | "up", { readonly width: number }> = makeCard({
   name: "silu-mul",
-  bindings: { step: "uniform", gate: "readWrite", up: "read" },
-  params: { width: "u32" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { width: u32 }
@@ -31,20 +28,6 @@ fn main(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_workgroup
   }
 }
 `,
-};
-
-/** gate, up [T, width] f32. */
-export function recordSiluMul(
-  recorder: Recorder,
-  buffers: { step: BufferArg; gate: BufferArg; up: BufferArg },
-  params: { width: number },
-  label: string = siluMul.name,
-): void {
-  record(recorder, {
-    kernel: siluMul,
-    buffers,
-    params,
-    workgroups: (T) => [Math.min(Math.ceil((T * params.width) / 256), 65535), 1, 1],
-    label,
-  });
-}
+  call: ({ width }) => ({ params: { width }, workgroups: (T) => [workgroupsFor(T * width, 256), 1, 1] }),
+  sizes: ({ width }, T) => ({ gate: 4 * T * width, up: 4 * T * width }),
+});

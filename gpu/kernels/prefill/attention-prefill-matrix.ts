@@ -9,15 +9,14 @@
  * Workgroup memory 44 KB. Limit: loads of the matrices' operands from workgroup memory, each used once.
  */
 import { f16Matrix } from "../../device/capabilities.ts";
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-export const attentionPrefillMatrix: Kernel<"q" | "k_cache" | "v_cache" | "out" | "step", never> = {
+/** Hd 32, 64 or 128. */
+export type PrefillAttentionShape = Readonly<{ H: number; G: number; Hd: number; window: number | null }>;
+
+export const attentionPrefillMatrix: Card<"q" | "k_cache" | "v_cache" | "out" | "step", PrefillAttentionShape> = makeCard({
   name: "attention-prefill-matrix",
-  bindings: { q: "read", k_cache: "read", v_cache: "read", out: "readWrite", step: "uniform" },
-  params: {},
-  overrides: { H: "u32", G: "u32", HEAD: "u32", WINDOW: "u32" },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
   matrices: [f16Matrix],
@@ -145,15 +144,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (HEAD > 112u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 112u, o7, H * HEAD); }
 }
 `,
-};
-
-/** Hd 32, 64 or 128. Subgroups of 32 and the configuration f16 × f16 → f32, 16 × 16 × 16, are needed. */
-export function recordAttentionPrefillMatrix(
-  recorder: Recorder,
-  buffers: { q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; out: BufferArg; step: BufferArg },
-  { H, G, Hd, window }: { readonly H: number; readonly G: number; readonly Hd: number; readonly window: number | null },
-  label: string = attentionPrefillMatrix.name,
-): void {
-  const overrides = { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff };
-  record(recorder, { kernel: attentionPrefillMatrix, buffers, params: {}, overrides, workgroups: (T) => [Math.ceil(T / 64), H, 1], label });
-}
+  workgroupBytes: 64 * 17 * 16 + 4 * 16 * 68 * 4 + 4 * 16 * 18 * 8,
+  call: ({ H, G, Hd, window }) => ({
+    overrides: { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff },
+    workgroups: (T) => [Math.ceil(T / 64), H, 1],
+  }),
+  sizes({ H, G, Hd }, T, start) {
+    const rows = 64 * Math.ceil(T / 64);
+    const cache = 2 * 64 * Math.ceil((start + rows) / 64) * G * Hd;
+    return { q: 2 * rows * H * Hd, k_cache: cache, v_cache: cache, out: 4 * rows * H * Hd };
+  },
+});

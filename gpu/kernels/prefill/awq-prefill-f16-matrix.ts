@@ -8,15 +8,15 @@
  * Limit: not found; see docs/benchmarks.md for what was tried.
  */
 import { f16Matrix } from "../../device/capabilities.ts";
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { packedSizes } from "../../wgsl/awq.ts";
 import { eightWeightsWgsl } from "../../wgsl/eights.ts";
 
-export const awqPrefillF16Matrix: Kernel<"x" | "weights" | "groups" | "y", never> = {
+/** K inputs, N outputs, `group` weights a scale; `add`: the products are added to what y holds. */
+export type ProductShape = Readonly<{ K: number; N: number; group: number; add: boolean }>;
+
+export const awqPrefillF16Matrix: Card<"x" | "weights" | "groups" | "y", ProductShape> = makeCard({
   name: "awq-prefill-f16-matrix",
-  bindings: { x: "read", weights: "read", groups: "read", y: "readWrite" },
-  params: {},
-  overrides: { K: "u32", N: "u32", ADD: "bool", GROUP: "u32", BLOCKS: "u32", GROUPS: "u32" },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
   matrices: [f16Matrix],
@@ -138,23 +138,10 @@ fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec
   subgroupMatrixStore<row_major>(&y, at + 48u * N + 32u, c32, N); subgroupMatrixStore<row_major>(&y, at + 48u * N + 48u, c33, N);
 }
 `,
-};
-
-/** `add`: the products are added to what y holds. `from`: fewer rows are skipped, another kernel's. Subgroups of 32 and the configuration f16 × f16 → f32, 16 × 16 × 16, are needed. */
-export function recordAwqPrefillF16Matrix(
-  recorder: Recorder,
-  buffers: { x: BufferArg; weights: BufferArg; groups: BufferArg; y: BufferArg },
-  { K, N, group, add }: { readonly K: number; readonly N: number; readonly group: number; readonly add: boolean },
-  from: number = 1,
-  label: string = awqPrefillF16Matrix.name,
-): void {
-  const overrides = { K, N, GROUP: group, ADD: add };
-  record(recorder, {
-    kernel: awqPrefillF16Matrix,
-    buffers,
-    params: {},
-    overrides,
-    workgroups: (T) => (T < from ? [0, 0, 0] : [Math.ceil(T / 128), N / 128, 1]),
-    label,
-  });
-}
+  workgroupBytes: 2 * 128 * 9 * 16,
+  call: ({ K, N, group, add }) => ({ overrides: { K, N, GROUP: group, ADD: add }, workgroups: (T) => [Math.ceil(T / 128), N / 128, 1] }),
+  sizes({ K, N, group }, T) {
+    const rows = 128 * Math.ceil(T / 128);
+    return { x: 2 * rows * K, ...packedSizes(K, N, group), y: 4 * rows * N };
+  },
+});

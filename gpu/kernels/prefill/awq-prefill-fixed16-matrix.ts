@@ -11,8 +11,10 @@
  * Limit: not found; see docs/benchmarks.md.
  */
 import { i8Matrix } from "../../device/capabilities.ts";
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { packedSizes } from "../../wgsl/awq.ts";
+import { DIGITS_BLOCK } from "../../wgsl/digits.ts";
+import type { ProductShape } from "./awq-prefill-f16-matrix.ts";
 
 /** The products of one digit: of the 32 rows of a subgroup, the first 16 begin `first` words behind left0, the others `second`. */
 const products = (first: string, second: string): string => /* wgsl */ `    for (var s = 0u; s < 8u; s += 2u) {
@@ -33,11 +35,8 @@ const products = (first: string, second: string): string => /* wgsl */ `    for 
     }
 `;
 
-export const awqPrefillFixed16Matrix: Kernel<"digits" | "scales" | "weights" | "groups" | "y", never> = {
+export const awqPrefillFixed16Matrix: Card<"digits" | "scales" | "weights" | "groups" | "y", ProductShape> = makeCard({
   name: "awq-prefill-fixed16-matrix",
-  bindings: { digits: "read", scales: "read", weights: "read", groups: "read", y: "readWrite" },
-  params: {},
-  overrides: { K: "u32", N: "u32", ADD: "bool", GROUP: "u32", BLOCKS: "u32", GROUPS: "u32" },
   features: ["subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
   matrices: [i8Matrix],
@@ -163,16 +162,10 @@ ${products("8u + s", "280u + s")}    workgroupBarrier();
   y[to + 12u * R] = s12; y[to + 13u * R] = s13; y[to + 14u * R] = s14; y[to + 15u * R] = s15;
 }
 `,
-};
-
-/** `add`: the products are added to what y holds. Subgroups of 32 and the configuration i8 × i8 → i32, 16 × 16 × 32, are needed. */
-export function recordAwqPrefillFixed16Matrix(
-  recorder: Recorder,
-  buffers: { digits: BufferArg; scales: BufferArg; weights: BufferArg; groups: BufferArg; y: BufferArg },
-  { K, N, group, add }: { readonly K: number; readonly N: number; readonly group: number; readonly add: boolean },
-  label: string = awqPrefillFixed16Matrix.name,
-): void {
-  const overrides = { K, N, GROUP: group, ADD: add };
-  const workgroups = (T: number): Workgroups => [Math.ceil(T / 64), N / 128, 1];
-  record(recorder, { kernel: awqPrefillFixed16Matrix, buffers, params: {}, overrides, workgroups, label });
-}
+  workgroupBytes: (64 * 17 + 128 * 9) * 16 + 4 * 64,
+  call: ({ K, N, group, add }) => ({ overrides: { K, N, GROUP: group, ADD: add }, workgroups: (T) => [Math.ceil(T / 64), N / 128, 1] }),
+  sizes({ K, N, group }, T) {
+    const rows = 64 * Math.ceil(T / 64);
+    return { digits: 2 * rows * K, scales: (4 * rows * K) / DIGITS_BLOCK, ...packedSizes(K, N, group), y: 4 * rows * N };
+  },
+});

@@ -8,12 +8,15 @@
  * Limited by latency: a multiprocessor of one NVIDIA H100 gives workgroups 48 KiB in all, seven of these.
  */
 import { f16Matrix } from "../../device/capabilities.ts";
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record, type Workgroups } from "../../pipeline/recorder.ts";
+import { type Card, makeCard, type Span } from "../../pipeline/kernel.ts";
+import { packedSizes } from "../../wgsl/awq.ts";
 import { eightWeightsWgsl } from "../../wgsl/eights.ts";
+import type { ProductShape } from "./awq-prefill-f16-matrix.ts";
 
-/** Rows of its tile. */
+/** Rows of its tile; the numbers of rows that it takes, and those left to awq-prefill-f16-matrix.ts. */
 export const ROWS16 = 16;
+export const atMost16: Span = { from: 1, to: ROWS16 + 1 };
+export const above16: Span = { from: ROWS16 + 1, to: Infinity };
 
 /** The products of one step; `piece` is replaced by the same step of the next turn. */
 const step = (piece: string, u: number): string => /* wgsl */ `    workgroupBarrier();
@@ -27,22 +30,24 @@ const step = (piece: string, u: number): string => /* wgsl */ `    workgroupBarr
     }
 `;
 
-export const awqRows16F16Matrix: Kernel<"x" | "weights" | "groups" | "y", never> = {
+/** Workgroups that the cards it was measured on run at once: 132 multiprocessors, workgroup memory for seven on each. */
+const AT_ONCE = 924;
+/** So many fit behind the rows of a tile of 128. */
+const MOST_PIECES = 7;
+const LEAST_TURNS = 4;
+
+/** Parts of K: as many as run at once, of some turns each, and of those that take as few turns the fewest. The search behind it: docs/benchmarks.md. */
+export function rows16Pieces(K: number, N: number): number {
+  const turns = Math.ceil(K / 256);
+  const most = Math.max(1, Math.min(MOST_PIECES, Math.floor(turns / LEAST_TURNS), Math.floor(AT_ONCE / (N / 32))));
+  return Math.ceil(turns / Math.ceil(turns / most));
+}
+
+/** Pieces begin behind the rows of y where the products are to be added to it (`add`), else at its first row. */
+export type Rows16Shape = ProductShape & Readonly<{ pieces: number }>;
+
+export const awqRows16F16Matrix: Card<"x" | "weights" | "groups" | "y", Rows16Shape> = makeCard({
   name: "awq-rows16-f16-matrix",
-  bindings: { x: "read", weights: "read", groups: "read", y: "readWrite" },
-  params: {},
-  overrides: {
-    K: "u32",
-    N: "u32",
-    GROUP: "u32",
-    FIRST: "u32",
-    PIECES: "u32",
-    BLOCKS: "u32",
-    GROUPS: "u32",
-    STEPS: "u32",
-    TURNS: "u32",
-    EACH: "u32",
-  },
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
   matrices: [f16Matrix],
@@ -113,47 +118,14 @@ ${["a", "b", "c", "d"].map(step).join("")}  }
   subgroupMatrixStore<row_major>(&y, at + 16u, c1, N);
 }
 `,
-};
-
-/** Workgroups that the cards it was measured on run at once: 132 multiprocessors, workgroup memory for seven on each. */
-const AT_ONCE = 924;
-/** So many fit behind the rows of a tile of 128. */
-const MOST_PIECES = 7;
-const LEAST_TURNS = 4;
-
-/** Parts of K: as many as run at once, of some turns each, and of those that take as few turns the fewest. The search behind it: docs/benchmarks.md. */
-export function rows16Pieces(K: number, N: number): number {
-  const turns = Math.ceil(K / 256);
-  const most = Math.max(1, Math.min(MOST_PIECES, Math.floor(turns / LEAST_TURNS), Math.floor(AT_ONCE / (N / 32))));
-  return Math.ceil(turns / Math.ceil(turns / most));
-}
-
-/**
- * Workgroups of a kernel with one a row that joins the pieces or finds none: joining, for at most 16 rows; else from `from` rows on. So that both
- * can be recorded and the number of rows picks one.
- */
-export const rowWorkgroups =
-  (joins: boolean, from: number) =>
-  (T: number): Workgroups =>
-    (joins ? T <= ROWS16 : T >= from) ? [T, 1, 1] : [0, 0, 0];
-
-/**
- * Pieces begin behind the rows of y where the products are to be added to it (`add`), else at its first row. For up to 16 rows; more are skipped, so
- * that it can be recorded beside awq-prefill-f16-matrix. Its configuration is needed here too.
- */
-export function recordAwqRows16F16Matrix(
-  recorder: Recorder,
-  buffers: { x: BufferArg; weights: BufferArg; groups: BufferArg; y: BufferArg },
-  {
-    K,
-    N,
-    group,
-    add,
-    pieces,
-  }: { readonly K: number; readonly N: number; readonly group: number; readonly add: boolean; readonly pieces: number },
-  label: string = awqRows16F16Matrix.name,
-): void {
-  const overrides = { K, N, GROUP: group, FIRST: add ? ROWS16 : 0, PIECES: pieces };
-  const workgroups = (T: number): Workgroups => (T <= ROWS16 ? [N / 32, pieces, 1] : [0, 0, 0]);
-  record(recorder, { kernel: awqRows16F16Matrix, buffers, params: {}, overrides, workgroups, label });
-}
+  workgroupBytes: 432 * 16,
+  call: ({ K, N, group, add, pieces }) => ({
+    overrides: { K, N, GROUP: group, FIRST: add ? ROWS16 : 0, PIECES: pieces },
+    workgroups: () => [N / 32, pieces, 1],
+  }),
+  sizes: ({ K, N, group, add, pieces }) => ({
+    x: 2 * ROWS16 * K,
+    ...packedSizes(K, N, group),
+    y: 4 * ROWS16 * (pieces + (add ? 1 : 0)) * N,
+  }),
+});

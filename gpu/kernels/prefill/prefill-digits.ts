@@ -3,15 +3,12 @@
  * digits [T, K/128, 16] vec4<u32>; scales [T, K/128] f32, NaN for a block that holds NaN or an infinity. K % 128 = 0.
  * A workgroup 32 blocks of a row, an invocation sixteen values. Workgroup memory 1 KB. Limited by memory.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { DIGITS_BLOCK, digitsWgsl } from "../../wgsl/digits.ts";
 
-export const prefillDigits: Kernel<"x" | "digits" | "scales", never> = {
+/** K a multiple of 128. */
+export const prefillDigits: Card<"x" | "digits" | "scales", { readonly K: number }> = makeCard({
   name: "prefill-digits",
-  bindings: { x: "read", digits: "readWrite", scales: "readWrite" },
-  params: {},
-  overrides: { K: "u32" },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 
@@ -27,15 +24,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   put_digits(at, block < K / 128u, tid, x[i], x[i + 1u], x[i + 2u], x[i + 3u]);
 }
 `,
-};
-
-/** K a multiple of 128. */
-export function recordPrefillDigits(
-  recorder: Recorder,
-  buffers: { x: BufferArg; digits: BufferArg; scales: BufferArg },
-  { K }: { readonly K: number },
-  label: string = prefillDigits.name,
-): void {
-  const turns = Math.ceil(K / (32 * DIGITS_BLOCK));
-  record(recorder, { kernel: prefillDigits, buffers, params: {}, overrides: { K }, workgroups: (T) => [T, turns, 1], label });
-}
+  workgroupBytes: 4 * 256,
+  call: ({ K }) => ({ overrides: { K }, workgroups: (T) => [T, Math.ceil(K / (32 * DIGITS_BLOCK)), 1] }),
+  sizes: ({ K }, T) => ({ x: 4 * T * K, digits: 2 * T * K, scales: (4 * T * K) / DIGITS_BLOCK }),
+});

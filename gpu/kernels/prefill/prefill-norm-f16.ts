@@ -3,16 +3,15 @@
  * PIECES > 0: first residual[t] += Σ_p residual[16 p + t], 1 ≤ p ≤ PIECES ascending: what awq-rows16-f16-matrix.ts left for at most 16 rows.
  * One workgroup a row, two passes over it, an invocation the same elements in both. Sums of a row in fixed order. Limited by memory.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
-import { rowWorkgroups } from "./awq-rows16-f16-matrix.ts";
+import { ROWS16 } from "./awq-rows16-f16-matrix.ts";
 
-export const prefillNormF16: Kernel<"residual" | "norm" | "x", never> = {
+/** K a multiple of 8; `pieces` beside the residual, of at most 16 rows. */
+export type PrefillNormShape = Readonly<{ K: number; eps: number; pieces?: number }>;
+
+export const prefillNormF16: Card<"residual" | "norm" | "x", PrefillNormShape> = makeCard({
   name: "prefill-norm-f16",
-  bindings: { residual: "readWrite", norm: "read", x: "readWrite" },
-  params: {},
-  overrides: { K: "u32", EPS: "f32", PIECES: "u32" },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override EPS: f32 = 1e-5;
@@ -58,17 +57,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-};
-
-/** K a multiple of 8. With pieces for at most 16 rows, else from `from` rows on; others are skipped, so that both can be recorded. */
-export function recordPrefillNormF16(
-  recorder: Recorder,
-  buffers: { residual: BufferArg; norm: BufferArg; x: BufferArg },
-  { K, eps, pieces = 0 }: { readonly K: number; readonly eps: number; readonly pieces?: number },
-  from: number = 1,
-  label: string = prefillNormF16.name,
-): void {
-  const overrides = { K, EPS: eps, PIECES: pieces };
-  const workgroups = rowWorkgroups(pieces > 0, from);
-  record(recorder, { kernel: prefillNormF16, buffers, params: {}, overrides, workgroups, label });
-}
+  workgroupBytes: 4 * (256 + 16),
+  call: ({ K, eps, pieces = 0 }) => ({ overrides: { K, EPS: eps, PIECES: pieces }, workgroups: (T) => [T, 1, 1] }),
+  sizes: ({ K, pieces = 0 }, T) => ({ residual: 4 * (ROWS16 * pieces + T) * K, norm: 4 * K, x: 2 * T * K }),
+});

@@ -4,16 +4,15 @@
  * PIECES > 1: a row is Σ_p y[16 p + t], p < PIECES ascending, as awq-rows16-f16-matrix.ts leaves at most 16 rows.
  * One workgroup a row, one invocation two pairs at a time. HEAD a multiple of 4. Limited by memory.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import { rowWorkgroups } from "./awq-rows16-f16-matrix.ts";
+import { ROWS16 } from "./awq-rows16-f16-matrix.ts";
 
-export const prefillRopeF16: Kernel<"y" | "table" | "q" | "k_cache" | "v_cache" | "step", never> = {
+/** Heads and their size; `pieces` of at most 16 rows. */
+export type PrefillRopeShape = Readonly<{ H: number; G: number; Hd: number; pieces?: number }>;
+
+export const prefillRopeF16: Card<"y" | "table" | "q" | "k_cache" | "v_cache" | "step", PrefillRopeShape> = makeCard({
   name: "prefill-rope-f16",
-  bindings: { y: "read", table: "read", q: "readWrite", k_cache: "readWrite", v_cache: "readWrite", step: "uniform" },
-  params: {},
-  overrides: { H: "u32", G: "u32", HEAD: "u32", PIECES: "u32" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 override H: u32 = 32u;
@@ -62,25 +61,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-};
-
-/** Heads and their size. */
-export interface PrefillHeads {
-  readonly H: number;
-  readonly G: number;
-  readonly Hd: number;
-}
-
-/** With more than one piece for at most 16 rows, else from `from` rows on; others are skipped, so that both can be recorded. */
-export function recordPrefillRopeF16(
-  recorder: Recorder,
-  buffers: { y: BufferArg; table: BufferArg; q: BufferArg; k_cache: BufferArg; v_cache: BufferArg; step: BufferArg },
-  { H, G, Hd }: PrefillHeads,
-  pieces: number = 1,
-  from: number = 1,
-  label: string = prefillRopeF16.name,
-): void {
-  const overrides = { H, G, HEAD: Hd, PIECES: pieces };
-  const workgroups = rowWorkgroups(pieces > 1, from);
-  record(recorder, { kernel: prefillRopeF16, buffers, params: {}, overrides, workgroups, label });
-}
+  call: ({ H, G, Hd, pieces = 1 }) => ({ overrides: { H, G, HEAD: Hd, PIECES: pieces }, workgroups: (T) => [T, 1, 1] }),
+  sizes({ H, G, Hd, pieces = 1 }, T, start) {
+    const cache = 2 * (start + T) * G * Hd;
+    const y = 4 * (ROWS16 * (pieces - 1) + T) * (H + 2 * G) * Hd;
+    return { y, table: 4 * (start + T) * Hd, q: 2 * T * H * Hd, k_cache: cache, v_cache: cache };
+  },
+});

@@ -2,15 +2,12 @@
  * x[t] = f16(y[t]) in eights (wgsl/eights.ts); y [T, K] f32: the attention's result on its way into o_proj.
  * One invocation eight values. Limited by memory.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
 
-export const prefillRowsF16: Kernel<"y" | "x", never> = {
+/** K a multiple of 8. */
+export const prefillRowsF16: Card<"y" | "x", { readonly K: number }> = makeCard({
   name: "prefill-rows-f16",
-  bindings: { y: "read", x: "readWrite" },
-  params: {},
-  overrides: { K: "u32" },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 
@@ -23,14 +20,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   for (var i = row + tid; i < row + K / 8u; i += 256u) { x[i] = eight(y[2u * i], y[2u * i + 1u]); }
 }
 `,
-};
-
-/** K a multiple of 8. */
-export function recordPrefillRowsF16(
-  recorder: Recorder,
-  buffers: { y: BufferArg; x: BufferArg },
-  { K }: { readonly K: number },
-  label: string = prefillRowsF16.name,
-): void {
-  record(recorder, { kernel: prefillRowsF16, buffers, params: {}, overrides: { K }, workgroups: (T) => [T, 1, 1], label });
-}
+  call: ({ K }) => ({ overrides: { K }, workgroups: (T) => [T, 1, 1] }),
+  sizes: ({ K }, T) => ({ y: 4 * T * K, x: 2 * T * K }),
+});

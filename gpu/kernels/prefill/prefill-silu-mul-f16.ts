@@ -2,15 +2,12 @@
  * x[t, f] = f16(silu(y[t, f]) · y[t, F + f]) in eights (wgsl/eights.ts); y [T, 2F] f32, gate then up, as one product leaves them.
  * One workgroup a row. Limited by memory.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
 
-export const prefillSiluMulF16: Kernel<"y" | "x", never> = {
+/** F a multiple of 8. */
+export const prefillSiluMulF16: Card<"y" | "x", { readonly F: number }> = makeCard({
   name: "prefill-silu-mul-f16",
-  bindings: { y: "read", x: "readWrite" },
-  params: {},
-  overrides: { F: "u32" },
   wgsl: /* wgsl */ `
 override F: u32 = 14336u;
 
@@ -30,14 +27,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-};
-
-/** F a multiple of 8. */
-export function recordPrefillSiluMulF16(
-  recorder: Recorder,
-  buffers: { y: BufferArg; x: BufferArg },
-  { F }: { readonly F: number },
-  label: string = prefillSiluMulF16.name,
-): void {
-  record(recorder, { kernel: prefillSiluMulF16, buffers, params: {}, overrides: { F }, workgroups: (T) => [T, 1, 1], label });
-}
+  call: ({ F }) => ({ overrides: { F }, workgroups: (T) => [T, 1, 1] }),
+  sizes: ({ F }, T) => ({ y: 8 * T * F, x: 2 * T * F }),
+});

@@ -4,14 +4,12 @@
  * A tree in workgroup memory (4 KiB) joins the lanes. Second half: sample-greedy.ts, sample-random.ts. NaN never wins.
  * Limited by latency.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { PARTIALS, partialWgsl } from "../../wgsl/partial.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { PARTIAL_BYTES, PARTIALS, partialWgsl } from "../../wgsl/partial.ts";
+import type { LogitsShape } from "../../wgsl/sampling.ts";
 
-export const logitsPartials: Kernel<"logits" | "scores" | "partials", "V"> = {
+export const logitsPartials: Card<"logits" | "scores" | "partials", LogitsShape> = makeCard({
   name: "logits-partials",
-  bindings: { logits: "read", scores: "read", partials: "readWrite" },
-  params: { V: "u32" },
   wgsl: /* wgsl */ `
 struct Params { V: u32 }
 ${partialWgsl}
@@ -45,13 +43,7 @@ fn main(
   if (lane == 0u) { partials[workgroup.x] = all; }
 }
 `,
-};
-
-/** logits, scores [V] f32; partials [64] of 16 bytes. */
-export function recordLogitsPartials(
-  recorder: Recorder,
-  buffers: { logits: BufferArg; scores: BufferArg; partials: BufferArg },
-  params: { V: number },
-): void {
-  record(recorder, { kernel: logitsPartials, buffers, params, workgroups: () => [PARTIALS, 1, 1] });
-}
+  workgroupBytes: 256 * PARTIAL_BYTES,
+  call: ({ V }) => ({ params: { V }, workgroups: () => [PARTIALS, 1, 1] }),
+  sizes: ({ V }) => ({ logits: 4 * V, scores: 4 * V, partials: PARTIALS * PARTIAL_BYTES }),
+});

@@ -2,14 +2,11 @@
  * scores[i] = logits[i] · f32(1/penalty) where logits[i] > 0, logits[i] · f32(penalty) elsewhere, for ids in `seen`; logits[i] for
  * the others; [V] f32. Twin of penalize in core/sample/sampler.ts. One invocation an id, a loop beyond 65535 workgroups.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { samplingWgsl } from "../../wgsl/sampling.ts";
+import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";
+import { type LogitsShape, samplingWgsl, seenBytes } from "../../wgsl/sampling.ts";
 
-export const penalize: Kernel<"logits" | "seen" | "sampling" | "scores", "V"> = {
+export const penalize: Card<"logits" | "seen" | "sampling" | "scores", LogitsShape> = makeCard({
   name: "penalize",
-  bindings: { logits: "read", seen: "read", sampling: "uniform", scores: "readWrite" },
-  params: { V: "u32" },
   wgsl: /* wgsl */ `
 struct Params { V: u32 }
 ${samplingWgsl}
@@ -31,13 +28,6 @@ fn main(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_workgroup
   }
 }
 `,
-};
-
-/** logits, scores [V] f32; seen [V/32]; sampling: gpu/wgsl/sampling.ts. */
-export function recordPenalize(
-  recorder: Recorder,
-  buffers: { logits: BufferArg; seen: BufferArg; sampling: BufferArg; scores: BufferArg },
-  params: { V: number },
-): void {
-  record(recorder, { kernel: penalize, buffers, params, workgroups: () => [Math.min(Math.ceil(params.V / 256), 65535), 1, 1] });
-}
+  call: ({ V }) => ({ params: { V }, workgroups: () => [workgroupsFor(V, 256), 1, 1] }),
+  sizes: ({ V }) => ({ logits: 4 * V, seen: seenBytes(V), scores: 4 * V }),
+});

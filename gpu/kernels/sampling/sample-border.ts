@@ -5,15 +5,12 @@
  * count) and of top-p (a sum of weights) is found bit by bit, 32 passes each; of equal z at a border the lowest ids stay.
  * Workgroup memory 1 KiB. Limited by these passes over V scores, by one workgroup.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { PARTIALS, partialStructWgsl } from "../../wgsl/partial.ts";
-import { borderWgsl, samplingWgsl, weightWgsl } from "../../wgsl/sampling.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { PARTIAL_BYTES, PARTIALS, partialStructWgsl } from "../../wgsl/partial.ts";
+import { BORDER_BYTES, borderWgsl, type LogitsShape, samplingWgsl, weightWgsl } from "../../wgsl/sampling.ts";
 
-export const sampleBorder: Kernel<"scores" | "partials" | "sampling" | "border", "V"> = {
+export const sampleBorder: Card<"scores" | "partials" | "sampling" | "border", LogitsShape> = makeCard({
   name: "sample-border",
-  bindings: { scores: "read", partials: "read", sampling: "uniform", border: "readWrite" },
-  params: { V: "u32" },
   wgsl: /* wgsl */ `
 ${samplingWgsl}
 ${partialStructWgsl}
@@ -89,13 +86,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (lane == 0u) { border = Border(edge, allowed); }
 }
 `,
-};
-
-/** scores [V] f32; partials as logits-partials.ts leaves them; sampling, border: gpu/wgsl/sampling.ts. */
-export function recordSampleBorder(
-  recorder: Recorder,
-  buffers: { scores: BufferArg; partials: BufferArg; sampling: BufferArg; border: BufferArg },
-  params: { V: number },
-): void {
-  record(recorder, { kernel: sampleBorder, buffers, params, workgroups: () => [1, 1, 1] });
-}
+  workgroupBytes: 4 * 256 + 16,
+  call: ({ V }) => ({ params: { V }, workgroups: () => [1, 1, 1] }),
+  sizes: ({ V }) => ({ scores: 4 * V, partials: PARTIALS * PARTIAL_BYTES, border: BORDER_BYTES }),
+});

@@ -3,15 +3,13 @@
  * host: results[sampled] = (id, log p[id]), ids[0] = id, the id's bit in `seen` is set, step becomes (1, start + 1, sampled + 1).
  * Twin of argmax and logProbability in core/sample/sampler.ts. One workgroup of 64; workgroup memory 1 KiB.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { partialWgsl } from "../../wgsl/partial.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { PARTIAL_BYTES, PARTIALS, partialWgsl } from "../../wgsl/partial.ts";
+import { type LogitsShape, RESULT_BYTES, seenBytes } from "../../wgsl/sampling.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-export const sampleGreedy: Kernel<"logits" | "partials" | "step" | "ids" | "seen" | "results", never> = {
+export const sampleGreedy: Card<"logits" | "partials" | "step" | "ids" | "seen" | "results", LogitsShape> = makeCard({
   name: "sample-greedy",
-  bindings: { logits: "read", partials: "read", step: "readWrite", ids: "readWrite", seen: "readWrite", results: "readWrite" },
-  params: {},
   wgsl: /* wgsl */ `
 ${stepWgsl}
 ${partialWgsl}
@@ -45,12 +43,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   step.sampled += 1u;
 }
 `,
-};
-
-/** logits [V] f32; partials as logits-partials.ts leaves them; seen [V/32]; results: 8 bytes for each token of a batch. */
-export function recordSampleGreedy(
-  recorder: Recorder,
-  buffers: { logits: BufferArg; partials: BufferArg; step: BufferArg; ids: BufferArg; seen: BufferArg; results: BufferArg },
-): void {
-  record(recorder, { kernel: sampleGreedy, buffers, params: {}, workgroups: () => [1, 1, 1] });
-}
+  workgroupBytes: 64 * PARTIAL_BYTES,
+  call: () => ({ workgroups: () => [1, 1, 1] }),
+  sizes: ({ V }) => ({ logits: 4 * V, partials: PARTIALS * PARTIAL_BYTES, ids: 4, seen: seenBytes(V), results: RESULT_BYTES }),
+});

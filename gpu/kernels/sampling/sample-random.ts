@@ -4,27 +4,17 @@
  * One workgroup of 256; the ids lie in 256 ranges, one an invocation, so that ties and running sums go by ascending id.
  * Workgroup memory 2 KiB. Limited by three passes over V scores, by one workgroup.
  */
-import type { Kernel } from "../../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, record } from "../../pipeline/recorder.ts";
-import { PARTIALS, partialWgsl } from "../../wgsl/partial.ts";
-import { borderWgsl, samplingWgsl, weightWgsl } from "../../wgsl/sampling.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { PARTIAL_BYTES, PARTIALS, partialWgsl } from "../../wgsl/partial.ts";
+import { BORDER_BYTES, borderWgsl, type LogitsShape, RESULT_BYTES, samplingWgsl, seenBytes, weightWgsl } from "../../wgsl/sampling.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { threefryWgsl } from "../../wgsl/threefry.ts";
 
-export const sampleRandom: Kernel<"logits" | "scores" | "partials" | "sampling" | "border" | "step" | "ids" | "seen" | "results", "V"> = {
+export const sampleRandom: Card<
+  "logits" | "scores" | "partials" | "sampling" | "border" | "step" | "ids" | "seen" | "results",
+  LogitsShape
+> = makeCard({
   name: "sample-random",
-  bindings: {
-    logits: "read",
-    scores: "read",
-    partials: "read",
-    sampling: "uniform",
-    border: "read",
-    step: "readWrite",
-    ids: "readWrite",
-    seen: "readWrite",
-    results: "readWrite",
-  },
-  params: { V: "u32" },
   wgsl: /* wgsl */ `
 ${stepWgsl}
 ${samplingWgsl}
@@ -108,23 +98,15 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   step.sampled += 1u;
 }
 `,
-};
-
-/** logits, scores [V] f32; partials, seen, results as in sample-greedy.ts; sampling: gpu/wgsl/sampling.ts. */
-export function recordSampleRandom(
-  recorder: Recorder,
-  buffers: {
-    logits: BufferArg;
-    scores: BufferArg;
-    partials: BufferArg;
-    sampling: BufferArg;
-    border: BufferArg;
-    step: BufferArg;
-    ids: BufferArg;
-    seen: BufferArg;
-    results: BufferArg;
-  },
-  params: { V: number },
-): void {
-  record(recorder, { kernel: sampleRandom, buffers, params, workgroups: () => [1, 1, 1] });
-}
+  workgroupBytes: 2 * 4 * 256,
+  call: ({ V }) => ({ params: { V }, workgroups: () => [1, 1, 1] }),
+  sizes: ({ V }) => ({
+    logits: 4 * V,
+    scores: 4 * V,
+    partials: PARTIALS * PARTIAL_BYTES,
+    border: BORDER_BYTES,
+    ids: 4,
+    seen: seenBytes(V),
+    results: RESULT_BYTES,
+  }),
+});

@@ -1,0 +1,64 @@
+/** Attention in splits, joined by attention-combine. */
+import { attentionCombine } from "../../gpu/kernels/decode/attention-combine.ts";
+import { attentionDecode, splitsAt } from "../../gpu/kernels/decode/attention-decode.ts";
+import type { AttentionCase } from "../cases/attention.ts";
+import { fromPlanes, roundToF16, toHalves } from "../subjects/layouts.ts";
+import { type AnyGpuSubject, hand, type Rig, runKernel, subject } from "../subjects/rig.ts";
+
+const KEYS = 64;
+
+export const subjects = (rig: Rig): AnyGpuSubject[] =>
+  ([1, 2] as const).map((heads) =>
+    subject<AttentionCase>(
+      attentionDecode,
+      async ({ start, shape: { H, G, Hd, window }, q, k, v }, out) => {
+        const shape = { H, G, Hd, window, keys: KEYS, heads };
+        const splits = splitsAt(start, KEYS);
+        const read = await runKernel(rig, 1, start, (io) => {
+          const stats = io.scratch("stats", 8 * splits * H);
+          const given = { q, k_cache: toHalves(k), v_cache: toHalves(v), stats };
+          // What one split holds goes into the result at once.
+          if (splits === 1) return void io.run(attentionDecode, { ...shape, split: false }, given);
+          const partial_ = io.scratch("partial", 4 * splits * H * Hd);
+          io.run(attentionDecode, { ...shape, split: true }, { ...given, out: partial_ });
+          io.run(attentionCombine, { H, Hd, keys: KEYS, splits }, { partial_, stats });
+        });
+        hand(out, fromPlanes((splits === 1 ? read.out : read.joined)!), read);
+      },
+      {
+        op: "attention",
+        variant: `attention-decode-${KEYS}-keys${heads > 1 ? `-${heads}-heads` : ""}`,
+        kernels: ["attention-decode", "attention-combine"],
+        adapt: (c) => widened(c, heads === 2 ? 4 : 3),
+        accepts: ({ shape: { H, G } }) => heads === 1 || H > G,
+      },
+    ),
+  );
+
+/**
+ * The last query alone, in one of a few shapes (each is a pipeline): Hd brought to 32, 128 or 256 by repeating what is
+ * there, one or two groups of one or `perGroup` heads, the window 7 or none; keys and values as f16 holds them.
+ */
+function widened(c: AttentionCase, perGroup: number): AttentionCase {
+  const { Hd } = c.shape;
+  const wide = Hd <= 32 ? 32 : Hd <= 128 ? 128 : 256;
+  const G = Math.min(c.shape.G, wide === 128 ? 2 : 1);
+  const H = G * (c.shape.H > c.shape.G ? perGroup : 1);
+  const S = c.start + c.T;
+  const stretch = (x: Float32Array, rows: number): Float32Array => {
+    const out = new Float32Array(rows * wide);
+    for (let r = 0; r < rows; r++) {
+      const from = (r * Hd) % (x.length - Hd + 1);
+      for (let i = 0; i < wide; i++) out[r * wide + i] = x[from + ((i + Math.floor(i / Hd)) % Hd)]!;
+    }
+    return out;
+  };
+  return {
+    T: 1,
+    start: S - 1,
+    shape: { H, G, Hd: wide, window: c.shape.window === null ? null : 7 },
+    q: stretch(c.q, H),
+    k: roundToF16(stretch(c.k, S * G)),
+    v: roundToF16(stretch(c.v, S * G)),
+  };
+}

@@ -1,0 +1,128 @@
+/** How the kernels want their operands to lie, for cases that have them in their natural order. */
+import { f16Values } from "../../core/dtype.ts";
+import type { AwqMatrix, DenseMatrix } from "../../core/model/weights.ts";
+import { packFixed16Digits, quantizeFixed16 } from "../../core/quant/fixed16.ts";
+import { awqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
+import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
+import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
+import { packedSizes } from "../../gpu/wgsl/awq.ts";
+import type { CacheDType } from "../../gpu/wgsl/cache.ts";
+import { plane } from "../../gpu/wgsl/fixed16.ts";
+import { f16Bits } from "../arbitraries.ts";
+import { asF32, FILL, type Io, inside } from "./rig.ts";
+
+/**
+ * Rows from … to − 1 of a dense matrix padded to whole words, as the loader lays them out, but with junk: 65504, or as
+ * bf16 3·10³⁸.
+ */
+export function paddedRows({ data, inFeatures: K, outFeatures }: DenseMatrix, from = 0, to: number = outFeatures): ArrayBufferView {
+  const rows = data.slice(from * K, to * K);
+  if (rows instanceof Float32Array || K % 2 === 0) return rows;
+  const padded = new Uint16Array((to - from) * (K + 1)).fill(0x7bff);
+  for (let n = 0; n < to - from; n++) padded.set(rows.subarray(n * K, (n + 1) * K), n * (K + 1));
+  return padded;
+}
+
+/**
+ * A matrix in two pieces, as one larger than a binding lies; the upper one first, so that nobody mends what the lower
+ * one spoils.
+ */
+export function inTwo({ outFeatures: N }: DenseMatrix): { from: number; to: number }[] {
+  const half = Math.ceil(N / 2);
+  return [
+    { from: half, to: N },
+    { from: 0, to: half },
+  ].filter(({ from, to }) => from < to);
+}
+
+export const roundToF16 = (x: Float32Array): Float32Array => x.map((v) => f16Values()[f16Bits(v)]!);
+
+/** f16 numbers as their bits, up to `length` with FILL. */
+export function toHalves(x: Float32Array, length: number = x.length): Uint16Array {
+  const bits = new Uint16Array(length).fill(f16Bits(FILL));
+  x.forEach((value, i) => {
+    bits[i] = f16Bits(value);
+  });
+  return bits;
+}
+
+/** The numbers between the guard bands of an f16 output, widened. */
+export function fromHalves(words: Uint32Array): Float32Array {
+  const { buffer, byteOffset, length } = inside(words);
+  return Float32Array.from(new Uint16Array(buffer, byteOffset, length * 2), (bits) => f16Values()[bits]!);
+}
+
+/** Keys or values as the cache holds them. */
+export const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype === "f32" ? x : toHalves(x));
+
+/** An f32 output in planes (gpu/wgsl/fixed16.ts), in its natural order. */
+export function fromPlanes(words: Uint32Array): Float32Array {
+  const planes = asF32(inside(words));
+  return planes.map((_, k) => planes[plane(k, planes.length)]!);
+}
+
+/** Place of element i of eight: 0 2 4 6 1 3 5 7 (gpu/wgsl/eights.ts). */
+const eighth = (i: number): number => (i & ~7) + ((i & 7) >> 1) + 4 * (i & 1);
+
+/** f16 rows in eights, up to `length` with FILL. */
+export function toEights(x: Float32Array, length: number): Uint16Array {
+  const moved = new Float32Array(x.length);
+  x.forEach((value, i) => {
+    moved[eighth(i)] = value;
+  });
+  return toHalves(moved, length);
+}
+
+/** An output of f16 rows in eights, in its natural order. */
+export function fromEights(words: Uint32Array): Float32Array {
+  const eights = fromHalves(words);
+  return eights.map((_, i) => eights[eighth(i)]!);
+}
+
+/** Matrices repacked one behind the other, as q, k, v or gate and up are, behind `firstRow` other rows. */
+export function packed(
+  io: Io,
+  matrices: readonly AwqMatrix[],
+  firstRow = 0,
+  allocate: (label: string, byteLength: number) => BufferArg = io.scratch,
+): Record<"weights" | "groups", BufferArg> {
+  const { inFeatures: K, groupSize } = matrices[0]!;
+  const sizes = packedSizes(K, firstRow + matrices.reduce((sum, { outFeatures }) => sum + outFeatures, 0), groupSize);
+  const target = { weights: allocate("weights", sizes.weights), groups: allocate("groups", sizes.groups) };
+  let row = firstRow;
+  for (const { outFeatures: N, qweight, qzeros, scales } of matrices) {
+    io.run(awqRepack, { K, N, groupSize, firstRow: row }, { qweight, qzeros, scales, ...target });
+    row += N;
+  }
+  return target;
+}
+
+/** A row's digits and blocks, as awq-add-fixed16 leaves them. */
+export function digitsOf(scaled: Float32Array, squares: Float32Array): Record<"digits" | "blocks", Uint32Array> {
+  const x = quantizeFixed16(scaled, 1, scaled.length);
+  const blocks = new Uint32Array(4 * squares.length);
+  const numbers = new Float32Array(blocks.buffer);
+  for (let b = 0; b < squares.length; b++) {
+    numbers[4 * b] = x.scales[b]!;
+    blocks[4 * b + 1] = x.sums[b]!;
+    numbers[4 * b + 2] = squares[b]!;
+  }
+  return { digits: packFixed16Digits(x, 0), blocks };
+}
+
+/** Σ residual² of each block from `blocks`. */
+export const squaresOf = (blocks: Uint32Array): Float32Array => asF32(inside(blocks)).filter((_, i) => i % 4 === 2);
+
+/** The most pieces that the subjects cut rows into. */
+export const PIECES = 3;
+
+/** x [T, width] as `count` pieces of 16 rows whose sum it is: element i in piece i mod count, 0 in the others. */
+export function inPieces(x: Float32Array, width: number, count: number): Float32Array {
+  const pieces = new Float32Array(count * ROWS16 * width).fill(FILL);
+  for (let p = 0; p < count; p++)
+    pieces.set(
+      x.map((value, i) => (i % count === p ? value : 0)),
+      p * ROWS16 * width,
+    );
+  return pieces;
+}
