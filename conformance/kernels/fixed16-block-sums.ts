@@ -1,5 +1,6 @@
 /** The arithmetic of the fixed16 kernels by itself: no kernel of the tree gives its block sums out. */
-import type { Kernel } from "../../gpu/pipeline/kernel.ts";
+import { type Card, makeCard } from "../../gpu/pipeline/kernel.ts";
+import { packedSizes } from "../../gpu/wgsl/awq.ts";
 import { fixed16FromValues, fixed16Quantize, fixed16Rows, inPlanes } from "../../gpu/wgsl/fixed16.ts";
 import { halves } from "../cases/words.ts";
 import type { BlockSumsCase } from "../ops/awq-block-sums.ts";
@@ -10,11 +11,10 @@ import { type AnyGpuSubject, hand, inside, type Rig, runKernel, subject } from "
  * The functions that every fixed16 kernel is made of, for four rows of a block: its block sums never leave those
  * kernels.
  */
-const blockSums: Kernel = {
+type Shape = Readonly<{ K: number; N: number; groupSize: number }>;
+
+const blockSums: Card<"x" | "weights" | "groups" | "scales" | "sums" | "products", Shape> = makeCard({
   name: "fixed16-block-sums",
-  bindings: { x: "read", weights: "read", groups: "read", scales: "readWrite", sums: "readWrite", products: "readWrite" },
-  params: {},
-  overrides: { BLOCKS: "u32", GROUPS: "u32", BLOCKS_PER_GROUP: "u32" },
   wgsl: /* wgsl */ `
 override BLOCKS: u32 = 1u;
 override GROUPS: u32 = 1u;
@@ -43,26 +43,20 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   products[at + 3u * BLOCKS] = block_sum(r.d, z.w, d);
 }
 `,
-};
+  call: ({ K, N, groupSize }) => ({
+    overrides: { BLOCKS: K / 32, GROUPS: K / groupSize, BLOCKS_PER_GROUP: groupSize / 32 },
+    workgroups: () => [Math.ceil(K / 1024), N / 4, 1],
+  }),
+  sizes: ({ K, N, groupSize }) => ({ x: 4 * K, ...packedSizes(K, N, groupSize), scales: K / 8, sums: K / 8, products: (N * K) / 8 }),
+});
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => [
   subject<BlockSumsCase>(
     blockSums,
     async ({ x, weight }, out) => {
-      const [K, N] = [weight.inFeatures, weight.outFeatures];
+      const { inFeatures: K, outFeatures: N, groupSize } = weight;
       const read = await runKernel(rig, 1, 0, (io) => {
-        const outputs = {
-          scales: io.output("scales", K / 32),
-          sums: io.output("sums", K / 32),
-          products: io.output("products", (N * K) / 32),
-        };
-        io.record({
-          kernel: blockSums,
-          buffers: { x: io.input("x", inPlanes(x)), ...packed(io, [weight]), ...outputs },
-          params: {},
-          overrides: { BLOCKS: K / 32, GROUPS: K / weight.groupSize, BLOCKS_PER_GROUP: weight.groupSize / 32 },
-          workgroups: () => [Math.ceil(K / 1024), N / 4, 1],
-        });
+        io.run(blockSums, { K, N, groupSize }, { x: inPlanes(x), ...packed(io, [weight]) });
       });
       hand(
         out,

@@ -8,7 +8,7 @@ import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../
 import { missingFor } from "../../gpu/device/capabilities.ts";
 import type { Gpu } from "../../gpu/device/device.ts";
 import type { BindingKind, Card, Kernel, Workgroups } from "../../gpu/pipeline/kernel.ts";
-import { type BufferArg, type Dispatch, makeRecorder, prepare, record, recordKernel, submit } from "../../gpu/pipeline/recorder.ts";
+import { type BufferArg, makeRecorder, prepare, recordKernel, submit } from "../../gpu/pipeline/recorder.ts";
 import { encodeStep } from "../../gpu/wgsl/step.ts";
 import { GUARD, JUNK, POISON } from "../compare.ts";
 import type { Subject } from "../kit.ts";
@@ -30,13 +30,9 @@ export interface Io {
   ): Record<Buffers, BufferArg>;
   /** Memory that one kernel leaves for the next, full of junk at first. */
   scratch(label: string, byteLength: number): GPUBuffer;
-  /**
-   * For a kernel without sizes: its call, an input, and an output of words; `initial` where it works in place, else
-   * poison.
-   */
-  record(dispatch: Dispatch): void;
+  /** An input, and an output of words, that several kernels share. */
   input(label: string, data: ArrayBufferView): GPUBuffer;
-  output(label: string, words: number, initial?: ArrayBufferView): GPUBufferBinding;
+  output(label: string, words: number): GPUBufferBinding;
 }
 
 /** A device, and what happens to each kernel before it is compiled: mutation testing puts a faulty one in its place. */
@@ -97,7 +93,6 @@ export async function runKernel(
         recordKernel(recorder, kernel, buffers, shape);
         return buffers;
       },
-      record: (dispatch) => record(recorder, dispatch),
       input,
       output,
     });
