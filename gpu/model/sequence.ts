@@ -87,6 +87,12 @@ export interface GpuSequence {
   readonly logits: GPUBuffer;
 }
 
+/**
+ * Positions that a cache has room for. A tile of 64 queries may begin anywhere and reach 63 rows past the last position,
+ * and its keys come in tiles of 64: what is read there is masked, but must be finite, hence memory of the cache's own.
+ */
+export const cachePositions = (maxContext: number): number => Math.ceil((maxContext + 63) / 64) * 64;
+
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
 export function makeSequence(
   memory: Memory,
@@ -105,8 +111,7 @@ export function makeSequence(
       remedy: "use the CPU backend",
     });
   try {
-    // Kernels by tiles read up to 63 positions past the last one; what they make of them is masked.
-    const cacheLength = Math.ceil(maxContext / 64) * 64 * G * Hd * cacheBytes[cacheDType];
+    const cacheLength = cachePositions(maxContext) * G * Hd * cacheBytes[cacheDType];
     const caches = (what: string): GPUBuffer[] =>
       Array.from({ length: numHiddenLayers }, (_, i) =>
         allocate(memory, `layers.${i}.${what} cache of ${maxContext} positions`, cacheLength),

@@ -10,6 +10,8 @@ import { awqMatmulTiled } from "../../../gpu/kernels/plain/awq-matmul-tiled.ts";
 import { matmul } from "../../../gpu/kernels/plain/matmul.ts";
 import { matmulTiled } from "../../../gpu/kernels/plain/matmul-tiled.ts";
 import { rmsNorm } from "../../../gpu/kernels/plain/rms-norm.ts";
+import { attentionPrefillMatrix } from "../../../gpu/kernels/prefill/attention-prefill-matrix.ts";
+import { cachePositions } from "../../../gpu/model/sequence.ts";
 import { recordKernel } from "../../../gpu/pipeline/recorder.ts";
 import { expectAttention, wgsl } from "../../accuracy.ts";
 import { f16Bits, nibbleWords, scaleBits, values } from "../../arbitraries.ts";
@@ -122,5 +124,17 @@ describe("attention on WebGPU", () => {
     expect(strayWrite(out)).toBeNull();
     const worst = compare(out, expectAttention(c, wgsl, Math.ceil((start + T) / 128)))!;
     if (!(worst.headroom <= 1)) expect.fail(describeWorst(worst));
+  });
+});
+
+describe("a session's caches", () => {
+  it("hold every position that the tiles of a prompt reach, wherever it begins", () => {
+    const shape = { H: 4, G: 2, Hd: 64, window: null };
+    for (const maxContext of [1, 63, 64, 65, 100, 128, 129, 300])
+      for (let start = 0; start < maxContext; start++)
+        for (const T of [1, 17, 64, 65, maxContext - start].filter((T) => start + T <= maxContext)) {
+          const reached = attentionPrefillMatrix.sizes(shape, T, start).k_cache / (2 * shape.G * shape.Hd);
+          expect(reached, `${T} rows from ${start} of ${maxContext}`).toBeLessThanOrEqual(cachePositions(maxContext));
+        }
   });
 });
