@@ -90,4 +90,4 @@ export const keysSeen = (T: number, start: number, window: number | null): numbe
   window === null ? start + T : Math.min(start + T, window + T - 1);
 
 /** Inputs that share a scale, of K. */
-export const groupOf = ({ awq }: LlamaConfig, K: number): number => (!awq || awq.groupSize === "whole" ? K : awq.groupSize);
+export const groupOf = ({ quantization: awq }: LlamaConfig, K: number): number => (!awq || awq.groupSize === "whole" ? K : awq.groupSize);
