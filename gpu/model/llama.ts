@@ -115,11 +115,23 @@ function recordSelfAttention(
   recordLinear(recorder, c, layer.vProj, a.normed, a.v, `${at}v`);
   tap("v", a.v);
   if (layer.qNorm) {
-    recordKernel(recorder, rmsNorm, { step, x: q, weight: layer.qNorm.weight, out: a.q }, { D: Hd, eps, heads: H }, { label: `${at}qNorm` });
+    recordKernel(
+      recorder,
+      rmsNorm,
+      { step, x: q, weight: layer.qNorm.weight, out: a.q },
+      { D: Hd, eps, heads: H },
+      { label: `${at}qNorm` },
+    );
     tap("qNorm", a.q);
   }
   if (layer.kNorm) {
-    recordKernel(recorder, rmsNorm, { step, x: k, weight: layer.kNorm.weight, out: a.k }, { D: Hd, eps, heads: G }, { label: `${at}kNorm` });
+    recordKernel(
+      recorder,
+      rmsNorm,
+      { step, x: k, weight: layer.kNorm.weight, out: a.k },
+      { D: Hd, eps, heads: G },
+      { label: `${at}kNorm` },
+    );
     tap("kNorm", a.k);
   }
   recordKernel(recorder, rope, { step, table: ropeTable, x: a.q }, { heads: H, halfDim: Hd / 2 }, { label: `${at}qRope` });
