@@ -20,15 +20,18 @@ export interface LoadOptions extends VariantOptions {
   /** A device of the caller's for "webgpu" or "auto"; it stays the caller's to destroy. */
   readonly device?: GPUDevice;
   /**
-   * What the model will be fed: a tokenizer, or a chat template as well, that cannot be read is then an error before any weight is read.
-   * "ids", the default: it is an error where it is needed.
+   * What the model will be fed: a tokenizer, or a chat template as well, that cannot be read is then an error before
+   * any weight is read. "ids", the default: it is an error where it is needed.
    */
   readonly needs?: "ids" | "text" | "messages";
   /** Bytes of weights read so far, and in all. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 }
 
-/** GPU work: milliseconds to encode and submit it and, where the device has timestamps, to run it; dispatches, passes, submissions. */
+/**
+ * GPU work: milliseconds to encode and submit it and, where the device has timestamps, to run it; dispatches, passes,
+ * submissions.
+ */
 export type GpuStats = Omit<Profile, "kernels">;
 
 /** A model, why it is on this backend, and its counters. */

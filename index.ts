@@ -1,6 +1,7 @@
 /**
- * gureum's front door: a folder with a Llama-shaped checkpoint, int4 or dense, becomes a model that answers, on the CPU reference or on
- * WebGPU. Every part behind it is importable alone: `gureum/core/ops/*`, `gureum/tokenizer`, `gureum/gpu/*`.
+ * gureum's front door: a folder with a Llama-shaped checkpoint, int4 or dense, becomes a model that answers, on the CPU
+ * reference or on WebGPU. Every part behind it is importable alone: `gureum/core/ops/*`, `gureum/tokenizer`,
+ * `gureum/gpu/*`.
  */
 import { type LoadOptions, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
@@ -80,10 +81,10 @@ async function openChatIfAny(folder: Folder): Promise<Chat | GureumError> {
 }
 
 /**
- * Loads a model: reads config, tokenizer and template, checks every tensor's header against the config, then reads the weights. A tokenizer
- * or template that is missing or not supported does not stop it: what needs them throws then.
- * @throws GureumError "not-found", "format", "unsupported", "missing-tensor", "shape", "dtype", "non-finite", "io"; with WebGPU also
- * "no-adapter", "missing-feature", "limit", "out-of-memory", "device-lost", "pipeline"
+ * Loads a model: reads config, tokenizer and template, checks every tensor's header against the config, then reads the
+ * weights. A tokenizer or template that is missing or not supported does not stop it: what needs them throws then.
+ * @throws GureumError "not-found", "format", "unsupported", "missing-tensor", "shape", "dtype", "non-finite", "io";
+ * with WebGPU also "no-adapter", "missing-feature", "limit", "out-of-memory", "device-lost", "pipeline"
  */
 export async function loadModel(place: ModelPlace, options: LoadOptions = {}): Promise<LoadedModel> {
   const started = performance.now();

@@ -1,4 +1,7 @@
-/** `gureum inspect` for a whole model: the checkpoint, its tokenizer and its chat template, and what will run with them. No tensor is read. */
+/**
+ * `gureum inspect` for a whole model: the checkpoint, its tokenizer and its chat template, and what will run with them.
+ * No tensor is read.
+ */
 import { openChatOf } from "./chat.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
@@ -59,7 +62,9 @@ async function problemOf(body: () => unknown): Promise<GureumError | null> {
   }
 }
 
-/** A companion that is damaged is an error; one that is missing or not supported leaves a model that runs without it. */
+/**
+ * A companion that is damaged is an error; one that is missing or not supported leaves a model that runs without it.
+ */
 const asProblem = ({ code, message }: GureumError): Problem => ({
   severity: code === "format" || code === "io" ? "error" : "warning",
   code,

@@ -18,8 +18,9 @@ import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 export type GenerateInput =
   | ({ readonly messages: readonly ChatMessage[] } & ChatOptions)
   /**
-   * `specialTokens: "recognise"`: special tokens spelt in the text are read as such, as in a rendered template; by default they are
-   * plain text. `addBos`: as the tokenizer's files say where it is not given; a text whose own first token is BOS gets no second.
+   * `specialTokens: "recognise"`: special tokens spelt in the text are read as such, as in a rendered template; by
+   * default they are plain text. `addBos`: as the tokenizer's files say where it is not given; a text whose own first
+   * token is BOS gets no second.
    */
   | { readonly text: string; readonly specialTokens?: "text" | "recognise"; readonly addBos?: boolean }
   | { readonly ids: ArrayLike<number> };
@@ -41,7 +42,10 @@ export interface LoadedModel {
   readonly loadMs: number;
   /** What was odd about the files and stopped nothing, a sentence each. */
   readonly notes: readonly string[];
-  /** The ids that `generate` would feed for this input. @throws GureumError, also why the folder's tokenizer cannot be read */
+  /**
+   * The ids that `generate` would feed for this input.
+   * @throws GureumError, also why the folder's tokenizer cannot be read
+   */
   encodePrompt(input: GenerateInput): number[];
   /** One pass over `ids` from an empty cache. */
   forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
@@ -49,7 +53,10 @@ export interface LoadedModel {
   generate(input: GenerateInput, options?: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
   /** A sequence to feed and sample by hand; `maxContext` defaults to 8192, and is at most the model's limit. */
   createSession(maxContext?: number): Session;
-  /** What the GPU did since the last call; null on the CPU, or where `stats` was not asked for. @throws GureumError "device-lost" */
+  /**
+   * What the GPU did since the last call; null on the CPU, or where `stats` was not asked for.
+   * @throws GureumError "device-lost"
+   */
   takeStats(): Promise<GpuStats | null>;
   dispose(): void;
 }

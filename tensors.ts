@@ -1,4 +1,7 @@
-/** A checkpoint's tensors as JavaScript's numbers. f16 ones come in the host's Float16Array, or in one with the same methods where it has none. */
+/**
+ * A checkpoint's tensors as JavaScript's numbers. f16 ones come in the host's Float16Array, or in one with the same
+ * methods where it has none.
+ */
 import { Float16Array as OwnFloat16Array } from "@petamoriken/float16";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import { allocateBytes } from "./core/checkpoint/safetensors.ts";

@@ -5,7 +5,6 @@
 import { Bench } from "tinybench";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
-import type { AwqMatrix, DenseMatrix } from "../core/model/weights.ts";
 import { occursIn } from "../core/names.ts";
 import { add } from "../core/ops/add.ts";
 import { attentionMix, attentionWeights } from "../core/ops/attention.ts";
@@ -15,6 +14,7 @@ import { matmul } from "../core/ops/matmul.ts";
 import { rmsNorm } from "../core/ops/rms-norm.ts";
 import { rope, ropeTables } from "../core/ops/rope.ts";
 import { siluMul } from "../core/ops/silu-mul.ts";
+import type { AwqMatrix, DenseMatrix } from "../core/tensor.ts";
 import { hostClock } from "./harness.ts";
 import type { KernelSelection } from "./kernels.ts";
 import { type Counts, type Limits, makeRow, type Row } from "./results.ts";

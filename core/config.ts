@@ -1,4 +1,6 @@
-/** The numbers that define a Llama model: a plain record in Hugging Face's words, filled by core/checkpoint/config.ts. */
+/**
+ * The numbers that define a Llama model: a plain record in Hugging Face's words, filled by core/checkpoint/config.ts.
+ */
 
 /** Hugging Face `modeling_rope_utils.py`; one entry for each scaling this engine computes. */
 export type RopeScaling =

@@ -1,9 +1,12 @@
 /**
- * Element types of safetensors files and their widths, and exact conversion of the 16-bit floats the engine computes with.
+ * Element types of safetensors files and their widths, and exact conversion of the 16-bit floats the engine computes
+ * with.
  * Source: safetensors 0.8 `safetensors/src/tensor.rs` (Dtype), IEEE 754-2019 binary16, bfloat16.
  */
 
-/** Width in bits of every dtype of the format. The sub-byte ones are only legal where a tensor's bits fill whole bytes. */
+/**
+ * Width in bits of every dtype of the format. The sub-byte ones are only legal where a tensor's bits fill whole bytes.
+ */
 export const dtypeBits = {
   BOOL: 8,
   F4: 4,
@@ -66,12 +69,17 @@ export function bf16Value(bits: number): number {
   return scratch[0]!;
 }
 
-/** x to the nearest integer, ties to even, for |x| < 2^51 (IEEE 754 roundToIntegralTiesToEven by the 1.5 · 2^52 shift). */
+/**
+ * x to the nearest integer, ties to even, for |x| < 2^51 (IEEE 754 roundToIntegralTiesToEven by the 1.5 · 2^52 shift).
+ */
 export function roundHalfEven(x: number): number {
   return x + 6755399441055744 - 6755399441055744;
 }
 
-/** Bits of the binary16 nearest to `value`, ties to even; overflow gives infinity, NaN gives 0x7e00. One rounding, from f64. */
+/**
+ * Bits of the binary16 nearest to `value`, ties to even; overflow gives infinity, NaN gives 0x7e00. One rounding, from
+ * f64.
+ */
 export function f16Bits(value: number): number {
   if (Number.isNaN(value)) return 0x7e00;
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;

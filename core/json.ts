@@ -1,14 +1,18 @@
 /**
- * JSON straight from UTF-8 bytes, for every file a checkpoint has, in two dialects. "strict" is RFC 8259 without duplicate keys and lone surrogates:
- * safetensors headers. "python" is what Python's `json` reads, for the files that Python programs write and read: NaN, Infinity and -Infinity,
- * numbers beyond f64 (infinite), a byte-order mark, lone surrogates, and duplicate keys, of which the last one holds. Integer literals are exact: a number up
- * to 2^53 - 1, a bigint beyond; literals with a fraction or exponent (and -0) are told apart as JsonReal. Nesting deeper than 128 is an error
- * in both; there are no comments.
+ * JSON straight from UTF-8 bytes, for every file a checkpoint has, in two dialects. "strict" is RFC 8259 without
+ * duplicate keys and lone surrogates: safetensors headers. "python" is what Python's `json` reads, for the files that
+ * Python programs write and read: NaN, Infinity and -Infinity, numbers beyond f64 (infinite), a byte-order mark, lone
+ * surrogates, and duplicate keys, of which the last one holds. Integer literals are exact: a number up to 2^53 - 1, a
+ * bigint beyond; literals with a fraction or exponent (and -0) are told apart as JsonReal. Nesting deeper than 128 is
+ * an error in both; there are no comments.
  */
 import { GureumError } from "./errors.ts";
 import { decodeUtf8 } from "./utf8.ts";
 
-/** A literal with a fraction or an exponent, even where its value is an integer: 1.0, 1e2, -0; in Python's dialect also NaN and infinities. */
+/**
+ * A literal with a fraction or an exponent, even where its value is an integer: 1.0, 1e2, -0; in Python's dialect also
+ * NaN and infinities.
+ */
 export interface JsonReal {
   readonly real: number;
 }

@@ -12,7 +12,9 @@ export function occursIn(pattern: string): (name: string) => boolean {
   return (name) => wanted.test(name);
 }
 
-/** Whether `pattern` is a whole dotted name, `*` standing for something within one part: "layers.*.q" is "layers.3.q". */
+/**
+ * Whether `pattern` is a whole dotted name, `*` standing for something within one part: "layers.*.q" is "layers.3.q".
+ */
 export function namesParts(pattern: string): (name: string) => boolean {
   const wanted = new RegExp(`^${source(pattern, "[^.]*")}$`);
   return (name) => wanted.test(name);

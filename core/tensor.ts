@@ -1,6 +1,7 @@
 /**
- * What the ops compute with: the two kinds of matrix, and the check that every op makes once, on entry. Vectors and activations are typed
- * arrays with their shape in the signature. Axes: K inner, N output rows, G group size (docs/notation.md).
+ * What the ops compute with: the two kinds of matrix, and the check that every op makes once, on entry. Vectors and
+ * activations are typed arrays with their shape in the signature. Axes: K inner, N output rows, G group size
+ * (docs/notation.md).
  */
 import type { FloatDType } from "./dtype.ts";
 import { GureumError } from "./errors.ts";

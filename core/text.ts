@@ -24,7 +24,9 @@ export function alignColumns(rows: readonly (readonly string[])[], isRight: (col
   );
 }
 
-/** Words as a POSIX shell reads them back: apart by blanks, quoted where a character of them would mean something there. */
+/**
+ * Words as a POSIX shell reads them back: apart by blanks, quoted where a character of them would mean something there.
+ */
 export const quoteWords = (words: readonly string[]): string =>
   words.map((word) => (/^[\w./:=,+@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
 

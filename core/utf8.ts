@@ -5,8 +5,8 @@
 import { GureumError } from "./errors.ts";
 
 /**
- * Length in bytes of the well-formed UTF-8 sequence that starts at `at`: 1 to 4; 0 where the bytes can never become one;
- * -1 where they are a proper prefix of one that `end` cuts off.
+ * Length in bytes of the well-formed UTF-8 sequence that starts at `at`: 1 to 4; 0 where the bytes can never become
+ * one; -1 where they are a proper prefix of one that `end` cuts off.
  */
 export function sequenceLength(bytes: Uint8Array, at: number, end: number): number {
   const first = bytes[at]!;

@@ -1,5 +1,5 @@
 /** Bounds of the ops without a sum: add, SiLU · up, rotary embedding, embedding lookup. */
-import type { DenseMatrix } from "../../core/model/weights.ts";
+import type { DenseMatrix } from "../../core/tensor.ts";
 import { type Arithmetic, compose, type Expected, expect, makeExpected } from "./arithmetic.ts";
 import { denseElement } from "./linear.ts";
 

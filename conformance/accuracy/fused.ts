@@ -3,8 +3,8 @@
  * what follows them in the same kernel. Composed to first order with the second-order remainder bounded.
  */
 import { f16Values } from "../../core/dtype.ts";
-import type { AwqMatrix } from "../../core/model/weights.ts";
 import { FIXED16_MAX, type Fixed16 } from "../../core/quant/fixed16.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Arithmetic, compose, type Expected, expect, gamma, makeExpected } from "./arithmetic.ts";
 import { expectSiluMul } from "./elementwise.ts";
 import { nibble } from "./linear.ts";

@@ -1,6 +1,6 @@
 /** Bounds of the linear layers: dense, and AWQ int4 with the zero point in the weight or folded out of the sum. */
 import { bf16Value, f16Values } from "../../core/dtype.ts";
-import type { AwqMatrix, DenseMatrix } from "../../core/model/weights.ts";
+import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { type Arithmetic, type Expected, expect, makeExpected } from "./arithmetic.ts";
 import { addTerm, clearTerms, magnitude, makeTerms, sumError } from "./sums.ts";
 

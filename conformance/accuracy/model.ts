@@ -4,8 +4,8 @@
  */
 
 import { f16Values } from "../../core/dtype.ts";
-import type { Matrix } from "../../core/model/weights.ts";
 import type { RopeTables } from "../../core/ops/rope.ts";
+import type { Matrix } from "../../core/tensor.ts";
 import type { Arithmetic } from "./arithmetic.ts";
 import { denseElement, nibble } from "./linear.ts";
 import { type AttentionInputs, expectAttention, visible } from "./normalized.ts";

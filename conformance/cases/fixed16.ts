@@ -3,8 +3,8 @@
  * Where a kernel leaves digits, these are compared, exactly, with the CPU's quantization of the f32 row it leaves.
  */
 import fc from "fast-check";
-import type { AwqMatrix } from "../../core/model/weights.ts";
 import { type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Expected, expectFixed16, inverseRms, makeExpected, scaledByRms, wgsl } from "../accuracy.ts";
 import { type DataKind, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "./matrices.ts";

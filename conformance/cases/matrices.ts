@@ -1,7 +1,7 @@
 /** Weights of every storage, made from recipes. */
 import fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
-import type { AwqMatrix, DenseMatrix } from "../../core/model/weights.ts";
+import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import {
   bf16Bits,
   f16Bits,

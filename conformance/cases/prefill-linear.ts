@@ -1,6 +1,6 @@
 /** What the kits of the products by subgroup matrices share: f16 operands, f32 sums (docs/accuracy.md, subgroup matrices). */
 import { f16Values } from "../../core/dtype.ts";
-import type { AwqMatrix } from "../../core/model/weights.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { f16Bits, type Recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
 import type { Law } from "../kit.ts";

@@ -1,5 +1,5 @@
 /** Words as numbers that f32 holds, to compare them. */
-import type { AwqMatrix } from "../../core/model/weights.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 
 /** The words of qweight, qzeros and scales, in this order. */
 export function awqWords({ qweight, qzeros, scales }: AwqMatrix): Uint32Array {

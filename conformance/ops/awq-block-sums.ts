@@ -3,9 +3,9 @@
  * not depend on the order of summation, so every device and variant must give these. Words are compared as two 16-bit numbers each.
  */
 import fc from "fast-check";
-import type { AwqMatrix } from "../../core/model/weights.ts";
 import { awqBlockSums } from "../../core/ops/awq-matmul-fixed16.ts";
 import { type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { makeExpected } from "../accuracy.ts";
 import { dataKinds, type Recipe, recipe, values } from "../arbitraries.ts";
 import { type AwqSpec, awqMatrix, awqSpec } from "../cases/matrices.ts";

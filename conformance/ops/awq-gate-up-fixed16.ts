@@ -1,6 +1,6 @@
 /** Norm, gate and up in fixed16, and SiLU. */
 import fc from "fast-check";
-import type { AwqMatrix } from "../../core/model/weights.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { siluMulOf, wgsl } from "../accuracy.ts";
 import { makeRow, type NormedRow, type NormedSpec, normed, normedBoundaries, normedSpec, shapes } from "../cases/fixed16.ts";
 import { awqMatrix } from "../cases/matrices.ts";

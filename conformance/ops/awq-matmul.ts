@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { f16Values } from "../../core/dtype.ts";
-import type { AwqMatrix } from "../../core/model/weights.ts";
 import { awqMatmul } from "../../core/ops/awq-matmul.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { expectAwqMatmul, nibble } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { linearLaws } from "../cases/linear-laws.ts";

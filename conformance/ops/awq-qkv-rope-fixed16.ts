@@ -1,7 +1,7 @@
 /** Norm, q, k and v in fixed16, RoPE and the cache. */
 import fc from "fast-check";
-import type { AwqMatrix } from "../../core/model/weights.ts";
 import { type RopeTables, ropeTables } from "../../core/ops/rope.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
 import { makeRow, type NormedRow, type NormedSpec, normed, normedBoundaries, normedSpec, shapes } from "../cases/fixed16.ts";
 import { awqMatrix } from "../cases/matrices.ts";

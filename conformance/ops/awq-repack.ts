@@ -1,6 +1,6 @@
 /** Repacking int4 weights loses nothing: the way there and back gives every word. Words are compared as two 16-bit numbers each. */
 import fc from "fast-check";
-import type { AwqMatrix } from "../../core/model/weights.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { makeExpected } from "../accuracy.ts";
 import { axis } from "../arbitraries.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";

@@ -1,7 +1,7 @@
 /** The embedding that starts a row of the fixed16 decode kernels. */
 import fc from "fast-check";
-import type { DenseMatrix } from "../../core/model/weights.ts";
 import { dequantizeFixed16, FIXED16_MAX } from "../../core/quant/fixed16.ts";
+import type { DenseMatrix } from "../../core/tensor.ts";
 import { denseElement, makeExpected } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { nearlyOne, quantized, rowKinds, rowLength, rowOf, shapes } from "../cases/fixed16.ts";

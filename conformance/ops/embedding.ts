@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
-import type { DenseMatrix } from "../../core/model/weights.ts";
 import { embedding } from "../../core/ops/embedding.ts";
+import type { DenseMatrix } from "../../core/tensor.ts";
 import { expectEmbedding } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, uniform } from "../arbitraries.ts";
 import { denseMatrix } from "../cases/matrices.ts";

@@ -1,6 +1,6 @@
 /** The final norm and the head of one row, weights in f16. */
 import fc from "fast-check";
-import type { DenseMatrix } from "../../core/model/weights.ts";
+import type { DenseMatrix } from "../../core/tensor.ts";
 import { addTerm, denseElement, inverseRms, magnitude, makeExpected, makeTerms, scaledByRms, sumError, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe } from "../arbitraries.ts";
 import { makeRow, type NormedRow, type NormedSpec, normedBoundaries, normedSpec, rowKinds, shapes } from "../cases/fixed16.ts";

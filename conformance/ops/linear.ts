@@ -1,7 +1,7 @@
 /** The dispatch between dense and AWQ: which op runs is all that can be wrong. */
 import fc from "fast-check";
-import type { Linear } from "../../core/model/weights.ts";
 import { linear } from "../../core/ops/linear.ts";
+import type { Linear } from "../../core/tensor.ts";
 import { expectAwqMatmul, expectMatmul } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { awqMatrix, awqSpec, denseMatrix } from "../cases/matrices.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
-import type { DenseMatrix } from "../../core/model/weights.ts";
 import { matmul } from "../../core/ops/matmul.ts";
+import type { DenseMatrix } from "../../core/tensor.ts";
 import { denseElement, expectMatmul } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { linearLaws } from "../cases/linear-laws.ts";

@@ -1,7 +1,7 @@
 /** How the kernels want their operands to lie, for cases that have them in their natural order. */
 import { f16Values } from "../../core/dtype.ts";
-import type { AwqMatrix, DenseMatrix } from "../../core/model/weights.ts";
 import { packFixed16Digits, quantizeFixed16 } from "../../core/quant/fixed16.ts";
+import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { awqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
 import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";

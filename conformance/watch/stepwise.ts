@@ -5,9 +5,10 @@
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import type { TraceValue } from "../../core/model/engine.ts";
-import type { Linear, LlamaWeights } from "../../core/model/weights.ts";
+import type { LlamaWeights } from "../../core/model/weights.ts";
 import type { AttentionShape } from "../../core/ops/attention.ts";
 import { ropeTables } from "../../core/ops/rope.ts";
+import type { Linear } from "../../core/tensor.ts";
 import {
   type Arithmetic,
   type Expected,

@@ -1,6 +1,6 @@
 /**
- * Where bytes come from: the only thing a checkpoint needs of the world. Disk folders are in core/host; a caller may bring
- * any other storage (a browser's file handle, HTTP ranges, memory).
+ * Where bytes come from: the only thing a checkpoint needs of the world. Disk folders are in core/host; a caller may
+ * bring any other storage (a browser's file handle, HTTP ranges, memory).
  */
 import { GureumError } from "../errors.ts";
 

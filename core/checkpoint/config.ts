@@ -1,6 +1,7 @@
 /**
- * config.json, generation_config.json and the files of quantizers to a LlamaConfig. What the engine does not run is refused by name, from
- * these files alone, before any weight is opened. Defaults for absent keys: families.ts; quantization: layouts/.
+ * config.json, generation_config.json and the files of quantizers to a LlamaConfig. What the engine does not run is
+ * refused by name, from these files alone, before any weight is opened. Defaults for absent keys: families.ts;
+ * quantization: layouts/.
  */
 
 import type { LlamaConfig, Quantization } from "../config.ts";
@@ -15,7 +16,10 @@ import { parseRope } from "./rope-config.ts";
 
 export const configFile = "config.json";
 export const generationConfigFile = "generation_config.json";
-/** What quantizers wrote beside config.json before it had a `quantization_config`, and the method that goes without saying in it. */
+/**
+ * What quantizers wrote beside config.json before it had a `quantization_config`, and the method that goes without
+ * saying in it.
+ */
 const quantizerFiles: readonly (readonly [string, "awq" | "gptq"])[] = [
   ["quant_config.json", "awq"],
   ["quantize_config.json", "gptq"],
@@ -33,7 +37,10 @@ const ignore: Warn = () => {};
 const unsupported = (where: string, what: string, expected: string, got: string): GureumError =>
   new GureumError("unsupported", { where, what, expected, got });
 
-/** The one kind of a model's layers that `layer_types` names (Gemma, Cohere and others mix them); null where it is absent. */
+/**
+ * The one kind of a model's layers that `layer_types` names (Gemma, Cohere and others mix them); null where it is
+ * absent.
+ */
 function parseLayerTypes(config: Fields): "full_attention" | "sliding_attention" | null {
   if (!config.has("layer_types")) return null;
   const types = config.get("layer_types");
@@ -105,8 +112,9 @@ function warned<T>(warn: Warn, body: () => T): T | null {
 
 /**
  * The bytes of config.json (and companions) as a LlamaConfig.
- * @throws GureumError "format" (not JSON, wrong type, missing key), "range" (a number no such model has), "unsupported" (well-formed,
- * but an architecture, quantization, activation or scaling this engine does not run); the place is `file > key`.
+ * @throws GureumError "format" (not JSON, wrong type, missing key), "range" (a number no such model has), "unsupported"
+ * (well-formed, but an architecture, quantization, activation or scaling this engine does not run); the place is `file
+ * > key`.
  */
 export function parseConfig(bytes: Uint8Array, companions: ConfigCompanions = {}, warn: Warn = ignore): LlamaConfig {
   const config = parseFields(configFile, bytes);
@@ -211,7 +219,8 @@ function parseKeyValueHeads(config: Fields, { numKeyValueHeads }: Family, heads:
 /**
  * The config of a model folder.
  * @param warn takes what is odd and stops nothing
- * @throws GureumError as `parseConfig`, "not-found" without config.json, or what the store throws; the place begins with the folder.
+ * @throws GureumError as `parseConfig`, "not-found" without config.json, or what the store throws; the place begins
+ * with the folder.
  */
 export async function readConfig(store: ByteStore, warn: Warn = ignore): Promise<LlamaConfig> {
   const folder = await openFolder(store);

@@ -1,6 +1,7 @@
 /**
- * References whose bytes are made while they are read: a stored tensor of some layout as AWQ's words, scales of another float as f16. A tensor
- * is read and turned whole, kept while it is handed out, and dropped with its last byte; so one matrix of the model is in memory at a time.
+ * References whose bytes are made while they are read: a stored tensor of some layout as AWQ's words, scales of another
+ * float as f16. A tensor is read and turned whole, kept while it is handed out, and dropped with its last byte; so one
+ * matrix of the model is in memory at a time.
  */
 import { type FloatDType, f16Bits, f16Values, widenFloats } from "../dtype.ts";
 import { GureumError, withinAsync } from "../errors.ts";

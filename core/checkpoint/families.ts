@@ -1,7 +1,7 @@
 /**
  * The architectures that run, with what each takes for granted where its config.json is silent, and why others do not.
- * Source: transformers 5.24 `configuration_llama.py`, `configuration_mistral.py`, `configuration_qwen2.py`, `configuration_qwen3.py` and the
- * `modeling_*.py` beside them.
+ * Source: transformers 5.24 `configuration_llama.py`, `configuration_mistral.py`, `configuration_qwen2.py`,
+ * `configuration_qwen3.py` and the `modeling_*.py` beside them.
  */
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
@@ -18,7 +18,10 @@ export interface Family {
   readonly headDim: number | null;
   /** bos and eos where absent. */
   readonly tokenIds: readonly [number, number] | null;
-  /** Biases of q, k, v, of o, and of the feed-forward network; "attention_bias", "mlp_bias": as that key says, false without it. */
+  /**
+   * Biases of q, k, v, of o, and of the feed-forward network; "attention_bias", "mlp_bias": as that key says, false
+   * without it.
+   */
   readonly biases: readonly [boolean | "attention_bias", boolean | "attention_bias", boolean | "mlp_bias"];
   readonly qkNorm: boolean;
   /** Whether attention slides without `use_sliding_window`; null: never. */

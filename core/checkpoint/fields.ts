@@ -1,4 +1,7 @@
-/** Typed access to the members of a JSON object: each accessor takes a default for absent or null, or names what is missing. */
+/**
+ * Typed access to the members of a JSON object: each accessor takes a default for absent or null, or names what is
+ * missing.
+ */
 import { GureumError } from "../errors.ts";
 import { asReal, type Json, type JsonObject, jsonKind } from "../json.ts";
 
@@ -23,8 +26,8 @@ export interface Fields {
 }
 
 /**
- * @throws GureumError "format" where `value` is no object. Accessors throw "format" for a missing or mistyped member, "range" for a
- * number outside what is asked.
+ * @throws GureumError "format" where `value` is no object. Accessors throw "format" for a missing or mistyped member,
+ * "range" for a number outside what is asked.
  */
 export function fieldsOf(value: Json, where: string): Fields {
   if (!(value instanceof Map))

@@ -2,8 +2,8 @@
 import { dtypeBits, type FloatDType } from "../dtype.ts";
 
 /**
- * Of a 32-bit word, one element or two: the bits of the exponents, and what added to them carries into the sign of an element whose exponent is
- * full, as NaN's and infinity's are.
+ * Of a 32-bit word, one element or two: the bits of the exponents, and what added to them carries into the sign of an
+ * element whose exponent is full, as NaN's and infinity's are.
  */
 const words: Readonly<Record<FloatDType, readonly [exponents: number, one: number, signs: number]>> = {
   F16: [0x7c007c00, 0x04000400, 0x80008000],
@@ -11,7 +11,10 @@ const words: Readonly<Record<FloatDType, readonly [exponents: number, one: numbe
   F32: [0x7f800000, 0x00800000, 0x80000000],
 };
 
-/** Index of the first NaN or infinity among the whole elements of `bytes`, which lie at `byteOffset` of their tensor; -1 without one. */
+/**
+ * Index of the first NaN or infinity among the whole elements of `bytes`, which lie at `byteOffset` of their tensor; -1
+ * without one.
+ */
 export function findNonFinite(bytes: Uint8Array, byteOffset: number, dtype: FloatDType): number {
   const width = dtypeBits[dtype] / 8;
   const first = (width - (byteOffset % width)) % width;

@@ -1,4 +1,6 @@
-/** Files that carry a name and hold something else: a Git LFS pointer, a server's error page, another program's format. */
+/**
+ * Files that carry a name and hold something else: a Git LFS pointer, a server's error page, another program's format.
+ */
 import { GureumError } from "../errors.ts";
 
 /** First bytes, in lower case, and what they are the first bytes of. */

@@ -1,6 +1,6 @@
 /**
- * What a model folder or a single safetensors file holds, whether it can run, and every problem found, from headers and config
- * files alone: no tensor is read. The text form is for people; the record is for `--json`.
+ * What a model folder or a single safetensors file holds, whether it can run, and every problem found, from headers and
+ * config files alone: no tensor is read. The text form is for people; the record is for `--json`.
  */
 
 import type { LlamaConfig, Quantization } from "../config.ts";
@@ -23,7 +23,10 @@ export interface Problem {
   readonly message: string;
 }
 
-/** Bytes that one backend holds at one context length: weights, and keys and values of every position; activations are extra. */
+/**
+ * Bytes that one backend holds at one context length: weights, and keys and values of every position; activations are
+ * extra.
+ */
 export interface MemoryNeed {
   readonly backend: "cpu" | "webgpu";
   readonly contextLength: number;

@@ -1,7 +1,8 @@
 /**
- * From a checkpoint's tensors to references: `planWeights` checks every key, dtype and shape against the config and reads nothing. Parts and keys
- * come from core/model/layer.ts, what an int4 linear is stored as from layouts/; what the model would not compute with is refused, not dropped.
- * Keys and shapes follow transformers `modeling_llama.py`; a linear is int4 where its words are present, as vLLM decides.
+ * From a checkpoint's tensors to references: `planWeights` checks every key, dtype and shape against the config and
+ * reads nothing. Parts and keys come from core/model/layer.ts, what an int4 linear is stored as from layouts/; what the
+ * model would not compute with is refused, not dropped. Keys and shapes follow transformers `modeling_llama.py`; a
+ * linear is int4 where its words are present, as vLLM decides.
  */
 import type { LlamaConfig } from "../config.ts";
 import type { DType, FloatDType } from "../dtype.ts";
@@ -21,7 +22,10 @@ export const embedTokensKey = "model.embed_tokens.weight";
 export const normKey = "model.norm.weight";
 export const lmHeadKey = "lm_head.weight";
 
-/** Buffers that old checkpoints carry and every engine computes itself, and scales of caches that are not quantized here. */
+/**
+ * Buffers that old checkpoints carry and every engine computes itself, and scales of caches that are not quantized
+ * here.
+ */
 const passedOver =
   /\.(rotary_emb\..*|inv_freq|cos_cached|sin_cached|self_attn\.(bias|masked_bias|[kvq]_scale|[kv]_zero_point)|[kv]_proj\.(output_scale|[kv]_scale))$/;
 
@@ -47,9 +51,10 @@ export interface PlanOptions {
 }
 
 /**
- * Says where each weight lies. Reads of float tensors (in pieces of whole elements) refuse NaN and infinity. With a `report` that does
- * not throw, refs of tensors with problems throw them when read.
- * @throws GureumError "missing-tensor", "dtype", "shape", "unsupported" or "format", naming file and tensor, as far as `report` does.
+ * Says where each weight lies. Reads of float tensors (in pieces of whole elements) refuse NaN and infinity. With a
+ * `report` that does not throw, refs of tensors with problems throw them when read.
+ * @throws GureumError "missing-tensor", "dtype", "shape", "unsupported" or "format", naming file and tensor, as far as
+ * `report` does.
  */
 export function planWeights(config: LlamaConfig, table: TensorTable, options: PlanOptions = {}): LlamaWeightRefs {
   const { warn = () => {}, rounding = { numbers: 0, tensors: 0 } } = options;

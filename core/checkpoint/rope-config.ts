@@ -1,7 +1,8 @@
 /**
- * The rotary embedding's part of config.json: `rope_theta`, and `rope_scaling` or, from transformers 5 on, `rope_parameters`.
- * Source: transformers 5 `modeling_rope_utils.py` (defaults and fallbacks as there). longrope, mrope and per-layer-type parameters
- * are refused by name.
+ * The rotary embedding's part of config.json: `rope_theta`, and `rope_scaling` or, from transformers 5 on,
+ * `rope_parameters`.
+ * Source: transformers 5 `modeling_rope_utils.py` (defaults and fallbacks as there). longrope, mrope and per-layer-type
+ * parameters are refused by name.
  */
 
 import type { RopeScaling } from "../config.ts";
@@ -22,7 +23,8 @@ export interface RopeContext {
 }
 
 /**
- * @throws GureumError "format" for a wrong type, "range" for a number no rotary embedding has, "unsupported" for a scaling not computed.
+ * @throws GureumError "format" for a wrong type, "range" for a number no rotary embedding has, "unsupported" for a
+ * scaling not computed.
  */
 export function parseRope(config: Fields, context: RopeContext): { readonly ropeTheta: number; readonly ropeScaling: RopeScaling } {
   const key = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";

@@ -1,8 +1,8 @@
 /**
- * The safetensors format: u64 little-endian header length, JSON header, tensor bytes without holes. The reader takes the header
- * only and hands out ranges; the writer streams. Rules follow `safetensors/src/tensor.rs` of huggingface/safetensors 0.6 and the
- * format's README; where those two differ (first byte, padding, duplicate keys) the README's stricter word holds. Not here:
- * shards (shards.ts), what tensors mean (weights.ts).
+ * The safetensors format: u64 little-endian header length, JSON header, tensor bytes without holes. The reader takes
+ * the header only and hands out ranges; the writer streams. Rules follow `safetensors/src/tensor.rs` of
+ * huggingface/safetensors 0.6 and the format's README; where those two differ (first byte, padding, duplicate keys) the
+ * README's stricter word holds. Not here: shards (shards.ts), what tensors mean (weights.ts).
  */
 import { type DType, dtypeBits } from "../dtype.ts";
 import { GureumError, within, withinAsync } from "../errors.ts";
@@ -124,8 +124,8 @@ function parseMetadata(value: Json): Map<string, string> {
 }
 
 /**
- * The header's JSON (without the 8 length bytes) of a file whose tensor bytes number `dataByteLength`.
- * Every rule of the format is checked: UTF-8, first byte, padding, duplicate keys, dtype × shape = length, no overlap, no hole, no
+ * The header's JSON (without the 8 length bytes) of a file whose tensor bytes number `dataByteLength`. Every rule of
+ * the format is checked: UTF-8, first byte, padding, duplicate keys, dtype × shape = length, no overlap, no hole, no
  * trailing byte. Unknown keys inside a tensor's entry are passed over, as the reference does.
  * @throws GureumError "format".
  */
@@ -168,7 +168,8 @@ export function parseHeader(header: Uint8Array, dataByteLength: number): Pick<Sa
 }
 
 /**
- * Reads and checks the header of `source`; no tensor is read. Memory: a small multiple of the header, which never exceeds the file.
+ * Reads and checks the header of `source`; no tensor is read. Memory: a small multiple of the header, which never
+ * exceeds the file.
  * @throws GureumError "format" with the file's name, or what `source` throws.
  */
 export function openSafetensors(source: ByteSource): Promise<Safetensors> {
@@ -233,10 +234,10 @@ function checkWellFormed(text: string, what: string): void {
 }
 
 /**
- * Writes a file in the reference's order (dtype from widest to narrowest, then name by code point), so that the same tensors give
- * the same bytes whatever their order here. The header is padded with spaces to a multiple of 8.
- * @throws GureumError "usage" for a name that is reserved, repeated or not well-formed, or a header past the limit; "shape" where an
- * entry's bytes disagree with dtype × shape; what `sink` throws.
+ * Writes a file in the reference's order (dtype from widest to narrowest, then name by code point), so that the same
+ * tensors give the same bytes whatever their order here. The header is padded with spaces to a multiple of 8.
+ * @throws GureumError "usage" for a name that is reserved, repeated or not well-formed, or a header past the limit;
+ * "shape" where an entry's bytes disagree with dtype × shape; what `sink` throws.
  */
 export async function writeSafetensors(
   entries: readonly TensorEntry[],

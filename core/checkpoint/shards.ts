@@ -1,6 +1,7 @@
 /**
- * The tensors of a model folder as one table: model.safetensors, or the shards that model.safetensors.index.json lists. Only
- * headers are read. Source: huggingface_hub `serialization/_base.py` and transformers `modeling_utils.py` (index layout, precedence).
+ * The tensors of a model folder as one table: model.safetensors, or the shards that model.safetensors.index.json lists.
+ * Only headers are read. Source: huggingface_hub `serialization/_base.py` and transformers `modeling_utils.py` (index
+ * layout, precedence).
  */
 import { GureumError, within, withinAsync } from "../errors.ts";
 import { asReal, jsonKind, parseJson, quote } from "../json.ts";
@@ -33,7 +34,10 @@ export interface TensorTable {
   readonly name: string;
   readonly shards: readonly OpenShard[];
   readonly tensors: ReadonlyMap<string, ShardTensor>;
-  /** By tensor, what index and shards say against each other: an error for a tensor that the model needs, else a warning. */
+  /**
+   * By tensor, what index and shards say against each other: an error for a tensor that the model needs, else a
+   * warning.
+   */
   readonly disagreements: ReadonlyMap<string, GureumError>;
   /** Bytes the index states for all tensors together; null without an index or the entry. */
   readonly statedTotalBytes: number | null;
@@ -70,8 +74,10 @@ export function parseIndex(bytes: Uint8Array): Index {
 }
 
 /**
- * Opens every file of a model folder and reads the headers. Sources stay open until `close`, or are closed here where this throws.
- * @throws GureumError "not-found" (no checkpoint), "format" (a file breaks its format, or a tensor is in two shards), as far as `report` does.
+ * Opens every file of a model folder and reads the headers. Sources stay open until `close`, or are closed here where
+ * this throws.
+ * @throws GureumError "not-found" (no checkpoint), "format" (a file breaks its format, or a tensor is in two shards),
+ * as far as `report` does.
  */
 export async function openTensors(store: ByteStore, report: Report = raise): Promise<TensorTable> {
   const folder = await openFolder(store);
@@ -101,7 +107,9 @@ export async function openTensors(store: ByteStore, report: Report = raise): Pro
   }
 }
 
-/** The index; without one the name of the only other file that can be the checkpoint (AutoGPTQ has names of its own). */
+/**
+ * The index; without one the name of the only other file that can be the checkpoint (AutoGPTQ has names of its own).
+ */
 async function readIndex(folder: Folder): Promise<Index | string> {
   const bytes = await withinAsync(folder.name, () => folder.read(indexFile, maxHeaderBytes));
   if (bytes) return within(`${folder.name}/${indexFile}`, () => parseIndex(bytes));

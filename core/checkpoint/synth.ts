@@ -1,6 +1,7 @@
 /**
- * A checkpoint of random weights in the AWQ GEMM layout, of any shape, for measuring and testing at full size without downloading
- * one. Bytes depend on shape and seed only; memory is a few megabytes. It says nothing: activations stay near unit size, that is all.
+ * A checkpoint of random weights in the AWQ GEMM layout, of any shape, for measuring and testing at full size without
+ * downloading one. Bytes depend on shape and seed only; memory is a few megabytes. It says nothing: activations stay
+ * near unit size, that is all.
  */
 import { f16Bits } from "../dtype.ts";
 import { GureumError, within } from "../errors.ts";
@@ -26,7 +27,10 @@ function fnv1a(text: string): number {
   return hash >>> 0;
 }
 
-/** Seeds a state with splitmix32 from `seed` xor FNV-1a of the tensor's name, so each tensor has its own stream whatever the order. */
+/**
+ * Seeds a state with splitmix32 from `seed` xor FNV-1a of the tensor's name, so each tensor has its own stream whatever
+ * the order.
+ */
 function seedState(seed: number, name: string): Uint32Array {
   const state = new Uint32Array(4);
   let counter = (seed ^ fnv1a(name)) >>> 0;
@@ -93,7 +97,10 @@ function tableFill(table: Uint16Array, index: (word: number) => number): Fill {
 
 const scaleFill = (inFeatures: number): Fill => tableFill(scaleTable(inFeatures), (word) => word & 255);
 
-/** Near-normal values of standard deviation `deviation`: the sum of a word's four bytes (Irwin-Hall), centred and scaled. */
+/**
+ * Near-normal values of standard deviation `deviation`: the sum of a word's four bytes (Irwin-Hall), centred and
+ * scaled.
+ */
 function normalFill(deviation: number): Fill {
   const sumDeviation = Math.sqrt((4 * (256 * 256 - 1)) / 12);
   const table = Uint16Array.from({ length: 4 * 255 + 1 }, (_, sum) => f16Bits(((sum - 510) / sumDeviation) * deviation));
@@ -205,10 +212,12 @@ export interface SynthOptions {
 }
 
 /**
- * Writes the checkpoint: shards of safetensors with their index (one file without an index where one is enough), config.json and
- * generation_config.json. Words q are uniform; z is 7 or 8; scales give each W a standard deviation of about 1/sqrt(K); norms are 1; biases near-normal with 1/8;
- * embedding and head near-normal with standard deviation 1/sqrt(hidden). Tokenizer files are the caller's.
- * @throws GureumError "range" for a seed that is no u32, "shape" for a shape that AWQ cannot hold, and what `folder` throws.
+ * Writes the checkpoint: shards of safetensors with their index (one file without an index where one is enough),
+ * config.json and generation_config.json. Words q are uniform; z is 7 or 8; scales give each W a standard deviation of
+ * about 1/sqrt(K); norms are 1; biases near-normal with 1/8; embedding and head near-normal with standard deviation
+ * 1/sqrt(hidden). Tokenizer files are the caller's.
+ * @throws GureumError "range" for a seed that is no u32, "shape" for a shape that AWQ cannot hold, and what `folder`
+ * throws.
  */
 export async function synth(shape: SynthShape, folder: FolderWriter, { seed, onProgress }: SynthOptions): Promise<void> {
   const { config } = shape;

@@ -1,5 +1,6 @@
 /**
- * A model folder opened, and its weights read into host memory for the CPU reference. What is checked, and where each tensor lies: plan.ts.
+ * A model folder opened, and its weights read into host memory for the CPU reference. What is checked, and where each
+ * tensor lies: plan.ts.
  */
 
 import type { LlamaConfig } from "../config.ts";
@@ -39,8 +40,9 @@ export function listRefs(refs: LlamaWeightRefs): TensorRef[] {
 const chunkBytes = 16 * 2 ** 20;
 
 /**
- * Reads the whole tree. Dense matrices keep their bits, norms and biases are widened to f32 (exact); each tensor lies in its own
- * ArrayBuffer, read in place, so host memory is the size of the tensors. The host must be little-endian, as every JavaScript host is.
+ * Reads the whole tree. Dense matrices keep their bits, norms and biases are widened to f32 (exact); each tensor lies
+ * in its own ArrayBuffer, read in place, so host memory is the size of the tensors. The host must be little-endian, as
+ * every JavaScript host is.
  * @param onProgress after each piece: bytes read so far, and in all.
  * @throws GureumError "io", "out-of-memory", or "non-finite" for a NaN or infinite float, naming file and tensor.
  */
@@ -102,7 +104,8 @@ export interface Checkpoint {
 }
 
 /**
- * Opens a model folder: config first, so that what cannot run is refused before any weight file is opened; then the headers.
+ * Opens a model folder: config first, so that what cannot run is refused before any weight file is opened; then the
+ * headers.
  * @throws GureumError as `readConfig`, `openTensors` and `planWeights`; the place names folder, file and tensor.
  */
 export async function openCheckpoint(store: ByteStore): Promise<Checkpoint> {

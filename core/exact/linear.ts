@@ -4,8 +4,8 @@
  * 2^53, and in integers of any size elsewhere, so that neither order nor tiling can show.
  */
 import { f16Values } from "../dtype.ts";
-import type { AwqMatrix, DenseMatrix, Linear } from "../model/weights.ts";
 import { widenRow } from "../ops/embedding.ts";
+import type { AwqMatrix, DenseMatrix, Linear } from "../tensor.ts";
 import { add, clean, nearest, nearestInteger, nearestOfHalves } from "./numbers.ts";
 import { type FixedRow, fixedRow, fixInto, type Width } from "./rows.ts";
 

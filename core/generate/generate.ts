@@ -1,5 +1,6 @@
 /**
- * The generation loop, once for every backend: feed the prompt, sample in batches of the backend's choice, decode to text, stop.
+ * The generation loop, once for every backend: feed the prompt, sample in batches of the backend's choice, decode to
+ * text, stop.
  */
 
 import type { LlamaConfig } from "../config.ts";
@@ -42,7 +43,9 @@ export interface TokenEvent {
   readonly top?: readonly { id: number; logprob: number }[];
 }
 
-/** "stop": an end-of-text id or a stop string; "length": maxNewTokens; "context": no room left; "aborted": the signal. */
+/**
+ * "stop": an end-of-text id or a stop string; "length": maxNewTokens; "context": no room left; "aborted": the signal.
+ */
 export type FinishReason = "stop" | "length" | "context" | "aborted";
 
 export interface GenerateResult {
@@ -52,8 +55,8 @@ export interface GenerateResult {
 }
 
 /**
- * The most positions this model can tell apart: max_position_embeddings, times the factor where linear or dynamic scaling
- * stretches it (yarn and llama3 files state the stretched length).
+ * The most positions this model can tell apart: max_position_embeddings, times the factor where linear or dynamic
+ * scaling stretches it (yarn and llama3 files state the stretched length).
  */
 export function contextLimit(config: Pick<LlamaConfig, "maxPositionEmbeddings" | "ropeScaling">): number {
   const { maxPositionEmbeddings: trained, ropeScaling: scaling } = config;
@@ -74,7 +77,8 @@ export function checkMaxNewTokens(maxNewTokens: number): void {
 
 /**
  * Feeds `prompt` to the session and yields a token at a time; the generator's return value sums them up.
- * @throws GureumError "range", "context", "usage", "non-finite" as Session.prefill, "non-finite" for logits that are not finite; nothing is thrown for an abort: the result says so.
+ * @throws GureumError "range", "context", "usage", "non-finite" as Session.prefill, "non-finite" for logits that are
+ * not finite; nothing is thrown for an abort: the result says so.
  */
 export async function* generate(
   session: Session,

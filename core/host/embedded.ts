@@ -1,4 +1,6 @@
-/** Where the small model that comes with gureum lies: beside the sources in a checkout, one folder up from the build. */
+/**
+ * Where the small model that comes with gureum lies: beside the sources in a checkout, one folder up from the build.
+ */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 

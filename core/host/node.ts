@@ -1,7 +1,7 @@
 /**
- * Disk for the checkpoint rooms, through node:fs/promises, which Node and Deno both have. Reads loop over short reads and notice a
- * file that changes underneath; writes go to a temporary name and are renamed when all is done. Nothing is fsynced: a power cut is
- * not covered.
+ * Disk for the checkpoint rooms, through node:fs/promises, which Node and Deno both have. Reads loop over short reads
+ * and notice a file that changes underneath; writes go to a temporary name and are renamed when all is done. Nothing is
+ * fsynced: a power cut is not covered.
  */
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -138,7 +138,8 @@ export function directoryStore(path: string): ByteStore {
 }
 
 /**
- * The bytes free for this user on the file system of `path` (or of its nearest existing parent) must reach `byteLength`.
+ * The bytes free for this user on the file system of `path` (or of its nearest existing parent) must reach
+ * `byteLength`.
  * @throws GureumError "disk-full".
  */
 export async function checkFreeSpace(path: string, byteLength: number): Promise<void> {
@@ -182,8 +183,9 @@ async function writeTemporary(temporary: string, final: string, body: (sink: Byt
 }
 
 /**
- * Lets `body` write files into the folder `path` (made where it is missing), all under temporary names; renames them once `body`
- * has ended. Whatever fails, nothing new is left: neither a file nor a folder made here. Files of the same name are replaced.
+ * Lets `body` write files into the folder `path` (made where it is missing), all under temporary names; renames them
+ * once `body` has ended. Whatever fails, nothing new is left: neither a file nor a folder made here. Files of the same
+ * name are replaced.
  * @throws GureumError "disk-full", "io", or what `body` throws.
  */
 export async function writeFolder<T>(path: string, body: (folder: FolderWriter) => Promise<T>): Promise<T> {
@@ -216,7 +218,10 @@ export async function writeFolder<T>(path: string, body: (folder: FolderWriter) 
   }
 }
 
-/** Removes `path` and its parents up to and including `first`, the topmost folder that mkdir made, as far as they are empty. */
+/**
+ * Removes `path` and its parents up to and including `first`, the topmost folder that mkdir made, as far as they are
+ * empty.
+ */
 async function removeEmptyFolders(path: string, first: string): Promise<void> {
   for (let folder = path; ; folder = dirname(folder)) {
     const removed = await rmdir(folder).then(

@@ -58,18 +58,19 @@ export interface Session {
   readonly maxContext: number;
   /**
    * Feeds `ids` after those already there.
-   * @throws GureumError "range" for no id or one outside the vocabulary, "context" where they do not fit, "non-finite" for logits that are
-   * not finite, where nothing is traced or steered.
+   * @throws GureumError "range" for no id or one outside the vocabulary, "context" where they do not fit, "non-finite"
+   * for logits that are not finite, where nothing is traced or steered.
    */
   forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
   /**
-   * Feeds `ids` and keeps the logits of the last position inside the backend, for `decode`. `onProgress` is awaited after each
-   * chunk; what it throws ends the feeding, with the ids fed so far kept.
+   * Feeds `ids` and keeps the logits of the last position inside the backend, for `decode`. `onProgress` is awaited
+   * after each chunk; what it throws ends the feeding, with the ids fed so far kept.
    */
   prefill(ids: ArrayLike<number>, onProgress?: (tokensDone: number) => void | Promise<void>): Promise<void>;
   /**
-   * Samples up to `count` ids one after the other, each from the logits that follow its predecessor. `prefill` comes first.
-   * Fewer come back only where the context is full. The log-probability of an id drawn from logits that are not finite is NaN.
+   * Samples up to `count` ids one after the other, each from the logits that follow its predecessor. `prefill` comes
+   * first. Fewer come back only where the context is full. The log-probability of an id drawn from logits that are not
+   * finite is NaN.
    */
   decode(sampling: SamplingOptions, count: number): Promise<DecodedBatch>;
   /** Forgets every id from `length` on; `prefill` or `forward` must follow before `decode`. */

@@ -1,4 +1,6 @@
-/** Keys and values of the positions seen so far: f32, one pair of arrays per layer, position-major, grown by doubling. */
+/**
+ * Keys and values of the positions seen so far: f32, one pair of arrays per layer, position-major, grown by doubling.
+ */
 import type { LlamaConfig } from "../config.ts";
 
 export interface KvCache {

@@ -1,6 +1,7 @@
 /**
- * The parts of one transformer layer: the only list of them. Reading, checking, tracing, the GPU's loader, `inspect`, `synth` and the fixtures
- * go through it, and a GPU program that does not know a part refuses the model (`unlistedPart`): no part can be skipped in silence.
+ * The parts of one transformer layer: the only list of them. Reading, checking, tracing, the GPU's loader, `inspect`,
+ * `synth` and the fixtures go through it, and a GPU program that does not know a part refuses the model
+ * (`unlistedPart`): no part can be skipped in silence.
  * Source: Hugging Face `modeling_llama.py` (LlamaDecoderLayer), `modeling_qwen2.py`, `modeling_qwen3.py`.
  */
 import type { LlamaConfig } from "../config.ts";
@@ -106,7 +107,10 @@ export async function makeLayerInTurn<L, V>(
 /** A part as a program lists it; the bias of a linear counts as a part of its own. */
 export type ListedPart = LayerPart["name"] | `${LinearName}.bias`;
 
-/** The parts that every layer has, no biases and no norms of heads: written out, since a program that lists them knows these and no more. */
+/**
+ * The parts that every layer has, no biases and no norms of heads: written out, since a program that lists them knows
+ * these and no more.
+ */
 export const plainParts: readonly ListedPart[] = [
   "inputLayernorm",
   "qProj",

@@ -1,7 +1,8 @@
 /**
- * The Llama forward pass on the CPU: the reference. Activations are f32, every sum is taken in f64 and rounded once, so the
- * result does not depend on how many tokens are fed at a time.
- * Source: Touvron et al. 2023, arXiv 2302.13971; Hugging Face `modeling_llama.py` (LlamaModel.forward), `modeling_qwen3.py` (norms of heads).
+ * The Llama forward pass on the CPU: the reference. Activations are f32, every sum is taken in f64 and rounded once, so
+ * the result does not depend on how many tokens are fed at a time.
+ * Source: Touvron et al. 2023, arXiv 2302.13971; Hugging Face `modeling_llama.py` (LlamaModel.forward),
+ * `modeling_qwen3.py` (norms of heads).
  */
 
 import type { LlamaConfig } from "../config.ts";
@@ -66,8 +67,8 @@ export function makeActivations(config: LlamaConfig, T: number): Activations {
 const WEIGHTS_AT_ONCE = 1 << 20;
 
 /**
- * Feeds `ids` at positions cache.length … and leaves the residual stream after the last layer, before the final norm, in
- * `a.x` [T, D]. The cache grows by T.
+ * Feeds `ids` at positions cache.length … and leaves the residual stream after the last layer, before the final norm,
+ * in `a.x` [T, D]. The cache grows by T.
  * @throws GureumError "range" for an id outside the vocabulary
  */
 export function forwardLayers(
@@ -158,7 +159,8 @@ function selfAttention(
     rmsNorm(a.k, a.k, layer.kNorm, eps, T * G);
     tap("kNorm", a.k);
   }
-  // RoPE turns pairs of components by an angle that grows with the position, so that q · k depends on the distance alone.
+  // RoPE turns pairs of components by an angle that grows with the position, so that q · k depends on the distance
+  // alone.
   rope(a.q, a.q, tables, start, T, H);
   tap("qRope", a.q);
   rope(a.k, a.k, tables, start, T, G);
@@ -169,8 +171,8 @@ function selfAttention(
   keys.set(a.k.subarray(0, T * G * Hd), start * G * Hd);
   values.set(a.v.subarray(0, T * G * Hd), start * G * Hd);
 
-  // softmax(q · k / √Hd) over the positions up to each query's own, then the values mixed by these weights: for some query rows at
-  // a time, so that a long prompt does not need T · H · S weights.
+  // softmax(q · k / √Hd) over the positions up to each query's own, then the values mixed by these weights: for some
+  // query rows at a time, so that a long prompt does not need T · H · S weights.
   const shape: AttentionShape = { H, G, Hd, window: slidingWindow };
   const rows = wantsWeights ? T : Math.max(1, Math.min(T, Math.floor(WEIGHTS_AT_ONCE / (H * S))));
   if (a.weights.length < rows * H * S) a.weights = new Float32Array(Math.max(rows * H * S, 2 * a.weights.length));

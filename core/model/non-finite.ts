@@ -1,4 +1,7 @@
-/** Logits that are NaN or infinite: noticed where a token would be drawn from them, and traced to the step that was first. */
+/**
+ * Logits that are NaN or infinite: noticed where a token would be drawn from them, and traced to the step that was
+ * first.
+ */
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import { ropeTables } from "../ops/rope.ts";
@@ -14,7 +17,10 @@ interface Found {
   readonly position: number;
 }
 
-/** Runs `ids` again from the start, a position at a time, up to the first tap point that is not finite; null where all are. */
+/**
+ * Runs `ids` again from the start, a position at a time, up to the first tap point that is not finite; null where all
+ * are.
+ */
 function firstNonFinite(config: LlamaConfig, weights: LlamaWeights, maxContext: number, ids: readonly number[]): Found | null {
   const tables = ropeTables(config, ids.length, maxContext);
   const cache = makeKvCache(config, ids.length);

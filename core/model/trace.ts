@@ -1,6 +1,6 @@
 /**
- * Tap points: the named values of a forward pass, to look at (trace) or to replace (steer). The names are the same for every
- * backend; docs/notation.md says what each holds.
+ * Tap points: the named values of a forward pass, to look at (trace) or to replace (steer). The names are the same for
+ * every backend; docs/notation.md says what each holds.
  */
 
 import type { LlamaConfig } from "../config.ts";
@@ -81,7 +81,8 @@ export interface Taps {
 
 /**
  * Resolves the patterns of `options` against the model's tap points.
- * @throws GureumError "usage" for a pattern that names no tap point; from `visit`: "shape" where a hook returns another length.
+ * @throws GureumError "usage" for a pattern that names no tap point; from `visit`: "shape" where a hook returns another
+ * length.
  */
 export function makeTaps(config: LlamaConfig, options: ForwardOptions): Taps {
   const names = tapNames(config);

@@ -1,14 +1,11 @@
 /**
- * The weights of a Llama model as records. Two shapes of the same tree: `LlamaWeightRefs` says where each tensor lies (nothing
- * read yet: the GPU streams from it, `inspect` counts with it), `LlamaWeights` holds them in host memory for the CPU reference.
- * Axes: V vocab, D hidden (docs/notation.md).
+ * The weights of a Llama model as records. Two shapes of the same tree: `LlamaWeightRefs` says where each tensor lies
+ * (nothing read yet: the GPU streams from it, `inspect` counts with it), `LlamaWeights` holds them in host memory for
+ * the CPU reference. Axes: V vocab, D hidden (docs/notation.md).
  */
 import type { FloatDType } from "../dtype.ts";
 import type { DenseMatrix, Linear } from "../tensor.ts";
 import type { LayerTree } from "./layer.ts";
-
-export type { AwqMatrix, DenseMatrix, Linear, Matrix } from "../tensor.ts";
-export type { LayerTree } from "./layer.ts";
 
 /** The tree, with `L` for a linear, `M` for an embedding-like matrix, `V` for a vector. */
 export interface WeightTree<L, M, V> {

@@ -1,5 +1,6 @@
 /**
- * Causal grouped-query attention over a cache, in two steps so that the weights between them can be looked at and replaced.
+ * Causal grouped-query attention over a cache, in two steps so that the weights between them can be looked at and
+ * replaced.
  * Source: Vaswani et al. 2017, arXiv 1706.03762, eq. 1; Ainslie et al. 2023, arXiv 2305.13245 (grouped queries);
  * Hugging Face `modeling_llama.py` (eager_attention_forward). Sliding window: Jiang et al. 2023, arXiv 2310.06825.
  */

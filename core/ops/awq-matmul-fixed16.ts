@@ -1,7 +1,8 @@
 /**
- * Linear layer on AWQ int4 weights in the arithmetic `fixed16`: activations as block fixed point (core/quant/fixed16.ts), exact integer
- * sums of each block, joined in f32. The twin of the fixed16 kernels: their integer sums are these, bit for bit; their joins differ
- * in order, which the bound in conformance/accuracy covers. Source: own definition; the weights' layout is AutoAWQ's (docs/formats.md).
+ * Linear layer on AWQ int4 weights in the arithmetic `fixed16`: activations as block fixed point
+ * (core/quant/fixed16.ts), exact integer sums of each block, joined in f32. The twin of the fixed16 kernels: their
+ * integer sums are these, bit for bit; their joins differ in order, which the bound in conformance/accuracy covers.
+ * Source: own definition; the weights' layout is AutoAWQ's (docs/formats.md).
  */
 import { f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
@@ -18,7 +19,8 @@ function checkShapes(where: string, a: Fixed16, { inFeatures: K, groupSize: G }:
 }
 
 /**
- * The integers: sums[t, n, b] = Σ_{k in block b} v[t, k] · (q[k, n] − z[g(b), n]), exact; |sum| ≤ 15 · 32512 · block, below 2^24 for 32.
+ * The integers: sums[t, n, b] = Σ_{k in block b} v[t, k] · (q[k, n] − z[g(b), n]), exact; |sum| ≤ 15 · 32512 · block,
+ * below 2^24 for 32.
  * @returns [T, N, K / block]
  * @throws GureumError "shape"
  */
@@ -40,8 +42,8 @@ export function awqBlockSums(a: Fixed16, weight: AwqMatrix): Int32Array {
 }
 
 /**
- * out[t, n] = Σ_b sums[t, n, b] · (2^e[t, b] · s[g(b), n]) + bias[n]. The inner product of two scales is exact; each block's product is
- * rounded to f32 once, and so is each addition, blocks ascending, the bias last.
+ * out[t, n] = Σ_b sums[t, n, b] · (2^e[t, b] · s[g(b), n]) + bias[n]. The inner product of two scales is exact; each
+ * block's product is rounded to f32 once, and so is each addition, blocks ascending, the bias last.
  * @param out [T, N]
  * @throws GureumError "shape"
  */

@@ -1,6 +1,6 @@
 /**
- * Linear layer on AWQ int4 weights, y = x W + bias with W[k, n] = (q[k, n] − z[k/G, n]) · s[k/G, n], straight from the packed
- * words: no dequantized copy exists beyond one tile.
+ * Linear layer on AWQ int4 weights, y = x W + bias with W[k, n] = (q[k, n] − z[k/G, n]) · s[k/G, n], straight from the
+ * packed words: no dequantized copy exists beyond one tile.
  * Source: AutoAWQ `awq/modules/linear/gemm.py`, `awq/utils/packing_utils.py` (layout: docs/formats.md).
  */
 import { f16Values } from "../dtype.ts";
@@ -15,8 +15,8 @@ let tile = new Float64Array(0);
 let sums = new Float64Array(0);
 
 /**
- * out[t, n] = Σ_g s[g, n] · (Σ_{k in g} x[t, k] · (q[k, n] − z[g, n])) + bias[n]; x [T, K] f32, out [T, N] f32. Both sums in
- * f64 over ascending k and g, the bias added last, one rounding.
+ * out[t, n] = Σ_g s[g, n] · (Σ_{k in g} x[t, k] · (q[k, n] − z[g, n])) + bias[n]; x [T, K] f32, out [T, N] f32. Both
+ * sums in f64 over ascending k and g, the bias added last, one rounding.
  * @throws GureumError "shape"
  */
 export function awqMatmul(out: Float32Array, x: Float32Array, weight: AwqMatrix, bias: Float32Array | null, T: number): void {

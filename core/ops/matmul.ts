@@ -12,8 +12,8 @@ const LANES = 4;
 let rows = new Float64Array(0);
 
 /**
- * out[t, n] = Σ_k x[t, k] · W[n, k] + bias[n]; x [T, K] f32, W [N, K], out [T, N] f32. The sum is taken in f64 over ascending
- * k, the bias added to it, and the result rounded once.
+ * out[t, n] = Σ_k x[t, k] · W[n, k] + bias[n]; x [T, K] f32, W [N, K], out [T, N] f32. The sum is taken in f64 over
+ * ascending k, the bias added to it, and the result rounded once.
  * @throws GureumError "shape"
  */
 export function matmul(out: Float32Array, x: Float32Array, weight: DenseMatrix, bias: Float32Array | null, T: number): void {

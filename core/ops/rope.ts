@@ -1,7 +1,8 @@
 /**
  * Rotary position embedding in Hugging Face's half-rotation form (component i turns with component i + Hd/2), with the
  * scalings linear, dynamic, llama3 and yarn.
- * Source: Su et al. 2021, arXiv 2104.09864; Hugging Face `modeling_rope_utils.py`; yarn: Peng et al. 2023, arXiv 2309.00071.
+ * Source: Su et al. 2021, arXiv 2104.09864; Hugging Face `modeling_rope_utils.py`; yarn: Peng et al. 2023, arXiv
+ * 2309.00071.
  */
 
 import type { LlamaConfig } from "../config.ts";
@@ -18,9 +19,9 @@ export interface RopeTables {
 }
 
 /**
- * Angular frequency of each pair, [Hd/2], and the factor on cos and sin.
- * Dynamic scaling is resolved once, for the `maxContext` the session was made for (Hugging Face re-derives it as the sequence
- * grows, which makes a cached key depend on when it was computed): up to the trained length it is the unscaled embedding.
+ * Angular frequency of each pair, [Hd/2], and the factor on cos and sin. Dynamic scaling is resolved once, for the
+ * `maxContext` the session was made for (Hugging Face re-derives it as the sequence grows, which makes a cached key
+ * depend on when it was computed): up to the trained length it is the unscaled embedding.
  */
 export function ropeFrequencies(config: RopeConfig, maxContext: number): { frequencies: Float64Array; attentionFactor: number } {
   const { headDim, ropeTheta, ropeScaling: scaling } = config;

@@ -1,7 +1,8 @@
 /**
  * The AWQ GEMM layout: eight int4 columns in an int32 word, scales and zero points per group of rows; packing, plain
- * quantization and exact dequantization. Source: AutoAWQ 0.2.9 `awq/modules/linear/gemm.py`, `awq/utils/packing_utils.py`,
- * `awq/quantize/quantizer.py` (pseudo_quantize_tensor with zero points). The search for scales and clips is not here.
+ * quantization and exact dequantization. Source: AutoAWQ 0.2.9 `awq/modules/linear/gemm.py`,
+ * `awq/utils/packing_utils.py`, `awq/quantize/quantizer.py` (pseudo_quantize_tensor with zero points). The search for
+ * scales and clips is not here.
  */
 import { f16Bits, f16Values, roundHalfEven } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
@@ -13,7 +14,8 @@ export const columnOfNibble: readonly number[] = [0, 2, 4, 6, 1, 3, 5, 7];
 export const shiftOfColumn: readonly number[] = [0, 16, 4, 20, 8, 24, 12, 28];
 
 /**
- * Integers 0..15 [rows, cols] to words [rows, cols/8]. Rows need no telling: cols is a multiple of 8, so words never straddle them.
+ * Integers 0..15 [rows, cols] to words [rows, cols/8]. Rows need no telling: cols is a multiple of 8, so words never
+ * straddle them.
  * @throws GureumError "shape" where the length is no multiple of 8, "range" for a value over 15.
  */
 export function packNibbles(values: Uint8Array): Int32Array {
@@ -116,10 +118,10 @@ export function dequantizeToF16(matrix: AwqMatrix): Uint16Array {
 const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
 /**
- * Rounds a linear's weight [N, K] to AWQ int4, each output row in groups of G inputs:
- * s = f16(max(max − min, 1e-5) / 15), z = clamp(−round(min / s), 0, 15), q = clamp(round(w / s) + z, 0, 15), round half to even.
- * Where a group's range holds 0, |W − w| ≤ s/2 + max(0, max − min − 15 s): half a step, and what rounding s to f16 leaves uncovered.
- * Groups on one side of 0 lose more, as in AutoAWQ: z is clamped.
+ * Rounds a linear's weight [N, K] to AWQ int4, each output row in groups of G inputs: s = f16(max(max − min, 1e-5) /
+ * 15), z = clamp(−round(min / s), 0, 15), q = clamp(round(w / s) + z, 0, 15), round half to even. Where a group's range
+ * holds 0, |W − w| ≤ s/2 + max(0, max − min − 15 s): half a step, and what rounding s to f16 leaves uncovered. Groups
+ * on one side of 0 lose more, as in AutoAWQ: z is clamped.
  * @throws GureumError "shape", "non-finite" for NaN or infinity in the weight, "range" where a scale overflows f16.
  */
 export function quantize(weight: Float32Array, outFeatures: number, inFeatures: number, groupSize: number): AwqMatrix {

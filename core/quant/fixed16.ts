@@ -1,8 +1,9 @@
 /**
- * Block fixed point of activations, `fixed16`: x ≈ v · 2^e, one exponent for each block of 32 along K, v an integer of at most 16 bits.
- * Own definition; the idea of block formats is old (Wilkinson, Rounding Errors in Algebraic Processes, 1963, "block-floating").
- * Powers of two make quantization exact arithmetic: no division, one product without rounding, one rounding to an integer,
- * so every device that follows IEEE 754 for f32 products gives the same v for the same f32 x.
+ * Block fixed point of activations, `fixed16`: x ≈ v · 2^e, one exponent for each block of 32 along K, v an integer of
+ * at most 16 bits. Own definition; the idea of block formats is old (Wilkinson, Rounding Errors in Algebraic Processes,
+ * 1963, "block-floating"). Powers of two make quantization exact arithmetic: no division, one product without rounding,
+ * one rounding to an integer, so every device that follows IEEE 754 for f32 products gives the same v for the same f32
+ * x.
  */
 import { roundHalfEven } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
@@ -13,8 +14,8 @@ export const FIXED16_BLOCK = 32;
 export const FIXED16_MAX = 32512;
 
 /**
- * The exponent floor: blocks whose largest |x| is below 2^(39−127) keep the step 2^−102, which is ≥ 2^−126 / 2^−24, the smallest
- * normal f32 over the smallest f16 scale: no product of the join is subnormal.
+ * The exponent floor: blocks whose largest |x| is below 2^(39−127) keep the step 2^−102, which is ≥ 2^−126 / 2^−24, the
+ * smallest normal f32 over the smallest f16 scale: no product of the join is subnormal.
  */
 const MIN_BIASED_EXPONENT = 39;
 
@@ -25,7 +26,10 @@ export interface Fixed16 {
   readonly block: number;
   /** [T, K], |v| ≤ FIXED16_MAX */
   readonly values: Int16Array;
-  /** [T, K / block], powers of two, at least 2^−102; NaN for a block that holds NaN or an infinity, whose values are then 0 */
+  /**
+   * [T, K / block], powers of two, at least 2^−102; NaN for a block that holds NaN or an infinity, whose values are
+   * then 0
+   */
   readonly scales: Float32Array;
   /** [T, K / block]: Σ v over the block */
   readonly sums: Int32Array;
@@ -33,8 +37,8 @@ export interface Fixed16 {
 
 /**
  * v = rne(x / 2^e), 2^e = 2^(E − 141) for E = max(39, (bits(max |x|) + 0x1ffff) >> 23): the smallest step for which
- * |v| ≤ 32512 (1.984375 · 2^14) holds for the whole block. rne: to nearest, ties to even. |x − v · 2^e| ≤ 2^(e−1) < max |x| / 32512
- * above the exponent floor.
+ * |v| ≤ 32512 (1.984375 · 2^14) holds for the whole block. rne: to nearest, ties to even. |x − v · 2^e| ≤ 2^(e−1) < max
+ * |x| / 32512 above the exponent floor.
  * @param x [T, K]
  * @param block elements that share an exponent
  * @throws GureumError "shape" where K is no multiple of `block` or x is not [T, K].
@@ -84,8 +88,8 @@ export function dequantizeFixed16(a: Fixed16): Float32Array {
 }
 
 /**
- * Both digits signed, hi = (v + 128) >> 8, lo = v − 256 hi, as products of i8 want them (gpu/wgsl/digits.ts): block after block, its hi
- * bytes, k ascending, then its lo bytes. [T, K / block, 2, block]
+ * Both digits signed, hi = (v + 128) >> 8, lo = v − 256 hi, as products of i8 want them (gpu/wgsl/digits.ts): block
+ * after block, its hi bytes, k ascending, then its lo bytes. [T, K / block, 2, block]
  */
 export function signedFixed16Digits({ values, block }: Fixed16): Int8Array {
   const out = new Int8Array(2 * values.length);
@@ -98,8 +102,9 @@ export function signedFixed16Digits({ values, block }: Fixed16): Int8Array {
 }
 
 /**
- * The digits the GPU multiplies: v = 256 hi + lo, hi = v >> 8 (i8), lo = v & 255 (u8), packed four k a word, k ascending from the low byte.
- * Four planes of [K/32] vec4<u32>: hi words 0..3, hi words 4..7, lo words 0..3, lo words 4..7. One row.
+ * The digits the GPU multiplies: v = 256 hi + lo, hi = v >> 8 (i8), lo = v & 255 (u8), packed four k a word, k
+ * ascending from the low byte. Four planes of [K/32] vec4<u32>: hi words 0..3, hi words 4..7, lo words 0..3, lo words
+ * 4..7. One row.
  */
 export function packFixed16Digits(a: Fixed16, row: number): Uint32Array {
   const blocks = a.inFeatures / FIXED16_BLOCK;

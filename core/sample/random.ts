@@ -1,6 +1,6 @@
 /**
- * The random stream of sampling: a counter-based generator, so that the draw for a position depends on nothing but the seed and
- * the position, on every backend and however tokens are batched.
+ * The random stream of sampling: a counter-based generator, so that the draw for a position depends on nothing but the
+ * seed and the position, on every backend and however tokens are batched.
  * Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Threefry-2x32, 20 rounds); Random123 1.14.
  */
 
@@ -25,8 +25,8 @@ export function threefry(k0: number, k1: number, c0: number, c1: number): [numbe
 }
 
 /**
- * The uniform number in [0, 1) that decides the token at `position` (its index in the sequence): the upper 24 bits of the first
- * word of threefry(key = seed, counter = (position, 0)), times 2⁻²⁴. Exact in f32.
+ * The uniform number in [0, 1) that decides the token at `position` (its index in the sequence): the upper 24 bits of
+ * the first word of threefry(key = seed, counter = (position, 0)), times 2⁻²⁴. Exact in f32.
  */
 export function uniformAt(seed: bigint, position: number): number {
   const [word] = threefry(Number(seed & 0xffffffffn), Number((seed >> 32n) & 0xffffffffn), position, 0);

@@ -1,6 +1,7 @@
 /**
- * From logits to a token, as docs/sampling.md specifies it: the same order of steps, tie-breaks and random stream on every
- * backend. Products with the penalty and the temperature are rounded to f32 (a GPU computes them so); weights are f64 here.
+ * From logits to a token, as docs/sampling.md specifies it: the same order of steps, tie-breaks and random stream on
+ * every backend. Products with the penalty and the temperature are rounded to f32 (a GPU computes them so); weights are
+ * f64 here.
  */
 import { GureumError } from "../errors.ts";
 import type { Sampler, SamplingOptions } from "../model/engine.ts";
@@ -50,8 +51,8 @@ export function logProbability(logits: Float32Array, id: number): number {
 }
 
 /**
- * In place: every id in `seen` gets its logit l multiplied by fround(1/penalty) where l > 0 and by fround(penalty) elsewhere,
- * once however often it occurs; f32.
+ * In place: every id in `seen` gets its logit l multiplied by fround(1/penalty) where l > 0 and by fround(penalty)
+ * elsewhere, once however often it occurs; f32.
  * Source: Keskar et al. 2019, arXiv 1909.05858, §4.1; Hugging Face RepetitionPenaltyLogitsProcessor.
  */
 export function penalize(logits: Float32Array, seen: Iterable<number>, penalty: number): void {
@@ -63,7 +64,9 @@ export function penalize(logits: Float32Array, seen: Iterable<number>, penalty: 
   }
 }
 
-/** What a draw was made from: the ids that top-k, top-p and min-p left, ascending, their weights and the sum of these. */
+/**
+ * What a draw was made from: the ids that top-k, top-p and min-p left, ascending, their weights and the sum of these.
+ */
 export interface Candidates {
   readonly ids: number[];
   readonly weights: number[];
@@ -121,7 +124,10 @@ export function sample(logits: Float32Array, options: SamplingOptions, seen: Ite
   return draw(candidates(scores, options), uniformAt(options.seed, position));
 }
 
-/** The `n` likeliest ids with their log-probabilities under softmax(logits), likeliest first, lower ids first among equals. */
+/**
+ * The `n` likeliest ids with their log-probabilities under softmax(logits), likeliest first, lower ids first among
+ * equals.
+ */
 export function topLogProbabilities(logits: Float32Array, n: number): { id: number; logprob: number }[] {
   const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
   return order.slice(0, n).map((id) => ({ id, logprob: logProbability(logits, id) }));

@@ -1,4 +1,7 @@
-/** Our conversions of 16-bit floats against independent ones: binary16 against a package of its own, bfloat16 against DataView. */
+/**
+ * Our conversions of 16-bit floats against independent ones: binary16 against a package of its own, bfloat16 against
+ * DataView.
+ */
 import { Float16Array, f16round, getFloat16, setFloat16 } from "@petamoriken/float16";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -8,9 +8,9 @@ import { clean, nearestInteger } from "../../../core/exact/numbers.ts";
 import { exactRopeTables, scoreFactor } from "../../../core/exact/rope.ts";
 import { fixedRow } from "../../../core/exact/rows.ts";
 import { exactSampler, logProbability, sample } from "../../../core/exact/sample.ts";
-import type { AwqMatrix } from "../../../core/model/weights.ts";
 import { ropeTables } from "../../../core/ops/rope.ts";
 import { logProbability as floatLogProbability, sample as floatSample, greedy } from "../../../core/sample/sampler.ts";
+import type { AwqMatrix } from "../../../core/tensor.ts";
 import { numbers, randomAwq, randomDense } from "../fixtures/random-model.ts";
 
 /** x of very different sizes: plain, all one size, with outliers, near both ends of the range. */

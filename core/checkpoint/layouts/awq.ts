@@ -1,7 +1,9 @@
 /**
- * AWQ's GEMM layout: the words of memory themselves. AutoAWQ, GPTQModel, AutoRound (`auto_awq`) and transformers write it; exllama and ipex are
- * names of programs that read the same bytes. Zero points are stored whatever `zero_point` says: symmetric ones are 8 in every nibble.
- * Source: AutoAWQ 0.2.9 `awq/models/_config.py`, `awq/modules/linear/gemm.py`; transformers `AwqConfig`; docs/formats.md.
+ * AWQ's GEMM layout: the words of memory themselves. AutoAWQ, GPTQModel, AutoRound (`auto_awq`) and transformers write
+ * it; exllama and ipex are names of programs that read the same bytes. Zero points are stored whatever `zero_point`
+ * says: symmetric ones are 8 in every nibble.
+ * Source: AutoAWQ 0.2.9 `awq/models/_config.py`, `awq/modules/linear/gemm.py`; transformers `AwqConfig`;
+ * docs/formats.md.
  */
 import type { Quantization } from "../../config.ts";
 import { GureumError } from "../../errors.ts";
@@ -9,7 +11,10 @@ import { jsonKind } from "../../json.ts";
 import type { Fields } from "../fields.ts";
 import { checkBits, checkName, groupSizeOf, type Layout, placeOf, presentKey } from "./layout.ts";
 
-/** `quant_method: "awq"`, `"auto-round"` that packs as AutoAWQ, and AutoAWQ's old quant_config.json, which names no method. */
+/**
+ * `quant_method: "awq"`, `"auto-round"` that packs as AutoAWQ, and AutoAWQ's old quant_config.json, which names no
+ * method.
+ */
 function detect(method: string, fields: Fields): Quantization | null {
   const packing = fields.string("packing_format", "").toLowerCase();
   if (method !== "awq" && !(method === "auto-round" && packing.includes("awq"))) return null;

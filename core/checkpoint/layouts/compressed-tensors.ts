@@ -1,7 +1,9 @@
 /**
- * compressed-tensors' pack-quantized, as llm-compressor writes it: weight_packed [N, K/8] with eight inputs k to a word from the lowest bits up,
- * each nibble q + 8 of a signed q; weight_scale [N, groups]; weight_zero_point [N/8, groups], packed along N alike, or none where symmetric.
- * Source: compressed-tensors 0.20 `compressors/pack_quantized/helpers.py`, `quantization/quant_args.py`, `quantization/quant_config.py`.
+ * compressed-tensors' pack-quantized, as llm-compressor writes it: weight_packed [N, K/8] with eight inputs k to a word
+ * from the lowest bits up, each nibble q + 8 of a signed q; weight_scale [N, groups]; weight_zero_point [N/8, groups],
+ * packed along N alike, or none where symmetric.
+ * Source: compressed-tensors 0.20 `compressors/pack_quantized/helpers.py`, `quantization/quant_args.py`,
+ * `quantization/quant_config.py`.
  */
 import type { Quantization } from "../../config.ts";
 import { GureumError } from "../../errors.ts";

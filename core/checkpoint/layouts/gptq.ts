@@ -1,8 +1,9 @@
 /**
- * GPTQ without act-order: qweight [K/8, N] with eight inputs k to a word, qzeros [groups, N/8] with eight outputs to a word, both from the
- * lowest bits up. Version 1 stores z − 1; version 2 stores z. Where a version 1 file stores 15, its readers disagree (some take 16, some carry
- * into the next nibble), so it is refused.
- * Source: AutoGPTQ 0.7 `nn_modules/qlinear/qlinear_cuda_old.py`; GPTQModel `utils/model.py` (convert_gptq_v1_to_v2_format).
+ * GPTQ without act-order: qweight [K/8, N] with eight inputs k to a word, qzeros [groups, N/8] with eight outputs to a
+ * word, both from the lowest bits up. Version 1 stores z − 1; version 2 stores z. Where a version 1 file stores 15, its
+ * readers disagree (some take 16, some carry into the next nibble), so it is refused.
+ * Source: AutoGPTQ 0.7 `nn_modules/qlinear/qlinear_cuda_old.py`; GPTQModel `utils/model.py`
+ * (convert_gptq_v1_to_v2_format).
  */
 import type { Quantization } from "../../config.ts";
 import { GureumError } from "../../errors.ts";
@@ -61,7 +62,10 @@ export const groupIndex = (suffix: string): Layout["checks"][number] => ({
   check: checkGroupIndex,
 });
 
-/** Which version a config is of; null: of none. AutoRound says by `packing_format` what others say by `checkpoint_format`. */
+/**
+ * Which version a config is of; null: of none. AutoRound says by `packing_format` what others say by
+ * `checkpoint_format`.
+ */
 function versionOf(method: string, fields: Fields): 1 | 2 | null {
   if (method === "auto-round") {
     const packing = fields.string("packing_format", "auto_round:auto_gptq").toLowerCase();

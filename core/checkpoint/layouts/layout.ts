@@ -1,6 +1,7 @@
 /**
- * What a file of this folder is: one way in which checkpoints store an int4 linear W [K, N], and how it becomes the one form in memory, AWQ's
- * words (AwqMatrix in core/tensor.ts), while it is read. q, z and s are the same numbers in every layout; only their places differ.
+ * What a file of this folder is: one way in which checkpoints store an int4 linear W [K, N], and how it becomes the one
+ * form in memory, AWQ's words (AwqMatrix in core/tensor.ts), while it is read. q, z and s are the same numbers in every
+ * layout; only their places differ.
  */
 import type { Quantization } from "../../config.ts";
 import type { DType } from "../../dtype.ts";
@@ -42,7 +43,8 @@ export interface StoredCheck extends StoredTensor {
 export interface Layout {
   readonly name: Quantization["layout"];
   /**
-   * The settings, where a `quantization_config` of this method, in lower case, says that the checkpoint is stored in this layout; null where it says another.
+   * The settings, where a `quantization_config` of this method, in lower case, says that the checkpoint is stored in
+   * this layout; null where it says another.
    * @throws GureumError "unsupported" for a setting of this layout that is not read
    */
   readonly detect: (method: string, fields: Fields) => Quantization | null;

@@ -1,6 +1,6 @@
 /**
- * Checkpoints made by the tools that people use (fixtures/data/checkpoints, scripts/checkpoints.py): the weights that are read are the dialect's own definition
- * bit for bit, and the logits those of an independent float64 forward pass.
+ * Checkpoints made by the tools that people use (fixtures/data/checkpoints, scripts/checkpoints.py): the weights that
+ * are read are the dialect's own definition bit for bit, and the logits those of an independent float64 forward pass.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** Checkpoints as people have them, after public reports (fixtures/data/field): the right words, or one line that says why not. */
+/**
+ * Checkpoints as people have them, after public reports (fixtures/data/field): the right words, or one line that says
+ * why not.
+ */
 import { describe, expect, it } from "vitest";
 import { memoryStore } from "../../../../core/checkpoint/byte-source.ts";
 import { inspectFolder } from "../../../../core/checkpoint/inspect.ts";

@@ -1,6 +1,6 @@
 /**
- * The full KULLM3 shape without its 5.96 GB: the synthetic checkpoint's own headers over sparse files. Holds inspect to its limits
- * of time and memory, and the loader to the published layout.
+ * The full KULLM3 shape without its 5.96 GB: the synthetic checkpoint's own headers over sparse files. Holds inspect to
+ * its limits of time and memory, and the loader to the published layout.
  */
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

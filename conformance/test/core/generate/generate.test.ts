@@ -176,7 +176,8 @@ describe("stop strings", () => {
           if (!stopped) shown += matcher.flush();
           const ends = stops.map((s) => text.indexOf(s)).filter((at) => at >= 0);
           expect(stopped).toBe(ends.length > 0);
-          // A long stop string may begin before a short one that is complete earlier: what counts is what can be shown safely.
+          // A long stop string may begin before a short one that is complete earlier: what counts is what can be shown
+          // safely.
           const expected = ends.length > 0 ? text.slice(0, Math.min(...ends)) : text;
           if (stops.length <= 1 || !stopped) expect(shown).toBe(expected);
           else {

@@ -1,4 +1,7 @@
-/** Laws of the block fixed point and of the linear on it; the WGSL of both is held to them by the kits awq-block-sums and awq-matmul-fixed16. */
+/**
+ * Laws of the block fixed point and of the linear on it; the WGSL of both is held to them by the kits awq-block-sums
+ * and awq-matmul-fixed16.
+ */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { f16Values } from "../../../../core/dtype.ts";

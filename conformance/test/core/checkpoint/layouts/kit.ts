@@ -1,6 +1,7 @@
 /**
- * The laws of a quantization layout, the same for each: packers written here from the layout's definition make its tensors out of any q, z and s;
- * what is read is these numbers, the weights are (q − z) · s bit for bit, and packing what was read gives the stored words again.
+ * The laws of a quantization layout, the same for each: packers written here from the layout's definition make its
+ * tensors out of any q, z and s; what is read is these numbers, the weights are (q − z) · s bit for bit, and packing
+ * what was read gives the stored words again.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
