@@ -77,8 +77,8 @@ describe("what `npm run docs` writes is what stands there:", () => {
     const examples: Record<string, readonly string[]> = {
       "silu-mul": ["silu-mul", "siluMul", "siluMulF16"],
       "matmul-tiled": ["matmul-tiled", "matmulTiled"],
-      postAttentionLayernorm: ["postAttentionLayernorm", "post_attention_layernorm"],
-      qzeros: ["qzeros"],
+      qNorm: ["qNorm", "q_norm"],
+      gptq: ["gptq", "gptqLayout"],
       llama3: ["llama3"],
     };
     const product = sources()
