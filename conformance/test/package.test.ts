@@ -117,6 +117,14 @@ describe("the packed package", () => {
     expect(stdout.trim().split("\n")).toEqual(names);
   });
 
+  it("runs the README's example", async () => {
+    const example = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, "README.md"), "utf8"))![1]!;
+    await writeFile(join(folder, "readme.js"), example);
+    const { code, stdout, stderr } = await run(process.execPath, ["readme.js"]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toBe("안녕하세요. 만나서 반가워요.");
+  });
+
   it("opens no other door", async () => {
     await writeFile(join(folder, "closed.js"), 'await import("gureum/core/checkpoint/json").catch((e) => console.log(e.code));');
     expect((await run(process.execPath, ["closed.js"])).stdout.trim()).toBe("ERR_PACKAGE_PATH_NOT_EXPORTED");
