@@ -6,11 +6,14 @@
 import { type LoadOptions, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
 import { type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
-import { type Folder, openFolder } from "./core/checkpoint/folder.ts";
+import { generationConfigFile } from "./core/checkpoint/config.ts";
+import { type Folder, maxSmallBytes, openFolder } from "./core/checkpoint/folder.ts";
+import { parseSamplingConfig } from "./core/checkpoint/sampling-config.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import { embeddedModelPath } from "./core/host/embedded.ts";
 import { directoryStore, fileSource } from "./core/host/node.ts";
+import type { SamplingOptions } from "./core/model/engine.ts";
 import { type LoadedModel, loadedModel } from "./loaded-model.ts";
 import { openTensorsOf, type TensorReader } from "./tensors.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -34,7 +37,7 @@ export type {
 } from "./core/model/engine.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
 export { inspectModel, type ModelReport } from "./inspect.ts";
-export type { GenerateInput, GenerateOptions, LoadedModel } from "./loaded-model.ts";
+export type { Conversation, GenerateInput, GenerateOptions, LoadedModel } from "./loaded-model.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -80,6 +83,19 @@ async function openChatIfAny(folder: Folder): Promise<Chat | GureumError> {
   }
 }
 
+/** What generation_config.json says about sampling; a broken one is told of where its ids are read. */
+async function samplingOf(folder: Folder): Promise<{ defaults: Partial<SamplingOptions>; notes: string[] }> {
+  const bytes = await folder.read(generationConfigFile, maxSmallBytes);
+  try {
+    if (!bytes) return { defaults: {}, notes: [] };
+    const { defaults, ignored } = parseSamplingConfig(bytes);
+    return { defaults, notes: ignored.length > 0 ? [`${generationConfigFile}: not honoured: ${ignored.join(", ")}`] : [] };
+  } catch (error) {
+    if (error instanceof GureumError) return { defaults: {}, notes: [] };
+    throw error;
+  }
+}
+
 /**
  * Loads a model: reads config, tokenizer and template, checks every tensor's header against the config, then reads the
  * weights. A tokenizer or template that is missing or not supported does not stop it: what needs them throws then.
@@ -97,7 +113,9 @@ export async function loadModel(place: ModelPlace, options: LoadOptions = {}): P
     if (needs === "messages" && !(chat instanceof GureumError)) chat.checkTemplate();
     const made = await makeModel(checkpoint.config, checkpoint.refs, options);
     const noText = chat instanceof GureumError && chat.code !== "not-found" ? [`${chat.message} (the model takes ids only)`] : [];
-    return loadedModel(made, chat, performance.now() - started, [...checkpoint.notes(), ...noText]);
+    const sampling = await samplingOf(folder);
+    const notes = [...checkpoint.notes(), ...noText, ...sampling.notes];
+    return loadedModel(made, chat, performance.now() - started, notes, sampling.defaults);
   } finally {
     await checkpoint.close();
   }

@@ -4,6 +4,7 @@ import type { Chat, ChatMessage, ChatOptions } from "./chat.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
 import {
+  checkOptions,
   contextLimit,
   type GenerateResult,
   generate,
@@ -11,6 +12,7 @@ import {
   type TokenEvent,
 } from "./core/generate/generate.ts";
 import type { ForwardOptions, ForwardResult, Sampler, SamplingOptions, Session } from "./core/model/engine.ts";
+import { checkPositions } from "./core/model/session.ts";
 import { floatSampler, greedy } from "./core/sample/sampler.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -25,10 +27,24 @@ export type GenerateInput =
   | { readonly text: string; readonly specialTokens?: "text" | "recognise"; readonly addBos?: boolean }
   | { readonly ids: ArrayLike<number> };
 
-/** All optional: greedy, 256 tokens, the model's own end-of-text ids. */
+/** All optional: `LoadedModel.samplingDefaults`, 256 tokens, the model's own end-of-text ids. */
 export interface GenerateOptions
   extends Partial<SamplingOptions>,
-    Partial<Pick<LoopOptions, "maxNewTokens" | "stop" | "topLogprobs" | "signal" | "onPrefill">> {}
+    Partial<Pick<LoopOptions, "maxNewTokens" | "stop" | "topLogprobs" | "signal" | "onPrefill">> {
+  /** Always the likeliest token, whatever the model's own files say; options given beside it still count. */
+  readonly greedy?: boolean;
+  /** Further ids that end the text and are not part of it. A `stop` that spells one added token is compared by its id as well. */
+  readonly stopIds?: readonly number[];
+  /** A session of this model to continue in: what it holds of the prompt is not fed again, and it is the caller's to dispose. */
+  readonly session?: Session;
+}
+
+/** A conversation's memory: each `generate` feeds only what the one before has not. */
+export interface Conversation {
+  /** As `LoadedModel.generate`. One at a time. */
+  generate(input: GenerateInput, options?: Omit<GenerateOptions, "session">): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
+  dispose(): void;
+}
 
 export interface LoadedModel {
   readonly config: LlamaConfig;
@@ -40,6 +56,8 @@ export interface LoadedModel {
   /** How this model's logits become ids and probabilities. */
   readonly sampler: Sampler;
   readonly loadMs: number;
+  /** How `generate` draws where its options do not say: greedy, as generation_config.json changes it. */
+  readonly samplingDefaults: SamplingOptions;
   /** What was odd about the files and stopped nothing, a sentence each. */
   readonly notes: readonly string[];
   /**
@@ -51,6 +69,9 @@ export interface LoadedModel {
   forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
   /** Continues the input token by token; the generator's return value sums up. */
   generate(input: GenerateInput, options?: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
+  /** Answers that build on each other. On WebGPU an answer's positions stay as decoding computed them: close to, not bit for bit, what
+   * feeding it anew would give. */
+  createConversation(): Conversation;
   /** A sequence to feed and sample by hand; `maxContext` defaults to 8192, and is at most the model's limit. */
   createSession(maxContext?: number): Session;
   /**
@@ -67,16 +88,42 @@ const DEFAULT_CONTEXT = 8192;
 /** The decoder of a model without a tokenizer. */
 const noText = { push: () => "", flush: () => "" };
 
-/** @param chat why there is none, where the folder's tokenizer cannot be read */
+/** An option that is undefined is one that was not given. */
+const withoutUndefined = <T extends object>(options: T): T =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+
+/**
+ * @param sampling what generation_config.json changes of greedy
+ * @param chat why there is none, where the folder's tokenizer cannot be read
+ */
 export function loadedModel(
   { model, reason, takeStats }: Made,
   chat: Chat | GureumError,
   loadMs: number,
   notes: readonly string[],
+  sampling: Partial<SamplingOptions>,
 ): LoadedModel {
   const { config } = model;
   const tokenizer = chat instanceof GureumError ? null : chat.tokenizer;
   const limit = contextLimit(config);
+  const samplingDefaults: SamplingOptions = { ...greedy, ...sampling };
+  let disposed = false;
+  const alive = (): void => {
+    if (disposed) throw new GureumError("usage", { where: "model", what: "was disposed", remedy: "load it again" });
+  };
+  /** The ids that end a text: the config's, the tokenizer's, the caller's, and those of stop strings that are one added token. */
+  const stopIdsOf = (stop: readonly string[], stopIds: readonly number[]): Set<number> => {
+    for (const id of stopIds)
+      if (!Number.isInteger(id) || id < 0 || id >= config.vocabSize)
+        throw new GureumError("usage", {
+          where: "generate",
+          what: "a stop id",
+          expected: `an integer from 0 to ${config.vocabSize - 1}`,
+          got: `${id}`,
+        });
+    const spelt = tokenizer?.addedTokens.filter(({ content }) => stop.includes(content)).map(({ id }) => id) ?? [];
+    return new Set([...config.eosTokenIds, ...(tokenizer?.eosId == null ? [] : [tokenizer.eosId]), ...spelt, ...stopIds]);
+  };
   const encodePrompt = (input: GenerateInput): number[] => {
     if ("ids" in input) return Array.from(input.ids);
     if (chat instanceof GureumError) throw chat;
@@ -90,6 +137,50 @@ export function loadedModel(
     const bos = tokenizer.bosId;
     return (addBos ?? (tokenizer.addBos && ids[0] !== bos)) ? tokenizer.encode(text, { specialTokens, addBos: true }) : ids;
   };
+  /** The loop's options, checked, before anything is allocated. */
+  const checked = (options: GenerateOptions): Omit<LoopOptions, "decoder"> => {
+    const {
+      maxNewTokens = 256,
+      stop = [],
+      stopIds = [],
+      topLogprobs = 0,
+      signal,
+      onPrefill,
+      greedy: likeliest,
+      session: _,
+      ...given
+    } = options;
+    const loop = {
+      sampling: { ...(likeliest ? greedy : samplingDefaults), ...withoutUndefined(given) },
+      maxNewTokens,
+      stop,
+      stopIds: new Set<number>(),
+      topLogprobs,
+      ...(signal === undefined ? {} : { signal }),
+      ...(onPrefill === undefined ? {} : { onPrefill }),
+    };
+    checkOptions(loop);
+    if (!Array.isArray(stopIds))
+      throw new GureumError("usage", { where: "generate", what: "stopIds has the wrong type", expected: "an array of ids" });
+    return { ...loop, stopIds: stopIdsOf(stop, stopIds) };
+  };
+
+  async function* run(input: GenerateInput, options: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined> {
+    alive();
+    const loop = checked(options);
+    const prompt = encodePrompt(input);
+    if (options.session && options.session.model !== model)
+      throw new GureumError("usage", { where: "generate", what: "the session is another model's" });
+    const session = options.session ?? model.createSession(Math.min(limit, prompt.length + loop.maxNewTokens));
+    try {
+      // An answer begins afresh; a continuation keeps the space between it and the prompt.
+      const decoder = tokenizer?.streamingDecoder("messages" in input ? [] : prompt) ?? noText;
+      return yield* generate(session, prompt, { ...loop, decoder });
+    } finally {
+      if (!options.session) session.dispose();
+    }
+  }
+
   return {
     config,
     tokenizer,
@@ -99,7 +190,9 @@ export function loadedModel(
     sampler: model.sampler ?? floatSampler,
     loadMs,
     encodePrompt,
+    samplingDefaults,
     async forward(ids, options) {
+      alive();
       const session = model.createSession(Math.min(limit, Math.max(1, ids.length)));
       try {
         return await session.forward(ids, options);
@@ -107,28 +200,30 @@ export function loadedModel(
         session.dispose();
       }
     },
-    async *generate(input, options = {}) {
-      const prompt = encodePrompt(input);
-      const { maxNewTokens = 256, stop = [], topLogprobs = 0, signal, onPrefill, ...sampling } = options;
-      const session = model.createSession(Math.min(limit, prompt.length + maxNewTokens));
-      try {
-        return yield* generate(session, prompt, {
-          sampling: { ...greedy, ...sampling },
-          maxNewTokens,
-          stop,
-          topLogprobs,
-          stopIds: new Set(config.eosTokenIds),
-          // An answer begins afresh; a continuation keeps the space between it and the prompt.
-          decoder: tokenizer?.streamingDecoder("messages" in input ? [] : prompt) ?? noText,
-          ...(signal ? { signal } : {}),
-          ...(onPrefill ? { onPrefill } : {}),
-        });
-      } finally {
-        session.dispose();
-      }
+    generate: (input, options = {}) => run(input, options),
+    createConversation() {
+      let session: Session | undefined;
+      return {
+        async *generate(input, options = {}) {
+          const wanted = Math.min(limit, encodePrompt(input).length + checked(options).maxNewTokens);
+          if (!session || session.maxContext < wanted) {
+            const doubled = Math.min(limit, 2 * (session?.maxContext ?? 0));
+            session?.dispose();
+            session = model.createSession(Math.max(wanted, doubled));
+          }
+          return yield* run(input, { ...options, session });
+        },
+        dispose: () => session?.dispose(),
+      };
     },
-    createSession: (maxContext = DEFAULT_CONTEXT) => model.createSession(Math.min(limit, maxContext)),
+    createSession(maxContext = DEFAULT_CONTEXT) {
+      alive();
+      return model.createSession(Math.min(limit, checkPositions("session", "maxContext", maxContext, 1)));
+    },
     takeStats,
-    dispose: () => model.dispose(),
+    dispose() {
+      if (!disposed) model.dispose();
+      disposed = true;
+    },
   };
 }

@@ -3,7 +3,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { GureumError } from "../core/errors.ts";
 import type { ChatMessage } from "../index.ts";
-import { modelFromWords, modelHelp, modelOptions, runOptions, samplingHelp, samplingOptions } from "./options.ts";
+import { modelFromWords, modelHelp, modelOptions, noteSampling, runOptions, samplingHelp, samplingOptions } from "./options.ts";
 import { runGeneration } from "./run.ts";
 import { templateFromWords, templateHelp, templateOptions } from "./template.ts";
 import { note } from "./terminal.ts";
@@ -27,18 +27,21 @@ ${samplingHelp}`,
     const model = await modelFromWords("chat", words, "messages");
     const system = words.text("system");
     const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
+    const conversation = model.createConversation();
     try {
+      noteSampling(model, options);
       if (text !== undefined) {
         await runGeneration(model, { messages: [...messages, { role: "user", content: text }], ...template }, options);
         return 0;
       }
       await converse(async (question) => {
         const turn: ChatMessage = { role: "user", content: question };
-        const answer = await runGeneration(model, { messages: [...messages, turn], ...template }, options);
+        const answer = await runGeneration(model, { messages: [...messages, turn], ...template }, options, conversation);
         messages.push(turn, { role: "assistant", content: answer });
       });
       return 0;
     } finally {
+      conversation.dispose();
       model.dispose();
     }
   },

@@ -66,7 +66,7 @@ ${modelHelp}`,
       }
       const likeliest = model.sampler.topLogProbabilities(last, top).map(({ id, logprob }) => ({
         id,
-        piece: model.tokenizer?.idToPiece(id) ?? null,
+        piece: model.tokenizer?.idToPiece(id) || null,
         logit: last[id]!,
         logprob,
       }));

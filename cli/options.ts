@@ -2,7 +2,7 @@
 
 import { checkMaxNewTokens } from "../core/generate/generate.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
-import { checkSampling } from "../core/sample/sampler.ts";
+import { checkSampling, greedy } from "../core/sample/sampler.ts";
 import { checkKernels } from "../gpu/programs/plan.ts";
 import { embeddedModel, type GenerateInput, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
 import { note, progressBar } from "./terminal.ts";
@@ -37,20 +37,25 @@ export const samplingOptions: WordOptions = {
   "min-p": { type: "string" },
   "repetition-penalty": { type: "string" },
   seed: { type: "string" },
+  greedy: { type: "boolean" },
   stop: { type: "string", multiple: true },
+  "stop-id": { type: "string", multiple: true },
   logprobs: { type: "string" },
   json: { type: "boolean" },
   stats: { type: "boolean" },
 };
 
 export const samplingHelp = `  --max-new-tokens N          at most so many new tokens (default: 256)
-  --temperature T             draw at random; 0, the default, always takes the likeliest token
+  --greedy                    always take the likeliest token, whatever the model's generation_config.json says
+  --temperature T             draw at random; 0 takes the likeliest token (default, of these five: what generation_config.json says,
+                              else 0)
   --top-k K                   draw among the K likeliest
   --top-p P                   draw among the likeliest whose share reaches P
   --min-p M                   draw among those at least M times as likely as the likeliest
   --repetition-penalty R      make what was said before less likely (R above 1)
   --seed S                    repeat a random draw: same seed, same text (default: 0)
-  --stop STR                  end before this text; may be repeated
+  --stop STR                  end before this text, or this special token; may be repeated
+  --stop-id ID                end before this token id; may be repeated
   --logprobs N                with each token its log-probability and the N likeliest
   --json                      print one JSON object: text, ids, finishReason, promptTokens, timings
   --stats                     also where the time on the GPU went, and how many dispatches it took`;
@@ -102,13 +107,24 @@ export const textInput = (text: string, words: Words): GenerateInput => ({
 });
 
 export interface RunOptions {
-  readonly sampling: SamplingOptions;
+  /** What the words say; the model's defaults stand for the rest. */
+  readonly sampling: Partial<SamplingOptions>;
+  readonly greedy: boolean;
   readonly maxNewTokens: number;
   readonly stop: readonly string[];
+  readonly stopIds: readonly number[];
   readonly logprobs: number;
   readonly json: boolean;
   readonly stats: boolean;
 }
+
+const samplingWords = {
+  temperature: "temperature",
+  topK: "top-k",
+  topP: "top-p",
+  minP: "min-p",
+  repetitionPenalty: "repetition-penalty",
+} as const;
 
 /** @throws GureumError "usage", and "range" for a number outside its range, before any model is loaded */
 export function runOptions(command: string, words: Words): RunOptions {
@@ -117,23 +133,36 @@ export function runOptions(command: string, words: Words): RunOptions {
   const logprobs = words.number("logprobs") ?? 0;
   if (!Number.isInteger(logprobs) || logprobs < 0 || logprobs > 100)
     throw usage(command, `--logprobs takes a whole number from 0 to 100, got ${logprobs}`);
-  const sampling: SamplingOptions = {
-    temperature: words.number("temperature") ?? 0,
-    topK: words.number("top-k") ?? 0,
-    topP: words.number("top-p") ?? 1,
-    minP: words.number("min-p") ?? 0,
-    repetitionPenalty: words.number("repetition-penalty") ?? 1,
-    seed: BigInt(seed),
-  };
-  const maxNewTokens = words.number("max-new-tokens") ?? 256;
-  checkSampling(sampling);
-  checkMaxNewTokens(maxNewTokens);
-  return {
+  const sampling: { -readonly [name in keyof SamplingOptions]?: SamplingOptions[name] } = { seed: BigInt(seed) };
+  for (const [name, word] of Object.entries(samplingWords) as [keyof typeof samplingWords, string][]) {
+    const value = words.number(word);
+    if (value !== undefined) sampling[name] = value;
+  }
+  const options: RunOptions = {
     sampling,
-    maxNewTokens,
+    greedy: words.flag("greedy"),
+    maxNewTokens: words.number("max-new-tokens") ?? 256,
     stop: words.list("stop"),
+    stopIds: words.list("stop-id").map((word) => {
+      if (!/^\d{1,10}$/.test(word)) throw usage(command, `--stop-id takes a token id, got ${JSON.stringify(word)}`);
+      return Number(word);
+    }),
     logprobs,
     json: words.flag("json"),
     stats: words.flag("stats"),
   };
+  checkSampling({ ...greedy, ...sampling });
+  checkMaxNewTokens(options.maxNewTokens);
+  return options;
+}
+
+/** Says in one line how the text will be drawn, where the model's own files have a say in it. */
+export function noteSampling(model: LoadedModel, options: RunOptions): void {
+  const names = Object.keys(samplingWords) as (keyof typeof samplingWords)[];
+  const given = names.filter((name) => model.samplingDefaults[name] !== greedy[name] && options.sampling[name] === undefined);
+  if (options.greedy || given.length === 0) return;
+  const sampling = { ...model.samplingDefaults, ...options.sampling };
+  const shown = names.filter((name) => sampling[name] !== greedy[name] || name === "temperature");
+  const how = shown.map((name) => `${samplingWords[name]} ${sampling[name]}`).join(", ");
+  note(`sampling: ${how}, seed ${sampling.seed} (as the model's generation_config.json has it; --greedy: always the likeliest)`);
 }

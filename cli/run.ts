@@ -1,13 +1,22 @@
 /** One generation shown to a person or a program: streamed text and a line of figures, or one JSON object. */
 import process from "node:process";
 import type { TokenEvent } from "../core/generate/generate.ts";
-import type { GenerateInput, LoadedModel } from "../index.ts";
+import type { Conversation, GenerateInput, LoadedModel } from "../index.ts";
 import type { RunOptions } from "./options.ts";
 import { formatStats, makeStopwatch } from "./stats.ts";
 import { breathe, note, print, printJson, progressBar } from "./terminal.ts";
 
-/** Runs to the end, or until Ctrl-C: then the text so far is the answer. @returns the text */
-export async function runGeneration(model: LoadedModel, input: GenerateInput, options: RunOptions): Promise<string> {
+/**
+ * Runs to the end, or until Ctrl-C: then the text so far is the answer.
+ * @param conversation who generates: the model, or what remembers earlier turns
+ * @returns the text
+ */
+export async function runGeneration(
+  model: LoadedModel,
+  input: GenerateInput,
+  options: RunOptions,
+  conversation: Pick<Conversation, "generate"> = model,
+): Promise<string> {
   const abort = new AbortController();
   const onInterrupt = (): void => abort.abort();
   process.on("SIGINT", onInterrupt);
@@ -19,10 +28,12 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
   const tokens: TokenEvent[] = [];
   const watch = makeStopwatch(model);
   try {
-    const run = model.generate(input, {
+    const run = conversation.generate(input, {
       ...options.sampling,
+      greedy: options.greedy,
       maxNewTokens: options.maxNewTokens,
       stop: options.stop,
+      stopIds: options.stopIds,
       topLogprobs: options.logprobs,
       signal: abort.signal,
       onPrefill: async (done) => {
@@ -40,7 +51,8 @@ export async function runGeneration(model: LoadedModel, input: GenerateInput, op
         if (tokens.length === 0) firstTokenMs = lastTokenMs;
         tokens.push(event);
       }
-      if (!options.json) await print(event.text);
+      // A model without a tokenizer answers in ids.
+      if (!options.json) await print(model.tokenizer ? event.text : event.id === null ? "" : `${event.id} `);
       await breathe();
     }
     const { text, ids, finishReason } = step.value;

@@ -59,31 +59,33 @@ export interface Tokenizer {
    * vocabulary without unknown token lacks.
    */
   encode(text: string, options?: EncodeOptions): number[];
-  /** @throws GureumError "range" for an id outside the vocabulary. */
+  /** An id without a token decodes to nothing. @throws GureumError "range" for what is no id. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /**
    * Decodes ids as they come, in sentencepiece's reading. `after`: ids that came before and are not shown; a space at the start
    * of what follows them is then text and no longer the dummy prefix.
-   * @throws GureumError "range", from `push` as well, for an id outside the vocabulary.
+   * An id without a token gives nothing. @throws GureumError "range", from `push` as well, for what is no id.
    */
   streamingDecoder(after?: ArrayLike<number>): StreamingDecoder;
-  /** @throws GureumError "range" for an id outside the vocabulary. */
+  /** "" for an id without a token. @throws GureumError "range" for what is no id. */
   idToPiece(id: number): string;
   /** undefined: no such piece */
   pieceToId(piece: string): number | undefined;
 }
 
-function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
+/**
+ * The ids that have a token. A model may have more rows than its tokenizer has tokens (vocabularies are padded, added tokens leave
+ * gaps): what it says with such a row decodes to nothing, as in transformers.
+ */
+function withTokens(ids: ArrayLike<number>, pieces: readonly string[]): number[] {
+  const known: number[] = [];
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
-    if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
-      throw new GureumError("range", {
-        where: "tokenizer",
-        what: "id outside the vocabulary",
-        expected: `0 to ${vocabSize - 1}`,
-        got: `${id}`,
-      });
+    if (!Number.isInteger(id) || id < 0)
+      throw new GureumError("range", { where: "tokenizer", what: "not a token id", expected: "a whole number from 0", got: `${id}` });
+    if (pieces[id]) known.push(id);
   }
+  return known;
 }
 
 /** Puts a tokenizer together from its parts. */
@@ -141,30 +143,24 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
       if (options.addEos) out.push(need(parts.eosId, "EOS"));
       return out;
     },
-    decode(given, options = {}) {
-      checkIds(given, pieces.length);
+    decode(ids, options = {}) {
+      const given = withTokens(ids, pieces);
       if (options.reading !== "huggingface") {
         const decoder = createDecoder();
         return decoder.push(given) + decoder.flush();
       }
       const skip = options.skipSpecialTokens ?? true;
-      const tokens: string[] = [];
-      for (let i = 0; i < given.length; i++)
-        if (pieces[given[i]!] !== "" && !(skip && specialIds.has(given[i]!))) tokens.push(shown.get(given[i]!) ?? pieces[given[i]!]!);
+      const tokens = given.filter((id) => !(skip && specialIds.has(id))).map((id) => shown.get(id) ?? pieces[id]!);
       return parts.decodeTokens(tokens);
     },
     streamingDecoder(after) {
       const decoder = createDecoder();
-      const push = (given: ArrayLike<number>): string => {
-        checkIds(given, pieces.length);
-        return decoder.push(given);
-      };
+      const push = (given: ArrayLike<number>): string => decoder.push(withTokens(given, pieces));
       if (after) push(after);
       return { push, flush: decoder.flush };
     },
     idToPiece(id) {
-      checkIds([id], pieces.length);
-      return pieces[id]!;
+      return pieces[withTokens([id], pieces)[0] ?? -1] ?? "";
     },
     pieceToId: (piece) => ids.get(piece),
   };

@@ -67,6 +67,71 @@ describe("generate", () => {
   });
 });
 
+describe("a conversation", () => {
+  const drain = async (run: AsyncGenerator<TokenEvent, { text: string }, undefined>): Promise<string> => {
+    for (;;) {
+      const step = await run.next();
+      if (step.done) return step.value.text;
+    }
+  };
+
+  it("feeds only what is new, grows with the prompt, and answers as afresh", async () => {
+    const conversation = model.createConversation();
+    const turns: { role: string; content: string }[] = [];
+    let told: number[] = [];
+    for (const content of ["안녕하세요", "너는 누구니?", "고마워"]) {
+      turns.push({ role: "user", content });
+      const progress: number[] = [];
+      const text = await drain(
+        conversation.generate({ messages: turns }, { maxNewTokens: 40, onPrefill: (done) => void progress.push(done) }),
+      );
+      expect(text).toBe(await drain(model.generate({ messages: turns }, { maxNewTokens: 40 })));
+      turns.push({ role: "assistant", content: text });
+      told = progress;
+    }
+    expect(told.at(-1)).toBe(model.encodePrompt({ messages: turns.slice(0, -1) }).length);
+    conversation.dispose();
+  });
+
+  it("continues in a session of the caller's, and refuses another model's", async () => {
+    const session = model.createSession(128);
+    const text = await drain(model.generate({ messages }, { session }));
+    expect(text).toBe(answer);
+    const prompt = model.encodePrompt({ messages });
+    expect(session.ids.slice(0, prompt.length)).toEqual(prompt);
+    expect(await drain(model.generate({ messages }, { session }))).toBe(answer);
+    const other = await loadModel(embeddedModel(), { backend: "cpu" });
+    await expect(drain(other.generate({ messages }, { session }))).rejects.toThrow(/the session is another model's/);
+    other.dispose();
+    session.dispose();
+    await expect(drain(model.generate({ messages }, { session }))).rejects.toThrow(/the session was disposed/);
+  });
+
+  it.each([
+    ["a temperature", { temperature: "0.5" }, /temperature has the wrong type, expected a number, got "0.5"/],
+    ["a stop that is null", { stop: null }, /stop has the wrong type, expected an array of strings/],
+    ["a seed", { seed: 1 }, /seed has the wrong type, expected a bigint/],
+    ["stop ids", { stopIds: [1.5] }, /a stop id, expected an integer from 0 to 4095, got 1.5/],
+    ["a stop id outside the vocabulary", { stopIds: [4096] }, /a stop id, expected an integer from 0 to 4095, got 4096/],
+    ["a limit", { maxNewTokens: "5" }, /max-new-tokens has the wrong type/],
+  ])("refuses %s of the wrong type by name", async (_, options, about) => {
+    const failed = await drain(model.generate({ messages }, options as never)).catch((error: unknown) => error);
+    expect(failed).toMatchObject({ code: "usage", message: expect.stringMatching(about) });
+  });
+
+  it("takes undefined for an option that is not given", async () => {
+    expect(await drain(model.generate({ messages }, { temperature: undefined, stop: undefined } as never))).toBe(answer);
+  });
+
+  it("is over with its model", async () => {
+    const short = await loadModel(embeddedModel(), { backend: "cpu" });
+    short.dispose();
+    short.dispose();
+    for (const use of [() => drain(short.generate({ messages })), () => short.forward([1]), async () => short.createSession()])
+      await expect(use()).rejects.toThrow(/^model: was disposed — load it again/);
+  });
+});
+
 describe("forward", () => {
   it("steers: silencing the last layers' output changes what is said, on this call alone", async () => {
     const ids = model.encodePrompt({ messages });

@@ -1,7 +1,7 @@
 /** The arithmetic `exact` on the CPU as a `Model`: the definition that every device is held to, bit for bit. */
 import type { LlamaConfig } from "../config.ts";
 import type { ForwardOptions, ForwardResult, Model, Session } from "../model/engine.ts";
-import { checkFeed, checkPending } from "../model/session.ts";
+import { checkFeed, checkPending, checkPositions, guardSession } from "../model/session.ts";
 import { makeTaps, noTaps, type Taps } from "../model/trace.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import { greedy } from "../sample/sampler.ts";
@@ -19,7 +19,7 @@ export function exactCpuModel(config: LlamaConfig, weights: LlamaWeights): Model
     backend: "cpu",
     sampler: exactSampler,
     decodeBatch: 1,
-    createSession: (maxContext) => exactSession(model, exact, maxContext),
+    createSession: (maxContext) => guardSession(exactSession(model, exact, checkPositions("session", "maxContext", maxContext, 1))),
     dispose() {},
   };
   return model;

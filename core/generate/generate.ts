@@ -48,6 +48,35 @@ export interface TokenEvent {
  */
 export type FinishReason = "stop" | "length" | "context" | "aborted";
 
+/** @throws GureumError "usage" naming the first option of a wrong type, "range" for a number outside its range */
+export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
+  const wrong = (what: string, expected: string): GureumError =>
+    new GureumError("usage", { where: "generate", what: `${what} has the wrong type`, expected });
+  const { stop, stopIds, topLogprobs, signal, onPrefill, maxNewTokens } = options;
+  checkSampling(options.sampling);
+  if (typeof maxNewTokens !== "number") throw wrong("max-new-tokens", "a number");
+  checkMaxNewTokens(maxNewTokens);
+  if (!Array.isArray(stop) || !stop.every((text) => typeof text === "string")) throw wrong("stop", "an array of strings");
+  for (const id of stopIds)
+    if (!Number.isInteger(id) || id < 0)
+      throw new GureumError("usage", { where: "generate", what: "a stop id", expected: "a token id", got: `${id}` });
+  if (!Number.isInteger(topLogprobs) || topLogprobs < 0)
+    throw new GureumError("usage", { where: "generate", what: "topLogprobs", expected: "a whole number from 0", got: `${topLogprobs}` });
+  if (signal !== undefined && typeof signal?.aborted !== "boolean") throw wrong("signal", "an AbortSignal");
+  if (onPrefill !== undefined && typeof onPrefill !== "function") throw wrong("onPrefill", "a function");
+}
+
+/**
+ * How many ids of `prompt` a session holds already, from the start on; all but the last of either at most: the session's may not have
+ * been fed, and the prompt's is what the answer follows.
+ */
+export function sharedPrefix(held: readonly number[], prompt: ArrayLike<number>): number {
+  const most = Math.min(held.length, prompt.length) - 1;
+  let shared = 0;
+  while (shared < most && held[shared] === prompt[shared]) shared++;
+  return shared;
+}
+
 export interface GenerateResult {
   readonly text: string;
   readonly ids: readonly number[];
@@ -76,7 +105,8 @@ export function checkMaxNewTokens(maxNewTokens: number): void {
 }
 
 /**
- * Feeds `prompt` to the session and yields a token at a time; the generator's return value sums them up.
+ * Feeds `prompt` to the session and yields a token at a time; the generator's return value sums them up. What the
+ * session holds of the prompt already is not fed again; what it holds beyond that is dropped.
  * @throws GureumError "range", "context", "usage", "non-finite" as Session.prefill, "non-finite" for logits that are
  * not finite; nothing is thrown for an abort: the result says so.
  */
@@ -86,19 +116,21 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent, GenerateResult, undefined> {
   const { sampling, maxNewTokens, stopIds, decoder, topLogprobs, signal } = options;
-  checkSampling(sampling);
-  checkMaxNewTokens(maxNewTokens);
+  checkOptions(options);
+  const kept = sharedPrefix(session.ids, prompt);
+  if (session.ids.length > 0) session.truncate(kept);
+  const fresh = Array.prototype.slice.call(prompt, kept) as number[];
   const stops = makeStopMatcher(options.stop);
   const ids: number[] = [];
   let text = "";
   let finishReason: FinishReason = "length";
-  const next = topLogprobs > 0 ? oneWithAlternatives(session, prompt, sampling, topLogprobs) : batches(session, maxNewTokens, sampling);
+  const next = topLogprobs > 0 ? oneWithAlternatives(session, fresh, sampling, topLogprobs) : batches(session, maxNewTokens, sampling);
   try {
     const checkAbort = async (done: number): Promise<void> => {
-      await options.onPrefill?.(done);
+      await options.onPrefill?.(kept + done);
       if (signal?.aborted) throw aborted;
     };
-    if (topLogprobs === 0) await session.prefill(prompt, checkAbort);
+    if (topLogprobs === 0) await session.prefill(fresh, checkAbort);
     for (;;) {
       if (signal?.aborted) throw aborted;
       if (ids.length === maxNewTokens) break;

@@ -7,7 +7,7 @@ import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOption
 import { makeKvCache } from "./kv-cache.ts";
 import { type Activations, forwardHead, forwardLayers, makeActivations } from "./llama.ts";
 import { allFinite, nonFiniteLogits } from "./non-finite.ts";
-import { checkFeed, checkPending } from "./session.ts";
+import { checkFeed, checkPending, checkPositions, guardSession } from "./session.ts";
 import { makeTaps, noTaps, type Taps } from "./trace.ts";
 import type { LlamaWeights } from "./weights.ts";
 
@@ -19,7 +19,7 @@ export function cpuModel(config: LlamaConfig, weights: LlamaWeights): Model {
     config,
     backend: "cpu",
     decodeBatch: 1,
-    createSession: (maxContext) => cpuSession(model, config, weights, maxContext),
+    createSession: (maxContext) => guardSession(cpuSession(model, config, weights, checkPositions("session", "maxContext", maxContext, 1))),
     dispose() {},
   };
   return model;

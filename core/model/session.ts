@@ -2,7 +2,9 @@
 
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
+import { checkSampling } from "../sample/sampler.ts";
 import { checkIds } from "../tensor.ts";
+import type { Session } from "./engine.ts";
 
 /**
  * Checks ids about to be fed after `length` others.
@@ -31,4 +33,69 @@ export function checkFeed(config: LlamaConfig, length: number, maxContext: numbe
 export function checkPending(hasPending: boolean): void {
   if (!hasPending)
     throw new GureumError("usage", { where: "decode", what: "no logits to sample from", remedy: "call prefill or forward first" });
+}
+
+/** A size in whole positions. @throws GureumError "usage" */
+export function checkPositions(where: string, what: string, value: number, least: number): number {
+  if (!Number.isInteger(value) || value < least)
+    throw new GureumError("usage", {
+      where,
+      what,
+      expected: `a whole number from ${least}`,
+      got: typeof value === "string" ? JSON.stringify(value) : `${value}`,
+    });
+  return value;
+}
+
+/**
+ * A backend's session behind the checks that all share: one call at a time, none after `dispose`, sizes that are sizes. Every `Model`
+ * hands out its sessions so.
+ * @param onDispose told once, after the session let go of its memory
+ */
+export function guardSession(session: Session, onDispose: () => void = () => {}): Session {
+  let running: string | null = null;
+  let disposed = false;
+  const enter = (what: string): void => {
+    if (disposed) throw new GureumError("usage", { where: what, what: "the session was disposed", remedy: "create another" });
+    if (running !== null)
+      throw new GureumError("usage", {
+        where: what,
+        what: `${running} is still running on this session`,
+        remedy: "await it first, or use another session",
+      });
+  };
+  const alone = async <T>(what: string, body: () => Promise<T>): Promise<T> => {
+    enter(what);
+    running = what;
+    try {
+      return await body();
+    } finally {
+      running = null;
+    }
+  };
+  return {
+    model: session.model,
+    maxContext: session.maxContext,
+    get ids() {
+      return session.ids;
+    },
+    forward: (ids, options) => alone("forward", () => session.forward(ids, options)),
+    prefill: (ids, onProgress) => alone("prefill", () => session.prefill(ids, onProgress)),
+    decode: (sampling, count) =>
+      alone("decode", async () => {
+        if (sampling !== undefined) checkSampling(sampling);
+        if (count !== undefined) checkPositions("decode", "count", count, 0);
+        return session.decode(sampling, count);
+      }),
+    truncate(length) {
+      enter("truncate");
+      session.truncate(checkPositions("truncate", "length", length, 0));
+    },
+    dispose() {
+      if (disposed) return;
+      disposed = true;
+      session.dispose();
+      onDispose();
+    },
+  };
 }

@@ -9,9 +9,18 @@ import { uniformAt } from "./random.ts";
 
 export const greedy: SamplingOptions = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0n };
 
-/** @throws GureumError "range" naming the first option outside its range */
+const wrongType = (name: string, expected: string, value: unknown): GureumError =>
+  new GureumError("usage", {
+    where: "sampling",
+    what: `${name} has the wrong type`,
+    expected,
+    got: value === null ? "null" : typeof value === "string" ? JSON.stringify(value) : typeof value,
+  });
+
+/** @throws GureumError "usage" naming the first option of a wrong type, "range" the first outside its range */
 export function checkSampling(options: SamplingOptions): void {
   const check = (name: string, value: number, ok: boolean, expected: string): void => {
+    if (typeof value !== "number") throw wrongType(name, "a number", value);
     if (!ok) throw new GureumError("range", { where: "sampling", what: name, expected, got: `${value}` });
   };
   const { temperature, topK, topP, minP, repetitionPenalty, seed } = options;
@@ -25,6 +34,7 @@ export function checkSampling(options: SamplingOptions): void {
   check("top-p", topP, topP > 0 && topP <= 1, "a number above 0 and at most 1 (off)");
   check("min-p", minP, minP >= 0 && minP <= 1, "a number from 0 (off) to 1");
   check("repetition-penalty", repetitionPenalty, repetitionPenalty >= 0.01 && repetitionPenalty <= 100, "a number from 0.01 to 100");
+  if (typeof seed !== "bigint") throw wrongType("seed", "a bigint", seed);
   if (seed < 0n || seed >= 1n << 64n)
     throw new GureumError("range", { where: "sampling", what: "seed", expected: "an integer from 0 to 2^64 - 1", got: `${seed}` });
 }

@@ -1,6 +1,7 @@
 /** A Llama model on a WebGPU device: the twin of core/model/cpu.ts. */
 import type { LlamaConfig } from "../../core/config.ts";
 import type { Model, Session } from "../../core/model/engine.ts";
+import { checkPositions, guardSession } from "../../core/model/session.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../device/buffer.ts";
 import type { Gpu } from "../device/device.ts";
@@ -36,14 +37,10 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
       plan,
       decodeBatch: BATCH,
       createSession(maxContext) {
-        const session = gpuSession(model, gpu, weights, plan, maxContext);
-        const dispose = (): void => {
-          sessions.delete(tracked);
-          session.dispose();
-        };
-        const tracked: Session = Object.defineProperties({ ...session, dispose }, { ids: { get: () => session.ids, enumerable: true } });
-        sessions.add(tracked);
-        return tracked;
+        const own = gpuSession(model, gpu, weights, plan, checkPositions("session", "maxContext", maxContext, 1));
+        const session = guardSession(own, () => sessions.delete(session));
+        sessions.add(session);
+        return session;
       },
       dispose() {
         for (const session of sessions) session.dispose();

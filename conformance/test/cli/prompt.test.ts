@@ -1,9 +1,10 @@
 /** Prompts as the models of `fixtures/data/field` were trained on them, through the command. */
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type ChatMessage, embeddedModel, loadModel } from "../../../index.ts";
 import { dataFile } from "../fixtures/golden.ts";
 import { expectFailure, gureum } from "./gureum.ts";
 
@@ -110,5 +111,128 @@ describe("special tokens in a hand-written prompt", () => {
   it("bring their own BOS, which is not put twice", async () => {
     const args = ["logits", "--special-tokens", "--backend", "cpu", "--json"];
     expect(await ids([...args, "--text", "<s>구름"])).toEqual(await ids(["logits", "--backend", "cpu", "--json", "--text", "구름"]));
+  });
+});
+
+describe("what ends an answer", () => {
+  const ask = async (name: string, ...args: string[]) => {
+    const { code, out, err } = await gureum([
+      "chat",
+      "구름",
+      "--model",
+      field(name),
+      "--backend",
+      "cpu",
+      "--json",
+      "--max-new-tokens",
+      "20",
+      ...args,
+    ]);
+    expect(code).toBe(0);
+    return { ...(JSON.parse(out) as { text: string; ids: number[]; finishReason: string }), err };
+  };
+
+  it("is a stop string that spells a special token, by its id, and a stop id", async () => {
+    const right = { text: "안녕하세요", finishReason: "stop" };
+    const byText = await ask("stop-special-token", "--stop", "<|im_end|>");
+    expect(byText).toMatchObject(right);
+    expect(byText.ids).toHaveLength(5);
+    const id = JSON.parse(
+      (await gureum(["tokenize", "<|im_end|>", "--special-tokens", "--json", "--model", field("stop-special-token")])).out,
+    ).ids[0];
+    expect(await ask("stop-special-token", "--stop-id", `${id}`)).toMatchObject(right);
+    expect(await ask("stop-special-token")).toMatchObject({ finishReason: "length" });
+    expectFailure(await gureum(["chat", "a", "--stop-id", "x"]), 2, /--stop-id takes a token id/);
+  });
+  it("is an EOS token that only tokenizer_config.json names", async () => {
+    const folder = join(work, "eos");
+    await cp(field("stop-special-token"), folder, { recursive: true });
+    const file = join(folder, "tokenizer_config.json");
+    await writeFile(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), eos_token: "<|im_end|>" }));
+    const { out } = await gureum(["chat", "구름", "--model", folder, "--backend", "cpu", "--json", "--max-new-tokens", "20"]);
+    expect(JSON.parse(out)).toMatchObject({ text: "안녕하세요", finishReason: "stop" });
+  });
+  it("is no row without a token, which decodes to nothing and is ranked like any other", async () => {
+    expect(await ask("padded-vocab")).toMatchObject({ text: "안녕하세요.", ids: [36, 37, 38, 39, 40, 61, 49], finishReason: "stop" });
+    const { code, out } = await gureum([
+      "logits",
+      "--ids",
+      "40",
+      "--model",
+      field("padded-vocab"),
+      "--backend",
+      "cpu",
+      "--top",
+      "64",
+      "--json",
+    ]);
+    expect(code).toBe(0);
+    const { top } = JSON.parse(out) as { top: { id: number; piece: string | null }[] };
+    expect(top).toHaveLength(64);
+    expect(top.find(({ id }) => id === 61)!.piece).toBeNull();
+    expect((await gureum(["tokenize", "--ids", "36,61,37", "--model", field("padded-vocab")])).out).toBe("안녕\n");
+  });
+});
+
+describe("generation_config.json", () => {
+  it("is followed as transformers' generate does, in one line on stderr, and --greedy overrides it", async () => {
+    const folder = join(work, "drawn");
+    await cp(field("generation-prompt/zephyr"), folder, { recursive: true });
+    await writeFile(
+      join(folder, "generation_config.json"),
+      JSON.stringify({ do_sample: true, temperature: 9, top_p: 0.95, num_beams: 3, eos_token_id: 2 }),
+    );
+    const args = ["chat", "안녕?", "--model", folder, "--backend", "cpu"];
+    const drawn = await gureum([...args, "--seed", "3"]);
+    expect(drawn.err).toContain(
+      "sampling: temperature 9, top-k 50, top-p 0.95, seed 3 (as the model's generation_config.json has it; --greedy: always the likeliest)",
+    );
+    expect(drawn.err).toContain("note: generation_config.json: not honoured: num_beams");
+    expect((await gureum([...args, "--seed", "3"])).out).toBe(drawn.out);
+    const byHand = ["--temperature", "9", "--top-k", "50", "--top-p", "0.95", "--seed", "3"];
+    expect((await gureum(["chat", "안녕?", "--model", field("generation-prompt/zephyr"), "--backend", "cpu", ...byHand])).out).toBe(
+      drawn.out,
+    );
+    const likeliest = await gureum([...args, "--greedy"]);
+    expect(likeliest.out).toBe("안녕하세요\n");
+    expect(likeliest.err).not.toContain("sampling:");
+  });
+});
+
+describe("a model whose tokenizer or template cannot be read", () => {
+  it("runs on ids, and text says which file and line is wrong", async () => {
+    const folder = join(work, "broken");
+    await cp(field("stop-special-token"), folder, { recursive: true });
+    const args = ["--model", folder, "--backend", "cpu"];
+    const before = JSON.parse((await gureum(["generate", "--ids", "36,37", "--json", "--max-new-tokens", "4", ...args])).out);
+    const file = join(folder, "tokenizer_config.json");
+    await writeFile(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), chat_template: "a\n{% if %}" }));
+    expectFailure(await gureum(["chat", "a", ...args]), 1, /tokenizer_config.json > chat template, line 2: expected an expression/);
+    expect((await gureum(["generate", "안", "--max-new-tokens", "1", ...args])).code).toBe(0);
+    await writeFile(join(folder, "tokenizer.json"), JSON.stringify({ model: { type: "WordPiece" } }));
+    const after = await gureum(["generate", "--ids", "36,37", "--max-new-tokens", "4", ...args]);
+    expect(after.code).toBe(0);
+    expect(after.out.trim()).toBe(before.ids.join(" "));
+    expectFailure(await gureum(["generate", "a", ...args]), 1, /tokenizer.json.*"WordPiece" is not supported/);
+  });
+});
+
+describe("a conversation", () => {
+  it("gives the answers that each turn alone gives, feeding only what is new", async () => {
+    const turns = ["안녕하세요", "너는 누구니?", "고마워"];
+    const { out, code } = await gureum(["chat", "--backend", "cpu"], `${turns.join("\n")}\n`);
+    expect(code).toBe(0);
+    const answers = out.trimEnd().split("\n");
+    expect(answers).toHaveLength(3);
+    const model = await loadModel(embeddedModel(), { backend: "cpu" });
+    const messages: ChatMessage[] = [];
+    for (const [i, content] of turns.entries()) {
+      messages.push({ role: "user", content });
+      let text = "";
+      for await (const event of model.generate({ messages })) text += event.text;
+      expect(answers[i]).toBe(text);
+      messages.push({ role: "assistant", content: text });
+    }
+    model.dispose();
   });
 });

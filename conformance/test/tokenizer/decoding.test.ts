@@ -78,10 +78,21 @@ for (const [file, tokenizer] of Object.entries(gureum)) {
       expect(tokenizer.streamingDecoder().push(hello)).toBe("안녕");
       expect(tokenizer.streamingDecoder(given).push(hello)).toBe(" 안녕");
     });
-    it("refuses ids outside the vocabulary", () => {
-      for (const wrong of [-1, tokenizer.vocabSize, 0.5, Number.NaN]) {
+    it("makes nothing of an id without a token, as in a padded vocabulary, and cuts no character by it", () => {
+      const hello = tokenizer.encode("안녕, 뷁");
+      const padded = hello.flatMap((one) => [tokenizer.vocabSize, one, 2 ** 20]);
+      for (const reading of ["sentencepiece", "huggingface"] as const) {
+        expect(tokenizer.decode(padded, { reading })).toBe(tokenizer.decode(hello, { reading }));
+        expect(tokenizer.decode([tokenizer.vocabSize], { reading })).toBe("");
+      }
+      const stream = tokenizer.streamingDecoder();
+      expect(padded.map((one) => stream.push([one])).join("") + stream.flush()).toBe("안녕, 뷁");
+      expect(tokenizer.idToPiece(tokenizer.vocabSize)).toBe("");
+    });
+    it("refuses what is no id", () => {
+      for (const wrong of [-1, 0.5, Number.NaN]) {
         expect(() => tokenizer.decode([wrong])).toThrow(GureumError);
-        expect(() => tokenizer.decode([wrong], { reading: "huggingface" })).toThrow(/id outside the vocabulary, expected 0 to 4095/);
+        expect(() => tokenizer.decode([wrong], { reading: "huggingface" })).toThrow(/not a token id, expected a whole number from 0/);
         expect(() => tokenizer.streamingDecoder().push([wrong])).toThrow(GureumError);
         expect(() => tokenizer.idToPiece(wrong)).toThrow(GureumError);
       }

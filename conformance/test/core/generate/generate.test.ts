@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type GenerateOptions, type GenerateResult, generate, type TokenEvent } from "../../../../core/generate/generate.ts";
+import { type GenerateOptions, type GenerateResult, generate, sharedPrefix, type TokenEvent } from "../../../../core/generate/generate.ts";
 import { makeStopMatcher } from "../../../../core/generate/stop.ts";
 import { cpuModel } from "../../../../core/model/cpu.ts";
 import type { SamplingOptions, Session } from "../../../../core/model/engine.ts";
@@ -213,6 +213,15 @@ describe("generate", () => {
     }
   };
 
+  const collect = async (it: ReturnType<typeof generate>): Promise<unknown[]> => {
+    const steps: unknown[] = [];
+    for (;;) {
+      const step = await it.next();
+      steps.push(step.value);
+      if (step.done) return steps;
+    }
+  };
+
   it("yields the tokens that its result sums up, and stops at the limit", async () => {
     const { events, result } = await run(session(), options());
     expect(result.finishReason).toBe("length");
@@ -287,6 +296,72 @@ describe("generate", () => {
       }),
     );
     expect(await it.next()).toEqual({ done: true, value: { text: "", ids: [], finishReason: "aborted" } });
+  });
+
+  it("feeds a session only what it has not been fed, and says the same as a fresh one", async () => {
+    const firstRun = session(60);
+    const { result } = await run(firstRun, options());
+    const said = [1, 4, 7, ...result.ids];
+    // The same answer and more; another answer from the middle on; the same prompt again; a prompt that begins otherwise.
+    const prompts = [[...said, 2, 5], [...said.slice(0, 7), 11, 3], [...said.slice(0, 3)], [2, ...said]];
+    for (const [i, prompt] of prompts.entries()) {
+      const held = [...firstRun.ids];
+      const fed: number[] = [];
+      const watched: Session = Object.defineProperties(
+        {
+          ...firstRun,
+          prefill: async (ids: ArrayLike<number>, onProgress?: (done: number) => void | Promise<void>) => {
+            fed.push(...Array.from(ids));
+            await firstRun.prefill(ids, onProgress);
+          },
+        },
+        { ids: { get: () => firstRun.ids } },
+      );
+      const seen: number[] = [];
+      const again = await collect(generate(watched, prompt, options({ onPrefill: (done) => void seen.push(done) })));
+      const fresh = await collect(generate(session(60), prompt, options()));
+      expect(again).toEqual(fresh);
+      const shared = sharedPrefix(held, prompt);
+      expect(fed).toEqual(prompt.slice(shared));
+      expect(seen.at(-1)).toBe(prompt.length);
+      expect(shared).toBe([said.length - 1, 7, 2, 0][i]);
+    }
+  });
+
+  it("shares a prefix that leaves the last id of both to be fed", () => {
+    const ids = fc.array(fc.nat(3), { maxLength: 8 });
+    fc.assert(
+      fc.property(ids, ids, (held, prompt) => {
+        const shared = sharedPrefix(held, prompt);
+        expect(held.slice(0, shared)).toEqual(prompt.slice(0, shared));
+        const most = Math.max(Math.min(held.length, prompt.length) - 1, 0);
+        expect(shared === most || held[shared] !== prompt[shared]).toBe(true);
+      }),
+    );
+  });
+
+  it.each([
+    [
+      "temperature",
+      { sampling: { ...greedy, temperature: "0.5" } },
+      /sampling: temperature has the wrong type, expected a number, got "0.5"/,
+    ],
+    ["seed", { sampling: { ...greedy, seed: 1 } }, /seed has the wrong type, expected a bigint/],
+    ["stop", { stop: null }, /stop has the wrong type, expected an array of strings/],
+    ["stop", { stop: "a" }, /stop has the wrong type/],
+    ["stop ids", { stopIds: new Set([1.5]) }, /a stop id, expected a token id, got 1.5/],
+    ["alternatives", { topLogprobs: Number.NaN }, /topLogprobs, expected a whole number/],
+    ["limit", { maxNewTokens: "5" }, /max-new-tokens has the wrong type/],
+    ["signal", { signal: {} }, /signal has the wrong type/],
+    ["callback", { onPrefill: 3 }, /onPrefill has the wrong type/],
+  ])("refuses a %s of the wrong type", async (_, wrong, about) => {
+    const error = await generate(session(), [1], options(wrong as never))
+      .next()
+      .then(
+        () => null,
+        (thrown: unknown) => thrown,
+      );
+    expect(error).toMatchObject({ code: "usage", message: expect.stringMatching(about) });
   });
 
   it("refuses a limit that is no positive whole number", async () => {

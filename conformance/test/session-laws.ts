@@ -1,0 +1,75 @@
+/** The rules of a session's use, for every backend: what is out of order is a usage error by name. */
+import { expect, it } from "vitest";
+import type { Model, Session } from "../../core/model/engine.ts";
+import { greedy } from "../../core/sample/sampler.ts";
+
+export function sessionLaws(load: () => Promise<Model>): void {
+  const usage = (about: RegExp) => expect.objectContaining({ code: "usage", message: expect.stringMatching(about) });
+  const thrown = (body: () => unknown): unknown => {
+    try {
+      body();
+    } catch (error) {
+      return error;
+    }
+    return null;
+  };
+  const fed = async (): Promise<Session> => {
+    const session = (await load()).createSession(16);
+    await session.prefill([1, 2, 3]);
+    return session;
+  };
+
+  it("refuses a second call while one runs, and takes it afterwards", async () => {
+    const session = await fed();
+    const running = session.decode(greedy, 4);
+    const truncated = thrown(() => session.truncate(0));
+    const calls = await Promise.allSettled([session.decode(greedy, 1), session.prefill([1]), session.forward([1])]);
+    for (const [i, name] of ["decode", "prefill", "forward"].entries())
+      expect(calls[i]).toMatchObject({
+        status: "rejected",
+        reason: usage(new RegExp(`^${name}: decode is still running on this session — await it first, or use another session`)),
+      });
+    expect(truncated).toEqual(usage(/^truncate: decode is still running/));
+    const { ids } = await running;
+    expect(ids).toHaveLength(4);
+    expect(session.ids).toEqual([1, 2, 3, ...ids]);
+    session.truncate(2);
+    await session.prefill([5]);
+    expect(session.ids).toEqual([1, 2, 5]);
+    session.dispose();
+  });
+
+  it("is usable again after a call that failed", async () => {
+    const session = await fed();
+    await expect(session.prefill([-1])).rejects.toMatchObject({ code: "range" });
+    await session.prefill([4]);
+    expect((await session.decode(greedy, 1)).ids).toHaveLength(1);
+    session.dispose();
+  });
+
+  it("refuses everything after it was disposed of, which it may be twice", async () => {
+    const session = await fed();
+    session.dispose();
+    session.dispose();
+    const gone = usage(/the session was disposed — create another/);
+    await expect(session.prefill([1])).rejects.toEqual(gone);
+    await expect(session.forward([1])).rejects.toEqual(gone);
+    await expect(session.decode(greedy, 1)).rejects.toEqual(gone);
+    expect(thrown(() => session.truncate(0))).toEqual(gone);
+  });
+
+  it("refuses lengths, counts and sizes that are none, and options of the wrong type", async () => {
+    const session = await fed();
+    for (const length of [-1, 1.5, Number.NaN, "1" as never])
+      expect(thrown(() => session.truncate(length))).toEqual(usage(/^truncate: length, expected a whole number from 0, got/));
+    await expect(session.decode(greedy, Number.NaN)).rejects.toEqual(usage(/^decode: count, expected a whole number from 0, got NaN/));
+    await expect(session.decode({ ...greedy, temperature: "1" as never }, 1)).rejects.toEqual(usage(/temperature has the wrong type/));
+    await expect(session.decode({ ...greedy, seed: 3 as never }, 1)).rejects.toEqual(
+      usage(/seed has the wrong type, expected a bigint, got number/),
+    );
+    expect(session.ids).toEqual([1, 2, 3]);
+    for (const size of [0, -1, Number.NaN, 2.5])
+      expect(thrown(() => session.model.createSession(size))).toEqual(usage(/^session: maxContext, expected a whole number from 1, got/));
+    session.dispose();
+  });
+}
