@@ -1,6 +1,6 @@
 /**
  * generation_config.json's sampling: what a model's authors say its text is to be drawn with. Read as transformers' `generate` reads it;
- * docs/decisions/sampling-defaults.md says what of it is honoured.
+ * docs/decisions/008-sampling-defaults.md says what of it is honoured.
  * Source: transformers `generation/configuration_utils.py`.
  */
 import { GureumError, within } from "../errors.ts";
