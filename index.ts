@@ -85,8 +85,8 @@ async function openChatIfAny(folder: Folder): Promise<Chat | GureumError> {
 
 /** What generation_config.json says about sampling; a broken one is told of where its ids are read. */
 async function samplingOf(folder: Folder): Promise<{ defaults: Partial<SamplingOptions>; notes: string[] }> {
-  const bytes = await folder.read(generationConfigFile, maxSmallBytes);
   try {
+    const bytes = await folder.read(generationConfigFile, maxSmallBytes);
     if (!bytes) return { defaults: {}, notes: [] };
     const { defaults, ignored } = parseSamplingConfig(bytes);
     return { defaults, notes: ignored.length > 0 ? [`${generationConfigFile}: not honoured: ${ignored.join(", ")}`] : [] };
