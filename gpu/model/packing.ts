@@ -2,28 +2,24 @@
  * Which int4 linears share a repacked matrix (gpu/kernels/layout/awq-repack.ts), and whether a device and a model allow
  * it.
  */
-import type { LinearRef, LlamaWeightRefs, TensorRef } from "../../core/model/weights.ts";
+import { type LinearName, linearParts } from "../../core/model/layer.ts";
+import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
 
 export type AwqRef = LinearRef & { kind: "awq" };
 
-/**
- * Linears that read the same input, in the order in which they share a repacked matrix; and in which they are loaded.
- */
-const sameInput: readonly (readonly string[])[] = [["qProj", "kProj", "vProj"], ["oProj"], ["gateProj", "upProj"], ["downProj"]];
-
 export interface NamedLinear {
-  readonly name: string;
+  readonly name: LinearName;
   readonly ref: LinearRef;
 }
 
-/** The linears of a layer: those of one input together, the others each alone. */
+/**
+ * The linears of a layer, those that read one input together, in the order in which they share a repacked matrix; and
+ * in which they are loaded.
+ */
 export function sharing(layer: LlamaWeightRefs["layers"][number]): NamedLinear[][] {
-  const linears = Object.entries<LinearRef | TensorRef | null>({ ...layer }).flatMap(([name, ref]): NamedLinear[] =>
-    ref && "inFeatures" in ref ? [{ name, ref }] : [],
-  );
-  const alone = linears.filter(({ name }) => !sameInput.some((names) => names.includes(name))).map(({ name }) => [name]);
-  return [...sameInput, ...alone].map((names) => names.flatMap((name) => linears.filter((linear) => linear.name === name)));
+  const inputs = [...new Set(linearParts.map(({ input }) => input))];
+  return inputs.map((input) => linearParts.filter((part) => part.input === input).map(({ name }) => ({ name, ref: layer[name] })));
 }
 
 function refusalOf(linears: readonly LinearRef[], { limits }: Capabilities): Refusal | undefined {
