@@ -24,6 +24,7 @@ export type ErrorCode =
   | "limit" // a device limit is too small
   | "out-of-memory"
   | "device-lost"
+  | "worker" // a thread of the CPU backend failed or died
   | "pipeline" // a shader or pipeline did not compile
   | "no-output" // a kernel wrote nothing
   | "divergence"; // two computations differ by more than their bound

@@ -4,7 +4,7 @@
  */
 
 import type { LlamaConfig } from "../config.ts";
-import { type FloatDType, widenFloats } from "../dtype.ts";
+import { dtypeBits, type FloatDType, widenFloats } from "../dtype.ts";
 import { layerParts, makeLayerInTurn } from "../model/layer.ts";
 import type { LayerWeights, LinearRef, LlamaWeightRefs, LlamaWeights, TensorRef } from "../model/weights.ts";
 import type { DenseMatrix, Linear, Matrix } from "../tensor.ts";
@@ -39,9 +39,15 @@ export function listRefs(refs: LlamaWeightRefs): TensorRef[] {
 /** Bytes read at a time: progress moves, and an abort is heard, this often. */
 const chunkBytes = 16 * 2 ** 20;
 
+/** Memory for tensors that one op uses together: an array of each length. @throws GureumError "out-of-memory" */
+export type Allocate = (byteLengths: readonly number[]) => Uint8Array[];
+
+/** An ArrayBuffer for each tensor. */
+const allocateApart: Allocate = (byteLengths) => byteLengths.map((byteLength) => allocateBytes(byteLength, "weights"));
+
 /**
- * Reads the whole tree. Dense matrices keep their bits, norms and biases are widened to f32 (exact); each tensor lies
- * in its own ArrayBuffer, read in place, so host memory is the size of the tensors. The host must be little-endian, as
+ * Reads the whole tree. Dense matrices keep their bits, norms and biases are widened to f32 (exact); matrices are read
+ * into what `allocate` gives, in place, so host memory is the size of the tensors. The host must be little-endian, as
  * every JavaScript host is.
  * @param onProgress after each piece: bytes read so far, and in all.
  * @throws GureumError "io", "out-of-memory", or "non-finite" for a NaN or infinite float, naming file and tensor.
@@ -49,33 +55,48 @@ const chunkBytes = 16 * 2 ** 20;
 export async function readWeights(
   refs: LlamaWeightRefs,
   onProgress?: (bytesDone: number, bytesTotal: number) => void,
+  allocate: Allocate = allocateApart,
 ): Promise<LlamaWeights> {
   const total = listRefs(refs).reduce((sum, ref) => sum + ref.byteLength, 0);
   let done = 0;
   onProgress?.(0, total);
-  const bytesOf = async (ref: TensorRef): Promise<ArrayBuffer> => {
-    const bytes = allocateBytes(ref.byteLength, ref.key);
+  const fill = async (ref: TensorRef, bytes: Uint8Array): Promise<void> => {
     for (let at = 0; at < bytes.length; at += chunkBytes) {
       const piece = bytes.subarray(at, Math.min(at + chunkBytes, bytes.length));
       await ref.readInto(at, piece);
       done += piece.length;
       onProgress?.(done, total);
     }
-    return bytes.buffer;
   };
-  const vector = async (ref: TensorRef): Promise<Float32Array> => widenFloats(await bytesOf(ref), ref.dtype as FloatDType);
+  const vector = async (ref: TensorRef): Promise<Float32Array> => {
+    const bytes = allocateBytes(ref.byteLength, ref.key);
+    await fill(ref, bytes);
+    return widenFloats(bytes.buffer, ref.dtype as FloatDType);
+  };
   const dense = async (ref: TensorRef): Promise<DenseMatrix> => {
-    const buffer = await bytesOf(ref);
-    const data = ref.dtype === "F32" ? new Float32Array(buffer) : new Uint16Array(buffer);
+    const [bytes] = allocate([ref.byteLength]);
+    await fill(ref, bytes!);
+    const { buffer, byteOffset } = bytes!;
+    const elements = (ref.byteLength * 8) / dtypeBits[ref.dtype];
+    const data = ref.dtype === "F32" ? new Float32Array(buffer, byteOffset, elements) : new Uint16Array(buffer, byteOffset, elements);
     return { kind: "dense", dtype: ref.dtype as FloatDType, outFeatures: ref.shape[0]!, inFeatures: ref.shape[1]!, data };
   };
   const matrix = async (ref: LinearRef): Promise<Matrix> => {
     if (ref.kind === "dense") return dense(ref.weight);
     const { outFeatures, inFeatures, groupSize } = ref;
-    const qweight = new Int32Array(await bytesOf(ref.qweight));
-    const qzeros = new Int32Array(await bytesOf(ref.qzeros));
-    const scales = new Uint16Array(await bytesOf(ref.scales));
-    return { kind: "awq", outFeatures, inFeatures, groupSize, qweight, qzeros, scales };
+    const parts = [ref.qweight, ref.qzeros, ref.scales];
+    const memory = allocate(parts.map(({ byteLength }) => byteLength));
+    for (const [i, part] of parts.entries()) await fill(part, memory[i]!);
+    const [q, z, s] = memory as [Uint8Array, Uint8Array, Uint8Array];
+    return {
+      kind: "awq",
+      outFeatures,
+      inFeatures,
+      groupSize,
+      qweight: new Int32Array(q.buffer, q.byteOffset, q.length / 4),
+      qzeros: new Int32Array(z.buffer, z.byteOffset, z.length / 4),
+      scales: new Uint16Array(s.buffer, s.byteOffset, s.length / 2),
+    };
   };
   const linear = async (ref: LinearRef): Promise<Linear> => ({ weight: await matrix(ref), bias: ref.bias && (await vector(ref.bias)) });
 

@@ -1,12 +1,13 @@
-/** The CPU reference as a `Model`: sessions over core/model/llama.ts. */
+/** The CPU as a `Model`: sessions over core/model/llama.ts, with the ops of core/ops or others that give the same bits. */
 
 import type { LlamaConfig } from "../config.ts";
 import { type RopeTables, ropeTables } from "../ops/rope.ts";
 import { greedy, logProbability, sample } from "../sample/sampler.ts";
 import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "./engine.ts";
-import { makeKvCache } from "./kv-cache.ts";
+import { drop, makeKvCache, reserve } from "./kv-cache.ts";
 import { type Activations, forwardHead, forwardLayers, makeActivations } from "./llama.ts";
 import { allFinite, nonFiniteLogits } from "./non-finite.ts";
+import { type CpuOps, referenceOps } from "./ops.ts";
 import { checkFeed, checkPending, checkPositions, guardSession } from "./session.ts";
 import { makeTaps, noTaps, type Taps } from "./trace.ts";
 import type { LlamaWeights } from "./weights.ts";
@@ -14,20 +15,21 @@ import type { LlamaWeights } from "./weights.ts";
 /** Positions fed at a time, so that activations stay small; any number gives the same bits. */
 const CHUNK = 64;
 
-export function cpuModel(config: LlamaConfig, weights: LlamaWeights): Model {
+export function cpuModel(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps = referenceOps): Model {
   const model: Model = {
     config,
     backend: "cpu",
     decodeBatch: 1,
-    createSession: (maxContext) => guardSession(cpuSession(model, config, weights, checkPositions("session", "maxContext", maxContext, 1))),
-    dispose() {},
+    createSession: (maxContext) =>
+      guardSession(cpuSession(model, config, weights, ops, checkPositions("session", "maxContext", maxContext, 1))),
+    dispose: () => ops.dispose(),
   };
   return model;
 }
 
-function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, maxContext: number): Session {
+function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, ops: CpuOps, maxContext: number): Session {
   const V = config.vocabSize;
-  const cache = makeKvCache(config, maxContext);
+  const cache = makeKvCache(maxContext);
   let ids: number[] = [];
   let tables: RopeTables | undefined;
   let tabled = 0;
@@ -54,8 +56,12 @@ function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, ma
       tables = ropeTables(config, tabled, maxContext);
     }
     const a = activations(T);
-    forwardLayers(config, weights, tables, cache, a, tokens, taps);
-    if (rows > 0) forwardHead(config, weights, a, T, rows, logits, taps);
+    const rotations = tables;
+    reserve(cache, ops, config, cache.length + T);
+    ops.pass(() => {
+      forwardLayers(ops, config, weights, rotations, cache, a, tokens, taps);
+      if (rows > 0) forwardHead(ops, config, weights, a, T, rows, logits, taps);
+    });
     for (let t = 0; t < T; t++) ids.push(tokens[t]!);
     if (rows > 0 && taps === noTaps && !allFinite(logits.subarray(0, rows * V))) throw nonFiniteLogits(config, weights, maxContext, ids);
   };
@@ -127,7 +133,7 @@ function cpuSession(model: Model, config: LlamaConfig, weights: LlamaWeights, ma
     },
     dispose() {
       ids = [];
-      cache.length = 0;
+      drop(cache, ops);
       hasPending = false;
       one = undefined;
       many = undefined;

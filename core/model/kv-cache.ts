@@ -2,6 +2,7 @@
  * Keys and values of the positions seen so far: f32, one pair of arrays per layer, position-major, grown by doubling.
  */
 import type { LlamaConfig } from "../config.ts";
+import type { CacheArrays, CpuOps } from "./ops.ts";
 
 export interface KvCache {
   /** Positions filled. */
@@ -10,28 +11,33 @@ export interface KvCache {
   capacity: number;
   readonly maxContext: number;
   /** Per layer [capacity, G, Hd]; keys after RoPE. */
-  readonly keys: Float32Array[];
-  readonly values: Float32Array[];
+  arrays: CacheArrays;
 }
 
-export function makeKvCache(config: LlamaConfig, maxContext: number): KvCache {
-  const empty = (): Float32Array[] => Array.from({ length: config.numHiddenLayers }, () => new Float32Array(0));
-  return { length: 0, capacity: 0, maxContext, keys: empty(), values: empty() };
+export function makeKvCache(maxContext: number): KvCache {
+  return { length: 0, capacity: 0, maxContext, arrays: { keys: [], values: [] } };
 }
 
 /** Makes room for `positions` in all; what is there stays. */
-export function reserve(cache: KvCache, config: LlamaConfig, positions: number): void {
+export function reserve(cache: KvCache, ops: CpuOps, config: LlamaConfig, positions: number): void {
   if (positions <= cache.capacity) return;
   const capacity = Math.min(cache.maxContext, Math.max(positions, 2 * cache.capacity, 64));
-  const width = config.numKeyValueHeads * config.headDim;
-  const grow = (old: Float32Array): Float32Array => {
-    const grown = new Float32Array(capacity * width);
-    grown.set(old.subarray(0, cache.length * width));
-    return grown;
-  };
-  for (let i = 0; i < cache.keys.length; i++) {
-    cache.keys[i] = grow(cache.keys[i]!);
-    cache.values[i] = grow(cache.values[i]!);
+  const filled = cache.length * config.numKeyValueHeads * config.headDim;
+  const old = cache.arrays;
+  const grown = ops.makeCache(config, capacity);
+  for (let i = 0; i < old.keys.length; i++) {
+    grown.keys[i]!.set(old.keys[i]!.subarray(0, filled));
+    grown.values[i]!.set(old.values[i]!.subarray(0, filled));
   }
+  if (cache.capacity > 0) ops.dropCache(old);
+  cache.arrays = grown;
   cache.capacity = capacity;
+}
+
+/** Forgets everything and gives the arrays back. */
+export function drop(cache: KvCache, ops: CpuOps): void {
+  if (cache.capacity > 0) ops.dropCache(cache.arrays);
+  cache.arrays = { keys: [], values: [] };
+  cache.capacity = 0;
+  cache.length = 0;
 }

@@ -9,12 +9,10 @@ import type { LlamaConfig } from "../config.ts";
 import { add } from "../ops/add.ts";
 import { type AttentionShape, attentionMix, attentionWeights } from "../ops/attention.ts";
 import { embedding } from "../ops/embedding.ts";
-import { linear } from "../ops/linear.ts";
-import { matmul } from "../ops/matmul.ts";
-import { rmsNorm } from "../ops/rms-norm.ts";
 import { type RopeTables, rope } from "../ops/rope.ts";
 import { siluMul } from "../ops/silu-mul.ts";
-import { type KvCache, reserve } from "./kv-cache.ts";
+import type { KvCache } from "./kv-cache.ts";
+import type { CpuOps } from "./ops.ts";
 import { type Taps, tapShape } from "./trace.ts";
 import type { LayerWeights, LlamaWeights } from "./weights.ts";
 
@@ -36,11 +34,6 @@ export interface Activations {
   /** [T, F] */
   readonly gate: Float32Array;
   readonly up: Float32Array;
-  /** [≤ T, H, S]: attention weights of some query rows; grows with the context */
-  weights: Float32Array;
-  /** [S] and [Hd] scratch */
-  scores: Float64Array;
-  readonly sums: Float64Array;
 }
 
 export function makeActivations(config: LlamaConfig, T: number): Activations {
@@ -57,21 +50,16 @@ export function makeActivations(config: LlamaConfig, T: number): Activations {
     branch: f32(T * D),
     gate: f32(T * F),
     up: f32(T * F),
-    weights: f32(0),
-    scores: new Float64Array(0),
-    sums: new Float64Array(Hd),
   };
 }
 
-/** Elements of attention weights computed at a time where nobody looks at them. */
-const WEIGHTS_AT_ONCE = 1 << 20;
-
 /**
  * Feeds `ids` at positions cache.length … and leaves the residual stream after the last layer, before the final norm,
- * in `a.x` [T, D]. The cache grows by T.
+ * in `a.x` [T, D]. The cache, which has room for them, grows by T.
  * @throws GureumError "range" for an id outside the vocabulary
  */
 export function forwardLayers(
+  ops: CpuOps,
   config: LlamaConfig,
   weights: LlamaWeights,
   tables: RopeTables,
@@ -98,29 +86,28 @@ export function forwardLayers(
   // x[t] = E[ids[t]]: each id's row of the embedding.
   embedding(a.x, weights.embedTokens, ids);
   tap("embeddings", a.x);
-  reserve(cache, config, start + T);
   for (let i = 0; i < weights.layers.length; i++) {
     const layer = weights.layers[i]!;
     const at = `layers.${i}.`;
     // Each block reads a normalized copy of the residual stream x …
-    rmsNorm(a.normed, a.x, layer.inputLayernorm, eps, T);
+    ops.rmsNorm(a.normed, a.x, layer.inputLayernorm, eps, T);
     tap(`${at}inputLayernorm`, a.normed);
     // … and what it makes of it is added to x. First the attention:
-    selfAttention(config, layer, tables, cache, i, a, T, (name, data) => tap(at + name, data), taps.wants(`${at}attentionWeights`));
+    selfAttention(ops, config, layer, tables, cache, i, a, T, (name, data) => tap(at + name, data), taps.wants(`${at}attentionWeights`));
     tap(`${at}attentionOutput`, a.branch);
     add(a.x, a.x, a.branch, T * D);
     tap(`${at}attentionResidual`, a.x);
 
     // Then the feed-forward network, down(silu(gate(x)) ∘ up(x)):
-    rmsNorm(a.normed, a.x, layer.postAttentionLayernorm, eps, T);
+    ops.rmsNorm(a.normed, a.x, layer.postAttentionLayernorm, eps, T);
     tap(`${at}postAttentionLayernorm`, a.normed);
-    linear(a.gate, a.normed, layer.gateProj, T);
+    ops.linear(a.gate, a.normed, layer.gateProj, T);
     tap(`${at}gate`, a.gate);
-    linear(a.up, a.normed, layer.upProj, T);
+    ops.linear(a.up, a.normed, layer.upProj, T);
     tap(`${at}up`, a.up);
     siluMul(a.gate, a.gate, a.up, T * config.intermediateSize);
     tap(`${at}siluMul`, a.gate);
-    linear(a.branch, a.gate, layer.downProj, T);
+    ops.linear(a.branch, a.gate, layer.downProj, T);
     tap(`${at}mlp`, a.branch);
     add(a.x, a.x, a.branch, T * D);
     tap(`${at}residual`, a.x);
@@ -130,6 +117,7 @@ export function forwardLayers(
 
 /** a.branch = W_o attention(W_q x, W_k x, W_v x) of x = a.normed; writes layer i of the cache. */
 function selfAttention(
+  ops: CpuOps,
   config: LlamaConfig,
   layer: LayerWeights,
   tables: RopeTables,
@@ -144,19 +132,19 @@ function selfAttention(
   const start = cache.length;
   const S = start + T;
   // Queries for H heads; keys and values for G, each of which H / G query heads share.
-  linear(a.q, a.normed, layer.qProj, T);
+  ops.linear(a.q, a.normed, layer.qProj, T);
   tap("q", a.q);
-  linear(a.k, a.normed, layer.kProj, T);
+  ops.linear(a.k, a.normed, layer.kProj, T);
   tap("k", a.k);
-  linear(a.v, a.normed, layer.vProj, T);
+  ops.linear(a.v, a.normed, layer.vProj, T);
   tap("v", a.v);
   // Qwen3 normalizes each head of q and of k.
   if (layer.qNorm) {
-    rmsNorm(a.q, a.q, layer.qNorm, eps, T * H);
+    ops.rmsNorm(a.q, a.q, layer.qNorm, eps, T * H);
     tap("qNorm", a.q);
   }
   if (layer.kNorm) {
-    rmsNorm(a.k, a.k, layer.kNorm, eps, T * G);
+    ops.rmsNorm(a.k, a.k, layer.kNorm, eps, T * G);
     tap("kNorm", a.k);
   }
   // RoPE turns pairs of components by an angle that grows with the position, so that q · k depends on the distance
@@ -166,26 +154,23 @@ function selfAttention(
   rope(a.k, a.k, tables, start, T, G);
   tap("kRope", a.k);
   // Keys and values stay for all later tokens.
-  const keys = cache.keys[i]!;
-  const values = cache.values[i]!;
+  const keys = cache.arrays.keys[i]!;
+  const values = cache.arrays.values[i]!;
   keys.set(a.k.subarray(0, T * G * Hd), start * G * Hd);
   values.set(a.v.subarray(0, T * G * Hd), start * G * Hd);
 
-  // softmax(q · k / √Hd) over the positions up to each query's own, then the values mixed by these weights: for some
-  // query rows at a time, so that a long prompt does not need T · H · S weights.
+  // softmax(q · k / √Hd) over the positions up to each query's own, then the values mixed by these weights.
   const shape: AttentionShape = { H, G, Hd, window: slidingWindow };
-  const rows = wantsWeights ? T : Math.max(1, Math.min(T, Math.floor(WEIGHTS_AT_ONCE / (H * S))));
-  if (a.weights.length < rows * H * S) a.weights = new Float32Array(Math.max(rows * H * S, 2 * a.weights.length));
-  if (a.scores.length < S) a.scores = new Float64Array(Math.max(S, 2 * a.scores.length));
-  for (let t = 0; t < T; t += rows) {
-    const count = Math.min(rows, T - t);
-    attentionWeights(a.weights, a.q, t * H * Hd, keys, start + t, count, shape, a.scores);
-    if (wantsWeights) tap("attentionWeights", a.weights);
-    attentionMix(a.attention, t * H * Hd, a.weights, values, start + t, count, shape, a.sums);
-  }
+  if (wantsWeights) {
+    // Somebody looks at the weights between the two steps.
+    const weights = new Float32Array(T * H * S);
+    attentionWeights(weights, a.q, 0, keys, start, T, shape, new Float64Array(S));
+    tap("attentionWeights", weights);
+    attentionMix(a.attention, 0, weights, values, start, T, shape, new Float64Array(Hd));
+  } else ops.attention(a.attention, a.q, keys, values, start, T, shape);
   tap("attention", a.attention);
   // The heads' results side by side become what is added to the residual stream.
-  linear(a.branch, a.attention, layer.oProj, T);
+  ops.linear(a.branch, a.attention, layer.oProj, T);
 }
 
 /**
@@ -193,6 +178,7 @@ function selfAttention(
  * logits = rmsNorm(x) · lm_headᵀ
  */
 export function forwardHead(
+  ops: CpuOps,
   config: LlamaConfig,
   weights: LlamaWeights,
   a: Activations,
@@ -203,9 +189,9 @@ export function forwardHead(
 ): void {
   const { hiddenSize: D, rmsNormEps: eps, vocabSize: V } = config;
   // The residual stream, normalized once more …
-  rmsNorm(a.normed, a.x, weights.norm, eps, T);
+  ops.rmsNorm(a.normed, a.x, weights.norm, eps, T);
   if (taps.wants("finalNorm")) taps.visit("finalNorm", [T, D], a.normed.subarray(0, T * D));
   // … against each row of the head: one score for each id of the vocabulary.
-  matmul(logits, a.normed.subarray((T - rows) * D, T * D), weights.lmHead, null, rows);
+  ops.matmul(logits, a.normed.subarray((T - rows) * D, T * D), weights.lmHead, null, rows);
   if (taps.wants("logits")) taps.visit("logits", [rows, V], logits.subarray(0, rows * V));
 }

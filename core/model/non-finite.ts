@@ -5,8 +5,9 @@
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import { ropeTables } from "../ops/rope.ts";
-import { makeKvCache } from "./kv-cache.ts";
+import { makeKvCache, reserve } from "./kv-cache.ts";
 import { forwardHead, forwardLayers, makeActivations } from "./llama.ts";
+import { referenceOps } from "./ops.ts";
 import type { Taps } from "./trace.ts";
 import type { LlamaWeights } from "./weights.ts";
 
@@ -23,7 +24,8 @@ interface Found {
  */
 function firstNonFinite(config: LlamaConfig, weights: LlamaWeights, maxContext: number, ids: readonly number[]): Found | null {
   const tables = ropeTables(config, ids.length, maxContext);
-  const cache = makeKvCache(config, ids.length);
+  const cache = makeKvCache(ids.length);
+  reserve(cache, referenceOps, config, ids.length);
   const activations = makeActivations(config, 1);
   const logits = new Float32Array(config.vocabSize);
   let found: Found | null = null;
@@ -36,10 +38,10 @@ function firstNonFinite(config: LlamaConfig, weights: LlamaWeights, maxContext: 
     },
   };
   for (const id of ids) {
-    forwardLayers(config, weights, tables, cache, activations, [id], taps);
+    forwardLayers(referenceOps, config, weights, tables, cache, activations, [id], taps);
     if (found) return found;
   }
-  forwardHead(config, weights, activations, 1, 1, logits, taps);
+  forwardHead(referenceOps, config, weights, activations, 1, 1, logits, taps);
   return found && { name: (found as Found).name, position: ids.length - 1 };
 }
 

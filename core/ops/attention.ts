@@ -97,3 +97,37 @@ export function attentionMix(
     }
   }
 }
+
+/** Elements of attention weights computed at a time where nobody looks at them. */
+const WEIGHTS_AT_ONCE = 1 << 20;
+/** Scratch: weights of some query rows, a row of scores, a head's sums; they grow with the context. */
+let weightsOfRows = new Float32Array(0);
+let scoresOfRow = new Float64Array(0);
+let sumsOfHead = new Float64Array(0);
+
+/**
+ * out[t, h, :] = Σ_s softmax_s(q[t, h] · k[s, g(h)] / √Hd) · v[s, g(h), :]: both steps, for some query rows at a time, so that a long
+ * prompt does not need T · H · S weights.
+ * @throws GureumError "shape"
+ */
+export function attention(
+  out: Float32Array,
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  start: number,
+  T: number,
+  shape: AttentionShape,
+): void {
+  const { H, Hd } = shape;
+  const S = start + T;
+  const rows = Math.max(1, Math.min(T, Math.floor(WEIGHTS_AT_ONCE / (H * S))));
+  if (weightsOfRows.length < rows * H * S) weightsOfRows = new Float32Array(Math.max(rows * H * S, 2 * weightsOfRows.length));
+  if (scoresOfRow.length < S) scoresOfRow = new Float64Array(Math.max(S, 2 * scoresOfRow.length));
+  if (sumsOfHead.length < Hd) sumsOfHead = new Float64Array(Hd);
+  for (let t = 0; t < T; t += rows) {
+    const count = Math.min(rows, T - t);
+    attentionWeights(weightsOfRows, q, t * H * Hd, k, start + t, count, shape, scoresOfRow);
+    attentionMix(out, t * H * Hd, weightsOfRows, v, start + t, count, shape, sumsOfHead);
+  }
+}

@@ -18,7 +18,7 @@ type L = Local<"i32">;
 type V = Local<"v128">;
 
 /** Pairs that go through a group together, and bytes of one row of theirs. */
-const PAIRS = 16;
+export const PAIRS = 16;
 const LINE = 8 * PAIRS;
 /** Rows copied at a time. */
 const ROWS = 128;

@@ -7,6 +7,7 @@ import { awqMatmul } from "./awq-matmul.ts";
 import { awqMatmulRows } from "./awq-matmul-rows.ts";
 import { expandBF16, expandF16, expandF32 } from "./expand.ts";
 import type { Kernel, Surroundings } from "./kernel.ts";
+import { largest } from "./largest.ts";
 import { matmulBF16, matmulF16, matmulF32 } from "./matmul.ts";
 import { tileProduct } from "./tile-product.ts";
 
@@ -22,6 +23,7 @@ export const kernels: readonly Kernel[] = [
   matmulBF16,
   matmulF32,
   attention,
+  largest,
 ];
 
 export interface ModuleOptions {

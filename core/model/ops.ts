@@ -1,0 +1,50 @@
+/**
+ * The steps of a forward pass that may be computed by something other than the ops of core/ops, and where that wants its operands.
+ * Whoever implements it gives the same bits as `referenceOps`.
+ */
+import type { LlamaConfig } from "../config.ts";
+import { type AttentionShape, attention } from "../ops/attention.ts";
+import { linear } from "../ops/linear.ts";
+import { matmul } from "../ops/matmul.ts";
+import { rmsNorm } from "../ops/rms-norm.ts";
+import type { DenseMatrix, Linear } from "../tensor.ts";
+
+/** Keys and values for `capacity` positions: per layer [capacity, G, Hd] f32. */
+export interface CacheArrays {
+  readonly keys: readonly Float32Array[];
+  readonly values: readonly Float32Array[];
+}
+
+export interface CpuOps {
+  /** core/ops/linear.ts */
+  linear(out: Float32Array, x: Float32Array, linear: Linear, T: number): void;
+  /** core/ops/matmul.ts: the head */
+  matmul(out: Float32Array, x: Float32Array, weight: DenseMatrix, bias: Float32Array | null, T: number): void;
+  /** core/ops/rms-norm.ts */
+  rmsNorm(out: Float32Array, x: Float32Array, weight: Float32Array, eps: number, T: number): void;
+  /** core/ops/attention.ts, both steps */
+  attention(out: Float32Array, q: Float32Array, k: Float32Array, v: Float32Array, start: number, T: number, shape: AttentionShape): void;
+  /** @throws GureumError "out-of-memory" */
+  makeCache(config: LlamaConfig, capacity: number): CacheArrays;
+  /** The arrays are not used any more. */
+  dropCache(arrays: CacheArrays): void;
+  /** Runs a forward pass: all calls above, `makeCache` and `dropCache` excepted, come from within one. @throws what `body` throws */
+  pass(body: () => void): void;
+  /** Ends what was started for these ops; nothing is called after it. */
+  dispose(): void;
+}
+
+/** The ops of core/ops, on arrays of their own. */
+export const referenceOps: CpuOps = {
+  linear,
+  matmul,
+  rmsNorm,
+  attention,
+  makeCache({ numHiddenLayers, numKeyValueHeads: G, headDim: Hd }, capacity) {
+    const arrays = (): Float32Array[] => Array.from({ length: numHiddenLayers }, () => new Float32Array(capacity * G * Hd));
+    return { keys: arrays(), values: arrays() };
+  },
+  dropCache() {},
+  pass: (body) => body(),
+  dispose() {},
+};
