@@ -4,11 +4,11 @@
  * take turns as kernels do.
  */
 import process from "node:process";
-import { listRefs, readWeights } from "../core/checkpoint/weights.ts";
+import { listRefs } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import { contextLimit } from "../core/generate/generate.ts";
-import { cpuModel } from "../core/model/cpu.ts";
+import { nodeThreads } from "../core/host/node-threads.ts";
 import type { Model, Session } from "../core/model/engine.ts";
 import { linearParts } from "../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
@@ -17,6 +17,7 @@ import type { Gpu } from "../gpu/device/device.ts";
 import { makeProfiler, type Profile, type Profiler, type Watched } from "../gpu/device/profile.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import type { VariantOptions } from "../gpu/programs/plan.ts";
+import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
 import { type Competitor, hostClock, measure, type Plan, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 
@@ -32,6 +33,8 @@ export interface ModelSelection {
   readonly depths: readonly number[];
   /** Which variants are to run on WebGPU; default: those that the device and the model allow. */
   readonly variants?: VariantOptions;
+  /** Which ops on the CPU, and how many threads. */
+  readonly cpu?: Pick<CpuOptions, "ops" | "threads">;
 }
 
 export interface ModelRows {
@@ -155,7 +158,7 @@ function workOf(config: LlamaConfig, refs: LlamaWeightRefs): { readonly tokenByt
 }
 
 /**
- * @param gpu undefined: the CPU reference
+ * @param gpu undefined: the CPU
  * @throws GureumError "context", and what loading and running throw
  */
 export async function measureModel(
@@ -165,7 +168,7 @@ export async function measureModel(
   plan: Plan,
   onProgress?: (bytesDone: number, bytesTotal: number) => void,
 ): Promise<ModelRows> {
-  const { name, config, refs, prompts, newTokens, depths, variants } = selection;
+  const { name, config, refs, prompts, newTokens, depths, variants, cpu } = selection;
   const maxContext = checkFit(selection);
   const weightBytes = listRefs(refs).reduce((sum, { byteLength }) => sum + byteLength, 0);
   const { tokenBytes, tokenOperations } = workOf(config, refs);
@@ -179,7 +182,7 @@ export async function measureModel(
   const loadStarted = hostClock.now();
   const model: Model = profiler
     ? await loadGpuModel(profiler.gpu, config, refs, { ...variants, onProgress: watch })
-    : cpuModel(config, await readWeights(refs, watch));
+    : (await loadCpuModel(config, refs, { host: nodeThreads(), ...cpu, onProgress: watch })).model;
   const loadTiming: Timing = { name: `load ${name}`, timer: "host clock", calls: 1, samplesMs: [hostClock.now() - loadStarted] };
   rows.push(makeRow("model", loadTiming, { bytes: weightBytes }, noLimits));
   const gpuWeightBytes = profiler?.liveBytes() ?? 0;

@@ -9,12 +9,13 @@ import {
   UNWATCHED_LIMIT,
   type Unwatched,
 } from "../conformance/watch/diff.ts";
-import { openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
+import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
-import { cpuModel } from "../core/model/cpu.ts";
+import { nodeThreads } from "../core/host/node-threads.ts";
 import { closeDevice, openDevice } from "../gpu/device/device.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import { embeddedModel, openTokenizer } from "../index.ts";
+import { loadCpuModel } from "../wasm/model.ts";
 import { variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { breathe, printJson, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
@@ -61,10 +62,13 @@ ${variantHelp}
     const checkpoint = await openCheckpoint(directoryStore(folder));
     const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false }) : undefined;
     try {
-      const weights = await readWeights(checkpoint.refs, progressBar("loading"));
+      const { model: cpu, weights } = await loadCpuModel(checkpoint.config, checkpoint.refs, {
+        host: nodeThreads(),
+        onProgress: progressBar("loading"),
+      });
       const loaded: DiffSide[] = [];
       for (const side of sides) {
-        if (side === "cpu") loaded.push({ model: cpuModel(checkpoint.config, weights) });
+        if (side === "cpu") loaded.push({ model: cpu });
         else {
           const model = await loadGpuModel(gpu!, checkpoint.config, checkpoint.refs, variants);
           loaded.push({ model, plan: model.plan });
@@ -91,6 +95,7 @@ ${variantHelp}
         }
         for (const run of unwatched) for (const line of unwatchedLines(run, first)) await printLine(line);
       }
+      cpu.dispose();
       for (const { model } of loaded) model.dispose();
       return first || unwatched.some(isAstray) ? 1 : 0;
     } finally {

@@ -30,6 +30,8 @@ export interface Subject<C> {
   adapt?(c: C): C;
   /** Whether bad input must end in the kit's error codes. */
   readonly refuses?: boolean;
+  /** Whether it must give the bits of the kit's `reference`. */
+  readonly sameBits?: boolean;
   /**
    * Computes the case into `out`, which comes filled with poison. `out` is a view with a guard band of 64 elements on either side,
    * a GPU subject uploads and reads back the whole of `out.buffer`.

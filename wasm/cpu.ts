@@ -34,7 +34,12 @@ export interface WasmOptions {
 /** @returns the ops, or why this host cannot run them @throws GureumError "usage" for no whole number of threads from 1 */
 export async function openWasmCpu({ threads, host }: WasmOptions = {}): Promise<WasmCpu | { readonly refusal: string }> {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
-    throw new GureumError("usage", { where: "threads", what: "number of threads", expected: "a whole number from 1 to 256", got: `${threads}` });
+    throw new GureumError("usage", {
+      where: "threads",
+      what: "number of threads",
+      expected: "a whole number from 1 to 256",
+      got: `${threads}`,
+    });
   const wasm = await openWasm();
   if ("refusal" in wasm) return wasm;
   const team = makeTeam(wasm, threads ?? host?.cores ?? 1, host);

@@ -33,7 +33,12 @@ export function frameOf(bank: Bank): Frame {
       const address = at;
       at += aligned(byteLength);
       if (at > bank.end)
-        throw new GureumError("limit", { where: "cpu", what: "bytes in a frame", expected: `at most ${bank.end - bank.frame}`, got: `${at - bank.frame}` });
+        throw new GureumError("limit", {
+          where: "cpu",
+          what: "bytes in a frame",
+          expected: `at most ${bank.end - bank.frame}`,
+          got: `${at - bank.frame}`,
+        });
       return address;
     },
   };

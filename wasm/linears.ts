@@ -51,7 +51,7 @@ export function makeLinears(team: Team, banks: Banks): Linears {
   const finite = new WeakMap<Matrix, boolean>();
 
   /** Whether 16-bit floats are all finite; found out once a matrix. */
-  const isFinite = (matrix: Matrix, bank: Bank, address: number, data: Uint16Array, firstInfinite: number): boolean => {
+  const allFinite = (matrix: Matrix, bank: Bank, address: number, data: Uint16Array, firstInfinite: number): boolean => {
     let known = finite.get(matrix);
     if (known === undefined) {
       const out = bank.frame;
@@ -87,7 +87,7 @@ export function makeLinears(team: Team, banks: Banks): Linears {
       checkLength("awqMatmul", "out", out, T * N);
       if (bias) checkLength("awqMatmul", "bias", bias, N);
       const { bank, addresses } = locate([qweight, qzeros, scales], linearFrameBytes(K, N, threads));
-      if (!isFinite(weight, bank, addresses[2]!, scales, 0x7c00)) {
+      if (!allFinite(weight, bank, addresses[2]!, scales, 0x7c00)) {
         awqMatmul(out, x, weight, bias, T);
         return;
       }
@@ -124,7 +124,7 @@ export function makeLinears(team: Team, banks: Banks): Linears {
         throw new GureumError("shape", { where: "matmul", what: "weight", expected: `${N} x ${K} elements`, got: `${data.length}` });
       if (bias) checkLength("matmul", "bias", bias, N);
       const { bank, addresses } = locate([data], linearFrameBytes(K, N, threads));
-      if (dtype !== "F32" && !isFinite(weight, bank, addresses[0]!, data as Uint16Array, dtype === "F16" ? 0x7c00 : 0x7f80)) {
+      if (dtype !== "F32" && !allFinite(weight, bank, addresses[0]!, data as Uint16Array, dtype === "F16" ? 0x7c00 : 0x7f80)) {
         matmul(out, x, weight, bias, T);
         return;
       }

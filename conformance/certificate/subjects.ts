@@ -2,8 +2,10 @@
 import { GureumError } from "../../core/errors.ts";
 import { type Gpu, openDevice } from "../../gpu/device/device.ts";
 import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
+import { openWasmCpu } from "../../wasm/cpu.ts";
 import type { AnySubject } from "../kit.ts";
 import { cpuSubjects, kitOf } from "../laws.ts";
+import { wasmSubjects } from "../subjects/wasm.ts";
 import { webgpuSubjects } from "../subjects/webgpu.ts";
 import { cpuIdentity, type DeviceIdentity, gpuIdentity } from "./identity.ts";
 
@@ -16,10 +18,16 @@ export interface SubjectOptions {
   readonly subjects?: readonly AnySubject[];
 }
 
+/** The CPU's ops in JavaScript and, where the host runs them, on WebAssembly. */
+async function gatherCpu(): Promise<readonly AnySubject[]> {
+  const wasm = await openWasmCpu();
+  return [...cpuSubjects(), ...("refusal" in wasm ? [] : wasmSubjects(wasm))];
+}
+
 /** The subjects that the options mean, and the device to close afterwards. */
 export async function gather(options: SubjectOptions): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
   if (options.subjects) return { subjects: options.subjects, devices: [] };
-  const cpu = options.backend === "webgpu" ? [] : cpuSubjects();
+  const cpu = options.backend === "webgpu" ? [] : await gatherCpu();
   const devices = options.backend === "webgpu" ? [] : [cpuIdentity()];
   if (options.backend === "cpu") return { subjects: cpu, devices };
   try {

@@ -9,6 +9,7 @@ import type { Point } from "./row.ts";
 export const BOUND_LAW = "stays within its bound, writes every output and nothing else, leaves its inputs alone";
 export const REFUSAL_LAW = "refuses bad input by its code and takes the good one";
 export const ORDER_LAW = "gives the same bits again, whichever invocation does which share";
+export const BITS_LAW = "gives the bits of the reference, the signs of zeros included";
 export const HEADROOM_LAW = "has a tight bound: the median headroom lies between 0.001 and 1";
 
 export const subjectName = (s: AnySubject): string => `${s.backend}/${s.variant}`;
@@ -19,6 +20,7 @@ export function lawNames(kit: AnyKit, subject: AnySubject): string[] {
     BOUND_LAW,
     ...kit.laws.map((law) => law.name),
     ...(subject.rerun ? [ORDER_LAW] : []),
+    ...(subject.sameBits && kit.reference ? [BITS_LAW] : []),
     ...(subject.refuses && kit.refusals.length ? [REFUSAL_LAW] : []),
     ...(kit.dotLike && subject.arithmetic !== "f64" ? [HEADROOM_LAW] : []),
   ];
@@ -88,6 +90,14 @@ async function checkOrder(kit: AnyKit, subject: AnySubject, c: unknown): Promise
   return null;
 }
 
+async function checkBits(kit: AnyKit, subject: AnySubject, c: unknown): Promise<string | null> {
+  const expected = makeOutput(kit.length(c));
+  await kit.reference!.run(c, expected);
+  const out = await runOnce(kit, subject, c);
+  const i = out.findIndex((y, at) => !Object.is(y, expected[at]));
+  return i < 0 ? null : `element ${i}: the reference gives ${expected[i]}, this ${out[i]}`;
+}
+
 async function checkRefusals(kit: AnyKit, subject: AnySubject, c: unknown): Promise<string | null> {
   await runOnce(kit, subject, c);
   for (const refusal of kit.refusals) {
@@ -122,6 +132,7 @@ export async function lawOn(
     m.cases++;
     if (law === BOUND_LAW || law === HEADROOM_LAW) return await checkBound(kit, subject, c, m, random);
     if (law === ORDER_LAW) return await checkOrder(kit, subject, c);
+    if (law === BITS_LAW) return await checkBits(kit, subject, c);
     if (law === REFUSAL_LAW) return await checkRefusals(kit, subject, c);
     const bench: Bench<unknown> = {
       run: (other) => runOnce(kit, subject, other),

@@ -86,11 +86,12 @@ export const i32: Readonly<Record<I32Binary, Binary<"i32">>> & {
   ),
 };
 
-export const i64: { readonly shl: Binary<"i64">; readonly const: (n: bigint) => Value<"i64">; readonly extend_i32_u: Unary<"i32", "i64"> } = {
-  shl: binary("i64", [0x86]),
-  const: (n) => ({ type: "i64", code: [0x42, ...signed(BigInt.asIntN(64, n))] }),
-  extend_i32_u: unary("i64", [0xad]),
-};
+export const i64: { readonly shl: Binary<"i64">; readonly const: (n: bigint) => Value<"i64">; readonly extend_i32_u: Unary<"i32", "i64"> } =
+  {
+    shl: binary("i64", [0x86]),
+    const: (n) => ({ type: "i64", code: [0x42, ...signed(BigInt.asIntN(64, n))] }),
+    extend_i32_u: unary("i64", [0xad]),
+  };
 
 export const f32: {
   readonly load: Load<"f32">;
@@ -106,11 +107,13 @@ export const f32: {
   add: binary("f32", [0x92]),
 };
 
-const bytesOf = (write: (view: DataView) => void, length: number): number[] => {
-  const view = new DataView(new ArrayBuffer(length));
-  write(view);
+/** The little-endian bytes of some numbers, `width` bytes each. */
+function bytesOf<T>(values: readonly T[], width: number, set: (view: DataView, at: number, value: T) => void): number[] {
+  const view = new DataView(new ArrayBuffer(width * values.length));
+  for (const [i, value] of values.entries()) set(view, width * i, value);
   return Array.from(new Uint8Array(view.buffer));
-};
+}
+const bytesOfF64 = (values: readonly number[]): number[] => bytesOf(values, 8, (view, at, x) => view.setFloat64(at, x, true));
 
 export const f64: Readonly<Record<"add" | "sub" | "mul" | "div", Binary<"f64">>> & {
   readonly const: (x: number) => Value<"f64">;
@@ -123,7 +126,7 @@ export const f64: Readonly<Record<"add" | "sub" | "mul" | "div", Binary<"f64">>>
   readonly gt: Binary<"f64", "i32">;
   readonly eq: Binary<"f64", "i32">;
 } = {
-  const: (x) => ({ type: "f64", code: [0x44, ...bytesOf((view) => view.setFloat64(0, x, true), 8)] }),
+  const: (x) => ({ type: "f64", code: [0x44, ...bytesOfF64([x])] }),
   load: load("f64", [0x2b]),
   store: store([0x39]),
   sqrt: unary("f64", [0x9f]),
@@ -174,7 +177,8 @@ export const shuffleLanes = (a: Value<"v128">, b: Value<"v128">, width: number, 
     lanes.flatMap((lane) => Array.from({ length: width }, (_, i) => lane * width + i)),
   );
 
-export const i16x8: Readonly<Record<"add" | "sub" | "max_s", Binary<"v128">>> & Readonly<Record<"shl" | "shr_s" | "shr_u", Shift>> & {
+export const i16x8: Readonly<Record<"add" | "sub" | "max_s", Binary<"v128">>> &
+  Readonly<Record<"shl" | "shr_s" | "shr_u", Shift>> & {
     readonly splat: Unary<"i32", "v128">;
   } = {
   splat: unary("v128", simd(0x10)),
@@ -188,18 +192,15 @@ export const i32x4: Readonly<Record<"add" | "sub" | "mul" | "gt_s" | "dot_i16x8_
     readonly const: (a: number, b: number, c: number, d: number) => Value<"v128">;
     readonly splat: Unary<"i32", "v128">;
   } = {
-  const: (...lanes) => constant(bytesOf((view) => lanes.forEach((n, i) => view.setInt32(4 * i, n, true)), 16)),
+  const: (...lanes) => constant(bytesOf(lanes, 4, (view, at, n) => view.setInt32(at, n, true))),
   splat: unary("v128", simd(0x11)),
   ...each({ gt_s: 0x3b, add: 0xae, sub: 0xb1, mul: 0xb5, dot_i16x8_s: 0xba }, v128Binary),
   ...each({ shl: 0xab, shr_s: 0xac, shr_u: 0xad }, shift),
-  ...each(
-    { extend_low_i16x8_s: 0xa7, extend_high_i16x8_s: 0xa8, extend_low_i16x8_u: 0xa9, extend_high_i16x8_u: 0xaa },
-    v128Unary,
-  ),
+  ...each({ extend_low_i16x8_s: 0xa7, extend_high_i16x8_s: 0xa8, extend_low_i16x8_u: 0xa9, extend_high_i16x8_u: 0xaa }, v128Unary),
 };
 
 export const i64x2: { readonly const: (a: bigint, b: bigint) => Value<"v128"> } = {
-  const: (...lanes) => constant(bytesOf((view) => lanes.forEach((n, i) => view.setBigUint64(8 * i, BigInt.asUintN(64, n), true)), 16)),
+  const: (...lanes) => constant(bytesOf(lanes, 8, (view, at, n) => view.setBigUint64(at, BigInt.asUintN(64, n), true))),
 };
 
 export const f32x4: Readonly<Record<"add" | "mul", Binary<"v128">>> &
@@ -210,7 +211,7 @@ export const f32x4: Readonly<Record<"add" | "mul", Binary<"v128">>> &
   } = {
   splat: unary("v128", simd(0x13)),
   extract_lane: extract("f32", 0x1f),
-  const: (x) => constant(bytesOf((view) => [0, 4, 8, 12].forEach((at) => view.setFloat32(at, x, true)), 16)),
+  const: (x) => constant(bytesOf([x, x, x, x], 4, (view, at, value) => view.setFloat32(at, value, true))),
   ...each({ add: 0xe4, mul: 0xe6 }, v128Binary),
   ...each({ convert_i32x4_s: 0xfa, demote_f64x2_zero: 0x5e }, v128Unary),
 };
@@ -227,7 +228,7 @@ export const f64x2: Readonly<Record<"add" | "sub" | "mul" | "div", Binary<"v128"
   splat: unary("v128", simd(0x14)),
   extract_lane: extract("f64", 0x21),
   replace_lane: replace(0x22),
-  const: (...lanes) => constant(bytesOf((view) => lanes.forEach((x, i) => view.setFloat64(8 * i, x, true)), 16)),
+  const: (...lanes) => constant(bytesOfF64(lanes)),
   relaxed_madd: (a, b, c) => ({ type: "v128", code: [...a.code, ...b.code, ...c.code, ...simd(0x107)] }),
   ...each({ add: 0xf0, sub: 0xf1, mul: 0xf2, div: 0xf3 }, v128Binary),
   ...each({ sqrt: 0xef, promote_low_f32x4: 0x5f }, v128Unary),

@@ -43,7 +43,11 @@ function localRuns(types: readonly ValueType[]): number[][] {
  * Imports are `env.memory` (any size, `shared` or not) and `env.<name>` for each of `imports`, which come before `functions` in the
  * numbering. Every function has a type of its own: a few bytes more, one rule less.
  */
-export function assemble(imports: readonly ImportedFunction[], functions: readonly ModuleFunction[], shared: boolean): Uint8Array<ArrayBuffer> {
+export function assemble(
+  imports: readonly ImportedFunction[],
+  functions: readonly ModuleFunction[],
+  shared: boolean,
+): Uint8Array<ArrayBuffer> {
   const memory = [...name("env"), ...name("memory"), 0x02, ...(shared ? [0x03, 0, ...unsigned(maxPages)] : [0x00, 0])];
   const bytes = [
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],

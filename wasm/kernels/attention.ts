@@ -26,7 +26,18 @@ export const attention: Kernel = kernel(
   (f, p, { exp, kernel }) => {
     const [unit, t, g, first, count, h, i, s, rows, columns, at, from] = f.locals("i32", 12) as [L, L, L, L, L, L, L, L, L, L, L, L];
     const [acc, accEnd, query, queryFour, scores, scoreRow, weights, weightFour, rowBytes, kv, head, to] = f.locals("i32", 12) as [
-      L, L, L, L, L, L, L, L, L, L, L, L,
+      L,
+      L,
+      L,
+      L,
+      L,
+      L,
+      L,
+      L,
+      L,
+      L,
+      L,
+      L,
     ];
     const [x, max, sum] = f.locals("f64", 3) as [Local<"f64">, Local<"f64">, Local<"f64">];
     const [scaleVector, four] = f.locals("v128", 2) as [Local<"v128">, Local<"v128">];

@@ -29,7 +29,7 @@ export const awqMatmulRows: Kernel = kernel(
     const [word, ...temp] = f.locals("v128", 7) as [V, ...V[]];
     const y = f.local("f64");
     const c = i32.const;
-    masks.forEach((mask, i) => f.set(mask, nibbleMask(i)));
+    for (const [i, mask] of masks.entries()) f.set(mask, nibbleMask(i));
     f.set(rowBytes, i32.shl(p.words, c(2)));
     f.set(groups, i32.div_u(p.K, p.groupSize));
     f.set(sums, i32.add(p.scratch, c(TILE_ROWS * TILE_BYTES)));
@@ -39,7 +39,7 @@ export const awqMatmulRows: Kernel = kernel(
       f.for(at, sums, i32.add(sumsEnd, totals), c(16), () => f.do(v128.store(at, zero)));
       f.for(g, c(0), groups, c(1), () => {
         f.set(word, loadPair(i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(pair, c(3))))));
-        zeros.forEach((z, i) => f.set(z, masked(word, masks[i]!)));
+        for (const [i, z] of zeros.entries()) f.set(z, masked(word, masks[i]!));
         f.for(k, c(0), p.groupSize, c(TILE_ROWS), () => {
           f.set(rows, i32.sub(p.groupSize, k));
           f.if(i32.gt_u(rows, c(TILE_ROWS)), () => f.set(rows, c(TILE_ROWS)));
@@ -49,7 +49,7 @@ export const awqMatmulRows: Kernel = kernel(
           f.set(toEnd, i32.add(p.scratch, i32.mul(rows, c(TILE_BYTES))));
           f.for(to, p.scratch, toEnd, c(TILE_BYTES), () => {
             f.set(word, loadPair(from));
-            zeros.forEach((z, i) => f.do(v128.store(to, f64x2.sub(masked(word, masks[i]!), z), 16 * i)));
+            for (const [i, z] of zeros.entries()) f.do(v128.store(to, f64x2.sub(masked(word, masks[i]!), z), 16 * i));
             f.set(from, i32.add(from, rowBytes));
           });
           f.call(

@@ -40,7 +40,7 @@ export const awqMatmul: Kernel = kernel(
     const [word, xk, ...temp] = f.locals("v128", 8) as [V, V, ...V[]];
     const y = f.local("f64");
     const c = i32.const;
-    masks.forEach((mask, i) => f.set(mask, nibbleMask(i)));
+    for (const [i, mask] of masks.entries()) f.set(mask, nibbleMask(i));
     f.set(rowBytes, i32.shl(p.words, c(2)));
     f.set(groups, i32.div_u(p.K, p.groupSize));
     f.set(sum, i32.add(p.scratch, c(ROWS * LINE)));
@@ -64,17 +64,17 @@ export const awqMatmul: Kernel = kernel(
             f.set(at, i32.add(sum, i32.mul(lane, c(PAIR_SUMS))));
             // z · 16^i + 2^52 of the group.
             f.set(word, loadPair(i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(pair, c(3))))));
-            zeros.forEach((z, i) => f.set(z, masked(word, masks[i]!)));
+            for (const [i, z] of zeros.entries()) f.set(z, masked(word, masks[i]!));
             // Σ_k x[k] · (q − z) · 16^i over these rows.
-            sums.forEach((s, i) => f.set(s, v128.load(at, 16 * i)));
+            for (const [i, s] of sums.entries()) f.set(s, v128.load(at, 16 * i));
             f.set(x, i32.add(p.x, i32.shl(i32.add(i32.mul(g, p.groupSize), k), c(3))));
             f.for(to, i32.add(p.scratch, i32.shl(lane, c(3))), toEnd, c(LINE), () => {
               f.set(word, loadPair(to));
               f.set(xk, v128.load64_splat(x));
-              sums.forEach((s, i) => f.set(s, madd(s, xk, f64x2.sub(masked(word, masks[i]!), zeros[i]!))));
+              for (const [i, s] of sums.entries()) f.set(s, madd(s, xk, f64x2.sub(masked(word, masks[i]!), zeros[i]!)));
               f.set(x, i32.add(x, c(8)));
             });
-            sums.forEach((s, i) => f.do(v128.store(at, s, 16 * i)));
+            for (const [i, s] of sums.entries()) f.do(v128.store(at, s, 16 * i));
           });
         });
         // total += s · sum; the next group's sums from 0.

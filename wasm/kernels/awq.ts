@@ -2,10 +2,11 @@
  * AutoAWQ's words in f64 lanes. A pair is two neighbouring words of a row of qweight or qzeros: columns 16p … 16p + 15 of pair p. Nibble i
  * of both gives the vector (column 16p + c, column 16p + 8 + c), c = columnOfNibble[i]: eight vectors a pair, in nibble order.
  */
-import { f64x2, i64x2, shuffleLanes, v128 } from "../assembler/instructions.ts";
-import type { Body } from "../assembler/function.ts";
-import type { Local, Value } from "../assembler/value.ts";
+
 import { columnOfNibble } from "../../core/quant/awq-format.ts";
+import type { Body } from "../assembler/function.ts";
+import { f64x2, i64x2, shuffleLanes, v128 } from "../assembler/instructions.ts";
+import type { Local, Value } from "../assembler/value.ts";
 import { halvesToSingles, interleave16High, interleave16Low, promoteHigh, zero } from "./halves.ts";
 
 type V = Value<"v128">;
@@ -13,7 +14,8 @@ type V = Value<"v128">;
 /** Bits of 2^52: an integer below 2^32 in the fraction's low bits makes the f64 2^52 + integer. */
 const two52 = i64x2.const(0x4330000000000000n, 0x4330000000000000n);
 /** Keeps sign, exponent and nibble i. */
-export const nibbleMask = (i: number): V => i64x2.const(0xfff0000000000000n | (15n << BigInt(4 * i)), 0xfff0000000000000n | (15n << BigInt(4 * i)));
+export const nibbleMask = (i: number): V =>
+  i64x2.const(0xfff0000000000000n | (15n << BigInt(4 * i)), 0xfff0000000000000n | (15n << BigInt(4 * i)));
 
 /** The pair at `address` as f64 2^52 + word. */
 export const loadPair = (address: Value<"i32">, offset = 0): V => v128.or(v128.load32x2_u(address, offset), two52);
@@ -34,7 +36,7 @@ export function loadScales(f: Body, address: Value<"i32">, scale: readonly Local
   // [s0 s8 s1 s9], [s2 s10 s3 s11], …
   const [low, high] = [interleave16Low(first, second), interleave16High(first, second)];
   const quads = [interleave16Low(zero, low), interleave16High(zero, low), interleave16Low(zero, high), interleave16High(zero, high)];
-  quads.forEach((quad, j) => f.set(singles[j]!, halvesToSingles(quad)));
+  for (const [j, quad] of quads.entries()) f.set(singles[j]!, halvesToSingles(quad));
   columnOfNibble.forEach((column, i) => {
     const single = singles[column >> 1]!;
     const wide = column % 2 === 0 ? f64x2.promote_low_f32x4(single) : promoteHigh(single);

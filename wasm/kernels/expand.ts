@@ -41,14 +41,13 @@ function expandHalves(dtype: "F16" | "BF16", f: Body, a: L, b: L, to: L, count: 
     f.set(x, v128.load(a));
     f.set(y, v128.load(b));
     // a0 b0 a1 b1 … as the upper halves of words, then each word as the upper half of an f64.
-    [interleave16Low(x, y), interleave16High(x, y)].forEach((pairs, eight) =>
-      [interleave16Low(zero, pairs), interleave16High(zero, pairs)].forEach((words, four) => {
+    for (const [eight, pairs] of [interleave16Low(x, y), interleave16High(x, y)].entries())
+      for (const [four, words] of [interleave16Low(zero, pairs), interleave16High(zero, pairs)].entries()) {
         f.set(upper, v128.and(i32x4.shr_s(words, by), quad(mask)));
         const k = 4 * eight + 2 * four;
         f.do(v128.store(to, interleave32Low(zero, upper), TILE_BYTES * k));
         f.do(v128.store(to, interleave32High(zero, upper), TILE_BYTES * (k + 1)));
-      }),
-    );
+      }
     f.set(b, i32.add(b, i32.const(16)));
     f.set(to, i32.add(to, i32.const(8 * TILE_BYTES)));
   });

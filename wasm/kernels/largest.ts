@@ -2,7 +2,7 @@
  * The largest of |h| as bit patterns over `bytes` bytes of 16-bit floats at `data` (sign bits ignored), eight of them, to `out` as i16: 0x7c00
  * or more where an f16, 0x7f80 or more where a bfloat16 is infinite or NaN. `bytes` is a multiple of 16.
  */
-import { i32, i32x4, i16x8, v128 } from "../assembler/instructions.ts";
+import { i16x8, i32, i32x4, v128 } from "../assembler/instructions.ts";
 import type { Local } from "../assembler/value.ts";
 import { zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";

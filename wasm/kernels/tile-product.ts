@@ -31,7 +31,7 @@ export const tileProduct: Kernel = kernel("tile-product", ["acc", "tile", "x", "
     for (let quarter = 0; quarter < 4; quarter++) {
       const offset = (row: number, half: number): number => TILE_BYTES * row + FOUR_BYTES * quarter + 16 * half;
       f.set(at, i32.add(p.acc, i32.mul(t, c(TILE_BYTES))));
-      sums.forEach((sum, i) => f.set(sum, v128.load(at, offset(i >> 1, i & 1))));
+      for (const [i, sum] of sums.entries()) f.set(sum, v128.load(at, offset(i >> 1, i & 1)));
       f.set(xk, p.x);
       f.for(w, p.tile, end, c(TILE_BYTES), () => {
         f.set(low, v128.load(w, offset(0, 0)));
@@ -43,20 +43,20 @@ export const tileProduct: Kernel = kernel("tile-product", ["acc", "tile", "x", "
         }
         f.set(xk, i32.add(xk, c(FOUR_BYTES)));
       });
-      sums.forEach((sum, i) => f.do(v128.store(at, sum, offset(i >> 1, i & 1))));
+      for (const [i, sum] of sums.entries()) f.do(v128.store(at, sum, offset(i >> 1, i & 1)));
     }
     f.set(p.x, i32.add(p.x, p.fours));
   });
   // The rows after the last four.
   f.for(t, rest, p.T, c(1), () => {
     f.set(at, i32.add(p.acc, i32.mul(t, c(TILE_BYTES))));
-    sums.forEach((sum, i) => f.set(sum, v128.load(at, 16 * i)));
+    for (const [i, sum] of sums.entries()) f.set(sum, v128.load(at, 16 * i));
     f.set(xk, i32.add(p.x, i32.shl(i32.sub(t, rest), c(3))));
     f.for(w, p.tile, end, c(TILE_BYTES), () => {
       f.set(splat, v128.load64_splat(xk));
-      sums.forEach((sum, i) => f.set(sum, madd(sum, splat, v128.load(w, 16 * i))));
+      for (const [i, sum] of sums.entries()) f.set(sum, madd(sum, splat, v128.load(w, 16 * i)));
       f.set(xk, i32.add(xk, c(FOUR_BYTES)));
     });
-    sums.forEach((sum, i) => f.do(v128.store(at, sum, 16 * i)));
+    for (const [i, sum] of sums.entries()) f.do(v128.store(at, sum, 16 * i));
   });
 });

@@ -47,7 +47,12 @@ export type WorkerMessage =
       readonly thread: number;
       readonly slots: Slots;
     }
-  | { readonly kind: "pass"; readonly pass: number; readonly made: readonly { id: number; memory: unknown }[]; readonly dropped: readonly number[] };
+  | {
+      readonly kind: "pass";
+      readonly pass: number;
+      readonly made: readonly { id: number; memory: unknown }[];
+      readonly dropped: readonly number[];
+    };
 
 /** A worker's end of the connection to whoever started it. */
 export interface WorkerPort {
@@ -98,8 +103,7 @@ export function workerProgram(port: WorkerPort): void {
       start = message;
       return;
     }
-    for (const { id, memory } of message.made)
-      banks.set(id, new wasm.Instance(start!.module, { env: { memory, exp: Math.exp } }).exports);
+    for (const { id, memory } of message.made) banks.set(id, new wasm.Instance(start!.module, { env: { memory, exp: Math.exp } }).exports);
     for (const id of message.dropped) banks.delete(id);
     work(start!, message.pass);
   });

@@ -83,7 +83,21 @@ export function makeTeam(wasm: Wasm, threads: number, host: HostThreads | undefi
   };
 
   const runChunk = (bank: Bank, kernel: number, scratch: number, from: number, to: number): void =>
-    bank.kernels[names[kernel]!]!(scratch, from, to, args[0]!, args[1]!, args[2]!, args[3]!, args[4]!, args[5]!, args[6]!, args[7]!, args[8]!, args[9]!);
+    bank.kernels[names[kernel]!]!(
+      scratch,
+      from,
+      to,
+      args[0]!,
+      args[1]!,
+      args[2]!,
+      args[3]!,
+      args[4]!,
+      args[5]!,
+      args[6]!,
+      args[7]!,
+      args[8]!,
+      args[9]!,
+    );
 
   const join = (chunks: number): void => {
     for (let done = Atomics.load(words, slots.DONE); done < chunks; done = Atomics.load(words, slots.DONE)) wait(slots.DONE, done);

@@ -1,3 +1,4 @@
+/** Goldens on the CPU: by WebAssembly, as models run by default; and once by the JavaScript ops, whose bits must be the same. */
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openCheckpoint, readWeights } from "../../../../core/checkpoint/weights.ts";
@@ -5,16 +6,18 @@ import { embeddedModelPath } from "../../../../core/host/embedded.ts";
 import { directoryStore } from "../../../../core/host/node.ts";
 import { cpuModel } from "../../../../core/model/cpu.ts";
 import type { Model } from "../../../../core/model/engine.ts";
+import { type CpuOps, referenceOps } from "../../../../core/model/ops.ts";
 import type { LlamaWeights } from "../../../../core/model/weights.ts";
 import { dequantize } from "../../../../core/quant/awq-format.ts";
 import { argmax, greedy } from "../../../../core/sample/sampler.ts";
 import type { DenseMatrix, Linear } from "../../../../core/tensor.ts";
 import { dataFile, type LogitsGolden, largeFixtures, type ModelGolden, modelGolden } from "../../fixtures/golden.ts";
+import { wasmOps } from "../../wasm/ops.ts";
 
-async function load(folder: string, change: (weights: LlamaWeights) => LlamaWeights = (w) => w): Promise<Model> {
+async function load(folder: string, change: (weights: LlamaWeights) => LlamaWeights = (w) => w, ops?: CpuOps): Promise<Model> {
   const checkpoint = await openCheckpoint(directoryStore(folder));
   try {
-    return cpuModel(checkpoint.config, change(await readWeights(checkpoint.refs)));
+    return cpuModel(checkpoint.config, change(await readWeights(checkpoint.refs)), ops ?? (await wasmOps()));
   } finally {
     await checkpoint.close();
   }
@@ -86,11 +89,23 @@ const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
   };
 };
 
-describe("gureum-tiny-awq on the CPU reference", () => {
+describe("gureum-tiny-awq on the CPU", () => {
   agreesWithFloat64(
     once(() => load(embeddedModelPath())),
     once(() => modelGolden(dataFile("model/gureum-tiny-awq"))),
   );
+});
+
+describe("gureum-tiny-awq on the JavaScript ops", () => {
+  it("gives the bits of WebAssembly", async () => {
+    const g = await modelGolden(dataFile("model/gureum-tiny-awq"));
+    const [javascript, wasm] = [await load(embeddedModelPath(), (w) => w, referenceOps), await load(embeddedModelPath())];
+    for (const { name, input_ids } of g.logits) {
+      const logits = async (model: Model): Promise<Float32Array> =>
+        (await model.createSession(input_ids.length).forward(input_ids, { logits: "all" })).logits;
+      expect(await logits(javascript), name).toEqual(await logits(wasm));
+    }
+  });
 });
 
 describe("gureum-tiny-awq dequantized, through the dense ops", () => {
@@ -122,7 +137,7 @@ describe("gureum-tiny-awq dequantized, through the dense ops", () => {
   );
 });
 
-describe.skipIf(!largeFixtures)("gureum-tiny (float16, two shards) on the CPU reference", () => {
+describe.skipIf(!largeFixtures)("gureum-tiny (float16, two shards) on the CPU", () => {
   agreesWithFloat64(
     once(() => load(join(largeFixtures!, "models/gureum-tiny"))),
     once(() => modelGolden(join(largeFixtures!, "golden/model/gureum-tiny"))),

@@ -1,0 +1,74 @@
+/** A model on the CPU: its weights read to where its ops want them, its ops on WebAssembly or, where that cannot be, in JavaScript. */
+import { listRefs, readWeights } from "../core/checkpoint/weights.ts";
+import type { LlamaConfig } from "../core/config.ts";
+import { GureumError } from "../core/errors.ts";
+import { cpuModel } from "../core/model/cpu.ts";
+import type { Model } from "../core/model/engine.ts";
+import { type CpuOps, referenceOps } from "../core/model/ops.ts";
+import type { LlamaWeightRefs, LlamaWeights } from "../core/model/weights.ts";
+import type { HostThreads } from "../core/threads.ts";
+import { openWasmCpu } from "./cpu.ts";
+import { openWasm } from "./host.ts";
+import { whyAlone } from "./threads/team.ts";
+
+export interface CpuOptions {
+  /** "wasm", and its JavaScript twins where the host does not run it: the default. "javascript": the ops of core/ops. */
+  readonly ops?: "auto" | "wasm" | "javascript";
+  /** Threads in all, for WebAssembly; the host's cores where it is not given. The bits are the same for any number. */
+  readonly threads?: number;
+  /** How the host starts threads; without it there is one. */
+  readonly host?: HostThreads;
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+export interface LoadedCpu {
+  readonly model: Model;
+  readonly weights: LlamaWeights;
+  readonly threads: number;
+  /** What computes, in a few words: "WebAssembly, 2 threads". */
+  readonly about: string;
+}
+
+/** What would compute on this host, in a few words, and why. */
+export async function describeCpu({ ops = "auto", threads, host }: CpuOptions): Promise<string> {
+  if (ops === "javascript") return "JavaScript ops, as asked for";
+  const wasm = await openWasm();
+  if ("refusal" in wasm) return `JavaScript ops: ${wasm.refusal}`;
+  const alone = whyAlone(wasm);
+  const wanted = threads ?? host?.cores ?? 1;
+  const count = alone === null && host ? wanted : 1;
+  return [
+    `WebAssembly${wasm.relaxed ? " with fused multiply-add" : ""}, ${count} ${count === 1 ? "thread" : "threads"}`,
+    ...(alone !== null && wanted > 1 ? [alone] : []),
+  ].join("; ");
+}
+
+/** @throws GureumError "unsupported" where "wasm" is asked for and cannot be, "usage" for a number of threads that is none, and what reading throws */
+export async function loadCpuModel(config: LlamaConfig, refs: LlamaWeightRefs, options: CpuOptions = {}): Promise<LoadedCpu> {
+  const { ops: wanted = "auto", threads, host, onProgress } = options;
+  const about = await describeCpu(options);
+  const plain = async (ops: CpuOps): Promise<LoadedCpu> => {
+    const weights = await readWeights(refs, onProgress);
+    return { model: cpuModel(config, weights, ops), weights, threads: 1, about };
+  };
+  if (wanted === "javascript") return plain(referenceOps);
+  const ops = await openWasmCpu({ ...(threads === undefined ? {} : { threads }), ...(host ? { host } : {}) });
+  if ("refusal" in ops) {
+    if (wanted === "auto") return plain(referenceOps);
+    throw new GureumError("unsupported", {
+      where: "cpu",
+      what: "WebAssembly ops",
+      got: ops.refusal,
+      remedy: "leave the choice to gureum, or take the JavaScript ops",
+    });
+  }
+  try {
+    const list = listRefs(refs);
+    const totalBytes = list.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const weights = await readWeights(refs, onProgress, ops.placeWeights(config, totalBytes, list.length));
+    return { model: cpuModel(config, weights, ops), weights, threads: ops.threads, about };
+  } catch (error) {
+    ops.dispose();
+    throw error;
+  }
+}
