@@ -3,15 +3,19 @@ import { readWeights } from "./core/checkpoint/weights.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
 import { exactCpuModel } from "./core/exact/model.ts";
-import { cpuModel } from "./core/model/cpu.ts";
+import { nodeThreads } from "./core/host/node-threads.ts";
 import type { Model } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
 import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
 import { checkKernels, type VariantOptions } from "./gpu/programs/plan.ts";
+import { loadCpuModel } from "./wasm/model.ts";
 
-/** `arithmetic`, `cache` and `kernels` choose among WebGPU's variants: where one is given, "auto" means "webgpu". */
+/**
+ * `arithmetic`, `cache` and `kernels` choose among WebGPU's variants: where one is given, "auto" means "webgpu"; `ops` and `threads` say how
+ * the CPU computes: where one is given, "auto" means "cpu".
+ */
 export interface LoadOptions extends VariantOptions {
   /** "auto", the default: WebGPU where a hardware adapter answers, the CPU reference otherwise. */
   readonly backend?: "auto" | "cpu" | "webgpu";
@@ -19,6 +23,10 @@ export interface LoadOptions extends VariantOptions {
   readonly stats?: boolean;
   /** A device of the caller's for "webgpu" or "auto"; it stays the caller's to destroy. */
   readonly device?: GPUDevice;
+  /** On the CPU: WebAssembly where the host runs it ("auto", the default), or the ops of core/ops in JavaScript. The bits are the same. */
+  readonly ops?: "auto" | "wasm" | "javascript";
+  /** On the CPU: threads in all; default: physical cores. The bits are the same for any number. */
+  readonly threads?: number;
   /**
    * What the model will be fed: a tokenizer, or a chat template as well, that cannot be read is then an error before
    * any weight is read. "ids", the default: it is an error where it is needed.
@@ -48,18 +56,31 @@ export interface Made {
 export async function makeModel(
   config: LlamaConfig,
   refs: LlamaWeightRefs,
-  { backend: wanted = "auto", onProgress, device, stats = false, needs: _needs, ...variants }: LoadOptions,
+  { backend: wanted = "auto", onProgress, device, stats = false, needs: _needs, ops, threads, ...variants }: LoadOptions,
 ): Promise<Made> {
   const { arithmetic = "auto", cache, kernels = {} } = variants;
-  const cpu = async (reason: string): Promise<Made> => ({
-    model: (arithmetic === "exact" ? exactCpuModel : cpuModel)(config, await readWeights(refs, onProgress)),
-    reason,
-    takeStats: async () => null,
-  });
+  const cpu = async (reason: string): Promise<Made> => {
+    const takeStats = async (): Promise<null> => null;
+    if (arithmetic === "exact") return { model: exactCpuModel(config, await readWeights(refs, onProgress)), reason, takeStats };
+    const { model, about } = await loadCpuModel(config, refs, {
+      host: nodeThreads(),
+      ...(ops ? { ops } : {}),
+      ...(threads === undefined ? {} : { threads }),
+      ...(onProgress ? { onProgress } : {}),
+    });
+    return { model, reason: `${reason}; ${about}`, takeStats };
+  };
   checkKernels(kernels);
   // `exact` is the same everywhere: it chooses no backend.
   const choosesVariant = (arithmetic !== "auto" && arithmetic !== "exact") || cache !== undefined || Object.keys(kernels).length > 0;
-  const backend = wanted === "auto" && choosesVariant ? "webgpu" : wanted;
+  const choosesCpu = (ops !== undefined && ops !== "auto") || threads !== undefined;
+  const backend = wanted !== "auto" ? wanted : choosesVariant ? "webgpu" : choosesCpu ? "cpu" : "auto";
+  if (backend === "webgpu" && choosesCpu)
+    throw new GureumError("usage", {
+      where: "webgpu",
+      what: "ops and threads choose how the CPU computes",
+      remedy: "leave them out, or use the CPU",
+    });
   if (backend === "cpu" && choosesVariant)
     throw new GureumError("usage", {
       where: "cpu",

@@ -17,7 +17,7 @@ import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { formatBytes } from "../core/text.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
-import { variantHelp, variantOptions, variantsFromWords } from "./options.ts";
+import { cpuFromWords, cpuHelp, cpuOptions, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { note, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";
 
@@ -47,6 +47,7 @@ model: load, prefill and decode speed, memory, and where the time of a token goe
   --depth N,N,…               positions in the cache where decoding starts (default: 0,2048)
   --backend webgpu|cpu        (default: webgpu)
 ${variantHelp}
+${cpuHelp}
 compare: how much faster B is than A, row by row, with 95 % intervals
 
   --json FILE                 write results for \`compare\`
@@ -166,6 +167,7 @@ async function runModel(args: string[]): Promise<number> {
       depth: { type: "string" },
       backend: { type: "string" },
       ...variantOptions,
+      ...cpuOptions,
     },
     1,
   );
@@ -178,6 +180,7 @@ async function runModel(args: string[]): Promise<number> {
     newTokens: counts("bench model", words, "new", 1, [128])[0]!,
     depths: counts("bench model", words, "depth", 0, [0, 2048]),
     variants: variantsFromWords("bench model", words),
+    cpu: cpuFromWords("bench model", words),
   };
   const source =
     path === undefined

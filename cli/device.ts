@@ -2,15 +2,19 @@
 import { fingerprint, formatFingerprint } from "../conformance/device/arithmetic.ts";
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
+import { nodeThreads } from "../core/host/node-threads.ts";
 import { closeDevice, openDevice } from "../gpu/device/device.ts";
 import { type Choice, planVariants } from "../gpu/programs/plan.ts";
 import { variantSteps } from "../gpu/programs/steps.ts";
 import { embeddedModel } from "../index.ts";
+import { describeCpu } from "../wasm/model.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
 
 export const device: Command = {
   help: `usage: gureum device [options]
+
+What computes on the CPU here, then the WebGPU adapter, its limits, features and variants.
 
   --model DIR                 the model that the variants are for (default: the small one that comes with gureum)
   --arithmetic                measure how it rounds, flushes, fuses and approximates, too
@@ -19,13 +23,15 @@ export const device: Command = {
     const words = parseWords("device", args, { model: { type: "string" }, arithmetic: { type: "boolean" }, json: { type: "boolean" } }, 0);
     const checkpoint = await openCheckpoint(directoryStore(words.text("model") ?? embeddedModel()));
     await checkpoint.close();
+    const cpu = await describeCpu({ host: nodeThreads() });
+    if (!words.flag("json")) await printLine(`${"cpu".padEnd(36)}${cpu}`);
     const gpu = await openDevice({ robustness: false });
     try {
       const c = gpu.capabilities;
       const { plan, choices } = planVariants(c, checkpoint.config, checkpoint.refs);
       const arithmetic = words.flag("arithmetic") ? await fingerprint(gpu) : undefined;
       if (words.flag("json")) {
-        await printJson({ ...c, cache: plan.cache, variants: choices, ...(arithmetic ? { arithmetic } : {}) });
+        await printJson({ ...c, cpu, cache: plan.cache, variants: choices, ...(arithmetic ? { arithmetic } : {}) });
         return 0;
       }
       const rows: [string, string][] = [
@@ -33,7 +39,7 @@ export const device: Command = {
         ["architecture", c.architecture],
         ["device", c.device],
         ["description", c.description],
-        ["software", c.software ? "yes: slower than the CPU reference" : "no"],
+        ["software", c.software ? "yes: slower than the CPU" : "no"],
         ["features", c.features.join(", ")],
         ["subgroups", c.subgroupMaxSize === 0 ? "none" : `${c.subgroupMinSize} to ${c.subgroupMaxSize}`],
         [

@@ -16,7 +16,7 @@ import { closeDevice, openDevice } from "../gpu/device/device.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import { embeddedModel, openTokenizer } from "../index.ts";
 import { loadCpuModel } from "../wasm/model.ts";
-import { variantHelp, variantOptions, variantsFromWords } from "./options.ts";
+import { cpuFromWords, cpuHelp, cpuOptions, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { breathe, printJson, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
@@ -32,6 +32,7 @@ of their logits from the CPU's beyond ${UNWATCHED_LIMIT} is exit code 1 too.
   --a cpu|webgpu              one side (default: cpu)
   --b cpu|webgpu              the other (default: webgpu)
 ${variantHelp}
+${cpuHelp}
   --all                       print every step, not only the worst of each op
   --json                      print one JSON object`,
   async run(args) {
@@ -41,6 +42,7 @@ ${variantHelp}
       {
         model: { type: "string" },
         ...variantOptions,
+        ...cpuOptions,
         text: { type: "string" },
         ids: { type: "string" },
         a: { type: "string" },
@@ -64,6 +66,7 @@ ${variantHelp}
     try {
       const { model: cpu, weights } = await loadCpuModel(checkpoint.config, checkpoint.refs, {
         host: nodeThreads(),
+        ...cpuFromWords("diff", words),
         onProgress: progressBar("loading"),
       });
       const loaded: DiffSide[] = [];

@@ -5,6 +5,7 @@ import type { SamplingOptions } from "../core/model/engine.ts";
 import { checkSampling, greedy } from "../core/sample/sampler.ts";
 import { checkKernels } from "../gpu/programs/plan.ts";
 import { embeddedModel, type GenerateInput, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
+import type { CpuOptions } from "../wasm/model.ts";
 import { note, progressBar } from "./terminal.ts";
 import { usage, type WordOptions, type Words } from "./words.ts";
 
@@ -19,15 +20,23 @@ export const variantHelp = `  --arithmetic auto|f32|fixed16|exact  how int4 line
   --kv-cache f32|f16          cached keys and values on WebGPU (default: what the arithmetic needs)
   --kernel STEP=VARIANT       this variant for this step; may be repeated (gureum device lists both)`;
 
+/** How the CPU computes. */
+export const cpuOptions: WordOptions = { ops: { type: "string" }, threads: { type: "string" } };
+
+export const cpuHelp = `  --ops auto|wasm|javascript  the CPU's ops: WebAssembly where the host runs it, or the reference (default: auto); the same bits
+  --threads N                 threads on the CPU (default: physical cores); the same bits for every N`;
+
 export const modelOptions: WordOptions = {
   model: { type: "string" },
   backend: { type: "string" },
   ...variantOptions,
+  ...cpuOptions,
 };
 
 export const modelHelp: string = `  --model DIR                 model folder (default: the small model that comes with gureum)
   --backend auto|cpu|webgpu   where to compute (default: auto)
-${variantHelp}`;
+${variantHelp}
+${cpuHelp}`;
 
 export const samplingOptions: WordOptions = {
   "max-new-tokens": { type: "string" },
@@ -84,6 +93,13 @@ export function variantsFromWords(command: string, words: Words): VariantOptions
   return { ...(arithmetic ? { arithmetic } : {}), ...(cache ? { cache } : {}), kernels };
 }
 
+/** What the words choose of the CPU's ops and threads. @throws GureumError "usage" */
+export function cpuFromWords(command: string, words: Words): Pick<CpuOptions, "ops" | "threads"> {
+  const ops = oneOf(command, words, "ops", ["auto", "wasm", "javascript"]);
+  const threads = words.number("threads");
+  return { ...(ops ? { ops } : {}), ...(threads === undefined ? {} : { threads }) };
+}
+
 /** Loads the model that the words name for what it will be fed, with a bar while it reads. */
 export async function modelFromWords(command: string, words: Words, needs: "ids" | "text" | "messages"): Promise<LoadedModel> {
   const backend = oneOf(command, words, "backend", ["auto", "cpu", "webgpu"]) ?? "auto";
@@ -91,6 +107,7 @@ export async function modelFromWords(command: string, words: Words, needs: "ids"
     backend,
     needs,
     ...variantsFromWords(command, words),
+    ...cpuFromWords(command, words),
     stats: words.flag("stats"),
     onProgress: progressBar("loading"),
   });
