@@ -11,6 +11,7 @@ import type { LlamaWeights } from "../../../../core/model/weights.ts";
 import { dequantize } from "../../../../core/quant/awq-format.ts";
 import { argmax, greedy } from "../../../../core/sample/sampler.ts";
 import type { DenseMatrix, Linear } from "../../../../core/tensor.ts";
+import { sameBits } from "../../../compare.ts";
 import { dataFile, type LogitsGolden, largeFixtures, type ModelGolden, modelGolden } from "../../fixtures/golden.ts";
 import { wasmOps } from "../../wasm/ops.ts";
 
@@ -100,10 +101,10 @@ describe("gureum-tiny-awq on the JavaScript ops", () => {
   it("gives the bits of WebAssembly", async () => {
     const g = await modelGolden(dataFile("model/gureum-tiny-awq"));
     const [javascript, wasm] = [await load(embeddedModelPath(), (w) => w, referenceOps), await load(embeddedModelPath())];
-    for (const { name, input_ids } of g.logits) {
+    for (const { name, input_ids } of g.logits.filter(({ input_ids: { length } }) => length <= 256)) {
       const logits = async (model: Model): Promise<Float32Array> =>
         (await model.createSession(input_ids.length).forward(input_ids, { logits: "all" })).logits;
-      expect(await logits(javascript), name).toEqual(await logits(wasm));
+      expect(sameBits(await logits(javascript), await logits(wasm)), name).toBeNull();
     }
   });
 });
