@@ -3,9 +3,9 @@
  * core/ops/awq-matmul.ts and core/ops/matmul.ts.
  */
 import { GureumError } from "../core/errors.ts";
-import type { AwqMatrix, DenseMatrix, Matrix } from "../core/model/weights.ts";
 import { awqMatmul } from "../core/ops/awq-matmul.ts";
 import { matmul } from "../core/ops/matmul.ts";
+import type { AwqMatrix, DenseMatrix, Matrix } from "../core/tensor.ts";
 import { checkLength } from "../core/tensor.ts";
 import { foursBytes, frameOf, readSingles, viewsOf, writeFours, writeRow, writeSingles } from "./frame.ts";
 import { awqMatmulScratch, PAIRS } from "./kernels/awq-matmul.ts";

@@ -1,8 +1,8 @@
 /** Which subjects a run is about, on which devices, and one of them held to its laws. */
 import { GureumError } from "../../core/errors.ts";
 import { type Gpu, openDevice } from "../../gpu/device/device.ts";
-import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
 import { openWasmCpu } from "../../wasm/cpu.ts";
+import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
 import type { AnySubject } from "../kit.ts";
 import { cpuSubjects, kitOf } from "../laws.ts";
 import { wasmSubjects } from "../subjects/wasm.ts";
