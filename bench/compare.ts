@@ -1,7 +1,7 @@
 /**
- * Two files of results against each other, row by row: how much faster B is than A, with the interval in which that ratio lies.
- * Rows of one task and one model, whatever its path, are taken for the same work; where their counts differ they are not, and that is
- * said.
+ * Two files of results against each other, row by row: how much faster B is than A, with the interval in which that
+ * ratio lies. Rows of one task and one model, whatever its path, are taken for the same work; where their counts differ
+ * they are not, and that is said.
  */
 import { deviceName } from "../conformance/certificate/identity.ts";
 import type { BenchResults, Row } from "./results.ts";

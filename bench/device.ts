@@ -1,6 +1,6 @@
 /**
- * What a device can do at most, measured: the ceilings of the roofline (bench/limit-kernels.ts), and the fixed costs of talking to
- * it. A share "of the limit" elsewhere is a share of these figures, never of a data sheet.
+ * What a device can do at most, measured: the ceilings of the roofline (bench/limit-kernels.ts), and the fixed costs of
+ * talking to it. A share "of the limit" elsewhere is a share of these figures, never of a data sheet.
  */
 import { GureumError } from "../core/errors.ts";
 import { allocate, readRanges, usage } from "../gpu/device/buffer.ts";

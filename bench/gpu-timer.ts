@@ -1,7 +1,7 @@
 /**
- * Times GPU work: many calls in one compute pass, between two timestamps of the device where it has them, between submission and
- * fence by the host's clock otherwise, less what an empty submission takes. Calls in a pass run one after the other, as the steps of
- * a model do.
+ * Times GPU work: many calls in one compute pass, between two timestamps of the device where it has them, between
+ * submission and fence by the host's clock otherwise, less what an empty submission takes. Calls in a pass run one
+ * after the other, as the steps of a model do.
  */
 import { allocate, free, makeMemory, readRanges, usage } from "../gpu/device/buffer.ts";
 import { type Gpu, guarded, waited } from "../gpu/device/device.ts";
@@ -18,7 +18,9 @@ export interface GpuTimer {
   readonly fenceMs: number;
   /** A sample shorter than this is not trusted. */
   readonly grainMs: number;
-  /** Milliseconds that the device takes for what `encode` puts into one compute pass. @throws GureumError as `guarded` */
+  /**
+   * Milliseconds that the device takes for what `encode` puts into one compute pass. @throws GureumError as `guarded`
+   */
   time(where: string, encode: (pass: GPUComputePassEncoder) => void): Promise<number>;
   close(): void;
 }
@@ -91,8 +93,9 @@ export async function makeGpuTimer(gpu: Gpu, timestamps: boolean = true, clock: 
 const MAX_DISPATCHES = 16384;
 
 /**
- * Prepared dispatches as a competitor. A call is one element of `copies`, which do the same on different operands and take turns,
- * from where the last sample ended. `start`: the position of the first of T rows. `start`: position of the first of the T rows.
+ * Prepared dispatches as a competitor. A call is one element of `copies`, which do the same on different operands and
+ * take turns, from where the last sample ended. `start`: the position of the first of T rows. `start`: position of the
+ * first of the T rows.
  */
 export function gpuCompetitor(
   timer: GpuTimer,

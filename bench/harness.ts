@@ -1,12 +1,15 @@
 /**
- * How anything is timed here: warm-up by time, then rounds in which every competitor takes one sample, so that whatever drifts
- * (clocks, temperature, neighbours) meets all of them alike. A sample is many calls, enough of them to outlast the timer's grain.
- * What a call is and which clock times it is the competitor's own business (gpu-timer.ts, `hostCompetitor`).
+ * How anything is timed here: warm-up by time, then rounds in which every competitor takes one sample, so that whatever
+ * drifts (clocks, temperature, neighbours) meets all of them alike. A sample is many calls, enough of them to outlast
+ * the timer's grain. What a call is and which clock times it is the competitor's own business (gpu-timer.ts,
+ * `hostCompetitor`).
  */
 import { GureumError } from "../core/errors.ts";
 import { quantileOfSorted } from "./statistics.ts";
 
-/** Which clock gave the samples. "host clock" of GPU work runs from submission to the fence, less an empty one's median. */
+/**
+ * Which clock gave the samples. "host clock" of GPU work runs from submission to the fence, less an empty one's median.
+ */
 export type TimerName = "gpu timestamps" | "host clock";
 
 /** Something to time. */
@@ -68,7 +71,8 @@ async function warmUp(competitor: Competitor, warmupMs: number, clock: Clock): P
   for (;;) {
     const needed = neededCalls(competitor, calls, await competitor.sample(calls));
     const settled = needed <= calls;
-    // Grow by steps: one slow first sample must not fix a number that is far too small, nor a fast one a number far too large.
+    // Grow by steps: one slow first sample must not fix a number that is far too small, nor a fast one a number far too
+    // large.
     calls = settled ? needed : Math.min(needed, calls * 16);
     if (settled && clock.now() - started >= warmupMs) return calls;
   }

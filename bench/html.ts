@@ -1,6 +1,7 @@
 /**
- * Results as one page that needs nothing else: the table, and a roofline plot (Williams, Waterman & Patterson 2009) as inline SVG:
- * operations a second over operations a byte, both logarithmic, under the ceilings that were measured on the same device.
+ * Results as one page that needs nothing else: the table, and a roofline plot (Williams, Waterman & Patterson 2009) as
+ * inline SVG: operations per second over operations per byte, both logarithmic, under the ceilings that were measured
+ * on the same device.
  */
 import { deviceName } from "../conformance/certificate/identity.ts";
 import { escapeHtml } from "../core/text.ts";

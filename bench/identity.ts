@@ -1,4 +1,7 @@
-/** Which model results are of: by what it holds, not by where it lies, so that results of one model under two paths can be compared. */
+/**
+ * Which model results are of: by what it holds, not by where it lies, so that results of one model under two paths can
+ * be compared.
+ */
 import { listRefs } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
@@ -6,7 +9,9 @@ import type { LlamaWeightRefs } from "../core/model/weights.ts";
 export interface MeasuredModel {
   /** The last word of the names of its rows. */
   readonly name: string;
-  /** The same for every model of these sizes and, where weights were measured, of tensors of these dtypes and shapes. */
+  /**
+   * The same for every model of these sizes and, where weights were measured, of tensors of these dtypes and shapes.
+   */
   readonly identity: string;
 }
 

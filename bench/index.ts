@@ -1,4 +1,7 @@
-/** `gureum/bench`: the benchmark as a library. Own kernels, the device's ceilings, this engine's kernels, and what compares them. */
+/**
+ * `gureum/bench`: the benchmark as a library. Own kernels, the device's ceilings, this engine's kernels, and what
+ * compares them.
+ */
 export type { DeviceIdentity } from "../conformance/certificate/identity.ts";
 export { type ComparedRow, type Comparison, compareResults } from "./compare.ts";
 export { measureCosts, measureLimits } from "./device.ts";

@@ -1,6 +1,6 @@
 /**
- * Every kernel on a model's real shapes (bench/work/): those of one task in turns, each over so many distinct copies of its weights
- * or caches that no cache of the device serves them.
+ * Every kernel on a model's real shapes (bench/work/): those of one task in turns, each over so many distinct copies of
+ * its weights or caches that no cache of the device serves them.
  */
 import { GureumError } from "../core/errors.ts";
 import { occursIn } from "../core/names.ts";
@@ -16,7 +16,10 @@ import * as work from "./work.ts";
 /** The work of every kernel. */
 export const works: readonly Work[] = Object.values(work).flat();
 
-/** Distinct bytes to rotate over: twice the largest GPU cache there is (256 MiB). A software device shares the CPU's caches. */
+/**
+ * Distinct bytes to rotate over: twice the largest GPU cache there is (256 MiB). A software device shares the CPU's
+ * caches.
+ */
 const ROTATED_BYTES = 2 ** 29;
 const ROTATED_BYTES_SOFTWARE = 2 ** 26;
 /** Copies at most: small operands stay in a cache in a model, too. */

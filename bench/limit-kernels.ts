@@ -1,6 +1,6 @@
 /**
- * The kernels that measure a device's ceilings: reading, copying, and arithmetic that touches no memory. Each ends in a store that
- * depends on all it did and in practice never happens, so that nothing can be left out by a compiler.
+ * The kernels that measure a device's ceilings: reading, copying, and arithmetic that touches no memory. Each ends in a
+ * store that depends on all it did and in practice never happens, so that nothing can be left out by a compiler.
  */
 import type { SubgroupMatrixConfig } from "../gpu/device/capabilities.ts";
 import type { Kernel } from "../gpu/pipeline/kernel.ts";

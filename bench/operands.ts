@@ -1,6 +1,6 @@
 /**
- * Operands for kernels: buffers whose contents the GPU makes up. Time does not depend on the numbers as long as none is subnormal,
- * infinite or NaN; bits that repeat might be compressed on their way, so they are random.
+ * Operands for kernels: buffers whose contents the GPU makes up. Time does not depend on the numbers as long as none is
+ * subnormal, infinite or NaN; bits that repeat might be compressed on their way, so they are random.
  */
 import { allocate, freeAll, type Memory, makeMemory, upload, usage, writeBytes } from "../gpu/device/buffer.ts";
 import type { Gpu } from "../gpu/device/device.ts";
@@ -9,8 +9,8 @@ import { makeRecorder, prepare, type Recorder, record, recordKernel, submit } fr
 import { encodeStep, STEP_BYTES } from "../gpu/wgsl/step.ts";
 
 /**
- * words: any bits; f32: even in −1 … 1; f16: pairs of ±2^−7 … 2^−6; zeros: AWQ zero points 7 or 8; groups: an f16 scale and above it a
- * zero point, as awq-repack.ts leaves them; blank: 0.
+ * words: any bits; f32: even in −1 … 1; f16: pairs of ±2^−7 … 2^−6; zeros: AWQ zero points 7 or 8; groups: an f16 scale
+ * and above it a zero point, as awq-repack.ts leaves them; blank: 0.
  */
 export type Contents = "words" | "f32" | "f16" | "zeros" | "groups" | "blank";
 const codes: Readonly<Record<Exclude<Contents, "blank">, number>> = { words: 0, f32: 1, f16: 2, zeros: 3, groups: 4 };
@@ -45,7 +45,10 @@ fn main(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_workgroup
 `,
 };
 
-/** What one of a kernel's buffers holds: for each copy alone (weights, caches), or shared by all; contents made up, or given. */
+/**
+ * What one of a kernel's buffers holds: for each copy alone (weights, caches), or shared by all; contents made up, or
+ * given.
+ */
 export type Holding = Contents | { readonly own: Contents } | { readonly byteLength: number } | ArrayBufferView<ArrayBuffer>;
 /** By binding. Where nothing is said: what is read is shared, f32; what is written is shared, blank. */
 export type Holdings<Buffers extends string> = Readonly<Partial<Record<Buffers, Holding>>>;

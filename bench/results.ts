@@ -1,6 +1,6 @@
 /**
- * What every benchmark here gives: rows of one form, and the record around them that says where, when and how they were made. Rates
- * and shares are derived from a row's times and its two counts; only the counts and the times are facts.
+ * What every benchmark here gives: rows of one form, and the record around them that says where, when and how they were
+ * made. Rates and shares are derived from a row's times and its two counts; only the counts and the times are facts.
  */
 
 import type { DeviceIdentity } from "../conformance/certificate/identity.ts";
@@ -42,13 +42,13 @@ export interface Row extends Summary, Counts {
   readonly note?: string;
 }
 
-/** Ceilings of a device, measured: bytes and operations a second. */
+/** Ceilings of a device, measured: bytes and operations per second. */
 export interface Limits {
   readonly readBytesPerSecond?: number;
   readonly operationsPerSecond: Readonly<Partial<Record<Arithmetic, number>>>;
 }
 
-/** Where the time of a decoded token goes, milliseconds a token. */
+/** Where the time of a decoded token goes, milliseconds per token. */
 export interface TokenTime {
   readonly depth: number;
   readonly wallMs: number;
@@ -85,7 +85,9 @@ export interface BenchResults {
   readonly skipped?: readonly { readonly name: string; readonly reason: string }[];
 }
 
-/** Seconds that a row's counts take at the device's ceilings, and which one binds; undefined where it cannot be said. */
+/**
+ * Seconds that a row's counts take at the device's ceilings, and which one binds; undefined where it cannot be said.
+ */
 export function limitOf(
   { bytes, operations, arithmetic }: Counts,
   limits: Limits,
@@ -155,7 +157,10 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-/** A number that something can have: 0, or within thirty decades of 1, so that no quotient leaves f64 and no axis lacks an end. */
+/**
+ * A number that something can have: 0, or within thirty decades of 1, so that no quotient leaves f64 and no axis lacks
+ * an end.
+ */
 const isMeasured = (v: unknown): v is number => typeof v === "number" && (v === 0 || (v >= 1e-30 && v <= 1e30));
 
 /** A device as earlier versions wrote it, name and driver in one line each, in today's form. */

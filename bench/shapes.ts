@@ -1,6 +1,6 @@
 /**
- * Which model's shapes to measure: one that core knows by name, or any config.json. The linears come from core's own list, so that
- * what is measured here is what a checkpoint of that shape holds.
+ * Which model's shapes to measure: one that core knows by name, or any config.json. The linears come from core's own
+ * list, so that what is measured here is what a checkpoint of that shape holds.
  */
 import { basename, dirname, resolve } from "node:path";
 import { memoryStore, readBytes } from "../core/checkpoint/byte-source.ts";

@@ -1,6 +1,7 @@
 /**
- * Order statistics and their uncertainty. No mean anywhere: times have a floor and a long tail. Quantiles interpolate linearly
- * between order statistics (Hyndman & Fan 1996, type 7, R's default); intervals come from the percentile bootstrap (Efron 1979).
+ * Order statistics and their uncertainty. No mean anywhere: times have a floor and a long tail. Quantiles interpolate
+ * linearly between order statistics (Hyndman & Fan 1996, type 7, R's default); intervals come from the percentile
+ * bootstrap (Efron 1979).
  */
 import { GureumError } from "../core/errors.ts";
 
@@ -68,8 +69,8 @@ export interface RatioInterval {
 const RESAMPLES = 2000;
 
 /**
- * The ratio of two medians and its percentile-bootstrap interval, widened where needed to contain the ratio itself. One sample a side
- * gives an interval of no width: it says nothing, and `compare` says so.
+ * The ratio of two medians and its percentile-bootstrap interval, widened where needed to contain the ratio itself. One
+ * sample a side gives an interval of no width: it says nothing, and `compare` says so.
  * @throws GureumError as summarize
  */
 export function medianRatio(a: ArrayLike<number>, b: ArrayLike<number>, confidence: number = 0.95): RatioInterval {

@@ -1,7 +1,7 @@
 /**
- * The weights of a model that exists nowhere: references whose bytes are made up as they are read, so that a benchmark loads them
- * the way it loads files. Blocks of random bytes are made once and repeated with a period that no row length divides; the values are
- * those of core/checkpoint/synth.ts in kind (core/checkpoint/synth-values.ts), not in bits.
+ * The weights of a model that exists nowhere: references whose bytes are made up as they are read, so that a benchmark
+ * loads them the way it loads files. Blocks of random bytes are made once and repeated with a period that no row length
+ * divides; the values are those of core/checkpoint/synth.ts in kind (core/checkpoint/synth-values.ts), not in bits.
  */
 import { embedTokensKey, lmHeadKey, normKey } from "../core/checkpoint/plan.ts";
 import { middleZeros, scaleTable } from "../core/checkpoint/synth-values.ts";

@@ -26,7 +26,9 @@ export function formatRate(perSecond: number): string {
 
 export const formatShare = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 
-/** Columns padded to their widest cell, all but the first flush right; columns that are empty throughout are left out. */
+/**
+ * Columns padded to their widest cell, all but the first flush right; columns that are empty throughout are left out.
+ */
 export function formatColumns(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const used = header.map((_, i) => i === 0 || rows.some((row) => row[i] !== ""));
   const table = [header, ...rows].map((row) => row.filter((_, i) => used[i]));

@@ -39,7 +39,10 @@ function progress(line: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
 }
 
-/** Plants faults and says how many the laws noticed. @returns 1 where one survives without a proof that it is none */
+/**
+ * Plants faults and says how many the laws noticed. @returns 1 where one survives without a proof that it computes the
+ * same
+ */
 async function mutate(words: Words): Promise<number> {
   const filter = words.text("filter");
   const runs = wholeNumber("runs", words.number("runs"), 1);

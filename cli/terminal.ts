@@ -1,4 +1,7 @@
-/** What the commands do to the terminal: results to stdout (a closed pipe is an error, not a crash), everything else to stderr. */
+/**
+ * What the commands do to the terminal: results to stdout (a closed pipe is an error, not a crash), everything else to
+ * stderr.
+ */
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { GureumError } from "../core/errors.ts";

@@ -1,6 +1,6 @@
 /**
- * Arbitraries that hunt. A case is drawn as a small JSON-able spec (shapes, and a recipe for each array), which is what shrinks,
- * what a failure prints and what `--replay` reads; arrays are made from it deterministically.
+ * Arbitraries that hunt. A case is drawn as a small JSON-able spec (shapes, and a recipe for each array), which is what
+ * shrinks, what a failure prints and what `--replay` reads; arrays are made from it deterministically.
  */
 import fc from "fast-check";
 import { F32_MAX } from "./accuracy.ts";
@@ -110,8 +110,8 @@ export const around = (edges: readonly number[], max: number): number[] =>
   [...new Set(edges.flatMap((n) => [n - 1, n, n + 1]))].filter((n) => n >= 1 && n <= max).sort((a, b) => a - b);
 
 /**
- * A length from 1 to `max`: small, anywhere, or on either side of the sizes that tiles, subgroups and workgroups have. Shrinks
- * towards 1 from all three.
+ * A length from 1 to `max`: small, anywhere, or on either side of the sizes that tiles, subgroups and workgroups have.
+ * Shrinks towards 1 from all three.
  */
 export function axis(max: number, step = 1, edges: readonly number[] = [2, 4, 8, 16, 32, 64, 128, 256, 512]): fc.Arbitrary<number> {
   const most = Math.floor(max / step);
@@ -158,7 +158,10 @@ export function bf16Bits(value: number): number {
 export const scaleKinds = ["one", "powers", "usual", "ends"] as const;
 export type ScaleKind = (typeof scaleKinds)[number];
 
-/** f16 bits of `length` scales: 1; powers of two; 0.001 … 0.05 as in checkpoints; the ends of f16, subnormals and zero included. */
+/**
+ * f16 bits of `length` scales: 1; powers of two; 0.001 … 0.05 as in checkpoints; the ends of f16, subnormals and zero
+ * included.
+ */
 export function scaleBits(kind: ScaleKind, seed: number, length: number): Uint16Array {
   const next = uniform(seed);
   const ends = [0x0001, 0x03ff, 0x0400, 0x0401, 0x7bff, 0x7800, 0x0000, 0x3c00, 0x1400];

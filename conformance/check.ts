@@ -1,6 +1,7 @@
 /**
- * Holds a subject to the laws of a kit: boundary cases first, then cases drawn with a fixed seed; a violation is shrunk and gets a line
- * that replays it. vitest and `gureum conformance` both come through here. What was not tested is counted, and no case is a failure.
+ * Holds a subject to the laws of a kit: boundary cases first, then cases drawn with a fixed seed; a violation is shrunk
+ * and gets a line that replays it. vitest and `gureum conformance` both come through here. What was not tested is
+ * counted, and no case is a failure.
  */
 import { GureumError } from "../core/errors.ts";
 import { lawNames, Measured } from "./check/case.ts";

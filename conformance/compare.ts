@@ -4,7 +4,10 @@ import { type Expected, ulpF32 } from "./accuracy.ts";
 
 /** A NaN that no arithmetic makes: fills outputs before a run. */
 export const POISON = 0x7fc5a5a5;
-/** Fills the guard bands around outputs and what lies behind inputs: 347321008128 as f32, and unlike most words as anything else. */
+/**
+ * Fills the guard bands around outputs and what lies behind inputs: 347321008128 as f32, and unlike most words as
+ * anything else.
+ */
 export const JUNK = 0x52a1bb4d;
 /** Elements of a guard band: 256 bytes, WebGPU's storage offset alignment. */
 export const GUARD = 64;
@@ -35,11 +38,16 @@ export interface Worst {
   readonly bound: number;
   /** error ÷ bound; 0 where both are 0. */
   readonly headroom: number;
-  /** Largest error in units of the last place of the expected value, over the elements whose bound leaves it a correct bit. */
+  /**
+   * Largest error in units of the last place of the expected value, over the elements whose bound leaves it a correct
+   * bit.
+   */
   readonly ulp: number;
 }
 
-/** Compares element by element; null where no element has a finite bound. A NaN where a number is due has headroom ∞. */
+/**
+ * Compares element by element; null where no element has a finite bound. A NaN where a number is due has headroom ∞.
+ */
 export function compare(out: Float32Array, { value, bound }: Expected): Worst | null {
   let worst: Worst | null = null;
   let ulp = 0;

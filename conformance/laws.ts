@@ -1,4 +1,6 @@
-/** The law kits by op, and what belongs to all of them. Which files there are, ops.ts says: it is written from the tree. */
+/**
+ * The law kits by op, and what belongs to all of them. Which files there are, ops.ts says: it is written from the tree.
+ */
 import { GureumError } from "../core/errors.ts";
 import type { AnyKit, AnySubject } from "./kit.ts";
 import * as kits from "./ops.ts";
@@ -6,7 +8,7 @@ import * as kits from "./ops.ts";
 /** `laws["rms-norm"]` is the kit of rms-norm, with the types of its cases. */
 export const laws: typeof kits = kits;
 
-/** The kit of an op. @throws GureumError "usage" where there is none of this name */
+/** The kit of an op. @throws GureumError "usage" where no kit has this name */
 export function kitOf(op: string): AnyKit {
   if (!Object.hasOwn(kits, op))
     throw new GureumError("usage", {

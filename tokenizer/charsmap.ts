@@ -1,8 +1,8 @@
 /**
- * `precompiled_charsmap`: rules "these bytes become those", a Darts double array beside a blob of NUL-ended replacements.
- * Layout: u32 size of the trie in bytes, the trie's u32 units, the blob (all little-endian).
- * A unit: bits 0-7 label (bit 31 clear), bit 8 has a leaf, bit 9 scales the offset, bits 10-30 offset; a leaf holds its value in bits 0-30.
- * Sources: google/sentencepiece `src/normalizer.cc`, darts-clone `include/darts.h`.
+ * `precompiled_charsmap`: rules "these bytes become those", a Darts double array beside a blob of NUL-ended
+ * replacements. Layout: u32 size of the trie in bytes, the trie's u32 units, the blob (all little-endian). A unit: bits
+ * 0-7 label (bit 31 clear), bit 8 has a leaf, bit 9 scales the offset, bits 10-30 offset; a leaf holds its value in
+ * bits 0-30. Sources: google/sentencepiece `src/normalizer.cc`, darts-clone `include/darts.h`.
  */
 import { GureumError } from "../core/errors.ts";
 import { decodeUtf8 } from "../core/utf8.ts";
@@ -59,8 +59,8 @@ function replacementAt(map: Charsmap, offset: number): string {
 const offsetOf = (unit: number): number => (unit >>> 10) << ((unit & 0x200) >>> 6);
 
 /**
- * The shortest or the longest rule that matches `text` from `at` up to `end` and stops between two characters; null: none does.
- * sentencepiece takes the longest; Hugging Face's `Precompiled` the shortest.
+ * The shortest or the longest rule that matches `text` from `at` up to `end` and stops between two characters; null:
+ * none does. sentencepiece takes the longest; Hugging Face's `Precompiled` the shortest.
  * @throws GureumError "format" for a rule that points nowhere.
  */
 export function matchCharsmap(map: Charsmap, text: string, at: number, end: number, which: "shortest" | "longest"): CharsmapMatch | null {

@@ -1,6 +1,7 @@
 /**
- * Ids to text, both ways there are. sentencepiece's works id by id, so it streams; Hugging Face's is a chain of steps over all tokens.
- * Sources: google/sentencepiece `src/sentencepiece_processor.cc` (`Decode`); huggingface/tokenizers `src/decoders/*.rs`.
+ * Ids to text, both ways there are. sentencepiece's works id by id, so it streams; Hugging Face's is a chain of steps
+ * over all tokens. Sources: google/sentencepiece `src/sentencepiece_processor.cc` (`Decode`); huggingface/tokenizers
+ * `src/decoders/*.rs`.
  */
 import { decodeUtf8, sequenceLength } from "../core/utf8.ts";
 import { spaceSymbol } from "./normalizer.ts";
@@ -19,7 +20,10 @@ const replacementCharacter = "\ufffd";
 /** The byte a piece like `<0x0A>` stands for. */
 export const byteOfPiece = (piece: string): number => Number.parseInt(piece.slice(3, 5), 16);
 
-/** sentencepiece's decoder. All outputs together are what one `push` of all ids and a `flush` give, however the ids are cut. */
+/**
+ * sentencepiece's decoder. All outputs together are what one `push` of all ids and a `flush` give, however the ids are
+ * cut.
+ */
 export function createStreamingDecoder(parts: TokenizerParts): StreamingDecoder {
   let pending: number[] = [];
   let atStart = true;

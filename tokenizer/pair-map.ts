@@ -1,6 +1,6 @@
 /**
- * A hash table from pairs of whole numbers to a whole number, on typed arrays: what merges and trie edges are looked up in.
- * Open addressing with linear probing; it only grows. Keys are not negative.
+ * A hash table from pairs of whole numbers to a whole number, on typed arrays: what merges and trie edges are looked up
+ * in. Open addressing with linear probing; it only grows. Keys are not negative.
  */
 export interface PairMap {
   left: Int32Array;

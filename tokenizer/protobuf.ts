@@ -1,10 +1,14 @@
 /**
  * The protobuf wire format, as much of it as reading needs: varints, 32- and 64-bit values, length-delimited fields.
- * Source: protobuf.dev, "Encoding". Groups (wire types 3 and 4, deprecated) are refused; a message is read field by field.
+ * Source: protobuf.dev, "Encoding". Groups (wire types 3 and 4, deprecated) are refused; a message is read field by
+ * field.
  */
 import { GureumError } from "../core/errors.ts";
 
-/** One field of a message. `value` holds varints up to 2^53 (the low 32 bits of longer ones stay exact); `bytes` the rest. */
+/**
+ * One field of a message. `value` holds varints up to 2^53 (the low 32 bits of longer ones stay exact); `bytes` the
+ * rest.
+ */
 export interface Field {
   readonly number: number;
   readonly wireType: 0 | 1 | 2 | 5;

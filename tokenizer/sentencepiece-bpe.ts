@@ -98,8 +98,9 @@ function mergesOfPieces(model: BpePieces): { table: MergeTable; characters: Char
 }
 
 /**
- * sentencepiece's BPE model. User-defined pieces are cut out first and never merge; a character that is no piece becomes its
- * UTF-8 as byte pieces, or the unknown id, once for a run of them; an unused piece falls apart into what it was merged from.
+ * sentencepiece's BPE model. User-defined pieces are cut out first and never merge; a character that is no piece
+ * becomes its UTF-8 as byte pieces, or the unknown id, once for a run of them; an unused piece falls apart into what it
+ * was merged from.
  */
 export function createSentencePieceBpe(model: BpePieces): SegmentText {
   const { table, characters, extra } = mergesOfPieces(model);

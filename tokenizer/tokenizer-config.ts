@@ -1,6 +1,6 @@
 /**
- * What a model folder says about its tokenizer outside the vocabulary: tokenizer_config.json, with special_tokens_map.json and
- * added_tokens.json (which older releases of transformers wrote beside it) merged in.
+ * What a model folder says about its tokenizer outside the vocabulary: tokenizer_config.json, with
+ * special_tokens_map.json and added_tokens.json (which older releases of transformers wrote beside it) merged in.
  * Source: transformers `tokenization_utils_base.py` (`_from_pretrained`, `special_tokens_map`).
  */
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
@@ -45,8 +45,8 @@ function tokenText(value: unknown, where: string): string | undefined {
 }
 
 /**
- * The folder's tokenizer_config.json, `{}` where it has none. Tokens it does not name come from special_tokens_map.json; where it
- * has no `added_tokens_decoder`, added_tokens.json makes one.
+ * The folder's tokenizer_config.json, `{}` where it has none. Tokens it does not name come from
+ * special_tokens_map.json; where it has no `added_tokens_decoder`, added_tokens.json makes one.
  * @throws GureumError "format" naming the broken file
  */
 export async function readTokenizerConfig(store: ByteStore, files: ReadonlySet<string>): Promise<JsonObject> {
@@ -89,8 +89,9 @@ async function tokenizerClass(store: ByteStore, files: ReadonlySet<string>, conf
 }
 
 /**
- * The special tokens as a chat template sees them: `bos_token` and its like, `additional_special_tokens`, and the names of
- * `extra_special_tokens`. A name that no file and no class default gives is left out: it is undefined in the template.
+ * The special tokens as a chat template sees them: `bos_token` and its like, `additional_special_tokens`, and the names
+ * of `extra_special_tokens`. A name that no file and no class default gives is left out: it is undefined in the
+ * template.
  * @param config of `readTokenizerConfig`
  * @throws GureumError "format"
  */

@@ -1,8 +1,8 @@
 /**
  * The unigram model: the segmentation with the highest sum of log probabilities, by Viterbi's algorithm.
  * A character no piece covers alone costs the lowest score minus 10. Linear in the text, times the longest piece.
- * Sources: google/sentencepiece `src/unigram_model.cc` (`EncodeOptimized`); huggingface/tokenizers `models/unigram/model.rs`.
- * No sampling, no n-best.
+ * Sources: google/sentencepiece `src/unigram_model.cc` (`EncodeOptimized`); huggingface/tokenizers
+ * `models/unigram/model.rs`. No sampling, no n-best.
  */
 import { GureumError } from "../core/errors.ts";
 import type { Trie } from "./trie.ts";

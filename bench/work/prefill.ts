@@ -67,7 +67,7 @@ function piecesLeft(config: LlamaConfig, T: number): { residual: number; qkv: nu
   return { residual: down!, qkv: qkv! };
 }
 
-/** A step that reads and writes so many bytes a row. */
+/** A step that reads and writes so many bytes per row. */
 const rowStep = <Buffers extends string, Shape extends object>(
   kernel: Card<Buffers, Shape>,
   step: string,

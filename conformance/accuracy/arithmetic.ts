@@ -1,7 +1,8 @@
 /**
  * The two arithmetics that bounds are stated for, as data: how far one operation of each may be from the exact result.
  * Sources: WGSL (W3C), sections "Floating Point Evaluation" and "Accuracy of Concrete Floating Point Expressions";
- * Higham, Accuracy and Stability of Numerical Algorithms (2nd ed. 2002), chapters 2 and 3. Derivations: docs/accuracy.md.
+ * Higham, Accuracy and Stability of Numerical Algorithms (2nd ed. 2002), chapters 2 and 3. Derivations:
+ * docs/accuracy.md.
  */
 
 /** Largest finite f32. */
@@ -9,7 +10,9 @@ export const F32_MAX: number = (2 - 2 ** -23) * 2 ** 127;
 /** Smallest normal f32: what is smaller may be flushed to zero. */
 export const F32_TINY: number = 2 ** -126;
 
-/** Error of one operation. Relative errors are in units of 1, not ULP: n ULP of an f32 is at most n · 2⁻²³ of its value. */
+/**
+ * Error of one operation. Relative errors are in units of 1, not ULP: n ULP of an f32 is at most n · 2⁻²³ of its value.
+ */
 export interface Arithmetic {
   readonly name: "f64" | "wgsl";
   /** Bits of a significand. */
@@ -25,7 +28,10 @@ export interface Arithmetic {
   readonly division: number;
   /** Relative error of 1 / √x. */
   readonly inverseSqrt: number;
-  /** Relative error of exp(x), and its absolute error where the result is subnormal: as many ULP, but of 2⁻¹⁴⁹, or a flush. */
+  /**
+   * Relative error of exp(x), and its absolute error where the result is subnormal: as many ULP, but of 2⁻¹⁴⁹, or a
+   * flush.
+   */
   exp(x: number): number;
   expEta(x: number): number;
   /** Relative and absolute error of storing a result as f32. */
@@ -36,8 +42,8 @@ export interface Arithmetic {
 }
 
 /**
- * The CPU reference: IEEE f64 rounded to nearest, one rounding to f32 at the end. ECMAScript leaves the accuracy of Math.exp to
- * the engine; 1 ULP is what fdlibm, which V8 uses, promises.
+ * The CPU reference: IEEE f64 rounded to nearest, one rounding to f32 at the end. ECMAScript leaves the accuracy of
+ * Math.exp to the engine; 1 ULP is what fdlibm, which V8 uses, promises.
  */
 export const f64: Arithmetic = {
   name: "f64",
@@ -56,8 +62,8 @@ export const f64: Arithmetic = {
 };
 
 /**
- * f32 in WGSL. No rounding mode is specified: a correctly rounded result is either neighbour, so u is a whole ULP, 2⁻²³.
- * Subnormals may be flushed, as inputs and as results. Division: 2.5 ULP; inverseSqrt: 2 ULP; exp: 3 + 2|x| ULP.
+ * f32 in WGSL. No rounding mode is specified: a correctly rounded result is either neighbour, so u is a whole ULP,
+ * 2⁻²³. Subnormals may be flushed, as inputs and as results. Division: 2.5 ULP; inverseSqrt: 2 ULP; exp: 3 + 2|x| ULP.
  */
 export const wgsl: Arithmetic = {
   name: "wgsl",
@@ -76,10 +82,10 @@ export const wgsl: Arithmetic = {
 };
 
 /**
- * Sums of f16 products by subgroup matrices. WGSL's draft states no accuracy; hardware aligns a product's terms and the sum so far to
- * the largest and truncates each (Fasi, Higham, Mikaitis, Pranesh, Numerical behavior of NVIDIA tensor cores, PeerJ CS 2021): a step
- * of 16 terms errs by at most 18 ULP of the largest magnitude, of 8 terms by 10, where a chain would have as many as terms. So 1.25 ULP a
- * term. f16 operands below 2⁻¹⁴ may be read as zero.
+ * Sums of f16 products by subgroup matrices. WGSL's draft states no accuracy; hardware aligns a product's terms and the
+ * sum so far to the largest and truncates each (Fasi, Higham, Mikaitis, Pranesh, Numerical behavior of NVIDIA tensor
+ * cores, PeerJ CS 2021): a step of 16 terms errs by at most 18 ULP of the largest magnitude, of 8 terms by 10, where a
+ * chain would have as many as terms. So 1.25 ULP a term. f16 operands below 2⁻¹⁴ may be read as zero.
  */
 export const matrixSums: Arithmetic = { ...wgsl, u: 1.25 * 2 ** -23, ulps: 1.25, flushed: 2 ** -14 };
 
@@ -93,7 +99,8 @@ export function gamma(n: number, u: number): number {
 export function compose(...errors: readonly number[]): number {
   let product = 1;
   for (const e of errors) product *= 1 + e;
-  // The product of numbers near 1 loses the low bits that the sum keeps; both are lower estimates of the exact value by less than 2⁻⁵⁰.
+  // The product of numbers near 1 loses the low bits that the sum keeps; both are lower estimates of the exact value by
+  // less than 2⁻⁵⁰.
   return Math.max(
     product - 1,
     errors.reduce((s, e) => s + e, 0),
@@ -109,7 +116,10 @@ const binade = (x: number): number => {
   return 2 ** (((wideWords[1]! >>> 20) & 2047) - 1023);
 };
 
-/** What one rounding to the arithmetic's precision may change |x| by: at most u·|x|, less high in a binade. No subnormals: see η. */
+/**
+ * What one rounding to the arithmetic's precision may change |x| by: at most u·|x|, less high in a binade. No
+ * subnormals: see η.
+ */
 export const ulp = (x: number, { precision, ulps }: Arithmetic): number => (x === 0 ? 0 : binade(x) * 2 ** (1 - precision) * ulps);
 
 /** Distance between neighbouring f32 at |x|: 2⁻¹⁴⁹ among subnormals. */
@@ -128,8 +138,8 @@ export interface Expected {
 export const makeExpected = (length: number): Expected => ({ value: new Float64Array(length), bound: new Float64Array(length) });
 
 /**
- * Sets one output: `error` from the arithmetic's operations, plus the store. A result whose largest intermediate `peak` may
- * leave the range is unbounded.
+ * Sets one output: `error` from the arithmetic's operations, plus the store. A result whose largest intermediate `peak`
+ * may leave the range is unbounded.
  */
 export function expect(e: Expected, i: number, value: number, error: number, peak: number, a: Arithmetic): void {
   e.value[i] = value;

@@ -1,7 +1,8 @@
 /**
- * Draws that two computations may decide differently, because a comparison in them is closer than they agree: the rule of
- * docs/sampling.md, "Near ties". Once for backends whose logits differ (`isNearTie`), once for equal logits, where only the arithmetic of
- * the weights does (`nearTies`). For tests and for whoever compares two runs; sampling itself does not ask.
+ * Draws that two computations may decide differently, because a comparison in them is closer than they agree: the rule
+ * of docs/sampling.md, "Near ties". Once for backends whose logits differ (`isNearTie`), once for equal logits, where
+ * only the arithmetic of the weights does (`nearTies`). For tests and for whoever compares two runs; sampling itself
+ * does not ask.
  */
 import type { SamplingOptions } from "../../core/model/engine.ts";
 import { uniformAt } from "../../core/sample/random.ts";
@@ -57,7 +58,10 @@ function isDrawNear({ ids, weights, total }: Candidates, shares: Float64Array, c
   return (chosen > 0 && blur.straddle(begin, u, n)) || ((chosen < n - 1 || blur.whole) && blur.straddle(shares[chosen]!, u, n));
 }
 
-/** For each number u, whether a comparison that decides its draw is near. `scores` are penalized where there is a penalty. */
+/**
+ * For each number u, whether a comparison that decides its draw is near. `scores` are penalized where there is a
+ * penalty.
+ */
 function areNear(scores: Float32Array, options: SamplingOptions, us: readonly number[], blur: Blur): boolean[] {
   const all = (near: boolean): boolean[] => us.map(() => near);
   const z = scaled(scores, options.temperature);
@@ -76,8 +80,8 @@ function areNear(scores: Float32Array, options: SamplingOptions, us: readonly nu
 }
 
 /**
- * Whether a draw may come out differently where every z is off by at most `delta`. Shares then move by at most 2·delta, for
- * delta ≤ 0.5.
+ * Whether a draw may come out differently where every z is off by at most `delta`. Shares then move by at most 2·delta,
+ * for delta ≤ 0.5.
  * @param scores [V] logits, penalized where there is a penalty
  * @param u the uniform number of the position (uniformAt); not read when greedy
  */
@@ -115,7 +119,9 @@ export function isNearBorder(scores: Float32Array, options: SamplingOptions, a: 
   return isCutNear(z, options, blurOf(z, options, a));
 }
 
-/** For each position, whether a comparison that decides its draw is closer than the arithmetic can tell. Never in f64. */
+/**
+ * For each position, whether a comparison that decides its draw is closer than the arithmetic can tell. Never in f64.
+ */
 export function nearTies(
   logits: Float32Array,
   options: SamplingOptions,

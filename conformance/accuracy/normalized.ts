@@ -5,8 +5,9 @@ import { addTerm, clearTerms, magnitude, makeTerms, sumError } from "./sums.ts";
 
 /**
  * y = x · r · w with r = 1 / √(m + eps), m = Σ x² / D.
- * All terms of Σ x² have one sign: relative error γ_D. Mean: a division, or a product with a rounded 1/D (division and u).
- * eps is held in f32 (u). An error α of m + eps is one of (1 − α)^(−1/2) − 1 of r, then inverseSqrt and two products round.
+ * All terms of Σ x² have one sign: relative error γ_D. Mean: a division, or a product with a rounded 1/D (division and
+ * u). eps is held in f32 (u). An error α of m + eps is one of (1 − α)^(−1/2) − 1 of r, then inverseSqrt and two
+ * products round.
  */
 export function expectRmsNorm(x: Float32Array, weight: Float32Array, eps: number, T: number, a: Arithmetic): Expected {
   const D = weight.length;
@@ -17,7 +18,8 @@ export function expectRmsNorm(x: Float32Array, weight: Float32Array, eps: number
     const m = S / D;
     const A = m + eps;
     const held = a.name === "f64" ? 0 : a.u;
-    // Underflow: each square and each partial sum may lose η, in all 2D of them, over D; a flushed x loses its square, below η too.
+    // Underflow: each square and each partial sum may lose η, in all 2D of them, over D; a flushed x loses its square,
+    // below η too.
     const alpha =
       compose((m / A) * compose(gamma(D, a.u), a.division, a.u), a.u) + (eps / A) * held + (3 * a.eta) / A + gamma(D + 2, 2 ** -53);
     const r = 1 / Math.sqrt(A);
@@ -36,9 +38,9 @@ export function expectRmsNorm(x: Float32Array, weight: Float32Array, eps: number
 }
 
 /**
- * Relative error, as an exponent, of exp(x − max) computed: the difference rounds (u·|d|, since d(e^d)/e^d = d), exp has its own
- * error; `rescales` times it is multiplied by another exp of a part of the same d ("online" softmax: each partial exp adds its
- * constant part and a product, their |x| parts add up to |d|).
+ * Relative error, as an exponent, of exp(x − max) computed: the difference rounds (u·|d|, since d(e^d)/e^d = d), exp
+ * has its own error; `rescales` times it is multiplied by another exp of a part of the same d ("online" softmax: each
+ * partial exp adds its constant part and a product, their |x| parts add up to |d|).
  */
 function exponentError(d: number, rescales: number, a: Arithmetic): number {
   const once = a.exp(0);
@@ -46,10 +48,10 @@ function exponentError(d: number, rescales: number, a: Arithmetic): number {
 }
 
 /**
- * p_i = exp(x_i − max) / Σ_j exp(x_j − max), n terms in unknown order. With ε_i the error of each exponential, in its exponent:
- * p̂_i / p_i ≤ e^{ε_i} / Σ_j p_j e^{−ε_j}, then γ_{n−1} of the sum and the division (or reciprocal and product).
- * Exponentials below the smallest normal may be zero, or off by their ULPs of 2⁻¹⁴⁹: each in its numerator, all in the denominator,
- * which is ≥ 1.
+ * p_i = exp(x_i − max) / Σ_j exp(x_j − max), n terms in unknown order. With ε_i the error of each exponential, in its
+ * exponent: p̂_i / p_i ≤ e^{ε_i} / Σ_j p_j e^{−ε_j}, then γ_{n−1} of the sum and the division (or reciprocal and
+ * product). Exponentials below the smallest normal may be zero, or off by their ULPs of 2⁻¹⁴⁹: each in its numerator,
+ * all in the denominator, which is ≥ 1.
  */
 export function expectSoftmax(x: Float32Array | Float64Array, length: number, a: Arithmetic): Expected {
   const e = makeExpected(length);
@@ -110,9 +112,9 @@ export interface Scores {
 }
 
 /**
- * s = q·k / √Hd. The dot's error is that of `sumError`; the factor is held rounded, or computed by inverseSqrt, and multiplies
- * before or after: inverseSqrt and two roundings relative to Σ|q·k|. A common shift of all scores cancels, so the error of the
- * computed maximum does not matter.
+ * s = q·k / √Hd. The dot's error is that of `sumError`; the factor is held rounded, or computed by inverseSqrt, and
+ * multiplies before or after: inverseSqrt and two roundings relative to Σ|q·k|. A common shift of all scores cancels,
+ * so the error of the computed maximum does not matter.
  */
 export function attentionScores(c: AttentionInputs, t: number, h: number, a: Arithmetic, rescales: number): Scores {
   const { H, G, Hd } = c.shape;
@@ -182,12 +184,13 @@ export function expectAttentionWeights(c: AttentionInputs, a: Arithmetic): Expec
 }
 
 /**
- * out = Σ_s p_s v_s. Errors of the weights act on the distance to the result only, because the weights are normalized by their
- * own sum: with p̂_s = p_s e^{δ_s} / Σ p_j e^{δ_j},
+ * out = Σ_s p_s v_s. Errors of the weights act on the distance to the result only, because the weights are normalized
+ * by their own sum: with p̂_s = p_s e^{δ_s} / Σ p_j e^{δ_j},
  *   ŷ − y = Σ p_s (e^{δ_s} − 1)(v_s − y) / Σ p_j e^{δ_j},  at most Σ p_s (e^{ε_s} − 1)|v_s − y| / Σ p_j e^{−ε_j}.
- * To that come γ of the weighted sum (relative to Σ p|v|), γ of the denominator, the division and the product (relative to |y|).
- * Values that a cache holds e_s away add Σ p̂_s e_s ≤ Σ p_s e^{ε_s} e_s / Σ p_j e^{−ε_j}, and their sums round as they do.
- * `rescales`: how often the running sums of an "online" softmax may be multiplied by exp(old max − new max); at most once a key.
+ * To that come γ of the weighted sum (relative to Σ p|v|), γ of the denominator, the division and the product (relative
+ * to |y|). Values that a cache holds e_s away add Σ p̂_s e_s ≤ Σ p_s e^{ε_s} e_s / Σ p_j e^{−ε_j}, and their sums round
+ * as they do. `rescales`: how often the running sums of an "online" softmax may be multiplied by exp(old max − new
+ * max); at most once a key.
  */
 export function expectAttention(c: AttentionInputs, a: Arithmetic, rescales: number): Expected {
   const { H, G, Hd } = c.shape;

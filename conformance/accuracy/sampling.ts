@@ -5,14 +5,14 @@ import { argmax, logProbability } from "../../core/sample/sampler.ts";
 import { type Arithmetic, compose, gamma } from "./arithmetic.ts";
 
 /**
- * How often a partial sum of exponentials may be multiplied by exp(old max − new max) before it is whole: a tree of 8 levels over 256
- * invocations, then 64 partial results one after the other.
+ * How often a partial sum of exponentials may be multiplied by exp(old max − new max) before it is whole: a tree of 8
+ * levels over 256 invocations, then 64 partial results one after the other.
  */
 export const JOINS: number = 8 + 64;
 
 /**
- * Relative error of Σ exp(z_i − max), each term going through at most `additions` additions and `joins` joins as above; and of one
- * share of it twice that.
+ * Relative error of Σ exp(z_i − max), each term going through at most `additions` additions and `joins` joins as above;
+ * and of one share of it twice that.
  */
 export function weightSumError(z: Float32Array, a: Arithmetic, additions: number, joins: number): number {
   const max = z[argmax(z)]!;
@@ -39,10 +39,11 @@ export function logProbabilityError(logits: Float32Array, id: number, a: Arithme
 }
 
 /**
- * The δ of docs/sampling.md: how far two backends' z may be apart where their logits are `logitError` apart, one of them computing
- * in `a`. The factor 1/temperature is the same number, its product rounds once; the weights and their sums are not exact either:
- * a share off by a factor 1 ± 2ε is a share whose z are off by ε. The kernels' running sums add at most V/256 weights in an
- * invocation, 256 of such sums, and V/256 weights up to the one that is drawn; u times the total rounds once.
+ * The δ of docs/sampling.md: how far two backends' z may be apart where their logits are `logitError` apart, one of
+ * them computing in `a`. The factor 1/temperature is the same number, its product rounds once; the weights and their
+ * sums are not exact either: a share off by a factor 1 ± 2ε is a share whose z are off by ε. The kernels' running sums
+ * add at most V/256 weights in an invocation, 256 of such sums, and V/256 weights up to the one that is drawn; u times
+ * the total rounds once.
  */
 export function drawDelta(logits: Float32Array, { temperature }: SamplingOptions, logitError: number, a: Arithmetic): number {
   const inverse = temperature === 0 ? 1 : Math.fround(1 / temperature);

@@ -72,12 +72,13 @@ export const magnitude = (t: Terms): number => t.positive + t.negative;
 /**
  * |computed − exact| of Σ a·b over n terms in any order.
  *
- * If Σ|a·b| fits the precision in steps of the terms' common grid, every product and partial sum is representable: the only error is
- * that of operands read as zero. Otherwise each product rounds by an ULP of its own (none where it is representable), and each of n − 1
- * additions by an ULP of a partial sum, whose magnitude is at most that of all the terms of one sign, max(P, N), and the error before it.
- * `extra` more roundings a term: a scale applied before or after. Results of less than the smallest normal may lose η each, which
- * takes a term below 2²⁴ of them: larger ones, rounded, are multiples of it, and so are their sums.
- * The f64 sum that stands for the exact one has an error of its own, γ_n(2⁻⁵³)·Σ|a·b|.
+ * If Σ|a·b| fits the precision in steps of the terms' common grid, every product and partial sum is representable: the
+ * only error is that of operands read as zero. Otherwise each product rounds by an ULP of its own (none where it is
+ * representable), and each of n − 1 additions by an ULP of a partial sum, whose magnitude is at most that of all the
+ * terms of one sign, max(P, N), and the error before it. `extra` more roundings a term: a scale applied before or
+ * after. Results of less than the smallest normal may lose η each, which takes a term below 2²⁴ of them: larger ones,
+ * rounded, are multiples of it, and so are their sums. The f64 sum that stands for the exact one has an error of its
+ * own, γ_n(2⁻⁵³)·Σ|a·b|.
  */
 export function sumError(t: Terms, a: Arithmetic, extra = 0): number {
   const M = magnitude(t);

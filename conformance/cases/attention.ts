@@ -78,7 +78,8 @@ export const attentionBoundaries: readonly AttentionSpec[] = [
   { ...shape, T: 1, start: 200, Hd: 64 },
   // One score far above the others, of other heads and other splits too.
   { ...shape, T: 1, start: 900, q: { kind: "f16Overflow", exponent: 0, seed: 1 }, k: { kind: "f16Overflow", exponent: 0, seed: 2 } },
-  // Two heads that may share a workgroup: the second's best key is a multiple of 16 and far above the first's best, and above its own others.
+  // Two heads that may share a workgroup: the second's best key is a multiple of 16 and far above the first's best, and
+  // above its own others.
   {
     ...shape,
     T: 1,
@@ -111,8 +112,8 @@ export const attentionRefusals: readonly Refusal<AttentionCase>[] = [
 ];
 
 /**
- * The last query alone, with one key of one group whose score is far above the others', which are 0: at both ends of what it sees and
- * in places that fold differently in a tile of 128 or 64. Heads of other groups see equal scores.
+ * The last query alone, with one key of one group whose score is far above the others', which are 0: at both ends of
+ * what it sees and in places that fold differently in a tile of 128 or 64. Heads of other groups see equal scores.
  */
 export function farAbove(c: AttentionCase): { readonly at: number; readonly group: number; readonly far: AttentionCase }[] {
   const { H, G, Hd } = c.shape;

@@ -46,7 +46,8 @@ export const candidatesBoundaries: readonly CandidatesSpec[] = [
   ...[3, 4, 5, 7].flatMap((V) =>
     [1, 2, 3].flatMap((topK) => [0.25, 0.5, 0.8].map((topP) => ({ V, data: { ...ties, seed: V }, topK, topP, temperature: 20 }))),
   ),
-  // Wide logits, whose least weights count for nothing in a sum; more ids than f16 counts; the last of the 64 partial results.
+  // Wide logits, whose least weights count for nothing in a sum; more ids than f16 counts; the last of the 64 partial
+  // results.
   { V: 300, data: { kind: "normal", exponent: 3, seed: 1 }, topK: 0, topP: 1, temperature: 0.5 },
   { V: 5001, data: equal, topK: 0, topP: 0.5, temperature: 1 },
   { V: 16_384, data: ties, topK: 0, topP: 0.9, temperature: 1 },

@@ -9,7 +9,8 @@ export function linearLaws<C extends { T: number; x: Float32Array; weight: { inF
     {
       name: "gives twice the result for twice x, bit for bit",
       async check(c, { run }) {
-        // Terms of at least 2⁻¹⁰² are multiples of the smallest normal number, and so are their sums: nothing underflows.
+        // Terms of at least 2⁻¹⁰² are multiples of the smallest normal number, and so are their sums: nothing
+        // underflows.
         const from = Math.max(2 ** -60, 2 ** -102 / least(c));
         const x = c.x.map((v) => (Math.abs(v) < from || Math.abs(v) > 2 ** 60 ? 0 : v));
         const none = { ...c, bias: null };

@@ -9,7 +9,10 @@ export interface Certificate {
   readonly format: "gureum-conformance/1";
   /** Version of this package: laws and arbitraries are part of it. */
   readonly version: string;
-  /** Of the checkout that ran, "-dirty" behind it where files differed; null for an installed package, absent in old certificates. */
+  /**
+   * Of the checkout that ran, "-dirty" behind it where files differed; null for an installed package, absent in old
+   * certificates.
+   */
   readonly commit?: string | null;
   /** When the run ended: ISO 8601, UTC; absent in old certificates. */
   readonly date?: string;

@@ -16,7 +16,10 @@ const git = (root: string, ...args: string[]): Promise<string | null> =>
     execFile("git", ["-C", root, ...args], { timeout: 10_000 }, (error, stdout) => done(error ? null : stdout.trim()));
   });
 
-/** The checkout's commit, "-dirty" behind it where files differ: null where git is missing, or the repository is not the package's own. */
+/**
+ * The checkout's commit, "-dirty" behind it where files differ: null where git is missing, or the repository is not the
+ * package's own.
+ */
 export async function commitOfCheckout(): Promise<string | null> {
   const here = dirname(fileURLToPath(import.meta.url));
   // Two folders up in a checkout, three in a build.

@@ -12,7 +12,10 @@ export interface Globals {
 }
 const host = globalThis as Globals;
 
-/** Browsers by the word of their user agent; the more special ones first, since each also calls itself what it descends from. */
+/**
+ * Browsers by the word of their user agent; the more special ones first, since each also calls itself what it descends
+ * from.
+ */
 const browsers: readonly (readonly [name: string, pattern: RegExp])[] = [
   ["Edge", /\bEdg(?:A|iOS)?\/([\d.]+)/],
   ["Opera", /\bOPR\/([\d.]+)/],

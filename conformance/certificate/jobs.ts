@@ -1,4 +1,6 @@
-/** Subjects held to their laws in processes of their own, each with its own device, so that several are checked at once. */
+/**
+ * Subjects held to their laws in processes of their own, each with its own device, so that several are checked at once.
+ */
 import { once } from "node:events";
 import { GureumError } from "../../core/errors.ts";
 import type { Row } from "../check.ts";

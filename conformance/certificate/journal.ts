@@ -1,6 +1,7 @@
 /**
- * Rows as they come, in a file of one JSON value per line: first what the run is about, then each row as it ends. An interrupted run goes
- * on where it stopped: the rows that are there are taken, not run again. Numbers that JSON lacks are kept as words.
+ * Rows as they come, in a file of one JSON value per line: first what the run is about, then each row as it ends. An
+ * interrupted run goes on where it stopped: the rows that are there are taken, not run again. Numbers that JSON lacks
+ * are kept as words.
  */
 import { GureumError } from "../../core/errors.ts";
 import type { Row } from "../check.ts";

@@ -1,4 +1,7 @@
-/** report.html: a certificate as one self-contained page, with the error against the bound of each kernel's cases as inline SVG. */
+/**
+ * report.html: a certificate as one self-contained page, with the error against the bound of each kernel's cases as
+ * inline SVG.
+ */
 
 import { escapeHtml as html } from "../../core/text.ts";
 import { type Row, replayCommand } from "../check.ts";

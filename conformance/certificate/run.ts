@@ -1,4 +1,7 @@
-/** The whole suite as one call: which subjects, how long, and the certificate that comes out. The command is a thin shell of it. */
+/**
+ * The whole suite as one call: which subjects, how long, and the certificate that comes out. The command is a thin
+ * shell of it.
+ */
 import { GureumError } from "../../core/errors.ts";
 import { occursIn } from "../../core/names.ts";
 import { closeDevice } from "../../gpu/device/device.ts";
@@ -17,15 +20,20 @@ export interface ConformanceOptions extends SubjectOptions {
   readonly filter?: string;
   /** Only this variant. */
   readonly variant?: string;
-  /** Random cases per law: 100 where neither this nor `timeMs` is given; with `timeMs` alone, as many as time allows. */
+  /**
+   * Random cases per law: 100 where neither this nor `timeMs` is given; with `timeMs` alone, as many as time allows.
+   */
   readonly runs?: number;
   readonly seed?: number;
   /**
-   * Time for the whole run, boundary cases included: what is left is shared out evenly over the subjects that are left. Only a case that
-   * runs when it ends is waited for. What was left out is in the rows.
+   * Time for the whole run, boundary cases included: what is left is shared out evenly over the subjects that are left.
+   * Only a case that runs when it ends is waited for. What was left out is in the rows.
    */
   readonly timeMs?: number;
-  /** Subjects checked at once, each in a process of its own; 1 unless told. For this package's subjects alone, in Node and Deno. */
+  /**
+   * Subjects checked at once, each in a process of its own; 1 unless told. For this package's subjects alone, in Node
+   * and Deno.
+   */
   readonly jobs?: number;
   /** Keeps the rows as they come, and those of an interrupted run. */
   readonly journal?: Journal;
@@ -110,7 +118,7 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
   }
 }
 
-/** Runs the case of a replay line. @throws GureumError "usage" for a line that is none, "no-adapter" */
+/** Runs the case of a replay line. @throws GureumError "usage" for anything else, "no-adapter" */
 export async function replayLine(line: string): Promise<Failure | null> {
   const backend = parseReplay(line)[1].startsWith("cpu/") ? "cpu" : undefined;
   const { subjects, gpu } = await gather(backend ? { backend } : {});

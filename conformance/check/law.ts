@@ -1,4 +1,7 @@
-/** One law over many cases: the boundary cases, then cases drawn from the kit's arbitrary with a fixed seed, within a time where one is given. */
+/**
+ * One law over many cases: the boundary cases, then cases drawn from the kit's arbitrary with a fixed seed, within a
+ * time where one is given.
+ */
 import fc from "fast-check";
 import { uniform } from "../arbitraries.ts";
 import type { AnyKit, AnySubject } from "../kit.ts";
@@ -69,7 +72,8 @@ export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m:
     if (wrong) return done(fail(wrong, spec));
   }
   const left = boundaries.length - tried;
-  // fast-check gives up waiting when time is up; the case itself goes on, and nothing else may start on the device before it ends.
+  // fast-check gives up waiting when time is up; the case itself goes on, and nothing else may start on the device
+  // before it ends.
   let running: Promise<unknown> = Promise.resolve();
   const property = fc.asyncProperty(kit.spec, async (spec) => {
     options.onCase?.();
@@ -102,7 +106,8 @@ function judgeHeadroom({ headrooms }: Measured, fail: (message: string, spec: un
   const n = headrooms.length;
   if (n < FEWEST_HEADROOMS) return null;
   const sorted = headrooms.toSorted((a, b) => a - b);
-  // The order statistics 1.5 √n either side of the middle hold the median of all cases between them (3 σ of a fair coin thrown n times).
+  // The order statistics 1.5 √n either side of the middle hold the median of all cases between them (3 σ of a fair coin
+  // thrown n times).
   const above = sorted[Math.ceil(n / 2 + 1.5 * Math.sqrt(n))]!;
   const below = sorted[Math.floor(n / 2 - 1.5 * Math.sqrt(n))]!;
   return above >= 0.001 && below <= 1 ? null : fail(`the median headroom of ${n} cases is ${median(sorted)}`, null);

@@ -1,7 +1,8 @@
 /**
- * The arithmetic of a device: how it rounds, flushes, fuses and approximates, as measured. The facts on which bounds and bug
- * reports rest; `gureum device --arithmetic` prints them. Every probe reads its inputs from a buffer, so that nothing is folded at
- * compile time; what a compiler folds at run time anyway (a conversion there and back) is one of the findings.
+ * The arithmetic of a device: how it rounds, flushes, fuses and approximates, as measured. The facts on which bounds
+ * and bug reports rest; `gureum device --arithmetic` prints them. Every probe reads its inputs from a buffer, so that
+ * nothing is folded at compile time; what a compiler folds at run time anyway (a conversion there and back) is one of
+ * the findings.
  */
 import { f16Values } from "../../core/dtype.ts";
 import { freeAll, makeMemory, readRanges, upload } from "../../gpu/device/buffer.ts";

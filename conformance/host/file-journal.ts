@@ -4,7 +4,10 @@ import { hostError, writeFile } from "../../core/host/node.ts";
 import { encodeUtf8 } from "../../core/utf8.ts";
 import { encodeNumbers, type Journal, readJournal } from "../certificate/journal.ts";
 
-/** @throws GureumError from its calls: "io", "disk-full", "not-found" for a folder that is missing, and what `readJournal` throws */
+/**
+ * @throws GureumError from its calls: "io", "disk-full", "not-found" for a folder that is missing, and what
+ * `readJournal` throws
+ */
 export function fileJournal(path: string): Journal {
   return {
     async open(head) {

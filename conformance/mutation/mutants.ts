@@ -1,6 +1,7 @@
 /**
- * The suite's own test: faults are planted in the WGSL of each kernel, one at a time, and its laws must notice (trial.ts).
- * A mutant that does not compile does not count. Loops keep ending: their headers are changed only in ways that do.
+ * The suite's own test: faults are planted in the WGSL of each kernel, one at a time, and its laws must notice
+ * (trial.ts). A mutant that does not compile does not count. Loops keep ending: their headers are changed only in ways
+ * that do.
  */
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 
@@ -134,5 +135,8 @@ export function mutantsOf(kernel: Kernel): Mutant[] {
     });
 }
 
-/** The name under which a survivor's proof is kept: the kernel and the changed line, so that edits elsewhere do not lose it. */
+/**
+ * The name under which a survivor's proof is kept: the kernel and the changed line, so that edits elsewhere do not lose
+ * it.
+ */
 export const mutantName = (m: Omit<Mutant, "nth">): string => `${m.kernel}: ${m.before} → ${m.after}`;

@@ -1,7 +1,8 @@
 /**
- * Mutants that compute the same as their kernel, by rule. "The same": every output within what the order of summation may change, for
- * every input of the op. Where an index leaves an array of the workgroup, Dawn and wgpu clamp it to the last element; memory of a
- * workgroup starts as zero. The rules of a kernel, with their proofs, are in proofs/ under its name.
+ * Mutants that compute the same as their kernel, by rule. "The same": every output within what the order of summation
+ * may change, for every input of the op. Where an index leaves an array of the workgroup, Dawn and wgpu clamp it to the
+ * last element; memory of a workgroup starts as zero. The rules of a kernel, with their proofs, are in proofs/ under
+ * its name.
  */
 import { modulesIn } from "../host/tree.ts";
 

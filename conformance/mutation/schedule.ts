@@ -1,7 +1,7 @@
 /**
  * A kernel with its invocations renumbered: the same shares of work, done by other invocations. A kernel without a race
- * gives the same bits. One with a missing barrier may pass on a device that runs invocations in ascending order, as software
- * Vulkan does, and then fails here.
+ * gives the same bits. One with a missing barrier may pass on a device that runs invocations in ascending order, as
+ * software Vulkan does, and then fails here.
  */
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 
@@ -15,10 +15,10 @@ function workgroupSize(wgsl: string): readonly [string, string, string] | null {
 }
 
 /**
- * The kernel with its invocations renumbered: neighbours dealt to different groups of 32 where there are that many, from the first
- * or from the last; from the last, the workgroups are too.
- * Where subgroups tie numbers to hardware, every other 32 of them are late after each barrier instead. Unchanged where no number is
- * used: running both then shows that a run repeats itself.
+ * The kernel with its invocations renumbered: neighbours dealt to different groups of 32 where there are that many,
+ * from the first or from the last; from the last, the workgroups are too. Where subgroups tie numbers to hardware,
+ * every other 32 of them are late after each barrier instead. Unchanged where no number is used: running both then
+ * shows that a run repeats itself.
  */
 export function renumberInvocations(kernel: Kernel, backwards: boolean): Kernel {
   const size = workgroupSize(kernel.wgsl);

@@ -1,4 +1,7 @@
-/** The mutation score: every mutant of every kernel, in processes that can be ended, and the proofs of those that survive. */
+/**
+ * The mutation score: every mutant of every kernel, in processes that can be ended, and the proofs of those that
+ * survive.
+ */
 import { availableParallelism } from "node:os";
 import { GureumError } from "../../core/errors.ts";
 import { forkModule } from "../host/fork.ts";
@@ -10,7 +13,7 @@ import type { MutantResult, Verdict } from "./trial.ts";
 export interface MutationOptions {
   /** Only the kernel of this name, or those whose name contains it. */
   readonly filter?: string;
-  /** Random cases a law. */
+  /** Random cases per law. */
   readonly runs?: number;
   readonly seed?: number;
   readonly onProgress?: (done: number, total: number, what: string) => void;
@@ -155,7 +158,7 @@ const kernelLines = ({ perKernel }: MutationScore): string[] =>
       `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused`,
   );
 
-/** The score as text: a line a kernel, each survivor, the total, each equivalent mutant with its proof. */
+/** The score as text: one line per kernel, each survivor, the total, each equivalent mutant with its proof. */
 export function formatScore(s: MutationScore): string {
   const lines = [...kernelLines(s), ...s.survived.map((name) => `survived: ${name}`)];
   lines.push(

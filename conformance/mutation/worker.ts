@@ -1,4 +1,6 @@
-/** A process that tries mutants one after the other: a mutant may never end, and only the end of its process ends it. */
+/**
+ * A process that tries mutants one after the other: a mutant may never end, and only the end of its process ends it.
+ */
 import process from "node:process";
 import { openDevice } from "../../gpu/device/device.ts";
 import { allKernels } from "../host/kernels.ts";

@@ -68,7 +68,10 @@ export const kit: Kit<AttentionSpec, AttentionCase> = {
   dotLike: false,
 };
 
-/** To the bound of attention comes the rounding of each weight to f16, which the denominator does not share: Σ_s |δp_s| · |v_s|. */
+/**
+ * To the bound of attention comes the rounding of each weight to f16, which the denominator does not share: Σ_s |δp_s|
+ * · |v_s|.
+ */
 function expectMatrixAttention(c: AttentionCase): Expected {
   const { H, G, Hd } = c.shape;
   const e = expectAttention(c, matrixSums, c.start + c.T);
@@ -78,7 +81,8 @@ function expectMatrixAttention(c: AttentionCase): Expected {
       const [first] = visible(c, t);
       const group = Math.floor((h * G) / H);
       for (let j = 0; j < p.length; j++) {
-        // No number where a score may be anything; then the bound is infinite already, and a weight is at most 1 but for its roundings.
+        // No number where a score may be anything; then the bound is infinite already, and a weight is at most 1 but
+        // for its roundings.
         const reach = ((p[j]! * Math.exp(errors[j]!)) / low) * (1 + 2 ** -10);
         const rounding = unitF16(reach < 2 ? reach : 1.5);
         for (let i = 0; i < Hd; i++) {

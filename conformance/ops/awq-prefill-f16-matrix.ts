@@ -23,7 +23,10 @@ import type { Kit } from "../kit.ts";
 /** 65504 / 15, down to a power of two: the largest scale whose weights f16 holds. */
 const MOST_SCALE = 0x6c00;
 
-/** Steps of 64 along K: one, three, four in groups of two, nine, sixty-six (for boundary cases alone), five; two tiles of 128 outputs. */
+/**
+ * Steps of 64 along K: one, three, four in groups of two, nine, sixty-six (for boundary cases alone), five; two tiles
+ * of 128 outputs.
+ */
 const shapes = [
   { K: 64, G: 64, N: 128 },
   { K: 192, G: 64, N: 128 },
@@ -73,8 +76,8 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
 };
 
 /**
- * Each weight is a product rounded to f16, to either neighbour, |error| ≤ one ULP (expectF16); a subnormal scale or activation may be read
- * as zero. Products of two f16 are exact in f32; sums as `matrixSums` has them.
+ * Each weight is a product rounded to f16, to either neighbour, |error| ≤ one ULP (expectF16); a subnormal scale or
+ * activation may be read as zero. Products of two f16 are exact in f32; sums as `matrixSums` has them.
  */
 function expectMatrixLinear({ T, x, weight, before }: MatrixLinearCase): Expected {
   const { inFeatures: K, outFeatures: N, groupSize: G, qweight, qzeros, scales } = weight;

@@ -1,4 +1,7 @@
-/** Appending to the cache: on the CPU a `set`, on the GPU a kernel. The output is the whole cache afterwards, keys then values. */
+/**
+ * Appending to the cache: on the CPU a `set`, on the GPU a kernel. The output is the whole cache afterwards, keys then
+ * values.
+ */
 import fc from "fast-check";
 import { expectF16, makeExpected } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";

@@ -1,4 +1,7 @@
-/** Which ids top-k and top-p leave (steps 4 and 5 of docs/sampling.md): those of the specification, unless the cut is a near tie. */
+/**
+ * Which ids top-k and top-p leave (steps 4 and 5 of docs/sampling.md): those of the specification, unless the cut is a
+ * near tie.
+ */
 import { candidates } from "../../core/sample/sampler.ts";
 import { isNearBorder, makeExpected } from "../accuracy.ts";
 import { type CandidatesCase, type CandidatesSpec, candidatesBoundaries, candidatesSpec, makeCandidates } from "../cases/candidates.ts";

@@ -1,7 +1,7 @@
 /**
- * From logits to a token, docs/sampling.md: the id is the specification's, unless the draw is a near tie in the subject's arithmetic.
- * Output: [id, log-probability, and what a backend keeps of the sequence: rows to feed, position, tokens sampled, the id to feed next,
- * whether the id is marked as seen, how many words changed that should not].
+ * From logits to a token, docs/sampling.md: the id is the specification's, unless the draw is a near tie in the
+ * subject's arithmetic. Output: [id, log-probability, and what a backend keeps of the sequence: rows to feed, position,
+ * tokens sampled, the id to feed next, whether the id is marked as seen, how many words changed that should not].
  */
 import fc from "fast-check";
 import type { SamplingOptions } from "../../core/model/engine.ts";

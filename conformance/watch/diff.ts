@@ -1,10 +1,11 @@
 /**
- * "Garbage on my GPU": which step of a forward pass is wrong first. Each side runs the whole pass with every value tapped; then
- * each step is judged alone, by what it should have made of the inputs that its own side gave it, within the bound of its
- * arithmetic (docs/accuracy.md). So the first step beyond its bound is where the fault is, however far its consequences spread;
- * the distance between the two sides stands beside it. Kernels that compute several steps at once, or in an arithmetic of their own, show
- * no steps: what they make of the same ids, as a prompt and token by token, is held by its last logits to those of the CPU reference,
- * never to another pass of the side itself, which may be the wrong one.
+ * "Garbage on my GPU": which step of a forward pass is wrong first. Each side runs the whole pass with every value
+ * tapped; then each step is judged alone, by what it should have made of the inputs that its own side gave it, within
+ * the bound of its arithmetic (docs/accuracy.md). So the first step beyond its bound is where the fault is, however far
+ * its consequences spread; the distance between the two sides stands beside it. Kernels that compute several steps at
+ * once, or in an arithmetic of their own, show no steps: what they make of the same ids, as a prompt and token by
+ * token, is held by its last logits to those of the CPU reference, never to another pass of the side itself, which may
+ * be the wrong one.
  */
 
 import { cpuModel } from "../../core/model/cpu.ts";
@@ -52,8 +53,8 @@ export interface Unwatched {
 }
 
 /**
- * Beyond this an unwatched run counts as wrong: about ten times the largest KL of any one position that f16 and fixed16 showed on
- * sound devices (docs/benchmarks.md); a wrong kernel is off by whole nats.
+ * Beyond this an unwatched run counts as wrong: about ten times the largest KL of any one position that f16 and fixed16
+ * showed on sound devices (docs/benchmarks.md); a wrong kernel is off by whole nats.
  */
 export const UNWATCHED_LIMIT = 1e-4;
 

@@ -1,5 +1,6 @@
 /**
- * Logits of every position of a text, and what the text cost the model: the mean of −ln p over its tokens, and its exponential, the perplexity.
+ * Logits of every position of a text, and what the text cost the model: the mean of −ln p over its tokens, and its
+ * exponential, the perplexity.
  *
  *     node dist/docs/examples/logits.js "구름이 하늘에 떠 있다."
  */

@@ -1,6 +1,7 @@
 /**
- * Hold a kernel of your own to gureum's laws. `run` may be anything that fills `out`: here an RMS norm in plain f32, and the same with a typical
- * fault, the sum taken over all elements but the last. The bound is derived from the data of each case; there is no tolerance to choose.
+ * Hold a kernel of your own to gureum's laws. `run` may be anything that fills `out`: here an RMS norm in plain f32,
+ * and the same with a typical fault, the sum taken over all elements but the last. The bound is derived from the data
+ * of each case; there is no tolerance to choose.
  *
  *     node dist/docs/examples/one-law.js
  */

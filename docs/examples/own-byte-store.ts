@@ -1,6 +1,6 @@
 /**
- * Load a model from storage of your own. A `ByteStore` lists files and opens them; a `ByteSource` fills a range. This one reads over HTTP with
- * Range requests, from a server that the example starts itself, and counts what was fetched.
+ * Load a model from storage of your own. A `ByteStore` lists files and opens them; a `ByteSource` fills a range. This
+ * one reads over HTTP with Range requests, from a server that the example starts itself, and counts what was fetched.
  *
  *     node dist/docs/examples/own-byte-store.js
  */

@@ -1,6 +1,6 @@
 /**
- * Read values inside a forward pass by name, and change one: the residual stream after layer 3 is moved along a direction, here the difference
- * between two prompts at that place. The names are in docs/notation.md.
+ * Read values inside a forward pass by name, and change one: the residual stream after layer 3 is moved along a
+ * direction, here the difference between two prompts at that place. The names are in docs/notation.md.
  *
  *     node dist/docs/examples/trace-and-steer.js
  */

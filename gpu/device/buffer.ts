@@ -1,6 +1,6 @@
 /**
- * GPU memory with an owner: every buffer belongs to a `Memory`, which counts bytes and destroys what it holds. Uploads in parts,
- * reads through a staging buffer.
+ * GPU memory with an owner: every buffer belongs to a `Memory`, which counts bytes and destroys what it holds. Uploads
+ * in parts, reads through a staging buffer.
  */
 import { GureumError } from "../../core/errors.ts";
 import { checkAlive, type Gpu, guarded, scoped, waited } from "./device.ts";
@@ -21,7 +21,8 @@ export interface Memory {
 export const makeMemory = (gpu: Gpu): Memory => ({ gpu, buffers: new Set(), byteLength: 0, pending: [] });
 
 /**
- * A zeroed buffer of at least `byteLength` bytes, rounded up to 16. Whether the device had the memory turns out in `settle`.
+ * A zeroed buffer of at least `byteLength` bytes, rounded up to 16. Whether the device had the memory turns out in
+ * `settle`.
  * @throws GureumError "limit" beyond the device's buffer or binding size
  */
 export function allocate(
@@ -73,7 +74,7 @@ export function upload(memory: Memory, label: string, data: ArrayBufferView<Arra
   return buffer;
 }
 
-/** Writes bytes at a multiple of 4; a length that is none is padded with zeros. */
+/** Writes bytes at a multiple of 4; other lengths are padded with zeros. */
 export function writeBytes(gpu: Gpu, buffer: GPUBuffer, byteOffset: number, bytes: Uint8Array<ArrayBuffer>): void {
   checkAlive(gpu, buffer.label);
   let padded = bytes;
@@ -92,7 +93,8 @@ export interface Range {
 }
 
 /**
- * Copies of ranges (multiples of 4 bytes) after all work submitted so far; one staging buffer and one wait for all of them.
+ * Copies of ranges (multiples of 4 bytes) after all work submitted so far; one staging buffer and one wait for all of
+ * them.
  * @throws GureumError "device-lost", "out-of-memory"
  */
 export async function readRanges(gpu: Gpu, where: string, ranges: readonly Range[]): Promise<ArrayBuffer[]> {

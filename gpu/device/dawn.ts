@@ -1,12 +1,12 @@
 /**
- * Dawn in Node, through the npm package `webgpu`: the only file that names it, and only when it is called, so that Deno and
- * browsers never load it.
+ * Dawn in Node, through the npm package `webgpu`: the only file that names it, and only when it is called, so that Deno
+ * and browsers never load it.
  */
 import { GureumError } from "../../core/errors.ts";
 
 /**
- * Every Dawn instance made here. Dawn's object must stay reachable as long as any of its devices lives: collected, it takes the
- * process down. A live exported object keeps it; every `Gpu` record holds its own as well.
+ * Every Dawn instance made here. Dawn's object must stay reachable as long as any of its devices lives: collected, it
+ * takes the process down. A live exported object keeps it; every `Gpu` record holds its own as well.
  */
 export const dawn: { readonly instances: Map<string, GPU> } = { instances: new Map() };
 
@@ -16,8 +16,8 @@ export interface DawnOptions {
   /** Part of an adapter's name, where there are several. */
   readonly adapter?: string;
   /**
-   * false: Dawn neither clamps indices nor zeroes workgroup memory. Faster; a faulty kernel may then crash the driver. The engine
-   * runs so, since conformance holds every kernel to its bounds with junk around its buffers
+   * false: Dawn neither clamps indices nor zeroes workgroup memory. Faster; a faulty kernel may then crash the driver.
+   * The engine runs so, since conformance holds every kernel to its bounds with junk around its buffers
    * (docs/decisions/005-kernels-without-bounds-checks.md).
    */
   readonly robustness?: boolean;

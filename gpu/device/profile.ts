@@ -1,8 +1,8 @@
 /**
- * Where the time and memory of GPU work go, for any code that takes a `Gpu`: a device that looks like the given one, counts the
- * bytes of its buffers and, when told to, writes down how long commands took to encode and to submit, how long each compute pass
- * ran, or each kernel by itself. Nothing else in gpu/ knows of it. Timestamps come from the device; without "timestamp-query" only the
- * host's side is known.
+ * Where the time and memory of GPU work go, for any code that takes a `Gpu`: a device that looks like the given one,
+ * counts the bytes of its buffers and, when told to, writes down how long commands took to encode and to submit, how
+ * long each compute pass ran, or each kernel by itself. Nothing else in gpu/ knows of it. Timestamps come from the
+ * device; without "timestamp-query" only the host's side is known.
  */
 import { usage } from "./buffer.ts";
 import { type Gpu, waited } from "./device.ts";
@@ -11,7 +11,9 @@ const QUERY_RESOLVE = 512;
 /** Timestamps in a query set: WebGPU's limit where each dispatch has two, few where each token has. */
 const QUERIES = { kernels: 4096, passes: 64 } as const;
 
-/** nothing: as if it were not there. passes: as the model runs. kernels: every dispatch in a pass of its own, slower. */
+/**
+ * nothing: as if it were not there. passes: as the model runs. kernels: every dispatch in a pass of its own, slower.
+ */
 export type Watched = "nothing" | "passes" | "kernels";
 
 /** Milliseconds since the last `take`. */

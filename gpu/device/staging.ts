@@ -1,6 +1,6 @@
 /**
- * Memory that the host fills and the device copies from, a few spaces by turns: what is read from a file lies there at once,
- * without the copy and the fresh memory that `writeBuffer` takes for every call.
+ * Memory that the host fills and the device copies from, a few spaces by turns: what is read from a file lies there at
+ * once, without the copy and the fresh memory that `writeBuffer` takes for every call.
  */
 import { usage } from "./buffer.ts";
 import { type Gpu, guarded, waited } from "./device.ts";
@@ -12,8 +12,8 @@ const MAP_MODE_WRITE = 2;
 
 export interface Staging {
   /**
-   * Fills the first `byteLength` bytes of a buffer, a multiple of 4, with what `read` puts into each part of them. The copies
-   * are submitted when this resolves. Calls may overlap.
+   * Fills the first `byteLength` bytes of a buffer, a multiple of 4, with what `read` puts into each part of them. The
+   * copies are submitted when this resolves. Calls may overlap.
    */
   fill(buffer: GPUBuffer, byteLength: number, read: (byteOffset: number, target: Uint8Array) => Promise<void>): Promise<void>;
   /** Waits for every part under way, failed ones too, and gives the spaces back. */

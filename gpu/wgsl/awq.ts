@@ -16,7 +16,7 @@ export const gemmSizes = (K: number, N: number, groupSize: number): Record<"qwei
   scales: (K / groupSize) * N * 2,
 });
 
-/** Bytes of a repacked matrix of N rows: 4 bits a weight, a word a group (gpu/kernels/layout/awq-repack.ts). */
+/** Bytes of a repacked matrix of N rows: 4 bits per weight, a word per group (gpu/kernels/layout/awq-repack.ts). */
 export const packedSizes = (K: number, N: number, groupSize: number): Record<"weights" | "groups", number> => ({
   weights: (K * N) / 2,
   groups: (K / groupSize) * N * 4,

@@ -1,6 +1,6 @@
 /**
- * How keys and values lie in their cache: [positions, G, Hd], f32 or f16 (two a word, rounded as they are stored). Read with plain
- * words so that no kernel needs shader-f16.
+ * How keys and values lie in their cache: [positions, G, Hd], f32 or f16 (two a word, rounded as they are stored). Read
+ * with plain words so that no kernel needs shader-f16.
  */
 export type CacheDType = "f32" | "f16";
 

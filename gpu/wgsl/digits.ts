@@ -1,7 +1,7 @@
 /**
- * Rows of activations as the digits that the exact integer products of prefill multiply: fixed16 in blocks of 128 along K, v = 256 hi + lo,
- * both digits signed, hi = (v + 128) >> 8, as matrices of i8 want them. A block is sixteen vec4<u32>: 128 bytes of hi, k ascending, then
- * 128 of lo; its scale lies in another buffer.
+ * Rows of activations as the digits that the exact integer products of prefill multiply: fixed16 in blocks of 128 along
+ * K, v = 256 hi + lo, both digits signed, hi = (v + 128) >> 8, as matrices of i8 want them. A block is sixteen
+ * vec4<u32>: 128 bytes of hi, k ascending, then 128 of lo; its scale lies in another buffer.
  */
 import { fixed16Quantize } from "./fixed16.ts";
 
@@ -9,8 +9,8 @@ import { fixed16Quantize } from "./fixed16.ts";
 export const DIGITS_BLOCK = 128;
 
 /**
- * put_digits: sixteen values of block `at`, given by each of eight neighbours of a workgroup of 256, all of which call it; `write` false
- * for a block that is none. Wants `digits` (vec4<u32>) and `scales` (u32) in scope.
+ * put_digits: sixteen values of block `at`, given by each of eight neighbours of a workgroup of 256, all of which call
+ * it; `write` false past the last block. Wants `digits` (vec4<u32>) and `scales` (u32) in scope.
  */
 export const digitsWgsl: string = /* wgsl */ `${fixed16Quantize}
 var<workgroup> largest: array<u32, 256>;

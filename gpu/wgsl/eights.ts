@@ -1,7 +1,8 @@
 /**
- * f16 rows of activations for the matrix products of prefill: each eight values in the order 0 2 4 6 1 3 5 7, the order in which the
- * nibbles of a packed word come out by mask and shift (awq-prefill-f16-matrix.ts). One rounding a value, by pack2x16float; magnitudes
- * beyond 65504 are clamped to it, since WGSL leaves their conversion open and infinity would become NaN in the product.
+ * f16 rows of activations for the matrix products of prefill: each eight values in the order 0 2 4 6 1 3 5 7, the order
+ * in which the nibbles of a packed word come out by mask and shift (awq-prefill-f16-matrix.ts). One rounding a value,
+ * by pack2x16float; magnitudes beyond 65504 are clamped to it, since WGSL leaves their conversion open and infinity
+ * would become NaN in the product.
  */
 export const eightsWgsl = /* wgsl */ `fn eight(x: vec4<f32>, y: vec4<f32>) -> vec4<u32> {
   let a = clamp(x, vec4(-65504.0), vec4(65504.0));
@@ -10,9 +11,10 @@ export const eightsWgsl = /* wgsl */ `fn eight(x: vec4<f32>, y: vec4<f32>) -> ve
 }`;
 
 /**
- * (q − z) · s of the eight weights of a packed word (awq-repack.ts), in that order, `group` their scale's bits and zero point, each rounded once:
- * 1024 + q and 1024 + 16 q are bit patterns of f16, q − z is exact from both. `thousand` is 0x64006400, made so that no compiler can know it
- * (plus a dispatch's third size, less 1): one logic instruction masks and joins bits, but takes one constant; of two it becomes two.
+ * (q − z) · s of the eight weights of a packed word (awq-repack.ts), in that order, `group` their scale's bits and zero
+ * point, each rounded once: 1024 + q and 1024 + 16 q are bit patterns of f16, q − z is exact from both. `thousand` is
+ * 0x64006400, made so that no compiler can know it (plus a dispatch's third size, less 1): one logic instruction masks
+ * and joins bits, but takes one constant; of two it becomes two.
  */
 export const eightWeightsWgsl = /* wgsl */ `fn both(half: u32) -> vec2<f16> { return bitcast<vec2<f16>>(half * 0x10001u); }
 fn eight_weights(w: u32, group: u32, thousand: u32) -> vec4<u32> {

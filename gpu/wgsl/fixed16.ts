@@ -1,12 +1,13 @@
 /**
- * The arithmetic of `fixed16` (core/quant/fixed16.ts) as WGSL functions, spliced into the kernels that quantize or multiply.
- * Powers of two are made from exponent bits, never by division; every product in `quantize` is exact. Adding 1.5 · 2^23 rounds to an
- * integer, ties to even, and leaves it in the low bits: round() and i32() run at an eighth of this rate on one NVIDIA H200.
+ * The arithmetic of `fixed16` (core/quant/fixed16.ts) as WGSL functions, spliced into the kernels that quantize or
+ * multiply. Powers of two are made from exponent bits, never by division; every product in `quantize` is exact. Adding
+ * 1.5 · 2^23 rounds to an integer, ties to even, and leaves it in the low bits: round() and i32() run at an eighth of
+ * this rate on one NVIDIA H200.
  */
 
 /**
- * block_inverse(bits of the block's largest |x|) = 2^−e, block_scale(…) = 2^e, and the integers v = rne(x · 2^−e). For NaN or an
- * infinity the scale is NaN, and v, any integers, counts for nothing.
+ * block_inverse(bits of the block's largest |x|) = 2^−e, block_scale(…) = 2^e, and the integers v = rne(x · 2^−e). For
+ * NaN or an infinity the scale is NaN, and v, any integers, counts for nothing.
  */
 export const fixed16Quantize = /* wgsl */ `
 fn block_exponent(largest: u32) -> u32 { return max(39u, (largest + 0x1ffffu) >> 23u); }
@@ -28,8 +29,9 @@ fn pack_bytes(v: vec4<i32>) -> u32 {
 `;
 
 /**
- * digits_of: a thread's own block of 32, quantized in the thread, no word to any other. A vector of f32 lies in planes for it: k at element
- * 4 ((k % 32 / 4) · K/32 + k / 32) + k % 4, so that the thread reads eight vec4s and its neighbours read beside it.
+ * digits_of: a thread's own block of 32, quantized in the thread, no word to any other. A vector of f32 lies in planes
+ * for it: k at element 4 ((k % 32 / 4) · K/32 + k / 32) + k % 4, so that the thread reads eight vec4s and its
+ * neighbours read beside it.
  */
 export const fixed16FromValues = /* wgsl */ `
 struct Block { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32> }
@@ -49,8 +51,9 @@ fn digits_of(x: Block) -> Digits {
 `;
 
 /**
- * load_digits: a block as awq-add-fixed16.ts left it. digits: four planes of [K/32] vec4<u32>, hi words 0..3, 4..7, lo words 0..3, 4..7;
- * blocks [K/32]: scale bits, Σ v, bits of Σ residual², 0. put_square, then a barrier, then mean_square: mean residual² of the row.
+ * load_digits: a block as awq-add-fixed16.ts left it. digits: four planes of [K/32] vec4<u32>, hi words 0..3, 4..7, lo
+ * words 0..3, 4..7; blocks [K/32]: scale bits, Σ v, bits of Σ residual², 0. put_square, then a barrier, then
+ * mean_square: mean residual² of the row.
  */
 export const fixed16Load = /* wgsl */ `
 fn load_digits(b: u32) -> Digits {
@@ -60,8 +63,8 @@ fn load_digits(b: u32) -> Digits {
 `;
 
 /**
- * block_sum: Σ v (q − z) over 32 k of one row, exact: |Σ| < 2^24. join: times the scales, into f32, for four rows at once.
- * Wants `weights`, `groups` (vec4<u32>: the four rows of a quad), BLOCKS, GROUPS, BLOCKS_PER_GROUP in scope.
+ * block_sum: Σ v (q − z) over 32 k of one row, exact: |Σ| < 2^24. join: times the scales, into f32, for four rows at
+ * once. Wants `weights`, `groups` (vec4<u32>: the four rows of a quad), BLOCKS, GROUPS, BLOCKS_PER_GROUP in scope.
  */
 export const fixed16Rows = /* wgsl */ `
 struct Digits { h0: vec4<u32>, h1: vec4<u32>, l0: vec4<u32>, l1: vec4<u32>, scale: f32, sum: i32 }
@@ -88,8 +91,9 @@ fn join(r: Rows, x: Digits) -> vec4<f32> {
 `;
 
 /**
- * Four rows' partial sums of TEAM lanes become TEAM / 4 sums of four a row (`quarters`, one row apart TEAM / 4 + 1 words), then one:
- * a tree of fixed shape, so a row's bits depend on TEAM alone. Partials alternate between two halves: one barrier a quad of rows.
+ * Four rows' partial sums of TEAM lanes become TEAM / 4 sums of four a row (`quarters`, one row apart TEAM / 4 + 1
+ * words), then one: a tree of fixed shape, so a row's bits depend on TEAM alone. Partials alternate between two halves:
+ * one barrier a quad of rows.
  */
 export const fixed16Sums = /* wgsl */ `
 fn put_partials(at: u32, s: vec4<f32>) {

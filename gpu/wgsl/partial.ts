@@ -1,6 +1,7 @@
 /**
- * The running result of a pass over the logits, and how two of them join: the largest score with its lowest id, the largest logit,
- * and Σ exp(logit − that). Exponents are cut at −200, where f32 has only zeros, so that no difference overflows.
+ * The running result of a pass over the logits, and how two of them join: the largest score with its lowest id, the
+ * largest logit, and Σ exp(logit − that). Exponents are cut at −200, where f32 has only zeros, so that no difference
+ * overflows.
  */
 export const partialStructWgsl = /* wgsl */ `struct Partial { score: f32, id: u32, logit: f32, sum: f32 }`;
 export const partialWgsl: string = /* wgsl */ `${partialStructWgsl}

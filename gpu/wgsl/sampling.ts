@@ -21,8 +21,8 @@ export function encodeSampling({ temperature, topK, topP, minP, repetitionPenalt
 }
 
 /**
- * z of docs/sampling.md for the bindings `scores` and `sampling`, an unsigned key of the same order (+0 and −0 alike), and
- * the weight exp(z − max z), exactly 1 at the maximum.
+ * z of docs/sampling.md for the bindings `scores` and `sampling`, an unsigned key of the same order (+0 and −0 alike),
+ * and the weight exp(z − max z), exactly 1 at the maximum.
  */
 export const weightWgsl = /* wgsl */ `fn scaled(i: u32) -> f32 { return scores[i] * sampling.inverseTemperature; }
 fn keyOf(z: f32) -> u32 {
@@ -31,7 +31,9 @@ fn keyOf(z: f32) -> u32 {
 }
 fn weigh(z: f32, most: f32) -> f32 { return select(exp(max(z - most, -200.0)), 1.0, z == most); }`;
 
-/** Which ids top-k and top-p leave: those whose key is above `key`, and the lowest `allowed` of those whose key it is. */
+/**
+ * Which ids top-k and top-p leave: those whose key is above `key`, and the lowest `allowed` of those whose key it is.
+ */
 export const borderWgsl = /* wgsl */ `struct Border { key: u32, allowed: u32 }`;
 export const BORDER_BYTES = 8;
 

@@ -1,6 +1,7 @@
 /**
- * The part of a token's state that changes from one replay to the next. It lies in a buffer on the GPU, so that prepared
- * dispatches need no new bind groups: the host writes it before a chunk of a prompt, the sampling kernel after each token.
+ * The part of a token's state that changes from one replay to the next. It lies in a buffer on the GPU, so that
+ * prepared dispatches need no new bind groups: the host writes it before a chunk of a prompt, the sampling kernel after
+ * each token.
  */
 
 /** Rows fed now, position of the first of them, tokens sampled since the ring of results was last emptied. */

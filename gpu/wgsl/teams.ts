@@ -15,7 +15,10 @@ export const workgroupLimits = ({ limits }: Capabilities): WorkgroupLimits => ({
 /** Lanes along K that a workgroup uses at most; a device's limits cut them down. */
 export const MOST_LANES = 512;
 
-/** Workgroups that one NVIDIA H100 or H200 runs at once, four on each of its 132 multiprocessors: one round of equal ones is fastest there. */
+/**
+ * Workgroups that one NVIDIA H100 or H200 runs at once, four on each of its 132 multiprocessors: one round of equal
+ * ones is fastest there.
+ */
 export const ONE_ROUND = 528;
 
 /** Lanes along K: a multiple of 32, at most `most`, as few as make the fewest turns. */

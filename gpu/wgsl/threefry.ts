@@ -1,4 +1,7 @@
-/** The random stream of docs/sampling.md. Source: Salmon et al. 2011, Threefry-2x32 with 20 rounds; twin of core/sample/random.ts. */
+/**
+ * The random stream of docs/sampling.md. Source: Salmon et al. 2011, Threefry-2x32 with 20 rounds; twin of
+ * core/sample/random.ts.
+ */
 export const threefryWgsl = /* wgsl */ `const ROTATIONS = array<u32, 8>(13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u);
 fn threefry(key: vec2<u32>, counter: vec2<u32>) -> vec2<u32> {
   let keys = array<u32, 3>(key.x, key.y, 0x1bd11bdau ^ key.x ^ key.y);

@@ -1,4 +1,7 @@
-/** The benchmark's kernels on Dawn's null backend, which needs no GPU, and on a real or software device where one answers. */
+/**
+ * The benchmark's kernels on Dawn's null backend, which needs no GPU, and on a real or software device where one
+ * answers.
+ */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cpuCases, measureCpu } from "../../../bench/cpu.ts";
@@ -76,7 +79,8 @@ describe("the work of kernels", () => {
       expect(c.counts.bytes).toBeGreaterThan(0);
       expect(c.counts.bytes).toBeLessThanOrEqual(total);
       if (/linear|attention/.test(c.work.task)) {
-        // Weights and caches are read whole; buffers are rounded up to 16 bytes, matrices reach up to a tile of keys too far.
+        // Weights and caches are read whole; buffers are rounded up to 16 bytes, matrices reach up to a tile of keys
+        // too far.
         const tile = c.work.task === "attention of prefill" ? 64 * 4 * wide.numKeyValueHeads * wide.headDim : 0;
         expect(c.counts.bytes).toBeGreaterThanOrEqual(operands.ownBytes() - 16 * bound.size - tile);
         expect(c.counts.operations).toBeGreaterThan(0);
@@ -106,7 +110,7 @@ describe("the work of kernels", () => {
       }
   });
 
-  it("covers each linear of a layer once, the head besides", () => {
+  it("covers each linear of a layer once, and the head", () => {
     const steps = (kernel: string) =>
       works
         .find((work) => work.kernel === kernel)!

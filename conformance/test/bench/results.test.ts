@@ -203,7 +203,7 @@ describe("results on disk", () => {
     );
   });
 
-  it("are refused where a number is none that anything can have", () => {
+  it("are refused where a number is impossible", () => {
     for (const bad of [{ bytes: 5e-324 }, { operations: 1e308 }, { tokens: -1 }, { limitShare: Number.NaN }])
       expect(() => checkResults(resultsOf([{ ...row("k", [1, 2, 3], { bytes: 1, operations: 1 }), ...bad }]))).toThrow(/no number as/);
     expect(() => checkResults(resultsOf([row("k", [1e-320, 1e-320])]))).toThrow(/no samples/);

@@ -152,7 +152,8 @@ describe("the ratio of two medians", () => {
       const { low, high } = medianRatio(draw(20, 3), draw(20, 2));
       if (low <= 1.5 && 1.5 <= high) held++;
     }
-    // Percentile intervals of medians hold a little more or less than 95 %: 90 % at least, less five standard deviations of 200 trials.
+    // Percentile intervals of medians hold a little more or less than 95 %: 90 % at least, less five standard
+    // deviations of 200 trials.
     expect(held / trials).toBeGreaterThanOrEqual(0.9 - 5 * Math.sqrt((0.9 * 0.1) / trials));
     expect(held).toBeLessThan(trials);
   });

@@ -54,7 +54,7 @@ describe("gureum bench", () => {
   const wrong: [string, string[], RegExp][] = [
     ["no part", [], /first word is one of device, kernels, model, compare/],
     ["an unknown part", ["speed"], /first word is one of .*"speed"/],
-    ["rows that are none", ["kernels", "--rows", "0"], /--rows takes whole numbers from 1/],
+    ["no rows", ["kernels", "--rows", "0"], /--rows takes whole numbers from 1/],
     ["rows that are no numbers", ["kernels", "--rows", "1,two"], /--rows takes/],
     ["an unknown shape", ["kernels", "--shape", "solar"], /no such shape: "solar"/],
     ["an unknown backend", ["kernels", "--backend", "cuda"], /--backend is webgpu or cpu/],

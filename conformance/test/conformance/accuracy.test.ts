@@ -1,6 +1,7 @@
 /**
- * The bounds themselves, against f32 as WGSL allows it to be: every operation rounded to either neighbour, sums in random trees,
- * products fused or not, built-ins as far off as they may be. True: no such computation leaves its bound. Tight: some come near.
+ * The bounds themselves, against f32 as WGSL allows it to be: every operation rounded to either neighbour, sums in
+ * random trees, products fused or not, built-ins as far off as they may be. True: no such computation leaves its bound.
+ * Tight: some come near.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

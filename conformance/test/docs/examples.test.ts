@@ -1,4 +1,7 @@
-/** The programs under docs/examples, as they are built, run by Node as a reader would run them. About 10 s of CPU in all. */
+/**
+ * The programs under docs/examples, as they are built, run by Node as a reader would run them. About 10 s of CPU in
+ * all.
+ */
 import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,6 @@
 /**
- * Accuracy of `exact` against float64: never further from it than float32 arithmetic is, on the committed goldens and, where
- * GUREUM_FIXTURES names them, on the larger ones; greedy texts equal. About 15 s, a minute with the large ones.
+ * Accuracy of `exact` against float64: never further from it than float32 arithmetic is, on the committed goldens and,
+ * where GUREUM_FIXTURES names them, on the larger ones; greedy texts equal. About 15 s, a minute with the large ones.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** Goldens of `exact` are hashes: whoever computes other logits for these models and ids, does not compute `exact` 1. About 6 s of CPU. */
+/**
+ * Goldens of `exact` are hashes: whoever computes other logits for these models and ids, does not compute `exact` 1.
+ * About 6 s of CPU.
+ */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";

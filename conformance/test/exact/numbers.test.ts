@@ -1,4 +1,7 @@
-/** Roundings, rows and functions of `exact` against definitions that share no code with them: rationals, bisection, f64. About 4 s. */
+/**
+ * Roundings, rows and functions of `exact` against definitions that share no code with them: rationals, bisection, f64.
+ * About 4 s.
+ */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,7 @@
-/** The same sources, unbuilt, in Deno on its own WebGPU (wgpu, naga): another compiler and another implementation of every call. */
+/**
+ * The same sources, unbuilt, in Deno on its own WebGPU (wgpu, naga): another compiler and another implementation of
+ * every call.
+ */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";

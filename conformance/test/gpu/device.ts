@@ -1,6 +1,6 @@
 /**
- * The device of the GPU tests, and one call of a kernel on it. Software Vulkan will do (`.ci/setup`). The device is asked for no
- * optional feature and no more than WebGPU's default limits: what passes here needs neither.
+ * The device of the GPU tests, and one call of a kernel on it. Software Vulkan will do (`.ci/setup`). The device is
+ * asked for no optional feature and no more than WebGPU's default limits: what passes here needs neither.
  */
 import { freeAll, makeMemory, readRanges, upload, usage } from "../../../gpu/device/buffer.ts";
 import type { LimitName } from "../../../gpu/device/capabilities.ts";
@@ -28,8 +28,8 @@ export interface Call<Inputs extends string> {
 }
 
 /**
- * Runs a call. The output starts as poison between two guard bands, the upper one inside the binding, so that robust access does
- * not hide a write into it; the result is a view with its bands in `buffer`, as `strayWrite` wants it.
+ * Runs a call. The output starts as poison between two guard bands, the upper one inside the binding, so that robust
+ * access does not hide a write into it; the result is a view with its bands in `buffer`, as `strayWrite` wants it.
  */
 export async function runCall<Inputs extends string>(gpu: Gpu, { inputs, out, T, start = 0, record }: Call<Inputs>): Promise<Float32Array> {
   const memory = makeMemory(gpu);

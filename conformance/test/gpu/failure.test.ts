@@ -129,7 +129,7 @@ describe("an adapter that is not there", () => {
   });
 
   it("is named on a machine without any driver", async () => {
-    // The Vulkan loader reads its list of drivers once a process: another process it is.
+    // The Vulkan loader reads its list of drivers once per process, so this needs another process.
     const script = `
       const { openDevice } = await import(${JSON.stringify(new URL("../../../gpu/device/device.ts", import.meta.url).href)});
       try { await openDevice(); console.log("opened"); } catch (error) { console.log(error.code + ": " + error.message); }

@@ -24,7 +24,10 @@ async function load(folder: string, options: VariantOptions): Promise<Model> {
   }
 }
 
-/** Logits of the golden's positions; what comes before them is only fed (many rows at a time, so that the bits are those of one call). */
+/**
+ * Logits of the golden's positions; what comes before them is only fed (many rows at a time, so that the bits are those
+ * of one call).
+ */
 async function logitsOf(model: Model, { input_ids, first_position }: LogitsGolden): Promise<Float32Array> {
   const session = model.createSession(input_ids.length);
   try {

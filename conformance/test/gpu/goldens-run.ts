@@ -1,7 +1,7 @@
 /**
- * What the tests hold a device to, for devices that no test runner reaches: Deno, whose own WebGPU is wgpu (deno.test.ts), and machines with
- * nothing but `node`. Compiles every kernel, runs the embedded model against its goldens in every arithmetic that the device offers, and
- * the law of equal block sums. Prints one JSON object.
+ * What the tests hold a device to, for devices that no test runner reaches: Deno, whose own WebGPU is wgpu
+ * (deno.test.ts), and machines with nothing but `node`. Compiles every kernel, runs the embedded model against its
+ * goldens in every arithmetic that the device offers, and the law of equal block sums. Prints one JSON object.
  *
  * usage: goldens-run [--no-robustness] [--portable] [--positions N]
  * N: compare as many positions of the goldens' texts, token by token, with the CPU reference.

@@ -1,4 +1,7 @@
-/** Every kernel file of the tree against its record, and on Dawn's null backend, which checks WGSL and pipelines without a GPU. */
+/**
+ * Every kernel file of the tree against its record, and on Dawn's null backend, which checks WGSL and pipelines without
+ * a GPU.
+ */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { works } from "../../../bench/kernels.ts";
@@ -110,7 +113,8 @@ describe.each(kernels)("kernel $kernel.name", ({ kernel }) => {
 
   it("compiles where its features are offered", async () => {
     if (!missingFor({ ...kernel, features: [] }, validating.capabilities)) return void (await compile(validating, kernel));
-    // The null backend has WebGPU's default limits and no more, and subgroups of several sizes: the WGSL can be checked there, the pipeline cannot.
+    // The null backend has WebGPU's default limits and no more, and subgroups of several sizes: the WGSL can be checked
+    // there, the pipeline cannot.
     validating.device.pushErrorScope("validation");
     validating.device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
     expect(await validating.device.popErrorScope()).toBeNull();

@@ -6,7 +6,7 @@ import { allKernels } from "../../host/kernels.ts";
 import { kitOf, laws } from "../../laws.ts";
 import { webgpuSubjects } from "../../subjects/webgpu.ts";
 
-/** Random cases a law in CI; `gureum conformance --time` is the long hunt. */
+/** Random cases per law in CI; `gureum conformance --time` is the long hunt. */
 const RUNS = 40;
 
 let gpu: Gpu | undefined;

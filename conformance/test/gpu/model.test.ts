@@ -136,7 +136,8 @@ describe("random models on WebGPU", () => {
           const { trace, logits } = await random.createSession(32).forward(ids, everything);
           for (const { name, worst } of checkSteps(config, weights, ids, trace, 32, wgsl, 1))
             if (worst && !(worst.headroom <= 1)) expect.fail(`${name}: ${describeWorst(worst)}`);
-          // Nobody watching: attention is one kernel. The logits may differ in bits, the choice of the likeliest may not.
+          // Nobody watching: attention is one kernel. The logits may differ in bits, the choice of the likeliest may
+          // not.
           const { trace: fused } = await random.createSession(32).forward(ids, { ...everything, trace: fusedTaps });
           for (const { name, worst } of checkSteps(config, weights, ids, fused, 32, wgsl, 1))
             if (worst && !(worst.headroom <= 1)) expect.fail(`${name}: ${describeWorst(worst)}`);

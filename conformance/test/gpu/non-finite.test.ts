@@ -1,4 +1,6 @@
-/** Logits that are not finite on WebGPU: generation ends in one line, whether it takes the likeliest token or draws one. */
+/**
+ * Logits that are not finite on WebGPU: generation ends in one line, whether it takes the likeliest token or draws one.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import { generate } from "../../../core/generate/generate.ts";

@@ -52,7 +52,7 @@ describe("the choice of variants", () => {
     expect(planOf({ arithmetic: "f32", cache: "f16" }).plan).toMatchObject({ layout: "checkpoint", cache: "f16" });
   });
 
-  it("leaves fixed16 where the cache asked for is none that it can read", () => {
+  it("leaves fixed16 where it cannot read the cache that was asked for", () => {
     expect(names({ cache: "f32" })).toMatchObject({ linear: "awq-matmul" });
     expect(() => planOf({ cache: "f32", arithmetic: "fixed16" })).toThrow(expect.objectContaining({ code: "unsupported" }));
   });

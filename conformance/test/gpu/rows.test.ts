@@ -1,7 +1,7 @@
 /**
- * What the kernels owe to the way the model calls them: a row's bits do not depend on the rows that come with it (so every chunk
- * size gives the same text), the pieces of a split weight fit together, and a long context stays within its bound. The laws of
- * each op are in conformance/ops.
+ * What the kernels owe to the way the model calls them: a row's bits do not depend on the rows that come with it (so
+ * every chunk size gives the same text), the pieces of a split weight fit together, and a long context stays within its
+ * bound. The laws of each op are in conformance/ops.
  */
 import { describe, expect, it } from "vitest";
 import { attention } from "../../../gpu/kernels/plain/attention.ts";

@@ -1,4 +1,6 @@
-/** Bytes of workgroup memory that WGSL declares, by reading it: each variable rounded up to 16 bytes, as WebGPU counts. */
+/**
+ * Bytes of workgroup memory that WGSL declares, by reading it: each variable rounded up to 16 bytes, as WebGPU counts.
+ */
 
 type Value = (name: string) => number;
 

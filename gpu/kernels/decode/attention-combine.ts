@@ -1,8 +1,9 @@
 /**
- * Joins the splits of attention-decode.ts: x[h] = Σ_i e^(m_i − m) acc_i[h] / Σ_i e^(m_i − m) l_i, for o_proj (awq-add-fixed16.ts).
- * partial_ [splits, H · HEAD] in planes, stats [splits, H] (m, l); joined [H · HEAD] f32 in planes. SPLITS: at most so many.
- * A workgroup a head; HEAD / 4 threads a split, PARTS splits at a time, summed in fixed order. HEAD a multiple of 32 up to 256.
- * Workgroup memory 8 KiB + 4 SPLITS bytes. Limited by latency; splits · H · HEAD · 4 bytes from the cache.
+ * Joins the splits of attention-decode.ts: x[h] = Σ_i e^(m_i − m) acc_i[h] / Σ_i e^(m_i − m) l_i, for o_proj
+ * (awq-add-fixed16.ts). partial_ [splits, H · HEAD] in planes, stats [splits, H] (m, l); joined [H · HEAD] f32 in
+ * planes. SPLITS: at most so many. One workgroup per head; HEAD / 4 threads per split, PARTS splits at a time, summed
+ * in fixed order. HEAD a multiple of 32 up to 256. Workgroup memory 8 KiB + 4 SPLITS bytes. Limited by latency; splits
+ * · H · HEAD · 4 bytes from the cache.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";

@@ -1,19 +1,18 @@
 /**
- * out[h, d] = Σ_s softmax_s(q[h] · k[s] / √HEAD) v[s, d] for one query at step.start, over the f16 cache: KEYS keys a workgroup, for HEADS heads
- * of one kv head, which it reads once for all of them.
- * q [H, HEAD] f32, rotated; caches [S, G, HEAD] f16. A key at s counts where position − WINDOW < s ≤ position.
- * SPLIT false (position < KEYS): out [H · HEAD] f32 in planes (wgsl/fixed16.ts). SPLIT true: the same unnormalized for each split
- * [splits, H · HEAD], and stats [splits, H] = (largest score, Σ exp), for attention-combine.ts; splits = position / KEYS + 1.
- * HEAD a multiple of 32, at most 256; KEYS a multiple of 32; HEADS 1, or 2 where H / G is even. Four threads a key for the scores, then
- * HEAD / 8 threads a value row, loaded before the scores; sums in fixed order, whatever HEADS is. Workgroup memory at HEAD 128: 21 KiB with
- * KEYS 128, 12 KiB with KEYS 64 and HEADS 2.
- * Limited by latency, in long contexts by memory.
+ * out[h, d] = Σ_s softmax_s(q[h] · k[s] / √HEAD) v[s, d] for one query at step.start, over the f16 cache: KEYS keys per
+ * workgroup, for HEADS heads of one kv head, which it reads once for all of them. q [H, HEAD] f32, rotated; caches [S,
+ * G, HEAD] f16. A key at s counts where position − WINDOW < s ≤ position. SPLIT false (position < KEYS): out [H · HEAD]
+ * f32 in planes (wgsl/fixed16.ts). SPLIT true: the same unnormalized for each split [splits, H · HEAD], and stats
+ * [splits, H] = (largest score, Σ exp), for attention-combine.ts; splits = position / KEYS + 1. HEAD a multiple of 32,
+ * at most 256; KEYS a multiple of 32; HEADS 1, or 2 where H / G is even. Four threads a key for the scores, then HEAD /
+ * 8 threads a value row, loaded before the scores; sums in fixed order, whatever HEADS is. Workgroup memory at HEAD
+ * 128: 21 KiB with KEYS 128, 12 KiB with KEYS 64 and HEADS 2. Limited by latency, in long contexts by memory.
  */
 import { type Card, makeCard, type Span, workgroupBytes } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { ONE_ROUND, type WorkgroupLimits } from "../../wgsl/teams.ts";
 
-/** The query's heads over the cache: `keys` positions and `heads` heads a workgroup. */
+/** The query's heads over the cache: `keys` positions and `heads` heads per workgroup. */
 export interface DecodeAttentionShape {
   readonly H: number;
   readonly G: number;
@@ -38,8 +37,9 @@ export const splitsOf = (context: number): number => 2 ** Math.ceil(Math.log2(Ma
 export type DecodeAttention = Readonly<{ shape: DecodeAttentionShape; positions: Span }>;
 
 /**
- * Few keys: one workgroup per head, of 128 keys where the device allows 512 invocations and their memory. More: splits, of fewer keys
- * each, so that more workgroups share them. Many, so that workgroups of one head would not run all at once: two heads share one.
+ * Few keys: one workgroup per head, of 128 keys where the device allows 512 invocations and their memory. More: splits,
+ * of fewer keys each, so that more workgroups share them. Many, so that workgroups of one head would not run all at
+ * once: two heads share one.
  */
 export function tuneAttention(
   { H, G, Hd, window }: Pick<DecodeAttentionShape, "H" | "G" | "Hd" | "window">,
@@ -142,7 +142,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     weight[tid] = select(-3e38, ((dots[4u * tid] + dots[4u * tid + 1u]) + (dots[4u * tid + 2u] + dots[4u * tid + 3u])) * scale, alive);
   }
   workgroupBarrier();
-  // Sixteen invocations a head.
+  // Sixteen invocations per head.
   let own = tid / 16u * KEYS + tid % 16u;
   if (tid < HEADS * 16u) {
     var m = weight[own];

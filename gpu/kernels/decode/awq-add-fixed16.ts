@@ -1,11 +1,12 @@
 /**
- * residual[n] += Σ_k x̂[k] · W[n, k], int4 × fixed16, one row: o_proj and down_proj with their residual add; and, for the next norm and
- * linear, scaled = residual ∘ next_norm, its digits, and Σ residual² a block (1/rms is a factor of that linear's result).
- * x_in [K] f32 in planes (wgsl/fixed16.ts); weights [N/4, K/32], groups [N/4, K/G] of four (awq-repack.ts); residual, next_norm, scaled [N]
- * f32 in planes; out_digits, out_blocks: N / 32 blocks. N % 32 = 0, K % 32 = 0.
- * A workgroup owns 32 rows in TEAMS teams of TEAM lanes; lane l quantizes blocks l, l + TEAM, … of x itself and multiplies four rows of
- * them, the next four rows' loads on their way. Workgroup memory: 4 (8 TEAMS (TEAM + 4) + 8 TEAM + 32) + 160 bytes.
- * Limited by memory (N · K / 2 bytes) and by the time from dispatch to first byte and from last byte to the next dispatch.
+ * residual[n] += Σ_k x̂[k] · W[n, k], int4 × fixed16, one row: o_proj and down_proj with their residual add; and, for
+ * the next norm and linear, scaled = residual ∘ next_norm, its digits, and Σ residual² a block (1/rms is a factor of
+ * that linear's result). x_in [K] f32 in planes (wgsl/fixed16.ts); weights [N/4, K/32], groups [N/4, K/G] of four
+ * (awq-repack.ts); residual, next_norm, scaled [N] f32 in planes; out_digits, out_blocks: N / 32 blocks. N % 32 = 0, K
+ * % 32 = 0. A workgroup owns 32 rows in TEAMS teams of TEAM lanes; lane l quantizes blocks l, l + TEAM, … of x itself
+ * and multiplies four rows of them, the next four rows' loads on their way. Workgroup memory: 4 (8 TEAMS (TEAM + 4) + 8
+ * TEAM + 32) + 160 bytes. Limited by memory (N · K / 2 bytes) and by the time from dispatch to first byte and from last
+ * byte to the next dispatch.
  */
 import { type Card, makeCard, workgroupBytes } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
@@ -15,7 +16,9 @@ import { type DecodeShape, MOST_LANES, teamOf, type WorkgroupLimits } from "../.
 /** N outputs, by `teams` teams, which divide 8. */
 export type AddShape = DecodeShape & Readonly<{ N: number; teams: number }>;
 
-/** As many teams as 512 lanes make, one of more than 256; the lanes of a team cut where a device has not room for them. */
+/**
+ * As many teams as 512 lanes make, one of more than 256; the lanes of a team cut where a device has not room for them.
+ */
 export function tuneAdd(shape: Omit<AddShape, "team" | "teams">, { invocations, bytes }: WorkgroupLimits): AddShape {
   for (let most = MOST_LANES; most >= 32; most /= 2) {
     const team = teamOf(shape.K, most);

@@ -1,9 +1,10 @@
 /**
  * h[f] = silu(g[f]) · u[f], g = norm(x) · Wgateᵀ, u = norm(x) · Wupᵀ, int4 × fixed16, one row.
- * digits, blocks: residual ∘ norm weight with Σ residual² a block, as awq-add-fixed16.ts leaves them; weights [2F/4, K/32] of four:
- * gate rows, then up rows; h [F] f32 in planes. F % 32 = 0. Steps covered: post_attention_layernorm's 1/rms, gate_proj, up_proj, silu · mul.
- * A team of TEAM lanes owns PER values of h: PER / 4 quads of gate rows, then as many of up rows, the next quad on its way.
- * Workgroup memory at TEAM 128, PER 28: 12 KiB. Limited by memory (F · K bytes).
+ * digits, blocks: residual ∘ norm weight with Σ residual² a block, as awq-add-fixed16.ts leaves them; weights [2F/4,
+ * K/32] of four: gate rows, then up rows; h [F] f32 in planes. F % 32 = 0. Steps covered: post_attention_layernorm's
+ * 1/rms, gate_proj, up_proj, silu · mul. A team of TEAM lanes owns PER values of h: PER / 4 quads of gate rows, then as
+ * many of up rows, the next quad on its way. Workgroup memory at TEAM 128, PER 28: 12 KiB. Limited by memory (F · K
+ * bytes).
  */
 import { type Card, makeCard, workgroupBytes } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
@@ -15,7 +16,7 @@ export type GateUpShape = DecodeShape & Readonly<{ F: number; eps: number; per: 
 
 const MOST_PER = 32;
 
-/** The fewest values a workgroup owns with which all run at once, where that can be, and its memory allows. */
+/** The fewest values per workgroup owns with which all run at once, where that can be, and its memory allows. */
 export function tuneGateUp(shape: Omit<GateUpShape, "team" | "per">, limits: WorkgroupLimits): GateUpShape {
   const { K, F } = shape;
   const team = teamOf(K, lanesOf(limits));

@@ -1,10 +1,10 @@
 /**
- * q, k, v = norm(x) · Wᵀ, int4 × fixed16, one row; q and k rotated by RoPE at step.start; k and v written to the cache as f16 (magnitudes
- * beyond 65504 clamped). digits, blocks: residual ∘ norm weight with Σ residual² a block, as awq-add-fixed16.ts leaves them; weights
- * [(H + 2G) · HEAD / 4, K/32] of four: q rows, k rows, v rows; rotations [S, HEAD/2] (cos, sin); q_out [H · HEAD] f32; caches [S, G, HEAD] f16.
- * Steps covered: input_layernorm's 1/rms, q/k/v_proj, rope, the cache.
- * A workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with (team 1), four at a time. P % 4 = 0,
- * HEAD / 2 % P = 0. Workgroup memory at TEAM 128, P 8: 11 KiB. Limited by latency.
+ * q, k, v = norm(x) · Wᵀ, int4 × fixed16, one row; q and k rotated by RoPE at step.start; k and v written to the cache
+ * as f16 (magnitudes beyond 65504 clamped). digits, blocks: residual ∘ norm weight with Σ residual² a block, as
+ * awq-add-fixed16.ts leaves them; weights [(H + 2G) · HEAD / 4, K/32] of four: q rows, k rows, v rows; rotations [S,
+ * HEAD/2] (cos, sin); q_out [H · HEAD] f32; caches [S, G, HEAD] f16. Steps covered: input_layernorm's 1/rms,
+ * q/k/v_proj, rope, the cache. A workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with
+ * (team 1), four at a time. P % 4 = 0, HEAD / 2 % P = 0. Workgroup memory at TEAM 128, P 8: 11 KiB. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";

@@ -1,8 +1,8 @@
 /**
- * residual = embedding[ids[0]] (f16 rows FIRST … FIRST + ROWS − 1 of [V, K]; another id is left to another piece), in planes as norm is
- * (wgsl/fixed16.ts); and the digits of residual ∘ norm with Σ residual² a block, as awq-add-fixed16.ts leaves them.
- * Steps covered: embeddings, the first input_layernorm but for 1/rms. K % 32 = 0. Eight threads a block of 32, 32 blocks a workgroup;
- * workgroup memory 3 KiB. Limited by latency.
+ * residual = embedding[ids[0]] (f16 rows FIRST … FIRST + ROWS − 1 of [V, K]; another id is left to another piece), in
+ * planes as norm is (wgsl/fixed16.ts); and the digits of residual ∘ norm with Σ residual² a block, as
+ * awq-add-fixed16.ts leaves them. Steps covered: embeddings, the first input_layernorm but for 1/rms. K % 32 = 0. Eight
+ * threads per block of 32, 32 blocks per workgroup; workgroup memory 3 KiB. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { blockBytes, digitBytes, fixed16Quantize } from "../../wgsl/fixed16.ts";

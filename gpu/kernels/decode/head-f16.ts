@@ -1,8 +1,9 @@
 /**
- * logits[FIRST + v] = Σ_k norm(x)[k] · W[v, k], W [V, K] f16 (a piece of the head's rows): the final norm's 1/rms and lm_head, one row.
- * scaled [K] residual ∘ norm in planes, blocks: as awq-add-fixed16.ts leaves them. f32 products and sums.
- * A workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l + TEAM i) + {0 … 7}.
- * Rows' sums: a tree of fixed shape. K % 32 = 0. Workgroup memory at TEAM 64: 4 KiB. Limited by memory (V · K · 2 bytes).
+ * logits[FIRST + v] = Σ_k norm(x)[k] · W[v, k], W [V, K] f16 (a piece of the head's rows): the final norm's 1/rms and
+ * lm_head, one row. scaled [K] residual ∘ norm in planes, blocks: as awq-add-fixed16.ts leaves them. f32 products and
+ * sums. A workgroup of TEAM lanes owns 32 rows, four at a time, the next four on their way; lane l takes k = 8 (l +
+ * TEAM i) + {0 … 7}. Rows' sums: a tree of fixed shape. K % 32 = 0. Workgroup memory at TEAM 64: 4 KiB. Limited by
+ * memory (V · K · 2 bytes).
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { blockBytes, fixed16MeanSquare, fixed16Sums } from "../../wgsl/fixed16.ts";

@@ -1,10 +1,11 @@
 /**
  * Moves an AWQ matrix from the checkpoint's GEMM layout to quads of rows, without loss; awq-unpack.ts is the way back.
- * qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16 → weights [rows/4, K/32, 4] of vec4<u32>, groups [rows/4, K/G, 4] of u32, row n
- * at firstRow + n: several matrices may share one target. Word j of a block's vec4 holds k = 32b + 8j + {0..3} in the low nibbles of
- * its four bytes and + {4..7} in the high ones, so that w & 0x0f0f0f0f and (w >> 4) & 0x0f0f0f0f are what dot4I8Packed wants.
- * Two blocks of four rows fill a cache line of 128 bytes. groups: scale bits | zero << 16. One invocation a block of 32 k of one row; eight neighbours share each word read. Runs once, at
- * load; limited by memory.
+ * qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16 → weights [rows/4, K/32, 4] of vec4<u32>, groups [rows/4,
+ * K/G, 4] of u32, row n at firstRow + n: several matrices may share one target. Word j of a block's vec4 holds k = 32b
+ * + 8j + {0..3} in the low nibbles of its four bytes and + {4..7} in the high ones, so that w & 0x0f0f0f0f and (w >> 4)
+ * & 0x0f0f0f0f are what dot4I8Packed wants. Two blocks of four rows fill a cache line of 128 bytes. groups: scale bits
+ * | zero << 16. One invocation per block of 32 k of one row; eight neighbours share each word read. Runs once, at load;
+ * limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { gemmSizes, packedSizes } from "../../wgsl/awq.ts";

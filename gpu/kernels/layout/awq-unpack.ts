@@ -1,6 +1,7 @@
 /**
- * The inverse of awq-repack.ts: from quads of rows back to the checkpoint's GEMM layout. Proves that repacking loses nothing.
- * One invocation a word of qweight; the one of a group's first k also writes the word of qzeros and four words of scales.
+ * The inverse of awq-repack.ts: from quads of rows back to the checkpoint's GEMM layout. Proves that repacking loses
+ * nothing. One invocation per word of qweight; the one of a group's first k also writes the word of qzeros and four
+ * words of scales.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { type RepackShape, repackSizes } from "./awq-repack.ts";

@@ -1,6 +1,6 @@
 /**
  * x[i] = x[i] + y[i] for i < T · width, f32, in place: the residual addition. Twin of core/ops/add.ts.
- * One invocation an element, a loop beyond 65535 workgroups. Limited by latency.
+ * One invocation per element, a loop beyond 65535 workgroups. Limited by latency.
  */
 import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";

@@ -1,7 +1,8 @@
 /**
- * out[t, h, :] = Σ_s weights[t, h, s] · v[s, g, :] over the keys that position start + t sees; weights [T, H, start + T],
- * out [T, H, Hd] f32, values [positions, G, Hd]. Twin of attentionMix in core/ops/attention.ts: follows attention-weights.ts.
- * One workgroup of 64 a head and query, one output component an invocation. Limited by the cache's bytes.
+ * out[t, h, :] = Σ_s weights[t, h, s] · v[s, g, :] over the keys that position start + t sees; weights [T, H, start +
+ * T], out [T, H, Hd] f32, values [positions, G, Hd]. Twin of attentionMix in core/ops/attention.ts: follows
+ * attention-weights.ts. One workgroup of 64 per head and query, one output component per invocation. Limited by the
+ * cache's bytes.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { cacheOverrideWgsl, valueAtWgsl } from "../../wgsl/cache.ts";

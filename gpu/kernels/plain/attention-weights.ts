@@ -1,8 +1,8 @@
 /**
- * weights[t, h, s] = softmax_s(q[t, h] · k[s, g] / √Hd) over the keys that position start + t sees, 0 elsewhere; q [T, H, Hd],
- * keys [positions, G, Hd], weights [T, H, start + T] f32. Twin of attentionWeights in core/ops/attention.ts: for traces and
- * steering, where somebody looks at the weights; otherwise attention.ts.
- * One workgroup of 128 a head and query; scores wait in `weights` itself. Workgroup memory 1.5 KiB. Limited by the cache's bytes.
+ * weights[t, h, s] = softmax_s(q[t, h] · k[s, g] / √Hd) over the keys that position start + t sees, 0 elsewhere; q [T,
+ * H, Hd], keys [positions, G, Hd], weights [T, H, start + T] f32. Twin of attentionWeights in core/ops/attention.ts:
+ * for traces and steering, where somebody looks at the weights; otherwise attention.ts. One workgroup of 128 per head
+ * and query; scores wait in `weights` itself. Workgroup memory 1.5 KiB. Limited by the cache's bytes.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { cacheOverrideWgsl, keyAtWgsl } from "../../wgsl/cache.ts";

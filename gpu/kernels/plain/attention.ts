@@ -1,10 +1,11 @@
 /**
- * out[t, h, :] = Σ_s softmax_s(q[t, h] · k[s, g] / √Hd) · v[s, g, :] over the keys that position start + t sees, g = ⌊h·G/H⌋;
- * q and out [T, H, Hd] f32, caches [positions, G, Hd]. Twin of core/ops/attention.ts, both its steps in one.
- * One workgroup of 128 a head and query, at any context length. It goes through the keys 128 at a time, one an invocation, keeps
- * the running maximum and sum ("online" softmax, Milakov & Gimelshein 2018, arXiv 1805.02867), then turns to one output
- * component an invocation (two where Hd > 128; keys are shared out where Hd < 128). Workgroup memory 2 KiB. The order of all sums depends on the position alone, so
- * chunks of any size give the same bits. Limited by the bytes of the cache, read once for each of the H/G heads of a group.
+ * out[t, h, :] = Σ_s softmax_s(q[t, h] · k[s, g] / √Hd) · v[s, g, :] over the keys that position start + t sees, g =
+ * ⌊h·G/H⌋; q and out [T, H, Hd] f32, caches [positions, G, Hd]. Twin of core/ops/attention.ts, both its steps in one.
+ * One workgroup of 128 per head and query, at any context length. It goes through the keys 128 at a time, one per
+ * invocation, keeps the running maximum and sum ("online" softmax, Milakov & Gimelshein 2018, arXiv 1805.02867), then
+ * turns to one output component per invocation (two where Hd > 128; keys are shared out where Hd < 128). Workgroup
+ * memory 2 KiB. The order of all sums depends on the position alone, so chunks of any size give the same bits. Limited
+ * by the bytes of the cache, read once for each of the H/G heads of a group.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { type CacheDType, cacheBytes, cacheOverrideWgsl, keyAtWgsl, valueAtWgsl } from "../../wgsl/cache.ts";

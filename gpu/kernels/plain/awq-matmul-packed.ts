@@ -1,9 +1,9 @@
 /**
- * out[t, n] = Σ_k x[t, k] · ((q[n, k] − z[n, g]) · s[n, g]) + bias[n], as awq-matmul-tiled.ts, on repacked weights (awq-repack.ts):
- * weights [rows/4, K/32, 4] of vec4<u32>, groups [rows/4, K/groupSize, 4] of scale | zero << 16, from row `firstRow` on. Any T.
- * A workgroup of 16 × 4 makes a tile of 32 rows × 64 columns, 8 × 4 an invocation, over steps of 32 k that lie in workgroup
- * memory (x 4 KiB, W 8 KiB, dequantized there). Each sum runs over ascending k alone: the same bits as awq-matmul-tiled.ts.
- * Limited by workgroup-memory reads.
+ * out[t, n] = Σ_k x[t, k] · ((q[n, k] − z[n, g]) · s[n, g]) + bias[n], as awq-matmul-tiled.ts, on repacked weights
+ * (awq-repack.ts): weights [rows/4, K/32, 4] of vec4<u32>, groups [rows/4, K/groupSize, 4] of scale | zero << 16, from
+ * row `firstRow` on. Any T. A workgroup of 16 × 4 makes a tile of 32 rows × 64 columns, 8 × 4 an invocation, over steps
+ * of 32 k that lie in workgroup memory (x 4 KiB, W 8 KiB, dequantized there). Each sum runs over ascending k alone: the
+ * same bits as awq-matmul-tiled.ts. Limited by workgroup-memory reads.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";

@@ -1,8 +1,8 @@
 /**
  * out[t, n] = Σ_k x[t, k] · ((q[k, n] − z[g, n]) · s[g, n]) + bias[n], as awq-matmul.ts, for many rows.
- * A workgroup of 16 × 4 makes a tile of 32 rows × 64 columns, 8 × 4 an invocation, over steps of 32 k that lie in workgroup
- * memory (x 4 KiB, W 8 KiB, dequantized there). Each sum runs over ascending k alone: the same bits for every T.
- * Limited by workgroup-memory reads.
+ * A workgroup of 16 × 4 makes a tile of 32 rows × 64 columns, 8 × 4 an invocation, over steps of 32 k that lie in
+ * workgroup memory (x 4 KiB, W 8 KiB, dequantized there). Each sum runs over ascending k alone: the same bits for every
+ * T. Limited by workgroup-memory reads.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { awqWgsl } from "../../wgsl/awq.ts";

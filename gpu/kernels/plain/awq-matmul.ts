@@ -1,9 +1,9 @@
 /**
- * out[t, n] = Σ_g s[g, n] · Σ_{k in g} x[t, k] · (q[k, n] − z[g, n]) + bias[n]; x [T, K] f32, weights in the checkpoint's own AWQ
- * GEMM layout (qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16), out [T, N] f32. Twin of core/ops/awq-matmul.ts for few
- * rows; awq-matmul-tiled.ts for many.
- * A workgroup of 32 × 8 takes 32 word columns (256 outputs) of one row t; each of its 8 slices every 8th k of each group. Slices
- * are joined in workgroup memory (8 KiB). Limited by latency where N is small: only N/256 workgroups share the work.
+ * out[t, n] = Σ_g s[g, n] · Σ_{k in g} x[t, k] · (q[k, n] − z[g, n]) + bias[n]; x [T, K] f32, weights in the
+ * checkpoint's own AWQ GEMM layout (qweight [K, N/8], qzeros [K/G, N/8], scales [K/G, N] f16), out [T, N] f32. Twin of
+ * core/ops/awq-matmul.ts for few rows; awq-matmul-tiled.ts for many. A workgroup of 32 × 8 takes 32 word columns (256
+ * outputs) of one row t; each of its 8 slices every 8th k of each group. Slices are joined in workgroup memory (8 KiB).
+ * Limited by latency where N is small: only N/256 workgroups share the work.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { awqWgsl, gemmSizes } from "../../wgsl/awq.ts";

@@ -1,7 +1,7 @@
 /**
  * cache[start + t, :] = x[t, :] for keys and values; k, v [T, G·Hd] f32, caches [positions, G·Hd] f32 or f16.
- * The step of core/model/llama.ts that appends to its cache. f16 rounds to nearest; magnitudes beyond 65504 are clamped to it, since
- * WGSL leaves their conversion open. One invocation two elements of each. Limited by latency.
+ * The step of core/model/llama.ts that appends to its cache. f16 rounds to nearest; magnitudes beyond 65504 are clamped
+ * to it, since WGSL leaves their conversion open. One invocation two elements of each. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { type CacheDType, cacheBytes, cacheOverrideWgsl } from "../../wgsl/cache.ts";

@@ -1,7 +1,7 @@
 /**
  * out[t, :] = table[ids[t], :]; table [V, D] in words of its own dtype, out [T, D] f32. Twin of core/ops/embedding.ts.
- * One workgroup of 256 a token. A table larger than a binding lies in several buffers: each dispatch writes the tokens whose row
- * is among its `rows` from `firstRow` on. Limited by latency.
+ * One workgroup of 256 per token. A table larger than a binding lies in several buffers: each dispatch writes the
+ * tokens whose row is among its `rows` from `firstRow` on. Limited by latency.
  */
 import type { FloatDType } from "../../../core/dtype.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";

@@ -1,8 +1,8 @@
 /**
  * out[t, n] = Σ_k x[t, k] · W[n, k] + bias[n], as matmul.ts, for many rows.
- * A workgroup of 16 × 4 makes a tile of 32 rows × 64 columns, 8 × 4 an invocation, over steps of 32 k that lie in workgroup
- * memory (x 4 KiB, W 8 KiB, both k-major, W widened). Each sum runs over ascending k alone: the same bits for every T.
- * Limited by workgroup-memory reads.
+ * A workgroup of 16 × 4 makes a tile of 32 rows × 64 columns, 8 × 4 an invocation, over steps of 32 k that lie in
+ * workgroup memory (x 4 KiB, W 8 KiB, both k-major, W widened). Each sum runs over ascending k alone: the same bits for
+ * every T. Limited by workgroup-memory reads.
  */
 import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";
 import { denseWgsl, dtypeCode, rowWords } from "../../wgsl/dense.ts";

@@ -1,9 +1,9 @@
 /**
- * out[t, n] = Σ_k x[t, k] · W[n, k] + bias[n]; x [T, K] f32, W [N, K] in words of its own dtype, out [T, N] f32. Twin of
- * core/ops/matmul.ts for few rows; matmul-tiled.ts for many.
- * A workgroup of 4 × 64 takes four output columns n of one row t: 64 invocations read a row of W side by side, a tree in
- * workgroup memory (1 KiB) joins their sums. Columns beyond 4 · 65535 are reached by the loop. A W larger than a binding lies in
- * several buffers of `N` columns each, `firstColumn` says where they go. Limited by the bytes of W.
+ * out[t, n] = Σ_k x[t, k] · W[n, k] + bias[n]; x [T, K] f32, W [N, K] in words of its own dtype, out [T, N] f32. Twin
+ * of core/ops/matmul.ts for few rows; matmul-tiled.ts for many. A workgroup of 4 × 64 takes four output columns n of
+ * one row t: 64 invocations read a row of W side by side, a tree in workgroup memory (1 KiB) joins their sums. Columns
+ * beyond 4 · 65535 are reached by the loop. A W larger than a binding lies in several buffers of `N` columns each,
+ * `firstColumn` says where they go. Limited by the bytes of W.
  */
 import type { FloatDType } from "../../../core/dtype.ts";
 import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";

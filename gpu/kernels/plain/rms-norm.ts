@@ -1,13 +1,15 @@
 /**
  * out[t, d] = x[t, d] / √(mean_d x[t, d]² + eps) · weight[d]; all [T, D] f32. Twin of core/ops/rms-norm.ts.
- * One workgroup of 256 a row: each invocation sums every 256th square, two folds in workgroup memory (1 KiB) join them.
- * With LAST_ROW only row T − 1 is read and becomes row 0 of `out`: all that the head needs to predict one token.
+ * One workgroup of 256 per row: each invocation sums every 256th square, two folds in workgroup memory (1 KiB) join
+ * them. With LAST_ROW only row T − 1 is read and becomes row 0 of `out`: all that the head needs to predict one token.
  * Limited by latency: two passes over a row that stays in cache.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-/** `lastRow`: see above. With `heads` all are [T, heads, D], and each head is a row. `out` is another buffer than `x`. */
+/**
+ * `lastRow`: see above. With `heads` all are [T, heads, D], and each head is a row. `out` is another buffer than `x`.
+ */
 export type RmsNormShape = Readonly<{ D: number; eps: number; lastRow?: boolean; heads?: number }>;
 
 export const rmsNorm: Card<"step" | "x" | "weight" | "out", RmsNormShape> = makeCard({

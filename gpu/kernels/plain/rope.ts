@@ -1,8 +1,8 @@
 /**
  * x[t, h, i]        = x[t, h, i] · cos − x[t, h, i + Hd/2] · sin
- * x[t, h, i + Hd/2] = x[t, h, i + Hd/2] · cos + x[t, h, i] · sin    at position start + t; x [T, heads, Hd] f32, in place.
- * Twin of core/ops/rope.ts: cos and sin come from its f64 table, rounded once to f32, for every scaling; none is computed here.
- * One invocation a pair. Limited by latency.
+ * x[t, h, i + Hd/2] = x[t, h, i + Hd/2] · cos + x[t, h, i] · sin    at position start + t; x [T, heads, Hd] f32, in
+ * place. Twin of core/ops/rope.ts: cos and sin come from its f64 table, rounded once to f32, for every scaling; none is
+ * computed here. One invocation per pair. Limited by latency.
  */
 import type { RopeTables } from "../../../core/ops/rope.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";

@@ -1,7 +1,7 @@
 /**
  * gate[i] = gate[i] / (1 + exp(−gate[i])) · up[i] for i < T · width, f32, in place. Twin of core/ops/silu-mul.ts.
- * The exponential is taken of −|gate|, so that nothing overflows. One invocation an element, a loop beyond 65535 workgroups.
- * Limited by latency.
+ * The exponential is taken of −|gate|, so that nothing overflows. One invocation per element, a loop beyond 65535
+ * workgroups. Limited by latency.
  */
 import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";

@@ -1,13 +1,13 @@
 /**
- * out[t, h] = Σ_s softmax_s(q[t, h] · k[s]) v[s], causal, T queries from step.start on, by subgroup matrices: f16 operands, f32 sums.
- * q [T, H · HEAD] f16, already · 1/√HEAD; k_cache, v_cache [S, G, HEAD] f16; out [T, H · HEAD] f32. HEAD 32, 64 or 128;
- * q and out have room for T rounded up to 64 rows, the caches for start plus that, rounded up to 64 again; finite f16 wherever they were
- * never written.
- * Two passes over the keys: the first finds each row's largest score and Σ exp, the second recomputes the scores and sums P · V, so
- * the accumulators, whose elements WGSL cannot reach, never need rescaling: half as many products again for no traffic. The tiles are those of HEAD = 128: for less, the
- * columns beyond it are zero in keys and values, and what q has there counts for nothing.
- * Work: a workgroup of four subgroups 64 queries of one head, a subgroup 16 of them; keys by 64, staged.
- * Workgroup memory 44 KB. Limit: loads of the matrices' operands from workgroup memory, each used once.
+ * out[t, h] = Σ_s softmax_s(q[t, h] · k[s]) v[s], causal, T queries from step.start on, by subgroup matrices: f16
+ * operands, f32 sums. q [T, H · HEAD] f16, already · 1/√HEAD; k_cache, v_cache [S, G, HEAD] f16; out [T, H · HEAD] f32.
+ * HEAD 32, 64 or 128; q and out have room for T rounded up to 64 rows, the caches for start plus that, rounded up to 64
+ * again; finite f16 wherever they were never written. Two passes over the keys: the first finds each row's largest
+ * score and Σ exp, the second recomputes the scores and sums P · V, so the accumulators, whose elements WGSL cannot
+ * reach, never need rescaling: half as many products again for no traffic. The tiles are those of HEAD = 128: for less,
+ * the columns beyond it are zero in keys and values, and what q has there counts for nothing. Work: a workgroup of four
+ * subgroups 64 queries of one head, a subgroup 16 of them; keys by 64, staged. Workgroup memory 44 KB. Limit: loads of
+ * the matrices' operands from workgroup memory, each used once.
  */
 import { f16Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";

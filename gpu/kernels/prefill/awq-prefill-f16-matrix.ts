@@ -1,11 +1,12 @@
 /**
- * y[t, n] (+)= Σ_k x[t, k] · W[n, k], x f16, W int4 dequantized to f16 in workgroup memory, f32 accumulation: prefill by subgroup matrices.
- * x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (wgsl/eights.ts); weights [N/4, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 64 = 0, G % 64 = 0;
- * x and y have room for T rounded up to 128 rows, and the rows after T of y come out of whatever x holds there.
- * w = (q − z) · s, one rounding to f16 (wgsl/eights.ts). ADD: y's tile is the start of the sum.
- * Work: a workgroup of four subgroups a tile 128 × 128, K by 64, the next step's loads in flight during this one's products; a subgroup
- * 64 × 64 as 4 × 4 matrices; two threads read the 64 weights of a row. Workgroup memory 36 KB.
- * Limit: not found; see docs/benchmarks.md for what was tried.
+ * y[t, n] (+)= Σ_k x[t, k] · W[n, k], x f16, W int4 dequantized to f16 in workgroup memory, f32 accumulation: prefill
+ * by subgroup matrices. x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (wgsl/eights.ts); weights [N/4,
+ * K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 64 = 0, G % 64 = 0; x and y have
+ * room for T rounded up to 128 rows, and the rows after T of y come out of whatever x holds there. w = (q − z) · s, one
+ * rounding to f16 (wgsl/eights.ts). ADD: y's tile is the start of the sum. Work: a workgroup of four subgroups a tile
+ * 128 × 128, K by 64, the next step's loads in flight during this one's products; a subgroup 64 × 64 as 4 × 4 matrices;
+ * two threads read the 64 weights of a row. Workgroup memory 36 KB. Limit: not found; see docs/benchmarks.md for what
+ * was tried.
  */
 import { f16Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";

@@ -1,14 +1,14 @@
 /**
- * y[t, n] (+)= Σ_b I_b · (2^e_b · s[g, n]), I_b = Σ_{k in b} v[t, k] · (q[k, n] − z[g, n]) over blocks of 128, x ≈ v · 2^e: prefill with exact
- * integer products by subgroup matrices. digits, scales: T rows of K (wgsl/digits.ts); weights [N/4, K/32], groups [N/4, K/G] of four
- * (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 128 = 0, G % 128 = 0; digits, scales and y have room for T rounded up to 64 rows, and the
- * rows after T of y come out of whatever the others hold there.
- * q − z is an i8, both digits are; products of the high digits, times 256, and of the low ones share an i32: |I_b| ≤ 128 · 32512 · 15 < 2^26,
- * exact. The join is f32, b ascending: I_b rounds once to f32, its product with the scales (that of the two scales is exact) and each sum once.
- * Work: a workgroup of four subgroups a tile 64 × 128, K by 128, the next step's loads in flight during this one's products; a subgroup
- * 32 × 64 as 2 × 4 matrices. Elements of a matrix are out of reach, so a block's sums go through workgroup memory, where the operands
- * were, to the invocation that joins them: 16 rows of four columns. Workgroup memory 35.25 KB.
- * Limit: not found; see docs/benchmarks.md.
+ * y[t, n] (+)= Σ_b I_b · (2^e_b · s[g, n]), I_b = Σ_{k in b} v[t, k] · (q[k, n] − z[g, n]) over blocks of 128, x ≈ v ·
+ * 2^e: prefill with exact integer products by subgroup matrices. digits, scales: T rows of K (wgsl/digits.ts); weights
+ * [N/4, K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 128 = 0, G % 128 = 0; digits,
+ * scales and y have room for T rounded up to 64 rows, and the rows after T of y come out of whatever the others hold
+ * there. q − z is an i8, both digits are; products of the high digits, times 256, and of the low ones share an i32:
+ * |I_b| ≤ 128 · 32512 · 15 < 2^26, exact. The join is f32, b ascending: I_b rounds once to f32, its product with the
+ * scales (that of the two scales is exact) and each sum once. Work: a workgroup of four subgroups a tile 64 × 128, K by
+ * 128, the next step's loads in flight during this one's products; a subgroup 32 × 64 as 2 × 4 matrices. Elements of a
+ * matrix are out of reach, so a block's sums go through workgroup memory, where the operands were, to the invocation
+ * that joins them: 16 rows of four columns. Workgroup memory 35.25 KB. Limit: not found; see docs/benchmarks.md.
  */
 import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
@@ -16,7 +16,10 @@ import { packedSizes } from "../../wgsl/awq.ts";
 import { DIGITS_BLOCK } from "../../wgsl/digits.ts";
 import type { ProductShape } from "./awq-prefill-f16-matrix.ts";
 
-/** The products of one digit: of the 32 rows of a subgroup, the first 16 begin `first` words behind left0, the others `second`. */
+/**
+ * The products of one digit: of the 32 rows of a subgroup, the first 16 begin `first` words behind left0, the others
+ * `second`.
+ */
 const products = (first: string, second: string): string => /* wgsl */ `    for (var s = 0u; s < 8u; s += 2u) {
       let p0 = subgroupMatrixLoad<Left, row_major>(&stage, left0 + ${first}, 17u);
       let p1 = subgroupMatrixLoad<Left, row_major>(&stage, left0 + ${second}, 17u);

@@ -1,11 +1,12 @@
 /**
- * awq-prefill-f16-matrix.ts for at most 16 rows: y[FIRST + 16 p + t, n] = Σ_{k in part p} x[t, k] · W[n, k], the same operands, layouts and
- * rounding, f32 sums in another order. The pieces p < PIECES of a row are joined by whoever reads them (prefill-rope-f16.ts, prefill-norm-f16.ts).
- * x has room for 16 rows, y for FIRST + 16 PIECES; rows after T come out of whatever x holds there. N % 32 = 0, K % 64 = 0, G % 64 = 0.
- * Work: a workgroup of one subgroup owns 32 columns and a part of K, in turns of four steps of 64; a step's operands go through workgroup
- * memory, the next turn's are on their way in registers. Eight lanes read a cache line of weights: 4 columns × 2 blocks. Workgroup memory 6.75 KiB.
- * Weights by wgsl/eights.ts. Steps past K have scale and zero point 0.
- * Limited by latency: a multiprocessor of one NVIDIA H100 gives workgroups 48 KiB in all, seven of these.
+ * awq-prefill-f16-matrix.ts for at most 16 rows: y[FIRST + 16 p + t, n] = Σ_{k in part p} x[t, k] · W[n, k], the same
+ * operands, layouts and rounding, f32 sums in another order. The pieces p < PIECES of a row are joined by the kernels
+ * that read them (prefill-rope-f16.ts, prefill-norm-f16.ts). x has room for 16 rows, y for FIRST + 16 PIECES; rows
+ * after T come out of whatever x holds there. N % 32 = 0, K % 64 = 0, G % 64 = 0. Work: a workgroup of one subgroup
+ * owns 32 columns and a part of K, in turns of four steps of 64; a step's operands go through workgroup memory, the
+ * next turn's are on their way in registers. Eight lanes read a cache line of weights: 4 columns × 2 blocks. Workgroup
+ * memory 6.75 KiB. Weights by wgsl/eights.ts. Steps past K have scale and zero point 0. Limited by latency: a
+ * multiprocessor of one NVIDIA H100 gives workgroups 48 KiB in all, seven of these.
  */
 import { f16Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard, type Span } from "../../pipeline/kernel.ts";
@@ -30,13 +31,18 @@ const step = (piece: string, u: number): string => /* wgsl */ `    workgroupBarr
     }
 `;
 
-/** Workgroups that the cards it was measured on run at once: 132 multiprocessors, workgroup memory for seven on each. */
+/**
+ * Workgroups that the cards it was measured on run at once: 132 multiprocessors, workgroup memory for seven on each.
+ */
 const AT_ONCE = 924;
 /** So many fit behind the rows of a tile of 128. */
 const MOST_PIECES = 7;
 const LEAST_TURNS = 4;
 
-/** Parts of K: as many as run at once, of some turns each, and of those that take as few turns the fewest. The search behind it: docs/benchmarks.md. */
+/**
+ * Parts of K: as many as run at once, of some turns each, and of those that take as few turns the fewest. The search
+ * behind it: docs/benchmarks.md.
+ */
 export function rows16Pieces(K: number, N: number): number {
   const turns = Math.ceil(K / 256);
   const most = Math.max(1, Math.min(MOST_PIECES, Math.floor(turns / LEAST_TURNS), Math.floor(AT_ONCE / (N / 32))));

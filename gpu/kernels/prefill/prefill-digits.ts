@@ -1,7 +1,7 @@
 /**
- * digits, scales = fixed16(x) in blocks of 128 (wgsl/digits.ts): what awq-prefill-fixed16-matrix.ts multiplies. x [T, K] f32;
- * digits [T, K/128, 16] vec4<u32>; scales [T, K/128] f32, NaN for a block that holds NaN or an infinity. K % 128 = 0.
- * A workgroup 32 blocks of a row, an invocation sixteen values. Workgroup memory 1 KB. Limited by memory.
+ * digits, scales = fixed16(x) in blocks of 128 (wgsl/digits.ts): what awq-prefill-fixed16-matrix.ts multiplies. x [T,
+ * K] f32; digits [T, K/128, 16] vec4<u32>; scales [T, K/128] f32, NaN for a block that holds NaN or an infinity. K %
+ * 128 = 0. A workgroup 32 blocks of a row, an invocation sixteen values. Workgroup memory 1 KB. Limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { DIGITS_BLOCK, digitsWgsl } from "../../wgsl/digits.ts";

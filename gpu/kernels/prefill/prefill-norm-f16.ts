@@ -1,7 +1,8 @@
 /**
- * x[t] = f16(residual[t] · rsqrt(mean residual[t]² + eps) ∘ norm) in eights (wgsl/eights.ts); residual [T, K] f32, norm [K] f32.
- * PIECES > 0: first residual[t] += Σ_p residual[16 p + t], 1 ≤ p ≤ PIECES ascending: what awq-rows16-f16-matrix.ts left for at most 16 rows.
- * One workgroup a row, two passes over it, an invocation the same elements in both. Sums of a row in fixed order. Limited by memory.
+ * x[t] = f16(residual[t] · rsqrt(mean residual[t]² + eps) ∘ norm) in eights (wgsl/eights.ts); residual [T, K] f32, norm
+ * [K] f32. PIECES > 0: first residual[t] += Σ_p residual[16 p + t], 1 ≤ p ≤ PIECES ascending: what
+ * awq-rows16-f16-matrix.ts left for at most 16 rows. One workgroup per row, two passes over it, each invocation on the
+ * same elements in both. Sums of a row in fixed order. Limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";

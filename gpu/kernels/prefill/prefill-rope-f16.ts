@@ -1,8 +1,8 @@
 /**
- * RoPE and the cache for T rows: y [T, (H + 2G) · HEAD] f32 (q, k, v as one product leaves them) → q [T, H · HEAD] f16 · 1/√HEAD, in
- * natural order, and k_cache, v_cache [S, G, HEAD] f16 at positions start + t. table [S, HEAD/2] (cos, sin) as in rope.ts.
- * PIECES > 1: a row is Σ_p y[16 p + t], p < PIECES ascending, as awq-rows16-f16-matrix.ts leaves at most 16 rows.
- * One workgroup a row, one invocation two pairs at a time. HEAD a multiple of 4. Limited by memory.
+ * RoPE and the cache for T rows: y [T, (H + 2G) · HEAD] f32 (q, k, v as one product leaves them) → q [T, H · HEAD] f16
+ * · 1/√HEAD, in natural order, and k_cache, v_cache [S, G, HEAD] f16 at positions start + t. table [S, HEAD/2] (cos,
+ * sin) as in rope.ts. PIECES > 1: a row is Σ_p y[16 p + t], p < PIECES ascending, as awq-rows16-f16-matrix.ts leaves at
+ * most 16 rows. One workgroup per row, each invocation on two pairs at a time. HEAD a multiple of 4. Limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";

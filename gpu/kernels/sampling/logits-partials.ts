@@ -1,8 +1,8 @@
 /**
- * First half of greedy sampling and of log-probabilities, over logits [V] f32: workgroup i of 64 takes every 64th block of 256 and
- * gives (largest score, its lowest id, largest logit, Σ exp(logit − largest)). `scores` are the logits, or their penalized copy.
- * A tree in workgroup memory (4 KiB) joins the lanes. Second half: sample-greedy.ts, sample-random.ts. NaN never wins.
- * Limited by latency.
+ * First half of greedy sampling and of log-probabilities, over logits [V] f32: workgroup i of 64 takes every 64th block
+ * of 256 and gives (largest score, its lowest id, largest logit, Σ exp(logit − largest)). `scores` are the logits, or
+ * their penalized copy. A tree in workgroup memory (4 KiB) joins the lanes. Second half: sample-greedy.ts,
+ * sample-random.ts. NaN never wins. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { PARTIAL_BYTES, PARTIALS, partialWgsl } from "../../wgsl/partial.ts";

@@ -1,6 +1,7 @@
 /**
- * scores[i] = logits[i] · f32(1/penalty) where logits[i] > 0, logits[i] · f32(penalty) elsewhere, for ids in `seen`; logits[i] for
- * the others; [V] f32. Twin of penalize in core/sample/sampler.ts. One invocation an id, a loop beyond 65535 workgroups.
+ * scores[i] = logits[i] · f32(1/penalty) where logits[i] > 0, logits[i] · f32(penalty) elsewhere, for ids in `seen`;
+ * logits[i] for the others; [V] f32. Twin of penalize in core/sample/sampler.ts. One invocation per id, a loop beyond
+ * 65535 workgroups.
  */
 import { type Card, makeCard, workgroupsFor } from "../../pipeline/kernel.ts";
 import { type LogitsShape, samplingWgsl, seenBytes } from "../../wgsl/sampling.ts";

@@ -1,9 +1,10 @@
 /**
- * Top-k and top-p (steps 4 and 5 of docs/sampling.md) on `scores` [V]: the border between the ids that stay and those that go.
- * Twin of the first half of `candidates` in core/sample/sampler.ts, with weights and sums in f32; sample-random.ts follows.
- * One workgroup of 256. Nothing is sorted: z is compared through an unsigned key of the same order, and the border of top-k (a
- * count) and of top-p (a sum of weights) is found bit by bit, 32 passes each; of equal z at a border the lowest ids stay.
- * Workgroup memory 1 KiB. Limited by these passes over V scores, by one workgroup.
+ * Top-k and top-p (steps 4 and 5 of docs/sampling.md) on `scores` [V]: the border between the ids that stay and those
+ * that go. Twin of the first half of `candidates` in core/sample/sampler.ts, with weights and sums in f32;
+ * sample-random.ts follows. One workgroup of 256. Nothing is sorted: z is compared through an unsigned key of the same
+ * order, and the border of top-k (a count) and of top-p (a sum of weights) is found bit by bit, 32 passes each; of
+ * equal z at a border the lowest ids stay. Workgroup memory 1 KiB. Limited by these passes over V scores, by one
+ * workgroup.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { PARTIAL_BYTES, PARTIALS, partialStructWgsl } from "../../wgsl/partial.ts";

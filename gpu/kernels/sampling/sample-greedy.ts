@@ -1,7 +1,8 @@
 /**
- * Second half of greedy sampling: joins the partials of logits-partials.ts, and moves the sequence on by one token without the
- * host: results[sampled] = (id, log p[id]), ids[0] = id, the id's bit in `seen` is set, step becomes (1, start + 1, sampled + 1).
- * Twin of argmax and logProbability in core/sample/sampler.ts. One workgroup of 64; workgroup memory 1 KiB.
+ * Second half of greedy sampling: joins the partials of logits-partials.ts, and moves the sequence on by one token
+ * without the host: results[sampled] = (id, log p[id]), ids[0] = id, the id's bit in `seen` is set, step becomes (1,
+ * start + 1, sampled + 1). Twin of argmax and logProbability in core/sample/sampler.ts. One workgroup of 64; workgroup
+ * memory 1 KiB.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { PARTIAL_BYTES, PARTIALS, partialWgsl } from "../../wgsl/partial.ts";

@@ -1,8 +1,8 @@
 /**
- * Second half of random sampling: min-p and the draw (steps 6 and 7 of docs/sampling.md) on `scores` [V], then the bookkeeping of
- * sample-greedy.ts. Twin of `candidates` and `draw` in core/sample/sampler.ts, with weights and sums in f32.
- * One workgroup of 256; the ids lie in 256 ranges, one an invocation, so that ties and running sums go by ascending id.
- * Workgroup memory 2 KiB. Limited by three passes over V scores, by one workgroup.
+ * Second half of random sampling: min-p and the draw (steps 6 and 7 of docs/sampling.md) on `scores` [V], then the
+ * bookkeeping of sample-greedy.ts. Twin of `candidates` and `draw` in core/sample/sampler.ts, with weights and sums in
+ * f32. One workgroup of 256; the ids lie in 256 ranges, one an invocation, so that ties and running sums go by
+ * ascending id. Workgroup memory 2 KiB. Limited by three passes over V scores, by one workgroup.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { PARTIAL_BYTES, PARTIALS, partialWgsl } from "../../wgsl/partial.ts";
