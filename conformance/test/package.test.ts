@@ -139,7 +139,10 @@ describe("the packed package", () => {
       const { sources } = JSON.parse(readFileSync(path, "utf8")) as { sources: string[] };
       return join(dirname(path), sources[0]!);
     });
-    expect(sources.filter((source) => !existsSync(source))).toEqual([]);
+    expect(
+      sources.filter((source) => !existsSync(source)),
+      "what was built from files that are gone: npm run prepare",
+    ).toEqual([]);
   });
 
   it("brings docs and examples, and no tests", () => {
