@@ -69,6 +69,7 @@ describe("README.md", () => {
     const pages = [
       "README.md",
       "CONTRIBUTING.md",
+      "models/gureum-tiny-awq/README.md",
       ...readdirSync(new URL("docs/", root), { recursive: true, encoding: "utf8" })
         .filter((name) => name.endsWith(".md"))
         .map((name) => `docs/${name}`),
