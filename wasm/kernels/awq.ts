@@ -5,7 +5,7 @@
 
 import { columnOfNibble } from "../../core/quant/awq-format.ts";
 import type { Body } from "../assembler/function.ts";
-import { f64x2, i64x2, shuffleLanes, v128 } from "../assembler/instructions.ts";
+import { f64x2, i64x2, v128 } from "../assembler/instructions.ts";
 import type { Local, Value } from "../assembler/value.ts";
 import { halvesToSingles, interleave16High, interleave16Low, promoteHigh, zero } from "./halves.ts";
 
@@ -43,5 +43,3 @@ export function loadScales(f: Body, address: Value<"i32">, scale: readonly Local
     f.set(scale[i]!, i === 0 ? wide : f64x2.mul(wide, f64x2.const(16 ** -i, 16 ** -i)));
   });
 }
-
-export const swapHalves = (a: V): V => shuffleLanes(a, a, 8, [1, 0]);
