@@ -45,11 +45,14 @@ export function parseBpe(model: JsonObject): JsonModel {
       throw new GureumError("format", { where: `merges > ${rank}`, what: `${JSON.stringify(piece)} is not in the vocabulary` });
     return id;
   };
+  // A list of strings may still have the first line of merges.txt.
   const table = createMergeTable(
-    asArray(model.merges, "merges").map((value, rank) => {
-      const [left, right] = parseMerge(value, rank);
-      return [idOf(left, rank), idOf(right, rank), idOf(left + right, rank), rank] as const;
-    }),
+    asArray(model.merges, "merges")
+      .filter((value) => typeof value !== "string" || !value.startsWith("#version"))
+      .map((value, rank) => {
+        const [left, right] = parseMerge(value, rank);
+        return [idOf(left, rank), idOf(right, rank), idOf(left + right, rank), rank] as const;
+      }),
   );
   const unkToken = model.unk_token ?? null;
   const unkId = unkToken === null ? null : (vocab.get(asString(unkToken, "unk_token")) ?? null);

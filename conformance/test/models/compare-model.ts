@@ -1,8 +1,8 @@
 /**
  * Holds a whole model against transformers: `node dist/conformance/test/models/compare-model.js FOLDER REFERENCE [cpu|webgpu]`, REFERENCE
- * being what model_reference.py wrote for the folder. Per prompt: the rendered text and its ids, the largest error of a logit over the
- * largest logit, and the greedy continuation up to the first end of text, which may part only where the reference's margin is below
- * twice the largest error.
+ * being what model_reference.py wrote for the folder. Per prompt: whether the ids are those rendered here, the largest error of a logit
+ * over the largest logit (all positions of prompt and continuation), and the greedy continuation up to the first end of text, which may
+ * part from the reference's only where the margin there is below twice the largest error.
  */
 import { readFileSync } from "node:fs";
 import { openSafetensors, readTensor } from "../../../core/checkpoint/safetensors.ts";
@@ -13,6 +13,8 @@ interface Prompt {
   readonly messages: { role: string; content: string }[] | null;
   readonly text: string;
   readonly ids: number[];
+  /** The prompt and its continuation, to whose positions the logits belong. */
+  readonly fed: number[];
   readonly greedy: number[];
   readonly greedyText: string;
   readonly margins: number[];
@@ -29,9 +31,9 @@ const model = await loadModel(folder, { backend });
 const same = (a: ArrayLike<number>, b: ArrayLike<number>): boolean => Array.from(a).join() === Array.from(b).join();
 
 let failed = false;
-for (const [i, { messages, text, ids, greedy, margins, float32Error }] of prompts.entries()) {
+for (const [i, { messages, text, ids, fed, greedy, margins, float32Error }] of prompts.entries()) {
   const rendered = model.encodePrompt(messages === null ? { text, addBos: false } : { messages });
-  const { logits } = await model.forward(ids, { logits: "all" });
+  const { logits } = await model.forward(fed, { logits: "all" });
   const expected = new Float64Array((await readTensor(tensors, `logits.${i}`)).slice().buffer);
   let largest = 0;
   let error = 0;

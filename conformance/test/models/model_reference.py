@@ -1,8 +1,9 @@
 """What transformers computes on a model folder: logits in float64 and float32, and greedy continuations.
 
-Usage: model_reference.py FOLDER OUT (torch, transformers, safetensors, numpy). Writes OUT/reference.json (prompts, ids, 64 greedily chosen
-ids each, with the margin of the best logit over the second at each of them, both in float64) and OUT/reference.safetensors (logits.<i>
-float64 [T, V]). RMSNorm, RoPE and softmax are in float64 as well: transformers computes them in float32 otherwise.
+Usage: model_reference.py FOLDER OUT (torch, transformers, safetensors, numpy). Writes OUT/reference.json (prompts, ids, `fed`: all ids of the pass, 64 greedily chosen
+ids each, as far as float32 and float64 agree, and in float64 the margin of the best logit over the second at each of them) and
+OUT/reference.safetensors (logits.<i> float64 [T, V] of `fed`: the prompt and all but the last of the chosen ids). RMSNorm, RoPE and softmax
+are in float64 as well: transformers computes them in float32 otherwise.
 """
 
 import json
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.llama import modeling_llama as llama
 
 folder, out = sys.argv[1:]
+NEW = 64
 tokenizer = AutoTokenizer.from_pretrained(folder)
 PROMPTS = [
     [{"role": "user", "content": "What is the capital of France?"}],
@@ -57,9 +59,20 @@ def ids_of(prompt):
 
 
 single = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-prompts = [{"messages": prompt if not isinstance(prompt, str) else None, "text": ids_of(prompt)[0], "ids": ids_of(prompt)[1]} for prompt in PROMPTS]
+prompts = []
+f32 = []
 with torch.no_grad():
-    f32 = [single(torch.tensor([one["ids"]])).logits[0].numpy().astype(np.float64) for one in prompts]
+    for prompt in PROMPTS:
+        text, ids = ids_of(prompt)
+        run = single(torch.tensor([ids]), use_cache=True)
+        rows = [run.logits[0]]
+        greedy = []
+        for _ in range(NEW):
+            greedy.append(int(run.logits[0, -1].argmax()))
+            run = single(torch.tensor([[greedy[-1]]]), past_key_values=run.past_key_values, use_cache=True)
+            rows.append(run.logits[0])
+        prompts.append({"messages": None if isinstance(prompt, str) else prompt, "text": text, "ids": ids, "greedy": greedy})
+        f32.append(torch.cat(rows)[:-1].numpy().astype(np.float64))
 del single
 
 llama.LlamaRMSNorm.forward = norm64
@@ -69,18 +82,18 @@ double = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_
 tensors = {}
 with torch.no_grad():
     for i, one in enumerate(prompts):
-        run = double(torch.tensor([one["ids"]]), use_cache=True)
-        logits = run.logits[0]
+        ids = one["ids"] + one["greedy"][:-1]
+        logits = double(torch.tensor([ids])).logits[0]
         assert logits.dtype == torch.float64
-        tensors[f"logits.{i}"] = logits.numpy()
+        best = logits[len(one["ids"]) - 1 :].topk(2)
+        # What was chosen in float32 stands as far as float64 chooses the same.
+        same = (best.indices[:, 0] == torch.tensor(one["greedy"])).tolist()
+        one["fed"] = ids
+        one["greedy"] = one["greedy"][: same.index(False) if False in same else None]
+        one["margins"] = (best.values[:, 0] - best.values[:, 1]).tolist()
         one["float32Error"] = float(np.abs(f32[i] - logits.numpy()).max() / np.abs(logits.numpy()).max())
-        one["greedy"], one["margins"] = [], []
-        for _ in range(64):
-            best = run.logits[0, -1].topk(2)
-            one["greedy"].append(int(best.indices[0]))
-            one["margins"].append(float(best.values[0] - best.values[1]))
-            run = double(torch.tensor([[one["greedy"][-1]]]), past_key_values=run.past_key_values, use_cache=True)
         one["greedyText"] = tokenizer.decode(one["greedy"])
-        print(one["float32Error"], repr(one["greedyText"][:80]))
+        tensors[f"logits.{i}"] = logits.numpy()
+        print(one["float32Error"], len(one["greedy"]), repr(one["greedyText"][:80]), flush=True)
 save_file(tensors, f"{out}/reference.safetensors")
 json.dump({"prompts": prompts}, open(f"{out}/reference.json", "w"), indent=1)

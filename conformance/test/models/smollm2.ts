@@ -13,7 +13,13 @@ import { type Gguf, type GgufValue, ggufValues, parseGguf } from "./gguf.ts";
 
 /** SHA-256 of what goes in and what must come out. */
 const sourceHash = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
-const hashes: Readonly<Record<string, string>> = {};
+const hashes: Readonly<Record<string, string>> = {
+  "config.json": "7bd4fe5b699f5dd3c6591922c923aabcaae0a27d0dde29ce6612f009f557ce12",
+  "generation_config.json": "8025b6679dcf077f5d339bd154238d70891decb48f35f294bfaa33a343140439",
+  "tokenizer.json": "e707dd900c8d2317ea9dd1e437280a145208779bfe031892f253a58c503e51e4",
+  "tokenizer_config.json": "b681027f346f077168fe8dcdb0e174b9d91f6ec24f571c21fb95e7a554794ad4",
+  "model.safetensors": "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd",
+};
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 

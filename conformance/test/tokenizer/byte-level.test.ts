@@ -121,11 +121,12 @@ describe("a byte-level vocabulary", () => {
     const tokenizer = tokenizerOf("gpt2", { added_tokens: [], post_processor: null, model: { type: "BPE", vocab, merges: [] } });
     expect(tokenizer.encode("a\na")).toEqual([1, 0, 0]);
   });
-  it("takes merges as pairs or as strings", () => {
-    const merges = golden.merges.map((merge) => merge.split(" "));
+  it("takes merges as pairs, or as strings with the first line of merges.txt", () => {
     const vocab = Object.fromEntries(golden.vocab.map((piece, id) => [piece, id]));
-    const tokenizer = tokenizerOf("smollm2", { model: { type: "BPE", vocab, merges } });
-    expect(golden.texts.map((text) => tokenizer.encode(text, { specialTokens: "recognise" }))).toEqual(golden.pipelines.smollm2!.ids);
+    for (const merges of [golden.merges.map((merge) => merge.split(" ")), ["#version: 0.2", ...golden.merges]]) {
+      const tokenizer = tokenizerOf("smollm2", { model: { type: "BPE", vocab, merges } });
+      expect(golden.texts.map((text) => tokenizer.encode(text, { specialTokens: "recognise" }))).toEqual(golden.pipelines.smollm2!.ids);
+    }
   });
   it("with options that are not done here is refused by name", () => {
     const vocab = { a: 0 };
