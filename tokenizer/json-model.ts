@@ -12,8 +12,17 @@ export interface JsonModel {
   readonly byteFallback: boolean;
 }
 
-/** @throws GureumError "format" for a lone surrogate. */
+/** UTF-16 units; the longest token of a published vocabulary has a few hundred. Texts grow by as much as one id can say. */
+const maxPieceLength = 8192;
+
+/** @throws GureumError "format" for a lone surrogate, or a token of more than 8,192 characters. */
 export function checkPiece(piece: string): string {
+  if (piece.length > maxPieceLength)
+    throw new GureumError("format", {
+      what: "a token is too long",
+      expected: `at most ${maxPieceLength} characters`,
+      got: `${piece.length}`,
+    });
   if (wellFormed(piece) !== piece) throw new GureumError("format", { what: "a token is not Unicode text", got: JSON.stringify(piece) });
   return piece;
 }

@@ -3,8 +3,8 @@ import { GureumError } from "../core/errors.ts";
 import { asArray, asObject, asString, type JsonObject, wrongType } from "./json.ts";
 
 const maxNesting = 16;
-/** Stages of one kind; every one goes over the whole text. */
-const maxStages = 256;
+/** Stages of one kind; every one goes over the whole text. Published files have at most a dozen. */
+const maxStages = 64;
 
 export function unsupportedStage(stage: string, type: unknown, supported: string): GureumError {
   return new GureumError("unsupported", {

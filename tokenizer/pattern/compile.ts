@@ -35,9 +35,9 @@ export interface Program {
   readonly runs: number;
 }
 
-const maxInstructions = 20_000;
+const maxInstructions = 5_000;
 
-/** @throws GureumError "unsupported" for an expression that unfolds to more than 20,000 instructions. */
+/** @throws GureumError "unsupported" for an expression that unfolds to more than 5,000 instructions. */
 export function compileNode(root: Node): Program {
   const code: Instruction[] = [];
   let splits = 0;

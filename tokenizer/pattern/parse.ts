@@ -19,6 +19,8 @@ interface Flags {
 
 const maxDepth = 100;
 const maxRepeat = 100_000;
+/** Characters of an expression; the longest published one has about 700. */
+const maxLength = 5_000;
 const lookBehindWidths = "a fixed number of characters in each alternative";
 
 /** A literal whose case is ignored: the parser looks at its neighbours, which together may equal one character (`ss` and U+00DF). */
@@ -36,6 +38,7 @@ const anchors: Readonly<Record<string, Anchor>> = { A: "textStart", z: "textEnd"
 /** @throws GureumError "format" for a broken expression, "unsupported" (by name) for what is not done here. */
 export function parsePattern(source: string): Node {
   const reader = createReader(source);
+  if (source.length > maxLength) throw reader.refused(`an expression of ${source.length} characters`, `at most ${maxLength}`);
   const node = parseChoice(reader, { i: false, m: false, x: false }, 0);
   if (reader.more()) throw reader.broken("a ) without its (");
   return node;
@@ -105,7 +108,8 @@ function literal(reader: Reader, character: string, flags: Flags): Parsed {
   const point = character.codePointAt(0)!;
   const same: Decide = (other) => other === point;
   const decide = flags.i ? ignoringCase(reader, same, [character]) : same;
-  return { node: { type: "set", set: charSet(decide) }, folded: flags.i ? character.toLowerCase() : "" };
+  const set = flags.i ? charSet(decide) : { has: decide };
+  return { node: { type: "set", set }, folded: flags.i ? character.toLowerCase() : "" };
 }
 
 function parseEscape(reader: Reader, flags: Flags): Parsed {

@@ -104,6 +104,9 @@ describe("a regular expression", () => {
     expect(error.code).toBe("unsupported");
     expect(error.message).toMatch(message);
   });
+  it("of more than 5,000 characters is refused by name", () => {
+    expect(refusal("a".repeat(5001)).message).toMatch(/an expression of 5001 characters is not supported, expected at most 5000/);
+  });
   it("with groups nested too deeply is refused by name", () => {
     expect(refusal(`${"(".repeat(200)}a${")".repeat(200)}`).message).toMatch(/groups are nested too deeply, expected at most 100 levels/);
     expect(refusal(`${"[".repeat(200)}a${"]".repeat(200)}`).message).toMatch(/a class nested so deeply/);

@@ -239,6 +239,9 @@ describe("a broken tokenizer.json", () => {
   };
   it("says what is wrong and where", () => {
     expect(format({ model: { ...bpe, merges: ["a b"] } })).toBe('tokenizer.json > model > merges > 0: "ab" is not in the vocabulary');
+    expect(format({ model: { ...bpe, vocab: { ...vocab, [`${"a".repeat(8193)}`]: 999 } } })).toMatch(
+      /a token is too long, expected at most 8192/,
+    );
     expect(format({ model: { ...bpe, merges: ["a"] } })).toMatch(/merges > 0: wrong type, expected two tokens, got "a"/);
     expect(format({ model: { ...bpe, vocab: { a: 1, b: 1 }, unk_token: null } })).toMatch(/id 1 is given twice/);
     expect(format({ model: { ...bpe, vocab: { a: 4e9 }, unk_token: null } })).toMatch(/an id below 16777216/);
