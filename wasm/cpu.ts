@@ -29,10 +29,16 @@ export interface WasmOptions {
   /** Threads in all; the host's cores where it is not given, 1 without `host`. */
   readonly threads?: number;
   readonly host?: HostThreads;
+  /** How int4 linears compute: as core/ops/awq-matmul.ts, the default, or as core/ops/awq-matmul-fixed16.ts. */
+  readonly arithmetic?: "f64" | "fixed16";
 }
 
 /** @returns the ops, or why this host cannot run them @throws GureumError "usage" for no whole number of threads from 1 */
-export async function openWasmCpu({ threads, host }: WasmOptions = {}): Promise<WasmCpu | { readonly refusal: string }> {
+export async function openWasmCpu({
+  threads,
+  host,
+  arithmetic = "f64",
+}: WasmOptions = {}): Promise<WasmCpu | { readonly refusal: string }> {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
     throw new GureumError("usage", {
       where: "threads",
@@ -45,12 +51,13 @@ export async function openWasmCpu({ threads, host }: WasmOptions = {}): Promise<
   const team = makeTeam(wasm, threads ?? host?.cores ?? 1, host);
   const banks = makeBanks(wasm, team);
   const linears = makeLinears(team, banks);
+  const int4 = arithmetic === "fixed16" ? linears.awqMatmulFixed16 : linears.awqMatmul;
   const banksOfCaches = new Map<CacheArrays, readonly Bank[]>();
   return {
     threads: team.threads,
     relaxed: wasm.relaxed,
     linear(out, x, { weight, bias }, T) {
-      if (weight.kind === "awq") linears.awqMatmul(out, x, weight, bias, T);
+      if (weight.kind === "awq") int4(out, x, weight, bias, T);
       else linears.matmul(out, x, weight, bias, T);
     },
     matmul: linears.matmul,

@@ -4,11 +4,14 @@
  */
 import { GureumError } from "../core/errors.ts";
 import { awqMatmul } from "../core/ops/awq-matmul.ts";
+import { awqMatmulFixed16 } from "../core/ops/awq-matmul-fixed16.ts";
 import { matmul } from "../core/ops/matmul.ts";
+import { FIXED16_BLOCK, quantizeFixed16 } from "../core/quant/fixed16.ts";
 import type { AwqMatrix, DenseMatrix, Matrix } from "../core/tensor.ts";
 import { checkLength } from "../core/tensor.ts";
 import { foursBytes, frameOf, readSingles, viewsOf, writeFours, writeRow, writeSingles } from "./frame.ts";
 import { awqMatmulScratch, PAIRS } from "./kernels/awq-matmul.ts";
+import { awqMatmulFixed16Scratch, UNIT_COLUMNS, UNITS } from "./kernels/awq-matmul-fixed16.ts";
 import { awqMatmulRowsScratch } from "./kernels/awq-matmul-rows.ts";
 import { scaleOf } from "./kernels/expand.ts";
 import { matmulScratch } from "./kernels/matmul.ts";
@@ -25,11 +28,12 @@ const WORTH_SHARING = 1 << 18;
 const largestKernel = kernelIndex("largest");
 const awqKernel = kernelIndex("awq-matmul");
 const awqRowsKernel = kernelIndex("awq-matmul-rows");
+const fixed16Kernel = kernelIndex("awq-matmul-fixed16");
 const denseKernels = { F16: kernelIndex("matmul-f16"), BF16: kernelIndex("matmul-bf16"), F32: kernelIndex("matmul-f32") } as const;
 
 /** Frame bytes of a linear with up to K inputs and N outputs. */
 export function linearFrameBytes(K: number, N: number, threads: number): number {
-  const scratch = Math.max(awqMatmulScratch, awqMatmulRowsScratch(ROWS), matmulScratch(ROWS));
+  const scratch = Math.max(awqMatmulScratch, awqMatmulRowsScratch(ROWS), awqMatmulFixed16Scratch, matmulScratch(ROWS));
   return foursBytes(ROWS, K) + 4 * (ROWS + 1) * N + threads * scratch + 1024;
 }
 
@@ -43,6 +47,7 @@ function stepOf(units: number, least: number, threads: number, work: number): nu
 
 export interface Linears {
   awqMatmul(out: Float32Array, x: Float32Array, weight: AwqMatrix, bias: Float32Array | null, T: number): void;
+  awqMatmulFixed16(out: Float32Array, x: Float32Array, weight: AwqMatrix, bias: Float32Array | null, T: number): void;
   matmul(out: Float32Array, x: Float32Array, weight: DenseMatrix, bias: Float32Array | null, T: number): void;
 }
 
@@ -114,6 +119,56 @@ export function makeLinears(team: Team, banks: Banks): Linears {
         if (rows === 1) team.run(bank, awqKernel, scratch, scratchBytes, units, stepOf(units, PAIRS, threads, K * N));
         else team.run(bank, awqRowsKernel, scratch, scratchBytes, units, stepOf(units, 1, threads, rows * K * N));
         readSingles(bank, outAt, out, t * N, rows * N);
+      }
+    },
+    awqMatmulFixed16(out, x, weight, bias, T) {
+      const { inFeatures: K, outFeatures: N, groupSize, qweight, qzeros, scales } = weight;
+      checkLength("awqMatmulFixed16", "x", x, T * K);
+      const reference = (): void => awqMatmulFixed16(out, quantizeFixed16(x.subarray(0, T * K), T, K), weight, bias);
+      if (N % 8 !== 0 || K % groupSize !== 0 || groupSize % FIXED16_BLOCK !== 0) {
+        reference(); // refuses it
+        return;
+      }
+      checkLength("awqMatmulFixed16", "out", out, T * N);
+      if (bias) checkLength("awqMatmulFixed16", "bias", bias, N);
+      const { bank, addresses } = locate([qweight, qzeros, scales], linearFrameBytes(K, N, threads));
+      if (!allFinite(weight, bank, addresses[2]!, scales, 0x7c00)) {
+        reference();
+        return;
+      }
+      const frame = frameOf(bank);
+      const blocks = K / FIXED16_BLOCK;
+      const valuesAt = frame.take(2 * K);
+      const stepsAt = frame.take(4 * blocks);
+      const sumsAt = frame.take(4 * blocks);
+      const row = {
+        values: new Int16Array(bank.buffer, valuesAt, K),
+        scales: new Float32Array(bank.buffer, stepsAt, blocks),
+        sums: new Int32Array(bank.buffer, sumsAt, blocks),
+      };
+      const outAt = frame.take(4 * N);
+      const biasAt = bias ? frame.take(4 * N) : 0;
+      if (bias) writeSingles(bank, biasAt, bias.subarray(0, N));
+      const scratch = frame.take(threads * awqMatmulFixed16Scratch);
+      const units = Math.ceil(N / UNIT_COLUMNS);
+      for (let t = 0; t < T; t++) {
+        quantizeFixed16(x.subarray(t * K, (t + 1) * K), 1, K, FIXED16_BLOCK, row);
+        // Steps so large that the kernel's product of step and scale could overflow where the reference's does not.
+        if (row.scales.some((step) => step > 2 ** 87)) {
+          reference();
+          return;
+        }
+        args[0] = valuesAt;
+        args[1] = stepsAt;
+        args[2] = sumsAt;
+        for (let i = 0; i < 3; i++) args[3 + i] = addresses[i]!;
+        args[6] = biasAt;
+        args[7] = outAt;
+        args[8] = K;
+        args[9] = N / 8;
+        args[10] = groupSize;
+        team.run(bank, fixed16Kernel, scratch, awqMatmulFixed16Scratch, units, stepOf(units, UNITS, threads, (K * N) / 4));
+        readSingles(bank, outAt, out, t * N, N);
       }
     },
     matmul(out, x, weight, bias, T) {

@@ -20,8 +20,8 @@ export interface SubjectOptions {
 
 /** The CPU's ops in JavaScript and, where the host runs them, on WebAssembly. */
 async function gatherCpu(): Promise<readonly AnySubject[]> {
-  const wasm = await openWasmCpu();
-  return [...cpuSubjects(), ...("refusal" in wasm ? [] : wasmSubjects(wasm))];
+  const [f64, fixed16] = [await openWasmCpu(), await openWasmCpu({ arithmetic: "fixed16" })];
+  return [...cpuSubjects(), ...("refusal" in f64 || "refusal" in fixed16 ? [] : wasmSubjects(f64, fixed16))];
 }
 
 /** The subjects that the options mean, and the device to close afterwards. */

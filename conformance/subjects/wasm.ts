@@ -1,17 +1,19 @@
 /** The ops of wasm/ as subjects: held to the laws of their kits and to the bits of core/ops. */
 import type { CpuOps } from "../../core/model/ops.ts";
 import type { AttentionCase } from "../cases/attention.ts";
+import type { Fixed16Case } from "../cases/fixed16.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AwqMatmulCase } from "../ops/awq-matmul.ts";
 import type { LinearCase } from "../ops/linear.ts";
 import type { MatmulCase } from "../ops/matmul.ts";
 import type { RmsNormCase } from "../ops/rms-norm.ts";
 
-export function wasmSubjects(ops: CpuOps, variant = "wasm"): readonly AnySubject[] {
+/** @param fixed16 ops whose int4 linears compute in fixed16 */
+export function wasmSubjects(ops: CpuOps, fixed16: CpuOps): readonly AnySubject[] {
   const subject = <C>(op: string, run: (c: C, out: Float32Array) => void): Subject<C> => ({
     op,
     backend: "cpu",
-    variant,
+    variant: "wasm",
     arithmetic: "f64",
     refuses: true,
     sameBits: true,
@@ -23,5 +25,10 @@ export function wasmSubjects(ops: CpuOps, variant = "wasm"): readonly AnySubject
     subject<LinearCase>("linear", (c, out) => ops.linear(out, c.x, c.linear, c.T)),
     subject<RmsNormCase>("rms-norm", (c, out) => ops.rmsNorm(out, c.x, c.weight, c.eps, c.T)),
     subject<AttentionCase>("attention", (c, out) => ops.attention(out, c.q, c.k, c.v, c.start, c.T, c.shape)),
+    {
+      ...subject<Fixed16Case>("awq-matmul-fixed16", (c, out) => fixed16.linear(out, c.x, c, 1)),
+      // Its joins are f32.
+      arithmetic: "f32",
+    },
   ];
 }

@@ -4,10 +4,12 @@
  */
 import type { LlamaConfig } from "../config.ts";
 import { type AttentionShape, attention } from "../ops/attention.ts";
+import { awqMatmulFixed16 } from "../ops/awq-matmul-fixed16.ts";
 import { linear } from "../ops/linear.ts";
 import { matmul } from "../ops/matmul.ts";
 import { rmsNorm } from "../ops/rms-norm.ts";
-import type { DenseMatrix, Linear } from "../tensor.ts";
+import { quantizeFixed16 } from "../quant/fixed16.ts";
+import { checkLength, type DenseMatrix, type Linear } from "../tensor.ts";
 
 /** Keys and values for `capacity` positions: per layer [capacity, G, Hd] f32. */
 export interface CacheArrays {
@@ -47,4 +49,16 @@ export const referenceOps: CpuOps = {
   dropCache() {},
   pass: (body) => body(),
   dispose() {},
+};
+
+/** The same with int4 linears in `fixed16`: activations as block fixed point, exact integer sums of each block, joined in f32. */
+export const referenceFixed16Ops: CpuOps = {
+  ...referenceOps,
+  linear(out, x, { weight, bias }, T) {
+    if (weight.kind === "awq") {
+      const K = weight.inFeatures;
+      checkLength("awqMatmulFixed16", "x", x, T * K);
+      awqMatmulFixed16(out, quantizeFixed16(x.subarray(0, T * K), T, K), weight, bias);
+    } else matmul(out, x, weight, bias, T);
+  },
 };

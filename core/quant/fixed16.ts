@@ -41,9 +41,16 @@ export interface Fixed16 {
  * |x| / 32512 above the exponent floor.
  * @param x [T, K]
  * @param block elements that share an exponent
+ * @param into arrays to fill, of the lengths that `Fixed16` says; new ones where it is not given
  * @throws GureumError "shape" where K is no multiple of `block` or x is not [T, K].
  */
-export function quantizeFixed16(x: Float32Array, rows: number, inFeatures: number, block: number = FIXED16_BLOCK): Fixed16 {
+export function quantizeFixed16(
+  x: Float32Array,
+  rows: number,
+  inFeatures: number,
+  block: number = FIXED16_BLOCK,
+  into?: Pick<Fixed16, "values" | "scales" | "sums">,
+): Fixed16 {
   if (inFeatures % block !== 0 || inFeatures === 0)
     throw new GureumError("shape", {
       where: "fixed16",
@@ -55,15 +62,19 @@ export function quantizeFixed16(x: Float32Array, rows: number, inFeatures: numbe
     throw new GureumError("shape", { where: "fixed16", what: "elements", expected: String(rows * inFeatures), got: String(x.length) });
   const bits = new Uint32Array(x.buffer, x.byteOffset, x.length);
   const blocks = (rows * inFeatures) / block;
-  const values = new Int16Array(x.length);
-  const scales = new Float32Array(blocks);
-  const sums = new Int32Array(blocks);
+  const { values, scales, sums } = into ?? {
+    values: new Int16Array(x.length),
+    scales: new Float32Array(blocks),
+    sums: new Int32Array(blocks),
+  };
   for (let b = 0; b < blocks; b++) {
     const start = b * block;
     let largest = 0;
     for (let i = start; i < start + block; i++) largest = Math.max(largest, bits[i]! & 0x7fffffff);
     if (largest >= 0x7f800000) {
       scales[b] = Number.NaN;
+      values.fill(0, start, start + block);
+      sums[b] = 0;
       continue;
     }
     const exponent = Math.max(MIN_BIASED_EXPONENT, (largest + 0x1ffff) >>> 23);

@@ -4,6 +4,7 @@ import { f64x2 } from "../assembler/instructions.ts";
 import { assemble, type ImportedFunction, type ModuleFunction } from "../assembler/module.ts";
 import { attention } from "./attention.ts";
 import { awqMatmul } from "./awq-matmul.ts";
+import { awqMatmulFixed16 } from "./awq-matmul-fixed16.ts";
 import { awqMatmulRows } from "./awq-matmul-rows.ts";
 import { expandBF16, expandF16, expandF32 } from "./expand.ts";
 import type { Kernel, Surroundings } from "./kernel.ts";
@@ -19,6 +20,7 @@ export const kernels: readonly Kernel[] = [
   expandF32,
   awqMatmul,
   awqMatmulRows,
+  awqMatmulFixed16,
   matmulF16,
   matmulBF16,
   matmulF32,

@@ -34,7 +34,7 @@ export const slots = {
 export type Slots = typeof slots;
 
 /** Most parameters that a kernel has of its own. */
-export const maxArgs = 10;
+export const maxArgs = 12;
 export const controlWords = 256;
 
 /** What a worker is told. */
@@ -81,7 +81,7 @@ export function workerProgram(port: WorkerPort): void {
           const from = (left - 1) * words[at.STEP]!;
           const to = Math.min(words[at.UNITS]!, from + words[at.STEP]!);
           const scratch = words[at.SCRATCH]! + thread * words[at.SCRATCH_BYTES]!;
-          run(scratch, from, to, arg(0), arg(1), arg(2), arg(3), arg(4), arg(5), arg(6), arg(7), arg(8), arg(9));
+          run(scratch, from, to, arg(0), arg(1), arg(2), arg(3), arg(4), arg(5), arg(6), arg(7), arg(8), arg(9), arg(10), arg(11));
         } catch (error) {
           const text = String(error).slice(0, 200);
           words[at.MESSAGE] = text.length;

@@ -97,6 +97,8 @@ export function makeTeam(wasm: Wasm, threads: number, host: HostThreads | undefi
       args[7]!,
       args[8]!,
       args[9]!,
+      args[10]!,
+      args[11]!,
     );
 
   const join = (chunks: number): void => {

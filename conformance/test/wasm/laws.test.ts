@@ -5,9 +5,7 @@ import { kitOf } from "../../laws.ts";
 import { wasmSubjects } from "../../subjects/wasm.ts";
 import { wasmOps } from "./ops.ts";
 
-const ops = await wasmOps();
-
-for (const subject of wasmSubjects(ops)) {
+for (const subject of wasmSubjects(await wasmOps(), await wasmOps({ arithmetic: "fixed16" }))) {
   const kit = kitOf(subject.op);
   describe(`${subject.op} on WebAssembly`, () => {
     for (const law of lawNames(kit, subject))
