@@ -1,111 +1,111 @@
-/** Jinja, by @huggingface/jinja with Python's meaning where the package has JavaScript's. */
-import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+/**
+ * Jinja in transformers' environment, by @huggingface/jinja's parser and interpreter with Python's meaning where the package has
+ * JavaScript's. What of Jinja is missing is refused by name (docs/decisions/002-chat-templates.md).
+ */
+import { parse } from "@huggingface/jinja";
 import { GureumError } from "../core/errors.ts";
-import { pythonEqual, pythonRange, pythonStrip, strftimeNow } from "./python-builtins.ts";
+import { asText, bind } from "./jinja/arguments.ts";
+import { fail, refuse } from "./jinja/errors.ts";
+import { interpret, type Progress } from "./jinja/interpreter.ts";
+import { type Token, tokenize } from "./jinja/lexer.ts";
+import { strftime } from "./jinja/time.ts";
+import { type Node, rewrite } from "./jinja/tree.ts";
+import { type Callable, iterate, kindOf, sequence, str, toValue, type Value } from "./jinja/values.ts";
+import { pythonRange } from "./python-builtins.ts";
 
-interface Node {
-  type: string;
-  [field: string]: unknown;
+const integer = (value: Value): number =>
+  typeof value === "bigint" || typeof value === "boolean" ? Number(value) : fail(`range takes ints, got ${kindOf(value)}`);
+
+const dict: Callable = (args, keywords) => {
+  const [first] = args;
+  if (args.length > 1) return fail("dict takes at most one argument");
+  const entries = first instanceof Map ? [...first] : iterate(first).map((pair) => iterate(pair) as [Value, Value]);
+  if (entries.some((entry) => entry.length !== 2)) return fail("dict takes pairs");
+  return new Map([...entries, ...keywords]);
+};
+
+const globals: Readonly<Record<string, Callable>> = {
+  range: (args) => {
+    if (args.length < 1 || args.length > 3) return fail("range takes 1 to 3 arguments");
+    const [first, stop, step] = args.map(integer) as [number, number?, number?];
+    const bounds = stop === undefined ? [0, first] : [first, stop];
+    return sequence(
+      `range(${[...bounds, ...(step === undefined || step === 1 ? [] : [step])].join(", ")})`,
+      pythonRange(first, stop, step).map(BigInt),
+    );
+  },
+  dict,
+  namespace: (args, keywords) => ({ attributes: dict(args, keywords) as Map<string, Value> }),
+  raise_exception: (args) =>
+    fail(str(args.length === 1 ? args[0] : fail("raise_exception takes one argument")) || "the template raised an error"),
+  strftime_now: (args, keywords) => strftime(new Date(), asText("strftime_now", bind("strftime_now", ["format"], args, keywords, 1)[0])),
+  self: () => refuse("self"),
+  lipsum: () => refuse("lipsum"),
+  cycler: () => refuse("cycler"),
+  joiner: () => refuse("joiner"),
+};
+
+function located(error: unknown, line: number): GureumError {
+  const where = `chat template, line ${line}`;
+  if (error instanceof GureumError) return new GureumError(error.code, { ...error.details, where }, error.cause);
+  const message = error instanceof Error ? error.message : String(error);
+  const what = /string length|memory|allocation/i.test(message)
+    ? "a string is too long"
+    : error instanceof RangeError
+      ? "the template is nested too deeply"
+      : message;
+  return new GureumError("template", { where, what }, error);
 }
 
-/** Names no template can spell, for what the rewritten tree calls. */
-const stripName = "str.strip";
-const equalName = "operator.eq";
+/** A token whose reading by the parser says where that is. */
+const watched = (token: Token, progress: { line: number }): Token => ({
+  ...token,
+  get type() {
+    progress.line = token.line;
+    return token.type;
+  },
+});
 
-const call = (name: string, args: unknown[]): Node => ({ type: "CallExpression", callee: { type: "Identifier", value: name }, args });
-const stringNode = (value: string): Node => ({ type: "StringLiteral", value });
-
-/** `x.strip(…)`, `x | trim`, `a == b` and `a != b` become calls of Python's versions; everything else stays. */
-function rewrite(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(rewrite);
-  if (typeof value !== "object" || value === null) return value;
-  const node = value as Node;
-  for (const [name, child] of Object.entries(node)) node[name] = rewrite(child);
-  if (node.type === "CallExpression") {
-    const callee = node.callee as Node;
-    const property = callee.property as Node | undefined;
-    if (callee.type === "MemberExpression" && callee.computed === false && /^[lr]?strip$/.test(String(property?.value)))
-      return call(stripName, [stringNode(String(property?.value)), callee.object, ...(node.args as unknown[])]);
-  }
-  if (node.type === "FilterExpression") {
-    const filter = node.filter as Node;
-    if (filter.type === "Identifier" && filter.value === "trim") return call(stripName, [stringNode("trim"), node.operand]);
-  }
-  if (node.type === "BinaryExpression") {
-    const operator = (node.operator as Node).value;
-    const equal = call(equalName, [node.left, node.right]);
-    if (operator === "==") return equal;
-    if (operator === "!=") return { type: "UnaryExpression", operator: { type: "UnaryOperator", value: "not" }, argument: equal };
-  }
-  return node;
+/** The parser's own message in plain words. It reads past its tokens where the text ends too early. */
+function parserMessage(error: unknown): string {
+  if (error instanceof TypeError || !(error instanceof Error)) return "a statement or expression does not end";
+  if (/^Unexpected token/.test(error.message)) return "expected an expression";
+  const [, expected] = /^(?:Parser Error: )?Expected (.*?)(?: token)?(?:\. .*|, got .*)?$/.exec(error.message) ?? [];
+  return expected === undefined ? error.message : `expected ${expected}`;
 }
 
-/** What of the package's classes is used; its own declarations do not resolve under `moduleResolution: nodenext`. */
-interface RuntimeValue {
-  readonly type: string;
-  readonly value: unknown;
-}
-interface Scope {
-  set(name: string, value: unknown): unknown;
-}
-interface Evaluator {
-  run(program: unknown): RuntimeValue;
-  evaluate(node: Node | undefined, scope: Scope): RuntimeValue;
-}
-const JinjaScope: new () => Scope = Environment;
-const JinjaInterpreter: new (scope: Scope) => Evaluator = Interpreter as unknown as new (scope: Scope) => Evaluator;
-
-/** Jinja's rule that an undefined value has no elements; in the package they are undefined again. */
-class StrictInterpreter extends JinjaInterpreter {
-  override evaluate(node: Node | undefined, scope: Scope): RuntimeValue {
-    if (node?.type === "Evaluated") return node.value as RuntimeValue;
-    if (node?.type !== "MemberExpression") return super.evaluate(node, scope);
-    const object = this.evaluate(node.object as Node, scope);
-    if (object.type === "UndefinedValue") {
-      const property = node.property as Node;
-      throw new Error(`undefined has no element ${JSON.stringify(property.value) ?? "of that name"}`);
-    }
-    return super.evaluate({ ...node, object: { type: "Evaluated", value: object } }, scope);
-  }
-}
-
-function templateError(error: unknown): GureumError {
-  if (error instanceof GureumError) return error;
-  const what = error instanceof RangeError ? "the template is nested too deeply" : error instanceof Error ? error.message : String(error);
-  return new GureumError("template", { where: "chat template", what: what === "" ? "the template raised an error" : what }, error);
-}
-
-/** A template that renders with the variables given. @throws GureumError "template" */
-export function parseJinja(source: string): (variables: Readonly<Record<string, unknown>>) => string {
-  let program: unknown;
+function parseSource(source: string, progress: { line: number }): Node {
+  const tokens = tokenize(source, progress).map((token) => watched(token, progress));
   try {
-    program = rewrite(parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })));
+    const program = parse(tokens as never) as unknown as Node;
+    return rewrite(program) as Node;
   } catch (error) {
-    throw templateError(error);
+    if (error instanceof GureumError || error instanceof RangeError) throw error;
+    return fail(parserMessage(error));
+  }
+}
+
+/**
+ * A template that renders with the variables given.
+ * @throws GureumError "template" with the line: here where the text is no template, from rendering where a step of it fails, is not
+ * supported, or exceeds the budget of steps and characters.
+ */
+export function parseJinja(source: string): (variables: Readonly<Record<string, unknown>>) => string {
+  const at = { line: 1 };
+  let program: Node;
+  try {
+    program = parseSource(source, at);
+  } catch (error) {
+    throw located(error, at.line);
   }
   return (given) => {
-    const variables: Record<string, unknown> = {
-      true: true,
-      false: false,
-      none: null,
-      True: true,
-      False: false,
-      None: null,
-      range: pythonRange,
-      strftime_now: strftimeNow,
-      raise_exception: (message: unknown) => {
-        throw new GureumError("template", { where: "chat template", what: String(message) });
-      },
-      [stripName]: pythonStrip,
-      [equalName]: pythonEqual,
-      ...given,
-    };
+    const progress: Progress = { steps: 0, line: 1, depth: 0 };
     try {
-      const scope = new JinjaScope();
-      for (const [name, value] of Object.entries(variables)) scope.set(name, value);
-      return String(new StrictInterpreter(scope).run(program).value);
+      const variables = new Map<string, Value>(Object.entries(globals));
+      for (const [name, value] of Object.entries(given)) if (value !== undefined) variables.set(name, toValue(value));
+      return interpret(program, variables, progress);
     } catch (error) {
-      throw templateError(error);
+      throw located(error, progress.line);
     }
   };
 }

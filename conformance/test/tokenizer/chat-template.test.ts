@@ -1,17 +1,14 @@
-/** Chat templates against jinja2 in transformers' environment, and the Python rules the interpreter does not have. */
+/** Chat templates against jinja2 in transformers' environment, and the conventions around them. */
 import { readFileSync } from "node:fs";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { memoryStore } from "../../../core/checkpoint/byte-source.ts";
 import { GureumError } from "../../../core/errors.ts";
 import { encodeUtf8 } from "../../../core/utf8.ts";
 import { type ChatTemplate, loadChatTemplates, parseChatTemplate } from "../../../tokenizer/chat-template.ts";
-import { pythonEqual, strftime } from "../../../tokenizer/python-builtins.ts";
 import { type ChatGolden, dataFolder, gureum, modelFolder, readJson, readTokenizer } from "./fixtures.ts";
 
 const tokens = { bos_token: "<s>", eos_token: "</s>" };
 const parse = (source: string): ChatTemplate => parseChatTemplate(source, tokens);
-const render = (source: string, variables: Record<string, unknown> = {}): string => parse(source).render([], { variables });
 
 function errorOf(run: () => unknown): GureumError {
   try {
@@ -46,92 +43,40 @@ for (const [name, golden, tokenizer] of [
     }
   });
 
-describe("strip, as Python has it", () => {
-  it("takes off Unicode white space and U+001C to U+001F, but not U+FEFF or U+200B", () => {
-    const spaces = "\t\n\v\f\r\u001c\u001d\u001e\u001f \u0085\u00a0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000";
-    expect(render("{{ x.strip() }}|{{ x | trim }}", { x: `${spaces}a${spaces}` })).toBe("a|a");
-    expect(render("{{ x.strip() }}", { x: "\ufeff\u200b a \u200b" })).toBe("\ufeff\u200b a \u200b");
-    expect(render("{{ x.lstrip() }}|{{ x.rstrip() }}", { x: " a " })).toBe("a | a");
-  });
-  it("takes a set of characters", () => expect(render("{{ x.strip('<>😀') }}", { x: "<<😀a>b>😀" })).toBe("a>b"));
-  it("is refused on what is no string", () => expect(errorOf(() => render("{{ x.strip() }}", { x: 3 })).code).toBe("template"));
-});
-
-describe("equality, as Python has it", () => {
-  it("tells an empty string, zero, none and false apart as Python does", () => {
-    expect(render("{{ '' == false }} {{ '' != false }} {{ 0 == false }} {{ '1' == 1 }} {{ none == false }}")).toBe(
-      "false true true false false",
+describe("a rendering", () => {
+  const messages = [{ role: "user", content: "hi" }];
+  it("ends with the answer's header unless told not to, and inside the last message where asked", () => {
+    const template = parse(
+      "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
     );
+    const begun = [...messages, { role: "assistant", content: "so " }];
+    expect(template.render(messages)).toBe("<user>hi</><assistant>");
+    expect(template.render(messages, { addGenerationPrompt: false })).toBe("<user>hi</>");
+    expect(template.render(begun, { continueFinalMessage: true })).toBe("<user>hi</><assistant>so ");
+    const parts = [{ role: "user", content: [{ type: "text", text: "a" }, { type: "image" }] }];
+    const ofParts = parse("{{ messages[0].content[0].text }}!");
+    expect(ofParts.render(parts, { continueFinalMessage: true })).toBe("a");
+    expect(parts[0]!.content[0]).toEqual({ type: "text", text: "a" });
   });
-  it("compares lists and objects by content", () => {
-    expect(render("{{ [1, 'a'] == [1, 'a'] }} {{ [1] == ['1'] }} {{ x == {'a': 1} }}", { x: { a: 1 } })).toBe("true false true");
+  it("cuts trailing blanks with a template that trims, and fails where the message is not in the prompt", () => {
+    const begun = [{ role: "assistant", content: "so " }];
+    expect(parse("<{{ messages[0].content | trim }}>").render(begun, { continueFinalMessage: true })).toBe("<so");
+    expect(errorOf(() => parse("x").render(begun, { continueFinalMessage: true })).message).toMatch(/does not appear in the prompt/);
+    expect(errorOf(() => parse("x").render([{ role: "user", content: null }], { continueFinalMessage: true })).code).toBe("usage");
   });
-  it("is an equivalence on values without containers", () => {
-    const value = fc.oneof(fc.string(), fc.integer(), fc.boolean(), fc.constant(null), fc.constant(undefined));
-    fc.assert(
-      fc.property(value, value, (a, b) => {
-        expect(pythonEqual(a, a)).toBe(true);
-        expect(pythonEqual(a, b)).toBe(pythonEqual(b, a));
-      }),
-    );
+  it("refuses options of the wrong type, and two that exclude each other", () => {
+    const refuse = (options: object): string => {
+      const error = errorOf(() => parse("x").render(messages, options));
+      expect(error.code).toBe("usage");
+      return error.message;
+    };
+    expect(refuse({ addGenerationPrompt: "yes" })).toMatch(/addGenerationPrompt has the wrong type, expected true or false/);
+    expect(refuse({ tools: {} })).toMatch(/tools has the wrong type, expected an array/);
+    expect(refuse({ addGenerationPrompt: true, continueFinalMessage: true })).toMatch(/exclude each other/);
   });
-});
-
-describe("a template's surroundings", () => {
-  it("raise its own message as a template error", () => {
-    const error = errorOf(() => render("{{ raise_exception('no\nsystem') }}"));
-    expect(error.code).toBe("template");
-    expect(error.message).toBe("chat template: no system");
-  });
-  it("write dates in the C locale", () => {
-    expect(strftime(new Date(2024, 6, 4, 15, 5, 9), "%d %b %Y|%A %B %j %H:%M:%S %I %p %y %% %q")).toBe(
-      "04 Jul 2024|Thursday July 186 15:05:09 03 PM 24 % %q",
-    );
-    expect(render("{{ strftime_now('%Y') }}")).toMatch(/^\d{4}$/);
-  });
-  it("trim blocks and know the tokens", () => {
-    expect(render("{% if true %}\n  {{ bos_token }}\n  {%- endif %}\n{{ eos_token }}")).toBe("  <s></s>");
-  });
-  it("refuse an endless range, an element of something undefined, and what is not Jinja", () => {
-    expect(errorOf(() => render("{% for i in range(1000000000) %}{% endfor %}")).code).toBe("template");
-    expect(errorOf(() => render("{{ nothing.at.all }}")).message).toMatch(/undefined has no element "at"/);
-    expect(errorOf(() => parse("{% if %}")).code).toBe("template");
-    expect(errorOf(() => parse(`{{ ${"(".repeat(100_000)} }}`)).code).toBe("template");
-  });
-  it("give text or a template error for any source", () => {
-    const word = fc.constantFrom(
-      "{{",
-      "}}",
-      "{%",
-      "%}",
-      " if ",
-      " for ",
-      "x",
-      " in ",
-      "messages",
-      "[0]",
-      ".role",
-      "'a'",
-      "==",
-      "|trim",
-      "endif",
-      "endfor",
-      "{#",
-      "-",
-      "(",
-      ")",
-    );
-    fc.assert(
-      fc.property(fc.array(word, { maxLength: 12 }), (words) => {
-        try {
-          expect(typeof parse(words.join("")).render([{ role: "user", content: "hi" }])).toBe("string");
-        } catch (error) {
-          expect(error).toBeInstanceOf(GureumError);
-          expect((error as GureumError).code).toBe("template");
-        }
-      }),
-      { numRuns: 1000 },
-    );
+  it("gives the template its variables, which win over the tokens, and none where nothing is given", () => {
+    expect(parse("{{ tools }} {{ documents }} {{ bos_token }} {{ pad_token is defined }}").render(messages)).toBe("None None <s> False");
+    expect(parse("{{ bos_token }}{{ x.y }}").render(messages, { variables: { bos_token: "b", x: { y: [1] } } })).toBe("b[1]");
   });
 });
 
