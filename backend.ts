@@ -64,6 +64,7 @@ export async function makeModel(
     if (arithmetic === "exact") return { model: exactCpuModel(config, await readWeights(refs, onProgress)), reason, takeStats };
     const { model, about } = await loadCpuModel(config, refs, {
       host: nodeThreads(),
+      ...(arithmetic === "fixed16" ? { arithmetic } : {}),
       ...(ops ? { ops } : {}),
       ...(threads === undefined ? {} : { threads }),
       ...(onProgress ? { onProgress } : {}),
@@ -81,10 +82,10 @@ export async function makeModel(
       what: "ops and threads choose how the CPU computes",
       remedy: "leave them out, or use the CPU",
     });
-  if (backend === "cpu" && choosesVariant)
+  if (backend === "cpu" && choosesVariant && (arithmetic !== "fixed16" || cache !== undefined || Object.keys(kernels).length > 0))
     throw new GureumError("usage", {
       where: "cpu",
-      what: "arithmetic (but exact), cache and kernels choose among variants of the WebGPU backend; the CPU reference has one of each",
+      what: "arithmetic (but exact and fixed16), cache and kernels choose among variants of the WebGPU backend",
       remedy: "leave them out, or use WebGPU",
     });
   if (backend === "cpu") return cpu("asked for");

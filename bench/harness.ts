@@ -4,6 +4,7 @@
  * the timer's grain. What a call is and which clock times it is the competitor's own business (gpu-timer.ts,
  * `hostCompetitor`).
  */
+import process from "node:process";
 import { GureumError } from "../core/errors.ts";
 import { quantileOfSorted } from "./statistics.ts";
 
@@ -22,6 +23,8 @@ export interface Competitor {
   readonly maxCalls: number;
   /** Makes `calls` calls. @returns the milliseconds they took */
   sample(calls: number): Promise<number>;
+  /** CPU time of its samples so far, all threads of the process, in milliseconds; for work on the host. */
+  cpuMs?(): number;
 }
 
 /** The host's clock and nothing else; tests bring their own. */
@@ -30,6 +33,12 @@ export interface Clock {
   now(): number;
 }
 export const hostClock: Clock = { now: () => performance.now() };
+
+/** CPU time of this process so far, all threads, in milliseconds. */
+export function processCpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e3;
+}
 
 export interface Plan {
   readonly warmupMs: number;
@@ -54,6 +63,8 @@ export interface Timing {
   readonly calls: number;
   /** Milliseconds of one call, in the order they were taken. */
   readonly samplesMs: readonly number[];
+  /** CPU time of one call in each of them, all threads together; for work on the host. */
+  readonly cpuSamplesMs?: readonly number[];
 }
 
 /** Calls that one sample needs, going by what `calls` of them took. */
@@ -86,12 +97,17 @@ export async function measure(competitors: readonly Competitor[], plan: Plan = d
   const calls: number[] = [];
   for (const competitor of competitors) calls.push(await warmUp(competitor, plan.warmupMs, clock));
   const samples = competitors.map((): number[] => []);
+  const cpuSamples = competitors.map((): number[] => []);
   const started = clock.now();
   for (let round = 0; round < plan.maxRounds; round++) {
     if (round >= plan.minRounds && clock.now() - started >= plan.timeMs) break;
-    for (const [i, competitor] of competitors.entries()) samples[i]!.push((await competitor.sample(calls[i]!)) / calls[i]!);
+    for (const [i, competitor] of competitors.entries()) {
+      const cpuBefore = competitor.cpuMs?.() ?? 0;
+      samples[i]!.push((await competitor.sample(calls[i]!)) / calls[i]!);
+      if (competitor.cpuMs) cpuSamples[i]!.push((competitor.cpuMs() - cpuBefore) / calls[i]!);
+    }
   }
-  return competitors.map(({ name, timer }, i) => {
+  return competitors.map(({ name, timer, cpuMs }, i) => {
     const taken = samples[i]!;
     if (taken.some((ms) => !(ms >= 0) || !Number.isFinite(ms)) || quantileOfSorted(Float64Array.from(taken).sort(), 0.5) <= 0)
       throw new GureumError("range", {
@@ -100,7 +116,7 @@ export async function measure(competitors: readonly Competitor[], plan: Plan = d
         expected: "milliseconds above 0",
         got: taken.join(" "),
       });
-    return { name, timer, calls: calls[i]!, samplesMs: taken };
+    return { name, timer, calls: calls[i]!, samplesMs: taken, ...(cpuMs ? { cpuSamplesMs: cpuSamples[i]! } : {}) };
   });
 }
 

@@ -18,7 +18,7 @@ import { makeProfiler, type Profile, type Profiler, type Watched } from "../gpu/
 import { loadGpuModel } from "../gpu/model/model.ts";
 import type { VariantOptions } from "../gpu/programs/plan.ts";
 import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
-import { type Competitor, hostClock, measure, type Plan, type Timing } from "./harness.ts";
+import { type Competitor, hostClock, measure, type Plan, processCpuMs, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 
 export interface ModelSelection {
@@ -58,12 +58,19 @@ const competitorOf = (name: string, timed: () => Promise<number>): Competitor =>
   grainMs: 0,
   maxCalls: 1,
   sample: timed,
+  cpuMs: () => cpuSpentMs,
 });
 
+/** CPU time within `clocked` so far. */
+let cpuSpentMs = 0;
+
 async function clocked(body: () => Promise<unknown>): Promise<number> {
+  const cpuBefore = processCpuMs();
   const started = hostClock.now();
   await body();
-  return hostClock.now() - started;
+  const ms = hostClock.now() - started;
+  cpuSpentMs += processCpuMs() - cpuBefore;
+  return ms;
 }
 
 /** @throws GureumError "context" where prompt, depth and new tokens do not fit the model */
@@ -182,10 +189,19 @@ export async function measureModel(
   };
   const profiler = gpu && makeProfiler(gpu, hostClock.now);
   const rows: Row[] = [];
+  let threads: Pick<Row, "threads"> = {};
   const loadStarted = hostClock.now();
   const model: Model = profiler
     ? await loadGpuModel(profiler.gpu, config, refs, { ...variants, onProgress: watch })
-    : (await loadCpuModel(config, refs, { host: nodeThreads(), ...cpu, onProgress: watch })).model;
+    : await loadCpuModel(config, refs, {
+        host: nodeThreads(),
+        ...(variants?.arithmetic === "fixed16" ? { arithmetic: "fixed16" } : {}),
+        ...cpu,
+        onProgress: watch,
+      }).then((loaded) => {
+        threads = { threads: loaded.threads };
+        return loaded.model;
+      });
   const loadTiming: Timing = { name: `load ${name}`, timer: "host clock", calls: 1, samplesMs: [hostClock.now() - loadStarted] };
   rows.push(makeRow("model", loadTiming, { bytes: weightBytes }, noLimits));
   const gpuWeightBytes = profiler?.liveBytes() ?? 0;
@@ -239,7 +255,7 @@ export async function measureModel(
       competitors.map(({ competitor }) => competitor),
       plan,
     );
-    for (const [i, timing] of timings.entries()) rows.push(makeRow("model", timing, competitors[i]!.counts, limits));
+    for (const [i, timing] of timings.entries()) rows.push(makeRow("model", timing, competitors[i]!.counts, limits, threads));
     gpuBytes = profiler?.liveBytes() ?? 0;
     if (profiler) tokenTimes = await profileDecode(profiler, sequence, depths, Math.min(newTokens, PROFILED_TOKENS));
   } finally {

@@ -33,6 +33,10 @@ export interface Row extends Summary, Counts {
   readonly calls: number;
   /** Milliseconds of one call; median and quartiles are of these. */
   readonly samples: readonly number[];
+  /** Median CPU time of one call, all threads of the process together; for work on the host. */
+  readonly cpuMs?: number;
+  /** Threads that computed; for work on the host. */
+  readonly threads?: number;
   /** Time that the measured limits allow, as a share of the median; absent without counts or limits. */
   readonly limitShare?: number;
   /** Which limit that is. */
@@ -105,7 +109,7 @@ export function makeRow(
   timing: Timing,
   counts: Counts,
   limits: Limits,
-  more: Pick<Row, "rotatedBytes" | "note"> = {},
+  more: Pick<Row, "rotatedBytes" | "threads" | "note"> = {},
 ): Row {
   const summary = summarize(timing.samplesMs);
   const bound = limitOf(counts, limits);
@@ -117,6 +121,7 @@ export function makeRow(
     calls: timing.calls,
     ...counts,
     ...(bound ? { limitShare: bound.ms / summary.median, limit: bound.limit } : {}),
+    ...(timing.cpuSamplesMs ? { cpuMs: summarize(timing.cpuSamplesMs).median } : {}),
     ...more,
     samples: timing.samplesMs,
   };
@@ -220,7 +225,7 @@ export function checkResults(value: unknown): BenchResults {
     oneOf("limit", ["memory", "arithmetic", undefined]);
     oneOf("arithmetic", [...arithmetics, undefined]);
     if (!isMeasured(row.calls)) throw wrong(`${JSON.stringify(row.name)} has no number as calls`);
-    for (const key of ["bytes", "operations", "tokens", "limitShare"])
+    for (const key of ["bytes", "operations", "tokens", "limitShare", "cpuMs", "threads"])
       if (row[key] !== undefined && !isMeasured(row[key])) throw wrong(`${JSON.stringify(row.name)} has no number as ${key}`);
   }
   return { ...value, device: identity } as unknown as BenchResults;

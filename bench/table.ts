@@ -35,7 +35,10 @@ export function formatColumns(header: readonly string[], rows: readonly (readonl
   return alignColumns(table, (column) => column > 0).join("\n");
 }
 
-export const rowHeader: readonly string[] = ["", "median", "spread", "bytes/s", "op/s", "tokens/s", "of limit", "limited by", "clock"];
+export const rowHeader: readonly string[] = [
+  ...["", "median", "spread", "bytes/s", "op/s", "tokens/s", "of limit", "limited by", "clock"],
+  ...["cpu time", "op/cpu s", "tokens/cpu s", "threads"],
+];
 
 export function rowCells(row: Row): string[] {
   const bytes = bytesPerSecond(row);
@@ -51,6 +54,10 @@ export function rowCells(row: Row): string[] {
     row.limitShare === undefined ? "" : formatShare(row.limitShare),
     row.limit ?? "",
     row.timer === "gpu timestamps" ? "gpu" : "host",
+    row.cpuMs === undefined ? "" : formatMs(row.cpuMs),
+    row.cpuMs && row.operations ? formatRate((row.operations / row.cpuMs) * 1e3) : "",
+    row.cpuMs && row.tokens ? ((row.tokens / row.cpuMs) * 1e3).toPrecision(4) : "",
+    row.threads === undefined ? "" : `${row.threads}`,
   ];
 }
 

@@ -24,7 +24,7 @@ import { type Command, parseWords, usage, type WordOptions, type Words } from ".
 const outputOptions: WordOptions = { json: { type: "string" }, html: { type: "string" } };
 /** Fewer and longer rounds: a sample is a whole prompt, or some hundred tokens. */
 const modelPlan: Plan = { warmupMs: 0, minRounds: 3, maxRounds: 20, timeMs: 10_000 };
-const CPU_TIME_MS = 500;
+const cpuPlan: Plan = { warmupMs: 200, minRounds: 5, maxRounds: 15, timeMs: 2000 };
 const planOf = ({ capabilities }: Gpu): Plan => (capabilities.software ? shortPlan : defaultPlan);
 
 const help = `usage: gureum bench device [options]
@@ -39,7 +39,8 @@ kernels: every kernel and variant on a model's real shapes: time, bytes and oper
                               or the path of a config.json (default: solar-10.7b)
   --rows N,N,…                rows fed at once (default: 1,16,512,2048; on the CPU 1,16)
   --variant NAME              only this kernel or variant; may be repeated
-  --backend webgpu|cpu        the kernels, or the ops of the CPU reference (default: webgpu)
+  --backend webgpu|cpu        the kernels, or the CPU's ops in JavaScript and on WebAssembly in turns (default: webgpu)
+  --threads N                 threads of WebAssembly (default: physical cores)
 model: load, prefill and decode speed, memory, and where the time of a token goes
   --synthetic SHAPE           no files: weights are made up while loading
   --prompt N,N,…              lengths of prompts (default: 512,2048)
@@ -123,6 +124,7 @@ async function runKernels(args: string[]): Promise<number> {
       rows: { type: "string" },
       variant: { type: "string", multiple: true },
       backend: { type: "string" },
+      threads: { type: "string" },
     },
     0,
   );
@@ -137,7 +139,7 @@ async function runKernels(args: string[]): Promise<number> {
   const bar = progressBar("measuring");
   if (backend === "cpu") {
     const { measureCpu } = await import("../bench/cpu.ts");
-    const { limits, rows } = await measureCpu(selection, CPU_TIME_MS, bar);
+    const { limits, rows } = await measureCpu(selection, cpuPlan, cpuFromWords("bench kernels", words), bar);
     await report(words, await makeResults(["kernels", ...args], undefined, limits, rows, { model }));
     return 0;
   }

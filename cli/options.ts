@@ -15,7 +15,7 @@ export const variantOptions: WordOptions = {
   kernel: { type: "string", multiple: true },
 };
 
-export const variantHelp = `  --arithmetic auto|f32|fixed16|exact  how int4 linears compute on WebGPU (default: auto); exact: all steps, the same bits on every
+export const variantHelp = `  --arithmetic auto|f32|fixed16|exact  how int4 linears compute (default: auto: on the CPU sums in f64; f32 on WebGPU alone); exact: all steps, the same bits on every
                               device and on the CPU
   --kv-cache f32|f16          cached keys and values on WebGPU (default: what the arithmetic needs)
   --kernel STEP=VARIANT       this variant for this step; may be repeated (gureum device lists both)`;

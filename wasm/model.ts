@@ -4,8 +4,10 @@ import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import { cpuModel } from "../core/model/cpu.ts";
 import type { Model } from "../core/model/engine.ts";
-import { type CpuOps, referenceOps } from "../core/model/ops.ts";
+import { linearParts } from "../core/model/layer.ts";
+import { type CpuOps, referenceFixed16Ops, referenceOps } from "../core/model/ops.ts";
 import type { LlamaWeightRefs, LlamaWeights } from "../core/model/weights.ts";
+import { FIXED16_BLOCK } from "../core/quant/fixed16.ts";
 import type { HostThreads } from "../core/threads.ts";
 import { openWasmCpu } from "./cpu.ts";
 import { openWasm } from "./host.ts";
@@ -16,6 +18,8 @@ export interface CpuOptions {
   readonly ops?: "auto" | "wasm" | "javascript";
   /** Threads in all, for WebAssembly; the host's cores where it is not given. The bits are the same for any number. */
   readonly threads?: number;
+  /** How int4 linears compute: sums in f64, the default, or exact integers over 16-bit block fixed point (docs/cpu.md). */
+  readonly arithmetic?: "f64" | "fixed16";
   /** How the host starts threads; without it there is one. */
   readonly host?: HostThreads;
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
@@ -30,31 +34,49 @@ export interface LoadedCpu {
 }
 
 /** What would compute on this host, in a few words, and why. */
-export async function describeCpu({ ops = "auto", threads, host }: CpuOptions): Promise<string> {
-  if (ops === "javascript") return "JavaScript ops, as asked for";
+export async function describeCpu({ ops = "auto", threads, arithmetic = "f64", host }: CpuOptions): Promise<string> {
+  if (ops === "javascript") return `JavaScript ops, as asked for; ${arithmetic}`;
   const wasm = await openWasm();
-  if ("refusal" in wasm) return `JavaScript ops: ${wasm.refusal}`;
+  if ("refusal" in wasm) return `JavaScript ops: ${wasm.refusal}; ${arithmetic}`;
   const alone = whyAlone(wasm);
   const wanted = threads ?? host?.cores ?? 1;
   const count = alone === null && host ? wanted : 1;
   return [
-    `WebAssembly${wasm.relaxed ? " with fused multiply-add" : ""}, ${count} ${count === 1 ? "thread" : "threads"}`,
+    `WebAssembly${wasm.relaxed ? " with fused multiply-add" : ""}, ${count} ${count === 1 ? "thread" : "threads"}, ${arithmetic}`,
     ...(alone !== null && wanted > 1 ? [alone] : []),
   ].join("; ");
 }
 
-/** @throws GureumError "unsupported" where "wasm" is asked for and cannot be, "usage" for a number of threads that is none, and what reading throws */
+/** Blocks of activations must not straddle groups of weights. @throws GureumError "unsupported" */
+function checkFixed16(refs: LlamaWeightRefs): void {
+  for (const [i, layer] of refs.layers.entries())
+    for (const { name } of linearParts) {
+      const ref = layer[name];
+      if (ref.kind === "awq" && ref.groupSize % FIXED16_BLOCK !== 0)
+        throw new GureumError("unsupported", {
+          where: `layers.${i}.${name}`,
+          what: "group size in fixed16",
+          expected: `a multiple of ${FIXED16_BLOCK}`,
+          got: `${ref.groupSize}`,
+          remedy: "leave the arithmetic out",
+        });
+    }
+}
+
+/** @throws GureumError "unsupported" where fixed16 does not take the model's groups, or "wasm" is asked for and cannot be, "usage" for a number of threads that is none, and what reading throws */
 export async function loadCpuModel(config: LlamaConfig, refs: LlamaWeightRefs, options: CpuOptions = {}): Promise<LoadedCpu> {
-  const { ops: wanted = "auto", threads, host, onProgress } = options;
+  const { ops: wanted = "auto", threads, arithmetic = "f64", host, onProgress } = options;
+  if (arithmetic === "fixed16") checkFixed16(refs);
+  const reference = arithmetic === "fixed16" ? referenceFixed16Ops : referenceOps;
   const about = await describeCpu(options);
   const plain = async (ops: CpuOps): Promise<LoadedCpu> => {
     const weights = await readWeights(refs, onProgress);
     return { model: cpuModel(config, weights, ops), weights, threads: 1, about };
   };
-  if (wanted === "javascript") return plain(referenceOps);
-  const ops = await openWasmCpu({ ...(threads === undefined ? {} : { threads }), ...(host ? { host } : {}) });
+  if (wanted === "javascript") return plain(reference);
+  const ops = await openWasmCpu({ arithmetic, ...(threads === undefined ? {} : { threads }), ...(host ? { host } : {}) });
   if ("refusal" in ops) {
-    if (wanted === "auto") return plain(referenceOps);
+    if (wanted === "auto") return plain(reference);
     throw new GureumError("unsupported", {
       where: "cpu",
       what: "WebAssembly ops",

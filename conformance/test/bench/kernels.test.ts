@@ -4,7 +4,8 @@
  */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cpuCases, measureCpu } from "../../../bench/cpu.ts";
+import { cpuCases } from "../../../bench/cpu/cases.ts";
+import { measureCpu } from "../../../bench/cpu.ts";
 import { measureLimits } from "../../../bench/device.ts";
 import { type GpuTimer, makeGpuTimer } from "../../../bench/gpu-timer.ts";
 import { hostClock, type Plan } from "../../../bench/harness.ts";
@@ -18,6 +19,7 @@ import { syntheticRefs } from "../../../bench/synthetic.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../../../core/config.ts";
 import { GureumError } from "../../../core/errors.ts";
+import { referenceOps } from "../../../core/model/ops.ts";
 import { occursIn } from "../../../core/names.ts";
 import { allocate, freeAll, makeMemory, readF32, upload } from "../../../gpu/device/buffer.ts";
 import { missingFor } from "../../../gpu/device/capabilities.ts";
@@ -164,16 +166,24 @@ describe("the kernels that measure limits", () => {
 
 describe("the CPU's ops", () => {
   it("run, each on its own shapes", () => {
-    for (const { make } of cpuCases(small, 2)) make()();
+    for (const { make } of cpuCases(small, 2)) make(referenceOps)();
   });
 
-  it("give rows under tinybench, with a ceiling and the plain dot product beside them", async () => {
+  it("give rows by every engine, with CPU time and threads, below a ceiling and the plain dot product", async () => {
     const shape = { name: "small", config: small };
-    const { limits, rows } = await measureCpu({ shape, rows: [1], filter: "rms-norm" }, 5);
-    expect(rows.map(({ name }) => name.split(" ")[0])).toEqual(["Float64Array", "f64", "rms-norm"]);
+    const plan: Plan = { warmupMs: 1, minRounds: 1, maxRounds: 1, timeMs: 1 };
+    const { limits, rows } = await measureCpu({ shape, rows: [1], filter: "attention" }, plan, { threads: 2 });
+    expect(rows.map(({ name }) => name.split(" ").slice(0, 2).join(" "))).toEqual([
+      "Float64Array dot",
+      "f64 multiply-add,",
+      "attention javascript",
+      "attention wasm",
+    ]);
     expect(limits.operationsPerSecond.f64).toBeGreaterThan(0);
     expect(rows[2]!.limitShare).toBeGreaterThan(0);
-    await expect(measureCpu({ shape, rows: [1], filter: "nonesuch" }, 5)).rejects.toMatchObject({ code: "usage" });
+    expect(rows.map(({ threads }) => threads)).toEqual([1, 1, 1, 2]);
+    for (const { cpuMs } of rows) expect(cpuMs).toBeGreaterThan(0);
+    await expect(measureCpu({ shape, rows: [1], filter: "nonesuch" }, plan)).rejects.toMatchObject({ code: "usage" });
   });
 });
 

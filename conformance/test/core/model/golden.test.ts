@@ -6,7 +6,7 @@ import { embeddedModelPath } from "../../../../core/host/embedded.ts";
 import { directoryStore } from "../../../../core/host/node.ts";
 import { cpuModel } from "../../../../core/model/cpu.ts";
 import type { Model } from "../../../../core/model/engine.ts";
-import { type CpuOps, referenceOps } from "../../../../core/model/ops.ts";
+import { type CpuOps, referenceFixed16Ops, referenceOps } from "../../../../core/model/ops.ts";
 import type { LlamaWeights } from "../../../../core/model/weights.ts";
 import { dequantize } from "../../../../core/quant/awq-format.ts";
 import { argmax, greedy } from "../../../../core/sample/sampler.ts";
@@ -95,6 +95,25 @@ describe("gureum-tiny-awq on the CPU", () => {
     once(() => load(embeddedModelPath())),
     once(() => modelGolden(dataFile("model/gureum-tiny-awq"))),
   );
+});
+
+describe("gureum-tiny-awq in fixed16 on the CPU", () => {
+  it("continues every prompt greedily with the same 64 ids", async () => {
+    const m = await load(embeddedModelPath(), (w) => w, await wasmOps({ arithmetic: "fixed16" }));
+    for (const { name, variant, prompt_ids, ids } of (await modelGolden(dataFile("model/gureum-tiny-awq"))).generate) {
+      const session = m.createSession(prompt_ids.length + ids.length);
+      await session.prefill(prompt_ids);
+      expect((await session.decode(greedy, ids.length)).ids, `${name} ${variant}`).toEqual(ids);
+    }
+  });
+
+  it("gives the bits of the JavaScript ops", async () => {
+    const { logits } = await modelGolden(dataFile("model/gureum-tiny-awq"));
+    const { input_ids } = logits.find(({ name }) => name === "ko_chat")!;
+    const run = async (ops: CpuOps): Promise<Float32Array> =>
+      (await (await load(embeddedModelPath(), (w) => w, ops)).createSession(64).forward(input_ids, { logits: "all" })).logits;
+    expect(sameBits(await run(await wasmOps({ arithmetic: "fixed16" })), await run(referenceFixed16Ops))).toBeNull();
+  });
 });
 
 describe("gureum-tiny-awq on the JavaScript ops", () => {
