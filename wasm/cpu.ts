@@ -5,13 +5,13 @@
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import type { CacheArrays, CpuOps } from "../core/model/ops.ts";
-import { rmsNorm } from "../core/ops/rms-norm.ts";
 import type { HostThreads } from "../core/threads.ts";
 import { attentionFrameBytes, makeAttention } from "./attention.ts";
 import { openWasm } from "./host.ts";
 import { linearFrameBytes, makeLinears } from "./linears.ts";
 import { type Bank, makePlacement } from "./memory/bank.ts";
 import { makeBanks } from "./memory/banks.ts";
+import { makeNorm } from "./norm.ts";
 import { makeTeam } from "./threads/team.ts";
 
 export interface WasmCpu extends CpuOps {
@@ -61,7 +61,7 @@ export async function openWasmCpu({
       else linears.matmul(out, x, weight, bias, T);
     },
     matmul: linears.matmul,
-    rmsNorm,
+    rmsNorm: makeNorm(team, banks),
     attention: makeAttention(team, banks),
     makeCache({ numHiddenLayers: L, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd }, capacity) {
       const bytes = 4 * capacity * G * Hd;

@@ -10,6 +10,7 @@ import { expandBF16, expandF16, expandF32 } from "./expand.ts";
 import type { Kernel, Surroundings } from "./kernel.ts";
 import { largest } from "./largest.ts";
 import { matmulBF16, matmulF16, matmulF32 } from "./matmul.ts";
+import { rmsNorm } from "./rms-norm.ts";
 import { tileProduct } from "./tile-product.ts";
 
 /** In the order of the module: a kernel calls only earlier ones. */
@@ -25,6 +26,7 @@ export const kernels: readonly Kernel[] = [
   matmulBF16,
   matmulF32,
   attention,
+  rmsNorm,
   largest,
 ];
 
