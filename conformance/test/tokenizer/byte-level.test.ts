@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { memoryStore } from "../../../core/checkpoint/byte-source.ts";
 import { encodeUtf8 } from "../../../core/utf8.ts";
+import { loadModel } from "../../../index.ts";
 import { decodeLossy, toByteCharacters } from "../../../tokenizer/byte-level.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "../../../tokenizer/tokenizer.ts";
 import { byteLevelFolder, fieldFolder, readJson, readTokenizer } from "./fixtures.ts";
@@ -150,6 +151,18 @@ describe("the folder of a Llama 3 child", () => {
         expect(tokenizer.encode(text, { specialTokens: "recognise", addBos: tokenizer.addBos })).toEqual(withSpecialTokens);
         expect(tokenizer.decode(ids)).toBe(decoded);
       }
+  });
+});
+
+describe("the model of that folder", () => {
+  it("takes text, and finds the next token likeliest that it was made for", async () => {
+    const folder = `${fieldFolder}/byte-level-bpe`;
+    const expected = readJson<{ ids: number[]; top: { id: number }[] }>(`${folder}/expected-logits.json`);
+    const model = await loadModel(folder, { backend: "cpu" });
+    const { logits } = await model.forward(expected.ids);
+    expect(logits.indexOf(Math.max(...logits))).toBe(expected.top[0]!.id);
+    expect(model.encodePrompt({ text: "안녕하세요 구름" })).toEqual([288, 260, 275, 287]);
+    model.dispose();
   });
 });
 
