@@ -96,14 +96,14 @@ describe("gureum bench", () => {
     const words = ["kernels", "--backend", "cpu", "--shape", "tiny", "--rows", "1", "--filter", "rms*tiny"];
     const { code, out } = await bench(...words, "--json", at("cpu.json"), "--html", at("cpu.html"));
     expect(code).toBe(0);
-    expect(out).toMatch(/rms-norm cpu hidden T=1 tiny +[\d.]+ (ns|µs)/);
+    expect(out).toMatch(/rms-norm (?:javascript|wasm) hidden T=1 tiny +[\d.]+ (ns|µs)/);
     const results = await readResults(at("cpu.json"));
     expect(results.device.backend).toBe("cpu");
     expect(results.command).toContain("--filter 'rms*tiny'");
     expect(await readFile(at("cpu.html"), "utf8")).toContain("<svg");
     const compared = await bench("compare", at("cpu.json"), at("cpu.json"));
     expect(compared.code).toBe(0);
-    expect(compared.out).toMatch(/rms-norm cpu hidden T=1 tiny .*1\.000x/);
+    expect(compared.out).toMatch(/rms-norm (?:javascript|wasm) hidden T=1 tiny .*1\.000x/);
   });
 
   it.skipIf(!hasDevice)("measures every kernel of one row on the tiny shape", async () => {
