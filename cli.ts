@@ -18,6 +18,11 @@ const commands: readonly { name: string; summary: string; load(): Promise<Comman
   },
   { name: "logits", summary: "logits and hidden states of a text", load: async () => (await import("./cli/logits.ts")).logits },
   {
+    name: "perplexity",
+    summary: "how well a model predicts a text, alone or against another",
+    load: async () => (await import("./cli/perplexity.ts")).perplexity,
+  },
+  {
     name: "synth",
     summary: "write a checkpoint of a real shape with random weights",
     load: async () => (await import("./cli/synth.ts")).synth,

@@ -1,0 +1,133 @@
+/** `gureum perplexity`: how well a model predicts a text, alone or against another model, backend or arithmetic. */
+
+import { type EvaluatedText, perplexity as measure, type PerplexityResult } from "../core/eval/perplexity.ts";
+import { contextLimit } from "../core/generate/generate.ts";
+import { writeFile } from "../core/host/node.ts";
+import { embeddedModel, type LoadedModel, loadModel } from "../index.ts";
+import { perplexityPage } from "./perplexity-page.ts";
+import { note, parseJson, printJson, printLine, progressBar, readText } from "./terminal.ts";
+import { type Command, parseWords, usage, type Words } from "./words.ts";
+
+/** A backend with its arithmetic, "webgpu:f32". */
+interface Way {
+  readonly backend: "auto" | "cpu" | "webgpu";
+  readonly arithmetic?: "f32" | "fixed16" | "exact";
+}
+
+const ways = ["auto", "cpu", "cpu:exact", "webgpu", "webgpu:f32", "webgpu:fixed16", "webgpu:exact"] as const;
+
+function wayOf(name: string, word: string): Way {
+  if (!(ways as readonly string[]).includes(word))
+    throw usage("perplexity", `--${name} is ${ways.slice(0, -1).join(", ")} or ${ways.at(-1)}, got ${JSON.stringify(word)}`);
+  const [backend, arithmetic] = word.split(":") as [Way["backend"], Way["arithmetic"]];
+  return { backend, ...(arithmetic ? { arithmetic } : {}) };
+}
+
+/** Largest context taken without being asked for: beyond it a token gains little and costs much. */
+const DEFAULT_CONTEXT = 2048;
+
+function wholeNumber(words: Words, name: string): number | undefined {
+  const value = words.number(name);
+  if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
+    throw usage("perplexity", `--${name} takes a whole number from 1, got ${value}`);
+  return value;
+}
+
+/** [[1, 2, 3], {"ids": [4, 5, 6], "from": 2}]: sequences of ids, and the index of the first that is scored. */
+function parseTexts(path: string, value: unknown): EvaluatedText[] {
+  const wrong = usage("perplexity", `${path}: --ids takes a JSON array of sequences, [1, 2, 3] or {"ids": [1, 2, 3], "from": 1}`);
+  const isId = (id: unknown): boolean => Number.isSafeInteger(id) && (id as number) >= 0;
+  if (!Array.isArray(value)) throw wrong;
+  return value.map((entry: unknown): EvaluatedText => {
+    const { ids, from } = (Array.isArray(entry) ? { ids: entry } : (entry ?? {})) as { ids?: unknown; from?: unknown };
+    if (!Array.isArray(ids) || !ids.every(isId) || (from !== undefined && !isId(from))) throw wrong;
+    return { ids: ids as number[], ...(from === undefined ? {} : { from: from as number }) };
+  });
+}
+
+const digits = (value: number, n = 4): string => (Number.isFinite(value) ? value.toFixed(n) : "unknown");
+
+/** What was measured, a line each. */
+export function formatPerplexity(result: PerplexityResult): string {
+  const { tokens, loss, comparison: c } = result;
+  const lines = [
+    `tokens scored      ${tokens}`,
+    `loss               ${digits(loss.value)} ± ${digits(loss.error)} nats per token`,
+    `perplexity         ${digits(result.perplexity)} ± ${digits(result.perplexityError)}`,
+  ];
+  if (c)
+    lines.push(
+      `base perplexity    ${digits(c.basePerplexity)}`,
+      `ratio              ${digits(c.perplexityRatio)}; loss difference, paired, ${digits(c.lossDifference.value, 5)} ± ${digits(c.lossDifference.error, 5)}`,
+      `KL(base ‖ model)   mean ${c.kl.value.toExponential(3)} ± ${c.kl.error.toExponential(1)}, median ${c.kl.median.toExponential(3)}, 99 % ${c.kl.p99.toExponential(3)}, largest ${c.kl.max.toExponential(3)}`,
+      `same likeliest id  ${digits(100 * c.sameTop.value, 2)} ± ${digits(100 * c.sameTop.error, 2)} %`,
+      `Δp of the right id mean ${digits(100 * c.deltaP.value, 3)} ± ${digits(100 * c.deltaP.error, 3)} %, RMS ${digits(100 * c.deltaP.rms, 3)} %, 1 % ${digits(100 * c.deltaP.p1, 2)} %, 99 % ${digits(100 * c.deltaP.p99, 2)} %`,
+    );
+  return lines.join("\n");
+}
+
+export const perplexity: Command = {
+  help: `usage: gureum perplexity [DIR] --text FILE | --ids FILE.json [options]
+
+How well the model of DIR (default: the small one that comes with gureum) predicts a text: exp of the mean of −log p of each
+token given those before it. Every token but the first is scored once.
+
+  --text FILE                 the text; "-" reads it from stdin
+  --ids FILE.json             sequences of ids instead: [[1, 2, 3], {"ids": [4, 5, 6], "from": 2}]
+  --context N                 tokens in a window (default: the model's limit, at most ${DEFAULT_CONTEXT})
+  --stride N                  tokens from one window to the next (default: half the context)
+  --against DIR2              a base model on the same tokens: KL divergence, same likeliest token, change of p
+  --a WAY --b WAY             where the base and the model compute: ${ways.join(", ")}
+                              (default: auto); two ways without --against compare DIR with itself
+  --html FILE                 also a page with histograms
+  --json                      print one JSON object`,
+  async run(args) {
+    const names = ["text", "ids", "context", "stride", "against", "a", "b", "html"] as const;
+    const options = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
+    const words = parseWords("perplexity", args, { ...options, json: { type: "boolean" } }, 1);
+    const [textPath, idsPath] = [words.text("text"), words.text("ids")];
+    if ((textPath === undefined) === (idsPath === undefined)) throw usage("perplexity", "give --text or --ids");
+    const place = words.positionals[0] ?? embeddedModel();
+    const compares = words.text("against") !== undefined || words.text("a") !== undefined;
+    const [a, b] = [wayOf("a", words.text("a") ?? words.text("b") ?? "auto"), wayOf("b", words.text("b") ?? "auto")];
+    const [askedContext, askedStride] = [wholeNumber(words, "context"), wholeNumber(words, "stride")];
+    const path = textPath ?? idsPath!;
+    const content = await readText(path);
+    const given = textPath === undefined ? parseTexts(path, parseJson(path, content)) : undefined;
+
+    const load = (from: string, way: Way): Promise<LoadedModel> => loadModel(from, { ...way, onProgress: progressBar("loading") });
+    const model = await load(place, b);
+    let base: LoadedModel | undefined;
+    try {
+      if (compares) base = await load(words.text("against") ?? place, a);
+      const limit = Math.min(contextLimit(model.config), base ? contextLimit(base.config) : Infinity);
+      const context = askedContext ?? Math.min(limit, DEFAULT_CONTEXT);
+      if (context > limit) throw usage("perplexity", `--context is at most ${limit}, the model's limit; got ${context}`);
+      const texts = given ?? [{ ids: model.encodePrompt({ text: content }) }];
+      const bar = progressBar("scoring");
+      const result = await measure(model, texts, {
+        context,
+        stride: askedStride ?? Math.max(1, Math.floor(context / 2)),
+        ...(base ? { base } : {}),
+        onProgress: bar,
+      });
+      const { perToken: _, ...figures } = result;
+      if (words.flag("json")) await printJson(figures);
+      else await printLine(formatPerplexity(result));
+      const html = words.text("html");
+      if (html !== undefined) {
+        const page = perplexityPage(
+          result,
+          `${place} on ${path}${base ? ` against ${words.text("against") ?? place}` : ""}`,
+          formatPerplexity(result),
+        );
+        await writeFile(html, (sink) => sink(new TextEncoder().encode(page)));
+        note(`wrote ${html}`);
+      }
+      return 0;
+    } finally {
+      base?.dispose();
+      model.dispose();
+    }
+  },
+};
