@@ -30,6 +30,7 @@ const planOf = ({ capabilities }: Gpu): Plan => (capabilities.software ? shortPl
 const help = `usage: gureum bench device [options]
        gureum bench kernels [options]
        gureum bench model DIR | --synthetic SHAPE [options]
+       gureum bench peers DIR [options]
        gureum bench compare A.json B.json
 
 device: measured limits of this WebGPU device: reading, copying, arithmetic, and what dispatch, encoding, submission and fence cost
@@ -49,6 +50,10 @@ model: load, prefill and decode speed, memory, and where the time of a token goe
   --backend webgpu|cpu        (default: webgpu)
 ${variantHelp}
 ${cpuHelp}
+peers: gureum on the CPU beside llama.cpp's native code on the same weights, one thread each, in turns; needs
+  npm install --no-save node-llama-cpp@3.22.1, and room for GGUF files in the folder for temporary files
+  --prompt N                  length of the prompt (default: 64)
+  --new N                     tokens to decode (default: 32)
 compare: how much faster B is than A, row by row, with 95 % intervals
 
   --json FILE                 write results for \`compare\`
@@ -217,10 +222,32 @@ async function runCompare(args: string[]): Promise<number> {
   return comparison.rows.length === 0 ? 1 : 0;
 }
 
+async function runPeers(args: string[]): Promise<number> {
+  const words = parseWords("bench peers", args, { ...outputOptions, prompt: { type: "string" }, new: { type: "string" } }, 1);
+  const [path] = words.positionals;
+  if (path === undefined) throw usage("bench peers", "give a model folder");
+  const prompt = counts("bench peers", words, "prompt", 1, [64])[0]!;
+  const newTokens = counts("bench peers", words, "new", 1, [32])[0]!;
+  const checkpoint = await openCheckpoint(directoryStore(path));
+  const { config, refs } = checkpoint;
+  try {
+    const { measurePeers } = await import("../bench/peers.ts");
+    const rows = await measurePeers({ name: path, config, refs, prompt, newTokens }, modelPlan, note);
+    await report(
+      words,
+      await makeResults(["peers", ...args], undefined, { operationsPerSecond: {} }, rows, { model: measuredModel(path, config) }),
+    );
+  } finally {
+    await checkpoint.close();
+  }
+  return 0;
+}
+
 const parts: Readonly<Record<string, (args: string[]) => Promise<number>>> = {
   device: runDevice,
   kernels: runKernels,
   model: runModel,
+  peers: runPeers,
   compare: runCompare,
 };
 

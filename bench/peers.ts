@@ -1,0 +1,136 @@
+/**
+ * gureum's CPU engine beside llama.cpp's native CPU code on the same weights, one thread each, in turns: prompts and decoding, by wall and
+ * by CPU time. llama.cpp gets the weights as GGUF files that are made for this (peers/gguf.ts).
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readWeights } from "../core/checkpoint/weights.ts";
+import type { LlamaConfig } from "../core/config.ts";
+import { writeFile } from "../core/host/node.ts";
+import type { LlamaWeightRefs } from "../core/model/weights.ts";
+import { greedy } from "../core/sample/sampler.ts";
+import { loadCpuModel } from "../wasm/model.ts";
+import { type Competitor, hostClock, measure, type Plan, processCpuMs } from "./harness.ts";
+import { writeGguf } from "./peers/gguf.ts";
+import { openLlamaCpp, type Peer } from "./peers/llama-cpp.ts";
+import { makeRow, type Row } from "./results.ts";
+
+export interface PeersSelection {
+  readonly name: string;
+  readonly config: LlamaConfig;
+  readonly refs: LlamaWeightRefs;
+  readonly prompt: number;
+  readonly newTokens: number;
+}
+
+/** One of gureum's ways to compute, as a peer. */
+async function openGureum(
+  { config, refs }: PeersSelection,
+  name: string,
+  options: Parameters<typeof loadCpuModel>[2],
+  contextSize: number,
+): Promise<Peer> {
+  const { model } = await loadCpuModel(config, refs, { threads: 1, ...options });
+  const session = model.createSession(contextSize);
+  return {
+    name,
+    async prefill(ids) {
+      session.truncate(0);
+      await session.prefill(ids);
+    },
+    async decode(last, count) {
+      await session.prefill([last]);
+      return [...(await session.decode(greedy, count)).ids];
+    },
+    async close() {
+      session.dispose();
+      model.dispose();
+    },
+  };
+}
+
+const promptOf = ({ config, prompt }: PeersSelection): number[] =>
+  Array.from({ length: prompt }, (_, i) => 3 + ((i * 17) % (config.vocabSize - 3)));
+
+/** What a peer is timed at. */
+function competitors(peer: Peer, selection: PeersSelection): { competitor: Competitor; tokens: number }[] {
+  const { name, prompt, newTokens } = selection;
+  const ids = promptOf(selection);
+  const timed = (what: string, tokens: number, prepare: () => Promise<void>, run: () => Promise<unknown>) => {
+    let cpuMs = 0;
+    const competitor: Competitor = {
+      name: `${peer.name} ${what} ${name}`,
+      timer: "host clock",
+      grainMs: 0,
+      maxCalls: 1,
+      cpuMs: () => cpuMs,
+      async sample() {
+        await prepare();
+        const [cpuBefore, started] = [processCpuMs(), hostClock.now()];
+        await run();
+        const ms = hostClock.now() - started;
+        cpuMs += processCpuMs() - cpuBefore;
+        return ms;
+      },
+    };
+    return { competitor, tokens };
+  };
+  return [
+    timed(
+      `prefill ${prompt}`,
+      prompt,
+      async () => {},
+      () => peer.prefill(ids),
+    ),
+    timed(
+      `decode ${newTokens} at ${prompt}`,
+      newTokens,
+      () => peer.prefill(ids),
+      () => peer.decode(ids[0]!, newTokens),
+    ),
+  ];
+}
+
+/** Makes the peers' files in a temporary folder, runs all in turns and removes the folder. @throws what writing, loading and running throw */
+export async function measurePeers(selection: PeersSelection, plan: Plan, onProgress?: (what: string) => void): Promise<Row[]> {
+  const { config, refs, prompt, newTokens } = selection;
+  const folder = await mkdtemp(join(tmpdir(), "gureum-peers-"));
+  const peers: Peer[] = [];
+  const contextSize = Math.ceil((prompt + newTokens + 2) / 256) * 256;
+  try {
+    const weights = await readWeights(refs);
+    const int4 = weights.layers.some(({ qProj }) => qProj.weight.kind === "awq");
+    for (const type of ["f16", "q4_0"] as const) {
+      onProgress?.(`writing GGUF ${type}`);
+      const path = join(folder, `${type}.gguf`);
+      await writeFile(path, (sink) => writeGguf(config, weights, type, sink));
+      peers.push(await openLlamaCpp(path, `llama.cpp ${type}`, contextSize));
+    }
+    onProgress?.("loading");
+    peers.push(await openGureum(selection, "gureum javascript", { ops: "javascript" }, contextSize));
+    peers.push(await openGureum(selection, "gureum wasm", { ops: "wasm" }, contextSize));
+    if (int4) peers.push(await openGureum(selection, "gureum wasm fixed16", { ops: "wasm", arithmetic: "fixed16" }, contextSize));
+    onProgress?.("measuring");
+    const all = peers.flatMap((peer) => competitors(peer, selection));
+    const timings = await measure(
+      all.map(({ competitor }) => competitor),
+      plan,
+    );
+    // What each says, beside what gureum says: f16 holds the same weights.
+    const said: number[][] = [];
+    for (const peer of peers) {
+      await peer.prefill(promptOf(selection));
+      said.push(await peer.decode(promptOf(selection)[0]!, newTokens));
+    }
+    const ours = said[peers.findIndex(({ name }) => name === "gureum wasm")]!;
+    for (const [i, { name }] of peers.entries()) {
+      const first = said[i]!.findIndex((id, at) => id !== ours[at]);
+      onProgress?.(`${name}: ${first < 0 ? `all ${newTokens} ids` : `the first ${first} of ${newTokens} ids`} are those of gureum wasm`);
+    }
+    return timings.map((timing, i) => makeRow("model", timing, { tokens: all[i]!.tokens }, { operationsPerSecond: {} }, { threads: 1 }));
+  } finally {
+    for (const peer of peers) await peer.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
