@@ -8,6 +8,7 @@ import type { Model } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
 import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
+import { loadExactGpuModel } from "./gpu/model/exact.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
 import { checkKernels, type VariantOptions } from "./gpu/programs/plan.ts";
 import { loadCpuModel } from "./wasm/model.ts";
@@ -74,6 +75,12 @@ export async function makeModel(
   checkKernels(kernels);
   // `exact` is the same everywhere: it chooses no backend.
   const choosesVariant = (arithmetic !== "auto" && arithmetic !== "exact") || cache !== undefined || Object.keys(kernels).length > 0;
+  if (arithmetic === "exact" && (cache !== undefined || Object.keys(kernels).length > 0))
+    throw new GureumError("usage", {
+      where: "arithmetic exact",
+      what: "has a cache and kernels of its own, whose choice cannot show in the result",
+      remedy: "leave cache and kernels out",
+    });
   const choosesCpu = (ops !== undefined && ops !== "auto") || threads !== undefined;
   const backend = wanted !== "auto" ? wanted : choosesVariant ? "webgpu" : choosesCpu ? "cpu" : "auto";
   if (backend === "webgpu" && choosesCpu)
@@ -104,7 +111,12 @@ export async function makeModel(
   }
   try {
     const profiler = stats ? makeProfiler(gpu, () => performance.now()) : undefined;
-    const model = await loadGpuModel(profiler?.gpu ?? gpu, config, refs, { ...variants, ...(onProgress ? { onProgress } : {}) });
+    const watched = profiler?.gpu ?? gpu;
+    const progress = onProgress ? { onProgress } : {};
+    const model =
+      arithmetic === "exact"
+        ? await loadExactGpuModel(watched, config, refs, progress)
+        : await loadGpuModel(watched, config, refs, { ...variants, ...progress });
     await profiler?.take();
     profiler?.watch("passes");
     const takeStats = async (): Promise<GpuStats | null> => {

@@ -9,6 +9,7 @@ import { GureumError } from "./core/errors.ts";
 const commands: readonly { name: string; summary: string; load(): Promise<Command> }[] = [
   { name: "chat", summary: "answer a question, or hold a conversation", load: async () => (await import("./cli/chat.ts")).chat },
   { name: "generate", summary: "continue a text, without a chat template", load: async () => (await import("./cli/generate.ts")).generate },
+  { name: "verify", summary: "check a receipt of generate on this machine", load: async () => (await import("./cli/verify.ts")).verify },
   { name: "tokenize", summary: "text to token ids, and back", load: async () => (await import("./cli/tokenize.ts")).tokenize },
   { name: "render", summary: "chat messages to prompt text or ids", load: async () => (await import("./cli/render.ts")).render },
   {

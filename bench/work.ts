@@ -2,6 +2,7 @@
 export { works as attention } from "./work/attention.ts";
 export { works as decode } from "./work/decode.ts";
 export { works as elementwise } from "./work/elementwise.ts";
+export { works as exact } from "./work/exact.ts";
 export { works as linears } from "./work/linears.ts";
 export { works as prefill } from "./work/prefill.ts";
 export { works as sampling } from "./work/sampling.ts";

@@ -36,7 +36,7 @@ ${samplingHelp}`,
       }
       await converse(async (question) => {
         const turn: ChatMessage = { role: "user", content: question };
-        const answer = await runGeneration(model, { messages: [...messages, turn], ...template }, options, conversation);
+        const { text: answer } = await runGeneration(model, { messages: [...messages, turn], ...template }, options, conversation);
         messages.push(turn, { role: "assistant", content: answer });
       });
       return 0;

@@ -4,6 +4,7 @@ import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { nodeThreads } from "../core/host/node-threads.ts";
 import { closeDevice, openDevice } from "../gpu/device/device.ts";
+import { selfCheck } from "../gpu/device/self-check.ts";
 import { type Choice, planVariants } from "../gpu/programs/plan.ts";
 import { variantSteps } from "../gpu/programs/steps.ts";
 import { embeddedModel } from "../index.ts";
@@ -29,9 +30,13 @@ What computes on the CPU here, then the WebGPU adapter, its limits, features and
     try {
       const c = gpu.capabilities;
       const { plan, choices } = planVariants(c, checkpoint.config, checkpoint.refs);
+      // Once more, compiled by now: what it takes when a device is opened again.
+      const started = performance.now();
+      await selfCheck(gpu.device);
+      const selfCheckMs = performance.now() - started;
       const arithmetic = words.flag("arithmetic") ? await fingerprint(gpu) : undefined;
       if (words.flag("json")) {
-        await printJson({ ...c, cpu, cache: plan.cache, variants: choices, ...(arithmetic ? { arithmetic } : {}) });
+        await printJson({ ...c, cpu, selfCheckMs, cache: plan.cache, variants: choices, ...(arithmetic ? { arithmetic } : {}) });
         return 0;
       }
       const rows: [string, string][] = [
@@ -46,6 +51,7 @@ What computes on the CPU here, then the WebGPU adapter, its limits, features and
           "subgroup matrices",
           c.subgroupMatrixConfigs.map((m) => `${m.componentType} ${m.M}x${m.N}x${m.K} to ${m.resultComponentType}`).join(", ") || "none",
         ],
+        ["self-check", `passed (${selfCheckMs.toFixed(1)} ms)`],
         ...Object.entries(c.limits).map(([name, value]): [string, string] => [name, `${value}`]),
       ];
       for (const [name, value] of rows) await printLine(`${name.padEnd(36)}${value}`);

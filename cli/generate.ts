@@ -1,6 +1,14 @@
-/** `gureum generate`: raw continuation of a text. */
+/** `gureum generate`: raw continuation of a text, with a receipt where one is asked for. */
+import { contextLimit } from "../core/generate/generate.ts";
+import { modelFiles, sha256 } from "../core/host/hash.ts";
+import { directoryStore, writeFile } from "../core/host/node.ts";
+import type { SamplingOptions } from "../core/model/engine.ts";
+import { makeReceipt } from "../core/receipt.ts";
+import { greedy } from "../core/sample/sampler.ts";
+import { embeddedModel } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions, noteSampling, runOptions, samplingHelp, samplingOptions, textInput } from "./options.ts";
 import { runGeneration } from "./run.ts";
+import { note, progressBar } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
 export const generate: Command = {
@@ -9,6 +17,7 @@ export const generate: Command = {
 
   --special-tokens            read special tokens in TEXT as such ("<s>" is one token); without it they are plain text
   --no-bos                    do not put the beginning-of-text token first
+  --receipt FILE              with --arithmetic exact: write what \`gureum verify\` checks on any device
 ${modelHelp}
 ${samplingHelp}`,
   async run(args) {
@@ -21,6 +30,7 @@ ${samplingHelp}`,
         ids: { type: "string" },
         "no-bos": { type: "boolean" },
         "special-tokens": { type: "boolean" },
+        receipt: { type: "string" },
       },
       1,
     );
@@ -30,13 +40,31 @@ ${samplingHelp}`,
     if (text !== undefined && idsText !== undefined) throw usage("generate", "give TEXT or --ids, not both");
     if (text === undefined && idsText === undefined) throw usage("generate", "the text to continue is missing");
     const ids = idsText === undefined ? undefined : parseIds("generate", idsText);
+    const receipt = words.text("receipt");
+    if (receipt !== undefined && words.text("arithmetic") !== "exact")
+      throw usage("generate", "--receipt needs --arithmetic exact: no other arithmetic has the same bits everywhere");
     const model = await modelFromWords("generate", words, ids ? "ids" : "text");
     try {
       noteSampling(model, options);
-      await runGeneration(model, ids ? { ids } : textInput(text!, words), options);
+      const input = ids ? { ids } : textInput(text!, words);
+      const answer = await runGeneration(model, input, options);
+      if (receipt !== undefined) {
+        const prompt = model.encodePrompt(input);
+        const context = Math.min(contextLimit(model.config), prompt.length + options.maxNewTokens);
+        const files = await modelFiles(directoryStore(words.text("model") ?? embeddedModel()), progressBar("hashing the model"));
+        const sampling = { ...(options.greedy ? greedy : model.samplingDefaults), ...given(options.sampling) };
+        const run = { model: files, context, sampling, prompt, ids: answer.ids };
+        const made = await makeReceipt(model, sha256, run, progressBar("hashing logits"));
+        await writeFile(receipt, (sink) => sink(new TextEncoder().encode(`${JSON.stringify(made, null, 1)}\n`)));
+        note(`wrote ${receipt}: ${answer.ids.length} positions`);
+      }
       return 0;
     } finally {
       model.dispose();
     }
   },
 };
+
+/** The sampling options that were said. */
+const given = (sampling: Partial<SamplingOptions>): Partial<SamplingOptions> =>
+  Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== undefined));

@@ -1,7 +1,7 @@
 /** One generation shown to a person or a program: streamed text and a line of figures, or one JSON object. */
 import process from "node:process";
 import type { TokenEvent } from "../core/generate/generate.ts";
-import type { Conversation, GenerateInput, LoadedModel } from "../index.ts";
+import type { Conversation, GenerateInput, GenerateResult, LoadedModel } from "../index.ts";
 import type { RunOptions } from "./options.ts";
 import { formatStats, makeStopwatch } from "./stats.ts";
 import { breathe, note, print, printJson, progressBar } from "./terminal.ts";
@@ -9,14 +9,14 @@ import { breathe, note, print, printJson, progressBar } from "./terminal.ts";
 /**
  * Runs to the end, or until Ctrl-C: then the text so far is the answer.
  * @param conversation who generates: the model, or what remembers earlier turns
- * @returns the text
+ * @returns what the generator sums up
  */
 export async function runGeneration(
   model: LoadedModel,
   input: GenerateInput,
   options: RunOptions,
   conversation: Pick<Conversation, "generate"> = model,
-): Promise<string> {
+): Promise<GenerateResult> {
   const abort = new AbortController();
   const onInterrupt = (): void => abort.abort();
   process.on("SIGINT", onInterrupt);
@@ -85,7 +85,7 @@ export async function runGeneration(
       );
       if (stats !== undefined) for (const line of formatStats(stats)) note(line);
     }
-    return text;
+    return step.value;
   } finally {
     process.off("SIGINT", onInterrupt);
   }

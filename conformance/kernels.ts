@@ -18,6 +18,15 @@ export { subjects as "awq-rows16-f16-matrix" } from "./kernels/awq-rows16-f16-ma
 export { subjects as "cache-write" } from "./kernels/cache-write.ts";
 export { subjects as "embed-fixed16" } from "./kernels/embed-fixed16.ts";
 export { subjects as embedding } from "./kernels/embedding.ts";
+export { subjects as "exact-add" } from "./kernels/exact-add.ts";
+export { subjects as "exact-awq" } from "./kernels/exact-awq.ts";
+export { subjects as "exact-awq-stored" } from "./kernels/exact-awq-stored.ts";
+export { subjects as "exact-dense" } from "./kernels/exact-dense.ts";
+export { subjects as "exact-digits" } from "./kernels/exact-digits.ts";
+export { subjects as "exact-embedding" } from "./kernels/exact-embedding.ts";
+export { subjects as "exact-mix" } from "./kernels/exact-mix.ts";
+export { subjects as "exact-norm" } from "./kernels/exact-norm.ts";
+export { subjects as "exact-silu-mul" } from "./kernels/exact-silu-mul.ts";
 export { subjects as "fixed16-block-sums" } from "./kernels/fixed16-block-sums.ts";
 export { subjects as "head-f16" } from "./kernels/head-f16.ts";
 export { subjects as matmul } from "./kernels/matmul.ts";

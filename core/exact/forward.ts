@@ -4,7 +4,7 @@
  */
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
-import { biasParts, plainParts, unlistedPart } from "../model/layer.ts";
+import { biasParts, type ListedPart, plainParts, unlistedPart } from "../model/layer.ts";
 import { type Taps, tapShape } from "../model/trace.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import { embedding } from "../ops/embedding.ts";
@@ -19,6 +19,9 @@ import type { Width } from "./rows.ts";
 
 /** The version of the definition that this computes: part of every receipt. */
 export const EXACT_VERSION = 1;
+
+/** Parts of a layer that the definition has; a model with another is refused. */
+export const exactParts: readonly ListedPart[] = [...plainParts, ...biasParts, "qNorm", "kNorm"];
 
 /** What the definition is proved for: sums stay inside their integers up to here. */
 export const EXACT_LIMITS: Readonly<Record<"positions" | "inFeatures" | "headDim" | "vocabulary", number>> = {
@@ -38,6 +41,8 @@ interface ExactLayer {
   readonly kProj: ExactLinear;
   readonly vProj: ExactLinear;
   readonly oProj: ExactLinear;
+  readonly qNorm: Float32Array | null;
+  readonly kNorm: Float32Array | null;
   readonly postAttentionLayernorm: Float32Array;
   readonly gateProj: ExactLinear;
   readonly upProj: ExactLinear;
@@ -91,7 +96,7 @@ export function checkExactContext(maxContext: number): void {
 /** @throws GureumError "limit", "unsupported" for a part of a layer that the definition does not have */
 export function exactWeights(config: LlamaConfig, weights: LlamaWeights): ExactWeights {
   checkExactLimits(config);
-  const part = unlistedPart(weights.layers, [...plainParts, ...biasParts]);
+  const part = unlistedPart(weights.layers, exactParts);
   if (part)
     throw new GureumError("unsupported", {
       where: "arithmetic exact",
@@ -106,6 +111,8 @@ export function exactWeights(config: LlamaConfig, weights: LlamaWeights): ExactW
       kProj: exactLinear(layer.kProj),
       vProj: exactLinear(layer.vProj),
       oProj: exactLinear(layer.oProj),
+      qNorm: layer.qNorm === null ? null : layer.qNorm.map(clean),
+      kNorm: layer.kNorm === null ? null : layer.kNorm.map(clean),
       postAttentionLayernorm: layer.postAttentionLayernorm.map(clean),
       gateProj: exactLinear(layer.gateProj),
       upProj: exactLinear(layer.upProj),
@@ -216,6 +223,14 @@ export function exactForward(
     tap(`${at}k`, k);
     linear(v, normed, layer.vProj, T, INPUT_WIDTH);
     tap(`${at}v`, v);
+    if (layer.qNorm) {
+      rmsNorm(q, q, layer.qNorm, eps, T * H);
+      tap(`${at}qNorm`, q);
+    }
+    if (layer.kNorm) {
+      rmsNorm(k, k, layer.kNorm, eps, T * G);
+      tap(`${at}kNorm`, k);
+    }
     rotate(q, tables, start, T, H);
     tap(`${at}qRope`, q);
     rotate(k, tables, start, T, G);

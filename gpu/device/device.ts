@@ -6,6 +6,7 @@ import "./webgpu-names.ts";
 import { GureumError } from "../../core/errors.ts";
 import { type Capabilities, limitNames, readCapabilities, wantedFeatures } from "./capabilities.ts";
 import { type DawnOptions, openDawn } from "./dawn.ts";
+import { selfCheck } from "./self-check.ts";
 
 /** A kernel that the device accepted. */
 export interface Compiled {
@@ -21,6 +22,8 @@ export interface Gpu {
   readonly instance: GPU | undefined;
   /** Compiled kernels by source and constants. */
   readonly pipelines: Map<string, Promise<Compiled>>;
+  /** Whether it passed its self-check; one that the caller brought has not, until `checkDevice`. */
+  checked: boolean;
   /** Set once the device is lost. */
   lost: GPUDeviceLostInfo | undefined;
 }
@@ -31,7 +34,8 @@ export interface DeviceOptions extends DawnOptions {
 }
 
 /**
- * @throws GureumError "no-adapter" where nothing answers, "device-lost" where the adapter gives no device
+ * @throws GureumError "no-adapter" where nothing answers, "device-lost" where the adapter gives no device, "divergence" where it computes
+ * integers wrong
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
   const host = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
@@ -70,7 +74,25 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
       cause,
     );
   }
-  return adopt(device, adapter.info, instance);
+  const gpu = adopt(device, adapter.info, instance);
+  if (options.backend === "null") return gpu; // which computes nothing
+  try {
+    await checkDevice(gpu);
+  } catch (error) {
+    closeDevice(gpu);
+    throw error;
+  }
+  return gpu;
+}
+
+/**
+ * Asks the device for known answers (self-check.ts), once.
+ * @throws GureumError "divergence" where it computes them wrong, "device-lost" where it gives none
+ */
+export async function checkDevice(gpu: Gpu): Promise<void> {
+  if (gpu.checked) return;
+  await waited(gpu, "self-check", selfCheck(gpu.device));
+  gpu.checked = true;
 }
 
 /** A device that the caller made, with the features and limits the caller asked for. */
@@ -79,7 +101,14 @@ export function adoptDevice(device: GPUDevice): Gpu {
 }
 
 function adopt(device: GPUDevice, info: GPUAdapterInfo, instance: GPU | undefined): Gpu {
-  const gpu: Gpu = { device, capabilities: readCapabilities(device, info), instance, pipelines: new Map(), lost: undefined };
+  const gpu: Gpu = {
+    device,
+    capabilities: readCapabilities(device, info),
+    instance,
+    pipelines: new Map(),
+    checked: false,
+    lost: undefined,
+  };
   void device.lost.then((lost) => {
     gpu.lost = lost;
   });
@@ -158,6 +187,7 @@ export async function waited<T>(gpu: Gpu, where: string, promise: Promise<T>): P
   try {
     return await promise;
   } catch (cause) {
+    if (cause instanceof GureumError) throw cause;
     throw lostError(gpu, where, cause);
   }
 }

@@ -32,8 +32,9 @@ export function workgroupMemory(wgsl: string, overrides: Readonly<Record<string,
   const sizeOf = (type: string): number => {
     const array = /^array<(.*), ([^<>]*)>$/.exec(type);
     if (array) return sizeOf(array[1]!) * evaluate(array[2]!, value);
-    const vector = /^vec([24])<(.*)>$/.exec(type);
-    if (vector) return Number(vector[1]) * sizeOf(vector[2]!);
+    const vector = /^vec([234])<(.*)>$/.exec(type);
+    // In an array a vec3 takes the room of a vec4.
+    if (vector) return (vector[1] === "3" ? 4 : Number(vector[1])) * sizeOf(vector[2]!);
     if (/^(?:[fiu]32|atomic<u32>)$/.test(type)) return 4;
     const fields = new RegExp(`struct ${type} \\{([^}]*)\\}`).exec(code)![1]!;
     return fields.split(",").reduce((size, field) => size + sizeOf(field.split(":")[1]!.trim()), 0);

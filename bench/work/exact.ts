@@ -1,0 +1,108 @@
+/** The kernels of the arithmetic exact: integers only, so what they hold does not matter for their time, but that weights are all different. */
+import type { LlamaConfig } from "../../core/config.ts";
+import { exactAdd } from "../../gpu/kernels/exact/exact-add.ts";
+import { exactAwq } from "../../gpu/kernels/exact/exact-awq.ts";
+import { exactAwqStored } from "../../gpu/kernels/exact/exact-awq-stored.ts";
+import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
+import { exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
+import { exactEmbedding } from "../../gpu/kernels/exact/exact-embedding.ts";
+import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
+import { exactNorm } from "../../gpu/kernels/exact/exact-norm.ts";
+import { type ExactAttentionShape, exactRope } from "../../gpu/kernels/exact/exact-rope.ts";
+import { type ExactAttentionPart, exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
+import { exactSiluMul } from "../../gpu/kernels/exact/exact-silu-mul.ts";
+import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
+import { pairsSeen, startOf, type Work, work } from "../measured.ts";
+
+const heads = ({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window }: LlamaConfig): ExactAttentionShape => ({
+  H,
+  G,
+  Hd,
+  window,
+});
+
+/** Rows of scores as long as what is seen. */
+const part = (config: LlamaConfig, T: number): ExactAttentionPart => ({
+  ...heads(config),
+  stride: startOf(config, T) + T,
+  first: 0,
+  rows: T,
+});
+
+/** The linears of a layer: inputs, outputs and digits of the input. */
+const linears = ({ hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd }: LlamaConfig) =>
+  [
+    { step: "qkvProj", K: D, N: (H + 2 * G) * Hd, P: 3 },
+    { step: "oProj", K: H * Hd, N: D, P: 3 },
+    { step: "gateUpProj", K: D, N: 2 * F, P: 3 },
+    { step: "downProj", K: F, N: D, P: 4 },
+  ] as const;
+
+const groupSize = 128;
+
+export const works: readonly Work[] = [
+  work(exactAwq, (config, T) =>
+    linears(config).map(({ step, K, N, P }) => ({
+      step,
+      shape: { K, N, P, hasBias: false, adds: false, tile: T === 1 ? 1 : 4, groupSize, firstRow: 0 },
+      holds: { digits: "words", weights: { own: "words" }, groups: { own: "groups" } },
+      operations: 2 * T * N * K,
+      arithmetic: "i8",
+    })),
+  ),
+  work(exactAwqStored, (config, T) =>
+    linears(config).map(({ step, K, N, P }) => ({
+      step,
+      shape: { K, N, P, hasBias: false, adds: false, tile: 1, groupSize, firstColumn: 0, columns: N },
+      holds: { digits: "words", qweight: { own: "words" }, qzeros: { own: "words" }, scales: { own: "f16" } },
+      operations: 2 * T * N * K,
+      arithmetic: "i8",
+    })),
+  ),
+  work(exactDense, ({ hiddenSize: K, vocabSize: N }, T) => [
+    {
+      step: "lmHead",
+      shape: { K, N, P: 3 as const, hasBias: false, adds: false, tile: T === 1 ? 1 : 4, firstColumn: 0, columns: N },
+      holds: { digits: "words", weights: { own: "words" } },
+      operations: 2 * T * N * K,
+      arithmetic: "i8",
+    },
+  ]),
+  work(exactDigits, ({ hiddenSize: D, intermediateSize: F }) => [
+    { step: "hidden", shape: { K: D, P: 3 as const } },
+    { step: "ffn", shape: { K: F, P: 4 as const } },
+  ]),
+  work(exactNorm, ({ hiddenSize: D }) => [{ step: "hidden", shape: { D, inverse: 0x39800000, eps: 0x3727c5ac } }]),
+  work(exactEmbedding, ({ hiddenSize: D, vocabSize: rows }, T) => [
+    {
+      step: "embedTokens",
+      shape: { dtype: "F16" as const, D, firstRow: 0, rows },
+      holds: { table: "f16", ids: Uint32Array.from({ length: T }, (_, i) => (i * 2654435761) % rows) },
+      bytes: T * (4 + D * 6),
+    },
+  ]),
+  work(exactRope, (config, T) => [{ step: "qkv", start: startOf(config, T), shape: { ...heads(config), factor: 0x3e000000 } }]),
+  work(exactScores, (config, T) => [
+    {
+      step: "attention",
+      start: startOf(config, T),
+      shape: part(config, T),
+      holds: { queries: "words", keys: { own: "words" } },
+      operations: 2 * config.numAttentionHeads * config.headDim * pairsSeen(T, startOf(config, T), config.slidingWindow),
+      arithmetic: "i8",
+    },
+  ]),
+  work(exactSoftmax, (config, T) => [{ step: "attention", start: startOf(config, T), shape: part(config, T), holds: { scores: "f32" } }]),
+  work(exactMix, (config, T) => [
+    {
+      step: "attention",
+      start: startOf(config, T),
+      shape: part(config, T),
+      holds: { scores: "words", values: { own: "words" } },
+      operations: 2 * config.numAttentionHeads * config.headDim * pairsSeen(T, startOf(config, T), config.slidingWindow),
+      arithmetic: "i8",
+    },
+  ]),
+  work(exactSiluMul, ({ intermediateSize: width }) => [{ step: "ffn", shape: { width }, holds: { gate: "f32" } }]),
+  work(exactAdd, ({ hiddenSize: width }) => [{ step: "hidden", shape: { width }, holds: { x: "f32" } }]),
+];

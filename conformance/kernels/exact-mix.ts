@@ -1,0 +1,62 @@
+import { bitsOf } from "../../core/exact/numbers.ts";
+import { rotate, scoreFactor } from "../../core/exact/rope.ts";
+import { fixedRow } from "../../core/exact/rows.ts";
+import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
+import { exactCacheBytes, exactRope, queryBytes, wordsOf } from "../../gpu/kernels/exact/exact-rope.ts";
+import { exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
+import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
+import { type ExactAttentionCase, exactContext } from "../ops/exact-attention.ts";
+import { digitsOf } from "../ops/exact-digits.ts";
+import { wordSubject } from "../subjects/exact.ts";
+import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
+
+/** The cache of the positions before `start`, as exact-rope.ts lays it out. */
+function cacheOf({ shape, start, T, k, v, tables }: ExactAttentionCase): Record<"keys" | "values" | "exponents", Uint32Array> {
+  const { G, Hd } = shape;
+  const W = wordsOf(Hd);
+  const bytes = exactCacheBytes(shape, start + T);
+  const [keys, values, exponents] = [bytes.keys, bytes.values, bytes.exponents].map((length) => new Uint32Array(length / 4));
+  const turned = k.slice();
+  rotate(turned, tables, 0, start, G);
+  for (let s = 0; s < start; s++)
+    for (let g = 0; g < G; g++) {
+      const [key, value] = [turned, v].map((rows) => fixedRow(rows, (s * G + g) * Hd, Hd, 24));
+      exponents!.set([key!.exponent, value!.exponent], (s * G + g) * 2);
+      for (let i = 0; i < Hd; i++)
+        for (let p = 0; p < 3; p++) {
+          const at = p * W + (i >> 2);
+          const byte = (row: Float64Array): number => (digitsOf(row[i]!, 3)[p]! & 255) << (8 * (i & 3));
+          keys![((s >> 5) * G * 3 * W + g * 3 * W + at) * 32 + (s & 31)]! |= byte(key!.values);
+          values![(s * G + g) * 3 * W + at]! |= byte(value!.values);
+        }
+    }
+  return { keys: keys!, values: values!, exponents: exponents! };
+}
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => [
+  wordSubject<ExactAttentionCase>(
+    rig,
+    exactMix,
+    (io, c) => {
+      const { shape, start, T, q, k, v, tables } = c;
+      const { H, G, Hd } = shape;
+      const table = new Float32Array(tables.cos.length * 2);
+      for (let i = 0; i < tables.cos.length; i++) table.set([tables.cos[i]!, tables.sin[i]!], 2 * i);
+      const earlier = cacheOf(c);
+      const keys = io.input("keys", earlier.keys);
+      const values = io.input("values", earlier.values);
+      const exponents = io.input("exponents", earlier.exponents);
+      const queries = io.scratch("queries", queryBytes(shape, T));
+      const now = { q: io.input("q", q), k: io.input("k", k.slice(start * G * Hd)), v: v.slice(start * G * Hd) };
+      io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(Hd)) }, { ...now, table, queries, keys, values, exponents });
+      const scores = io.scratch("scores", T * H * exactContext * 4);
+      const stats = io.scratch("stats", T * H * 8);
+      const part = { ...shape, stride: exactContext, first: 0, rows: T };
+      io.run(exactScores, part, { queries, keys, exponents, scores });
+      io.run(exactSoftmax, part, { exponents, scores, stats });
+      io.run(exactMix, part, { scores, stats, values });
+    },
+    ({ T, start }) => ({ T, start }),
+    { op: "exact-attention", kernels: ["exact-rope", "exact-scores", "exact-softmax", "exact-mix"] },
+  ),
+];

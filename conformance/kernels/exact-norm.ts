@@ -1,0 +1,36 @@
+import { bitsOf, nearest } from "../../core/exact/numbers.ts";
+import { exactNorm } from "../../gpu/kernels/exact/exact-norm.ts";
+import type { ExactNormCase } from "../ops/exact-norm.ts";
+import { wordSubject } from "../subjects/exact.ts";
+import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
+
+const shapeOf = ({ D, eps }: ExactNormCase): { D: number; inverse: number; eps: number } => ({
+  D,
+  inverse: bitsOf(nearest(1 / D)),
+  eps: bitsOf(eps),
+});
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => [
+  wordSubject<ExactNormCase>(
+    rig,
+    exactNorm,
+    (io, c) => void io.run(exactNorm, shapeOf(c), { x: c.x, weight: c.weight }),
+    ({ rows }) => ({ T: rows }),
+  ),
+  // The rows as heads of one position.
+  wordSubject<ExactNormCase>(
+    rig,
+    exactNorm,
+    (io, c) => void io.run(exactNorm, { ...shapeOf(c), heads: c.rows }, { x: c.x, weight: c.weight }),
+    () => ({ T: 1 }),
+    { variant: "exact-norm-heads" },
+  ),
+  // One row, the last one.
+  wordSubject<ExactNormCase>(
+    rig,
+    exactNorm,
+    (io, c) => void io.run(exactNorm, { ...shapeOf(c), lastRow: true }, { x: c.x, weight: c.weight }),
+    ({ rows }) => ({ T: rows }),
+    { variant: "exact-norm-last-row", accepts: ({ rows }) => rows === 1 },
+  ),
+];

@@ -1,0 +1,50 @@
+/** Sums of `exact`: equality with the CPU, near cancellation too. */
+import fc from "fast-check";
+import { add, clean } from "../../core/exact/numbers.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly width: number;
+  readonly rows: number;
+  readonly x: Recipe;
+  readonly y: Recipe;
+  /** y is −x, a few units of the last place off. */
+  readonly near: boolean;
+}
+export interface ExactAddCase {
+  readonly width: number;
+  readonly x: Float32Array;
+  readonly y: Float32Array;
+}
+
+const sums = ({ x, y }: ExactAddCase): Float32Array => x.map((a, i) => add(a, y[i]!));
+
+export const kit: Kit<Spec, ExactAddCase> = {
+  name: "exact-add",
+  formula: "rn(x + y)",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(sums(c)))) },
+  spec: fc.record({
+    width: fc.constantFrom(1, 63, 64, 65, 200),
+    rows: fc.integer({ min: 1, max: 3 }),
+    x: exactRecipe,
+    y: exactRecipe,
+    near: fc.boolean(),
+  }),
+  boundaries: exactRecipes.flatMap((x) => exactRecipes.map((y) => ({ width: 64, rows: 1, x, y, near: x.kind === y.kind }))),
+  make({ width, rows, x, y, near }) {
+    const a = exactValues(x, width * rows);
+    const words = wordsOf(a);
+    const b = near
+      ? Float32Array.from(words, (word, i) => clean(new Float32Array(Uint32Array.of((word ^ 0x80000000) + (i % 7) - 3).buffer)[0]!))
+      : exactValues(y, width * rows);
+    return { width, x: a, y: b };
+  },
+  length: ({ x }) => 2 * x.length,
+  expected: (c) => exactly(wordsOf(sums(c))),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};

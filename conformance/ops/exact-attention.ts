@@ -1,0 +1,105 @@
+/**
+ * Attention of `exact` from q, k, v before the rotation to the mix: rotation, cache, scores, softmax, mix; equality with the CPU. Values' sizes vary from
+ * position to position; windows, one position, head sizes of no whole word.
+ */
+import fc from "fast-check";
+import { attention, cacheRows } from "../../core/exact/attention.ts";
+import { clean, mul } from "../../core/exact/numbers.ts";
+import { exactRopeTables, rotate, scoreFactor } from "../../core/exact/rope.ts";
+import type { AttentionShape } from "../../core/ops/attention.ts";
+import { type Recipe, uniform } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly shape: number;
+  readonly T: number;
+  readonly start: number;
+  readonly q: Recipe;
+  readonly k: Recipe;
+  readonly v: Recipe;
+  /** Binary exponents over which rows of v vary. */
+  readonly spread: number;
+}
+export interface ExactAttentionCase {
+  readonly shape: AttentionShape;
+  readonly start: number;
+  readonly T: number;
+  /** [T, H, Hd]; of the last T positions. */
+  readonly q: Float32Array;
+  /** [start + T, G, Hd]: of all positions, before the rotation. */
+  readonly k: Float32Array;
+  readonly v: Float32Array;
+  /** [start + T, Hd/2] */
+  readonly tables: ReturnType<typeof exactRopeTables>;
+}
+
+const shapes: readonly AttentionShape[] = [
+  { H: 2, G: 1, Hd: 16, window: null },
+  { H: 3, G: 3, Hd: 6, window: 5 },
+  { H: 4, G: 2, Hd: 80, window: null },
+];
+/** Positions that the score rows are long. */
+export const exactContext = 160;
+
+function mixed({ shape, start, T, q, k, v, tables }: ExactAttentionCase): Float32Array {
+  const { H, G, Hd } = shape;
+  const S = start + T;
+  const turnedQ = q.slice();
+  const turnedK = k.slice();
+  rotate(turnedQ, tables, start, T, H);
+  rotate(turnedK, tables, 0, S, G);
+  const cache = {
+    keys: new Float32Array(S * G * Hd),
+    values: new Float32Array(S * G * Hd),
+    keyExponents: new Int16Array(S * G),
+    valueExponents: new Int16Array(S * G),
+  };
+  cacheRows(cache, turnedK, v, 0, S, G, Hd);
+  const out = new Float32Array(T * H * Hd);
+  attention(out, turnedQ, cache, start, T, shape, scoreFactor(Hd));
+  return out;
+}
+
+export const kit: Kit<Spec, ExactAttentionCase> = {
+  name: "exact-attention",
+  formula: "mul(rn(Σ p̂ v̂), 1/Z), p̂ from exact scores",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(mixed(c)))) },
+  spec: fc.record({
+    shape: fc.nat(shapes.length - 1),
+    T: fc.integer({ min: 1, max: 4 }),
+    start: fc.constantFrom(0, 1, 30, 32, 63, 150),
+    q: exactRecipe,
+    k: exactRecipe,
+    v: exactRecipe,
+    spread: fc.constantFrom(0, 10, 60),
+  }),
+  boundaries: shapes.flatMap((_, shape) =>
+    exactRecipes.flatMap((data, i) => [
+      { shape, T: 2, start: 33, q: data, k: exactRecipes[5]!, v: exactRecipes[(i + 3) % exactRecipes.length]!, spread: 0 },
+      { shape, T: 1, start: 150, q: exactRecipes[5]!, k: data, v: exactRecipes[5]!, spread: 60 },
+    ]),
+  ),
+  make({ shape: at, T, start, q, k, v, spread }) {
+    const shape = shapes[at]!;
+    const { H, G, Hd } = shape;
+    const S = start + T;
+    const next = uniform(v.seed);
+    const sizes = Array.from({ length: S }, () => 2 ** Math.round(2 * spread * (next() - 0.5)));
+    return {
+      shape,
+      start,
+      T,
+      q: exactValues(q, T * H * Hd),
+      k: exactValues(k, S * G * Hd),
+      v: exactValues(v, S * G * Hd).map((value, i) => clean(mul(value, sizes[Math.floor(i / (G * Hd))]!))),
+      tables: exactRopeTables({ headDim: Hd, ropeTheta: 10000, ropeScaling: { type: "none" } }, S),
+    };
+  },
+  length: ({ q }) => 2 * q.length,
+  expected: (c) => exactly(wordsOf(mixed(c))),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};

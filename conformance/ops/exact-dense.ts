@@ -1,0 +1,76 @@
+/** Dense linears of `exact`: equality with the CPU, the weights' fixed rows made on the device too. */
+import fc from "fast-check";
+import type { FloatDType } from "../../core/dtype.ts";
+import { exactDense, linear } from "../../core/exact/linear.ts";
+import { add } from "../../core/exact/numbers.ts";
+import type { DenseMatrix } from "../../core/tensor.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { denseMatrix } from "../cases/matrices.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly shape: number;
+  readonly dtype: FloatDType;
+  readonly x: Recipe;
+  readonly weight: Recipe;
+  readonly other: Recipe;
+}
+export interface ExactDenseCase {
+  readonly T: number;
+  readonly P: 3 | 4;
+  readonly tile: number;
+  readonly x: Float32Array;
+  readonly weight: DenseMatrix;
+  readonly bias: Float32Array | null;
+  readonly initial: Float32Array | null;
+}
+
+const shapes = [
+  { K: 5, N: 3, T: 1, P: 3, tile: 1, bias: false, adds: false },
+  { K: 192, N: 17, T: 5, P: 4, tile: 4, bias: true, adds: true },
+  { K: 2100, N: 9, T: 2, P: 3, tile: 4, bias: true, adds: false },
+] as const;
+
+function result({ T, P, x, weight, bias, initial }: ExactDenseCase): Float32Array {
+  const out = new Float32Array(T * weight.outFeatures);
+  linear(out, x, { weight: exactDense(weight), bias }, T, P === 3 ? 24 : 32);
+  return initial ? out.map((y, i) => add(initial[i]!, y)) : out;
+}
+
+export const kit: Kit<Spec, ExactDenseCase> = {
+  name: "exact-dense",
+  formula: "rn(Σ_k v_k w_k · 2^(e + f)) + bias",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(result(c)))) },
+  spec: fc.record({
+    shape: fc.nat(shapes.length - 1),
+    dtype: fc.constantFrom("F32", "F16", "BF16"),
+    x: exactRecipe,
+    weight: exactRecipe,
+    other: exactRecipe,
+  }),
+  boundaries: shapes.flatMap((_, shape) =>
+    exactRecipes.flatMap((x, i) => [
+      { shape, dtype: "F32" as const, x, weight: exactRecipes[(i + 5) % exactRecipes.length]!, other: exactRecipes[5]! },
+      { shape, dtype: "F16" as const, x: exactRecipes[5]!, weight: x, other: exactRecipes[9]! },
+    ]),
+  ),
+  make({ shape, dtype, x, weight, other }) {
+    const { K, N, T, P, tile, bias, adds } = shapes[shape]!;
+    return {
+      T,
+      P,
+      tile,
+      x: exactValues(x, T * K),
+      weight: denseMatrix(weight, dtype, N, K),
+      bias: bias ? exactValues(other, N) : null,
+      initial: adds ? exactValues({ ...other, seed: other.seed + 1 }, T * N) : null,
+    };
+  },
+  length: ({ T, weight }) => 2 * T * weight.outFeatures,
+  expected: (c) => exactly(wordsOf(result(c))),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};

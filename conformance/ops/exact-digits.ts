@@ -1,0 +1,77 @@
+/** Fixed rows of `exact` as digits: digits, their sums over blocks of 32, exponents; equality with the CPU's integers. */
+import fc from "fast-check";
+import { fixedRow } from "../../core/exact/rows.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly K: number;
+  readonly rows: number;
+  readonly P: 3 | 4;
+  readonly x: Recipe;
+}
+export interface ExactDigitsCase {
+  readonly K: number;
+  readonly rows: number;
+  readonly P: 3 | 4;
+  readonly x: Float32Array;
+}
+
+/** Σ 256^p d_p = v, each d_p in −128 … 127. */
+export function digitsOf(v: number, P: number): number[] {
+  const out: number[] = [];
+  let rest = v;
+  for (let p = 0; p < P; p++) {
+    const digit = p === P - 1 ? rest : (rest << 24) >> 24;
+    out.push(digit);
+    rest = (rest - digit) / 256;
+  }
+  return out;
+}
+
+/** digits [rows, 2 P, B, 4] words, sums [rows, B, 4], exponents [rows], as gpu/kernels/exact/exact-digits.ts lays them out. */
+export function digitWords({ K, rows, P, x }: ExactDigitsCase): { digits: Uint32Array; sums: Uint32Array; exponents: Uint32Array } {
+  const B = Math.ceil(K / 32);
+  const digits = new Uint32Array(rows * P * B * 8);
+  const sums = new Int32Array(rows * B * 4);
+  const exponents = new Int32Array(rows);
+  for (let t = 0; t < rows; t++) {
+    const { values, exponent } = fixedRow(x, t * K, K, P === 3 ? 24 : 32);
+    exponents[t] = exponent;
+    for (let k = 0; k < K; k++) {
+      const b = k >> 5;
+      const j = (k & 31) >> 2;
+      for (const [p, digit] of digitsOf(values[k]!, P).entries()) {
+        digits[(((t * P + p) * 2 + (j >> 2)) * B + b) * 4 + (j & 3)]! |= (digit & 255) << (8 * (k & 3));
+        sums[(t * B + b) * 4 + p]! += digit;
+      }
+    }
+  }
+  return { digits, sums: new Uint32Array(sums.buffer), exponents: new Uint32Array(exponents.buffer) };
+}
+
+const allWords = (c: ExactDigitsCase): Uint32Array => {
+  const { digits, sums, exponents } = digitWords(c);
+  return Uint32Array.from([...digits, ...sums, ...exponents]);
+};
+
+export const kit: Kit<Spec, ExactDigitsCase> = {
+  name: "exact-digits",
+  formula: "v = rne(x · 2^−e) = Σ 256^p d_p",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(allWords(c))) },
+  spec: fc.record({
+    K: fc.constantFrom(1, 31, 32, 33, 256, 1100),
+    rows: fc.integer({ min: 1, max: 3 }),
+    P: fc.constantFrom(3 as const, 4 as const),
+    x: exactRecipe,
+  }),
+  boundaries: exactRecipes.flatMap((x) => ([3, 4] as const).map((P) => ({ K: 256, rows: 2, P, x }))),
+  make: ({ K, rows, P, x }) => ({ K, rows, P, x: exactValues(x, K * rows) }),
+  length: ({ K, rows, P }) => 2 * rows * (Math.ceil(K / 32) * (8 * P + 4) + 1),
+  expected: (c) => exactly(allWords(c)),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};

@@ -1,0 +1,49 @@
+/** RMS norm of `exact`: equality with the CPU, eps of 0 and rows of zeros too. */
+import fc from "fast-check";
+import { rmsNorm } from "../../core/exact/norm.ts";
+import { nearest } from "../../core/exact/numbers.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly D: number;
+  readonly rows: number;
+  readonly eps: number;
+  readonly x: Recipe;
+  readonly weight: Recipe;
+}
+export interface ExactNormCase {
+  readonly D: number;
+  readonly rows: number;
+  readonly eps: number;
+  readonly x: Float32Array;
+  readonly weight: Float32Array;
+}
+
+function normed({ D, rows, eps, x, weight }: ExactNormCase): Float32Array {
+  const out = new Float32Array(rows * D);
+  rmsNorm(out, x, weight, eps, rows);
+  return out;
+}
+
+export const kit: Kit<Spec, ExactNormCase> = {
+  name: "exact-norm",
+  formula: "mul(mul(x, rsqrt(add(mul(rn(Σ v²), rn(1/D)), eps))), weight)",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(normed(c)))) },
+  spec: fc.record({
+    D: fc.constantFrom(1, 2, 40, 255, 256, 257, 1030, 4100),
+    rows: fc.integer({ min: 1, max: 3 }),
+    eps: fc.constantFrom(1e-5, 1e-6, 0),
+    x: exactRecipe,
+    weight: exactRecipe,
+  }),
+  boundaries: exactRecipes.flatMap((x) => [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[5]! }))),
+  make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
+  length: ({ x }) => 2 * x.length,
+  expected: (c) => exactly(wordsOf(normed(c))),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};

@@ -1,0 +1,36 @@
+/** silu(gate) · up of `exact`: equality with the CPU. */
+import fc from "fast-check";
+import { silu } from "../../core/exact/functions.ts";
+import { mul } from "../../core/exact/numbers.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly width: number;
+  readonly rows: number;
+  readonly gate: Recipe;
+  readonly up: Recipe;
+}
+export interface ExactSiluMulCase {
+  readonly width: number;
+  readonly gate: Float32Array;
+  readonly up: Float32Array;
+}
+
+const products = ({ gate, up }: ExactSiluMulCase): Float32Array => gate.map((g, i) => mul(silu(g), up[i]!));
+
+export const kit: Kit<Spec, ExactSiluMulCase> = {
+  name: "exact-silu-mul",
+  formula: "mul(silu(gate), up), silu by integers",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(products(c)))) },
+  spec: fc.record({ width: fc.constantFrom(1, 64, 65, 200), rows: fc.integer({ min: 1, max: 3 }), gate: exactRecipe, up: exactRecipe }),
+  boundaries: exactRecipes.flatMap((gate) => exactRecipes.map((up) => ({ width: 64, rows: 1, gate, up }))),
+  make: ({ width, rows, gate, up }) => ({ width, gate: exactValues(gate, width * rows), up: exactValues(up, width * rows) }),
+  length: ({ gate }) => 2 * gate.length,
+  expected: (c) => exactly(wordsOf(products(c))),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};

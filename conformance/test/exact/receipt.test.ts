@@ -1,0 +1,128 @@
+/** Receipts: what is written is verified, on either device; what was changed is refused by name. About 8 s. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { exactCpuModel } from "../../../core/exact/model.ts";
+import { embeddedModelPath } from "../../../core/host/embedded.ts";
+import { modelFiles, sha256 } from "../../../core/host/hash.ts";
+import { directoryStore } from "../../../core/host/node.ts";
+import { cpuModel } from "../../../core/model/cpu.ts";
+import type { Model } from "../../../core/model/engine.ts";
+import { checkModelFiles, chosen, type ExactModel, makeReceipt, parseReceipt, type Receipt, verifyReceipt } from "../../../core/receipt.ts";
+import { greedy } from "../../../core/sample/sampler.ts";
+import { randomCases } from "../fixtures/exact-models.ts";
+
+const { config, weights } = randomCases()[0]!;
+const sampling = { ...greedy, temperature: 0.9, topP: 0.9, seed: 5n };
+const prompt = [1, 5, 9];
+let model: Model;
+let receipt: Receipt;
+
+beforeAll(async () => {
+  model = exactCpuModel(config, weights);
+  const session = model.createSession(20);
+  await session.prefill(prompt);
+  const { ids } = await session.decode(sampling, 12);
+  receipt = await makeReceipt(model, sha256, { model: { "config.json": sha256(new Uint8Array(3)) }, context: 20, sampling, prompt, ids });
+});
+
+/** The receipt with something changed, and sealed again by whoever changed it. */
+async function resealed(change: Partial<Receipt>): Promise<Receipt> {
+  const { sha256: _, ...claim } = { ...receipt, ...change };
+  const { format, arithmetic, model, context, options, prompt, ids, logits } = claim;
+  const text = JSON.stringify({ format, arithmetic, model, context, options, prompt, ids, logits });
+  return { ...claim, sha256: sha256(new TextEncoder().encode(text)) };
+}
+
+describe("a receipt", () => {
+  it("survives being written and read, and holds", async () => {
+    const read = parseReceipt(JSON.stringify(receipt, null, 1), sha256);
+    expect(read).toEqual(receipt);
+    expect(await verifyReceipt(model, sha256, read)).toBe(12);
+    expect(await verifyReceipt(model, sha256, read, 5)).toBe(5);
+  });
+
+  it("is refused where a byte was changed after it was sealed", () => {
+    for (const change of [
+      { ids: receipt.ids.with(3, 7) },
+      { prompt: [1, 5, 8] },
+      { context: 21 },
+      { options: { ...receipt.options, seed: "6" } },
+    ])
+      expect(() => parseReceipt(JSON.stringify({ ...receipt, ...change }), sha256)).toThrow("receipt: changed after it was written");
+  });
+
+  it("fails at the first position that differs where it was sealed again", async () => {
+    const verify = async (change: Partial<Receipt>): Promise<unknown> => {
+      const changed = parseReceipt(JSON.stringify(await resealed(change)), sha256);
+      return verifyReceipt(model, sha256, changed).catch((error: unknown) => error);
+    };
+    const other = (receipt.ids[4]! + 1) % config.vocabSize;
+    expect(await verify({ ids: receipt.ids.with(4, other) })).toMatchObject({ code: "divergence", details: { where: "receipt > ids[4]" } });
+    expect(await verify({ logits: receipt.logits.with(6, receipt.logits[5]!) })).toMatchObject({
+      details: { where: "receipt > logits[6]" },
+    });
+    expect(await verify({ prompt: [1, 5, 8] })).toMatchObject({ code: "divergence", details: { where: "receipt > logits[0]" } });
+    expect(await verify({ options: { ...receipt.options, seed: "6" } })).toMatchObject({ code: "divergence" });
+  });
+
+  it("of another version, arithmetic or format is refused by name", async () => {
+    const of = async (change: Partial<Receipt>): Promise<string> => JSON.stringify(await resealed(change));
+    const refused = async (change: Partial<Receipt>): Promise<() => Receipt> => {
+      const text = await of(change);
+      return () => parseReceipt(text, sha256);
+    };
+    expect(await refused({ arithmetic: "exact 2" })).toThrow("another arithmetic, or another version of it");
+    expect(await refused({ format: "gureum receipt 2" })).toThrow("another format of receipts");
+    for (const text of [
+      "",
+      "[]",
+      "{}",
+      JSON.stringify({ ...receipt, logits: receipt.logits.slice(1) }),
+      JSON.stringify({ ...receipt, ids: [-1] }),
+    ])
+      expect(() => parseReceipt(text, sha256)).toThrow(/^receipt: /);
+  });
+
+  it("names the file in which another model differs", () => {
+    expect(() => checkModelFiles(receipt, { "config.json": sha256(new Uint8Array(4)) })).toThrow(
+      "receipt > model > config.json: another model",
+    );
+    expect(() => checkModelFiles(receipt, { ...receipt.model, "model.safetensors": sha256(new Uint8Array(4)) })).toThrow(
+      "model.safetensors",
+    );
+    checkModelFiles(receipt, receipt.model);
+  });
+
+  it("is not given out by another arithmetic, nor for ids that are not drawn", async () => {
+    const run = { model: {}, context: 20, sampling, prompt, ids: receipt.ids };
+    await expect(makeReceipt(cpuModel(config, weights) as ExactModel, sha256, run)).rejects.toThrow("only the arithmetic exact");
+    await expect(makeReceipt(model, sha256, { ...run, ids: [0, 0, 0] })).rejects.toThrow("another id is drawn");
+  });
+
+  it("is checked at as many positions as asked for, the last among them", () => {
+    for (let count = 1; count < 40; count++)
+      for (let wanted = 1; wanted <= count; wanted++) {
+        const picked = Array.from({ length: count }, (_, i) => i).filter(chosen(count, wanted));
+        expect(picked).toHaveLength(wanted);
+        expect(picked.at(-1)).toBe(count - 1);
+      }
+  });
+});
+
+describe("files of a model", () => {
+  const folder = mkdtempSync(join(tmpdir(), "gureum-receipt-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it("are hashed as sha256sum does, and only those that decide logits", async () => {
+    writeFileSync(join(folder, "config.json"), "{}");
+    writeFileSync(join(folder, "tokenizer.json"), "{}");
+    expect(await modelFiles(directoryStore(folder))).toEqual({
+      "config.json": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+    });
+    const files = await modelFiles(directoryStore(embeddedModelPath()));
+    expect(Object.keys(files)).toEqual(["config.json", "model.safetensors"]);
+    expect(files["config.json"]).toBe(sha256(readFileSync(join(embeddedModelPath(), "config.json"))));
+  });
+});

@@ -1,0 +1,44 @@
+/** A device that computes integers wrong is refused by name. Drivers that do are simulated by changing the check's own WGSL on its way to one. */
+import { describe, expect, it } from "vitest";
+import { selfCheck } from "../../../gpu/device/self-check.ts";
+import { testDevice } from "../gpu/device.ts";
+
+/** The device, but what it compiles has `wrong` in place of `right`. */
+function broken(device: GPUDevice, right: string, wrong: string): GPUDevice {
+  return new Proxy(device, {
+    get(target, name) {
+      if (name === "createShaderModule")
+        return (descriptor: GPUShaderModuleDescriptor) => {
+          expect(descriptor.code).toContain(right);
+          return target.createShaderModule({ ...descriptor, code: descriptor.code.replaceAll(right, wrong) });
+        };
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+describe("self-check of a device", () => {
+  it("passes where integers are integers", async () => {
+    const gpu = await testDevice();
+    await selfCheck(gpu.device);
+    expect(gpu.checked).toBe(true);
+  });
+
+  it.each([
+    ["dot4I8Packed", "dot4I8Packed(a, b)", "i32(dot4U8Packed(a, b))"],
+    ["dot4U8Packed", "dot4U8Packed(a, b)", "bitcast<u32>(dot4I8Packed(a, b))"],
+    ["a carry", "a + b < b", "a + b < 1u"],
+    ["u32 addition", " = a + b;", " = select(a + b, 0xffffffffu, a + b < b);"],
+    ["u32 multiplication", " = a * b;", " = u32(f32(a) * f32(b));"],
+    ["an arithmetic right shift", "bitcast<i32>(a) >> (b & 31u)", "bitcast<i32>(a >> (b & 31u))"],
+    ["a left shift", "a << (b & 31u)", "a << (b & 15u)"],
+    ["countLeadingZeros", "countLeadingZeros(a)", "31u - countTrailingZeros(a)"],
+    ["the rounding of an f32 sum", "f32(i32(a & 0xffffu) - 32768) * 0.25", "floor(f32(i32(a & 0xffffu) - 32768) * 0.25 + 0.5)"],
+  ])("refuses a device that computes %s wrong, and says what to do", async (name, right, wrong) => {
+    const { device } = await testDevice();
+    const refused = selfCheck(broken(device, right, wrong));
+    await expect(refused).rejects.toThrow(`webgpu > self-check: the device computes ${name} of 0x`);
+    await expect(refused).rejects.toMatchObject({ code: "divergence", details: { remedy: expect.stringContaining("--backend cpu") } });
+  });
+});

@@ -1,0 +1,99 @@
+/**
+ * Rows as integers times a power of two (docs/exact.md, "Fixed rows"), in signed digits of eight bits for dot4I8Packed.
+ * x [rows, K] words, or a dense matrix as stored; digits [rows, 2 P, B] vec4<u32>, B = ⌈K/32⌉: the half block b of digit p at 2p + half, byte
+ * c of word j being k = 32 b + 4 j + c, zeros past K; sums [rows, B] vec4<i32>: Σ of each digit over a block; exponents [rows].
+ * A workgroup of 256 makes 32 blocks, a word per lane, and takes the row's largest word by itself. Workgroup memory: 5 KiB.
+ * Also how dense weights become fixed rows, once, at load. Limited by memory.
+ */
+
+import type { FloatDType } from "../../../core/dtype.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { dtypeCode, rowWords } from "../../wgsl/dense.ts";
+import {
+  exactDigitsOf,
+  exactIntegers,
+  exactNumbers,
+  exactRowMax,
+  exactRowOf,
+  exactRows,
+  exactRows32,
+  exactStored,
+  rowGrid,
+} from "../../wgsl/exact.ts";
+
+/** Digits of a linear's input: 3, of down_proj's 4. */
+export type Digits = 3 | 4;
+export const blocksOf = (K: number): number => Math.ceil(K / 32);
+/** Bytes of the three outputs for so many rows. */
+export const digitBytes = (K: number, P: Digits, rows: number): { digits: number; sums: number; exponents: number } => ({
+  digits: rows * P * blocksOf(K) * 32,
+  sums: rows * blocksOf(K) * 16,
+  exponents: rows * 4,
+});
+
+/** `rows`: of a stored matrix, whose sums nobody wants; absent: T rows of activations. */
+export type ExactDigitsShape = Readonly<{ K: number; P: Digits; dtype?: FloatDType; rows?: number }>;
+
+export const exactDigits: Card<"x" | "digits" | "sums" | "exponents", ExactDigitsShape> = makeCard({
+  name: "exact-digits",
+  wgsl: /* wgsl */ `
+struct Params { rows: u32 }
+override K: u32 = 4096u;
+override P: u32 = 3u; // digits: 3 or 4
+override ROW_WORDS: u32 = K;
+override BLOCKS: u32 = (K + 31u) / 32u;
+override SUMS: bool = true;
+const LANES = 256u;
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> digits: array<u32>;
+@group(0) @binding(2) var<storage, read_write> sums: array<vec4<i32>>;
+@group(0) @binding(3) var<storage, read_write> exponents: array<i32>;
+@group(0) @binding(4) var<uniform> params: Params;
+var<workgroup> parts: array<vec4<i32>, LANES>;
+${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactDigitsOf}${exactStored}${exactRowMax}${exactRowOf}
+fn value(row: u32, k: u32) -> u32 { return stored(x[row * ROW_WORDS + k / PER_WORD], k % PER_WORD == 1u); }
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = min(row_of(wg), params.rows - 1u);
+  var top = 0u;
+  for (var k = lane; k < K; k += LANES) { top = max(top, value(row, k) & 0x7fffffffu); }
+  let biased = row_biased(row_max(lane, top));
+  let b = wg.x * 32u + lane / 8u;
+  let j = lane % 8u;
+  var words = vec4<u32>(0u);
+  var sum = vec4<i32>(0);
+  for (var c = 0u; c < 4u; c++) {
+    let k = 32u * b + 4u * j + c;
+    if (k < K) {
+      let word = value(row, k);
+      var v = 0;
+      if (P == 3u) { v = fix24(word, biased); } else { v = fix32(word, biased); }
+      let d = digits_of(v);
+      sum += d;
+      words |= vec4<u32>(byte_of(d.x, c), byte_of(d.y, c), byte_of(d.z, c), byte_of(d.w, c));
+    }
+  }
+  if (b < BLOCKS) {
+    for (var p = 0u; p < P; p++) { digits[(((row * P + p) * 2u + j / 4u) * BLOCKS + b) * 4u + (j & 3u)] = words[p]; }
+  }
+  parts[lane] = sum;
+  workgroupBarrier();
+  if (SUMS && j == 0u && b < BLOCKS) {
+    var total = vec4<i32>(0);
+    for (var i = 0u; i < 8u; i++) { total += parts[lane + i]; }
+    sums[row * BLOCKS + b] = total;
+  }
+  if (lane == 0u && wg.x == 0u) { exponents[row] = biased - 149 - select(8, 0, P == 3u); }
+}
+`,
+  workgroupBytes: 5120,
+  call: ({ K, P, dtype = "F32", rows }) => ({
+    params: { rows: rows ?? 0x7fffffff },
+    overrides: { K, P, ROW_WORDS: rowWords(dtype, K), DTYPE: dtypeCode[dtype], SUMS: rows === undefined },
+    workgroups: (T) => rowGrid(Math.ceil(blocksOf(K) / 32), rows ?? T),
+  }),
+  sizes: ({ K, P, dtype = "F32", rows }, T) => {
+    const { digits, sums, exponents } = digitBytes(K, P, rows ?? T);
+    return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: rows === undefined ? sums : 16, exponents };
+  },
+});

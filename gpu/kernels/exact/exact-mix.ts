@@ -1,0 +1,102 @@
+/**
+ * out[t, h, i] = mul(rn(Σ_s p̂_s v̂_si, e), 1/Z) over the positions that row FIRST + r of T sees: scores [rows, H, STRIDE] and stats as
+ * exact-softmax.ts leaves them, values [S, G, 3 W]; out [T, H, Hd] words. One workgroup of 256 per head and row: W' lanes (W rounded up to a power
+ * of two) take four components each, 256 / W' teams share the positions. Halves of p̂ times digits in six columns of eight bits, i32 for 128
+ * positions, then 96 bits; a tree adds teams. Workgroup memory: 12 KiB. Limited by integer instructions and values' memory.
+ */
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+import { exactCacheBytes, wordsOf } from "./exact-rope.ts";
+import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
+
+export const exactMix: Card<"step" | "scores" | "stats" | "values" | "out", ExactAttentionPart> = makeCard({
+  name: "exact-mix",
+  wgsl: /* wgsl */ `
+${stepWgsl}
+override H: u32 = 32u;
+override G: u32 = 8u;
+override HD: u32 = 128u;
+override WORDS: u32 = (HD + 3u) / 4u;
+override COLUMN: u32 = 32u; // WORDS rounded up to a power of two
+override WINDOW: u32 = 0xffffffffu;
+override STRIDE: u32 = 4096u;
+override FIRST: u32 = 0u;
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> scores: array<i32>;
+@group(0) @binding(2) var<storage, read> stats: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read> values: array<u32>;
+@group(0) @binding(4) var<storage, read_write> out: array<u32>;
+var<workgroup> parts: array<vec3<u32>, 1024>; // [4 components][256 lanes]
+${exactIntegers}${exactNumbers}${exact96}
+fn bytes(w: u32) -> vec4<i32> { return bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w)) >> vec4<u32>(24u); }
+fn fold(a: i32, b: i32, c: i32, d: i32, e: i32) -> vec3<u32> { // a + 2^8 b + 2^16 c + …
+  var y = wide96(e);
+  y = add96(byte_up(y), wide96(d));
+  y = add96(byte_up(y), wide96(c));
+  y = add96(byte_up(y), wide96(b));
+  return add96(byte_up(y), wide96(a));
+}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let h = wg.x;
+  let g = h * G / H;
+  let t = min(FIRST + wg.y, step.T - 1u);
+  let row = (wg.y * H + h) * STRIDE;
+  let last = step.start + t;
+  let first = select(0u, last + 1u - min(last + 1u, WINDOW), WINDOW <= last);
+  let j = tid % COLUMN;
+  let teams = 256u / COLUMN;
+  var total = array<vec3<u32>, 4>();
+  if (j < WORDS) {
+    var s = first + tid / COLUMN;
+    while (s <= last) {
+      var c0 = vec4<i32>(0); var c1 = vec4<i32>(0); var c2 = vec4<i32>(0); var c3 = vec4<i32>(0); var c4 = vec4<i32>(0);
+      for (var i = 0u; i < 64u && s <= last; i++) { // two products a column at most: 64 · 2 · 65,535 · 128 < 2^31
+        let p = scores[row + s];
+        if (p != 0) {
+          let low = p & 0xffff;
+          let high = p >> 16u;
+          let at = (s * G + g) * 3u * WORDS + j;
+          let a = bytes(values[at]);
+          let b = bytes(values[at + WORDS]);
+          let c = bytes(values[at + 2u * WORDS]);
+          c0 += a * low;
+          c1 += b * low;
+          c2 += c * low + a * high;
+          c3 += b * high;
+          c4 += c * high;
+        }
+        s += teams;
+      }
+      for (var i = 0u; i < 4u; i++) { total[i] = add96(total[i], fold(c0[i], c1[i], c2[i], c3[i], c4[i])); }
+    }
+  }
+  for (var i = 0u; i < 4u; i++) { parts[i * 256u + tid] = total[i]; }
+  for (var k = 128u; k >= COLUMN; k = k >> 1u) {
+    workgroupBarrier();
+    if (tid < k) {
+      for (var i = 0u; i < 4u; i++) { parts[i * 256u + tid] = add96(parts[i * 256u + tid], parts[i * 256u + tid + k]); }
+    }
+  }
+  workgroupBarrier();
+  if (tid < WORDS && FIRST + wg.y < step.T) {
+    let stat = stats[wg.y * H + h];
+    for (var i = 0u; i < 4u; i++) {
+      if (4u * j + i < HD) { out[(t * H + h) * HD + 4u * j + i] = mulf(rn96(parts[i * 256u + tid], bitcast<i32>(stat.x)), stat.y); }
+    }
+  }
+}
+`,
+  workgroupBytes: 16384,
+  call: (part) => ({
+    overrides: { ...attentionOverrides(part), COLUMN: 2 ** Math.ceil(Math.log2(wordsOf(part.Hd))) },
+    workgroups: (T) => [part.H, rowsOf(part, T), 1],
+  }),
+  sizes: (part, T, start) => ({
+    scores: 4 * rowsOf(part, T) * part.H * part.stride,
+    stats: 8 * rowsOf(part, T) * part.H,
+    values: exactCacheBytes(part, start + T).values,
+    out: 4 * T * part.H * part.Hd,
+  }),
+});

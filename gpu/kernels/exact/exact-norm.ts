@@ -1,0 +1,57 @@
+/**
+ * RMS norm of `exact`: out[t, d] = mul(mul(x[t, d], r_t), weight[d]), r_t from the exact sum of the row's squares (docs/exact.md); words all.
+ * x [T, D], weight [D], out [T, D], or [1, D] of row T − 1 with LAST_ROW. A workgroup of 256 writes 1,024 components of a row; each takes the
+ * whole row's largest word and sum of squares by itself, integers of 64 bits. Workgroup memory: 3 KiB. Limited by latency.
+ */
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { exactIntegers, exactNumbers, exactReciprocal, exactRoot, exactRowMax, exactRows } from "../../wgsl/exact.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+
+/** `inverse`, `eps`: words of rn(1/D) and of eps. With `heads` all are [T, heads, D], and each head is a row. */
+export type ExactNormShape = Readonly<{ D: number; inverse: number; eps: number; lastRow?: boolean; heads?: number }>;
+
+export const exactNorm: Card<"step" | "x" | "weight" | "out", ExactNormShape> = makeCard({
+  name: "exact-norm",
+  wgsl: /* wgsl */ `
+${stepWgsl}
+struct Params { D: u32, inverse: u32, eps: u32 }
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read> weight: array<u32>;
+@group(0) @binding(3) var<storage, read_write> out: array<u32>;
+@group(0) @binding(4) var<uniform> params: Params;
+override LAST_ROW: bool = false;
+const LANES = 256u;
+var<workgroup> squares: array<vec2<u32>, LANES>;
+${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = select(wg.y, step.T - 1u, LAST_ROW) * params.D;
+  var top = 0u;
+  for (var d = lane; d < params.D; d += LANES) { top = max(top, x[row + d] & 0x7fffffffu); }
+  let largest = row_max(lane, top);
+  var sum = vec2<u32>(0u);
+  for (var d = lane; d < params.D; d += LANES) {
+    let v = bitcast<u32>(abs(fix24(x[row + d], row_biased(largest))));
+    sum = add64(sum, mul64(v, v));
+  }
+  squares[lane] = sum;
+  for (var h = LANES / 2u; h > 0u; h = h >> 1u) {
+    workgroupBarrier();
+    if (lane < h) { squares[lane] = add64(squares[lane], squares[lane + h]); }
+  }
+  workgroupBarrier();
+  let r = rsqrtf(addf(mulf(rn64u(false, squares[0], 2 * row_exponent(largest)), params.inverse), params.eps));
+  for (var d = wg.x * 1024u + lane; d < min(params.D, (wg.x + 1u) * 1024u); d += LANES) {
+    out[wg.y * params.D + d] = mulf(mulf(x[row + d], r), weight[d]);
+  }
+}
+`,
+  workgroupBytes: 3072,
+  call: ({ D, inverse, eps, lastRow = false, heads = 1 }) => ({
+    params: { D, inverse, eps },
+    overrides: { LAST_ROW: lastRow },
+    workgroups: (T) => [Math.ceil(D / 1024), lastRow ? 1 : T * heads, 1],
+  }),
+  sizes: ({ D, lastRow = false, heads = 1 }, T) => ({ x: 4 * T * heads * D, weight: 4 * D, out: 4 * (lastRow ? 1 : T * heads) * D }),
+});

@@ -1,0 +1,97 @@
+/**
+ * Softmax of `exact`, in place: scores [rows, H, STRIDE] of the positions that a query sees become p̂, the fixed row of 32 bits of p_s = 2^−d_s times
+ * the power of two of the value's row; stats [rows, H] = (exponent of p̂, word of 1/Z), Z the exact sum of the weights in units of 2^−46 (docs/exact.md).
+ * One workgroup of 256 per head and row: the largest score, then weights, their sum and p, then p̂. SHARES leaves mul(rn(w), 1/Z) instead of p̂, the
+ * attention weights as one looks at them, and 0 where nothing is seen. Workgroup memory: 3 KiB. Limited by integer instructions.
+ */
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import {
+  exactIntegers,
+  exactNumbers,
+  exactOrder,
+  exactPower,
+  exactReciprocal,
+  exactRowMax,
+  exactRows,
+  exactRows32,
+} from "../../wgsl/exact.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+import { exactCacheBytes } from "./exact-rope.ts";
+import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
+
+/** `shares`: see above. */
+export type ExactSoftmaxShape = ExactAttentionPart & Readonly<{ shares?: boolean }>;
+
+export const exactSoftmax: Card<"step" | "exponents" | "scores" | "stats", ExactSoftmaxShape> = makeCard({
+  name: "exact-softmax",
+  wgsl: /* wgsl */ `
+${stepWgsl}
+override H: u32 = 32u;
+override G: u32 = 8u;
+override HD: u32 = 128u;
+override WINDOW: u32 = 0xffffffffu;
+override STRIDE: u32 = 4096u;
+override FIRST: u32 = 0u;
+override SHARES: bool = false;
+const LANES = 256u;
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> exponents: array<i32>;
+@group(0) @binding(2) var<storage, read_write> scores: array<u32>;
+@group(0) @binding(3) var<storage, read_write> stats: array<vec2<u32>>;
+var<workgroup> sums: array<vec2<u32>, LANES>;
+${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactOrder}${exactRowMax}
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let h = wg.x;
+  let g = h * G / H; let row = (wg.y * H + h) * STRIDE;
+  let last = step.start + min(FIRST + wg.y, step.T - 1u);
+  let first = select(0u, last + 1u - min(last + 1u, WINDOW), WINDOW <= last);
+  // 1. The largest score.
+  var top = 0u;
+  for (var s = first + lane; s <= last; s += LANES) { top = max(top, ordered(scores[row + s])); }
+  let most = unordered(row_max(lane, top));
+  // 2. Weights: 2^30 · 2^−d; their sum in units of 2^−46; p.
+  var Z = vec2<u32>(0u);
+  top = 0u;
+  for (var s = first + lane; s <= last; s += LANES) {
+    let D = distance(addf(most, negf(scores[row + s])));
+    let n = D >> 24u;
+    let W = power(D & 0xffffffu);
+    var w = vec2<u32>(W << 16u, W >> 16u);
+    if (n > 31u) { w = vec2<u32>(w.y, 0u); }
+    w = vec2<u32>((w.x >> (n & 31u)) | ((w.y << 1u) << (31u - (n & 31u))), w.y >> (n & 31u));
+    Z = add64(Z, w);
+    let e = select(exponents[(s * G + g) * 2u + 1u], 0, SHARES) - 30 - i32(n);
+    let p = select(rn32(false, W, e), 0u, (w.x | w.y) == 0u);
+    scores[row + s] = p;
+    top = max(top, p);
+  }
+  let largest = row_max(lane, top);
+  sums[lane] = Z;
+  for (var b = LANES / 2u; b > 0u; b = b >> 1u) {
+    workgroupBarrier();
+    if (lane < b) { sums[lane] = add64(sums[lane], sums[lane + b]); }
+  }
+  workgroupBarrier();
+  let inverse = recipf(rn64u(false, sums[0], -46));
+  // 3. p̂: each lane takes what it wrote itself.
+  for (var s = first + lane; s <= last; s += LANES) {
+    scores[row + s] = select(bitcast<u32>(fix32(scores[row + s], row_biased(largest))), mulf(scores[row + s], inverse), SHARES);
+  }
+  if (SHARES) {
+    for (var s = lane; s < step.start + step.T; s += LANES) { if (s < first || s > last) { scores[row + s] = 0u; } }
+  }
+  if (lane == 0u) { stats[wg.y * H + h] = vec2<u32>(bitcast<u32>(row_exponent(largest) - 8), inverse); }
+}
+`,
+  workgroupBytes: 3072,
+  call: ({ shares = false, ...part }) => ({
+    overrides: { ...attentionOverrides(part), SHARES: shares },
+    workgroups: (T) => [part.H, rowsOf(part, T), 1],
+  }),
+  sizes: (part, T, start) => ({
+    exponents: exactCacheBytes(part, start + T).exponents,
+    scores: 4 * rowsOf(part, T) * part.H * part.stride,
+    stats: 8 * rowsOf(part, T) * part.H,
+  }),
+});

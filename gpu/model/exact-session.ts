@@ -1,0 +1,228 @@
+/**
+ * One sequence in `exact` on the GPU. Prompts go in by chunks, any of which give the same bits; logits of the last row stay on the device, and ids
+ * are drawn from them by the integers of core/exact/sample.ts on the host.
+ */
+
+import { GureumError } from "../../core/errors.ts";
+import { checkExactContext } from "../../core/exact/forward.ts";
+import { bitsOf } from "../../core/exact/numbers.ts";
+import { exactRopeTables } from "../../core/exact/rope.ts";
+import { logProbability, sample } from "../../core/exact/sample.ts";
+import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "../../core/model/engine.ts";
+import { checkFeed, checkPending } from "../../core/model/session.ts";
+import { makeTaps } from "../../core/model/trace.ts";
+import { checkSampling, greedy } from "../../core/sample/sampler.ts";
+import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, usage, writeBytes } from "../device/buffer.ts";
+import { type Gpu, guarded, waited } from "../device/device.ts";
+import { exactCacheBytes } from "../kernels/exact/exact-rope.ts";
+import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
+import {
+  type ExactContext,
+  type ExactSequence,
+  makeExactActivations,
+  recordExactHead,
+  recordExactLayers,
+  shapeOf,
+} from "../programs/exact.ts";
+import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
+import { exactForwardTraced } from "./exact-traced.ts";
+import type { ExactGpuWeights } from "./exact-weights.ts";
+
+/** Rows fed at a time: bounds the activations' memory. */
+const CHUNK = 128;
+
+/** Dispatches for one row, and for more. */
+interface Feed {
+  readonly layers: readonly PreparedDispatch[];
+  readonly head: readonly PreparedDispatch[];
+}
+
+/** @throws GureumError "limit" where the context is beyond the definition, or its cache does not fit a binding */
+export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: number): Session {
+  const { config } = model;
+  const V = config.vocabSize;
+  checkExactContext(maxContext);
+  const memory = makeMemory(gpu);
+  const sequence = makeSequence(memory, model, maxContext);
+  const rows = Math.min(CHUNK, maxContext);
+  const context: ExactContext = { config, weights, sequence, a: makeExactActivations(memory, config, rows, maxContext), tile: 1 };
+  const logits = allocate(memory, "logits", V * 4);
+  let feeds: Promise<{ one: Feed; many: Feed }> | undefined;
+  let ids: number[] = [];
+  /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
+  let fed = 0;
+  let hasPending = false;
+  let disposed = false;
+
+  const prepareFeeds = async (): Promise<{ one: Feed; many: Feed }> => {
+    const layers = (tile: number): Promise<PreparedDispatch[]> => {
+      const recorder = makeRecorder();
+      recordExactLayers(recorder, { ...context, tile });
+      return prepare(recorder, memory);
+    };
+    const last = makeRecorder();
+    recordExactHead(last, context, logits, true);
+    const [one, many, head] = await Promise.all([layers(1), layers(4), prepare(last, memory)]);
+    return { one: { layers: one, head }, many: { layers: many, head } };
+  };
+  const start = async (): Promise<{ one: Feed; many: Feed }> => {
+    if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
+    await settle(memory);
+    feeds ??= prepareFeeds();
+    return feeds;
+  };
+  const settleIds = (): void => {
+    ids.length = fed;
+    hasPending = false;
+  };
+
+  /** Submits one chunk; `then` may add to its pass. */
+  const feed = (f: Feed, tokens: readonly number[], then?: (pass: GPUComputePassEncoder) => void): void => {
+    const T = tokens.length;
+    writeBytes(gpu, sequence.step, 0, new Uint8Array(encodeStep({ T, start: fed, sampled: 0 }).buffer));
+    writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
+    const encoder = gpu.device.createCommandEncoder({ label: "exact" });
+    const pass = encoder.beginComputePass();
+    replay(pass, f.layers, T, fed);
+    then?.(pass);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+    fed += T;
+  };
+
+  /** Feeds all of `tokens`, at most two chunks ahead of the GPU; the last position's logits end in `logits`. */
+  const feedAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<void> => {
+    const p = await start();
+    let previous: Promise<undefined> | undefined;
+    for (let t = 0; t < tokens.length; t += rows) {
+      const part = Array.prototype.slice.call(tokens, t, t + rows) as number[];
+      const isLast = t + rows >= tokens.length;
+      const way = part.length === 1 ? p.one : p.many;
+      await guarded(gpu, "prefill", () => feed(way, part, (pass) => isLast && replay(pass, way.head, part.length, fed)));
+      for (const id of part) ids.push(id);
+      const now = gpu.device.queue.onSubmittedWorkDone();
+      if (previous) await waited(gpu, "prefill", previous);
+      previous = now;
+      if (!isLast) await onProgress?.(t + rows);
+    }
+    await waited(gpu, "prefill", previous!);
+    hasPending = true;
+    await onProgress?.(tokens.length);
+  };
+
+  /** Logits of every position, chunk by chunk. */
+  const forwardAll = async (tokens: ArrayLike<number>): Promise<Float32Array> => {
+    const p = await start();
+    const scratch = makeMemory(gpu);
+    const all = new Float32Array(tokens.length * V);
+    try {
+      const some = allocate(scratch, "logits (all)", Math.min(rows, tokens.length) * V * 4);
+      const recorder = makeRecorder();
+      recordExactHead(recorder, { ...context, tile: tokens.length === 1 ? 1 : 4 }, some, false);
+      const head = await prepare(recorder, scratch);
+      for (let t = 0; t < tokens.length; t += rows) {
+        const part = Array.prototype.slice.call(tokens, t, t + rows) as number[];
+        const T = part.length;
+        await guarded(gpu, "forward", () => {
+          feed(T === 1 ? p.one : p.many, part, (pass) => replay(pass, head, T, fed));
+          const encoder = gpu.device.createCommandEncoder();
+          encoder.copyBufferToBuffer(some, (T - 1) * V * 4, logits, 0, V * 4);
+          gpu.device.queue.submit([encoder.finish()]);
+        });
+        for (const id of part) ids.push(id);
+        all.set(await readF32(gpu, some, T * V), t * V);
+      }
+    } finally {
+      freeAll(scratch);
+    }
+    return all;
+  };
+
+  return {
+    model,
+    maxContext,
+    get ids() {
+      return ids;
+    },
+    async forward(tokens, options: ForwardOptions = {}): Promise<ForwardResult> {
+      settleIds();
+      checkFeed(config, fed, maxContext, tokens);
+      const taps = makeTaps(config, options);
+      let result: Float32Array;
+      if (options.trace !== undefined || options.steer !== undefined) {
+        await start();
+        result = await exactForwardTraced(gpu, context, logits, Array.from(tokens), fed, options.logits === "all", taps);
+        fed += tokens.length;
+        for (let t = 0; t < tokens.length; t++) ids.push(tokens[t]!);
+      } else if (options.logits === "all") result = await forwardAll(tokens);
+      else {
+        await feedAll(tokens);
+        result = await readF32(gpu, logits, V);
+      }
+      hasPending = true;
+      return { logits: result, trace: taps.values };
+    },
+    async prefill(tokens, onProgress) {
+      settleIds();
+      checkFeed(config, fed, maxContext, tokens);
+      await feedAll(tokens, onProgress);
+    },
+    async decode(sampling: SamplingOptions = greedy, count = 1): Promise<DecodedBatch> {
+      checkSampling(sampling);
+      const p = await start();
+      const sampled: number[] = [];
+      const logprobs: number[] = [];
+      for (let i = 0; i < count && ids.length < maxContext; i++) {
+        if (ids.length > fed) await guarded(gpu, "decode", () => feed(p.one, [ids[fed]!], (pass) => replay(pass, p.one.head, 1, fed)));
+        else checkPending(hasPending);
+        const row = await readF32(gpu, logits, V);
+        const id = sample(row, sampling, ids, ids.length);
+        sampled.push(id);
+        logprobs.push(logProbability(row, id));
+        ids.push(id);
+        hasPending = false;
+      }
+      return { ids: sampled, logprobs };
+    },
+    truncate(length) {
+      ids = ids.slice(0, length);
+      fed = Math.min(fed, length);
+      hasPending = false;
+    },
+    dispose() {
+      disposed = true;
+      ids = [];
+      fed = 0;
+      hasPending = false;
+      freeAll(memory);
+    },
+  };
+}
+
+function makeSequence(memory: Memory, { config }: Model, maxContext: number): ExactSequence {
+  try {
+    const { cos, sin } = exactRopeTables(config, maxContext);
+    const turns = new Uint32Array(cos.length * 2);
+    for (let i = 0; i < cos.length; i++) {
+      turns[2 * i] = bitsOf(cos[i]!);
+      turns[2 * i + 1] = bitsOf(sin[i]!);
+    }
+    const bytes = exactCacheBytes(shapeOf(config), maxContext);
+    const caches = (what: keyof typeof bytes): GPUBuffer[] =>
+      Array.from({ length: config.numHiddenLayers }, (_, i) =>
+        allocate(memory, `layers.${i}.${what} of ${maxContext} positions`, bytes[what]),
+      );
+    return {
+      step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
+      ids: allocate(memory, "ids", Math.min(CHUNK, maxContext) * 4),
+      table: upload(memory, "rope table", turns),
+      keys: caches("keys"),
+      values: caches("values"),
+      exponents: caches("exponents"),
+      maxContext,
+    };
+  } catch (error) {
+    freeAll(memory);
+    throw error;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Weights as the kernels of `exact` read them: loaded as for every other arithmetic, then dense matrices become fixed rows, digit by digit, on the
+ * device (gpu/kernels/exact/exact-digits.ts). What they were stays only where it is the embedding.
+ */
+import type { LlamaWeightRefs, WeightTree } from "../../core/model/weights.ts";
+import { allocate, free, freeAll, type Memory, makeMemory } from "../device/buffer.ts";
+import { digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
+import { makeRecorder, prepare, recordKernel, submit } from "../pipeline/recorder.ts";
+import { rowWords } from "../wgsl/dense.ts";
+import { packRefusal } from "./packing.ts";
+import type { GpuAwq, GpuDense, GpuPacked } from "./tree.ts";
+import { loadWeights } from "./weights.ts";
+
+/** Rows firstColumn … firstColumn + N − 1 of a dense matrix as digits, and their exponents. */
+export interface ExactPiece {
+  readonly firstColumn: number;
+  readonly N: number;
+  readonly weights: GPUBuffer;
+  readonly rowExponents: GPUBuffer;
+}
+export interface ExactGpuDense {
+  readonly kind: "exact-dense";
+  readonly K: number;
+  readonly N: number;
+  readonly pieces: readonly ExactPiece[];
+}
+export interface ExactGpuLinear {
+  readonly weight: ExactGpuDense | GpuAwq | GpuPacked;
+  readonly bias: GPUBuffer | null;
+}
+export interface ExactGpuWeights extends Omit<WeightTree<ExactGpuLinear, GpuDense, GPUBuffer>, "lmHead"> {
+  readonly lmHead: ExactGpuDense;
+}
+
+/** Where a piece may begin: bindings begin at multiples of 256 bytes, and a row has at least four. */
+const ROWS_AT_ONCE = 64;
+
+/** @throws GureumError as loadWeights */
+export async function loadExactWeights(
+  memory: Memory,
+  refs: LlamaWeightRefs,
+  onProgress?: (bytesDone: number, bytesTotal: number) => void,
+): Promise<ExactGpuWeights> {
+  const { gpu } = memory;
+  const packed = packRefusal(gpu.capabilities, refs) === undefined;
+  const loaded = await loadWeights(memory, refs, packed, onProgress);
+  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
+  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const scratch = makeMemory(gpu);
+  const nothing = allocate(scratch, "no sums", 16);
+
+  const digits = async ({ K, N, dtype, pieces }: GpuDense, label: string, keep: boolean): Promise<ExactGpuDense> => {
+    const perRow = digitBytes(K, 3, 1).digits;
+    const rows = Math.max(ROWS_AT_ONCE, Math.floor(most / perRow / ROWS_AT_ONCE) * ROWS_AT_ONCE);
+    const stride = rowWords(dtype, K) * 4;
+    const out: ExactPiece[] = [];
+    const recorder = makeRecorder();
+    for (const piece of pieces)
+      for (let first = 0; first < piece.N; first += rows) {
+        const count = Math.min(rows, piece.N - first);
+        const weights = allocate(memory, `${label} digits`, count * perRow);
+        const rowExponents = allocate(memory, `${label} exponents`, count * 4);
+        const x = { buffer: piece.weight, offset: first * stride, size: Math.ceil((count * stride) / 4) * 4 };
+        recordKernel(
+          recorder,
+          exactDigits,
+          { x, digits: weights, sums: nothing, exponents: rowExponents },
+          { K, P: 3, dtype, rows: count },
+        );
+        out.push({ firstColumn: piece.firstColumn + first, N: count, weights, rowExponents });
+      }
+    await submit(scratch, await prepare(recorder, scratch), 1);
+    if (!keep) {
+      await gpu.device.queue.onSubmittedWorkDone();
+      for (const { weight } of pieces) free(memory, weight);
+    }
+    return { kind: "exact-dense", K, N, pieces: out };
+  };
+
+  const linear = async ({ weight, bias }: (typeof loaded)["layers"][number]["qProj"], label: string): Promise<ExactGpuLinear> => ({
+    weight: weight.kind === "dense" ? await digits(weight, label, false) : weight,
+    bias,
+  });
+
+  try {
+    const layers: ExactGpuWeights["layers"][number][] = [];
+    for (const [i, layer] of loaded.layers.entries()) {
+      const at = `layers.${i}.`;
+      layers.push({
+        inputLayernorm: layer.inputLayernorm.weight,
+        qProj: await linear(layer.qProj, `${at}q`),
+        kProj: await linear(layer.kProj, `${at}k`),
+        vProj: await linear(layer.vProj, `${at}v`),
+        oProj: await linear(layer.oProj, `${at}o`),
+        qNorm: layer.qNorm?.weight ?? null,
+        kNorm: layer.kNorm?.weight ?? null,
+        postAttentionLayernorm: layer.postAttentionLayernorm.weight,
+        gateProj: await linear(layer.gateProj, `${at}gate`),
+        upProj: await linear(layer.upProj, `${at}up`),
+        downProj: await linear(layer.downProj, `${at}down`),
+      });
+    }
+    const lmHead = await digits(loaded.lmHead, "lm_head", loaded.lmHead === loaded.embedTokens);
+    return { embedTokens: loaded.embedTokens, layers, norm: loaded.norm.weight, lmHead };
+  } finally {
+    freeAll(scratch);
+  }
+}

@@ -1,0 +1,63 @@
+/** A Llama model in `exact` on a WebGPU device: the same bits as core/exact/model.ts, on every device that passes its self-check. */
+
+import type { LlamaConfig } from "../../core/config.ts";
+import { GureumError } from "../../core/errors.ts";
+import { checkExactLimits, EXACT_LIMITS, exactParts } from "../../core/exact/forward.ts";
+import { exactSampler } from "../../core/exact/sample.ts";
+import type { Model, Session } from "../../core/model/engine.ts";
+import type { LlamaWeightRefs } from "../../core/model/weights.ts";
+import { freeAll, makeMemory } from "../device/buffer.ts";
+import { checkDevice, type Gpu } from "../device/device.ts";
+import { partRefusal } from "../programs/program.ts";
+import { exactGpuSession } from "./exact-session.ts";
+import { loadExactWeights } from "./exact-weights.ts";
+
+export interface ExactModelOptions {
+  /** Bytes of weights read so far, and in all. */
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/**
+ * Streams the weights to the GPU. The model's `dispose` destroys them and the sessions that are left; the device stays the caller's.
+ * @throws GureumError "limit" for a model beyond the definition or a device, "io", "non-finite", "out-of-memory", "device-lost"
+ */
+export async function loadExactGpuModel(
+  gpu: Gpu,
+  config: LlamaConfig,
+  refs: LlamaWeightRefs,
+  { onProgress }: ExactModelOptions = {},
+): Promise<Model> {
+  checkExactLimits(config);
+  const unknown = partRefusal(exactParts, refs);
+  if (unknown)
+    throw new GureumError(unknown.code, {
+      where: "arithmetic exact",
+      what: `cannot run: ${unknown.reason}`,
+      remedy: "use another arithmetic",
+    });
+  await checkDevice(gpu);
+  const memory = makeMemory(gpu);
+  const sessions = new Set<Session>();
+  try {
+    const weights = await loadExactWeights(memory, refs, onProgress);
+    const model: Model = {
+      config,
+      backend: "webgpu",
+      sampler: exactSampler,
+      decodeBatch: 8,
+      createSession(maxContext) {
+        const session = exactGpuSession(model, gpu, weights, Math.min(maxContext, EXACT_LIMITS.positions + 1));
+        sessions.add(session);
+        return session;
+      },
+      dispose() {
+        for (const session of sessions) session.dispose();
+        freeAll(memory);
+      },
+    };
+    return model;
+  } catch (error) {
+    freeAll(memory);
+    throw error;
+  }
+}

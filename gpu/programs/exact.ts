@@ -1,0 +1,304 @@
+/**
+ * The forward pass in `exact` as recorded dispatches: the steps of core/exact/forward.ts in the same order under the same names, every buffer one
+ * of words. A linear's kernel adds its result to the residual stream itself, but where a tap point wants to see it first.
+ */
+
+import type { LlamaConfig } from "../../core/config.ts";
+import { bitsOf, nearest } from "../../core/exact/numbers.ts";
+import { scoreFactor } from "../../core/exact/rope.ts";
+import type { LayerTapName } from "../../core/model/trace.ts";
+import { allocate, type Memory } from "../device/buffer.ts";
+import { exactAdd } from "../kernels/exact/exact-add.ts";
+import { exactAwq } from "../kernels/exact/exact-awq.ts";
+import { exactAwqStored } from "../kernels/exact/exact-awq-stored.ts";
+import { exactDense } from "../kernels/exact/exact-dense.ts";
+import { type Digits, digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
+import { exactEmbedding } from "../kernels/exact/exact-embedding.ts";
+import { exactMix } from "../kernels/exact/exact-mix.ts";
+import { exactNorm } from "../kernels/exact/exact-norm.ts";
+import { type ExactAttentionShape, exactRope, queryBytes } from "../kernels/exact/exact-rope.ts";
+import { type ExactAttentionPart, exactScores } from "../kernels/exact/exact-scores.ts";
+import { exactSiluMul } from "../kernels/exact/exact-silu-mul.ts";
+import { exactSoftmax } from "../kernels/exact/exact-softmax.ts";
+import type { ExactGpuLinear, ExactGpuWeights } from "../model/exact-weights.ts";
+import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
+
+/** What lasts as long as a session. */
+export interface ExactSequence {
+  /** struct Step */
+  readonly step: GPUBuffer;
+  /** [rows] u32 */
+  readonly ids: GPUBuffer;
+  /** [maxContext, Hd/2] of (cos, sin) words */
+  readonly table: GPUBuffer;
+  /** Per layer, as exact-rope.ts lays them out. */
+  readonly keys: readonly GPUBuffer[];
+  readonly values: readonly GPUBuffer[];
+  readonly exponents: readonly GPUBuffer[];
+  readonly maxContext: number;
+}
+
+/** Buffers for up to `rows` tokens at once; one set serves every layer. */
+export interface ExactActivations {
+  readonly rows: number;
+  readonly x: GPUBuffer;
+  readonly normed: GPUBuffer;
+  readonly q: GPUBuffer;
+  readonly k: GPUBuffer;
+  readonly v: GPUBuffer;
+  /** Heads after their norms, where the model has these; else q and k. */
+  readonly qNormed: GPUBuffer;
+  readonly kNormed: GPUBuffer;
+  readonly attention: GPUBuffer;
+  readonly branch: GPUBuffer;
+  readonly gate: GPUBuffer;
+  readonly up: GPUBuffer;
+  readonly digits: GPUBuffer;
+  readonly sums: GPUBuffer;
+  readonly exponents: GPUBuffer;
+  readonly queries: GPUBuffer;
+  /** [attentionRows, H, maxContext] */
+  readonly scores: GPUBuffer;
+  readonly stats: GPUBuffer;
+  /** Query rows whose scores fit `scores`. */
+  readonly attentionRows: number;
+  /** Bound where a linear has no bias. */
+  readonly nothing: GPUBuffer;
+}
+
+/** Bytes that the scores of some query rows may take. */
+const SCORE_BYTES = 64 * 2 ** 20;
+
+export const shapeOf = (config: LlamaConfig): ExactAttentionShape => ({
+  H: config.numAttentionHeads,
+  G: config.numKeyValueHeads,
+  Hd: config.headDim,
+  window: config.slidingWindow,
+});
+
+/** @throws GureumError "limit" */
+export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: number, maxContext: number): ExactActivations {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+  const words = (label: string, width: number): GPUBuffer => allocate(memory, label, rows * width * 4);
+  const operands = [digitBytes(D, 3, rows), digitBytes(H * Hd, 3, rows), digitBytes(F, 4, rows)];
+  const attentionRows = Math.max(1, Math.min(rows, Math.floor(SCORE_BYTES / (4 * H * maxContext))));
+  const q = words("q", H * Hd);
+  const k = words("k", G * Hd);
+  return {
+    rows,
+    x: words("x", D),
+    normed: words("normed", D),
+    q,
+    k,
+    qNormed: config.qkNorm ? words("qNorm", H * Hd) : q,
+    kNormed: config.qkNorm ? words("kNorm", G * Hd) : k,
+    v: words("v", G * Hd),
+    attention: words("attention", H * Hd),
+    branch: words("branch", D),
+    gate: words("gate", F),
+    up: words("up", F),
+    digits: allocate(memory, "digits", Math.max(...operands.map(({ digits }) => digits))),
+    sums: allocate(memory, "digit sums", Math.max(...operands.map(({ sums }) => sums))),
+    exponents: allocate(memory, "exponents", rows * 4),
+    queries: allocate(memory, "queries", queryBytes(shapeOf(config), rows)),
+    scores: allocate(memory, "scores", attentionRows * H * maxContext * 4),
+    stats: allocate(memory, "softmax statistics", rows * H * 8),
+    attentionRows,
+    nothing: allocate(memory, "nothing", 16),
+  };
+}
+
+/** What a recording needs of model and session. */
+export interface ExactContext {
+  readonly config: LlamaConfig;
+  readonly weights: ExactGpuWeights;
+  readonly sequence: ExactSequence;
+  readonly a: ExactActivations;
+  /** Rows of T that share a reading of the weights: 1, or 4 where there are more. */
+  readonly tile: number;
+}
+
+/** Called after the dispatch that gives a tap point its value; whether anybody looks. */
+export interface ExactMarks {
+  wants(name: string): boolean;
+  mark(name: string, buffer: GPUBuffer): void;
+  /** Where the attention weights of all rows go: [T, H, maxContext]. */
+  readonly shares?: GPUBuffer;
+}
+const noMarks: ExactMarks = { wants: () => false, mark() {} };
+
+/** x [T, K] as digits in c.a. */
+function recordDigits(recorder: Recorder, { a }: ExactContext, x: GPUBuffer, K: number, P: Digits, label: string): void {
+  recordKernel(recorder, exactDigits, { x, digits: a.digits, sums: a.sums, exponents: a.exponents }, { K, P }, { label });
+}
+
+/** out = (adds: out +) the linear of the digits in c.a. */
+function recordLinear(
+  recorder: Recorder,
+  { a, sequence: { step }, tile }: ExactContext,
+  { weight, bias }: ExactGpuLinear,
+  out: GPUBuffer,
+  { P = 3, adds = false, oneRow = false }: { readonly P?: Digits; readonly adds?: boolean; readonly oneRow?: boolean },
+  label: string,
+): void {
+  const { digits, sums, exponents } = a;
+  const shared = { step, digits, exponents, bias: bias ?? a.nothing, out };
+  const shape = { K: weight.K, P, hasBias: bias !== null, adds, tile };
+  if (weight.kind === "packed") {
+    const { weights, groups, N, groupSize, firstRow } = weight;
+    recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, { ...shape, N, groupSize, firstRow }, { label });
+  } else if (weight.kind === "awq") {
+    for (const { firstColumn, N, ...piece } of weight.pieces)
+      recordKernel(
+        recorder,
+        exactAwqStored,
+        { ...shared, ...piece },
+        { ...shape, N, groupSize: weight.groupSize, firstColumn, columns: weight.N },
+        { label },
+      );
+  } else {
+    for (const { firstColumn, N, ...piece } of weight.pieces)
+      recordKernel(recorder, exactDense, { ...shared, ...piece }, { ...shape, N, firstColumn, columns: weight.N, oneRow }, { label });
+  }
+}
+
+/** From `sequence.ids` to the residual stream after the last layer in `a.x`; writes the cache at step.start. */
+export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: ExactMarks = noMarks): void {
+  const { config, weights, sequence, a } = c;
+  const { hiddenSize: D, intermediateSize: F } = config;
+  const { step } = sequence;
+  const table = weights.embedTokens;
+  for (const { firstColumn: firstRow, N: rows, weight } of table.pieces)
+    recordKernel(
+      recorder,
+      exactEmbedding,
+      { ids: sequence.ids, table: weight, out: a.x },
+      { dtype: table.dtype, D, firstRow, rows },
+      { label: "embeddings" },
+    );
+  marks.mark("embeddings", a.x);
+  const norm = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(nearest(config.rmsNormEps)) };
+  weights.layers.forEach((layer, i) => {
+    const at = `layers.${i}.`;
+    const tap = (name: LayerTapName, buffer: GPUBuffer): void => marks.mark(at + name, buffer);
+    recordKernel(recorder, exactNorm, { step, x: a.x, weight: layer.inputLayernorm, out: a.normed }, norm, {
+      label: `${at}inputLayernorm`,
+    });
+    tap("inputLayernorm", a.normed);
+    recordAttention(recorder, c, i, marks, tap);
+    recordBranch(recorder, c, layer.oProj, 3, marks, `${at}attentionOutput`);
+    tap("attentionResidual", a.x);
+
+    recordKernel(recorder, exactNorm, { step, x: a.x, weight: layer.postAttentionLayernorm, out: a.normed }, norm, {
+      label: `${at}postAttentionLayernorm`,
+    });
+    tap("postAttentionLayernorm", a.normed);
+    recordDigits(recorder, c, a.normed, D, 3, `${at}postAttentionLayernorm`);
+    recordLinear(recorder, c, layer.gateProj, a.gate, {}, `${at}gate`);
+    tap("gate", a.gate);
+    recordLinear(recorder, c, layer.upProj, a.up, {}, `${at}up`);
+    tap("up", a.up);
+    recordKernel(recorder, exactSiluMul, { gate: a.gate, up: a.up }, { width: F }, { label: `${at}siluMul` });
+    tap("siluMul", a.gate);
+    recordDigits(recorder, c, a.gate, F, 4, `${at}siluMul`);
+    recordBranch(recorder, c, layer.downProj, 4, marks, `${at}mlp`);
+    tap("residual", a.x);
+  });
+}
+
+/** a.x += the linear of the digits; by way of a.branch where that is looked at. */
+function recordBranch(recorder: Recorder, c: ExactContext, linear: ExactGpuLinear, P: Digits, marks: ExactMarks, name: string): void {
+  const { a, config } = c;
+  if (!marks.wants(name)) {
+    recordLinear(recorder, c, linear, a.x, { P, adds: true }, name);
+    return;
+  }
+  recordLinear(recorder, c, linear, a.branch, { P }, name);
+  marks.mark(name, a.branch);
+  recordKernel(recorder, exactAdd, { x: a.x, y: a.branch }, { width: config.hiddenSize }, { label: name });
+}
+
+/** a.digits = those of the attention's output; writes layer i of the cache. */
+function recordAttention(
+  recorder: Recorder,
+  c: ExactContext,
+  i: number,
+  marks: ExactMarks,
+  tap: (name: LayerTapName, buffer: GPUBuffer) => void,
+): void {
+  const { a, config, sequence, weights } = c;
+  const { step, table, maxContext } = sequence;
+  const layer = weights.layers[i]!;
+  const at = `layers.${i}.`;
+  const shape = shapeOf(config);
+  recordDigits(recorder, c, a.normed, config.hiddenSize, 3, `${at}inputLayernorm`);
+  recordLinear(recorder, c, layer.qProj, a.q, {}, `${at}q`);
+  tap("q", a.q);
+  recordLinear(recorder, c, layer.kProj, a.k, {}, `${at}k`);
+  tap("k", a.k);
+  recordLinear(recorder, c, layer.vProj, a.v, {}, `${at}v`);
+  tap("v", a.v);
+  const [keys, values, exponents] = [sequence.keys[i]!, sequence.values[i]!, sequence.exponents[i]!];
+  const { v, queries, scores, stats } = a;
+  const headNorm = { D: shape.Hd, inverse: bitsOf(nearest(1 / shape.Hd)), eps: bitsOf(nearest(config.rmsNormEps)) };
+  if (layer.qNorm) {
+    const buffers = { step, x: a.q, weight: layer.qNorm, out: a.qNormed };
+    recordKernel(recorder, exactNorm, buffers, { ...headNorm, heads: shape.H }, { label: `${at}qNorm` });
+    tap("qNorm", a.qNormed);
+  }
+  if (layer.kNorm) {
+    const buffers = { step, x: a.k, weight: layer.kNorm, out: a.kNormed };
+    recordKernel(recorder, exactNorm, buffers, { ...headNorm, heads: shape.G }, { label: `${at}kNorm` });
+    tap("kNorm", a.kNormed);
+  }
+  const q = layer.qNorm ? a.qNormed : a.q;
+  const k = layer.kNorm ? a.kNormed : a.k;
+  const factor = bitsOf(scoreFactor(shape.Hd));
+  recordKernel(
+    recorder,
+    exactRope,
+    { step, q, k, v, table, queries, keys, values, exponents },
+    { ...shape, factor },
+    { label: `${at}qRope` },
+  );
+  tap("qRope", q);
+  tap("kRope", k);
+  const part = (first: number, rows: number): ExactAttentionPart => ({ ...shape, stride: maxContext, first, rows });
+  if (marks.shares && marks.wants(`${at}attentionWeights`)) {
+    const all = part(0, a.rows);
+    recordKernel(recorder, exactScores, { step, queries, keys, exponents, scores: marks.shares }, all, { label: `${at}attentionWeights` });
+    recordKernel(
+      recorder,
+      exactSoftmax,
+      { step, exponents, scores: marks.shares, stats },
+      { ...all, shares: true },
+      { label: `${at}attentionWeights` },
+    );
+    tap("attentionWeights", marks.shares);
+  }
+  for (let first = 0; first < a.rows; first += a.attentionRows) {
+    const some = part(first, a.attentionRows);
+    recordKernel(recorder, exactScores, { step, queries, keys, exponents, scores }, some, { label: `${at}attention` });
+    recordKernel(recorder, exactSoftmax, { step, exponents, scores, stats }, some, { label: `${at}attention` });
+    recordKernel(recorder, exactMix, { step, scores, stats, values, out: a.attention }, some, { label: `${at}attention` });
+  }
+  tap("attention", a.attention);
+  recordDigits(recorder, c, a.attention, shape.H * shape.Hd, 3, `${at}attention`);
+}
+
+/** Final norm and logits [V] of row T − 1, or [T, V] of every row, into `out`. */
+export function recordExactHead(recorder: Recorder, c: ExactContext, out: GPUBuffer, lastRow: boolean, marks: ExactMarks = noMarks): void {
+  const { a, config, weights, sequence } = c;
+  const { hiddenSize: D } = config;
+  const norm = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(nearest(config.rmsNormEps)), lastRow };
+  recordKernel(recorder, exactNorm, { step: sequence.step, x: a.x, weight: weights.norm, out: a.normed }, norm, { label: "finalNorm" });
+  marks.mark("finalNorm", a.normed);
+  const first = recorder.dispatches.length;
+  recordDigits(recorder, c, a.normed, D, 3, "finalNorm");
+  recordLinear(recorder, lastRow ? { ...c, tile: 1 } : c, { weight: weights.lmHead, bias: null }, out, { oneRow: lastRow }, "logits");
+  if (!lastRow) return;
+  for (let i = first; i < recorder.dispatches.length; i++) {
+    const dispatch = recorder.dispatches[i]!;
+    recorder.dispatches[i] = { ...dispatch, workgroups: (_T, start) => dispatch.workgroups(1, start) };
+  }
+}

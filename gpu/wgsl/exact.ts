@@ -1,0 +1,249 @@
+/**
+ * The arithmetic `exact` (docs/exact.md, core/exact) as WGSL functions on u32 and i32 alone: no f32 is declared, loaded or made. A value is the
+ * word of a binary32 number; integers of 64 and 96 bits are vec2 and vec3, low word first, two's complement. No i32 operation overflows;
+ * what wraps is u32. Each part says what it wants in scope.
+ */
+
+/** Integers of 64 bits. */
+export const exactIntegers = /* wgsl */ `
+fn mul64(a: u32, b: u32) -> vec2<u32> {
+  let al = a & 0xffffu; let ah = a >> 16u; let bl = b & 0xffffu; let bh = b >> 16u;
+  let m = ah * bl + ((al * bl) >> 16u);
+  let n = al * bh + (m & 0xffffu);
+  return vec2<u32>(a * b, ah * bh + (m >> 16u) + (n >> 16u));
+}
+fn add64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+  let low = a.x + b.x;
+  return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < b.x));
+}
+fn neg64(a: vec2<u32>) -> vec2<u32> { return add64(~a, vec2<u32>(1u, 0u)); }
+fn wide64(a: i32) -> vec2<u32> { return vec2<u32>(bitcast<u32>(a), bitcast<u32>(a >> 31u)); }
+fn shl64(a: vec2<u32>, n: u32) -> vec2<u32> { return vec2<u32>(a.x << n, (a.y << n) | ((a.x >> 1u) >> (31u - n))); } // n < 32
+`;
+
+/** Integers of 96 bits, and their rn. Wants exactNumbers. */
+export const exact96 = /* wgsl */ `
+fn add96(a: vec3<u32>, b: vec3<u32>) -> vec3<u32> {
+  let low = add64(a.xy, b.xy);
+  return vec3<u32>(low, a.z + b.z + select(0u, 1u, low.y < b.y || (low.y == b.y && low.x < b.x)));
+}
+fn neg96(a: vec3<u32>) -> vec3<u32> { return add96(~a, vec3<u32>(1u, 0u, 0u)); }
+fn wide96(a: i32) -> vec3<u32> { let s = bitcast<u32>(a >> 31u); return vec3<u32>(bitcast<u32>(a), s, s); }
+fn byte_up(a: vec3<u32>) -> vec3<u32> { return vec3<u32>(a.x << 8u, (a.y << 8u) | (a.x >> 24u), (a.z << 8u) | (a.y >> 24u)); }
+fn rn96(a: vec3<u32>, e: i32) -> u32 {
+  let negative = (a.z >> 31u) == 1u;
+  let m = select(a, neg96(a), negative);
+  if (m.z == 0u) { return rn64u(negative, m.xy, e); }
+  let n = countLeadingZeros(m.z);
+  let high = (m.z << n) | ((m.y >> 1u) >> (31u - n));
+  return rn32(negative, high | select(0u, 1u, ((m.y << n) | m.x) != 0u), e + 64 - i32(n));
+}
+`;
+
+/** rn of integers of 32 and 64 bits, mul and add of values. Wants exactIntegers. */
+export const exactNumbers = /* wgsl */ `
+fn rn32(negative: bool, m: u32, e: i32) -> u32 { // the lowest bit may stand for "and something below" where m has more than 25
+  if (m == 0u) { return 0u; }
+  let n = countLeadingZeros(m);
+  let s = m << n;
+  let q = s >> 8u;
+  let rest = s & 0xffu;
+  let r = q + select(0u, 1u, rest > 0x80u || (rest == 0x80u && (q & 1u) == 1u)); // 2^23 … 2^24
+  let E = e - i32(n) + 158 + i32(r >> 24u);
+  if (E < 1) { return 0u; }
+  let sign = select(0u, 0x80000000u, negative);
+  if (E > 254) { return sign | 0x7f7fffffu; }
+  return sign | (u32(E) << 23u) | (r & 0x7fffffu);
+}
+fn rn64u(negative: bool, m: vec2<u32>, e: i32) -> u32 {
+  if (m.y == 0u) { return rn32(negative, m.x, e); }
+  let n = countLeadingZeros(m.y);
+  let s = shl64(m, n);
+  return rn32(negative, s.y | select(0u, 1u, s.x != 0u), e + 32 - i32(n));
+}
+fn rn64(a: vec2<u32>, e: i32) -> u32 {
+  let negative = (a.y >> 31u) == 1u;
+  return rn64u(negative, select(a, neg64(a), negative), e);
+}
+fn exponent_of(x: u32) -> i32 { return i32((x >> 23u) & 0xffu); }
+fn significand(x: u32) -> u32 { return select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u); }
+fn mulf(a: u32, b: u32) -> u32 {
+  return rn64u(((a ^ b) >> 31u) == 1u, mul64(significand(a), significand(b)), exponent_of(a) + exponent_of(b) - 300);
+}
+fn negf(a: u32) -> u32 { return select(a ^ 0x80000000u, 0u, significand(a) == 0u); }
+fn addf(p: u32, q: u32) -> u32 {
+  let swap = (p & 0x7fffffffu) < (q & 0x7fffffffu);
+  let a = select(p, q, swap);
+  let b = select(q, p, swap);
+  let d = u32(exponent_of(a) - exponent_of(b));
+  let t = significand(b) << 6u;
+  var small = select(0u, 1u, t != 0u);
+  if (d < 31u) { small = (t >> d) | select(0u, 1u, ((t >> d) << d) != t); }
+  let large = significand(a) << 6u;
+  return rn32((a >> 31u) == 1u, select(large - small, large + small, ((a ^ b) >> 31u) == 0u), exponent_of(a) - 156);
+}
+`;
+
+/** Rows of 32 bits. Wants exactRows. */
+export const exactRows32 = /* wgsl */ `
+fn fix32(x: u32, biased: i32) -> i32 {
+  let d = biased - exponent_of(x) - 7;
+  if (d > 24) { return 0; }
+  var v = i32(significand(x) << u32(max(-d, 0)));
+  if (d > 0) { v = rounded_shift(significand(x), u32(d)); }
+  return select(v, -v, (x >> 31u) == 1u);
+}
+`;
+
+/** Digits of an integer, and one as a byte of a word. */
+export const exactDigitsOf = /* wgsl */ `
+fn low_digit(v: i32) -> i32 { return (v << 24u) >> 24u; }
+fn digits_of(v: i32) -> vec4<i32> { // v = Σ 256^p d_p, each in −128 … 127
+  let a = low_digit(v);
+  let w = (v - a) >> 8u;
+  let b = low_digit(w);
+  let u = (w - b) >> 8u;
+  let c = low_digit(u);
+  return vec4<i32>(a, b, c, (u - c) >> 8u);
+}
+fn byte_of(d: i32, c: u32) -> u32 { return (bitcast<u32>(d) & 0xffu) << (8u * c); }
+`;
+
+/** Fixed rows of 24 bits: largest: the word of the row's largest |x|. Wants exactNumbers. */
+export const exactRows = /* wgsl */ `
+fn row_biased(largest: u32) -> i32 { return max(1, i32((largest + 0x1ffffu) >> 23u)); }
+fn row_exponent(largest: u32) -> i32 { return row_biased(largest) - 149; } // of 24 bits; of 32, eight less
+fn rounded_shift(s: u32, n: u32) -> i32 { return i32((s + (1u << (n - 1u)) - 1u + ((s >> n) & 1u)) >> n); } // 1 ≤ n ≤ 24
+fn fix24(x: u32, biased: i32) -> i32 {
+  let n = u32(biased - exponent_of(x) + 1);
+  if (n > 24u) { return 0; }
+  let v = rounded_shift(significand(x), n);
+  return select(v, -v, (x >> 31u) == 1u);
+}
+`;
+
+/** ⌊2^61 / y⌋ and 1/x. Wants exactNumbers. */
+export const exactReciprocal = /* wgsl */ `
+fn quotient(y: u32) -> u32 { // ⌊2^61 / y⌋, 2^30 ≤ y ≤ 2^31
+  var rest = 0x40000000u;
+  var q = 0u;
+  if (rest >= y) { rest -= y; q = 1u; }
+  for (var i = 0u; i < 31u; i++) {
+    rest = rest << 1u;
+    q = q << 1u;
+    if (rest >= y) { rest -= y; q |= 1u; }
+  }
+  return q;
+}
+fn recipf(x: u32) -> u32 { return rn32(false, quotient(significand(x) << 7u), 96 - exponent_of(x)); }
+`;
+
+/** 1/√x. Wants exactReciprocal. */
+export const exactRoot = /* wgsl */ `
+fn root(n: vec2<u32>) -> u32 { // ⌊√n⌋, n < 2^62
+  var r = 0u;
+  for (var b = 31u; b > 0u; b--) {
+    let c = r | (1u << (b - 1u));
+    let s = mul64(c, c);
+    if (s.y < n.y || (s.y == n.y && s.x <= n.x)) { r = c; }
+  }
+  return r;
+}
+fn rsqrtf(x: u32) -> u32 {
+  if (significand(x) == 0u) { return 0x7f7fffffu; }
+  var m = significand(x) * 2u;
+  var k = exponent_of(x) - 151;
+  if ((k & 1) != 0) { m = m * 2u; k -= 1; }
+  return rn32(false, quotient(root(vec2<u32>(0u, m << 4u))), -43 - (k >> 1u));
+}
+`;
+
+/** x / (1 + e^−x). Wants exactPower, exactReciprocal. */
+export const exactSilu = /* wgsl */ `
+fn siluf(x: u32) -> u32 {
+  let D = distance(mulf(x & 0x7fffffffu, 0x3fb8aa3bu));
+  let n = D >> 24u;
+  let W = power(D & 0xffffffu);
+  let sigma = rn32(false, quotient(0x40000000u + select(W >> min(n, 31u), 0u, n > 30u)), -31);
+  if ((x >> 31u) == 0u) { return mulf(x, sigma); }
+  return select(mulf(x, mulf(sigma, rn32(false, W, -30 - i32(n)))), 0u, D == 0x3fffffffu);
+}
+`;
+
+/** Words in an order that u32 comparison respects. */
+export const exactOrder = /* wgsl */ `
+fn ordered(x: u32) -> u32 { return select(x | 0x80000000u, ~x, (x >> 31u) == 1u); }
+fn unordered(o: u32) -> u32 { return select(~o, o & 0x7fffffffu, (o >> 31u) == 1u); }
+`;
+
+/** exp2n and fixed distances. Wants exactNumbers. */
+export const exactPower = /* wgsl */ `
+fn mulhi(a: u32, b: u32) -> u32 { return mul64(a, b).y; }
+fn power(f: u32) -> u32 { // 2^30 · 2^(−f / 2^24)
+  let x = f << 8u;
+  var y = 493577u;
+  y = 5547538u - mulhi(x, y);
+  y = 41218952u - mulhi(x, y);
+  y = 238367376u - mulhi(x, y);
+  y = 1031763206u - mulhi(x, y);
+  y = 2977044447u - mulhi(x, y);
+  return 0x40000000u - ((mulhi(x, y) + 2u) >> 2u);
+}
+fn distance(d: u32) -> u32 { // d ≥ 0 in units of 2^−24, below 2^30
+  let E = exponent_of(d);
+  let s = significand(d);
+  if (E > 132) { return 0x3fffffffu; }
+  if (E >= 126) { return s << u32(E - 126); }
+  let n = u32(126 - E);
+  return select((s + (1u << (min(n, 31u) - 1u))) >> min(n, 31u), 0u, n > 25u);
+}
+`;
+
+/** row_max(lane, mine): the largest of all lanes' u32. Wants LANES, a power of two. */
+export const exactRowMax = /* wgsl */ `
+var<workgroup> tops: array<u32, LANES>;
+fn row_max(lane: u32, mine: u32) -> u32 {
+  tops[lane] = mine;
+  for (var h = LANES / 2u; h > 0u; h = h >> 1u) {
+    workgroupBarrier();
+    if (lane < h) { tops[lane] = max(tops[lane], tops[lane + h]); }
+  }
+  workgroupBarrier();
+  let top = tops[0];
+  workgroupBarrier();
+  return top;
+}
+`;
+
+/** stored(word, odd): an element of a dense matrix as a value, from the word that holds it. Wants exactNumbers, the override DTYPE. */
+export const exactStored = /* wgsl */ `
+override DTYPE: u32 = 0u; // 0: f32, 1: f16, 2: bf16
+override PER_WORD: u32 = select(2u, 1u, DTYPE == 0u);
+fn clean(x: u32) -> u32 {
+  let E = x & 0x7f800000u;
+  if (E == 0x7f800000u) { return select((x & 0x80000000u) | 0x7f7fffffu, 0u, (x & 0x7fffffu) != 0u); }
+  return select(x, 0u, E == 0u);
+}
+fn widened(h: u32) -> u32 {
+  let sign = (h & 0x8000u) << 16u;
+  let E = (h >> 10u) & 31u;
+  let f = h & 1023u;
+  if (E == 31u) { return select(sign | 0x7f7fffffu, 0u, f != 0u); }
+  if (E > 0u) { return sign | ((E + 112u) << 23u) | (f << 13u); }
+  if (f == 0u) { return 0u; }
+  let n = countLeadingZeros(f) - 21u; // f · 2^−24, its first bit moved to the place of the hidden one
+  return sign | ((113u - n) << 23u) | (((f << n) & 1023u) << 13u);
+}
+fn stored(word: u32, odd: bool) -> u32 {
+  if (DTYPE == 0u) { return clean(word); }
+  let half = select(word & 0xffffu, word >> 16u, odd);
+  if (DTYPE == 1u) { return widened(half); }
+  return clean(half << 16u);
+}
+`;
+
+/** Workgroups of so many rows: y and z, since a dimension holds 65,535 at most. In WGSL: row_of(wg). */
+export const ROWS_PER_Z = 32768;
+export const rowGrid = (x: number, rows: number): [number, number, number] => [x, Math.min(rows, ROWS_PER_Z), Math.ceil(rows / ROWS_PER_Z)];
+export const exactRowOf = /* wgsl */ `fn row_of(wg: vec3<u32>) -> u32 { return wg.z * 32768u + wg.y; }
+`;
