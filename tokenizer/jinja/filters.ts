@@ -93,7 +93,7 @@ const indent: Filter = (value, args, keywords) => {
     typeof size === "string"
       ? size
       : " ".repeat(asInt("indent", size) > 0xffff ? fail("an indent beyond 65535") : Math.max(0, asInt("indent", size)));
-  const lines = asText("indent", value === undefined ? "" : value).split("\n");
+  const lines = asText("indent", value).split("\n");
   checkLength(lines.length * by.length);
   return lines.map((line, i) => ((i === 0 ? truth(first) : line !== "" || truth(blank)) ? by + line : line)).join("\n");
 };
@@ -200,7 +200,7 @@ const filters: Readonly<Record<string, Filter>> = {
     return generator(
       iterate(value).filter((one) => {
         const own = key(get(one));
-        if (Array.isArray(own) && kindOf(own) === "list") return fail("unique of lists");
+        if (own instanceof Map || kindOf(own) === "list") return fail(`unique of a ${kindOf(own)}`);
         return seen.some((other) => equal(other, own)) ? false : seen.push(own) > 0;
       }),
     );
@@ -245,7 +245,7 @@ const kindIs =
     pattern.test(kindOf(value));
 const tests: Readonly<Record<string, (value: Value) => boolean>> = {
   boolean: kindIs(/^bool$/),
-  callable: kindIs(/^function$/),
+  callable: kindIs(/^(function|undefined)$/),
   defined: (value) => value !== undefined,
   escaped: () => false,
   even: (value) => compareBy("==", binary("%", value, 2n), 0n),

@@ -68,31 +68,31 @@ function numeral(text: string): string {
   return plain.includes(".") ? plain : plain.replace(/e/i, ".0e");
 }
 
-const keywords = new Set("if else and or not in is recursive".split(" "));
+const keywords = new Set("if elif else and or not in is recursive".split(" "));
 const endsOperand = (token: Token): boolean =>
   /Literal$|^Close(Paren|Square|Curly)/.test(token.type) || (token.type === "Identifier" && !keywords.has(token.value));
 const startsOperand = (token: Token): boolean =>
   /Literal$|^OpenCurly/.test(token.type) || (token.type === "Identifier" && !keywords.has(token.value));
 
+/** Each bracket's partner, both ways. */
+function partners(tokens: readonly Token[]): Map<number, number> {
+  const pairs = new Map<number, number>();
+  const open: number[] = [];
+  for (const [i, { type }] of tokens.entries())
+    if (/^Open/.test(type)) open.push(i);
+    else if (/^Close/.test(type)) pairs.set(i, open.at(-1)!).set(open.pop()!, i);
+  return pairs;
+}
+
 /** Where the operand that starts here ends: a literal, a name or brackets, and what is called, indexed or read of it. */
-function operandEnd(tokens: readonly Token[], start: number): number {
-  let i = start;
-  const brackets = (): void => {
-    let depth = 0;
-    do {
-      if (/^Open/.test(tokens[i]!.type)) depth++;
-      else if (/^Close/.test(tokens[i]!.type)) depth--;
-      i++;
-    } while (depth > 0 && i < tokens.length);
-  };
-  if (/^Open/.test(tokens[i]?.type ?? "")) brackets();
-  else
-    do i++;
-    while (tokens[i - 1]?.type === "StringLiteral" && tokens[i]?.type === "StringLiteral");
+function operandEnd(tokens: readonly Token[], start: number, pairs: ReadonlyMap<number, number>): number {
+  let i = pairs.get(start) ?? start;
+  do i++;
+  while (tokens[i - 1]?.type === "StringLiteral" && tokens[i]?.type === "StringLiteral");
   for (;;) {
     const type = tokens[i]?.type;
     if (type === "Dot") i += 2;
-    else if (type === "OpenParen" || type === "OpenSquareBracket") brackets();
+    else if (type === "OpenParen" || type === "OpenSquareBracket") i = pairs.get(i)! + 1;
     else return i;
   }
 }
@@ -100,8 +100,14 @@ function operandEnd(tokens: readonly Token[], start: number): number {
 /** Tests with arguments, `not in`, and tuples of one or none, in a tag's tokens. */
 function rewriteTag(tokens: readonly Token[]): Token[] {
   const out: Token[] = [];
-  for (let i = 0; i < tokens.length; i++) {
-    const token = tokens[i]!;
+  const pairs = partners(tokens);
+  const isTuple = (open: number): boolean => open === 0 || !endsOperand(tokens[open - 1]!);
+  // How many arguments of tests end before a token.
+  const ends = new Map<number, number>();
+  for (let i = 0; i <= tokens.length; i++) {
+    for (let n = ends.get(i) ?? 0; n > 0; n--) out.push({ ...tokens[i - 1]!, type: "CloseParen", value: ")" });
+    const token = tokens[i];
+    if (token === undefined) break;
     const next = tokens[i + 1];
     const is = (name: string): boolean => token.type === "Identifier" && token.value === name && tokens[i - 1]?.type !== "Dot";
     const make = (type: string, value: string): void => void out.push({ ...token, type, value });
@@ -121,31 +127,18 @@ function rewriteTag(tokens: readonly Token[]): Token[] {
       if (argument.type === "Identifier" && argument.value === "is") return fail("a test of a test needs parentheses");
       const isOperand = /Literal$|^Open(Square|Curly)/.test(argument.type);
       if (!isOperand && !(argument.type === "Identifier" && !keywords.has(argument.value))) continue;
-      const end = operandEnd(tokens, at + 1);
+      const end = operandEnd(tokens, at + 1, pairs);
       make("OpenParen", "(");
-      out.push(...rewriteTag(tokens.slice(at + 1, end)));
-      make("CloseParen", ")");
-      i = end - 1;
-    } else if (token.type === "OpenParen" && next?.type === "CloseParen" && !(i > 0 && endsOperand(tokens[i - 1]!))) {
+      ends.set(end, (ends.get(end) ?? 0) + 1);
+    } else if (token.type === "OpenParen" && next?.type === "CloseParen" && isTuple(i)) {
       out.push(token);
       for (const type of ["Identifier", "Comma", "Identifier"]) make(type, tupleEnd);
-    } else if (token.type === "Comma" && next?.type === "CloseParen" && isTupleOpen(tokens, i)) {
+    } else if (token.type === "Comma" && next?.type === "CloseParen" && isTuple(pairs.get(i + 1)!)) {
       out.push(token);
       make("Identifier", tupleEnd);
     } else out.push(token);
   }
   return out;
-}
-
-/** Whether the bracket around token i is no call's. */
-function isTupleOpen(tokens: readonly Token[], i: number): boolean {
-  let open = i - 1;
-  for (let depth = 0; open >= 0; open--) {
-    const { type } = tokens[open]!;
-    if (/^Close/.test(type)) depth++;
-    else if (/^Open/.test(type) && depth-- === 0) break;
-  }
-  return open === 0 || !endsOperand(tokens[open - 1]!);
 }
 
 const needLoader = new Set(["extends", "include", "import", "from"]);
@@ -188,6 +181,17 @@ function rewriteStatement(tokens: Token[]): Token[] {
   return tokens;
 }
 
+const maxBlocks = 1000;
+
+/** `break` and `continue` belong to the loop around them, not to one beyond a macro; blocks nest so deep that a stack holds them. */
+function checkBlocks(around: string[], name: string | undefined): void {
+  if (name === "break" || name === "continue") {
+    if (around.findLast((one) => /^(for|macro|call|generation)$/.test(one)) !== "for") fail(`'${name}' outside a loop`);
+  } else if (/^(if|for|macro|call|generation|filter|with|block)$/.test(name ?? "")) around.push(name!);
+  else if (/^end(if|for|macro|call|generation|filter|with|block)$/.test(name ?? "")) around.pop();
+  if (around.length > maxBlocks) fail("the template is nested too deeply");
+}
+
 /** @throws GureumError "template"; `progress.line` is the line that was read last. */
 export function tokenize(text: string, progress: { line: number }): Token[] {
   const source = text.replace(/\r\n?/g, "\n").replace(/\n$/, "");
@@ -196,6 +200,7 @@ export function tokenize(text: string, progress: { line: number }): Token[] {
   let line = 1;
   let groups = 0;
   let lineStarts = true;
+  const around: string[] = [];
   const advance = (to: number): void => {
     for (let i = at; i < to; i++) if (source.charCodeAt(i) === 10) line++;
     at = to;
@@ -237,7 +242,7 @@ export function tokenize(text: string, progress: { line: number }): Token[] {
     }
     const start = found.index;
     const kind = found[0];
-    const sign = kind === "{{" && source[start + 2] === "+" ? "" : signAt(start + 2);
+    const sign = signAt(start + 2);
     pushText(before(source.slice(at, start), sign, kind !== "{{"));
     advance(start);
     if (kind === "{#") {
@@ -310,6 +315,7 @@ export function tokenize(text: string, progress: { line: number }): Token[] {
         add(typeOf(sign2), sign2, sign2.length);
       } else fail(`unexpected ${JSON.stringify(String.fromCodePoint(source.codePointAt(at)!))}`);
     }
+    if (isBlock) checkBlocks(around, tag[0]?.value);
     if (!isBlock && tag.some((one) => one.type === "Comma" && one.group === tagGroup)) {
       tag.unshift({ ...tag[0]!, type: "OpenParen", value: "(" });
       tag.push({ ...tag[0]!, type: "CloseParen", value: ")" });

@@ -73,6 +73,9 @@ describe("an error", () => {
     expect(where(() => parseJinja("a\n{% for a in b %}\n\n"))).toBe("chat template, line 2");
     expect(where(() => render("{{ 1 }}\n{%- if true %}\n\n{{ none + 1 }}{% endif %}"))).toBe("chat template, line 4");
     expect(where(() => render("{% macro m(x) %}\n{{ x.y.z }}{% endmacro %}\n{{ m({}) }}"))).toBe("chat template, line 2");
+    expect(errorOf(() => parseJinja("{% for a in b %}{% macro m() %}\n{% break %}{% endmacro %}{% endfor %}")).message).toMatch(
+      /line 2: 'break' outside a loop/,
+    );
     expect(errorOf(() => render("\n{{ raise_exception('no\nsystem') }}")).message).toBe("chat template, line 2: no system");
   });
 
@@ -136,6 +139,8 @@ describe("a rendering", () => {
       `  {% generation${" ".repeat(n)}%}a{% endgeneration %}`,
       `{{${" ".repeat(n)}1${"\n".repeat(n)}}}`,
       "{".repeat(n / 8),
+      `{{ ${"(".repeat(n / 50)}1${",)".repeat(n / 50)} }}`,
+      `{{ ${"1 is in [".repeat(n / 50)}1${"]".repeat(n / 50)} }}`,
       `{% raw %}${"{% ".repeat(n / 8)}{% endraw %}`,
     ];
     const time = (n: number): number => {
