@@ -82,6 +82,12 @@ export async function makeModel(
       remedy: "leave cache and kernels out",
     });
   const choosesCpu = (ops !== undefined && ops !== "auto") || threads !== undefined;
+  if (arithmetic === "exact" && choosesCpu)
+    throw new GureumError("usage", {
+      where: "arithmetic exact",
+      what: "has ops of its own on the CPU, in one thread",
+      remedy: "leave ops and threads out",
+    });
   const backend = wanted !== "auto" ? wanted : choosesVariant ? "webgpu" : choosesCpu ? "cpu" : "auto";
   if (backend === "webgpu" && choosesCpu)
     throw new GureumError("usage", {

@@ -4,9 +4,10 @@
  * take turns as kernels do.
  */
 import process from "node:process";
-import { listRefs } from "../core/checkpoint/weights.ts";
+import { listRefs, readWeights } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
+import { exactCpuModel } from "../core/exact/model.ts";
 import { contextLimit } from "../core/generate/generate.ts";
 import { nodeThreads } from "../core/host/node-threads.ts";
 import type { Model, Session } from "../core/model/engine.ts";
@@ -15,6 +16,7 @@ import type { LlamaWeightRefs } from "../core/model/weights.ts";
 import { greedy } from "../core/sample/sampler.ts";
 import type { Gpu } from "../gpu/device/device.ts";
 import { makeProfiler, type Profile, type Profiler, type Watched } from "../gpu/device/profile.ts";
+import { loadExactGpuModel } from "../gpu/model/exact.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import type { VariantOptions } from "../gpu/programs/plan.ts";
 import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
@@ -191,17 +193,22 @@ export async function measureModel(
   const rows: Row[] = [];
   let threads: Pick<Row, "threads"> = {};
   const loadStarted = hostClock.now();
-  const model: Model = profiler
-    ? await loadGpuModel(profiler.gpu, config, refs, { ...variants, onProgress: watch })
-    : await loadCpuModel(config, refs, {
-        host: nodeThreads(),
-        ...(variants?.arithmetic === "fixed16" ? { arithmetic: "fixed16" } : {}),
-        ...cpu,
-        onProgress: watch,
-      }).then((loaded) => {
-        threads = { threads: loaded.threads };
-        return loaded.model;
-      });
+  const load = async (): Promise<Model> => {
+    if (variants?.arithmetic === "exact")
+      return profiler
+        ? loadExactGpuModel(profiler.gpu, config, refs, { onProgress: watch })
+        : exactCpuModel(config, await readWeights(refs, watch));
+    if (profiler) return loadGpuModel(profiler.gpu, config, refs, { ...variants, onProgress: watch });
+    const loaded = await loadCpuModel(config, refs, {
+      host: nodeThreads(),
+      ...(variants?.arithmetic === "fixed16" ? { arithmetic: "fixed16" } : {}),
+      ...cpu,
+      onProgress: watch,
+    });
+    threads = { threads: loaded.threads };
+    return loaded.model;
+  };
+  const model = await load();
   const loadTiming: Timing = { name: `load ${name}`, timer: "host clock", calls: 1, samplesMs: [hostClock.now() - loadStarted] };
   rows.push(makeRow("model", loadTiming, { bytes: weightBytes }, noLimits));
   const gpuWeightBytes = profiler?.liveBytes() ?? 0;

@@ -9,10 +9,13 @@ import {
   UNWATCHED_LIMIT,
   type Unwatched,
 } from "../conformance/watch/diff.ts";
-import { openCheckpoint } from "../core/checkpoint/weights.ts";
+import { diffExact } from "../conformance/watch/exact-diff.ts";
+import { type Checkpoint, openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
+import { exactCpuModel } from "../core/exact/model.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { nodeThreads } from "../core/host/node-threads.ts";
-import { closeDevice, openDevice } from "../gpu/device/device.ts";
+import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
+import { loadExactGpuModel } from "../gpu/model/exact.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import { embeddedModel, openTokenizer } from "../index.ts";
 import { loadCpuModel } from "../wasm/model.ts";
@@ -26,7 +29,8 @@ export const diff: Command = {
 Runs the same tokens on two backends. Every step of each is held to the bound of its arithmetic, given the inputs it had; the first
 step beyond its bound is where the fault is. Exit code 1 where there is one. Steps that are watched run one by one in f32 on WebGPU, on
 the weights and the cache that the options give. The fused kernels, which show no steps, run afterwards on the same tokens: a KL divergence
-of their logits from the CPU's beyond ${UNWATCHED_LIMIT} is exit code 1 too.
+of their logits from the CPU's beyond ${UNWATCHED_LIMIT} is exit code 1 too. With
+--arithmetic exact every word is compared with every word, and the first that differs names the step.
 
   --model DIR                 model folder (default: the small model that comes with gureum)
   --a cpu|webgpu              one side (default: cpu)
@@ -64,6 +68,7 @@ ${cpuHelp}
     const checkpoint = await openCheckpoint(directoryStore(folder));
     const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false }) : undefined;
     try {
+      if (variants.arithmetic === "exact") return await exactDiff(sides, checkpoint, gpu, ids, words.flag("json"));
       const { model: cpu, weights } = await loadCpuModel(checkpoint.config, checkpoint.refs, {
         host: nodeThreads(),
         ...cpuFromWords("diff", words),
@@ -107,6 +112,35 @@ ${cpuHelp}
     }
   },
 };
+
+const hex = (word: number): string => `0x${word.toString(16).padStart(8, "0")}`;
+
+/** In exact there is one right answer, to the last bit: the first word that differs names the step. */
+async function exactDiff(
+  sides: readonly string[],
+  { config, refs }: Pick<Checkpoint, "config" | "refs">,
+  gpu: Gpu | undefined,
+  ids: readonly number[],
+  json: boolean,
+): Promise<number> {
+  const models = await Promise.all(
+    sides.map(async (side) => (side === "cpu" ? exactCpuModel(config, await readWeights(refs)) : loadExactGpuModel(gpu!, config, refs))),
+  );
+  try {
+    const { steps, words, first } = await diffExact(models[0]!, models[1]!, ids);
+    const device = gpu?.capabilities.description ?? null;
+    if (json) await printJson({ a: sides[0], b: sides[1], device, ids, arithmetic: "exact", steps, words, first });
+    else if (!first)
+      await printLine(`all ${words} words of ${steps} steps are the same, and so are the logits of runs that nobody watches`);
+    else {
+      await printLine(`first difference: ${first.name}, ${first.differ} of ${first.words} words`);
+      await printLine(`  word ${first.index}: a (${sides[0]}) ${hex(first.a)}, b (${sides[1]}) ${hex(first.b)}`);
+    }
+    return first ? 1 : 0;
+  } finally {
+    for (const model of models) model.dispose();
+  }
+}
 
 /** How an unwatched run compares, and what that says of where the fault is. */
 function* unwatchedLines(run: Unwatched, first: Diff["first"]): Generator<string> {
