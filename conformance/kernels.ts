@@ -24,6 +24,7 @@ export { subjects as "exact-awq-stored" } from "./kernels/exact-awq-stored.ts";
 export { subjects as "exact-dense" } from "./kernels/exact-dense.ts";
 export { subjects as "exact-digits" } from "./kernels/exact-digits.ts";
 export { subjects as "exact-embedding" } from "./kernels/exact-embedding.ts";
+export { subjects as "exact-greedy" } from "./kernels/exact-greedy.ts";
 export { subjects as "exact-mix" } from "./kernels/exact-mix.ts";
 export { subjects as "exact-norm" } from "./kernels/exact-norm.ts";
 export { subjects as "exact-silu-mul" } from "./kernels/exact-silu-mul.ts";

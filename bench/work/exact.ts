@@ -6,6 +6,7 @@ import { exactAwqStored } from "../../gpu/kernels/exact/exact-awq-stored.ts";
 import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
 import { exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
 import { exactEmbedding } from "../../gpu/kernels/exact/exact-embedding.ts";
+import { exactGreedy } from "../../gpu/kernels/exact/exact-greedy.ts";
 import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
 import { exactNorm } from "../../gpu/kernels/exact/exact-norm.ts";
 import { type ExactAttentionShape, exactRope } from "../../gpu/kernels/exact/exact-rope.ts";
@@ -104,5 +105,8 @@ export const works: readonly Work[] = [
     },
   ]),
   work(exactSiluMul, ({ intermediateSize: width }) => [{ step: "ffn", shape: { width }, holds: { gate: "f32" } }]),
+  work(exactGreedy, ({ vocabSize: V }) => [
+    { step: "logits", shape: { V }, holds: { step: { own: "blank" }, results: { byteLength: 1 << 20 } } },
+  ]),
   work(exactAdd, ({ hiddenSize: width }) => [{ step: "hidden", shape: { width }, holds: { x: "f32" } }]),
 ];

@@ -35,14 +35,17 @@ export function surprisal(logit: number, { most, total }: { readonly most: numbe
   return distance + logInteger(total) - 44 * 2 ** 24;
 }
 
-/** Natural logarithm of that share: one f64 product of the integer. */
-export const logProbability = (logits: Float32Array, id: number): number => -surprisal(logits[id]!, partition(logits)) * NATS;
+/** Natural logarithm of a share from its surprisal: one f64 product. */
+export const toLogProbability = (units: number): number => 0 - units * NATS;
+
+/** Natural logarithm of an id's share of softmax(logits). */
+export const logProbability = (logits: Float32Array, id: number): number => toLogProbability(surprisal(logits[id]!, partition(logits)));
 
 /** The `n` likeliest ids with their log-probabilities, likeliest first, lower ids first among equals. */
 export function topLogProbabilities(logits: Float32Array, n: number): { id: number; logprob: number }[] {
   const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
   const Z = partition(logits);
-  return order.slice(0, n).map((id) => ({ id, logprob: -surprisal(logits[id]!, Z) * NATS }));
+  return order.slice(0, n).map((id) => ({ id, logprob: toLogProbability(surprisal(logits[id]!, Z)) }));
 }
 
 /** The token at `position` of a sequence whose earlier ids are `seen`. Every comparison is one of integers, or of two numbers. */

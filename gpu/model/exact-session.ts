@@ -1,21 +1,22 @@
 /**
- * One sequence in `exact` on the GPU. Prompts go in by chunks, any of which give the same bits; logits of the last row stay on the device, and ids
- * are drawn from them by the integers of core/exact/sample.ts on the host.
+ * One sequence in `exact` on the GPU. Prompts go in by chunks, any of which give the same bits; logits of the last row stay on the device. The likeliest
+ * ids are chosen there, eight in a submission; random ones are drawn on the host, by the integers of core/exact/sample.ts.
  */
 
 import { GureumError } from "../../core/errors.ts";
 import { checkExactContext } from "../../core/exact/forward.ts";
 import { bitsOf } from "../../core/exact/numbers.ts";
 import { exactRopeTables } from "../../core/exact/rope.ts";
-import { logProbability, sample } from "../../core/exact/sample.ts";
+import { logProbability, sample, toLogProbability } from "../../core/exact/sample.ts";
 import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOptions, Session } from "../../core/model/engine.ts";
 import { checkFeed, checkPending } from "../../core/model/session.ts";
 import { makeTaps } from "../../core/model/trace.ts";
 import { checkSampling, greedy } from "../../core/sample/sampler.ts";
-import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, usage, writeBytes } from "../device/buffer.ts";
+import { allocate, freeAll, type Memory, makeMemory, readF32, readRanges, settle, upload, usage, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded, waited } from "../device/device.ts";
+import { EXACT_RESULT_BYTES, exactGreedy } from "../kernels/exact/exact-greedy.ts";
 import { exactCacheBytes } from "../kernels/exact/exact-rope.ts";
-import { makeRecorder, type PreparedDispatch, prepare, replay } from "../pipeline/recorder.ts";
+import { makeRecorder, type PreparedDispatch, prepare, recordKernel, replay } from "../pipeline/recorder.ts";
 import {
   type ExactContext,
   type ExactSequence,
@@ -31,10 +32,18 @@ import type { ExactGpuWeights } from "./exact-weights.ts";
 /** Rows fed at a time: bounds the activations' memory. */
 const CHUNK = 128;
 
-/** Dispatches for one row, and for more. */
+/** Tokens in one submission. */
+const BATCH = 8;
+
 interface Feed {
   readonly layers: readonly PreparedDispatch[];
   readonly head: readonly PreparedDispatch[];
+}
+/** Dispatches for one row, for more, and for choosing the likeliest id. */
+interface Feeds {
+  readonly one: Feed;
+  readonly many: Feed;
+  readonly choose: readonly PreparedDispatch[];
 }
 
 /** @throws GureumError "limit" where the context is beyond the definition, or its cache does not fit a binding */
@@ -47,14 +56,15 @@ export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights
   const rows = Math.min(CHUNK, maxContext);
   const context: ExactContext = { config, weights, sequence, a: makeExactActivations(memory, config, rows, maxContext), tile: 1 };
   const logits = allocate(memory, "logits", V * 4);
-  let feeds: Promise<{ one: Feed; many: Feed }> | undefined;
+  const results = allocate(memory, "results", BATCH * EXACT_RESULT_BYTES);
+  let feeds: Promise<Feeds> | undefined;
   let ids: number[] = [];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
   let fed = 0;
   let hasPending = false;
   let disposed = false;
 
-  const prepareFeeds = async (): Promise<{ one: Feed; many: Feed }> => {
+  const prepareFeeds = async (): Promise<Feeds> => {
     const layers = (tile: number): Promise<PreparedDispatch[]> => {
       const recorder = makeRecorder();
       recordExactLayers(recorder, { ...context, tile });
@@ -62,10 +72,12 @@ export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights
     };
     const last = makeRecorder();
     recordExactHead(last, context, logits, true);
-    const [one, many, head] = await Promise.all([layers(1), layers(4), prepare(last, memory)]);
-    return { one: { layers: one, head }, many: { layers: many, head } };
+    const greedily = makeRecorder();
+    recordKernel(greedily, exactGreedy, { logits, step: sequence.step, ids: sequence.ids, results }, { V });
+    const [one, many, head, choose] = await Promise.all([layers(1), layers(4), prepare(last, memory), prepare(greedily, memory)]);
+    return { one: { layers: one, head }, many: { layers: many, head }, choose };
   };
-  const start = async (): Promise<{ one: Feed; many: Feed }> => {
+  const start = async (): Promise<Feeds> => {
     if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
     await settle(memory);
     feeds ??= prepareFeeds();
@@ -138,6 +150,44 @@ export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights
     return all;
   };
 
+  /** The likeliest ids, BATCH in a submission, each chosen and fed without the host. */
+  const decodeGreedy = async (p: Feeds, count: number): Promise<DecodedBatch> => {
+    const sampled: number[] = [];
+    const logprobs: number[] = [];
+    while (sampled.length < count) {
+      const n = Math.min(BATCH, count - sampled.length);
+      const pending = ids.length === fed;
+      if (pending) checkPending(hasPending);
+      await guarded(gpu, "decode", () => {
+        // `start` is where the id fed last stands: the kernel that chooses moves on from there.
+        writeBytes(gpu, sequence.step, 0, new Uint8Array(encodeStep({ T: 1, start: ids.length - 1, sampled: 0 }).buffer));
+        if (!pending) writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.of(ids[fed]!).buffer));
+        const encoder = gpu.device.createCommandEncoder({ label: "exact decode" });
+        for (let i = 0; i < n; i++) {
+          const position = ids.length - 1 + i;
+          const pass = encoder.beginComputePass();
+          if (i > 0 || !pending) {
+            replay(pass, p.one.layers, 1, position);
+            replay(pass, p.one.head, 1, position);
+          }
+          replay(pass, p.choose, 1, position);
+          pass.end();
+        }
+        gpu.device.queue.submit([encoder.finish()]);
+      });
+      const [bytes] = await readRanges(gpu, "decode", [{ buffer: results, byteOffset: 0, byteLength: n * EXACT_RESULT_BYTES }]);
+      const words = new Uint32Array(bytes!);
+      for (let i = 0; i < n; i++) {
+        sampled.push(words[2 * i]!);
+        logprobs.push(toLogProbability(words[2 * i + 1]!));
+        ids.push(words[2 * i]!);
+      }
+      fed = ids.length - 1;
+      hasPending = false;
+    }
+    return { ids: sampled, logprobs };
+  };
+
   return {
     model,
     maxContext,
@@ -170,6 +220,7 @@ export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights
     async decode(sampling: SamplingOptions = greedy, count = 1): Promise<DecodedBatch> {
       checkSampling(sampling);
       const p = await start();
+      if (sampling.temperature === 0 && sampling.repetitionPenalty === 1) return decodeGreedy(p, Math.min(count, maxContext - ids.length));
       const sampled: number[] = [];
       const logprobs: number[] = [];
       for (let i = 0; i < count && ids.length < maxContext; i++) {

@@ -1,0 +1,35 @@
+/** Greedy sampling of `exact`: the id, the lowest among equals, and its surprisal as an integer; equality with the CPU. */
+import fc from "fast-check";
+import { partition, surprisal } from "../../core/exact/sample.ts";
+import { argmax } from "../../core/sample/sampler.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly V: number;
+  readonly logits: Recipe;
+}
+export interface ExactGreedyCase {
+  readonly logits: Float32Array;
+}
+
+function resultOf({ logits }: ExactGreedyCase): Uint32Array {
+  const id = argmax(logits);
+  return Uint32Array.of(id, surprisal(logits[id]!, partition(logits)));
+}
+
+export const kit: Kit<Spec, ExactGreedyCase> = {
+  name: "exact-greedy",
+  formula: "argmax l, log₂ Σ 2^(l_i − max l)",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(resultOf(c))) },
+  spec: fc.record({ V: fc.constantFrom(1, 5, 255, 256, 257, 4096), logits: exactRecipe }),
+  boundaries: exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
+  make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
+  length: () => 4,
+  expected: (c) => exactly(resultOf(c)),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};
