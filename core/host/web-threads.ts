@@ -8,7 +8,7 @@ interface WebWorker {
 }
 /** What is used of the web's globals, which core/host does not otherwise know. */
 interface Web {
-  readonly Worker: new (url: string) => WebWorker;
+  readonly Worker: new (url: string, options: { type: "module" }) => WebWorker;
   readonly Blob: new (parts: string[], options: { type: string }) => unknown;
   readonly URL: { createObjectURL(blob: unknown): string; revokeObjectURL(url: string): void };
   readonly navigator?: { readonly hardwareConcurrency?: number };
@@ -20,9 +20,9 @@ export function webThreads(cores?: number): HostThreads {
   return {
     cores: cores ?? Math.max(1, Math.ceil((web.navigator?.hardwareConcurrency ?? 1) / 2)),
     start(program, onDeath) {
-      const text = `(${program})({ listen: (listener) => { onmessage = ({ data }) => listener(data); } });`;
+      const text = `(${program})({ listen: (listener) => { globalThis.onmessage = ({ data }) => listener(data); } });`;
       const url = web.URL.createObjectURL(new web.Blob([text], { type: "text/javascript" }));
-      const worker = new web.Worker(url);
+      const worker = new web.Worker(url, { type: "module" });
       worker.onerror = (event) => {
         event.preventDefault?.();
         onDeath(event.message ?? "an error");
