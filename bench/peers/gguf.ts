@@ -130,6 +130,8 @@ function rowsOf(matrix: Matrix, order: (n: number) => number): Tensor["row"] {
 
 function tensorsOf(config: LlamaConfig, weights: LlamaWeights, type: GgufType): Tensor[] {
   const { headDim: Hd } = config;
+  if (weights.layers.some(({ qNorm, kNorm }) => qNorm || kNorm))
+    throw new GureumError("unsupported", { where: "gguf", what: "norms of heads", remedy: "take a plain model" });
   const dense = (name: string, matrix: DenseMatrix): Tensor => ({
     name,
     rows: matrix.outFeatures,
