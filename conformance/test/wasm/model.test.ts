@@ -1,8 +1,12 @@
 /** Whole models on the WebAssembly ops and on those of core/ops: the same bits. Cost: about 3 s. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { openCheckpoint } from "../../../core/checkpoint/weights.ts";
+import { embeddedModelPath } from "../../../core/host/embedded.ts";
+import { directoryStore } from "../../../core/host/node.ts";
 import { cpuModel } from "../../../core/model/cpu.ts";
 import { greedy } from "../../../core/sample/sampler.ts";
+import { loadCpuModel } from "../../../wasm/model.ts";
 import { arbitraryConfig, randomModel } from "../fixtures/random-model.ts";
 import { wasmOps } from "./ops.ts";
 
@@ -49,5 +53,20 @@ describe("a model on WebAssembly", () => {
       }),
       { numRuns: 20 },
     );
+  });
+
+  it("allocates no buffer for a token", async () => {
+    const checkpoint = await openCheckpoint(directoryStore(embeddedModelPath()));
+    const { model } = await loadCpuModel(checkpoint.config, checkpoint.refs, { threads: 1 });
+    const session = model.createSession(64);
+    await session.prefill(ids(4096, 1, 20));
+    await session.decode(greedy, 5);
+    const held = (): number => process.memoryUsage().arrayBuffers;
+    const before = held();
+    await session.decode(greedy, 30);
+    // Less than a row of logits, the smallest buffer that grows with the model.
+    expect(held() - before).toBeLessThan(4 * 4096);
+    model.dispose();
+    await checkpoint.close();
   });
 });
