@@ -82,7 +82,9 @@ describe("a GGUF file", () => {
       ropeScaling: { type: "none" as const },
       slidingWindow: null,
       attentionBias: false,
+      attentionOutputBias: false,
       mlpBias: false,
+      qkNorm: false,
     };
     const { weights } = randomModel(config, 4);
     const file = await collectBytes((sink) => writeGguf(config, weights, "f16", sink));

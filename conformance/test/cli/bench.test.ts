@@ -52,7 +52,7 @@ describe("gureum bench", () => {
   });
 
   const wrong: [string, string[], RegExp][] = [
-    ["no part", [], /first word is one of device, kernels, model, compare/],
+    ["no part", [], /first word is one of device, kernels, model, peers, compare/],
     ["an unknown part", ["speed"], /first word is one of .*"speed"/],
     ["no rows", ["kernels", "--rows", "0"], /--rows takes whole numbers from 1/],
     ["rows that are no numbers", ["kernels", "--rows", "1,two"], /--rows takes/],
