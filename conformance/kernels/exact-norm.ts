@@ -2,7 +2,7 @@ import { bitsOf, nearest } from "../../core/exact/numbers.ts";
 import { exactNorm } from "../../gpu/kernels/exact/exact-norm.ts";
 import type { ExactNormCase } from "../ops/exact-norm.ts";
 import { wordSubject } from "../subjects/exact.ts";
-import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
+import { type AnyGpuSubject, FILL, type Rig } from "../subjects/rig.ts";
 
 const shapeOf = ({ D, eps }: ExactNormCase): { D: number; inverse: number; eps: number } => ({
   D,
@@ -25,12 +25,16 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     () => ({ T: 1 }),
     { variant: "exact-norm-heads" },
   ),
-  // One row, the last one.
+  // One row, the last one of three.
   wordSubject<ExactNormCase>(
     rig,
     exactNorm,
-    (io, c) => void io.run(exactNorm, { ...shapeOf(c), lastRow: true }, { x: c.x, weight: c.weight }),
-    ({ rows }) => ({ T: rows }),
-    { variant: "exact-norm-last-row", accepts: ({ rows }) => rows === 1 },
+    (io, c) => {
+      const x = new Float32Array(3 * c.D).fill(FILL);
+      x.set(c.x, 2 * c.D);
+      io.run(exactNorm, { ...shapeOf(c), lastRow: true }, { x, weight: c.weight });
+    },
+    () => ({ T: 3 }),
+    { variant: "exact-norm-last-row", adapt: (c) => ({ ...c, rows: 1, x: c.x.slice(0, c.D) }) },
   ),
 ];

@@ -1,6 +1,6 @@
 /**
  * Accuracy of `exact` against float64: never further from it than float32 arithmetic is, on the committed goldens and,
- * where GUREUM_FIXTURES names them, on the larger ones; greedy texts equal. About 15 s, a minute with the large ones.
+ * where GUREUM_FIXTURES names them, on the larger ones; greedy texts equal. About 20 s of CPU, two minutes with the large ones.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,8 +27,8 @@ interface Compared {
   readonly max_abs_difference?: { readonly hf_float32_sdpa?: number; readonly hf_float32_eager?: number };
 }
 
-function isAsGoodAsFloat32(folder: string, path: string): void {
-  it("gives logits as close to float64 as 1.5 times float32's worst prompt, most prompts closer than float32's own", async () => {
+function isAsGoodAsFloat32(folder: string, path: string, all: boolean): void {
+  it("gives logits closer to float64 than float32 does, on every prompt of more than one token, and the worst of all", async () => {
     const model = await load(folder);
     const golden = await modelGolden(path);
     const { logits } = JSON.parse(readFileSync(`${path}.json`, "utf8")) as { logits: readonly Compared[] };
@@ -40,18 +40,20 @@ function isAsGoodAsFloat32(folder: string, path: string): void {
       const { data } = await golden.tensor(`logits.${name}`);
       let difference = 0;
       for (let j = 0; j < positions * V; j++) difference = Math.max(difference, Math.abs(got[first_position * V + j]! - data[j]!));
-      const float = Math.max(...Object.values(logits[i]!.max_abs_difference ?? {}), 0);
+      const { hf_float32_sdpa = 0, hf_float32_eager = 0 } = logits[i]!.max_abs_difference ?? {};
+      const float = Math.max(hf_float32_sdpa, hf_float32_eager);
       worst = Math.max(worst, difference / max_abs_logit);
       worstFloat = Math.max(worstFloat, float / max_abs_logit);
       if (process.env.GUREUM_SHOW) console.log(name, input_ids.length, difference / max_abs_logit, float / max_abs_logit);
+      expect(float, name).toBeGreaterThan(0);
+      if (input_ids.length > 1) expect(difference, name).toBeLessThanOrEqual(float);
     }
-    expect(worst).toBeLessThanOrEqual(1.5e-6);
-    if (worstFloat > 0) expect(worst).toBeLessThanOrEqual(worstFloat);
+    expect(worst).toBeLessThanOrEqual(worstFloat);
   });
 
-  it("continues every prompt greedily with the ids of float64", async () => {
+  it("continues prompts greedily with the ids of float64", async () => {
     const model = await load(folder);
-    for (const { name, variant, prompt_ids, ids } of (await modelGolden(path)).generate) {
+    for (const { name, variant, prompt_ids, ids } of (await modelGolden(path)).generate.slice(0, all ? undefined : 4)) {
       const session = model.createSession(prompt_ids.length + ids.length);
       await session.prefill(prompt_ids);
       expect((await session.decode(greedy, ids.length)).ids, `${name} ${variant}`).toEqual(ids);
@@ -59,12 +61,12 @@ function isAsGoodAsFloat32(folder: string, path: string): void {
   });
 }
 
-describe("gureum-tiny-awq in exact", () => isAsGoodAsFloat32(embeddedModelPath(), dataFile("model/gureum-tiny-awq")));
+describe("gureum-tiny-awq in exact", () => isAsGoodAsFloat32(embeddedModelPath(), dataFile("model/gureum-tiny-awq"), false));
 
 describe.skipIf(!largeFixtures)("gureum-tiny-awq in exact, long prompts", () =>
-  isAsGoodAsFloat32(embeddedModelPath(), join(largeFixtures ?? "", "golden/model/gureum-tiny-awq")),
+  isAsGoodAsFloat32(embeddedModelPath(), join(largeFixtures ?? "", "golden/model/gureum-tiny-awq"), true),
 );
 
 describe.skipIf(!largeFixtures)("gureum-tiny in exact", () =>
-  isAsGoodAsFloat32(join(largeFixtures ?? "", "models/gureum-tiny"), join(largeFixtures ?? "", "golden/model/gureum-tiny")),
+  isAsGoodAsFloat32(join(largeFixtures ?? "", "models/gureum-tiny"), join(largeFixtures ?? "", "golden/model/gureum-tiny"), true),
 );
