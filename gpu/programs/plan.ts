@@ -144,7 +144,11 @@ export function planVariants(
 ): { plan: Plan; choices: readonly Choice[] } {
   const { arithmetic = "auto", cache, kernels = {} } = options;
   if (arithmetic === "exact")
-    throw new GureumError("unsupported", { where: "WebGPU", what: "no program computes exact", remedy: "use the CPU: --backend cpu" });
+    throw new GureumError("unsupported", {
+      where: "kernels",
+      what: "these programs do not compute exact",
+      remedy: "load the model by loadModel with arithmetic exact, or by loadExactGpuModel",
+    });
   const setting: Setting = { capabilities, config, refs, arithmetic, cache, asked: checkKernels(kernels) };
   const unknown = plainFew.refusal(config, refs, capabilities);
   if (unknown)
