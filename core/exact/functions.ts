@@ -7,15 +7,10 @@ import { bitsOf, LARGEST, mul, nearest } from "./numbers.ts";
 /** The binary32 number nearest to log₂ e. */
 export const LOG2E: number = Math.fround(Math.LOG2E);
 
-/** ⌊a b / 2^32⌋ of two u32. */
+/** ⌊a b / 2^32⌋ of two u32: the halves of b, products of 48 bits that f64 holds. */
 export function mulHigh(a: number, b: number): number {
-  const aLow = a & 0xffff;
-  const aHigh = a >>> 16;
-  const bLow = b & 0xffff;
-  const bHigh = b >>> 16;
-  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 65536);
-  const other = aLow * bHigh + (middle % 65536);
-  return aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(other / 65536);
+  const low = Math.floor(a * (b % 65536) * 2 ** -16);
+  return Math.floor((a * (b >>> 16) + low) * 2 ** -16);
 }
 
 /** (1 − 2^−x) / x on [0, 1] at six Chebyshev nodes, in units of 2^−32; signs alternate. */

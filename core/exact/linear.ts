@@ -127,10 +127,26 @@ function awqProducts(out: Float32Array, rows: readonly FixedRow[], weight: Exact
 
 /** q − z of one word column over one group, [G, 8]. */
 function unpackTile(tile: Float64Array, qweight: Int32Array, first: number, stride: number, G: number, zeros: number): void {
-  for (let j = 0; j < 8; j++) {
-    const shift = NIBBLE[j]!;
-    const zero = (zeros >>> shift) & 15;
-    for (let k = 0, at = first; k < G; k++, at += stride) tile[k * 8 + j] = ((qweight[at]! >>> shift) & 15) - zero;
+  const [z0, z1, z2, z3, z4, z5, z6, z7] = NIBBLE.map((shift) => (zeros >>> shift) & 15) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  for (let i = 0, at = first; i < G * 8; i += 8, at += stride) {
+    const word = qweight[at]!;
+    tile[i] = (word & 15) - z0;
+    tile[i + 1] = ((word >>> 16) & 15) - z1;
+    tile[i + 2] = ((word >>> 4) & 15) - z2;
+    tile[i + 3] = ((word >>> 20) & 15) - z3;
+    tile[i + 4] = ((word >>> 8) & 15) - z4;
+    tile[i + 5] = ((word >>> 24) & 15) - z5;
+    tile[i + 6] = ((word >>> 12) & 15) - z6;
+    tile[i + 7] = ((word >>> 28) & 15) - z7;
   }
 }
 
