@@ -66,7 +66,7 @@ const operators: readonly Operator[] = [
   { name: "wrong constant", match: /(?<![\w.])1\.0\b/g, to: "2.0" },
   {
     name: "accumulates in f16",
-    match: /(\w+(?:\[[^;=]*?\])*) \+= ([^;]+);/g,
+    match: /(\w+(?:\[[^;=]*?\])*) \+= ([^;\n]+);/g,
     to: (_all, sum, term) => `${sum} = quantizeToF16(${sum} + (${term}));`,
   },
   { name: "forgets an operand", match: / \* [\w.]+(?=[;, )])/g, to: "" },
