@@ -24,7 +24,7 @@ interface WasmApi {
   validate(bytes: Uint8Array<ArrayBuffer>): boolean;
 }
 
-const api = (): WasmApi | undefined => (globalThis as { WebAssembly?: WasmApi }).WebAssembly;
+const api = (): WasmApi | undefined => (globalThis as unknown as { WebAssembly?: WasmApi }).WebAssembly;
 
 /** Kernels ready to run on this host. */
 export interface Wasm {
