@@ -10,7 +10,8 @@ import { FIXED16_BLOCK, quantizeFixed16 } from "../core/quant/fixed16.ts";
 import type { AwqMatrix, DenseMatrix, Matrix } from "../core/tensor.ts";
 import { checkLength } from "../core/tensor.ts";
 import { foursBytes, frameOf, readSingles, viewsOf, writeFours, writeRow, writeSingles } from "./frame.ts";
-import { awqMatmulScratch, PAIRS } from "./kernels/awq-matmul.ts";
+import { PAIRS } from "./kernels/awq.ts";
+import { awqMatmulScratch } from "./kernels/awq-matmul.ts";
 import { awqMatmulFixed16Scratch, UNIT_COLUMNS, UNITS } from "./kernels/awq-matmul-fixed16.ts";
 import { awqMatmulRowsScratch } from "./kernels/awq-matmul-rows.ts";
 import { scaleOf } from "./kernels/expand.ts";
@@ -117,7 +118,7 @@ export function makeLinears(team: Team, banks: Banks): Linears {
         args[8] = groupSize;
         args[9] = rows;
         if (rows === 1) team.run(bank, awqKernel, scratch, scratchBytes, units, stepOf(units, PAIRS, threads, K * N));
-        else team.run(bank, awqRowsKernel, scratch, scratchBytes, units, stepOf(units, 1, threads, rows * K * N));
+        else team.run(bank, awqRowsKernel, scratch, scratchBytes, units, stepOf(units, PAIRS, threads, rows * K * N));
         readSingles(bank, outAt, out, t * N, rows * N);
       }
     },

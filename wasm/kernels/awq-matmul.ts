@@ -10,16 +10,13 @@
 import { columnOfNibble } from "../../core/quant/awq-format.ts";
 import { f32, f64, f64x2, i32, v128 } from "../assembler/instructions.ts";
 import type { Local } from "../assembler/value.ts";
-import { loadPair, loadScales, masked, nibbleMask } from "./awq.ts";
+import { copyWords, LINE, loadPair, loadScales, masked, nibbleMask, PAIRS } from "./awq.ts";
 import { zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 
 type L = Local<"i32">;
 type V = Local<"v128">;
 
-/** Pairs that go through a group together, and bytes of one row of theirs. */
-export const PAIRS = 16;
-const LINE = 8 * PAIRS;
 /** Rows copied at a time. */
 const ROWS = 128;
 /** Bytes of one pair's sums, and of all. */
@@ -54,11 +51,7 @@ export const awqMatmul: Kernel = kernel(
           f.set(rows, i32.sub(p.groupSize, k));
           f.if(i32.gt_u(rows, c(ROWS)), () => f.set(rows, c(ROWS)));
           f.set(from, i32.add(p.qweight, i32.add(i32.mul(i32.add(i32.mul(g, p.groupSize), k), rowBytes), i32.shl(block, c(3)))));
-          f.set(toEnd, i32.add(p.scratch, i32.mul(rows, c(LINE))));
-          f.for(to, p.scratch, toEnd, c(LINE), () => {
-            for (let i = 0; i < LINE; i += 16) f.do(v128.store(to, v128.load(from, i), i));
-            f.set(from, i32.add(from, rowBytes));
-          });
+          copyWords(f, p.scratch, from, rows, rowBytes, to, toEnd);
           f.for(pair, block, end, c(1), () => {
             f.set(lane, i32.sub(pair, block));
             f.set(at, i32.add(sum, i32.mul(lane, c(PAIR_SUMS))));

@@ -5,11 +5,12 @@
 
 import { columnOfNibble } from "../../core/quant/awq-format.ts";
 import type { Body } from "../assembler/function.ts";
-import { f64x2, i64x2, v128 } from "../assembler/instructions.ts";
+import { f64x2, i32, i64x2, v128 } from "../assembler/instructions.ts";
 import type { Local, Value } from "../assembler/value.ts";
 import { halvesToSingles, interleave16High, interleave16Low, promoteHigh, zero } from "./halves.ts";
 
 type V = Value<"v128">;
+type L = Local<"i32">;
 
 /** Bits of 2^52: an integer below 2^32 in the fraction's low bits makes the f64 2^52 + integer. */
 const two52 = i64x2.const(0x4330000000000000n, 0x4330000000000000n);
@@ -41,5 +42,21 @@ export function loadScales(f: Body, address: Value<"i32">, scale: readonly Local
     const single = singles[column >> 1]!;
     const wide = column % 2 === 0 ? f64x2.promote_low_f32x4(single) : promoteHigh(single);
     f.set(scale[i]!, i === 0 ? wide : f64x2.mul(wide, f64x2.const(16 ** -i, 16 ** -i)));
+  });
+}
+
+/** Pairs that go through a group together: two cache lines of a row of qweight; and the bytes of these. */
+export const PAIRS = 16;
+export const LINE: number = 8 * PAIRS;
+
+/**
+ * Copies LINE bytes of each of `rows` rows, `rowBytes` apart from `from` on, side by side to `target`; sets `toEnd` to where they end.
+ * Rows a power of two apart would evict one another from the first cache, and each lies in a page of its own.
+ */
+export function copyWords(f: Body, target: L, from: L, rows: L, rowBytes: L, to: L, toEnd: L): void {
+  f.set(toEnd, i32.add(target, i32.mul(rows, i32.const(LINE))));
+  f.for(to, target, toEnd, i32.const(LINE), () => {
+    for (let i = 0; i < LINE; i += 16) f.do(v128.store(to, v128.load(from, i), i));
+    f.set(from, i32.add(from, rowBytes));
   });
 }
