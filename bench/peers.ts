@@ -14,6 +14,7 @@ import { loadCpuModel } from "../wasm/model.ts";
 import { type Competitor, hostClock, measure, type Plan, processCpuMs } from "./harness.ts";
 import { writeGguf } from "./peers/gguf.ts";
 import { openLlamaCpp, type Peer } from "./peers/llama-cpp.ts";
+import { openWllama } from "./peers/wllama.ts";
 import { makeRow, type Row } from "./results.ts";
 
 export interface PeersSelection {
@@ -22,6 +23,8 @@ export interface PeersSelection {
   readonly refs: LlamaWeightRefs;
   readonly prompt: number;
   readonly newTokens: number;
+  /** A Chromium to run wllama in; without it wllama is left out. */
+  readonly browser?: string;
 }
 
 /** One of gureum's ways to compute, as a peer. */
@@ -67,10 +70,11 @@ function competitors(peer: Peer, selection: PeersSelection): { competitor: Compe
       cpuMs: () => cpuMs,
       async sample() {
         await prepare();
-        const [cpuBefore, started] = [processCpuMs(), hostClock.now()];
+        const cpuNow = async (): Promise<number> => (await peer.cpuMs?.()) ?? processCpuMs();
+        const [cpuBefore, started] = [await cpuNow(), hostClock.now()];
         await run();
         const ms = hostClock.now() - started;
-        cpuMs += processCpuMs() - cpuBefore;
+        cpuMs += (await cpuNow()) - cpuBefore;
         return ms;
       },
     };
@@ -94,7 +98,7 @@ function competitors(peer: Peer, selection: PeersSelection): { competitor: Compe
 
 /** Makes the peers' files in a temporary folder, runs all in turns and removes the folder. @throws what writing, loading and running throw */
 export async function measurePeers(selection: PeersSelection, plan: Plan, onProgress?: (what: string) => void): Promise<Row[]> {
-  const { config, refs, prompt, newTokens } = selection;
+  const { config, refs, prompt, newTokens, browser } = selection;
   const folder = await mkdtemp(join(tmpdir(), "gureum-peers-"));
   const peers: Peer[] = [];
   const contextSize = Math.ceil((prompt + newTokens + 2) / 256) * 256;
@@ -106,6 +110,7 @@ export async function measurePeers(selection: PeersSelection, plan: Plan, onProg
       const path = join(folder, `${type}.gguf`);
       await writeFile(path, (sink) => writeGguf(config, weights, type, sink));
       peers.push(await openLlamaCpp(path, `llama.cpp ${type}`, contextSize));
+      if (type === "q4_0" && browser !== undefined) peers.push(await openWllama(path, "wllama q4_0", contextSize, browser));
     }
     onProgress?.("loading");
     peers.push(await openGureum(selection, "gureum javascript", { ops: "javascript" }, contextSize));
@@ -124,7 +129,8 @@ export async function measurePeers(selection: PeersSelection, plan: Plan, onProg
       said.push(await peer.decode(promptOf(selection)[0]!, newTokens));
     }
     const ours = said[peers.findIndex(({ name }) => name === "gureum wasm")]!;
-    for (const [i, { name }] of peers.entries()) {
+    for (const [i, { name, said: tells = true }] of peers.entries()) {
+      if (!tells) continue;
       const first = said[i]!.findIndex((id, at) => id !== ours[at]);
       onProgress?.(`${name}: ${first < 0 ? `all ${newTokens} ids` : `the first ${first} of ${newTokens} ids`} are those of gureum wasm`);
     }

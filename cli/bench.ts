@@ -54,6 +54,7 @@ peers: gureum on the CPU beside llama.cpp's native code on the same weights, one
   npm install --no-save node-llama-cpp@3.22.1, and room for GGUF files in the folder for temporary files
   --prompt N                  length of the prompt (default: 64)
   --new N                     tokens to decode (default: 32)
+  --browser PATH              also wllama in this headless Chromium (Linux); needs npm install --no-save @wllama/wllama@3.13.0
 compare: how much faster B is than A, row by row, with 95 % intervals
 
   --json FILE                 write results for \`compare\`
@@ -223,16 +224,26 @@ async function runCompare(args: string[]): Promise<number> {
 }
 
 async function runPeers(args: string[]): Promise<number> {
-  const words = parseWords("bench peers", args, { ...outputOptions, prompt: { type: "string" }, new: { type: "string" } }, 1);
+  const words = parseWords(
+    "bench peers",
+    args,
+    { ...outputOptions, prompt: { type: "string" }, new: { type: "string" }, browser: { type: "string" } },
+    1,
+  );
   const [path] = words.positionals;
   if (path === undefined) throw usage("bench peers", "give a model folder");
   const prompt = counts("bench peers", words, "prompt", 1, [64])[0]!;
   const newTokens = counts("bench peers", words, "new", 1, [32])[0]!;
+  const browser = words.text("browser");
   const checkpoint = await openCheckpoint(directoryStore(path));
   const { config, refs } = checkpoint;
   try {
     const { measurePeers } = await import("../bench/peers.ts");
-    const rows = await measurePeers({ name: path, config, refs, prompt, newTokens }, modelPlan, note);
+    const rows = await measurePeers(
+      { name: path, config, refs, prompt, newTokens, ...(browser === undefined ? {} : { browser }) },
+      modelPlan,
+      note,
+    );
     await report(
       words,
       await makeResults(["peers", ...args], undefined, { operationsPerSecond: {} }, rows, { model: measuredModel(path, config) }),

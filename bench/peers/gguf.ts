@@ -113,6 +113,7 @@ function metadata(config: LlamaConfig): (readonly [string, Uint8Array[]])[] {
     ["tokenizer.ggml.bos_token_id", entry.u32(bos)],
     ["tokenizer.ggml.eos_token_id", entry.u32(eos)],
     ["tokenizer.ggml.add_bos_token", entry.bool(false)],
+    ["tokenizer.ggml.add_space_prefix", entry.bool(false)],
   ];
 }
 

@@ -21,6 +21,10 @@ interface LlamaModel {
 /** A model of a peer's, driven by ids. */
 export interface Peer {
   readonly name: string;
+  /** false: it does not tell which ids it decodes. */
+  readonly said?: boolean;
+  /** CPU time so far, where it is not this process's. */
+  cpuMs?(): Promise<number>;
   /** Feeds ids to an empty context. */
   prefill(ids: readonly number[]): Promise<void>;
   /** Continues greedily. @returns the ids */
