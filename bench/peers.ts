@@ -7,10 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readWeights } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
+import { GureumError } from "../core/errors.ts";
 import { writeFile } from "../core/host/node.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
+import { occursIn } from "../core/names.ts";
 import { greedy } from "../core/sample/sampler.ts";
-import { loadCpuModel } from "../wasm/model.ts";
+import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
 import { type Competitor, hostClock, measure, type Plan, processCpuMs } from "./harness.ts";
 import { writeGguf } from "./peers/gguf.ts";
 import { openLlamaCpp, type Peer } from "./peers/llama-cpp.ts";
@@ -25,15 +27,12 @@ export interface PeersSelection {
   readonly newTokens: number;
   /** A Chromium to run wllama in; without it wllama is left out. */
   readonly browser?: string;
+  /** Only peers whose name contains this, `*` standing for anything; all without it. */
+  readonly filter?: string;
 }
 
 /** One of gureum's ways to compute, as a peer. */
-async function openGureum(
-  { config, refs }: PeersSelection,
-  name: string,
-  options: Parameters<typeof loadCpuModel>[2],
-  contextSize: number,
-): Promise<Peer> {
+async function openGureum({ config, refs }: PeersSelection, name: string, options: CpuOptions, contextSize: number): Promise<Peer> {
   const { model } = await loadCpuModel(config, refs, { threads: 1, ...options });
   const session = model.createSession(contextSize);
   return {
@@ -98,24 +97,31 @@ function competitors(peer: Peer, selection: PeersSelection): { competitor: Compe
 
 /** Makes the peers' files in a temporary folder, runs all in turns and removes the folder. @throws what writing, loading and running throw */
 export async function measurePeers(selection: PeersSelection, plan: Plan, onProgress?: (what: string) => void): Promise<Row[]> {
-  const { config, refs, prompt, newTokens, browser } = selection;
+  const { config, refs, prompt, newTokens, browser, filter = "" } = selection;
   const folder = await mkdtemp(join(tmpdir(), "gureum-peers-"));
   const peers: Peer[] = [];
   const contextSize = Math.ceil((prompt + newTokens + 2) / 256) * 256;
   try {
     const weights = await readWeights(refs);
     const int4 = weights.layers.some(({ qProj }) => qProj.weight.kind === "awq");
+    const wanted = occursIn(filter);
     for (const type of ["f16", "q4_0"] as const) {
+      const [native, web] = [`llama.cpp ${type}`, `wllama ${type}`];
+      const inPage = type === "q4_0" && browser !== undefined && wanted(web);
+      if (!wanted(native) && !inPage) continue;
       onProgress?.(`writing GGUF ${type}`);
       const path = join(folder, `${type}.gguf`);
       await writeFile(path, (sink) => writeGguf(config, weights, type, sink));
-      peers.push(await openLlamaCpp(path, `llama.cpp ${type}`, contextSize));
-      if (type === "q4_0" && browser !== undefined) peers.push(await openWllama(path, "wllama q4_0", contextSize, browser));
+      if (wanted(native)) peers.push(await openLlamaCpp(path, native, contextSize));
+      if (inPage) peers.push(await openWllama(path, web, contextSize, browser));
     }
-    onProgress?.("loading");
-    peers.push(await openGureum(selection, "gureum javascript", { ops: "javascript" }, contextSize));
-    peers.push(await openGureum(selection, "gureum wasm", { ops: "wasm" }, contextSize));
-    if (int4) peers.push(await openGureum(selection, "gureum wasm fixed16", { ops: "wasm", arithmetic: "fixed16" }, contextSize));
+    const own: [string, CpuOptions][] = [
+      ["gureum javascript", { ops: "javascript" }],
+      ["gureum wasm", { ops: "wasm" }],
+      ...(int4 ? [["gureum wasm fixed16", { ops: "wasm", arithmetic: "fixed16" }] as [string, CpuOptions]] : []),
+    ];
+    for (const [name, options] of own) if (wanted(name)) peers.push(await openGureum(selection, name, options, contextSize));
+    if (peers.length === 0) throw new GureumError("usage", { where: "bench peers", what: "no peer matches", got: JSON.stringify(filter) });
     onProgress?.("measuring");
     const all = peers.flatMap((peer) => competitors(peer, selection));
     const timings = await measure(
@@ -128,9 +134,9 @@ export async function measurePeers(selection: PeersSelection, plan: Plan, onProg
       await peer.prefill(promptOf(selection));
       said.push(await peer.decode(promptOf(selection)[0]!, newTokens));
     }
-    const ours = said[peers.findIndex(({ name }) => name === "gureum wasm")]!;
+    const ours = said[peers.findIndex(({ name }) => name === "gureum wasm")];
     for (const [i, { name, said: tells = true }] of peers.entries()) {
-      if (!tells) continue;
+      if (!tells || !ours) continue;
       const first = said[i]!.findIndex((id, at) => id !== ours[at]);
       onProgress?.(`${name}: ${first < 0 ? `all ${newTokens} ids` : `the first ${first} of ${newTokens} ids`} are those of gureum wasm`);
     }

@@ -54,6 +54,8 @@ peers: gureum on the CPU beside llama.cpp's native code on the same weights, one
   npm install --no-save node-llama-cpp@3.22.1, and room for GGUF files in the folder for temporary files
   --prompt N                  length of the prompt (default: 64)
   --new N                     tokens to decode (default: 32)
+  --filter P                  only peers whose name contains P: llama.cpp f16, llama.cpp q4_0, wllama q4_0, gureum javascript,
+                              gureum wasm, gureum wasm fixed16
   --browser PATH              also wllama in this headless Chromium (Linux); needs npm install --no-save @wllama/wllama@3.13.0
 compare: how much faster B is than A, row by row, with 95 % intervals
 
@@ -227,7 +229,7 @@ async function runPeers(args: string[]): Promise<number> {
   const words = parseWords(
     "bench peers",
     args,
-    { ...outputOptions, prompt: { type: "string" }, new: { type: "string" }, browser: { type: "string" } },
+    { ...outputOptions, prompt: { type: "string" }, new: { type: "string" }, browser: { type: "string" }, filter: { type: "string" } },
     1,
   );
   const [path] = words.positionals;
@@ -240,7 +242,7 @@ async function runPeers(args: string[]): Promise<number> {
   try {
     const { measurePeers } = await import("../bench/peers.ts");
     const rows = await measurePeers(
-      { name: path, config, refs, prompt, newTokens, ...(browser === undefined ? {} : { browser }) },
+      { name: path, config, refs, prompt, newTokens, ...(browser === undefined ? {} : { browser }), filter: words.text("filter") ?? "" },
       modelPlan,
       note,
     );
