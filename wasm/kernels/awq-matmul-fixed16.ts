@@ -51,8 +51,8 @@ export const awqMatmulFixed16: Kernel = kernel(
       L,
     ];
     const [g, n, word, units, address] = f.locals("i32", 5) as [L, L, L, L, L];
-    const acc = f.locals("v128", 8);
-    const [even, odd, a, c, xk, step, blockSum, sum] = f.locals("v128", 8) as [V, V, V, V, V, V, V, V];
+    const acc = f.locals("v128", 4);
+    const [pairs, a, c, xk, step, blockSum, sum] = f.locals("v128", 7) as [V, V, V, V, V, V, V];
     const [mask, mask4] = f.locals("v128", 2) as [V, V];
     const k = i32.const;
     f.set(mask, nibbles(0x000f000f));
@@ -102,32 +102,33 @@ export const awqMatmulFixed16: Kernel = kernel(
         f.set(blockSum, v128.load32_splat(i32.add(p.sums, i32.shl(b, k(2)))));
         f.set(at, units);
         f.for(unit, first, end, k(1), () => {
-          for (const vector of acc) f.set(vector, zero);
-          f.set(x, i32.add(p.values, i32.mul(b, k(2 * BLOCK))));
-          f.set(from, i32.add(p.scratch, i32.shl(i32.sub(unit, first), k(4))));
-          f.for(to, from, i32.add(from, k(BLOCK * LINE)), k(2 * LINE), () => {
-            f.set(a, v128.load(to));
-            f.set(c, v128.load(to, LINE));
-            f.set(xk, v128.load32_splat(x));
-            // Lower halves of both rows' words: even columns; upper halves: odd ones.
-            f.set(even, shuffleLanes(a, i32x4.shl(c, 16), 2, [0, 9, 2, 11, 4, 13, 6, 15]));
-            f.set(odd, shuffleLanes(i32x4.shr_u(a, 16), c, 2, [0, 9, 2, 11, 4, 13, 6, 15]));
-            for (const [half, pairs] of [even, odd].entries()) {
+          // Even columns lie in the lower halves of words, odd ones in the upper; one after the other, so that nothing lies on the stack.
+          for (const parity of [0, 1]) {
+            for (const vector of acc) f.set(vector, zero);
+            f.set(x, i32.add(p.values, i32.mul(b, k(2 * BLOCK))));
+            f.set(from, i32.add(p.scratch, i32.shl(i32.sub(unit, first), k(4))));
+            f.for(to, from, i32.add(from, k(BLOCK * LINE)), k(2 * LINE), () => {
+              f.set(a, v128.load(to));
+              f.set(c, v128.load(to, LINE));
+              f.set(xk, v128.load32_splat(x));
+              const [lower, upper] = parity === 0 ? [a, i32x4.shl(c, 16)] : [i32x4.shr_u(a, 16), c];
+              f.set(pairs, shuffleLanes(lower!, upper!, 2, [0, 9, 2, 11, 4, 13, 6, 15]));
               const columns = [
                 v128.and(pairs, mask),
                 v128.and(pairs, mask4), // times 16
                 v128.and(i16x8.shr_u(pairs, 8), mask),
                 i16x8.shr_u(pairs, 12),
               ];
-              for (const [i, q] of columns.entries()) f.set(acc[4 * half + i]!, i32x4.add(acc[4 * half + i]!, i32x4.dot_i16x8_s(q, xk)));
+              for (const [i, q] of columns.entries()) f.set(acc[i]!, i32x4.add(acc[i]!, i32x4.dot_i16x8_s(q, xk)));
+              f.set(x, i32.add(x, k(4)));
+            });
+            // y += (Σ v q − z Σ v) · (2^e · s)
+            for (const [i, vector] of acc.entries()) {
+              const offset = 16 * (4 * parity + i);
+              f.set(sum, i32x4.sub(i === 1 ? i32x4.shr_s(vector, 4) : vector, i32x4.mul(v128.load(at, VECTORS + offset), blockSum)));
+              const scaled = f32x4.mul(f32x4.convert_i32x4_s(sum), f32x4.mul(step, v128.load(at, offset)));
+              f.do(v128.store(at, f32x4.add(v128.load(at, 2 * VECTORS + offset), scaled), 2 * VECTORS + offset));
             }
-            f.set(x, i32.add(x, k(4)));
-          });
-          // y += (Σ v q − z Σ v) · (2^e · s)
-          for (const [i, vector] of acc.entries()) {
-            f.set(sum, i32x4.sub(i % 4 === 1 ? i32x4.shr_s(vector, 4) : vector, i32x4.mul(v128.load(at, VECTORS + 16 * i), blockSum)));
-            const scaled = f32x4.mul(f32x4.convert_i32x4_s(sum), f32x4.mul(step, v128.load(at, 16 * i)));
-            f.do(v128.store(at, f32x4.add(v128.load(at, 2 * VECTORS + 16 * i), scaled), 2 * VECTORS + 16 * i));
           }
           f.set(at, i32.add(at, k(UNIT)));
         });

@@ -38,12 +38,11 @@ export const awqMatmulRows: Kernel = kernel(
       L,
       L,
     ];
-    const masks = f.locals("v128", 8);
-    const zeros = f.locals("v128", 8);
+    const [masks, zeros] = [f.locals("v128", 4), f.locals("v128", 4)];
+    const scale = f.locals("v128", 8);
     const [word, ...temp] = f.locals("v128", 7) as [V, ...V[]];
     const y = f.local("f64");
     const c = i32.const;
-    for (const [i, mask] of masks.entries()) f.set(mask, nibbleMask(i));
     f.set(rowBytes, i32.shl(p.words, c(2)));
     f.set(groups, i32.div_u(p.K, p.groupSize));
     f.set(tile, i32.add(p.scratch, c(TILE_ROWS * LINE)));
@@ -67,15 +66,18 @@ export const awqMatmulRows: Kernel = kernel(
           copyWords(f, p.scratch, from, rows, rowBytes, to, toEnd);
           f.for(pair, block, end, c(1), () => {
             sumsOf();
-            f.set(word, loadPair(i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(pair, c(3))))));
-            for (const [i, z] of zeros.entries()) f.set(z, masked(word, masks[i]!));
-            // tile[k, 2i + lane] = (q − z) · 16^i
-            f.set(from, i32.add(p.scratch, i32.shl(i32.sub(pair, block), c(3))));
-            f.for(to, tile, i32.add(tile, i32.mul(rows, c(TILE_BYTES))), c(TILE_BYTES), () => {
-              f.set(word, loadPair(from));
-              for (const [i, z] of zeros.entries()) f.do(v128.store(to, f64x2.sub(masked(word, masks[i]!), z), 16 * i));
-              f.set(from, i32.add(from, c(LINE)));
-            });
+            // tile[k, 2i + lane] = (q − z) · 16^i, four nibbles at a time as in awq-matmul.ts.
+            for (const half of [0, 4]) {
+              f.set(word, loadPair(i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(pair, c(3))))));
+              for (const [i, mask] of masks.entries()) f.set(mask, nibbleMask(half + i));
+              for (const [i, z] of zeros.entries()) f.set(z, masked(word, masks[i]!));
+              f.set(from, i32.add(p.scratch, i32.shl(i32.sub(pair, block), c(3))));
+              f.for(to, tile, i32.add(tile, i32.mul(rows, c(TILE_BYTES))), c(TILE_BYTES), () => {
+                f.set(word, loadPair(from));
+                for (const [i, z] of zeros.entries()) f.do(v128.store(to, f64x2.sub(masked(word, masks[i]!), z), 16 * (half + i)));
+                f.set(from, i32.add(from, c(LINE)));
+              });
+            }
             const x = i32.add(p.x, i32.mul(row, c(FOUR_BYTES)));
             f.call(kernel("tile-product"), sums, tile, x, rows, p.T, i32.mul(p.K, c(FOUR_BYTES)));
           });
@@ -84,10 +86,10 @@ export const awqMatmulRows: Kernel = kernel(
         f.for(pair, block, end, c(1), () => {
           sumsOf();
           f.set(n, i32.add(i32.mul(g, i32.shl(p.words, c(3))), i32.shl(pair, c(4))));
-          loadScales(f, i32.add(p.scales, i32.shl(n, c(1))), zeros, temp);
+          loadScales(f, i32.add(p.scales, i32.shl(n, c(1))), scale, temp);
           f.for(at, sums, sumsEnd, c(TILE_BYTES), () => {
             f.set(to, i32.add(at, i32.shr_u(pairBytes, c(1))));
-            for (const [i, s] of zeros.entries()) {
+            for (const [i, s] of scale.entries()) {
               f.do(v128.store(to, f64x2.add(v128.load(to, 16 * i), f64x2.mul(s, v128.load(at, 16 * i))), 16 * i));
               f.do(v128.store(at, zero, 16 * i));
             }

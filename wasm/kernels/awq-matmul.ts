@@ -31,13 +31,11 @@ export const awqMatmul: Kernel = kernel(
   (f, p, { madd }) => {
     const [block, end, pair, g, groups, rowBytes, k, rows] = f.locals("i32", 8) as [L, L, L, L, L, L, L, L];
     const [from, to, toEnd, x, sum, at, n, partial, lane] = f.locals("i32", 9) as [L, L, L, L, L, L, L, L, L];
-    const masks = f.locals("v128", 8);
-    const zeros = f.locals("v128", 8);
-    const sums = f.locals("v128", 8);
+    const [masks, zeros, sums] = [f.locals("v128", 4), f.locals("v128", 4), f.locals("v128", 4)];
+    const scale = f.locals("v128", 8);
     const [word, xk, ...temp] = f.locals("v128", 8) as [V, V, ...V[]];
     const y = f.local("f64");
     const c = i32.const;
-    for (const [i, mask] of masks.entries()) f.set(mask, nibbleMask(i));
     f.set(rowBytes, i32.shl(p.words, c(2)));
     f.set(groups, i32.div_u(p.K, p.groupSize));
     f.set(sum, i32.add(p.scratch, c(ROWS * LINE)));
@@ -55,19 +53,23 @@ export const awqMatmul: Kernel = kernel(
           f.for(pair, block, end, c(1), () => {
             f.set(lane, i32.sub(pair, block));
             f.set(at, i32.add(sum, i32.mul(lane, c(PAIR_SUMS))));
-            // z · 16^i + 2^52 of the group.
-            f.set(word, loadPair(i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(pair, c(3))))));
-            for (const [i, z] of zeros.entries()) f.set(z, masked(word, masks[i]!));
-            // Σ_k x[k] · (q − z) · 16^i over these rows.
-            for (const [i, s] of sums.entries()) f.set(s, v128.load(at, 16 * i));
-            f.set(x, i32.add(p.x, i32.shl(i32.add(i32.mul(g, p.groupSize), k), c(3))));
-            f.for(to, i32.add(p.scratch, i32.shl(lane, c(3))), toEnd, c(LINE), () => {
-              f.set(word, loadPair(to));
-              f.set(xk, v128.load64_splat(x));
-              for (const [i, s] of sums.entries()) f.set(s, madd(s, xk, f64x2.sub(masked(word, masks[i]!), zeros[i]!)));
-              f.set(x, i32.add(x, c(8)));
-            });
-            for (const [i, s] of sums.entries()) f.do(v128.store(at, s, 16 * i));
+            // Four nibbles at a time: sums, masks and zero points stay in registers, and nothing of the loop lies on the stack.
+            for (const half of [0, 4]) {
+              // z · 16^i + 2^52 of the group.
+              f.set(word, loadPair(i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(pair, c(3))))));
+              for (const [i, mask] of masks.entries()) f.set(mask, nibbleMask(half + i));
+              for (const [i, z] of zeros.entries()) f.set(z, masked(word, masks[i]!));
+              // Σ_k x[k] · (q − z) · 16^i over these rows.
+              for (const [i, s] of sums.entries()) f.set(s, v128.load(at, 16 * (half + i)));
+              f.set(x, i32.add(p.x, i32.shl(i32.add(i32.mul(g, p.groupSize), k), c(3))));
+              f.for(to, i32.add(p.scratch, i32.shl(lane, c(3))), toEnd, c(LINE), () => {
+                f.set(word, loadPair(to));
+                f.set(xk, v128.load64_splat(x));
+                for (const [i, s] of sums.entries()) f.set(s, madd(s, xk, f64x2.sub(masked(word, masks[i]!), zeros[i]!)));
+                f.set(x, i32.add(x, c(8)));
+              });
+              for (const [i, s] of sums.entries()) f.do(v128.store(at, s, 16 * (half + i)));
+            }
           });
         });
         // total += s · sum; the next group's sums from 0.
@@ -75,11 +77,11 @@ export const awqMatmul: Kernel = kernel(
           f.set(at, i32.add(sum, i32.mul(i32.sub(pair, block), c(PAIR_SUMS))));
           f.set(partial, i32.add(at, c(SUMS)));
           f.set(n, i32.add(i32.mul(g, i32.shl(p.words, c(3))), i32.shl(pair, c(4))));
-          loadScales(f, i32.add(p.scales, i32.shl(n, c(1))), zeros, temp);
-          zeros.forEach((s, i) => {
+          loadScales(f, i32.add(p.scales, i32.shl(n, c(1))), scale, temp);
+          for (const [i, s] of scale.entries()) {
             f.do(v128.store(partial, f64x2.add(v128.load(partial, 16 * i), f64x2.mul(s, v128.load(at, 16 * i))), 16 * i));
             f.do(v128.store(at, zero, 16 * i));
-          });
+          }
         });
       });
       // out[16p + 8j + c] from vector i, lane j.
