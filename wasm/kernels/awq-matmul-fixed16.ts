@@ -5,7 +5,7 @@
  * A unit of work is four words, 32 columns. Rows k, k + 1 of four words hold, once their halves are regrouped, all even columns in one vector
  * and all odd ones in another, v[k] and v[k + 1] side by side as `i32x4.dot_i16x8_s` wants them; a nibble costs one mask (or shift) for eight.
  * The zero point is folded out, Σ v (q − z) = Σ v q − z Σ v; everything stays below 2^31.
- * Eight units share cache lines and go through a block together. Scratch: words [32 rows, 8 units, 4], then for each unit scales f32, zero
+ * Sixteen units share cache lines and go through a block together. Scratch: words [32 rows, 16 units, 4], then for each unit scales f32, zero
  * points i32 and results f32 [8 vectors, 4].
  */
 import { f32, f32x4, i16x8, i32, i32x4, shuffleLanes, v128 } from "../assembler/instructions.ts";
@@ -17,7 +17,7 @@ type L = Local<"i32">;
 type V = Local<"v128">;
 
 /** Units that go through a block together, and bytes of one row of theirs. */
-export const UNITS = 8;
+export const UNITS = 16;
 const LINE = 16 * UNITS;
 const BLOCK = 32;
 /** Columns of a unit. */
