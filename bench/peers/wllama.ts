@@ -63,9 +63,10 @@ async function treeCpuMs(root: number): Promise<number> {
 
 /** @throws GureumError "not-found" where the package is not installed, "io" where the browser ends or the page reports an error */
 export async function openWllama(modelPath: string, name: string, contextSize: number, browserPath: string): Promise<Peer> {
+  const specifier = "@wllama/wllama";
   let folder: string;
   try {
-    folder = fileURLToPath(new URL(".", import.meta.resolve("@wllama/wllama")));
+    folder = fileURLToPath(new URL(".", import.meta.resolve(specifier)));
   } catch (error) {
     const remedy = "npm install --no-save @wllama/wllama@3.13.0";
     throw new GureumError("not-found", { where: "bench peers", what: "@wllama/wllama is not installed", remedy }, error);
