@@ -6,7 +6,7 @@
  */
 import process from "node:process";
 import { GureumError } from "../core/errors.ts";
-import { quantileOfSorted } from "./statistics.ts";
+import { quantileOfSorted } from "../core/eval/statistics.ts";
 
 /**
  * Which clock gave the samples. "host clock" of GPU work runs from submission to the fence, less an empty one's median.

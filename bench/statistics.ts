@@ -4,21 +4,13 @@
  * bootstrap (Efron 1979).
  */
 import { GureumError } from "../core/errors.ts";
+import { quantileOfSorted } from "../core/eval/statistics.ts";
 
 /** Median and quartiles of a sample. */
 export interface Summary {
   readonly median: number;
   readonly lowerQuartile: number;
   readonly upperQuartile: number;
-}
-
-/** Quantile p of values in ascending order: linear between positions ⌊(n−1)p⌋ and the next. */
-export function quantileOfSorted(sorted: ArrayLike<number>, p: number): number {
-  const position = (sorted.length - 1) * p;
-  const below = Math.floor(position);
-  const low = sorted[below]!;
-  const high = sorted[Math.min(below + 1, sorted.length - 1)]!;
-  return low + (high - low) * (position - below);
 }
 
 /** @throws GureumError "range" for no sample, or one that is no finite number */

@@ -70,7 +70,7 @@ export const samplingHelp = `  --max-new-tokens N          at most so many new t
   --stats                     also where the time on the GPU went, and how many dispatches it took`;
 
 /** One of a word's values. @throws GureumError "usage" */
-function oneOf<T extends string>(command: string, words: Words, name: string, values: readonly T[]): T | undefined {
+export function oneOf<T extends string>(command: string, words: Words, name: string, values: readonly T[]): T | undefined {
   const word = words.text(name);
   const value = values.find((v) => v === word);
   if (word !== undefined && value === undefined)

@@ -4,6 +4,7 @@ import { type EvaluatedText, perplexity as measure, type PerplexityResult } from
 import { contextLimit } from "../core/generate/generate.ts";
 import { writeFile } from "../core/host/node.ts";
 import { embeddedModel, type LoadedModel, loadModel } from "../index.ts";
+import { oneOf } from "./options.ts";
 import { perplexityPage } from "./perplexity-page.ts";
 import { note, parseJson, printJson, printLine, progressBar, readText } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";
@@ -16,9 +17,9 @@ interface Way {
 
 const ways = ["auto", "cpu", "cpu:exact", "webgpu", "webgpu:f32", "webgpu:fixed16", "webgpu:exact"] as const;
 
-function wayOf(name: string, word: string): Way {
-  if (!(ways as readonly string[]).includes(word))
-    throw usage("perplexity", `--${name} is ${ways.slice(0, -1).join(", ")} or ${ways.at(-1)}, got ${JSON.stringify(word)}`);
+function wayOf(words: Words, name: "a" | "b"): Way | undefined {
+  const word = oneOf("perplexity", words, name, ways);
+  if (word === undefined) return undefined;
   const [backend, arithmetic] = word.split(":") as [Way["backend"], Way["arithmetic"]];
   return { backend, ...(arithmetic ? { arithmetic } : {}) };
 }
@@ -89,7 +90,8 @@ token given those before it. Every token but the first is scored once.
     if ((textPath === undefined) === (idsPath === undefined)) throw usage("perplexity", "give --text or --ids");
     const place = words.positionals[0] ?? embeddedModel();
     const compares = words.text("against") !== undefined || words.text("a") !== undefined;
-    const [a, b] = [wayOf("a", words.text("a") ?? words.text("b") ?? "auto"), wayOf("b", words.text("b") ?? "auto")];
+    const b = wayOf(words, "b") ?? { backend: "auto" };
+    const a = wayOf(words, "a") ?? b;
     const [askedContext, askedStride] = [wholeNumber(words, "context"), wholeNumber(words, "stride")];
     const path = textPath ?? idsPath!;
     const content = await readText(path);

@@ -4,6 +4,7 @@ import { modelFiles, sha256 } from "../core/host/hash.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
 import { checkModelFiles, parseReceipt, verifyReceipt } from "../core/receipt.ts";
 import { embeddedModel, loadModel } from "../index.ts";
+import { oneOf } from "./options.ts";
 import { breathe, note, printJson, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
@@ -26,9 +27,7 @@ and answer, that the logits have the bits on it and that its ids are drawn from 
     );
     const [path] = words.positionals;
     if (path === undefined) throw usage("verify", "the receipt is missing");
-    const backend = words.text("backend") ?? "auto";
-    if (backend !== "auto" && backend !== "cpu" && backend !== "webgpu")
-      throw usage("verify", `--backend is auto, cpu or webgpu, got ${JSON.stringify(backend)}`);
+    const backend = oneOf("verify", words, "backend", ["auto", "cpu", "webgpu"]) ?? "auto";
     const wanted = words.text("positions") ?? "all";
     const positions = wanted === "all" ? "all" : Number(wanted);
     if (positions !== "all" && !(Number.isInteger(positions) && positions >= 1))

@@ -3,6 +3,7 @@
  * shrinks, what a failure prints and what `--replay` reads; arrays are made from it deterministically.
  */
 import fc from "fast-check";
+import { f16Bits } from "../core/dtype.ts";
 import { F32_MAX } from "./accuracy.ts";
 
 /** Kinds of data, from tame to nasty: shrinking goes to the left. */
@@ -129,23 +130,9 @@ const f32 = new Float32Array(1);
 const f32Bits = new Uint32Array(f32.buffer);
 
 /** Bits of the f16 next to an f32, to nearest, ties to even; the largest finite one for what f16 does not hold. */
-export function f16Bits(value: number): number {
-  f32[0] = value;
-  const bits = f32Bits[0]!;
-  const sign = (bits >>> 16) & 0x8000;
-  const exponent = (bits >>> 23) & 255;
-  const fraction = bits & 0x7fffff;
-  if (exponent >= 143) return sign | 0x7bff;
-  // The significand in steps of the result: 2^(E − 137) for normal numbers, 2⁻²⁴ below.
-  const shift = exponent >= 113 ? 13 : 126 - exponent;
-  if (shift > 25) return sign;
-  const significand = exponent >= 113 ? fraction : fraction | 0x800000;
-  const base = exponent >= 113 ? (exponent - 112) << 10 : 0;
-  const rest = significand & ((1 << shift) - 1);
-  const half = 1 << (shift - 1);
-  const down = base + (significand >>> shift);
-  // A carry out of the fraction runs into the exponent, as it should; past the largest finite one it stops.
-  return sign | Math.min(0x7bff, rest > half || (rest === half && down % 2 === 1) ? down + 1 : down);
+export function finiteF16Bits(value: number): number {
+  const bits = f16Bits(Math.fround(value));
+  return (bits & 0x8000) | Math.min(bits & 0x7fff, 0x7bff);
 }
 
 /** Bits of the bfloat16 below or at a value in magnitude: the upper half of its f32 bits. */
@@ -167,8 +154,8 @@ export function scaleBits(kind: ScaleKind, seed: number, length: number): Uint16
   const ends = [0x0001, 0x03ff, 0x0400, 0x0401, 0x7bff, 0x7800, 0x0000, 0x3c00, 0x1400];
   return Uint16Array.from({ length }, () => {
     if (kind === "one") return 0x3c00;
-    if (kind === "powers") return f16Bits(2 ** (Math.floor(next() * 17) - 8));
-    if (kind === "usual") return f16Bits(0.001 + next() * 0.049);
+    if (kind === "powers") return finiteF16Bits(2 ** (Math.floor(next() * 17) - 8));
+    if (kind === "usual") return finiteF16Bits(0.001 + next() * 0.049);
     return ends[Math.floor(next() * ends.length)]!;
   });
 }

@@ -4,7 +4,7 @@ import type { FloatDType } from "../../core/dtype.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import {
   bf16Bits,
-  f16Bits,
+  finiteF16Bits,
   type NibbleKind,
   nibbleKinds,
   nibbleWords,
@@ -18,7 +18,7 @@ import {
 /** A dense matrix [N, K] of a recipe, stored as `dtype`. */
 export function denseMatrix(data: Recipe, dtype: FloatDType, N: number, K: number): DenseMatrix {
   const wide = values(data, N * K);
-  const stored = dtype === "F32" ? wide : Uint16Array.from(wide, dtype === "F16" ? f16Bits : bf16Bits);
+  const stored = dtype === "F32" ? wide : Uint16Array.from(wide, dtype === "F16" ? finiteF16Bits : bf16Bits);
   return { kind: "dense", dtype, outFeatures: N, inFeatures: K, data: stored };
 }
 

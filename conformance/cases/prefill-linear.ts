@@ -1,7 +1,7 @@
 /** What the kits of the products by subgroup matrices share: f16 operands, f32 sums (docs/accuracy.md, subgroup matrices). */
 import { f16Values } from "../../core/dtype.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
-import { f16Bits, type Recipe, values } from "../arbitraries.ts";
+import { finiteF16Bits, type Recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
 import type { Law } from "../kit.ts";
 import type { AwqSpec } from "./matrices.ts";
@@ -11,7 +11,7 @@ export const F16_TINY: number = 2 ** -14;
 
 /** A recipe's values as f16 holds them. */
 export const f16Row = (r: Recipe, length: number): Float32Array =>
-  values(r, length).map((x) => f16Values()[f16Bits(Math.max(-65504, Math.min(65504, x)))]!);
+  values(r, length).map((x) => f16Values()[finiteF16Bits(Math.max(-65504, Math.min(65504, x)))]!);
 
 export interface LinearSpec {
   readonly shape: number;

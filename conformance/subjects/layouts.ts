@@ -8,7 +8,7 @@ import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { packedSizes } from "../../gpu/wgsl/awq.ts";
 import type { CacheDType } from "../../gpu/wgsl/cache.ts";
 import { plane } from "../../gpu/wgsl/fixed16.ts";
-import { f16Bits } from "../arbitraries.ts";
+import { finiteF16Bits } from "../arbitraries.ts";
 import { asF32, FILL, type Io, inside } from "./rig.ts";
 
 /**
@@ -35,13 +35,13 @@ export function inTwo({ outFeatures: N }: DenseMatrix): { from: number; to: numb
   ].filter(({ from, to }) => from < to);
 }
 
-export const roundToF16 = (x: Float32Array): Float32Array => x.map((v) => f16Values()[f16Bits(v)]!);
+export const roundToF16 = (x: Float32Array): Float32Array => x.map((v) => f16Values()[finiteF16Bits(v)]!);
 
 /** f16 numbers as their bits, up to `length` with FILL. */
 export function toHalves(x: Float32Array, length: number = x.length): Uint16Array {
-  const bits = new Uint16Array(length).fill(f16Bits(FILL));
+  const bits = new Uint16Array(length).fill(finiteF16Bits(FILL));
   x.forEach((value, i) => {
-    bits[i] = f16Bits(value);
+    bits[i] = finiteF16Bits(value);
   });
   return bits;
 }

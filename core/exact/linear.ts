@@ -5,6 +5,7 @@
  */
 import { f16Values } from "../dtype.ts";
 import { widenRow } from "../ops/embedding.ts";
+import { shiftOfColumn } from "../quant/awq-format.ts";
 import type { AwqMatrix, DenseMatrix, Linear } from "../tensor.ts";
 import { add, clean, nearest, nearestInteger, nearestOfHalves } from "./numbers.ts";
 import { type FixedRow, fixedRow, fixInto, type Width } from "./rows.ts";
@@ -86,9 +87,6 @@ export function linear(out: Float32Array, x: Float32Array, { weight, bias }: Exa
   if (bias) for (let i = 0; i < T * N; i++) out[i] = add(out[i]!, bias[i % N]!);
 }
 
-/** Column 8c + j sits at this bit of its word: AutoAWQ's order. */
-const NIBBLE = [0, 16, 4, 20, 8, 24, 12, 28] as const;
-
 /** rn(2^(e − 24) Σ_g S_g Σ_{k in g} v_k (q − z)). */
 function awqProducts(out: Float32Array, rows: readonly FixedRow[], weight: ExactAwq): void {
   const { inFeatures: K, outFeatures: N, matrix, units } = weight;
@@ -127,7 +125,7 @@ function awqProducts(out: Float32Array, rows: readonly FixedRow[], weight: Exact
 
 /** q − z of one word column over one group, [G, 8]. */
 function unpackTile(tile: Float64Array, qweight: Int32Array, first: number, stride: number, G: number, zeros: number): void {
-  const [z0, z1, z2, z3, z4, z5, z6, z7] = NIBBLE.map((shift) => (zeros >>> shift) & 15) as [
+  const [z0, z1, z2, z3, z4, z5, z6, z7] = shiftOfColumn.map((shift) => (zeros >>> shift) & 15) as [
     number,
     number,
     number,
@@ -185,7 +183,7 @@ function groupSums(y: Float64Array, v: Float64Array, from: number, tile: Float64
 function awqInteger({ values }: FixedRow, { inFeatures: K, outFeatures: N, matrix }: ExactAwq, n: number): bigint {
   const { groupSize: G, qweight, qzeros, scales } = matrix;
   const scaleOf = f16Values();
-  const shift = NIBBLE[n & 7]!;
+  const shift = shiftOfColumn[n & 7]!;
   let sum = 0n;
   for (let g = 0; g < K / G; g++) {
     const zero = (qzeros[(g * N + n) >> 3]! >>> shift) & 15;

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { makeRandom, medianRatio, quantileOfSorted, spreadOf, summarize } from "../../../bench/statistics.ts";
+import { makeRandom, medianRatio, spreadOf, summarize } from "../../../bench/statistics.ts";
+import { quantileOfSorted } from "../../../core/eval/statistics.ts";
 
 const times = fc.array(fc.double({ min: 1e-6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 40 });
 const shares = fc.double({ min: 0, max: 1, noNaN: true });

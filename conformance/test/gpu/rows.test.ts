@@ -14,7 +14,7 @@ import { attentionPrefillMatrix } from "../../../gpu/kernels/prefill/attention-p
 import { cachePositions } from "../../../gpu/model/sequence.ts";
 import { recordKernel } from "../../../gpu/pipeline/recorder.ts";
 import { expectAttention, wgsl } from "../../accuracy.ts";
-import { f16Bits, nibbleWords, scaleBits, values } from "../../arbitraries.ts";
+import { finiteF16Bits, nibbleWords, scaleBits, values } from "../../arbitraries.ts";
 import { compare, describeWorst, strayWrite } from "../../compare.ts";
 import { nothing, runCall, testDevice } from "./device.ts";
 
@@ -38,7 +38,7 @@ describe("rms-norm on WebGPU", () => {
 describe.each([matmul, matmulTiled])("$name on WebGPU", (kernel) => {
   const [T, N, K] = [70, 75, 66];
   const x = numbers(7, T * K);
-  const weight = Uint16Array.from(numbers(2, N * K), f16Bits);
+  const weight = Uint16Array.from(numbers(2, N * K), finiteF16Bits);
   const bias = numbers(3, N);
   /** Columns from `cuts[i]` to `cuts[i + 1]` lie in a buffer each. */
   const run = async (t: number, rows: number, cuts: readonly number[]): Promise<Float32Array> => {
