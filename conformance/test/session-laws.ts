@@ -58,10 +58,50 @@ export function sessionLaws(load: () => Promise<Model>): void {
     expect(thrown(() => session.truncate(0))).toEqual(gone);
   });
 
+  it("forks into one that goes on as it would itself, apart from it, and outlives it", async () => {
+    for (const decoded of [0, 3]) {
+      const session = await fed();
+      const before = decoded === 0 ? [1, 2, 3] : [1, 2, 3, ...(await session.decode(greedy, decoded)).ids];
+      const [same, other] = [await session.fork(), await session.fork()];
+      expect(same.ids).toEqual(before);
+      expect(same.model).toBe(session.model);
+      await other.prefill([4]);
+      const { ids, logprobs } = await session.decode(greedy, 4);
+      const afterwards = await session.fork();
+      session.dispose();
+      expect(await same.decode(greedy, 4)).toEqual({ ids, logprobs });
+      const { logits } = await afterwards.forward([5]);
+      expect((await same.forward([5])).logits).toEqual(logits);
+      // What the other one was fed is as if it had been fed to a session that never forked.
+      const plain = (await load()).createSession(16);
+      await plain.prefill(before.slice(0, 3));
+      if (decoded > 0) await plain.decode(greedy, decoded);
+      await plain.prefill([4]);
+      expect((await other.forward([5])).logits).toEqual((await plain.forward([5])).logits);
+      for (const fork of [same, other, afterwards, plain]) fork.dispose();
+    }
+  });
+
+  it("forks before anything is fed, and not while a call runs or after its end", async () => {
+    const session = (await load()).createSession(16);
+    const empty = await session.fork();
+    await empty.prefill([1, 2, 3]);
+    await session.prefill([1, 2, 3]);
+    expect((await empty.decode(greedy, 2)).ids).toEqual((await session.decode(greedy, 2)).ids);
+    const running = session.decode(greedy, 1);
+    await expect(session.fork()).rejects.toEqual(usage(/^fork: decode is still running on this session/));
+    await running;
+    session.dispose();
+    await expect(session.fork()).rejects.toEqual(usage(/^fork: the session was disposed/));
+    empty.dispose();
+  });
+
   it("refuses lengths, counts and sizes that are none, and options of the wrong type", async () => {
     const session = await fed();
     for (const length of [-1, 1.5, Number.NaN, "1" as never])
       expect(thrown(() => session.truncate(length))).toEqual(usage(/^truncate: length, expected a whole number from 0, got/));
+    const beyond = expect.objectContaining({ code: "range", message: "truncate: length, expected at most 3, the ids held, got 4" });
+    expect(thrown(() => session.truncate(4))).toEqual(beyond);
     await expect(session.decode(greedy, Number.NaN)).rejects.toEqual(usage(/^decode: count, expected a whole number from 0, got NaN/));
     await expect(session.decode({ ...greedy, temperature: "1" as never }, 1)).rejects.toEqual(usage(/temperature has the wrong type/));
     await expect(session.decode({ ...greedy, seed: 3 as never }, 1)).rejects.toEqual(

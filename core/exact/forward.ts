@@ -134,6 +134,18 @@ export const makeExactCache = (config: LlamaConfig): ExactCache => ({
   })),
 });
 
+/** Another cache with the same positions. */
+export const copyOfExact = ({ length, capacity, layers }: ExactCache): ExactCache => ({
+  length,
+  capacity,
+  layers: layers.map(({ keys, values, keyExponents, valueExponents }) => ({
+    keys: keys.slice(),
+    values: values.slice(),
+    keyExponents: keyExponents.slice(),
+    valueExponents: valueExponents.slice(),
+  })),
+});
+
 /** Makes room for `positions`; what is there stays. */
 function reserve(cache: ExactCache, { numKeyValueHeads: G, headDim: Hd }: LlamaConfig, positions: number): void {
   if (positions <= cache.capacity) return;

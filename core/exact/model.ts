@@ -4,7 +4,16 @@ import { type CpuFeeder, cpuSession } from "../model/cpu-session.ts";
 import type { Model } from "../model/engine.ts";
 import { checkPositions, guardSession } from "../model/session.ts";
 import type { LlamaWeights } from "../model/weights.ts";
-import { type ExactConstants, type ExactWeights, exactConstants, exactForward, exactWeights, makeExactCache } from "./forward.ts";
+import {
+  copyOfExact,
+  type ExactCache,
+  type ExactConstants,
+  type ExactWeights,
+  exactConstants,
+  exactForward,
+  exactWeights,
+  makeExactCache,
+} from "./forward.ts";
 import { exactSampler } from "./sample.ts";
 
 /** @throws GureumError "limit" for a model beyond what the definition covers */
@@ -24,8 +33,12 @@ export function exactCpuModel(config: LlamaConfig, weights: LlamaWeights): Model
   return model;
 }
 
-function exactFeeder(config: LlamaConfig, weights: ExactWeights, maxContext: number): CpuFeeder {
-  const cache = makeExactCache(config);
+function exactFeeder(
+  config: LlamaConfig,
+  weights: ExactWeights,
+  maxContext: number,
+  cache: ExactCache = makeExactCache(config),
+): CpuFeeder {
   let constants: ExactConstants | undefined;
   return {
     get length() {
@@ -38,6 +51,7 @@ function exactFeeder(config: LlamaConfig, weights: ExactWeights, maxContext: num
     truncate(length) {
       cache.length = length;
     },
+    fork: () => exactFeeder(config, weights, maxContext, copyOfExact(cache)),
     dispose() {
       cache.length = 0;
     },

@@ -102,8 +102,19 @@ function attentionFactor(factor: number): number {
 /** Positions between two that are computed from the angle itself; those between are turned step by step. */
 const STRIDE = 64;
 
-/** Tables for positions 0 .. positions − 1. */
+/** The tables last made for a config: sessions of one length, and what is forked of them, share them. */
+const lastMade = new WeakMap<RopeConfig, { readonly positions: number; readonly maxContext: number; readonly tables: ExactRopeTables }>();
+
+/** Tables for positions 0 .. positions − 1; not to be written to. */
 export function exactRopeTables(config: RopeConfig, positions: number, maxContext: number = positions): ExactRopeTables {
+  const last = lastMade.get(config);
+  if (last?.positions === positions && last.maxContext === maxContext) return last.tables;
+  const tables = makeTables(config, positions, maxContext);
+  lastMade.set(config, { positions, maxContext, tables });
+  return tables;
+}
+
+function makeTables(config: RopeConfig, positions: number, maxContext: number): ExactRopeTables {
   const { frequencies, factor } = exactFrequencies(config, maxContext);
   const halfDim = frequencies.length;
   const cos = new Float32Array(positions * halfDim);

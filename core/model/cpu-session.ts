@@ -20,16 +20,31 @@ export interface CpuFeeder {
   check?(logits: Float32Array, ids: readonly number[]): void;
   /** Keeps the first `length` positions. */
   truncate(length: number): void;
+  /** Another with a copy of its cache. */
+  fork(): CpuFeeder;
   dispose(): void;
 }
 
-export function cpuSession(model: Model, maxContext: number, feeder: CpuFeeder, { sample, logProbability }: Sampler): Session {
+/** What a session has fed and sampled, and the logits that wait, where there are. */
+interface Held {
+  readonly ids: readonly number[];
+  readonly pending: Float32Array | null;
+}
+
+export function cpuSession(
+  model: Model,
+  maxContext: number,
+  feeder: CpuFeeder,
+  sampler: Sampler,
+  held: Held = { ids: [], pending: null },
+): Session {
   const { config } = model;
+  const { sample, logProbability } = sampler;
   const V = config.vocabSize;
-  let ids: number[] = [];
+  let ids = [...held.ids];
   /** Logits of the last position fed, where `hasPending`. */
-  const pending = new Float32Array(V);
-  let hasPending = false;
+  const pending = held.pending ?? new Float32Array(V);
+  let hasPending = held.pending !== null;
 
   const feed = (tokens: readonly number[], rows: number, logits: Float32Array, taps: Taps): void => {
     feeder.feed(tokens, rows, logits, taps);
@@ -101,6 +116,9 @@ export function cpuSession(model: Model, maxContext: number, feeder: CpuFeeder, 
       ids = ids.slice(0, length);
       feeder.truncate(Math.min(feeder.length, length));
       hasPending = false;
+    },
+    async fork() {
+      return cpuSession(model, maxContext, feeder.fork(), sampler, { ids, pending: hasPending ? pending.slice() : null });
     },
     dispose() {
       ids = [];

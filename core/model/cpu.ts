@@ -5,7 +5,7 @@ import { type RopeTables, ropeTables } from "../ops/rope.ts";
 import { floatSampler } from "../sample/sampler.ts";
 import { type CpuFeeder, cpuSession } from "./cpu-session.ts";
 import type { Model } from "./engine.ts";
-import { drop, makeKvCache, reserve } from "./kv-cache.ts";
+import { copyOf, drop, type KvCache, makeKvCache, reserve } from "./kv-cache.ts";
 import { type Activations, forwardHead, forwardLayers, makeActivations } from "./llama.ts";
 import { allFinite, nonFiniteLogits } from "./non-finite.ts";
 import { type CpuOps, referenceOps } from "./ops.ts";
@@ -26,8 +26,13 @@ export function cpuModel(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps
   return model;
 }
 
-function llamaFeeder(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps, maxContext: number): CpuFeeder {
-  const cache = makeKvCache(maxContext);
+function llamaFeeder(
+  config: LlamaConfig,
+  weights: LlamaWeights,
+  ops: CpuOps,
+  maxContext: number,
+  cache: KvCache = makeKvCache(maxContext),
+): CpuFeeder {
   let tables: RopeTables | undefined;
   let tabled = 0;
   let one: Activations | undefined;
@@ -67,6 +72,7 @@ function llamaFeeder(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps, ma
     truncate(length) {
       cache.length = length;
     },
+    fork: () => llamaFeeder(config, weights, ops, maxContext, copyOf(cache, ops, config)),
     dispose() {
       drop(cache, ops);
       one = undefined;

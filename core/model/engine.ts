@@ -73,8 +73,17 @@ export interface Session {
    * finite is NaN.
    */
   decode(sampling: SamplingOptions, count: number): Promise<DecodedBatch>;
-  /** Forgets every id from `length` on; `prefill` or `forward` must follow before `decode`. */
+  /**
+   * Forgets every id from `length` on; `prefill` or `forward` must follow before `decode`.
+   * @throws GureumError "usage" for no whole number, "range" for more ids than there are
+   */
   truncate(length: number): void;
+  /**
+   * A session that holds what this one does, and goes on apart from it: one copy of the cache, whatever was computed for it. Of the same
+   * `maxContext`, and its own to dispose.
+   * @throws GureumError "usage" while another call runs, "out-of-memory"
+   */
+  fork(): Promise<Session>;
   dispose(): void;
 }
 

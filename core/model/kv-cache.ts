@@ -34,6 +34,20 @@ export function reserve(cache: KvCache, ops: CpuOps, config: LlamaConfig, positi
   cache.capacity = capacity;
 }
 
+/** Another cache with the same positions. */
+export function copyOf(cache: KvCache, ops: CpuOps, config: LlamaConfig): KvCache {
+  const copy = makeKvCache(cache.maxContext);
+  if (cache.length === 0) return copy;
+  reserve(copy, ops, config, cache.length);
+  const filled = cache.length * config.numKeyValueHeads * config.headDim;
+  for (let i = 0; i < cache.arrays.keys.length; i++) {
+    copy.arrays.keys[i]!.set(cache.arrays.keys[i]!.subarray(0, filled));
+    copy.arrays.values[i]!.set(cache.arrays.values[i]!.subarray(0, filled));
+  }
+  copy.length = cache.length;
+  return copy;
+}
+
 /** Forgets everything and gives the arrays back. */
 export function drop(cache: KvCache, ops: CpuOps): void {
   if (cache.capacity > 0) ops.dropCache(cache.arrays);

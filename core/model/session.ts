@@ -50,9 +50,9 @@ export function checkPositions(where: string, what: string, value: number, least
 /**
  * A backend's session behind the checks that all share: one call at a time, none after `dispose`, sizes that are sizes. Every `Model`
  * hands out its sessions so.
- * @param onDispose told once, after the session let go of its memory
+ * @param open what is not disposed of yet: this session, and what is forked from it
  */
-export function guardSession(session: Session, onDispose: () => void = () => {}): Session {
+export function guardSession(session: Session, open: Set<Session> = new Set()): Session {
   let running: string | null = null;
   let disposed = false;
   const enter = (what: string): void => {
@@ -73,7 +73,7 @@ export function guardSession(session: Session, onDispose: () => void = () => {})
       running = null;
     }
   };
-  return {
+  const guarded: Session = {
     model: session.model,
     maxContext: session.maxContext,
     get ids() {
@@ -89,13 +89,19 @@ export function guardSession(session: Session, onDispose: () => void = () => {})
       }),
     truncate(length) {
       enter("truncate");
-      session.truncate(checkPositions("truncate", "length", length, 0));
+      const held = session.ids.length;
+      if (checkPositions("truncate", "length", length, 0) > held)
+        throw new GureumError("range", { where: "truncate", what: "length", expected: `at most ${held}, the ids held`, got: `${length}` });
+      session.truncate(length);
     },
+    fork: () => alone("fork", async () => guardSession(await session.fork(), open)),
     dispose() {
       if (disposed) return;
       disposed = true;
       session.dispose();
-      onDispose();
+      open.delete(guarded);
     },
   };
+  open.add(guarded);
+  return guarded;
 }

@@ -28,6 +28,7 @@ import {
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
 import { exactForwardTraced } from "./exact-traced.ts";
 import type { ExactGpuWeights } from "./exact-weights.ts";
+import { copyBuffers, type Held, nothingHeld, type Opened } from "./fork.ts";
 
 /** Rows fed at a time: bounds the activations' memory. */
 const CHUNK = 128;
@@ -47,7 +48,10 @@ interface Feeds {
 }
 
 /** @throws GureumError "limit" where the context is beyond the definition, or its cache does not fit a binding */
-export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: number): Session {
+export const exactGpuSession = (model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: number): Session =>
+  open(model, gpu, weights, maxContext).session;
+
+function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: number, held: Held = nothingHeld): Opened<ExactSequence> {
   const { config } = model;
   const V = config.vocabSize;
   checkExactContext(maxContext);
@@ -58,10 +62,9 @@ export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights
   const logits = allocate(memory, "logits", V * 4);
   const results = allocate(memory, "results", BATCH * EXACT_RESULT_BYTES);
   let feeds: Promise<Feeds> | undefined;
-  let ids: number[] = [];
+  let ids = [...held.ids];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
-  let fed = 0;
-  let hasPending = false;
+  let { fed, hasPending } = held;
   let disposed = false;
 
   const prepareFeeds = async (): Promise<Feeds> => {
@@ -188,7 +191,7 @@ export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights
     return { ids: sampled, logprobs };
   };
 
-  return {
+  const session: Session = {
     model,
     maxContext,
     get ids() {
@@ -240,6 +243,25 @@ export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights
       fed = Math.min(fed, length);
       hasPending = false;
     },
+    async fork() {
+      await start();
+      const copy = open(model, gpu, weights, maxContext, { ids, fed, hasPending });
+      try {
+        await settle(copy.memory);
+        await guarded(gpu, "fork", () => {
+          const encoder = gpu.device.createCommandEncoder({ label: "fork" });
+          const bytes = exactCacheBytes(shapeOf(config), fed);
+          for (const name of ["keys", "values", "exponents"] as const)
+            copyBuffers(encoder, sequence[name], copy.sequence[name], bytes[name]);
+          encoder.copyBufferToBuffer(logits, 0, copy.logits, 0, V * 4);
+          gpu.device.queue.submit([encoder.finish()]);
+        });
+      } catch (error) {
+        copy.session.dispose();
+        throw error;
+      }
+      return copy.session;
+    },
     dispose() {
       disposed = true;
       ids = [];
@@ -248,6 +270,7 @@ export function exactGpuSession(model: Model, gpu: Gpu, weights: ExactGpuWeights
       freeAll(memory);
     },
   };
+  return { session, memory, sequence, logits: logits };
 }
 
 function makeSequence(memory: Memory, { config }: Model, maxContext: number): ExactSequence {

@@ -5,6 +5,7 @@ import { GureumError } from "../../core/errors.ts";
 import { checkExactLimits, EXACT_LIMITS, exactParts } from "../../core/exact/forward.ts";
 import { exactSampler } from "../../core/exact/sample.ts";
 import type { Model, Session } from "../../core/model/engine.ts";
+import { checkPositions, guardSession } from "../../core/model/session.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../device/buffer.ts";
 import { checkDevice, type Gpu } from "../device/device.ts";
@@ -46,9 +47,8 @@ export async function loadExactGpuModel(
       sampler: exactSampler,
       decodeBatch: 8,
       createSession(maxContext) {
-        const session = exactGpuSession(model, gpu, weights, Math.min(maxContext, EXACT_LIMITS.positions + 1));
-        sessions.add(session);
-        return session;
+        const positions = Math.min(checkPositions("session", "maxContext", maxContext, 1), EXACT_LIMITS.positions + 1);
+        return guardSession(exactGpuSession(model, gpu, weights, positions), sessions);
       },
       dispose() {
         for (const session of sessions) session.dispose();

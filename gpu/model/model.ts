@@ -38,9 +38,7 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
       decodeBatch: BATCH,
       createSession(maxContext) {
         const own = gpuSession(model, gpu, weights, plan, checkPositions("session", "maxContext", maxContext, 1));
-        const session = guardSession(own, () => sessions.delete(session));
-        sessions.add(session);
-        return session;
+        return guardSession(own, sessions);
       },
       dispose() {
         for (const session of sessions) session.dispose();

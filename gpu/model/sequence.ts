@@ -93,6 +93,9 @@ export interface GpuSequence {
  */
 export const cachePositions = (maxContext: number): number => Math.ceil((maxContext + 63) / 64) * 64;
 
+/** Bytes of one position of a layer's keys, or of its values. */
+export const cacheRowBytes = ({ numKeyValueHeads: G, headDim: Hd }: LlamaConfig, dtype: CacheDType): number => G * Hd * cacheBytes[dtype];
+
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
 export function makeSequence(
   memory: Memory,
@@ -101,7 +104,7 @@ export function makeSequence(
   cacheDType: CacheDType,
   chunk: number,
 ): SequenceBuffers {
-  const { numHiddenLayers, numKeyValueHeads: G, headDim: Hd } = config;
+  const { numHiddenLayers, headDim: Hd } = config;
   if (Hd > maxHeadDim)
     throw new GureumError("limit", {
       where: "attention",
@@ -111,7 +114,7 @@ export function makeSequence(
       remedy: "use the CPU backend",
     });
   try {
-    const cacheLength = cachePositions(maxContext) * G * Hd * cacheBytes[cacheDType];
+    const cacheLength = cachePositions(maxContext) * cacheRowBytes(config, cacheDType);
     const caches = (what: string): GPUBuffer[] =>
       Array.from({ length: numHiddenLayers }, (_, i) =>
         allocate(memory, `layers.${i}.${what} cache of ${maxContext} positions`, cacheLength),

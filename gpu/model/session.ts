@@ -18,12 +18,23 @@ import type { Feeder, Program } from "../programs/program.ts";
 import { FEW_ROWS } from "../programs/steps.ts";
 import { encodeStep } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./chain.ts";
-import { type ForwardContext, type GpuSequence, makeActivations, makeSequence } from "./sequence.ts";
+import { copyBuffers, type Held, nothingHeld, type Opened } from "./fork.ts";
+import { cacheRowBytes, type ForwardContext, type GpuSequence, makeActivations, makeSequence, type SequenceBuffers } from "./sequence.ts";
 import { forwardTraced } from "./traced.ts";
 import type { GpuLlamaWeights } from "./tree.ts";
 
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
-export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, plan: Plan, maxContext: number): Session {
+export const gpuSession = (model: Model, gpu: Gpu, weights: GpuLlamaWeights, plan: Plan, maxContext: number): Session =>
+  open(model, gpu, weights, plan, maxContext).session;
+
+function open(
+  model: Model,
+  gpu: Gpu,
+  weights: GpuLlamaWeights,
+  plan: Plan,
+  maxContext: number,
+  held: Held = nothingHeld,
+): Opened<SequenceBuffers> {
   const { config } = model;
   const V = config.vocabSize;
   const memory = makeMemory(gpu);
@@ -36,10 +47,9 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
   let feeders: Promise<ReadonlyMap<Program, Feeder>> | undefined;
   let decoder: Decoder | undefined;
-  let ids: number[] = [];
+  let ids = [...held.ids];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
-  let fed = 0;
-  let hasPending = false;
+  let { fed, hasPending } = held;
   let disposed = false;
 
   const prepared = async (program: Program): Promise<[Program, Feeder]> => {
@@ -120,7 +130,7 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
     return logits;
   };
 
-  return {
+  const session: Session = {
     model,
     maxContext,
     get ids() {
@@ -168,6 +178,25 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
       fed = Math.min(fed, length);
       hasPending = false;
     },
+    async fork() {
+      await start();
+      const copy = open(model, gpu, weights, plan, maxContext, { ids, fed, hasPending });
+      try {
+        await settle(copy.memory);
+        await guarded(gpu, "fork", () => {
+          const encoder = gpu.device.createCommandEncoder({ label: "fork" });
+          const bytes = fed * cacheRowBytes(config, plan.cache);
+          copyBuffers(encoder, sequence.keys, copy.sequence.keys, bytes);
+          copyBuffers(encoder, sequence.values, copy.sequence.values, bytes);
+          encoder.copyBufferToBuffer(self.logits, 0, copy.logits, 0, V * 4);
+          gpu.device.queue.submit([encoder.finish()]);
+        });
+      } catch (error) {
+        copy.session.dispose();
+        throw error;
+      }
+      return copy.session;
+    },
     dispose() {
       disposed = true;
       ids = [];
@@ -176,4 +205,5 @@ export function gpuSession(model: Model, gpu: Gpu, weights: GpuLlamaWeights, pla
       freeAll(memory);
     },
   };
+  return { session, memory, sequence, logits: self.logits };
 }
