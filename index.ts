@@ -8,8 +8,10 @@ import { type Chat, openChatOf } from "./chat.ts";
 import { type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
 import { generationConfigFile } from "./core/checkpoint/config.ts";
 import { type Folder, maxSmallBytes, openFolder } from "./core/checkpoint/folder.ts";
+import { type F32Linear, type F32Tensor, readEmbeddingsF32, readLinearF32, readTensorF32 } from "./core/checkpoint/readers.ts";
 import { parseSamplingConfig } from "./core/checkpoint/sampling-config.ts";
-import { openCheckpoint } from "./core/checkpoint/weights.ts";
+import { openTensors as openShards } from "./core/checkpoint/shards.ts";
+import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import { embeddedModelPath } from "./core/host/embedded.ts";
 import { directoryStore, fileSource } from "./core/host/node.ts";
@@ -21,8 +23,12 @@ import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/token
 export type { GpuStats, LoadOptions } from "./backend.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
+export type { F32Linear, F32Tensor } from "./core/checkpoint/readers.ts";
 export type { LlamaConfig, Quantization, Quantization as AwqConfig, RopeScaling } from "./core/config.ts";
 export { type ErrorCode, type ErrorParts, GureumError } from "./core/errors.ts";
+export type { EmbedOptions } from "./core/eval/embed.ts";
+export type { Comparison, EvaluatedText, PerplexityResult } from "./core/eval/perplexity.ts";
+export type { Mean } from "./core/eval/statistics.ts";
 export type { AbortLike, FinishReason, GenerateResult, TokenEvent } from "./core/generate/generate.ts";
 export type {
   DecodedBatch,
@@ -37,7 +43,7 @@ export type {
 } from "./core/model/engine.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
 export { inspectModel, type ModelReport } from "./inspect.ts";
-export type { Conversation, GenerateInput, GenerateOptions, LoadedModel } from "./loaded-model.ts";
+export type { AnyInput, Conversation, GenerateInput, GenerateOptions, LoadedModel, ScoreOptions } from "./loaded-model.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -66,6 +72,43 @@ export const openChat = (place: ModelPlace): Promise<Chat> => openChatOf(storeOf
 
 /** The tensors of a model folder, to be read by name. @throws GureumError "not-found", "format", "io" */
 export const openTensors = (place: ModelPlace): Promise<TensorReader> => openTensorsOf(storeOf(place));
+
+/**
+ * One tensor of a model folder by its name in the files, as f32 (exact, F64 apart, which is rounded).
+ * @throws GureumError "not-found", "format", "io", "missing-tensor", "range" for an integer that f32 does not hold, "unsupported"
+ */
+export async function readTensor(place: ModelPlace, name: string): Promise<F32Tensor> {
+  const table = await openShards(storeOf(place));
+  try {
+    return await readTensorF32(table, name);
+  } finally {
+    await table.close();
+  }
+}
+
+/**
+ * One linear of a model, W [N, K] as f32, multiplied out where it is int4, whatever its layout: "model.layers.0.self_attn.q_proj", "lm_head".
+ * @throws GureumError as `loadModel` before the weights; "missing-tensor" for a name that is no linear's
+ */
+export const readLinear = (place: ModelPlace, name: string): Promise<F32Linear> =>
+  withCheckpoint(place, ({ config, refs }) => readLinearF32(config, refs, name));
+
+/**
+ * Rows of a model's embedding table, [ids, D] as f32: what each id enters the model as, alone. What the model makes of a text is
+ * `LoadedModel.embed`.
+ * @throws GureumError as `loadModel` before the weights; "range" for an id outside the vocabulary
+ */
+export const readEmbeddings = (place: ModelPlace, ids: ArrayLike<number>): Promise<F32Tensor> =>
+  withCheckpoint(place, ({ refs }) => readEmbeddingsF32(refs, ids));
+
+async function withCheckpoint<T>(place: ModelPlace, body: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
+  const checkpoint = await openCheckpoint(await openFolder(storeOf(place)));
+  try {
+    return await body(checkpoint);
+  } finally {
+    await checkpoint.close();
+  }
+}
 
 /** The folder's tokenizer and templates, or why they cannot be read: then the model takes ids only. */
 async function openChatIfAny(folder: Folder): Promise<Chat | GureumError> {

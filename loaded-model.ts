@@ -3,6 +3,8 @@ import type { GpuStats, Made } from "./backend.ts";
 import type { Chat, ChatMessage, ChatOptions } from "./chat.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
+import { type EmbedOptions, embedIds } from "./core/eval/embed.ts";
+import { type EvaluatedText, type PerplexityResult, perplexity } from "./core/eval/perplexity.ts";
 import {
   checkOptions,
   contextLimit,
@@ -27,6 +29,9 @@ export type GenerateInput =
   | { readonly text: string; readonly specialTokens?: "text" | "recognise"; readonly addBos?: boolean }
   | { readonly ids: ArrayLike<number> };
 
+/** A text, or any other input. */
+export type AnyInput = string | GenerateInput;
+
 /** All optional: `LoadedModel.samplingDefaults`, 256 tokens, the model's own end-of-text ids. */
 export interface GenerateOptions
   extends Partial<SamplingOptions>,
@@ -37,6 +42,17 @@ export interface GenerateOptions
   readonly stopIds?: readonly number[];
   /** A session of this model to continue in: what it holds of the prompt is not fed again, and it is the caller's to dispose. */
   readonly session?: Session;
+}
+
+/** As core/eval/perplexity.ts; all optional. */
+export interface ScoreOptions {
+  /** Tokens in a window; default: the model's limit, at most 2048. */
+  readonly context?: number;
+  /** Tokens from one window to the next; default: half the context. */
+  readonly stride?: number;
+  /** A model with the same tokenizer that this one is held against, token by token. */
+  readonly base?: Pick<LoadedModel, "config" | "createSession">;
+  readonly onProgress?: (done: number, total: number) => void | Promise<void>;
 }
 
 /** A conversation's memory: each `generate` feeds only what the one before has not. */
@@ -67,6 +83,17 @@ export interface LoadedModel {
   encodePrompt(input: GenerateInput): number[];
   /** One pass over `ids` from an empty cache. */
   forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
+  /**
+   * How well the model predicts a text, or several taken together: exp of the mean of −ln p of each token given those before it. Every token
+   * but a text's first is scored once; `from` scores from that index on.
+   * @throws GureumError "range" for nothing to score, or a context or stride out of range; as `forward`
+   */
+  perplexity(text: AnyInput | readonly (AnyInput | EvaluatedText)[], options?: ScoreOptions): Promise<PerplexityResult>;
+  /**
+   * A text as one vector [D]: the model's last hidden states (after the final norm), their mean or that of the last token. Rows of the
+   * embedding table, which know nothing of a text: `readEmbeddings`.
+   */
+  embed(text: AnyInput, options?: EmbedOptions): Promise<Float32Array>;
   /** Continues the input token by token; the generator's return value sums up. */
   generate(input: GenerateInput, options?: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
   /** Answers that build on each other. On WebGPU an answer's positions stay as decoding computed them: close to, not bit for bit, what
@@ -84,6 +111,11 @@ export interface LoadedModel {
 
 /** Positions of a session whose length nobody gave: caches may be made for all of them at once. */
 const DEFAULT_CONTEXT = 8192;
+
+/** Positions of a scoring window that nobody asked for: beyond it a token gains little and costs much. */
+export const DEFAULT_WINDOW = 2048;
+
+const inputOf = (input: AnyInput): GenerateInput => (typeof input === "string" ? { text: input } : input);
 
 /** The decoder of a model without a tokenizer. */
 const noText = { push: () => "", flush: () => "" };
@@ -199,6 +231,30 @@ export function loadedModel(
       } finally {
         session.dispose();
       }
+    },
+    async perplexity(text, { context, stride, ...options } = {}) {
+      alive();
+      const limits = [limit, ...(options.base ? [contextLimit(options.base.config)] : [])];
+      const window = context ?? Math.min(...limits, DEFAULT_WINDOW);
+      if (window > Math.min(...limits))
+        throw new GureumError("range", {
+          where: "perplexity",
+          what: "context",
+          expected: `at most ${Math.min(...limits)}, the model's limit`,
+          got: `${window}`,
+        });
+      const texts = Array.isArray(text) ? (text as readonly (AnyInput | EvaluatedText)[]) : [text as AnyInput];
+      const read = (one: AnyInput | EvaluatedText): EvaluatedText =>
+        typeof one !== "string" && "ids" in one ? one : { ids: encodePrompt(inputOf(one as AnyInput)) };
+      return perplexity(model, texts.map(read), {
+        context: window,
+        stride: stride ?? Math.max(1, Math.floor(window / 2)),
+        ...options,
+      });
+    },
+    async embed(text, options) {
+      alive();
+      return embedIds(model, encodePrompt(inputOf(text)), options);
     },
     generate: (input, options = {}) => run(input, options),
     createConversation() {

@@ -1,9 +1,10 @@
 /** `gureum perplexity`: how well a model predicts a text, alone or against another model, backend or arithmetic. */
 
-import { type EvaluatedText, perplexity as measure, type PerplexityResult } from "../core/eval/perplexity.ts";
+import type { EvaluatedText, PerplexityResult } from "../core/eval/perplexity.ts";
 import { contextLimit } from "../core/generate/generate.ts";
 import { writeFile } from "../core/host/node.ts";
 import { embeddedModel, type LoadedModel, loadModel } from "../index.ts";
+import { DEFAULT_WINDOW } from "../loaded-model.ts";
 import { oneOf } from "./options.ts";
 import { perplexityPage } from "./perplexity-page.ts";
 import { note, parseJson, printJson, printLine, progressBar, readText } from "./terminal.ts";
@@ -23,9 +24,6 @@ function wayOf(words: Words, name: "a" | "b"): Way | undefined {
   const [backend, arithmetic] = word.split(":") as [Way["backend"], Way["arithmetic"]];
   return { backend, ...(arithmetic ? { arithmetic } : {}) };
 }
-
-/** Largest context taken without being asked for: beyond it a token gains little and costs much. */
-const DEFAULT_CONTEXT = 2048;
 
 function wholeNumber(words: Words, name: string): number | undefined {
   const value = words.number(name);
@@ -75,7 +73,7 @@ token given those before it. Every token but the first is scored once.
 
   --text FILE                 the text; "-" reads it from stdin
   --ids FILE.json             sequences of ids instead: [[1, 2, 3], {"ids": [4, 5, 6], "from": 2}]
-  --context N                 tokens in a window (default: the model's limit, at most ${DEFAULT_CONTEXT})
+  --context N                 tokens in a window (default: the model's limit, at most ${DEFAULT_WINDOW})
   --stride N                  tokens from one window to the next (default: half the context)
   --against DIR2              a base model on the same tokens: KL divergence, same likeliest token, change of p
   --a WAY --b WAY             where the base and the model compute: ${ways.join(", ")}
@@ -103,13 +101,12 @@ token given those before it. Every token but the first is scored once.
     try {
       if (compares) base = await load(words.text("against") ?? place, a);
       const limit = Math.min(contextLimit(model.config), base ? contextLimit(base.config) : Infinity);
-      const context = askedContext ?? Math.min(limit, DEFAULT_CONTEXT);
-      if (context > limit) throw usage("perplexity", `--context is at most ${limit}, the model's limit; got ${context}`);
-      const texts = given ?? [{ ids: model.encodePrompt({ text: content }) }];
+      if (askedContext !== undefined && askedContext > limit)
+        throw usage("perplexity", `--context is at most ${limit}, the model's limit; got ${askedContext}`);
       const bar = progressBar("scoring");
-      const result = await measure(model, texts, {
-        context,
-        stride: askedStride ?? Math.max(1, Math.floor(context / 2)),
+      const result = await model.perplexity(given ?? content, {
+        ...(askedContext === undefined ? {} : { context: askedContext }),
+        ...(askedStride === undefined ? {} : { stride: askedStride }),
         ...(base ? { base } : {}),
         onProgress: bar,
       });

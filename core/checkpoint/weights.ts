@@ -45,6 +45,45 @@ export type Allocate = (byteLengths: readonly number[]) => Uint8Array[];
 /** An ArrayBuffer for each tensor. */
 const allocateApart: Allocate = (byteLengths) => byteLengths.map((byteLength) => allocateBytes(byteLength, "weights"));
 
+/** Fills memory with a tensor's bytes. */
+type Fill = (ref: TensorRef, bytes: Uint8Array) => Promise<void>;
+const fillAtOnce: Fill = (ref, bytes) => ref.readInto(0, bytes);
+
+/** Norm or bias [N], widened to f32 (exact). @throws as readWeights */
+export async function readVector(ref: TensorRef, fill: Fill = fillAtOnce): Promise<Float32Array> {
+  const bytes = allocateBytes(ref.byteLength, ref.key);
+  await fill(ref, bytes);
+  return widenFloats(bytes.buffer, ref.dtype as FloatDType);
+}
+
+async function readDense(ref: TensorRef, fill: Fill, allocate: Allocate): Promise<DenseMatrix> {
+  const [bytes] = allocate([ref.byteLength]);
+  await fill(ref, bytes!);
+  const { buffer, byteOffset } = bytes!;
+  const elements = (ref.byteLength * 8) / dtypeBits[ref.dtype];
+  const data = ref.dtype === "F32" ? new Float32Array(buffer, byteOffset, elements) : new Uint16Array(buffer, byteOffset, elements);
+  return { kind: "dense", dtype: ref.dtype as FloatDType, outFeatures: ref.shape[0]!, inFeatures: ref.shape[1]!, data };
+}
+
+/** The matrix of a linear, its bits kept. @throws as readWeights */
+export async function readMatrix(ref: LinearRef, fill: Fill = fillAtOnce, allocate: Allocate = allocateApart): Promise<Matrix> {
+  if (ref.kind === "dense") return readDense(ref.weight, fill, allocate);
+  const { outFeatures, inFeatures, groupSize } = ref;
+  const parts = [ref.qweight, ref.qzeros, ref.scales];
+  const memory = allocate(parts.map(({ byteLength }) => byteLength));
+  for (const [i, part] of parts.entries()) await fill(part, memory[i]!);
+  const [q, z, s] = memory as [Uint8Array, Uint8Array, Uint8Array];
+  return {
+    kind: "awq",
+    outFeatures,
+    inFeatures,
+    groupSize,
+    qweight: new Int32Array(q.buffer, q.byteOffset, q.length / 4),
+    qzeros: new Int32Array(z.buffer, z.byteOffset, z.length / 4),
+    scales: new Uint16Array(s.buffer, s.byteOffset, s.length / 2),
+  };
+}
+
 /**
  * Reads the whole tree. Dense matrices keep their bits, norms and biases are widened to f32 (exact); matrices are read
  * into what `allocate` gives, in place, so host memory is the size of the tensors. The host must be little-endian, as
@@ -60,7 +99,7 @@ export async function readWeights(
   const total = listRefs(refs).reduce((sum, ref) => sum + ref.byteLength, 0);
   let done = 0;
   onProgress?.(0, total);
-  const fill = async (ref: TensorRef, bytes: Uint8Array): Promise<void> => {
+  const fill: Fill = async (ref, bytes) => {
     for (let at = 0; at < bytes.length; at += chunkBytes) {
       const piece = bytes.subarray(at, Math.min(at + chunkBytes, bytes.length));
       await ref.readInto(at, piece);
@@ -68,37 +107,12 @@ export async function readWeights(
       onProgress?.(done, total);
     }
   };
-  const vector = async (ref: TensorRef): Promise<Float32Array> => {
-    const bytes = allocateBytes(ref.byteLength, ref.key);
-    await fill(ref, bytes);
-    return widenFloats(bytes.buffer, ref.dtype as FloatDType);
-  };
-  const dense = async (ref: TensorRef): Promise<DenseMatrix> => {
-    const [bytes] = allocate([ref.byteLength]);
-    await fill(ref, bytes!);
-    const { buffer, byteOffset } = bytes!;
-    const elements = (ref.byteLength * 8) / dtypeBits[ref.dtype];
-    const data = ref.dtype === "F32" ? new Float32Array(buffer, byteOffset, elements) : new Uint16Array(buffer, byteOffset, elements);
-    return { kind: "dense", dtype: ref.dtype as FloatDType, outFeatures: ref.shape[0]!, inFeatures: ref.shape[1]!, data };
-  };
-  const matrix = async (ref: LinearRef): Promise<Matrix> => {
-    if (ref.kind === "dense") return dense(ref.weight);
-    const { outFeatures, inFeatures, groupSize } = ref;
-    const parts = [ref.qweight, ref.qzeros, ref.scales];
-    const memory = allocate(parts.map(({ byteLength }) => byteLength));
-    for (const [i, part] of parts.entries()) await fill(part, memory[i]!);
-    const [q, z, s] = memory as [Uint8Array, Uint8Array, Uint8Array];
-    return {
-      kind: "awq",
-      outFeatures,
-      inFeatures,
-      groupSize,
-      qweight: new Int32Array(q.buffer, q.byteOffset, q.length / 4),
-      qzeros: new Int32Array(z.buffer, z.byteOffset, z.length / 4),
-      scales: new Uint16Array(s.buffer, s.byteOffset, s.length / 2),
-    };
-  };
-  const linear = async (ref: LinearRef): Promise<Linear> => ({ weight: await matrix(ref), bias: ref.bias && (await vector(ref.bias)) });
+  const vector = (ref: TensorRef): Promise<Float32Array> => readVector(ref, fill);
+  const dense = (ref: TensorRef): Promise<DenseMatrix> => readDense(ref, fill, allocate);
+  const linear = async (ref: LinearRef): Promise<Linear> => ({
+    weight: await readMatrix(ref, fill, allocate),
+    bias: ref.bias && (await vector(ref.bias)),
+  });
 
   const embedTokens = await dense(refs.embedTokens);
   const layers: LayerWeights[] = [];

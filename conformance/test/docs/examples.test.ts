@@ -21,6 +21,13 @@ const prints: Record<string, readonly (string | RegExp)[]> = {
     /^layers\.7\.residual \[5, 256\]: norm at the last position 132\./,
   ],
   "own-byte-store": ["fetched by ranges; 4096 logits"],
+  weights: [
+    "model.norm.weight F16 [256]: largest 3.025",
+    "model.layers.0.self_attn.q_proj int4 [256,256]: root mean square 0.1409",
+    "rows of two ids: cosine -0.276",
+    /^greeting and farewell: cosine 0\.849; greeting and weather: 0\.580$/,
+    /^perplexity 38\.\d\d ± \d+\.\d\d over 11 tokens$/,
+  ],
   "one-law": ["right: holds", "one element short: violated"],
 };
 
