@@ -103,6 +103,23 @@ export function storedAsF16(value: number, error: number): { value: number; boun
   return { value: clamp(value), bound: error === Infinity ? Infinity : error + (value === 0 && error === 0 ? 0 : unit) };
 }
 
+/** What goes into an f16 cache: a value and what it may be off by. */
+export interface Cached {
+  readonly position: number;
+  readonly value: number;
+  readonly error: number;
+}
+
+/** The first position where a cache holds what f16 does not, −1 for none; unbounded where an error decides. */
+export function expectNoted(cached: Iterable<Cached>): { value: number; bound: number } {
+  let [surely, perhaps] = [Infinity, Infinity];
+  for (const { position, value, error } of cached) {
+    if (Math.abs(value) - error > 65504) surely = Math.min(surely, position);
+    if (!(Math.abs(value) + error <= 65504)) perhaps = Math.min(perhaps, position);
+  }
+  return { value: surely === Infinity ? -1 : surely, bound: perhaps === surely ? 0 : Infinity };
+}
+
 /** Every element of an expectation kept as f16. */
 export function asF16({ value, bound }: Expected): Expected {
   const e = makeExpected(value.length);

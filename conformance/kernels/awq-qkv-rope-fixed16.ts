@@ -1,7 +1,9 @@
 import { awqQkvRopeFixed16 } from "../../gpu/kernels/decode/awq-qkv-rope-fixed16.ts";
 import { ropeTable } from "../../gpu/kernels/plain/rope.ts";
+import { notedAt } from "../../gpu/wgsl/cache.ts";
+import { POISON } from "../compare.ts";
 import type { QkvRopeCase } from "../ops/awq-qkv-rope-fixed16.ts";
-import { digitsOf, fromHalves, packed } from "../subjects/layouts.ts";
+import { digitsOf, fromHalves, packed, positionNoted } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, asF32, hand, inside, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 export const subjects = (rig: Rig): AnyGpuSubject[] =>
@@ -13,10 +15,13 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
         const zeros = new Uint32Array((S * G * Hd) / 2);
         const read = await runKernel(rig, 1, position, (io) => {
           const caches = { k_cache: zeros, v_cache: zeros, rotations: ropeTable(tables) };
-          const given = { ...digitsOf(scaled, squares), ...packed(io, [weight]), ...caches };
+          const q_out = new Uint32Array(notedAt(H * Hd) + 1).fill(POISON, 0, H * Hd);
+          const given = { q_out, ...digitsOf(scaled, squares), ...packed(io, [weight]), ...caches };
           io.run(awqQkvRopeFixed16, { K, group, team, eps, H, G, Hd }, given);
         });
-        hand(out, [...asF32(inside(read.q_out!)), ...fromHalves(read.k_cache!), ...fromHalves(read.v_cache!)], read);
+        const q = inside(read.q_out!);
+        const noted = positionNoted(q[notedAt(H * Hd)]!);
+        hand(out, [...asF32(q.subarray(0, H * Hd)), ...fromHalves(read.k_cache!), ...fromHalves(read.v_cache!), noted], read);
       },
       { variant: `awq-qkv-rope-fixed16-${team}` },
     ),

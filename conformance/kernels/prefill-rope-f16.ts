@@ -1,8 +1,8 @@
 import { ropeTable } from "../../gpu/kernels/plain/rope.ts";
 import { prefillRopeF16 } from "../../gpu/kernels/prefill/prefill-rope-f16.ts";
 import type { PrefillRopeCase } from "../ops/prefill-rope-f16.ts";
-import { fromHalves, inPieces, PIECES } from "../subjects/layouts.ts";
-import { type AnyGpuSubject, hand, type Rig, runKernel, subject } from "../subjects/rig.ts";
+import { fromHalves, inPieces, PIECES, positionNoted } from "../subjects/layouts.ts";
+import { type AnyGpuSubject, hand, inside, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 export const subjects = (rig: Rig): AnyGpuSubject[] =>
   [1, PIECES].map((pieces) =>
@@ -15,13 +15,11 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
           table: ropeTable(tables),
           k_cache: zeros,
           v_cache: zeros,
+          noted: new Uint32Array(1),
         };
         const read = await runKernel(rig, T, start, (io) => void io.run(prefillRopeF16, { H, G, Hd, pieces }, given));
-        hand(
-          out,
-          Object.values(read).flatMap((words) => [...fromHalves(words)]),
-          read,
-        );
+        const [q, keys, values] = [read.q!, read.k_cache!, read.v_cache!].map(fromHalves);
+        hand(out, [...q!, ...keys!, ...values!, positionNoted(inside(read.noted!)[0]!)], read);
       },
       { variant: `prefill-rope-f16${pieces > 1 ? "-in-pieces" : ""}` },
     ),

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { type RopeTables, ropeTables } from "../../core/ops/rope.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
-import { makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
+import { type Cached, expectNoted, makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
 import { makeRow, type NormedRow, type NormedSpec, normed, normedBoundaries, normedSpec, shapes } from "../cases/fixed16.ts";
 import { awqMatrix } from "../cases/matrices.ts";
 import type { Kit } from "../kit.ts";
@@ -19,8 +19,8 @@ export interface QkvRopeCase extends NormedRow {
   readonly S: number;
 }
 
-/** [q H·Hd, keys S·G·Hd, values S·G·Hd]: the caches start as zeros. */
-export const qkvLength = ({ H, G, Hd, S }: QkvRopeCase): number => H * Hd + 2 * S * G * Hd;
+/** [q H·Hd, keys S·G·Hd, values S·G·Hd, position of what f16 does not hold or −1]: the caches start as zeros. */
+export const qkvLength = ({ H, G, Hd, S }: QkvRopeCase): number => H * Hd + 2 * S * G * Hd + 1;
 
 /** Heads of each shape. */
 const heads = [
@@ -32,7 +32,7 @@ const heads = [
 
 export const kit: Kit<NormedSpec & { readonly position: number }, QkvRopeCase> = {
   name: "awq-qkv-rope-fixed16",
-  formula: "q, k, v = x̂ · W / rms; q and k turned by RoPE; k and v at `position` of the f16 caches",
+  formula: "q, k, v = x̂ · W / rms; q and k turned by RoPE; k and v at `position` of the f16 caches, noted where beyond them",
   spec: fc.record({ ...normedSpec, position: fc.nat(40) }),
   boundaries: normedBoundaries.flatMap((spec) => [0, 1, 9].map((position) => ({ ...spec, position }))),
   make(spec) {
@@ -57,6 +57,7 @@ export const kit: Kit<NormedSpec & { readonly position: number }, QkvRopeCase> =
     const rows = normed(c, c.weight);
     const e = makeExpected(qkvLength(c));
     const half = Hd / 2;
+    const cached: Cached[] = [];
     for (let head = 0; head < H + 2 * G; head++)
       for (let i = 0; i < half; i++) {
         const at = head * Hd + i;
@@ -72,11 +73,15 @@ export const kit: Kit<NormedSpec & { readonly position: number }, QkvRopeCase> =
           }
           const cache = head < H + G ? 0 : S * G * Hd;
           const slot = H * Hd + cache + (position * G + ((head - H) % G)) * Hd + i + j * half;
+          cached.push({ position, value, error });
           const stored = storedAsF16(value, error);
           e.value[slot] = stored.value;
           e.bound[slot] = stored.bound;
         }
       }
+    const noted = expectNoted(cached);
+    e.value[e.value.length - 1] = noted.value;
+    e.bound[e.bound.length - 1] = noted.bound;
     return e;
   },
   laws: [],

@@ -1,9 +1,9 @@
 /**
  * Appending to the cache: on the CPU a `set`, on the GPU a kernel. The output is the whole cache afterwards, keys then
- * values.
+ * values, and the first position of what an f16 cache does not hold, or −1.
  */
 import fc from "fast-check";
-import { expectF16, makeExpected } from "../accuracy.ts";
+import { type Cached, expectF16, expectNoted, makeExpected } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
@@ -56,20 +56,25 @@ export const kit: Kit<Spec, CacheWriteCase> = {
     const before = (seed: number): Float32Array => values({ kind: "integers", exponent: 0, seed }, length);
     return { T, start, width, k: values(k, T * width), v: values(v, T * width), keys: before(3), values: before(4) };
   },
-  length: (c) => 2 * c.keys.length,
+  length: (c) => 2 * c.keys.length + 1,
   expected(c, arithmetic) {
-    const e = makeExpected(2 * c.keys.length);
+    const e = makeExpected(2 * c.keys.length + 1);
+    const cached: Cached[] = [];
     e.value.set(c.keys);
     e.value.set(c.values, c.keys.length);
     for (const [offset, rows] of [[0, c.k] as const, [c.keys.length, c.v] as const]) {
       for (let i = 0; i < rows.length; i++) {
         const at = offset + slot(c, i);
         const x = rows[i]!;
+        if (arithmetic === "f16-cache") cached.push({ position: c.start + Math.floor(i / c.width), value: x, error: 0 });
         const stored = arithmetic === "f16-cache" ? expectF16(x) : { value: x, bound: Math.abs(x) < 2 ** -126 ? Math.abs(x) : 0 };
         e.value[at] = stored.value;
         e.bound[at] = stored.bound;
       }
     }
+    const noted = expectNoted(cached);
+    e.value[e.value.length - 1] = noted.value;
+    e.bound[e.bound.length - 1] = noted.bound;
     return e;
   },
   laws: [

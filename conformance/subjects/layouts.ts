@@ -6,7 +6,7 @@ import { awqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
 import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { packedSizes } from "../../gpu/wgsl/awq.ts";
-import type { CacheDType } from "../../gpu/wgsl/cache.ts";
+import { type CacheDType, notedPosition } from "../../gpu/wgsl/cache.ts";
 import { plane } from "../../gpu/wgsl/fixed16.ts";
 import { finiteF16Bits } from "../arbitraries.ts";
 import { asF32, FILL, type Io, inside } from "./rig.ts";
@@ -126,3 +126,6 @@ export function inPieces(x: Float32Array, width: number, count: number): Float32
     );
   return pieces;
 }
+
+/** The position that a kernel noted (gpu/wgsl/cache.ts), −1 for none. */
+export const positionNoted = (word: number): number => notedPosition(word) ?? -1;

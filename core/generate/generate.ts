@@ -179,7 +179,7 @@ function batches(session: Session, maxNewTokens: number, sampling: SamplingOptio
     if (queue.length === 0) {
       const count = Math.min(session.model.decodeBatch, maxNewTokens - asked);
       const { ids, logprobs } = await session.decode(sampling, count);
-      asked += count;
+      asked += ids.length;
       queue = ids.map((id, i) => ({ id, logprob: logprobs[i]! }));
     }
     return queue.shift();

@@ -69,8 +69,9 @@ export interface Session {
   prefill(ids: ArrayLike<number>, onProgress?: (tokensDone: number) => void | Promise<void>): Promise<void>;
   /**
    * Samples up to `count` ids one after the other, each from the logits that follow its predecessor. `prefill` comes
-   * first. Fewer come back only where the context is full. The log-probability of an id drawn from logits that are not
-   * finite is NaN.
+   * first. Fewer come back only where the context is full, or the next would throw. The log-probability of an id drawn
+   * from logits that are not finite is NaN. @throws GureumError "non-finite" for keys or values that the cache's dtype
+   * does not hold
    */
   decode(sampling: SamplingOptions, count: number): Promise<DecodedBatch>;
   /**

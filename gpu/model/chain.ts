@@ -13,9 +13,11 @@ import { sampleGreedy } from "../kernels/sampling/sample-greedy.ts";
 import { sampleRandom } from "../kernels/sampling/sample-random.ts";
 import { makeRecorder, type PreparedDispatch, prepare, recordKernel, replay } from "../pipeline/recorder.ts";
 import type { Feeder } from "../programs/program.ts";
+import { notedPosition } from "../wgsl/cache.ts";
 import { PARTIAL_BYTES, PARTIALS } from "../wgsl/partial.ts";
 import { BORDER_BYTES, encodeSampling, RESULT_BYTES, SAMPLING_BYTES, seenBytes } from "../wgsl/sampling.ts";
 import { encodeStep } from "../wgsl/step.ts";
+import { notedRange } from "./noted.ts";
 import type { GpuSequence } from "./sequence.ts";
 
 /** Tokens in one read. */
@@ -29,9 +31,15 @@ const IN_FLIGHT = 2;
 export interface Decoder {
   /**
    * Samples `count` ids after `known`. `lastNotFed`: the last of them is still to be fed; otherwise `self.logits` holds
-   * what follows it. @throws GureumError "device-lost"
+   * what follows it. The batch ends before an id that follows a key or value beyond an f16 cache; `noted` is its position then.
+   * @throws GureumError "device-lost"
    */
-  decode(sampling: SamplingOptions, count: number, known: readonly number[], lastNotFed: boolean): Promise<DecodedBatch>;
+  decode(
+    sampling: SamplingOptions,
+    count: number,
+    known: readonly number[],
+    lastNotFed: boolean,
+  ): Promise<DecodedBatch & { readonly noted: number | null }>;
   /** What was sampled beyond the last call's ids is not wanted: something else was fed, or ids were dropped. */
   forget(): void;
 }
@@ -41,6 +49,8 @@ interface Batch {
   readonly mapped: Promise<undefined>;
   readonly staging: GPUBuffer;
   readonly n: number;
+  /** Position that the first of its ids follows. */
+  readonly after: number;
 }
 
 /** A run of tokens that the GPU continues by itself. */
@@ -60,12 +70,10 @@ type SamplePrograms = readonly (readonly (readonly PreparedDispatch[])[])[];
 /** What results hold before a draw: where logits are not finite no lane may win, and a log-probability of NaN is left to say so. */
 const notWritten: Uint8Array<ArrayBuffer> = new Uint8Array(BATCH * RESULT_BYTES).fill(0xff);
 
-export async function makeDecoder(
-  { gpu, memory, context, logits }: GpuSequence,
-  { layers, head }: Feeder,
-  maxContext: number,
-): Promise<Decoder> {
+export async function makeDecoder(self: GpuSequence, { layers, head }: Feeder, maxContext: number): Promise<Decoder> {
+  const { gpu, memory, context, logits } = self;
   const V = context.config.vocabSize;
+  const note = notedRange(self);
   const { step, ids } = context.sequence;
   const samplingBuffer = allocate(memory, "sampling", SAMPLING_BYTES, usage.UNIFORM | usage.COPY_DST);
   const seen = allocate(memory, "seen", seenBytes(V));
@@ -90,13 +98,13 @@ export async function makeDecoder(
     ),
   );
   const free = Array.from({ length: IN_FLIGHT }, (_, i) =>
-    allocate(memory, `results (staging ${i})`, BATCH * RESULT_BYTES, usage.MAP_READ | usage.COPY_DST),
+    allocate(memory, `results (staging ${i})`, BATCH * RESULT_BYTES + note.byteLength, usage.MAP_READ | usage.COPY_DST),
   );
   await settle(memory);
 
   let chain: Chain | undefined;
   const flight: Batch[] = [];
-  let ready: { id: number; logprob: number }[] = [];
+  let ready: { id: number; logprob: number; noted: number | null }[] = [];
 
   const begin = (sampling: SamplingOptions, known: readonly number[], lastNotFed: boolean): Chain => {
     writeBytes(gpu, samplingBuffer, 0, encodeSampling(sampling));
@@ -126,23 +134,31 @@ export async function makeDecoder(
           replay(pass, sample, 1, position);
           pass.end();
         }
-        if (first + PER_SUBMIT >= n) encoder.copyBufferToBuffer(results, 0, staging, 0, n * RESULT_BYTES);
+        if (first + PER_SUBMIT >= n) {
+          encoder.copyBufferToBuffer(results, 0, staging, 0, n * RESULT_BYTES);
+          encoder.copyBufferToBuffer(note.buffer, note.byteOffset, staging, BATCH * RESULT_BYTES, note.byteLength);
+        }
         gpu.device.queue.submit([encoder.finish()]);
       }
     });
+    const after = on.submitted - 1;
     on.submitted += n;
     const mapped = waited(gpu, "decode", staging.mapAsync(1));
     mapped.catch(() => {}); // reported where it is waited for
-    flight.push({ mapped, staging, n });
+    flight.push({ mapped, staging, n, after });
   };
 
   const collect = async (): Promise<void> => {
-    const { mapped, staging, n } = flight.shift()!;
+    const { mapped, staging, n, after } = flight.shift()!;
     await mapped;
     const range = staging.getMappedRange();
     const words = new Uint32Array(range);
     const floats = new Float32Array(range);
-    for (let i = 0; i < n; i++) ready.push({ id: words[2 * i]!, logprob: floats[2 * i + 1]! });
+    const first = notedPosition(words[(BATCH * RESULT_BYTES) / 4]!);
+    for (let i = 0; i < n; i++) {
+      const noted = first !== null && first <= after + i ? first : null;
+      ready.push({ id: words[2 * i]!, logprob: floats[2 * i + 1]!, noted });
+    }
     staging.unmap();
     free.push(staging);
   };
@@ -167,9 +183,11 @@ export async function makeDecoder(
         if (ready.length >= count) break;
         await collect();
       }
-      const given = ready.splice(0, count);
+      const all = ready.splice(0, count);
       on.given = wanted;
-      return { ids: given.map(({ id }) => id), logprobs: given.map(({ logprob }) => logprob) };
+      const noted = all.find(({ noted }) => noted !== null)?.noted ?? null;
+      const given = all.filter(({ noted }) => noted === null);
+      return { ids: given.map(({ id }) => id), logprobs: given.map(({ logprob }) => logprob), noted };
     },
     forget() {
       chain = undefined;

@@ -140,7 +140,13 @@ function recordSelfAttention(
   tap("kRope", a.k);
   const keys = sequence.keys[i]!;
   const values = sequence.values[i]!;
-  recordKernel(recorder, cacheWrite, { step, k: a.k, v: a.v, keys, values }, { width: G * Hd, dtype }, { label: `${at}cache` });
+  recordKernel(
+    recorder,
+    cacheWrite,
+    { step, k: a.k, v: a.v, keys, values, noted: sequence.noted },
+    { width: G * Hd, dtype },
+    { label: `${at}cache` },
+  );
 
   const shape: AttentionParams = { H, G, Hd, window: slidingWindow, dtype };
   if (wantedWeights) {

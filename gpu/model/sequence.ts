@@ -7,7 +7,7 @@ import type { Gpu } from "../device/device.ts";
 import { maxHeadDim } from "../kernels/plain/attention.ts";
 import { ropeTable } from "../kernels/plain/rope.ts";
 import type { PlainSteps } from "../programs/steps.ts";
-import { type CacheDType, cacheBytes } from "../wgsl/cache.ts";
+import { type CacheDType, cacheBytes, notedAt } from "../wgsl/cache.ts";
 import { STEP_BYTES } from "../wgsl/step.ts";
 import type { GpuLlamaWeights } from "./tree.ts";
 
@@ -23,6 +23,10 @@ export interface SequenceBuffers {
   readonly keys: readonly GPUBuffer[];
   readonly values: readonly GPUBuffer[];
   readonly cacheDType: CacheDType;
+  /** [H · Hd] f32, of the token that decodes in fixed16; behind it the word that `noted` binds. */
+  readonly q: GPUBuffer;
+  /** Where a key or value was beyond an f16 cache (wgsl/cache.ts). */
+  readonly noted: Required<GPUBufferBinding>;
   /** Bound where a linear has no bias; not read. */
   readonly nothing: GPUBuffer;
 }
@@ -104,7 +108,7 @@ export function makeSequence(
   cacheDType: CacheDType,
   chunk: number,
 ): SequenceBuffers {
-  const { numHiddenLayers, headDim: Hd } = config;
+  const { numHiddenLayers, numAttentionHeads: H, headDim: Hd } = config;
   if (Hd > maxHeadDim)
     throw new GureumError("limit", {
       where: "attention",
@@ -119,6 +123,8 @@ export function makeSequence(
       Array.from({ length: numHiddenLayers }, (_, i) =>
         allocate(memory, `layers.${i}.${what} cache of ${maxContext} positions`, cacheLength),
       );
+    const noted = notedAt(H * Hd);
+    const q = allocate(memory, "q", 4 * (noted + 1));
     return {
       step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
       ids: allocate(memory, "ids", Math.min(chunk, maxContext) * 4),
@@ -126,6 +132,8 @@ export function makeSequence(
       keys: caches("key"),
       values: caches("value"),
       cacheDType,
+      q,
+      noted: { buffer: q, offset: 4 * noted, size: 4 },
       nothing: allocate(memory, "nothing", 16),
     };
   } catch (error) {

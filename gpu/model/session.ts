@@ -8,7 +8,7 @@ import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOption
 import { checkFeed, checkPending } from "../../core/model/session.ts";
 import { makeTaps } from "../../core/model/trace.ts";
 import { checkSampling, greedy } from "../../core/sample/sampler.ts";
-import { allocate, freeAll, makeMemory, readF32, settle, writeBytes } from "../device/buffer.ts";
+import { allocate, freeAll, makeMemory, settle, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded, waited } from "../device/device.ts";
 import { holds } from "../pipeline/kernel.ts";
 import { replay } from "../pipeline/recorder.ts";
@@ -19,6 +19,7 @@ import { FEW_ROWS } from "../programs/steps.ts";
 import { encodeStep } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./chain.ts";
 import { copyBuffers, type Held, nothingHeld, type Opened } from "./fork.ts";
+import { beyondF16, clearNoted, readUnlessNoted } from "./noted.ts";
 import { cacheRowBytes, type ForwardContext, type GpuSequence, makeActivations, makeSequence, type SequenceBuffers } from "./sequence.ts";
 import { forwardTraced } from "./traced.ts";
 import type { GpuLlamaWeights } from "./tree.ts";
@@ -50,6 +51,8 @@ function open(
   let ids = [...held.ids];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
   let { fed, hasPending } = held;
+  /** Whether positions that are no longer there may be noted (gpu/model/noted.ts). */
+  let dropped = held !== nothingHeld;
   let disposed = false;
 
   const prepared = async (program: Program): Promise<[Program, Feeder]> => {
@@ -61,10 +64,13 @@ function open(
     await settle(memory);
     feeders ??= Promise.all(plan.programs.map(prepared)).then((pairs) => new Map(pairs));
     const ready = await feeders;
+    if (dropped) await clearNoted(self, fed);
+    dropped = false;
     return (program) => ready.get(program)!;
   };
   const settleIds = (): void => {
     decoder?.forget();
+    dropped ||= decoder !== undefined;
     ids.length = fed;
     hasPending = false;
   };
@@ -122,7 +128,7 @@ function open(
           encoder.copyBufferToBuffer(all, (T - 1) * V * 4, self.logits, 0, V * 4);
           gpu.device.queue.submit([encoder.finish()]);
         });
-        logits.set(await readF32(gpu, all, T * V), t * V);
+        logits.set(await readUnlessNoted(self, all, T * V, ids), t * V);
       }
     } finally {
       freeAll(scratch);
@@ -149,7 +155,7 @@ function open(
       } else if (options.logits === "all") logits = await forwardAll(tokens);
       else {
         await feedAll(tokens);
-        logits = await readF32(gpu, self.logits, V);
+        logits = await readUnlessNoted(self, self.logits, V, ids);
       }
       hasPending = true;
       return { logits, trace: taps.values };
@@ -166,7 +172,11 @@ function open(
       if (ids.length === fed) checkPending(hasPending);
       const feederOf = await start();
       decoder ??= await makeDecoder(self, feederOf(programFor(1)), maxContext);
-      const batch = await decoder.decode(sampling, wanted, ids, ids.length > fed);
+      const { noted, ...batch } = await decoder.decode(sampling, wanted, ids, ids.length > fed);
+      if (noted !== null) {
+        decoder.forget();
+        if (batch.ids.length === 0) throw await beyondF16(self, ids, noted);
+      }
       for (const id of batch.ids) ids.push(id);
       fed = ids.length - 1;
       hasPending = false;
@@ -174,6 +184,7 @@ function open(
     },
     truncate(length) {
       decoder?.forget();
+      dropped = true;
       ids = ids.slice(0, length);
       fed = Math.min(fed, length);
       hasPending = false;
@@ -188,6 +199,8 @@ function open(
           const bytes = fed * cacheRowBytes(config, plan.cache);
           copyBuffers(encoder, sequence.keys, copy.sequence.keys, bytes);
           copyBuffers(encoder, sequence.values, copy.sequence.values, bytes);
+          const [from, to] = [sequence.noted, copy.sequence.noted];
+          encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, from.size);
           encoder.copyBufferToBuffer(self.logits, 0, copy.logits, 0, V * 4);
           gpu.device.queue.submit([encoder.finish()]);
         });

@@ -58,12 +58,11 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
   const scaled = f32("residual ∘ norm", D);
   const digits = f32("digits", D / 2);
   const blocks = f32("blocks", D / 8);
-  const q = f32("q", A);
   const joined = f32("attention", A);
   const partial_ = f32("attention splits", splits * A);
   const stats = f32("attention statistics", splits * H * 2);
   const h = f32("siluMul", F);
-  const { step, ids, ropeTable: rotations } = sequence;
+  const { step, ids, ropeTable: rotations, q } = sequence;
   /** What the linear after a residual reads. */
   const next = { residual, scaled, out_digits: digits, out_blocks: blocks };
   /** The norm that comes before layer i, in planes; before the head after the last. */

@@ -86,7 +86,7 @@ async function preparePrefill(
     const cache = { k_cache: sequence.keys[i]!, v_cache: sequence.values[i]! };
     operands.norm(residual, layer.inputLayernorm.weight, pieces, `${at}inputLayernorm`);
     const qkvPieces = operands.product(packed(layer.qProj), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
-    const turned = { y: qkvOut, table, q, ...cache, step };
+    const turned = { y: qkvOut, table, q, ...cache, noted: sequence.noted, step };
     const label = `${at}rope`;
     if (qkvPieces > 1) recordKernel(layers, prefillRopeF16, turned, { H, G, Hd, pieces: qkvPieces }, { label, rows: atMost16 });
     recordKernel(layers, prefillRopeF16, turned, { H, G, Hd }, { label, ...(qkvPieces > 1 ? { rows: above16 } : {}) });

@@ -1,6 +1,6 @@
 /**
  * q, k, v = norm(x) · Wᵀ, int4 × fixed16, one row; q and k rotated by RoPE at step.start; k and v written to the cache
- * as f16 (magnitudes beyond 65504 clamped). digits, blocks: residual ∘ norm weight with Σ residual² a block, as
+ * as f16 (magnitudes beyond 65504 clamped, and noted behind q: wgsl/cache.ts). digits, blocks: residual ∘ norm weight with Σ residual² a block, as
  * awq-add-fixed16.ts leaves them; weights [(H + 2G) · HEAD / 4, K/32] of four: q rows, k rows, v rows; rotations [S,
  * HEAD/2] (cos, sin); q_out [H · HEAD] f32; caches [S, G, HEAD] f16. Steps covered: input_layernorm's 1/rms,
  * q/k/v_proj, rope, the cache. A workgroup owns P rows of a head's lower half (team 0) and the P rows they rotate with
@@ -8,6 +8,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
+import { notedAt, notedWgsl } from "../../wgsl/cache.ts";
 import { blockBytes, digitBytes, fixed16Load, fixed16MeanSquare, fixed16Rows, fixed16Sums } from "../../wgsl/fixed16.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { type DecodeShape, lanesOf, teamOf, type WorkgroupLimits } from "../../wgsl/teams.ts";
@@ -30,6 +31,7 @@ export const awqQkvRopeFixed16: Card<
   name: "awq-qkv-rope-fixed16",
   wgsl: /* wgsl */ `
 ${stepWgsl}
+${notedWgsl}
 override K: u32 = 4096u;
 override H: u32 = 32u;
 override G: u32 = 8u;
@@ -44,6 +46,7 @@ override GROUPS: u32 = K / GROUP;
 override BLOCKS_PER_GROUP: u32 = GROUP / 32u;
 override STEPS: u32 = (K / 32u + TEAM - 1u) / TEAM;
 override QUADS: u32 = P / 4u;
+override NOTED: u32 = (H * HEAD + 63u) / 64u * 64u;
 
 @group(0) @binding(0) var<storage, read> digits: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> blocks: array<vec4<u32>>;
@@ -111,6 +114,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       q_out[at] = low.x; q_out[at + 1u] = low.y;
       q_out[at + HEAD / 2u] = high.x; q_out[at + HEAD / 2u + 1u] = high.y;
     } else {
+      let held = all(abs(low) <= vec2(65504.0)) && all(abs(high) <= vec2(65504.0));
+      if (!held) { q_out[NOTED] = max(q_out[NOTED], bitcast<f32>(FIRST_NOTED - position)); } // the same word by whoever writes it
       let at = ((position * G + head % G) * HEAD + d) / 2u;
       if (head < H + G) { k_cache[at] = half2(low); k_cache[at + HEAD / 4u] = half2(high); }
       else { v_cache[at] = half2(low); v_cache[at + HEAD / 4u] = half2(high); }
@@ -130,6 +135,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     const cache = 2 * (start + T) * G * Hd;
     const packed = packedSizes(K, (H + 2 * G) * Hd, group);
     const x = { digits: digitBytes(K), blocks: blockBytes(K) };
-    return { ...x, ...packed, rotations: 4 * (start + T) * Hd, q_out: 4 * H * Hd, k_cache: cache, v_cache: cache };
+    return { ...x, ...packed, rotations: 4 * (start + T) * Hd, q_out: 4 * (notedAt(H * Hd) + 1), k_cache: cache, v_cache: cache };
   },
 });
