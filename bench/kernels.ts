@@ -2,6 +2,7 @@
  * Every kernel on a model's real shapes (bench/work/): those of one task in turns, each over so many distinct copies of
  * its weights or caches that no cache of the device serves them.
  */
+import type { OwnKernel } from "../conformance/own/kernel.ts";
 import { GureumError } from "../core/errors.ts";
 import { occursIn } from "../core/names.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../gpu/pipeline/recorder.ts";
@@ -9,7 +10,8 @@ import { type GpuTimer, gpuCompetitor } from "./gpu-timer.ts";
 import { type Competitor, measure, type Plan } from "./harness.ts";
 import type { Work, WorkCase } from "./measured.ts";
 import { makeOperands, type Operands } from "./operands.ts";
-import { type Limits, makeRow, type Row } from "./results.ts";
+import { checkResultsOf, inPlace, type Placed, placeOwn, type Violation } from "./own-kernels.ts";
+import { type Limits, makeRow, type Row, type RowCheck } from "./results.ts";
 import type { Shape } from "./shapes.ts";
 import * as work from "./work.ts";
 
@@ -32,6 +34,12 @@ export interface KernelSelection {
   readonly filter?: string;
   /** Names of kernels or of their variants; all where empty. */
   readonly variants?: readonly string[];
+  /** Kernels of one's own: they are measured with gureum's kernels of their tasks, and these alone. */
+  readonly own?: readonly OwnKernel[];
+  /** Random cases, after all boundary cases, that hold the results of these to their bounds; 25 where absent. */
+  readonly runs?: number;
+  /** What becomes of an error that speaks of one of them: the place where it is written, say. */
+  readonly ownError?: (own: OwnKernel, error: unknown) => unknown;
 }
 
 /** What could not run here, and why. */
@@ -43,29 +51,40 @@ export interface Skipped {
 export interface KernelRows {
   readonly rows: readonly Row[];
   readonly skipped: readonly Skipped[];
+  /** Results of one's own kernels that leave their bounds. */
+  readonly violations: readonly Violation[];
 }
 
 interface Planned {
   readonly name: string;
+  readonly kernel: string;
   readonly item: WorkCase;
   readonly T: number;
 }
 
 /** The measurements that a selection asks for, those that take turns together. */
-export function planKernels({ shape, rows, filter = "", variants = [] }: KernelSelection, table: readonly Work[] = works): Planned[][] {
+export function planKernels(
+  { shape, rows, filter = "", variants = [] }: KernelSelection,
+  table: readonly Work[] = works,
+  placed: readonly Placed[] = [],
+): Planned[][] {
   const groups = new Map<string, Planned[]>();
   const matches = occursIn(filter);
+  const nameOf = (kernel: string, { variant, step }: WorkCase, T: number): string =>
+    [kernel, ...(variant ? [variant] : []), step, `T=${T}`, shape.name].join(" ");
   for (const T of rows)
     for (const { kernel, task, cases } of table)
       for (const item of cases(shape.config, T)) {
-        const name = [kernel, ...(item.variant ? [item.variant] : []), item.step, `T=${T}`, shape.name].join(" ");
-        if (!matches(name)) continue;
-        if (variants.length > 0 && !variants.includes(kernel) && !(item.variant && variants.includes(item.variant))) continue;
+        const mine = placed.filter(({ like }) => like === kernel).map((one) => ({ kernel: one.own.name, item: inPlace(one, item, T) }));
+        const taken = [...mine, { kernel, item }]
+          .map((one) => ({ ...one, name: nameOf(one.kernel, one.item, T), T }))
+          .filter(({ name }) => matches(name))
+          .filter((one) => variants.length === 0 || variants.includes(one.kernel) || (item.variant && variants.includes(item.variant)));
         const key = JSON.stringify([task, item.step, T]);
-        const group = groups.get(key) ?? [];
-        groups.set(key, [...group, { name, item, T }]);
+        if (taken.length > 0) groups.set(key, [...(groups.get(key) ?? []), ...taken]);
       }
-  return [...groups.values()];
+  const owned = new Set(placed.map(({ own }) => own.name));
+  return [...groups.values()].filter((group) => owned.size === 0 || group.some(({ kernel }) => owned.has(kernel)));
 }
 
 /** Operands and prepared copies of one measurement. */
@@ -91,7 +110,7 @@ async function prepareCopies(
 
 /** What keeps one kernel from running and leaves the others alone. */
 const isSkip = (error: unknown): error is GureumError =>
-  error instanceof GureumError && ["missing-feature", "limit", "out-of-memory"].includes(error.code);
+  error instanceof GureumError && ["missing-feature", "limit", "out-of-memory", "unsupported"].includes(error.code);
 
 /**
  * @param onProgress after each group: measurements done so far, and in all
@@ -104,14 +123,17 @@ export async function measureKernels(
   plan: Plan,
   onProgress?: (done: number, total: number) => void,
 ): Promise<KernelRows> {
-  const groups = planKernels(selection);
+  const { own = [], runs = 25, ownError } = selection;
+  const groups = planKernels(selection, works, placeOwn(timer.gpu, own));
   const total = groups.reduce((sum, group) => sum + group.length, 0);
   if (total === 0)
     throw new GureumError("usage", {
       where: "bench kernels",
       what: "no kernel matches",
-      remedy: `kernels are ${works.map(({ kernel }) => kernel).join(", ")}`,
+      remedy: `kernels are ${[...own.map(({ name }) => ({ kernel: name })), ...works].map(({ kernel }) => kernel).join(", ")}`,
     });
+  const { checks, violations } =
+    own.length > 0 ? await checkResultsOf(timer.gpu, own, runs, ownError) : { checks: new Map<string, RowCheck>(), violations: [] };
   const rows: Row[] = [];
   const skipped: Skipped[] = [];
   let done = 0;
@@ -137,7 +159,13 @@ export async function measureKernels(
       );
       for (const [i, timing] of timings.entries()) {
         const { planned, rotatedBytes } = running[i]!;
-        rows.push(makeRow("kernels", timing, planned.item.counts, limits, rotatedBytes > 0 ? { rotatedBytes } : {}));
+        const check = checks.get(planned.kernel);
+        rows.push(
+          makeRow("kernels", timing, planned.item.counts, limits, {
+            ...(rotatedBytes > 0 ? { rotatedBytes } : {}),
+            ...(check ? { check } : {}),
+          }),
+        );
       }
     } finally {
       for (const operands of opened) operands.close();
@@ -145,5 +173,5 @@ export async function measureKernels(
     done += group.length;
     onProgress?.(done, total);
   }
-  return { rows, skipped };
+  return { rows, skipped, violations };
 }

@@ -24,6 +24,15 @@ export interface Counts {
   readonly tokens?: number;
 }
 
+/** What holding a kernel's results to their bounds gave. */
+export interface RowCheck {
+  readonly cases: number;
+  /** Of the element that came nearest to its bound; null where the result there is no finite number. */
+  readonly error: number | null;
+  readonly bound: number;
+  readonly holds: boolean;
+}
+
 export interface Row extends Summary, Counts {
   /** Unique in its file: what `compare` joins by. */
   readonly name: string;
@@ -44,6 +53,8 @@ export interface Row extends Summary, Counts {
   /** Bytes of distinct operands that the calls rotate over: below a cache's size the row shows the cache. */
   readonly rotatedBytes?: number;
   readonly note?: string;
+  /** What the laws say of the kernel's results, where they were asked. */
+  readonly check?: RowCheck;
 }
 
 /** Ceilings of a device, measured: bytes and operations per second. */
@@ -109,7 +120,7 @@ export function makeRow(
   timing: Timing,
   counts: Counts,
   limits: Limits,
-  more: Pick<Row, "rotatedBytes" | "threads" | "note"> = {},
+  more: Pick<Row, "rotatedBytes" | "threads" | "note" | "check"> = {},
 ): Row {
   const summary = summarize(timing.samplesMs);
   const bound = limitOf(counts, limits);
@@ -225,6 +236,12 @@ export function checkResults(value: unknown): BenchResults {
     oneOf("limit", ["memory", "arithmetic", undefined]);
     oneOf("arithmetic", [...arithmetics, undefined]);
     if (!isMeasured(row.calls)) throw wrong(`${JSON.stringify(row.name)} has no number as calls`);
+    const { check } = row;
+    if (
+      check !== undefined &&
+      !(isRecord(check) && isMeasured(check.cases) && (check.error === null || isMeasured(check.error)) && isMeasured(check.bound))
+    )
+      throw wrong(`${JSON.stringify(row.name)} has no numbers as check`);
     for (const key of ["bytes", "operations", "tokens", "limitShare", "cpuMs", "threads"])
       if (row[key] !== undefined && !isMeasured(row[key])) throw wrong(`${JSON.stringify(row.name)} has no number as ${key}`);
   }

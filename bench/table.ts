@@ -2,7 +2,15 @@
 import { deviceName } from "../conformance/certificate/identity.ts";
 import { alignColumns, formatBytes } from "../core/text.ts";
 import type { Comparison } from "./compare.ts";
-import { type BenchResults, bytesPerSecond, operationsPerSecond, type Row, type TokenTime, tokensPerSecond } from "./results.ts";
+import {
+  type BenchResults,
+  bytesPerSecond,
+  operationsPerSecond,
+  type Row,
+  type RowCheck,
+  type TokenTime,
+  tokensPerSecond,
+} from "./results.ts";
 import { spreadOf } from "./statistics.ts";
 
 /** Milliseconds in the unit that leaves one to three digits before the point. */
@@ -38,7 +46,19 @@ export function formatColumns(header: readonly string[], rows: readonly (readonl
 export const rowHeader: readonly string[] = [
   ...["", "median", "spread", "bytes/s", "op/s", "tokens/s", "of limit", "limited by", "clock"],
   ...["cpu time", "op/cpu s", "tokens/cpu s", "threads"],
+  ...["error", "its bound", "headroom", "results"],
 ];
+
+/** Error ÷ bound. */
+const headroomOf = ({ error, bound }: RowCheck): number => (error === null ? Infinity : error === 0 ? 0 : error / bound);
+
+const formatNumber = (x: number): string =>
+  x === 0 ? "0" : !Number.isFinite(x) ? "∞" : x >= 0.01 && x < 10000 ? `${Number(x.toPrecision(3))}` : x.toExponential(1);
+
+const checkCells = (check: RowCheck | undefined): string[] =>
+  check
+    ? [formatNumber(check.error ?? Infinity), formatNumber(check.bound), formatNumber(headroomOf(check)), check.holds ? "hold" : "WRONG"]
+    : ["", "", "", ""];
 
 export function rowCells(row: Row): string[] {
   const bytes = bytesPerSecond(row);
@@ -58,6 +78,7 @@ export function rowCells(row: Row): string[] {
     row.cpuMs && row.operations ? formatRate((row.operations / row.cpuMs) * 1e3) : "",
     row.cpuMs && row.tokens ? ((row.tokens / row.cpuMs) * 1e3).toPrecision(4) : "",
     row.threads === undefined ? "" : `${row.threads}`,
+    ...checkCells(row.check),
   ];
 }
 

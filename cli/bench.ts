@@ -6,18 +6,21 @@ import { makeGpuTimer } from "../bench/gpu-timer.ts";
 import { defaultPlan, type Plan, shortPlan } from "../bench/harness.ts";
 import { resultsPage } from "../bench/html.ts";
 import { measuredModel } from "../bench/identity.ts";
-import { type KernelSelection, measureKernels } from "../bench/kernels.ts";
+import { type KernelRows, type KernelSelection, measureKernels } from "../bench/kernels.ts";
 import { measureModel } from "../bench/model.ts";
 import { type BenchResults, readResults, writeResults, writeText } from "../bench/results.ts";
 import { folderName, openShape, shapeNames } from "../bench/shapes.ts";
 import { syntheticRefs } from "../bench/synthetic.ts";
 import { formatComparison, formatHead, formatRows, formatTokenTimes } from "../bench/table.ts";
 import { gpuIdentity } from "../conformance/certificate/identity.ts";
+import { replayCommand } from "../conformance/check.ts";
+import { readOwnFiles } from "../conformance/host/own-file.ts";
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { formatBytes } from "../core/text.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import { cpuFromWords, cpuHelp, cpuOptions, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
+import { ownOptions } from "./own.ts";
 import { note, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";
 
@@ -40,6 +43,9 @@ kernels: every kernel and variant on a model's real shapes: time, bytes and oper
                               or the path of a config.json (default: solar-10.7b)
   --rows N,N,…                rows fed at once (default: 1,16,512,2048; on the CPU 1,16)
   --variant NAME              only this kernel or variant; may be repeated
+  --with FILE                 a kernel of one's own (.js, .mjs; .ts where the host reads it), in turns with gureum's of the same task, the
+                              results of all held to their bounds; may be repeated
+  --runs N                    with --with: random cases of results, after all boundary cases (default: 25)
   --backend webgpu|cpu        the kernels, or the CPU's ops in JavaScript and on WebAssembly in turns (default: webgpu)
   --threads N                 threads of WebAssembly (default: physical cores)
 model: load, prefill and decode speed, memory, and where the time of a token goes
@@ -133,6 +139,8 @@ async function runKernels(args: string[]): Promise<number> {
       variant: { type: "string", multiple: true },
       backend: { type: "string" },
       threads: { type: "string" },
+      with: { type: "string", multiple: true },
+      runs: { type: "string" },
     },
     0,
   );
@@ -142,7 +150,10 @@ async function runKernels(args: string[]): Promise<number> {
     shape: await openShape(words.text("shape") ?? "solar-10.7b"),
     filter: words.text("filter") ?? "",
     variants: words.list("variant"),
+    ...ownOptions(await readOwnFiles(words.list("with"))),
+    runs: counts("bench kernels", words, "runs", 0, [25])[0]!,
   };
+  if (selection.own && backend === "cpu") throw usage("bench kernels", "--with runs kernels on WebGPU, not with --backend cpu");
   const model = measuredModel(selection.shape.name, selection.shape.config);
   const bar = progressBar("measuring");
   if (backend === "cpu") {
@@ -151,18 +162,29 @@ async function runKernels(args: string[]): Promise<number> {
     await report(words, await makeResults(["kernels", ...args], undefined, limits, rows, { model }));
     return 0;
   }
+  let wrong: KernelRows["violations"] = [];
   const results = await withGpu(async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
       const { limits } = await measureLimits(timer, planOf(gpu));
-      const { rows, skipped } = await measureKernels(timer, selection, limits, planOf(gpu), bar);
+      const { rows, skipped, violations } = await measureKernels(timer, selection, limits, planOf(gpu), bar);
+      wrong = violations;
       return await makeResults(["kernels", ...args], gpuIdentity(gpu), limits, rows, { model, skipped });
     } finally {
       timer.close();
     }
   });
   await report(words, results);
-  return 0;
+  for (const violation of wrong) {
+    note(`${violation.kernel} computes something else than its op: ${violation.message}`);
+    note(
+      `  ${replayCommand(
+        violation,
+        words.list("with").flatMap((path) => ["--with", path]),
+      )}`,
+    );
+  }
+  return wrong.length > 0 ? 1 : 0;
 }
 
 async function runModel(args: string[]): Promise<number> {

@@ -8,8 +8,11 @@ import { reportHtml } from "../conformance/certificate/report.ts";
 import { replayLine, runConformance } from "../conformance/certificate/run.ts";
 import { type Row, replayCommand } from "../conformance/check.ts";
 import { fileJournal } from "../conformance/host/file-journal.ts";
+import { readOwnFiles } from "../conformance/host/own-file.ts";
 import { formatScore, mutationScore } from "../conformance/mutation/score.ts";
+import { OWN } from "../conformance/own/subjects.ts";
 import { hostError, writeFile } from "../core/host/node.ts";
+import { ownOptions } from "./own.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";
 
@@ -79,6 +82,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       out: { type: "string" },
       report: { type: "string" },
       replay: { type: "string" },
+      with: { type: "string", multiple: true },
       "no-robustness": { type: "boolean" },
       mutate: { type: "boolean" },
       json: { type: "boolean" },
@@ -86,15 +90,18 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     0,
   );
   if (words.flag("mutate")) return mutate(words);
+  const files = await readOwnFiles(words.list("with"));
+  const own = ownOptions(files);
   const line = words.text("replay");
   if (line !== undefined) {
-    const failure = await replayLine(line);
+    const failure = await replayLine(line, own);
     await printLine(failure ? `violated: ${failure.law}: ${failure.message}` : "holds");
     return failure ? 1 : 0;
   }
   const backend = words.text("backend");
   if (backend !== undefined && backend !== "cpu" && backend !== "webgpu")
     throw usage("conformance", `--backend is cpu or webgpu, got ${JSON.stringify(backend)}`);
+  if (files.length > 0 && backend === "cpu") throw usage("conformance", "--with runs kernels on WebGPU, not with --backend cpu");
   const filter = words.text("filter");
   const variant = words.text("variant");
   const runs = wholeNumber("runs", words.number("runs"), 1);
@@ -121,10 +128,11 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     for (const failure of row.failures) {
       note(`${row.op} on ${row.backend}/${row.variant} violates: ${failure.law}`);
       note(`  ${failure.message}`);
-      note(`  ${replayCommand(failure)}`);
+      note(`  ${replayCommand(failure, row.backend === OWN ? words.list("with").flatMap((path) => ["--with", path]) : [])}`);
     }
   };
   const certificate = await runConformance({
+    ...own,
     ...(backend ? { backend } : {}),
     ...(filter === undefined ? {} : { filter }),
     ...(variant === undefined ? {} : { variant }),
@@ -179,6 +187,7 @@ Rows are printed as they come. Exit code 1 where a law is violated, or where not
   --jobs N                    check N subjects at once, each in a process with a device of its own (default 1)
   --out FILE                  keep each row there as it comes; the same command again goes on after an interruption
   --report DIR                write certificate.json and report.html there
+  --with FILE                 a kernel of one's own (.js, .mjs; .ts where the host reads it), beside gureum's of the same op; may be repeated
   --replay LINE               run the one case of a line that a violation printed
   --mutate                    plant faults in the kernels (those whose name contains --filter) one at a time and report the share
                               that the laws notice; exit code 1 where one survives that is not proven to compute the same

@@ -26,3 +26,5 @@ export {
 } from "./check.ts";
 export type { AnyKit, AnySubject, Bench, Kit, Law, Refusal, Subject, SubjectArithmetic } from "./kit.ts";
 export { laws } from "./laws.ts";
+export type { OwnKernel, OwnShape } from "./own/kernel.ts";
+export { ownSubjects } from "./own/subjects.ts";

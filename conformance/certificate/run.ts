@@ -54,8 +54,13 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
   const began = performance.now();
   const { filter = "", seed = 1, timeMs, jobs = 1, journal, onStart, onRow, onProgress } = options;
   const runs = options.runs ?? (timeMs === undefined ? 100 : UNLIMITED);
-  if (jobs > 1 && options.subjects)
-    throw new GureumError("usage", { where: "conformance", what: "jobs", expected: "1 where subjects are given", got: `${jobs}` });
+  if (jobs > 1 && (options.subjects || options.own))
+    throw new GureumError("usage", {
+      where: "conformance",
+      what: "jobs",
+      expected: "1 where subjects or kernels of one's own are given",
+      got: `${jobs}`,
+    });
   const { subjects, devices, gpu } = await gather(options);
   let stop = (): void => {};
   try {
@@ -118,10 +123,13 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
   }
 }
 
-/** Runs the case of a replay line. @throws GureumError "usage" for anything else, "no-adapter" */
-export async function replayLine(line: string): Promise<Failure | null> {
+/**
+ * Runs the case of a replay line, which may speak of one of the kernels given.
+ * @throws GureumError "usage" for anything else, "no-adapter"
+ */
+export async function replayLine(line: string, options: Pick<SubjectOptions, "own" | "ownError"> = {}): Promise<Failure | null> {
   const backend = parseReplay(line)[1].startsWith("cpu/") ? "cpu" : undefined;
-  const { subjects, gpu } = await gather(backend ? { backend } : {});
+  const { subjects, gpu } = await gather(backend ? { backend } : options);
   try {
     return await replay(line, laws, subjects);
   } finally {

@@ -1,10 +1,12 @@
 /** Which subjects a run is about, on which devices, and one of them held to its laws. */
 import { GureumError } from "../../core/errors.ts";
-import { type Gpu, openDevice } from "../../gpu/device/device.ts";
+import { closeDevice, type Gpu, openDevice } from "../../gpu/device/device.ts";
 import { openWasmCpu } from "../../wasm/cpu.ts";
 import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
 import type { AnySubject } from "../kit.ts";
 import { cpuSubjects, kitOf } from "../laws.ts";
+import type { OwnKernel } from "../own/kernel.ts";
+import { ownSubjects } from "../own/subjects.ts";
 import { wasmSubjects } from "../subjects/wasm.ts";
 import { webgpuSubjects } from "../subjects/webgpu.ts";
 import { cpuIdentity, type DeviceIdentity, gpuIdentity } from "./identity.ts";
@@ -16,6 +18,10 @@ export interface SubjectOptions {
   readonly robustness?: boolean;
   /** Subjects of one's own, instead of this package's. */
   readonly subjects?: readonly AnySubject[];
+  /** Kernels of one's own: their subjects, each before those of gureum's kernels of its op, and no others. */
+  readonly own?: readonly OwnKernel[];
+  /** What becomes of an error that speaks of one of them: the place where it is written, say. */
+  readonly ownError?: (own: OwnKernel, error: unknown) => unknown;
 }
 
 /** The CPU's ops in JavaScript and, where the host runs them, on WebAssembly. */
@@ -24,9 +30,32 @@ async function gatherCpu(): Promise<readonly AnySubject[]> {
   return [...cpuSubjects(), ...("refusal" in f64 || "refusal" in fixed16 ? [] : wasmSubjects(f64, fixed16))];
 }
 
+/** Kernels of one's own, op by op, each op's before gureum's. */
+async function gatherOwn(gpu: Gpu, { own = [], ownError = (_, error) => error }: SubjectOptions): Promise<readonly AnySubject[]> {
+  const mine: AnySubject[] = [];
+  for (const kernel of own)
+    mine.push(
+      ...(await ownSubjects(gpu, kernel).catch((error: unknown) => {
+        throw ownError(kernel, error);
+      })),
+    );
+  const others = webgpuSubjects({ gpu });
+  return [...new Set(own.map(({ op }) => op))].flatMap((op) => [...mine, ...others].filter((s) => s.op === op));
+}
+
 /** The subjects that the options mean, and the device to close afterwards. */
 export async function gather(options: SubjectOptions): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
   if (options.subjects) return { subjects: options.subjects, devices: [] };
+  if (options.own) {
+    const { robustness = true } = options;
+    const gpu = await openDevice({ robustness });
+    try {
+      return { subjects: await gatherOwn(gpu, options), devices: [gpuIdentity(gpu, robustness ? [] : ["robustness off"])], gpu };
+    } catch (error) {
+      closeDevice(gpu);
+      throw error;
+    }
+  }
   const cpu = options.backend === "webgpu" ? [] : await gatherCpu();
   const devices = options.backend === "webgpu" ? [] : [cpuIdentity()];
   if (options.backend === "cpu") return { subjects: cpu, devices };

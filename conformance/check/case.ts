@@ -3,6 +3,7 @@ import { GureumError } from "../../core/errors.ts";
 import type { Expected } from "../accuracy.ts";
 import { compare, describeWorst, makeOutput, sameBits, strayWrite, type Worst } from "../compare.ts";
 import type { AnyKit, AnySubject, Bench } from "../kit.ts";
+import { NotTaken } from "./not-taken.ts";
 import type { Point } from "./row.ts";
 
 /** A law of a kit by name: its own, or one of those that all kits have. */
@@ -142,6 +143,11 @@ export async function lawOn(
     if (!found) throw new GureumError("usage", { where: kit.name, what: "no such law", got: law });
     return await found.check(c, bench);
   } catch (error) {
+    if (error instanceof NotTaken) {
+      m.cases--;
+      m.refused++;
+      return null;
+    }
     return `threw ${error instanceof Error ? `${error.name}: ${error.message}` : error}`;
   }
 }

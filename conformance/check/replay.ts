@@ -8,8 +8,9 @@ import type { Failure } from "./row.ts";
 /** What a failure says whose case was not tested. */
 export const REFUSED = "not tested: the subject does not take this case";
 
-/** The command that runs the case of a failure alone, quoted for a POSIX shell. */
-export const replayCommand = ({ replay }: Failure): string => quoteWords(["gureum", "conformance", "--replay", replay]);
+/** The command that runs the case of a failure alone, quoted for a POSIX shell; `words` go before the line. */
+export const replayCommand = ({ replay }: Failure, words: readonly string[] = []): string =>
+  quoteWords(["gureum", "conformance", ...words, "--replay", replay]);
 
 const badLine = (got: string): GureumError =>
   new GureumError("usage", {

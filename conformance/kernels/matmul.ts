@@ -33,6 +33,6 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
           buffers = io.run(matmul, { ...shape, N: to - from, firstColumn: from }, given);
         }
       }),
-    { variant: "matmul-in-pieces" },
+    { variant: "matmul-in-pieces", special: true },
   ),
 ];

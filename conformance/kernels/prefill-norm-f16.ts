@@ -26,7 +26,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
           read,
         );
       },
-      { variant: "prefill-norm-f16-in-pieces" },
+      { variant: "prefill-norm-f16-in-pieces", special: true },
     ),
   ];
 };

@@ -21,6 +21,6 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
         const [q, keys, values] = [read.q!, read.k_cache!, read.v_cache!].map(fromHalves);
         hand(out, [...q!, ...keys!, ...values!, positionNoted(inside(read.noted!)[0]!)], read);
       },
-      { variant: `prefill-rope-f16${pieces > 1 ? "-in-pieces" : ""}` },
+      { variant: `prefill-rope-f16${pieces > 1 ? "-in-pieces" : ""}`, special: pieces > 1 },
     ),
   );

@@ -21,6 +21,6 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
         }
       }
     },
-    { variant: "rms-norm-last-row" },
+    { variant: "rms-norm-last-row", special: true },
   ),
 ];

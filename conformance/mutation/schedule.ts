@@ -11,22 +11,42 @@ function workgroupSize(wgsl: string): readonly [string, string, string] | null {
     .exec(wgsl)?.[1]
     ?.split(",")
     .map((word) => word.trim());
-  return sizes ? [sizes[0]!, sizes[1] ?? "1u", sizes[2] ?? "1u"] : null;
+  return sizes ? [`u32(${sizes[0]!})`, `u32(${sizes[1] || 1})`, `u32(${sizes[2] || 1})`] : null;
+}
+
+const main = /(fn main\s*\((?:[^()]|\([^()]*\))*\)\s*\{)/;
+const builtin = (name: string, type: string): RegExp => new RegExp(`@builtin\\(${name}\\)\\s*(\\w+)(\\s*:\\s*${type}\\s*,?)`);
+const vector = "vec3(?:<u32>|u)";
+const numbers = {
+  index: builtin("local_invocation_index", "u32"),
+  id: builtin("local_invocation_id", vector),
+  group: builtin("workgroup_id", vector),
+  groups: builtin("num_workgroups", vector),
+  subgroup: builtin("subgroup_\\w+", "u32"),
+} as const;
+/** Names that the renumbered text brings along. */
+const brought = /\b(?:forward|forward_group|all_groups|renumbered|idle|late)\b/;
+
+/** Whether every number of an invocation is one that `main` declares in a form that is renumbered here. */
+function isRenumberable(wgsl: string): boolean {
+  const head = main.exec(wgsl)?.[1];
+  if (head === undefined || brought.test(wgsl)) return false;
+  const known = Object.values(numbers).reduce((sum, pattern) => sum + [...head.matchAll(new RegExp(pattern, "g"))].length, 0);
+  return known === [...wgsl.matchAll(/@builtin\s*\(/g)].length;
 }
 
 /**
  * The kernel with its invocations renumbered: neighbours dealt to different groups of 32 where there are that many,
  * from the first or from the last; from the last, the workgroups are too. Where subgroups tie numbers to hardware,
- * every other 32 of them are late after each barrier instead. Unchanged where no number is used: running both then
- * shows that a run repeats itself.
+ * every other 32 of them are late after each barrier instead. Unchanged where no number is used, or one in a form that
+ * is not known here: running both then shows that a run repeats itself.
  */
 export function renumberInvocations(kernel: Kernel, backwards: boolean): Kernel {
   const size = workgroupSize(kernel.wgsl);
-  if (!size) return kernel;
-  const index = /@builtin\(local_invocation_index\) (\w+)(: u32,?)/.exec(kernel.wgsl);
-  const id = /@builtin\(local_invocation_id\) (\w+)(: vec3<u32>,?)/.exec(kernel.wgsl);
+  if (!size || !isRenumberable(kernel.wgsl)) return kernel;
+  const index = numbers.index.exec(kernel.wgsl);
+  const id = numbers.id.exec(kernel.wgsl);
   if (!index && !id) return kernel;
-  const main = /(fn main\((?:[^()]|\([^()]*\))*\) \{)/;
   if (/\bsubgroup/i.test(kernel.wgsl)) {
     if (!index) return kernel;
     const late = `late(${index[1]});`;
@@ -52,9 +72,9 @@ export function renumberInvocations(kernel: Kernel, backwards: boolean): Kernel 
     wgsl = wgsl.replace(id[0], index ? "" : `@builtin(local_invocation_index) forward: u32,`);
     lines.push(`let ${id[1]} = vec3<u32>(renumbered % ${x}, renumbered / ${x} % ${y}, renumbered / (${x} * ${y}));`);
   }
-  const group = /@builtin\(workgroup_id\) (\w+)(: vec3<u32>,?)/.exec(wgsl);
+  const group = numbers.group.exec(wgsl);
   if (backwards && group) {
-    const size = /@builtin\(num_workgroups\) (\w+): vec3<u32>/.exec(wgsl)?.[1];
+    const size = numbers.groups.exec(wgsl)?.[1];
     wgsl = wgsl.replace(
       group[0],
       `@builtin(workgroup_id) forward_group${group[2]}${size ? "" : " @builtin(num_workgroups) all_groups: vec3<u32>,"}`,

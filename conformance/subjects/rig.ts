@@ -8,7 +8,7 @@ import { freeAll, type Memory, makeMemory, readRanges, upload, usage } from "../
 import { missingFor } from "../../gpu/device/capabilities.ts";
 import type { Gpu } from "../../gpu/device/device.ts";
 import type { BindingKind, Card, Kernel, Workgroups } from "../../gpu/pipeline/kernel.ts";
-import { type BufferArg, makeRecorder, prepare, recordKernel, submit } from "../../gpu/pipeline/recorder.ts";
+import { type BufferArg, type Dispatch, makeRecorder, prepare, recordKernel, submit } from "../../gpu/pipeline/recorder.ts";
 import { encodeStep } from "../../gpu/wgsl/step.ts";
 import { GUARD, JUNK, POISON } from "../compare.ts";
 import type { Subject } from "../kit.ts";
@@ -39,6 +39,8 @@ export interface Io {
 export interface Rig {
   readonly gpu: Gpu;
   readonly rewrite?: (kernel: Kernel) => Kernel;
+  /** Another dispatch in the place of a recorded one, before its kernel is rewritten: somebody's own kernel. */
+  readonly replace?: (dispatch: Dispatch, T: number, start: number) => Dispatch;
   /**
    * At most so many workgroups side by side: kernels that loop where a device's 65535 do not suffice must loop here
    * already.
@@ -50,7 +52,7 @@ export interface Rig {
  * What the kernels that `build` records leave: each output's words with its guard bands, by the name of its binding.
  */
 export async function runKernel(
-  { gpu, rewrite, workgroupsX = Infinity }: Rig,
+  { gpu, rewrite, replace, workgroupsX = Infinity }: Rig,
   T: number,
   start: number,
   build: (io: Io) => void,
@@ -96,7 +98,8 @@ export async function runKernel(
       input,
       output,
     });
-    const rigged = recorder.dispatches.map((dispatch) => {
+    const rigged = recorder.dispatches.map((recorded) => {
+      const dispatch = replace ? replace(recorded, T, start) : recorded;
       const workgroups = (rows: number): Workgroups => {
         const [x, y, z] = dispatch.workgroups(rows, start);
         return [Math.min(x, workgroupsX), y, z];
@@ -126,8 +129,11 @@ export interface KernelCall<Buffers extends string, Shape> {
   readonly given: Given<Buffers>;
 }
 
-/** A subject on the GPU; `strides` where its kernel loops over what a row of workgroups leaves. */
-export type GpuSubject<C> = Subject<C> & { readonly strides?: boolean };
+/**
+ * A subject on the GPU; `strides` where its kernel loops over what a row of workgroups leaves, `special` where only
+ * gureum's model calls the kernel this way: one of somebody's own in its place need not know it.
+ */
+export type GpuSubject<C> = Subject<C> & { readonly strides?: boolean; readonly special?: boolean };
 // biome-ignore lint/suspicious/noExplicitAny: a list of subjects has no common case type.
 export type AnyGpuSubject = GpuSubject<any>;
 

@@ -25,7 +25,8 @@ export function layoutEntries(kernel: Kernel): GPUBindGroupLayoutEntry[] {
 export function compile(gpu: Gpu, kernel: Kernel, constants: Constants = {}): Promise<Compiled> {
   const wgsl = emit(kernel, constants.emitted);
   const overrides = Object.entries(constants.overrides ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  const key = JSON.stringify([kernel.name, kernel.bindings, kernel.params, overrides, wgsl]);
+  const { name, bindings, params, features, limits, subgroupSize } = kernel;
+  const key = JSON.stringify([name, bindings, params, features, limits, subgroupSize, overrides, wgsl]);
   let compiled = gpu.pipelines.get(key);
   if (!compiled) {
     compiled = compileNow(gpu, kernel, wgsl, overrides);
