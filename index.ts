@@ -29,7 +29,10 @@ export { type ErrorCode, type ErrorParts, GureumError } from "./core/errors.ts";
 export type { EmbedOptions } from "./core/eval/embed.ts";
 export type { Comparison, EvaluatedText, PerplexityResult } from "./core/eval/perplexity.ts";
 export type { Mean } from "./core/eval/statistics.ts";
+export type { LogitsProcessor } from "./core/generate/choose.ts";
+export type { DraftModel } from "./core/generate/draft.ts";
 export type { AbortLike, FinishReason, GenerateResult, TokenEvent } from "./core/generate/generate.ts";
+export type { Speculation, SpeculationCounts } from "./core/generate/speculate.ts";
 export type {
   DecodedBatch,
   ForwardOptions,

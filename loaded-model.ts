@@ -35,7 +35,7 @@ export type AnyInput = string | GenerateInput;
 /** All optional: `LoadedModel.samplingDefaults`, 256 tokens, the model's own end-of-text ids. */
 export interface GenerateOptions
   extends Partial<SamplingOptions>,
-    Partial<Pick<LoopOptions, "maxNewTokens" | "stop" | "topLogprobs" | "signal" | "onPrefill">> {
+    Partial<Pick<LoopOptions, "maxNewTokens" | "stop" | "topLogprobs" | "signal" | "onPrefill" | "processLogits" | "speculate">> {
   /** Always the likeliest token, whatever the model's own files say; options given beside it still count. */
   readonly greedy?: boolean;
   /** Further ids that end the text and are not part of it. A `stop` that spells one added token is compared by its id as well. */
@@ -178,6 +178,8 @@ export function loadedModel(
       topLogprobs = 0,
       signal,
       onPrefill,
+      processLogits,
+      speculate,
       greedy: likeliest,
       session: _,
       ...given
@@ -190,6 +192,8 @@ export function loadedModel(
       topLogprobs,
       ...(signal === undefined ? {} : { signal }),
       ...(onPrefill === undefined ? {} : { onPrefill }),
+      ...(processLogits === undefined ? {} : { processLogits }),
+      ...(speculate === undefined ? {} : { speculate }),
     };
     checkOptions(loop);
     if (!Array.isArray(stopIds))

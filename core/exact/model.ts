@@ -24,6 +24,7 @@ export function exactCpuModel(config: LlamaConfig, weights: LlamaWeights): Model
     backend: "cpu",
     sampler: exactSampler,
     decodeBatch: 1,
+    sameBitsRows: Infinity,
     createSession(asked) {
       const maxContext = checkPositions("session", "maxContext", asked, 1);
       return guardSession(cpuSession(model, maxContext, exactFeeder(config, exact, maxContext), exactSampler));

@@ -6,7 +6,7 @@ import type { Sampler, SamplingOptions } from "../model/engine.ts";
 import { uniformAt } from "../sample/random.ts";
 import { argmax } from "../sample/sampler.ts";
 import { fixedDistance, LOG2E, logInteger, powerOfTwo } from "./functions.ts";
-import { add, mul } from "./numbers.ts";
+import { add, clean, mul } from "./numbers.ts";
 
 /** Nats in one unit of `surprisal`. */
 const NATS = Math.LN2 * 2 ** -24;
@@ -91,4 +91,4 @@ export function sample(logits: Float32Array, options: SamplingOptions, seen: Ite
 }
 
 /** The sampler of every model in `exact`, on whatever device. */
-export const exactSampler: Sampler = { sample, logProbability, topLogProbabilities };
+export const exactSampler: Sampler = { admit: (logits) => logits.map(clean), sample, logProbability, topLogProbabilities };

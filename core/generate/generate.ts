@@ -6,7 +6,10 @@
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import type { SamplingOptions, Session } from "../model/engine.ts";
-import { checkSampling, floatSampler } from "../sample/sampler.ts";
+import { checkSampling } from "../sample/sampler.ts";
+import { type Choose, type LogitsProcessor, makeChoose, type Token } from "./choose.ts";
+import { sharedPrefix } from "./prefix.ts";
+import { checkSpeculation, makeSpeculator, type Speculation, type SpeculationCounts, type Speculator } from "./speculate.ts";
 import { makeStopMatcher } from "./stop.ts";
 
 /** Turns ids into text piece by piece; never half a character. */
@@ -31,6 +34,10 @@ export interface GenerateOptions {
   readonly topLogprobs: number;
   readonly signal?: AbortLike;
   readonly onPrefill?: (tokensDone: number) => void | Promise<void>;
+  /** Called before each draw; on WebGPU every token's logits then come to the host. */
+  readonly processLogits?: LogitsProcessor;
+  /** Several tokens a pass where guesses hold; the text does not depend on it (speculate.ts). */
+  readonly speculate?: Speculation;
 }
 
 /** One token. The last event of a run may have no id: it carries text that was held back until then. */
@@ -52,7 +59,7 @@ export type FinishReason = "stop" | "length" | "context" | "aborted";
 export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
   const wrong = (what: string, expected: string): GureumError =>
     new GureumError("usage", { where: "generate", what: `${what} has the wrong type`, expected });
-  const { stop, stopIds, topLogprobs, signal, onPrefill, maxNewTokens } = options;
+  const { stop, stopIds, topLogprobs, signal, onPrefill, maxNewTokens, processLogits, speculate } = options;
   checkSampling(options.sampling);
   if (typeof maxNewTokens !== "number") throw wrong("max-new-tokens", "a number");
   checkMaxNewTokens(maxNewTokens);
@@ -63,24 +70,17 @@ export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
   if (!Number.isInteger(topLogprobs) || topLogprobs < 0)
     throw new GureumError("usage", { where: "generate", what: "topLogprobs", expected: "a whole number from 0", got: `${topLogprobs}` });
   if (signal !== undefined && typeof signal?.aborted !== "boolean") throw wrong("signal", "an AbortSignal");
+  if (processLogits !== undefined && typeof processLogits !== "function") throw wrong("processLogits", "a function");
+  if (speculate !== undefined) checkSpeculation(speculate);
   if (onPrefill !== undefined && typeof onPrefill !== "function") throw wrong("onPrefill", "a function");
-}
-
-/**
- * How many ids of `prompt` a session holds already, from the start on; all but the last of either at most: the session's may not have
- * been fed, and the prompt's is what the answer follows.
- */
-export function sharedPrefix(held: readonly number[], prompt: ArrayLike<number>): number {
-  const most = Math.min(held.length, prompt.length) - 1;
-  let shared = 0;
-  while (shared < most && held[shared] === prompt[shared]) shared++;
-  return shared;
 }
 
 export interface GenerateResult {
   readonly text: string;
   readonly ids: readonly number[];
   readonly finishReason: FinishReason;
+  /** Where `speculate` was given. */
+  readonly speculation?: SpeculationCounts;
 }
 
 /**
@@ -115,7 +115,7 @@ export async function* generate(
   prompt: ArrayLike<number>,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent, GenerateResult, undefined> {
-  const { sampling, maxNewTokens, stopIds, decoder, topLogprobs, signal } = options;
+  const { sampling, maxNewTokens, stopIds, decoder, topLogprobs, signal, speculate } = options;
   checkOptions(options);
   const kept = sharedPrefix(session.ids, prompt);
   if (session.ids.length > 0) session.truncate(kept);
@@ -124,17 +124,22 @@ export async function* generate(
   const ids: number[] = [];
   let text = "";
   let finishReason: FinishReason = "length";
-  const next = topLogprobs > 0 ? oneWithAlternatives(session, fresh, sampling, topLogprobs) : batches(session, maxNewTokens, sampling);
+  const counted = (): Pick<GenerateResult, "speculation"> => (speculator ? { speculation: speculator.counts() } : {});
+  let speculator: Speculator | undefined;
   try {
     const checkAbort = async (done: number): Promise<void> => {
       await options.onPrefill?.(kept + done);
       if (signal?.aborted) throw aborted;
     };
-    if (topLogprobs === 0) await session.prefill(fresh, checkAbort);
+    await session.prefill(fresh, checkAbort);
+    const choose = makeChoose(session.model, options);
+    if (speculate) speculator = makeSpeculator(session, speculate, sampling, choose);
+    const drawsOnHost = topLogprobs > 0 || options.processLogits !== undefined;
+    const next = drawsOnHost ? onHost(session, choose) : batches(session, maxNewTokens, sampling);
     for (;;) {
       if (signal?.aborted) throw aborted;
       if (ids.length === maxNewTokens) break;
-      const token = await next();
+      const token = await (speculator ? speculator.next(maxNewTokens - ids.length) : next());
       if (!token) {
         finishReason = "context";
         break;
@@ -154,22 +159,22 @@ export async function* generate(
       const { text: shown, stopped } = stops.push(decoder.push([token.id]));
       text += shown;
       yield { ...token, text: shown };
-      if (stopped) return { text, ids, finishReason: "stop" };
+      if (stopped) return { text, ids, finishReason: "stop", ...counted() };
     }
   } catch (error) {
     if (error !== aborted) throw error;
     finishReason = "aborted";
+  } finally {
+    speculator?.dispose();
   }
   const last = stops.push(decoder.flush());
   const rest = last.text + (last.stopped ? "" : stops.flush());
   if (last.stopped) finishReason = "stop";
   if (rest !== "") yield { id: null, text: rest, logprob: null };
-  return { text: text + rest, ids, finishReason };
+  return { text: text + rest, ids, finishReason, ...counted() };
 }
 
 const aborted = new GureumError("aborted", { what: "generation was aborted" });
-
-type Token = { id: number; logprob: number; top?: { id: number; logprob: number }[] };
 
 /** Tokens from batched decodes, one at a time; undefined once the context is full. */
 function batches(session: Session, maxNewTokens: number, sampling: SamplingOptions): () => Promise<Token | undefined> {
@@ -186,20 +191,14 @@ function batches(session: Session, maxNewTokens: number, sampling: SamplingOptio
   };
 }
 
-/** Tokens one at a time with their alternatives: the logits come to the host, the same sampler draws from them. */
-function oneWithAlternatives(
-  session: Session,
-  prompt: ArrayLike<number>,
-  sampling: SamplingOptions,
-  n: number,
-): () => Promise<Token | undefined> {
-  let feed = prompt;
-  const { sample, logProbability, topLogProbabilities } = session.model.sampler ?? floatSampler;
+/** Tokens one at a time whose logits come to the host: for alternatives, and for a hook. */
+function onHost(session: Session, choose: Choose): () => Promise<Token | undefined> {
+  let last: number | undefined;
   return async () => {
-    const { logits } = await session.forward(feed);
-    if (session.ids.length === session.maxContext) return undefined;
-    const id = sample(logits, sampling, session.ids, session.ids.length);
-    feed = [id];
-    return { id, logprob: logProbability(logits, id), top: topLogProbabilities(logits, n) };
+    if (session.ids.length + (last === undefined ? 0 : 1) >= session.maxContext) return undefined;
+    const logits = last === undefined ? await session.logits() : (await session.forward([last])).logits;
+    const token = choose(logits, session.ids);
+    last = token.id;
+    return token;
   };
 }

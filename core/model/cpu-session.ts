@@ -112,6 +112,10 @@ export function cpuSession(
       }
       return { ids: sampled, logprobs };
     },
+    async logits() {
+      checkPending(hasPending, "logits");
+      return pending.slice();
+    },
     truncate(length) {
       ids = ids.slice(0, length);
       feeder.truncate(Math.min(feeder.length, length));

@@ -17,6 +17,7 @@ export function cpuModel(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps
     config,
     backend: "cpu",
     decodeBatch: 1,
+    sameBitsRows: Infinity,
     createSession(asked) {
       const maxContext = checkPositions("session", "maxContext", asked, 1);
       return guardSession(cpuSession(model, maxContext, llamaFeeder(config, weights, ops, maxContext), floatSampler));

@@ -75,6 +75,11 @@ export interface Session {
    */
   decode(sampling: SamplingOptions, count: number): Promise<DecodedBatch>;
   /**
+   * The logits [V] that wait to be sampled: a copy, and on a GPU a wait for it.
+   * @throws GureumError "usage" where none do
+   */
+  logits(): Promise<Float32Array>;
+  /**
    * Forgets every id from `length` on; `prefill` or `forward` must follow before `decode`.
    * @throws GureumError "usage" for no whole number, "range" for more ids than there are
    */
@@ -90,6 +95,8 @@ export interface Session {
 
 /** How logits become an id and its probability. */
 export interface Sampler {
+  /** Logits from outside as this arithmetic takes them; absent where it takes any that are finite, and −Infinity. */
+  admit?(logits: Float32Array): Float32Array;
   sample(logits: Float32Array, options: SamplingOptions, seen: Iterable<number>, position: number): number;
   /** Natural log of the id's share of softmax(logits). */
   logProbability(logits: Float32Array, id: number): number;
@@ -101,6 +108,11 @@ export interface Model {
   readonly backend: "cpu" | "webgpu";
   /** Absent: core/sample/sampler.ts. The arithmetic exact has its own, of integers. */
   readonly sampler?: Sampler;
+  /**
+   * The most rows that a pass of `forward` over several may have and still give each the bits that decoding one by one gives: what
+   * speculation can promise (docs/library.md).
+   */
+  readonly sameBitsRows: number;
   /** Tokens worth sampling in one `decode`: 1 where each token is as far away as the last. */
   readonly decodeBatch: number;
   createSession(maxContext: number): Session;

@@ -30,9 +30,8 @@ export function checkFeed(config: LlamaConfig, length: number, maxContext: numbe
 }
 
 /** @throws GureumError "usage" where nothing was fed since the last truncate */
-export function checkPending(hasPending: boolean): void {
-  if (!hasPending)
-    throw new GureumError("usage", { where: "decode", what: "no logits to sample from", remedy: "call prefill or forward first" });
+export function checkPending(hasPending: boolean, where: string = "decode"): void {
+  if (!hasPending) throw new GureumError("usage", { where, what: "no logits to sample from", remedy: "call prefill or forward first" });
 }
 
 /** A size in whole positions. @throws GureumError "usage" */
@@ -87,6 +86,7 @@ export function guardSession(session: Session, open: Set<Session> = new Set()): 
         if (count !== undefined) checkPositions("decode", "count", count, 0);
         return session.decode(sampling, count);
       }),
+    logits: () => alone("logits", () => session.logits()),
     truncate(length) {
       enter("truncate");
       const held = session.ids.length;

@@ -238,6 +238,10 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
       }
       return { ids: sampled, logprobs };
     },
+    async logits() {
+      checkPending(hasPending, "logits");
+      return readF32(gpu, logits, V);
+    },
     truncate(length) {
       ids = ids.slice(0, length);
       fed = Math.min(fed, length);

@@ -46,6 +46,7 @@ export async function loadExactGpuModel(
       backend: "webgpu",
       sampler: exactSampler,
       decodeBatch: 8,
+      sameBitsRows: Infinity,
       createSession(maxContext) {
         const positions = Math.min(checkPositions("session", "maxContext", maxContext, 1), EXACT_LIMITS.positions + 1);
         return guardSession(exactGpuSession(model, gpu, weights, positions), sessions);

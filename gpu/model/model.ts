@@ -5,7 +5,10 @@ import { checkPositions, guardSession } from "../../core/model/session.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../device/buffer.ts";
 import type { Gpu } from "../device/device.ts";
+import { holds } from "../pipeline/kernel.ts";
+import { plainFew } from "../programs/plain.ts";
 import { type Plan, planVariants, type VariantOptions } from "../programs/plan.ts";
+import { FEW_ROWS } from "../programs/steps.ts";
 import { BATCH } from "./chain.ts";
 import { gpuSession } from "./session.ts";
 import { loadWeights } from "./weights.ts";
@@ -36,6 +39,7 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
       backend: "webgpu",
       plan,
       decodeBatch: BATCH,
+      sameBitsRows: plan.programs.find(({ rows }) => holds(rows, 1)) === plainFew ? FEW_ROWS - 1 : 1,
       createSession(maxContext) {
         const own = gpuSession(model, gpu, weights, plan, checkPositions("session", "maxContext", maxContext, 1));
         return guardSession(own, sessions);

@@ -182,6 +182,10 @@ function open(
       hasPending = false;
       return batch;
     },
+    async logits() {
+      checkPending(hasPending, "logits");
+      return readUnlessNoted(self, self.logits, V, ids);
+    },
     truncate(length) {
       decoder?.forget();
       dropped = true;

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { generate } from "../../../core/generate/generate.ts";
 import type { Model } from "../../../core/model/engine.ts";
 import { greedy } from "../../../core/sample/sampler.ts";
-import { loadExactGpuModel } from "../../../gpu/model/exact.ts";
 import { loadGpuModel } from "../../../gpu/model/model.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { arbitraryConfig, randomModel } from "../fixtures/random-model.ts";
@@ -13,18 +12,10 @@ import { testDevice } from "./device.ts";
 
 const [config] = fc.sample(arbitraryConfig, { numRuns: 1, seed: 7 });
 let model: Model;
-let exact: Model;
 beforeAll(async () => {
-  const refs = memoryRefs(randomModel(config!, 1).weights);
-  model = await loadGpuModel(await testDevice(), config!, refs);
-  exact = await loadExactGpuModel(await testDevice(), config!, refs);
+  model = await loadGpuModel(await testDevice(), config!, memoryRefs(randomModel(config!, 1).weights));
 });
-afterAll(() => {
-  model?.dispose();
-  exact?.dispose();
-});
-
-describe("a session on WebGPU, exact", () => sessionLaws(async () => exact));
+afterAll(() => model?.dispose());
 
 describe("a session on WebGPU", () => {
   sessionLaws(async () => model);

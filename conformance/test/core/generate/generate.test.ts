@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type GenerateOptions, type GenerateResult, generate, sharedPrefix, type TokenEvent } from "../../../../core/generate/generate.ts";
+import { type GenerateOptions, type GenerateResult, generate, type TokenEvent } from "../../../../core/generate/generate.ts";
+import { sharedPrefix } from "../../../../core/generate/prefix.ts";
 import { makeStopMatcher } from "../../../../core/generate/stop.ts";
 import { cpuModel } from "../../../../core/model/cpu.ts";
 import type { SamplingOptions, Session } from "../../../../core/model/engine.ts";
