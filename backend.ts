@@ -11,6 +11,7 @@ import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadExactGpuModel } from "./gpu/model/exact.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
 import { checkKernels, type VariantOptions } from "./gpu/programs/plan.ts";
+import type { DownloadProgress } from "./hub/model.ts";
 import { loadCpuModel } from "./wasm/model.ts";
 
 /**
@@ -35,6 +36,8 @@ export interface LoadOptions extends VariantOptions {
   readonly needs?: "ids" | "text" | "messages";
   /** Bytes of weights read so far, and in all. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+  /** Of a model by name: what the download has brought so far. */
+  readonly onDownload?: (progress: DownloadProgress) => void;
 }
 
 /**
@@ -57,7 +60,17 @@ export interface Made {
 export async function makeModel(
   config: LlamaConfig,
   refs: LlamaWeightRefs,
-  { backend: wanted = "auto", onProgress, device, stats = false, needs: _needs, ops, threads, ...variants }: LoadOptions,
+  {
+    backend: wanted = "auto",
+    onProgress,
+    device,
+    stats = false,
+    needs: _needs,
+    onDownload: _onDownload,
+    ops,
+    threads,
+    ...variants
+  }: LoadOptions,
 ): Promise<Made> {
   const { arithmetic = "auto", cache, kernels = {} } = variants;
   const cpu = async (reason: string): Promise<Made> => {

@@ -14,8 +14,10 @@ import { openTensors as openShards } from "./core/checkpoint/shards.ts";
 import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import { embeddedModelPath } from "./core/host/embedded.ts";
-import { directoryStore, fileSource } from "./core/host/node.ts";
+import { directoryStore, exists, fileSource } from "./core/host/node.ts";
 import type { SamplingOptions } from "./core/model/engine.ts";
+import { type HubOptions, modelFolder, modelStore } from "./hub/model.ts";
+import { type ModelName, parseModelName } from "./hub/name.ts";
 import { type LoadedModel, loadedModel } from "./loaded-model.ts";
 import { openTensorsOf, type TensorReader } from "./tensors.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -45,23 +47,57 @@ export type {
   TraceValue,
 } from "./core/model/engine.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
+export type { DownloadProgress, HubOptions } from "./hub/model.ts";
 export { inspectModel, type ModelReport } from "./inspect.ts";
 export type { AnyInput, Conversation, GenerateInput, GenerateOptions, LoadedModel, ScoreOptions } from "./loaded-model.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";
 
-/** Where a model comes from: a folder's path, or any storage. */
+/**
+ * Where a model comes from: a folder's path, a name on the hub ("org/name", "org/name@revision"), or any storage. A text that is both, a
+ * folder on disk and a name, is the folder.
+ */
 export type ModelPlace = string | ByteStore;
 
 /** The folder of the small model that comes with gureum. */
 export const embeddedModel = (): string => embeddedModelPath();
 
-const storeOf = (place: ModelPlace): ByteStore => (typeof place === "string" ? directoryStore(place) : place);
+/** The name that a place is; null for a path, also one that reads like a name. @throws GureumError "usage" */
+async function nameOf(place: string): Promise<ModelName | null> {
+  const name = parseModelName(place);
+  return name && !(await exists(place)) ? name : null;
+}
+
+/**
+ * The folder of a model: the path itself, or, for a name, the folder of the cache that Python's huggingface_hub shares, where what is
+ * missing is downloaded. `part`: "text" leaves the weights out.
+ * @throws GureumError "not-found", "access", "network", "disk-full", "io"
+ */
+export async function findModel(place: string, { part = "all", ...options }: FindOptions = {}): Promise<string> {
+  const name = await nameOf(place);
+  return name ? modelFolder(name, part, options) : place;
+}
+
+export interface FindOptions extends HubOptions {
+  readonly part?: "all" | "text";
+}
+
+const storeOf = async (place: ModelPlace, options?: FindOptions): Promise<ByteStore> =>
+  typeof place === "string" ? directoryStore(await findModel(place, options)) : place;
+
+/** A model to look into: of one by name, only small files and what is read of the others is fetched. @throws GureumError as `findModel` */
+export async function openModelStore(place: string, options: HubOptions = {}): Promise<ByteStore> {
+  const name = await nameOf(place);
+  return name ? modelStore(name, options) : directoryStore(place);
+}
+
+/** For a look at parts: of a model by name, only those are fetched. */
+const viewOf = async (place: ModelPlace): Promise<ByteStore> => (typeof place === "string" ? openModelStore(place) : place);
 
 /** The tokenizer of a model folder, or of one tokenizer.model or tokenizer.json. @throws GureumError */
 export async function openTokenizer(place: ModelPlace): Promise<Tokenizer> {
-  if (typeof place !== "string" || !/\.(model|json)$/.test(place)) return loadTokenizer(storeOf(place));
+  if (typeof place !== "string" || !/\.(model|json)$/.test(place)) return loadTokenizer(await storeOf(place, { part: "text" }));
   const source = await fileSource(place);
   try {
     return parseTokenizer(await readBytes(source, 0, source.byteLength), place);
@@ -71,17 +107,17 @@ export async function openTokenizer(place: ModelPlace): Promise<Tokenizer> {
 }
 
 /** Tokenizer and chat templates of a model folder. @throws GureumError */
-export const openChat = (place: ModelPlace): Promise<Chat> => openChatOf(storeOf(place));
+export const openChat = async (place: ModelPlace): Promise<Chat> => openChatOf(await storeOf(place, { part: "text" }));
 
 /** The tensors of a model folder, to be read by name. @throws GureumError "not-found", "format", "io" */
-export const openTensors = (place: ModelPlace): Promise<TensorReader> => openTensorsOf(storeOf(place));
+export const openTensors = async (place: ModelPlace): Promise<TensorReader> => openTensorsOf(await storeOf(place));
 
 /**
  * One tensor of a model folder by its name in the files, as f32 (exact, F64 apart, which is rounded).
  * @throws GureumError "not-found", "format", "io", "missing-tensor", "range" for an integer that f32 does not hold, "unsupported"
  */
 export async function readTensor(place: ModelPlace, name: string): Promise<F32Tensor> {
-  const table = await openShards(storeOf(place));
+  const table = await openShards(await viewOf(place));
   try {
     return await readTensorF32(table, name);
   } finally {
@@ -105,7 +141,7 @@ export const readEmbeddings = (place: ModelPlace, ids: ArrayLike<number>): Promi
   withCheckpoint(place, ({ refs }) => readEmbeddingsF32(refs, ids));
 
 async function withCheckpoint<T>(place: ModelPlace, body: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
-  const checkpoint = await openCheckpoint(await openFolder(storeOf(place)));
+  const checkpoint = await openCheckpoint(await openFolder(await viewOf(place)));
   try {
     return await body(checkpoint);
   } finally {
@@ -143,14 +179,17 @@ async function samplingOf(folder: Folder): Promise<{ defaults: Partial<SamplingO
 }
 
 /**
- * Loads a model: reads config, tokenizer and template, checks every tensor's header against the config, then reads the
+ * Loads a model, downloading what the cache lacks of one by name: reads config, tokenizer and template, checks every tensor's header against the config, then reads the
  * weights. A tokenizer or template that is missing or not supported does not stop it: what needs them throws then.
- * @throws GureumError "not-found", "format", "unsupported", "missing-tensor", "shape", "dtype", "non-finite", "io";
+ * @throws GureumError "not-found", "format", "unsupported", "missing-tensor", "shape", "dtype", "non-finite", "io"; with a name also
+ * "network", "access", "disk-full";
  * with WebGPU also "no-adapter", "missing-feature", "limit", "out-of-memory", "device-lost", "pipeline"
  */
 export async function loadModel(place: ModelPlace, options: LoadOptions = {}): Promise<LoadedModel> {
   const started = performance.now();
-  const folder = await openFolder(storeOf(place));
+  const told: string[] = [];
+  const { onDownload } = options;
+  const folder = await openFolder(await storeOf(place, { onNote: (text) => told.push(text), ...(onDownload ? { onDownload } : {}) }));
   const checkpoint = await openCheckpoint(folder);
   try {
     const chat = await openChatIfAny(folder);
@@ -160,7 +199,7 @@ export async function loadModel(place: ModelPlace, options: LoadOptions = {}): P
     const made = await makeModel(checkpoint.config, checkpoint.refs, options);
     const noText = chat instanceof GureumError && chat.code !== "not-found" ? [`${chat.message} (the model takes ids only)`] : [];
     const sampling = await samplingOf(folder);
-    const notes = [...checkpoint.notes(), ...noText, ...sampling.notes];
+    const notes = [...told, ...checkpoint.notes(), ...noText, ...sampling.notes];
     return loadedModel(made, chat, performance.now() - started, notes, sampling.defaults);
   } finally {
     await checkpoint.close();

@@ -3,7 +3,7 @@
  * list, so that what is measured here is what a checkpoint of that shape holds.
  */
 import { basename, dirname, resolve } from "node:path";
-import { memoryStore, readBytes } from "../core/checkpoint/byte-source.ts";
+import { type ByteStore, memoryStore, readBytes } from "../core/checkpoint/byte-source.ts";
 import { configFile, readConfig } from "../core/checkpoint/config.ts";
 import { synthShapes } from "../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../core/config.ts";
@@ -24,11 +24,15 @@ export const folderName = (path: string): string => basename(resolve(path));
 /** Larger files are not a config. */
 const maxConfigBytes = 16 * 2 ** 20;
 
+/** What a word that names a folder stands for. */
+export type OpenFolder = (word: string) => Promise<ByteStore>;
+
 /**
  * A known name, a config.json, or a folder that holds one.
+ * @param openFolder by default the folder on disk
  * @throws GureumError "usage" for neither a name nor a path, "not-found", "io", "format", "unsupported"
  */
-export async function openShape(word: string): Promise<Shape> {
+export async function openShape(word: string, openFolder: OpenFolder = async (path) => directoryStore(path)): Promise<Shape> {
   const known = Object.entries(synthShapes).find(([name]) => name === word)?.[1];
   if (known) return { name: word, config: known.config };
   if (!/[./\\]/.test(word))
@@ -37,7 +41,7 @@ export async function openShape(word: string): Promise<Shape> {
       what: `no such shape: ${JSON.stringify(word)}`,
       remedy: `it is one of ${shapeNames.join(", ")}, or the path of a config.json`,
     });
-  if (!word.endsWith(".json")) return { name: folderName(word), config: await readConfig(directoryStore(word)) };
+  if (!word.endsWith(".json")) return { name: folderName(word), config: await readConfig(await openFolder(word)) };
   const source = await fileSource(word);
   try {
     if (source.byteLength > maxConfigBytes)

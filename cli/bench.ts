@@ -21,6 +21,7 @@ import { formatBytes } from "../core/text.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import { cpuFromWords, cpuHelp, cpuOptions, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { ownOptions } from "./own.ts";
+import { modelLook, modelPlace } from "./place.ts";
 import { note, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";
 
@@ -32,15 +33,15 @@ const planOf = ({ capabilities }: Gpu): Plan => (capabilities.software ? shortPl
 
 const help = `usage: gureum bench device [options]
        gureum bench kernels [options]
-       gureum bench model DIR | --synthetic SHAPE [options]
-       gureum bench peers DIR [options]
+       gureum bench model DIR|NAME | --synthetic SHAPE [options]
+       gureum bench peers DIR|NAME [options]
        gureum bench compare A.json B.json
 
 device: measured limits of this WebGPU device: reading, copying, arithmetic, and what dispatch, encoding, submission and fence cost
 kernels: every kernel and variant on a model's real shapes: time, bytes and operations a second, share of the measured limit
   --filter P                  only rows whose name contains P; * stands for anything
   --shape SHAPE               ${shapeNames.join(", ")},
-                              or the path of a config.json (default: solar-10.7b)
+                              or the path of a config.json, or a folder or name of a model (default: solar-10.7b)
   --rows N,N,…                rows fed at once (default: 1,16,512,2048; on the CPU 1,16)
   --variant NAME              only this kernel or variant; may be repeated
   --with FILE                 a kernel of one's own (.js, .mjs; .ts where the host reads it), in turns with gureum's of the same task, the
@@ -67,6 +68,7 @@ compare: how much faster B is than A, row by row, with 95 % intervals
 
   --json FILE                 write results for \`compare\`
   --html FILE                 write a page with table and roofline plot
+DIR is a model's folder, NAME a name on the hub: org/name[@revision].
 docs/benchmarking.md says what the columns mean.`;
 
 /** "1,16" as whole numbers of at least `least`. */
@@ -147,7 +149,7 @@ async function runKernels(args: string[]): Promise<number> {
   const backend = backendOf("bench kernels", words);
   const selection: KernelSelection = {
     rows: counts("bench kernels", words, "rows", 1, backend === "cpu" ? [1, 16] : [1, 16, 512, 2048]),
-    shape: await openShape(words.text("shape") ?? "solar-10.7b"),
+    shape: await openShape(words.text("shape") ?? "solar-10.7b", modelLook),
     filter: words.text("filter") ?? "",
     variants: words.list("variant"),
     ...ownOptions(await readOwnFiles(words.list("with"))),
@@ -216,8 +218,8 @@ async function runModel(args: string[]): Promise<number> {
   };
   const source =
     path === undefined
-      ? await openShape(synthetic!).then(({ name, config }) => ({ name, config, refs: syntheticRefs(config), async close() {} }))
-      : { name: folderName(path), ...(await openCheckpoint(directoryStore(path))) };
+      ? await openShape(synthetic!, modelLook).then(({ name, config }) => ({ name, config, refs: syntheticRefs(config), async close() {} }))
+      : { name: folderName(path), ...(await openCheckpoint(directoryStore(await modelPlace(path)))) };
   const model = measuredModel(source.name, source.config, source.refs);
   const bar = progressBar("loading");
   const measured = async (gpu: Gpu | undefined): Promise<BenchResults> => {
@@ -259,7 +261,7 @@ async function runPeers(args: string[]): Promise<number> {
   const prompt = counts("bench peers", words, "prompt", 1, [64])[0]!;
   const newTokens = counts("bench peers", words, "new", 1, [32])[0]!;
   const browser = words.text("browser");
-  const checkpoint = await openCheckpoint(directoryStore(path));
+  const checkpoint = await openCheckpoint(directoryStore(await modelPlace(path)));
   const { config, refs } = checkpoint;
   try {
     const { measurePeers } = await import("../bench/peers.ts");

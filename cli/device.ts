@@ -1,14 +1,13 @@
 /** `gureum device`: adapter, limits, features and the variants that would run, to read or to attach to a bug report. */
 import { fingerprint, formatFingerprint } from "../conformance/device/arithmetic.ts";
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
-import { directoryStore } from "../core/host/node.ts";
 import { nodeThreads } from "../core/host/node-threads.ts";
 import { closeDevice, openDevice } from "../gpu/device/device.ts";
 import { selfCheck } from "../gpu/device/self-check.ts";
 import { type Choice, planVariants } from "../gpu/programs/plan.ts";
 import { variantSteps } from "../gpu/programs/steps.ts";
-import { embeddedModel } from "../index.ts";
 import { describeCpu } from "../wasm/model.ts";
+import { modelLook } from "./place.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
 
@@ -17,12 +16,13 @@ export const device: Command = {
 
 What computes on the CPU here, then the WebGPU adapter, its limits, features and variants.
 
-  --model DIR                 the model that the variants are for (default: the small one that comes with gureum)
+  --model DIR|NAME            the model that the variants are for: a folder, or a name on the hub (default: the small one
+                              that comes with gureum)
   --arithmetic                measure how it rounds, flushes, fuses and approximates, too
   --json                      print one JSON object`,
   async run(args) {
     const words = parseWords("device", args, { model: { type: "string" }, arithmetic: { type: "boolean" }, json: { type: "boolean" } }, 0);
-    const checkpoint = await openCheckpoint(directoryStore(words.text("model") ?? embeddedModel()));
+    const checkpoint = await openCheckpoint(await modelLook(words.text("model")));
     await checkpoint.close();
     const cpu = await describeCpu({ host: nodeThreads() });
     if (!words.flag("json")) await printLine(`${"cpu".padEnd(36)}${cpu}`);

@@ -17,9 +17,10 @@ import { nodeThreads } from "../core/host/node-threads.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import { loadExactGpuModel } from "../gpu/model/exact.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
-import { embeddedModel, openTokenizer } from "../index.ts";
+import { openTokenizer } from "../index.ts";
 import { loadCpuModel } from "../wasm/model.ts";
-import { cpuFromWords, cpuHelp, cpuOptions, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
+import { cpuFromWords, cpuHelp, cpuOptions, modelWord, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
+import { modelPlace } from "./place.ts";
 import { breathe, printJson, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
@@ -32,7 +33,7 @@ the weights and the cache that the options give. The fused kernels, which show n
 of their logits from the CPU's beyond ${UNWATCHED_LIMIT} is exit code 1 too. With
 --arithmetic exact every word is compared with every word, and the first that differs names the step.
 
-  --model DIR                 model folder (default: the small model that comes with gureum)
+${modelWord}
   --a cpu|webgpu              one side (default: cpu)
   --b cpu|webgpu              the other (default: webgpu)
 ${variantHelp}
@@ -62,7 +63,7 @@ ${cpuHelp}
     const text = words.text("text");
     const idsText = words.text("ids");
     if ((text === undefined) === (idsText === undefined)) throw usage("diff", "give --text or --ids");
-    const folder = words.text("model") ?? embeddedModel();
+    const folder = await modelPlace(words.text("model"));
     const ids = idsText !== undefined ? parseIds("diff", idsText) : await encode(folder, text!);
     const variants = variantsFromWords("diff", words);
     const checkpoint = await openCheckpoint(directoryStore(folder));

@@ -5,8 +5,8 @@ import { directoryStore, writeFile } from "../core/host/node.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { makeReceipt } from "../core/receipt.ts";
 import { greedy } from "../core/sample/sampler.ts";
-import { embeddedModel } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions, noteSampling, runOptions, samplingHelp, samplingOptions, textInput } from "./options.ts";
+import { modelPlace } from "./place.ts";
 import { runGeneration } from "./run.ts";
 import { note, progressBar } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
@@ -51,7 +51,7 @@ ${samplingHelp}`,
       if (receipt !== undefined) {
         const prompt = model.encodePrompt(input);
         const context = Math.min(contextLimit(model.config), prompt.length + options.maxNewTokens);
-        const files = await modelFiles(directoryStore(words.text("model") ?? embeddedModel()), progressBar("hashing the model"));
+        const files = await modelFiles(directoryStore(await modelPlace(words.text("model"))), progressBar("hashing the model"));
         const sampling = { ...(options.greedy ? greedy : model.samplingDefaults), ...given(options.sampling) };
         const run = { model: files, context, sampling, prompt, ids: answer.ids };
         const made = await makeReceipt(model, sha256, run, progressBar("hashing logits"));

@@ -1,17 +1,19 @@
 /** `gureum inspect`: what a checkpoint holds, needs, and what is wrong with it, from headers alone. */
 import { totalmem } from "node:os";
 import { formatReport, inspectFile, isBroken } from "../core/checkpoint/inspect.ts";
-import { directoryStore, fileSource } from "../core/host/node.ts";
+import { fileSource } from "../core/host/node.ts";
 import { formatBytes } from "../core/text.ts";
 import { formatUses, inspectModel } from "../inspect.ts";
+import { modelLook } from "./place.ts";
 import { printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const inspect: Command = {
-  help: `usage: gureum inspect DIR|FILE.safetensors [options]
+  help: `usage: gureum inspect DIR|NAME|FILE.safetensors [options]
 
 Architecture, quantization, every tensor, bytes on disk, bytes needed to run, every problem found in checkpoint, tokenizer and chat template,
-and which commands and backends will run. Reads headers and small files only; damaged numbers show when the weights are read.
+and which commands and backends will run. Reads headers and small files only, also of a model
+by name (org/name[@revision]), of which it downloads no more; damaged numbers show when the weights are read.
 Exit code 1 where the files break their format or cannot be loaded.
 
   --json                      print one JSON object`,
@@ -20,7 +22,7 @@ Exit code 1 where the files break their format or cannot be loaded.
     const [path] = words.positionals;
     if (path === undefined) throw usage("inspect", "the folder or file is missing");
     if (path.endsWith(".safetensors")) return inspectOne(path, words.flag("json"));
-    const report = await inspectModel(directoryStore(path));
+    const report = await inspectModel(await modelLook(path));
     if (words.flag("json")) await printJson(report);
     else {
       await printLine(formatReport(report));

@@ -4,8 +4,9 @@ import { checkMaxNewTokens } from "../core/generate/generate.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { checkSampling, greedy } from "../core/sample/sampler.ts";
 import { checkKernels } from "../gpu/programs/plan.ts";
-import { embeddedModel, type GenerateInput, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
+import { type GenerateInput, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
 import type { CpuOptions } from "../wasm/model.ts";
+import { modelPlace } from "./place.ts";
 import { note, progressBar } from "./terminal.ts";
 import { usage, type WordOptions, type Words } from "./words.ts";
 
@@ -33,7 +34,11 @@ export const modelOptions: WordOptions = {
   ...cpuOptions,
 };
 
-export const modelHelp: string = `  --model DIR                 model folder (default: the small model that comes with gureum)
+/** How --model reads in every command that has it. */
+export const modelWord = `  --model DIR|NAME            model folder, or a name on the hub, org/name[@revision], which is downloaded once
+                              (default: the small model that comes with gureum)`;
+
+export const modelHelp: string = `${modelWord}
   --backend auto|cpu|webgpu   where to compute (default: auto)
 ${variantHelp}
 ${cpuHelp}`;
@@ -103,7 +108,7 @@ export function cpuFromWords(command: string, words: Words): Pick<CpuOptions, "o
 /** Loads the model that the words name for what it will be fed, with a bar while it reads. */
 export async function modelFromWords(command: string, words: Words, needs: "ids" | "text" | "messages"): Promise<LoadedModel> {
   const backend = oneOf(command, words, "backend", ["auto", "cpu", "webgpu"]) ?? "auto";
-  const model = await loadModel(words.text("model") ?? embeddedModel(), {
+  const model = await loadModel(await modelPlace(words.text("model")), {
     backend,
     needs,
     ...variantsFromWords(command, words),

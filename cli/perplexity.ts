@@ -7,6 +7,7 @@ import { embeddedModel, type LoadedModel, loadModel } from "../index.ts";
 import { DEFAULT_WINDOW } from "../loaded-model.ts";
 import { oneOf } from "./options.ts";
 import { perplexityPage } from "./perplexity-page.ts";
+import { modelPlace } from "./place.ts";
 import { note, parseJson, printJson, printLine, progressBar, readText } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";
 
@@ -66,18 +67,18 @@ export function formatPerplexity(result: PerplexityResult): string {
 }
 
 export const perplexity: Command = {
-  help: `usage: gureum perplexity [DIR] --text FILE | --ids FILE.json [options]
+  help: `usage: gureum perplexity [DIR|NAME] --text FILE | --ids FILE.json [options]
 
-How well the model of DIR (default: the small one that comes with gureum) predicts a text: exp of the mean of −log p of each
+How well a model (a folder, or a name on the hub; default: the small one that comes with gureum) predicts a text: exp of the mean of −log p of each
 token given those before it. Every token but the first is scored once.
 
   --text FILE                 the text; "-" reads it from stdin
   --ids FILE.json             sequences of ids instead: [[1, 2, 3], {"ids": [4, 5, 6], "from": 2}]
   --context N                 tokens in a window (default: the model's limit, at most ${DEFAULT_WINDOW})
   --stride N                  tokens from one window to the next (default: half the context)
-  --against DIR2              a base model on the same tokens: KL divergence, same likeliest token, change of p
+  --against DIR2|NAME2        a base model on the same tokens: KL divergence, same likeliest token, change of p
   --a WAY --b WAY             where the base and the model compute: ${ways.join(", ")}
-                              (default: auto); two ways without --against compare DIR with itself
+                              (default: auto); two ways without --against compare the model with itself
   --html FILE                 also a page with histograms
   --json                      print one JSON object`,
   async run(args) {
@@ -95,7 +96,8 @@ token given those before it. Every token but the first is scored once.
     const content = await readText(path);
     const given = textPath === undefined ? parseTexts(path, parseJson(path, content)) : undefined;
 
-    const load = (from: string, way: Way): Promise<LoadedModel> => loadModel(from, { ...way, onProgress: progressBar("loading") });
+    const load = async (from: string, way: Way): Promise<LoadedModel> =>
+      loadModel(await modelPlace(from), { ...way, onProgress: progressBar("loading") });
     const model = await load(place, b);
     let base: LoadedModel | undefined;
     try {

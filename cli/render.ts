@@ -1,5 +1,7 @@
 /** `gureum render`: chat messages to the text, or the ids, that the model sees. */
-import { checkMessages, embeddedModel, openChat } from "../index.ts";
+import { checkMessages, openChat } from "../index.ts";
+import { modelWord } from "./options.ts";
+import { modelPlace } from "./place.ts";
 import { templateFromWords, templateHelp, templateOptions } from "./template.ts";
 import { parseJson, print, printLine, readText } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
@@ -10,7 +12,7 @@ export const render: Command = {
 FILE.json holds an array of {"role": …, "content": …}; "-" reads it from stdin. The prompt ends with the header of the
 answer, as \`gureum chat\` feeds it.
 
-  --model DIR                 model folder whose template is used (default: the small model that comes with gureum)
+${modelWord}
   --no-generation-prompt      leave out the header of the answer
   --continue-final-message    end inside the last message, for the model to go on with it
 ${templateHelp}
@@ -36,7 +38,7 @@ ${templateHelp}
       ...(words.flag("no-generation-prompt") ? { addGenerationPrompt: false } : {}),
       continueFinalMessage: words.flag("continue-final-message"),
     };
-    const chat = await openChat(words.text("model") ?? embeddedModel());
+    const chat = await openChat(await modelPlace(words.text("model"), "text"));
     if (words.flag("ids")) await printLine(chat.encode(messages, options).join(","));
     else await print(chat.render(messages, options));
     return 0;

@@ -54,6 +54,12 @@ export function progressBar(label: string): (done: number, total: number) => voi
   };
 }
 
+/** Bytes of a download; what it says needs no more than the numbers. */
+export function downloadBar(): (progress: { readonly fileName: string; readonly bytesDone: number; readonly bytesTotal: number }) => void {
+  const bar = progressBar("downloading");
+  return ({ bytesDone, bytesTotal }) => bar(bytesDone, bytesTotal);
+}
+
 /** Lets signals and writes through between two pieces of synchronous work. */
 export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

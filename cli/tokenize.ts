@@ -2,8 +2,9 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { GureumError } from "../core/errors.ts";
-import { embeddedModel, openTokenizer } from "../index.ts";
+import { openTokenizer } from "../index.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { modelPlace } from "./place.ts";
 import { parseJson, printJson, printLine } from "./terminal.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
@@ -12,7 +13,8 @@ export const tokenize: Command = {
        gureum tokenize --ids 1,2,3 [options]
        gureum tokenize --jsonl [--decode] [options]   a JSON value a line from stdin
 
-  --model DIR|FILE            model folder, tokenizer.model or tokenizer.json (default: the small model that comes with gureum)
+  --model DIR|FILE|NAME       model folder, tokenizer.model, tokenizer.json, or a name on the hub, org/name[@revision]
+                              (default: the small model that comes with gureum)
   --as text|rendered          text: a literal "<s>" is three characters; rendered: it is the special token, as in a
                               rendered chat template (default: text)
   --special-tokens            the same as --as rendered
@@ -40,7 +42,7 @@ export const tokenize: Command = {
     const idsText = words.text("ids");
     const given = Number(text !== undefined) + Number(idsText !== undefined) + Number(words.flag("jsonl"));
     if (given !== 1) throw usage("tokenize", "give TEXT, or --ids, or --jsonl");
-    const tokenizer = await openTokenizer(words.text("model") ?? embeddedModel());
+    const tokenizer = await openTokenizer(await modelPlace(words.text("model"), "text"));
     const encode = (s: string): number[] => [...tokenizer.encode(s, { specialTokens: as === "rendered" ? "recognise" : "text" })];
     if (words.flag("jsonl")) {
       await eachLine(words.flag("decode") ? decodeLine(tokenizer) : encodeLine(encode));

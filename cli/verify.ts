@@ -3,8 +3,9 @@ import { readBytes } from "../core/checkpoint/byte-source.ts";
 import { modelFiles, sha256 } from "../core/host/hash.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
 import { checkModelFiles, parseReceipt, verifyReceipt } from "../core/receipt.ts";
-import { embeddedModel, loadModel } from "../index.ts";
-import { oneOf } from "./options.ts";
+import { loadModel } from "../index.ts";
+import { modelWord, oneOf } from "./options.ts";
+import { modelPlace } from "./place.ts";
 import { breathe, note, printJson, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
@@ -15,7 +16,7 @@ Checks a receipt of \`gureum generate --receipt\`: that it was not changed, that
 and answer, that the logits have the bits on it and that its ids are drawn from them. Exit code 1, and the first difference, where not.
 
   --positions all|N           check every id, or N of them, spread evenly (default: all)
-  --model DIR                 model folder (default: the small model that comes with gureum)
+${modelWord}
   --backend auto|cpu|webgpu   where to compute (default: auto); any gives the same verdict
   --json                      print one JSON object`,
   async run(args) {
@@ -35,7 +36,7 @@ and answer, that the logits have the bits on it and that its ids are drawn from 
     const source = await fileSource(path);
     const text = await readBytes(source, 0, source.byteLength).finally(() => source.close());
     const receipt = parseReceipt(new TextDecoder().decode(text), sha256);
-    const folder = words.text("model") ?? embeddedModel();
+    const folder = await modelPlace(words.text("model"));
     checkModelFiles(receipt, await modelFiles(directoryStore(folder), progressBar("hashing the model")));
     const model = await loadModel(folder, { backend, arithmetic: "exact", onProgress: progressBar("loading") });
     if (backend === "auto") note(`backend: ${model.backend} (${model.backendReason})`);

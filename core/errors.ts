@@ -9,6 +9,8 @@ export type ErrorCode =
   | "not-found" // a file or folder is missing
   | "io" // the host refused to read or write
   | "disk-full"
+  | "network" // a server was not reached, broke off, or sent what it should not
+  | "access" // a server refused: a token or a permission is missing
   | "format" // bytes break their format
   | "unsupported" // well-formed, but not something this engine runs
   | "missing-tensor"

@@ -1,6 +1,6 @@
 /**
  * The package as a consumer gets it: packed, unpacked into an empty folder with its dependencies linked in (nothing is fetched), compiled against
- * and run. `webgpu` is left out, as an optional dependency may be. About 8 s of CPU.
+ * and run. `webgpu` and `@huggingface/hub` are left out, as optional dependencies may be. About 8 s of CPU.
  */
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -161,11 +161,19 @@ describe("the packed package", () => {
       "gureum: webgpu: the optional package `webgpu` (Dawn for Node) is not installed — install it with `npm install webgpu`, or use the CPU backend",
     );
   });
+
+  it("says what to install where a model is named and the hub's package is missing", async () => {
+    const refused = await run(process.execPath, [installed("dist/cli.js"), "generate", "구름", "--model", "org/name"]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr.trim()).toBe(
+      "gureum: org/name: no such folder on this disk, and the optional package `@huggingface/hub`, which finds models by name, is not installed — install it with `npm install @huggingface/hub`, or give the path of a folder",
+    );
+  });
 });
 
 describe("the manifest", () => {
-  it("asks for webgpu, most of an install's size, as an option only", () => {
-    expect(Object.keys(manifest.optionalDependencies)).toEqual(["webgpu"]);
-    expect(Object.keys(manifest.dependencies)).not.toContain("webgpu");
+  it("asks for webgpu, most of an install's size, and the hub's package as options only", () => {
+    expect(Object.keys(manifest.optionalDependencies)).toEqual(["@huggingface/hub", "webgpu"]);
+    for (const name of Object.keys(manifest.optionalDependencies)) expect(Object.keys(manifest.dependencies)).not.toContain(name);
   });
 });

@@ -88,7 +88,7 @@ export async function openTensors(store: ByteStore, report: Report = raise): Pro
   try {
     const index = folder.names.has(singleFile) ? null : await readIndex(folder);
     const disagreements = new Map<string, GureumError>();
-    const fileNames = typeof index === "string" ? [index] : index ? [...new Set(index.weightMap.values())].sort() : [singleFile];
+    const fileNames = filesOf(index);
     for (const fileName of fileNames) {
       const problem = folder.names.has(fileName) ? await openShard(folder, fileName, shards) : missingShard(folder, fileName);
       if (!problem) continue;
@@ -106,6 +106,17 @@ export async function openTensors(store: ByteStore, report: Report = raise): Pro
     throw error;
   }
 }
+
+/** The shards of an index; one file where there is none. */
+const filesOf = (index: Index | string | null): string[] =>
+  typeof index === "string" ? [index] : index ? [...new Set(index.weightMap.values())].sort() : [singleFile];
+
+/**
+ * The names of the files that hold a folder's tensors; they need not be there.
+ * @throws GureumError "not-found" (no checkpoint), "format" (a broken index)
+ */
+export const weightFiles = async (folder: Folder): Promise<string[]> =>
+  filesOf(folder.names.has(singleFile) ? null : await readIndex(folder));
 
 /**
  * The index; without one the name of the only other file that can be the checkpoint (AutoGPTQ has names of its own).

@@ -93,25 +93,26 @@ function openedSource(path: string, handle: FileHandle, byteLength: number, mtim
   };
 }
 
+/** Whether there is anything at the path. */
+export const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
 /** A file name without any path in it. */
 function checkFileName(folder: string, fileName: string): void {
   if (fileName === "" || fileName === "." || fileName === ".." || /[/\\\0]/.test(fileName))
     throw new GureumError("io", { where: folder, what: "not a plain file name", got: JSON.stringify(fileName) });
 }
 
-/** Why a path is no model folder: a file in its place, or a name that looks like one of the hub. */
+/** Why a path is no model folder: a file in its place. */
 function folderError(path: string, error: unknown): unknown {
   const code = (error as { code?: unknown } | null)?.code;
   if (code === "ENOTDIR") {
     const remedy = /\.gguf$/i.test(path) ? "gureum reads safetensors: take that release of the model" : "give the folder that holds it";
     return new GureumError("not-found", { where: path, what: "is a file, not a model folder", remedy }, error);
   }
-  if (code === "ENOENT" && /^[\w-][\w.-]*\/[\w.-]+$/.test(path))
-    return new GureumError(
-      "not-found",
-      { where: path, what: "no such file or folder", remedy: `for a model of the hub: hf download ${path} --local-dir DIR, then give DIR` },
-      error,
-    );
   return error;
 }
 

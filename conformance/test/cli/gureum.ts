@@ -11,9 +11,11 @@ export interface Outcome {
   err: string;
 }
 
-export function gureum(args: string[], input?: string, shell?: string): Promise<Outcome> {
+/** @param env besides the process's own */
+export function gureum(args: string[], input?: string, shell?: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = shell ? spawn("bash", ["-c", shell, cli, ...args]) : spawn(process.execPath, [cli, ...args]);
+    const options = { env: { ...process.env, ...env } };
+    const child = shell ? spawn("bash", ["-c", shell, cli, ...args], options) : spawn(process.execPath, [cli, ...args], options);
     let out = "";
     let err = "";
     child.stdout.on("data", (part) => (out += part));

@@ -1,0 +1,74 @@
+/**
+ * One process at a time, by a file that names its holder. Held is a file whose process lives on this host, or that was touched a short
+ * while ago from another. It saves work, no more: what two processes write would be the same bytes at the same places.
+ */
+import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname } from "node:path";
+import process from "node:process";
+import { hostError } from "../core/host/node.ts";
+import { pause } from "./ask.ts";
+
+/** A holder touches its lock at this rate, in milliseconds; one that has not for STALE_MS is gone. */
+const TOUCH_MS = 5000;
+const STALE_MS = 20_000;
+const LOOK_MS = 200;
+
+let count = 0;
+
+const lives = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: unknown }).code === "EPERM";
+  }
+};
+
+/** Whether the lock's holder is gone. */
+async function isStale(path: string): Promise<boolean> {
+  try {
+    const [pid = "", host = ""] = (await readFile(path, "utf8")).split(" ");
+    if (host === hostname() && /^\d+$/.test(pid)) return !lives(Number(pid));
+    return Date.now() - (await stat(path)).mtimeMs > STALE_MS;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Runs `body` alone among all that ask for `path`.
+ * @param onWait called once where somebody else holds it
+ */
+export async function withLock<T>(path: string, onWait: () => void, body: () => Promise<T>): Promise<T> {
+  const mine = `${process.pid} ${hostname()} ${count++}`;
+  await mkdir(dirname(path), { recursive: true });
+  for (let waited = false; ; ) {
+    try {
+      await writeFile(path, mine, { flag: "wx" });
+      break;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "EEXIST") throw hostError(path, error);
+    }
+    if (await isStale(path)) {
+      // By renaming: of several that find it stale only one gets it.
+      const aside = `${path}.${process.pid}-${count++}`;
+      await rename(path, aside).then(
+        () => rm(aside, { force: true }),
+        () => {},
+      );
+      continue;
+    }
+    if (!waited) onWait();
+    waited = true;
+    await pause(LOOK_MS);
+  }
+  const touch = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), TOUCH_MS);
+  touch.unref();
+  try {
+    return await body();
+  } finally {
+    clearInterval(touch);
+    if ((await readFile(path, "utf8").catch(() => "")) === mine) await rm(path, { force: true });
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Where the hub is, where its files lie on this disk, and with whose right they are asked for: the environment variables of Python's
+ * huggingface_hub, so that both find the same folder and the same token. Source: huggingface_hub `constants.py`, `utils/_auth.py`.
+ */
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { hostError } from "../core/host/node.ts";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** How long a bad connection is borne. */
+export interface Patience {
+  /** Failures in a row before giving up. */
+  readonly tries: number;
+  /** Wait after the first failure, in milliseconds; it doubles with each. */
+  readonly waitMs: number;
+  /** A connection that brings nothing for so long is taken for cut. */
+  readonly stallMs: number;
+}
+
+export interface Settings {
+  /** Address of the hub, without a slash at its end. */
+  readonly endpoint: string;
+  /** The folder that holds models--org--name. */
+  readonly cache: string;
+  readonly offline: boolean;
+  readonly token: string | null;
+  readonly patience: Patience;
+}
+
+const isTrue = (value: string | undefined): boolean => /^(1|on|yes|true)$/i.test(value ?? "");
+
+/** "~" and "$NAME" as a shell reads them. */
+function expand(path: string, env: Environment): string {
+  const home = path.replace(/^~(?=\/|\\|$)/, () => env.HOME || homedir());
+  return home.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced?: string, bare?: string) => env[(braced ?? bare)!] ?? whole);
+}
+
+/** @throws GureumError "io" for a token file that is there and cannot be read. */
+async function readToken(env: Environment, home: string): Promise<string | null> {
+  const clean = (text: string | undefined): string | null => text?.replace(/[\r\n]/g, "").trim() || null;
+  if (isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return null;
+  const given = clean(env.HF_TOKEN) ?? clean(env.HUGGING_FACE_HUB_TOKEN);
+  if (given) return given;
+  const path = expand(env.HF_TOKEN_PATH || join(home, "token"), env);
+  try {
+    return clean(await readFile(path, "utf8"));
+  } catch (error) {
+    const told = hostError(path, error);
+    if (told.code === "not-found") return null;
+    throw told;
+  }
+}
+
+/** @throws GureumError "io" */
+export async function settingsOf(env: Environment, patience: Partial<Patience> = {}): Promise<Settings> {
+  const home = expand(env.HF_HOME || join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), ".cache"), "huggingface"), env);
+  return {
+    endpoint: (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, ""),
+    cache: expand(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(home, "hub"), env),
+    offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
+    token: await readToken(env, home),
+    patience: { tries: 5, waitMs: 1000, stallMs: 30_000, ...patience },
+  };
+}
