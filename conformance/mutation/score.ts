@@ -6,13 +6,17 @@ import { availableParallelism } from "node:os";
 import { GureumError } from "../../core/errors.ts";
 import { forkModule } from "../host/fork.ts";
 import { allKernels } from "../host/kernels.ts";
-import { type Mutant, mutantName, mutantsOf } from "./mutants.ts";
+import { mutantsOf } from "./families.ts";
+import { published } from "./published.ts";
 import { allRules, proofOf, type Rule } from "./rules.ts";
+import { type Family, families, type Mutant, mutantName } from "./text.ts";
 import type { MutantResult, Verdict } from "./trial.ts";
 
 export interface MutationOptions {
   /** Only the kernel of this name, or those whose name contains it. */
   readonly filter?: string;
+  /** Only these kinds of mutants. */
+  readonly families?: readonly Family[];
   /** Random cases per law. */
   readonly runs?: number;
   readonly seed?: number;
@@ -21,19 +25,29 @@ export interface MutationOptions {
   readonly onLine?: (line: string) => void;
 }
 
-export interface MutationScore {
-  readonly mutants: number;
+/** What became of some mutants. */
+export interface Tally {
   readonly killed: number;
+  readonly survived: number;
+  /** Survivors proven to compute the same. */
+  readonly equivalent: number;
   /** Refused by the compiler: no mutants at all. */
   readonly refused: number;
+  /** Of kernels that the device does not run. */
+  readonly untried: number;
+}
+
+export interface MutationScore extends Omit<Tally, "survived" | "equivalent"> {
+  readonly mutants: number;
   /** Survivors proven to compute the same, with their proofs. */
   readonly equivalent: readonly { readonly mutant: string; readonly proof: string }[];
   readonly survived: readonly string[];
-  /** killed ÷ (killed + survived), equivalents and refused ones aside. */
+  /** killed ÷ (killed + survived), all others aside. */
   readonly score: number;
-  readonly perKernel: Readonly<
-    Record<string, { readonly killed: number; readonly survived: number; readonly equivalent: number; readonly refused: number }>
-  >;
+  readonly perFamily: Readonly<Partial<Record<Family, Tally>>>;
+  /** Of the published faults, by their names: in how many places each was killed and in how many it survived. */
+  readonly perFault: Readonly<Record<string, Tally>>;
+  readonly perKernel: Readonly<Record<string, Tally>>;
 }
 
 /** A mutant that takes longer than this for one case does not end. */
@@ -55,11 +69,11 @@ function tryFrom(
   options: MutationOptions,
   onResult: (message: Message) => void,
 ): Promise<number> {
-  const { runs = 25, seed = 1 } = options;
+  const { runs = 25, seed = 1, families: wanted = families } = options;
   return new Promise((resolve, reject) => {
     let next = first;
     let ready = false;
-    const child = forkModule("mutation/worker", [name, `${first}`, `${end}`, `${runs}`, `${seed}`]);
+    const child = forkModule("mutation/worker", [name, `${first}`, `${end}`, `${runs}`, `${seed}`, JSON.stringify(wanted)]);
     let timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
     child.on("message", (message) => {
       clearTimeout(timer);
@@ -94,7 +108,7 @@ export async function mutationScore(options: MutationOptions = {}): Promise<{ sc
   const exact = all.get(filter);
   const kernels = exact ? [exact] : [...all.values()].filter((k) => k.name.includes(filter));
   if (kernels.length === 0) throw new GureumError("usage", { where: "--mutate", what: "no such kernel", got: filter });
-  const plan: { name: string; mutants: Mutant[] }[] = kernels.map((k) => ({ name: k.name, mutants: mutantsOf(k) }));
+  const plan: { name: string; mutants: Mutant[] }[] = kernels.map((k) => ({ name: k.name, mutants: mutantsOf(k, options.families) }));
   const total = plan.reduce((sum, { mutants }) => sum + mutants.length, 0);
   const verdicts = plan.map(({ mutants }) => new Array<MutantResult>(mutants.length));
   const chunks = plan.flatMap(({ name, mutants }, k) =>
@@ -122,47 +136,70 @@ export async function mutationScore(options: MutationOptions = {}): Promise<{ sc
   return { score: scoreOf(results, rules), results };
 }
 
-function scoreOf(results: readonly MutantResult[], rules: ReadonlyMap<string, readonly Rule[]>): MutationScore {
-  const perKernel: Record<string, { killed: number; survived: number; equivalent: number; refused: number }> = {};
+const none: Tally = { killed: 0, survived: 0, equivalent: 0, refused: 0, untried: 0 };
+const plus = (tally: Tally | undefined, part: keyof Tally): Tally => ({ ...none, ...tally, [part]: (tally ?? none)[part] + 1 });
+
+/** What became of each mutant, counted; survivors that a rule of their kernel proves the same are equivalent. */
+export function scoreOf(results: readonly MutantResult[], rules: ReadonlyMap<string, readonly Rule[]>): MutationScore {
+  const perKernel: Record<string, Tally> = {};
+  const perFamily: Partial<Record<Family, Tally>> = {};
+  const perFault: Record<string, Tally> = {};
   const equivalent: { mutant: string; proof: string }[] = [];
   const survived: string[] = [];
+  let all = none;
   for (const { mutant, verdict } of results) {
-    const row = perKernel[mutant.kernel] ?? { killed: 0, survived: 0, equivalent: 0, refused: 0 };
-    perKernel[mutant.kernel] = row;
-    const name = mutantName(mutant);
     const proof = verdict === "survived" ? proofOf(rules.get(mutant.kernel), mutant) : undefined;
-    if (proof !== undefined) {
-      equivalent.push({ mutant: name, proof });
-      row.equivalent++;
-    } else {
-      row[verdict]++;
-      if (verdict === "survived") survived.push(name);
-    }
+    const part = proof === undefined ? verdict : "equivalent";
+    if (proof !== undefined) equivalent.push({ mutant: mutantName(mutant), proof });
+    if (part === "survived") survived.push(mutantName(mutant));
+    all = plus(all, part);
+    perKernel[mutant.kernel] = plus(perKernel[mutant.kernel], part);
+    perFamily[mutant.family] = plus(perFamily[mutant.family], part);
+    if (mutant.family === "published") perFault[mutant.operator] = plus(perFault[mutant.operator], part);
   }
-  const count = (verdict: Verdict): number => results.filter((r) => r.verdict === verdict).length;
-  const killed = count("killed");
-  return {
-    mutants: results.length,
-    killed,
-    refused: count("refused"),
-    equivalent,
-    survived,
-    score: killed / Math.max(1, killed + survived.length),
-    perKernel,
-  };
+  const { killed, refused, untried } = all;
+  const score = killed / Math.max(1, killed + all.survived);
+  return { mutants: results.length, killed, refused, untried, equivalent, survived, score, perFamily, perFault, perKernel };
 }
 
 const kernelLines = ({ perKernel }: MutationScore): string[] =>
   Object.entries(perKernel).map(
-    ([name, { killed, survived, equivalent, refused }]) =>
-      `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused`,
+    ([name, { killed, survived, equivalent, refused, untried }]) =>
+      `${name.padEnd(28)} ${`${killed}`.padStart(4)} killed ${`${survived}`.padStart(3)} survived ${`${equivalent}`.padStart(3)} equivalent ${`${refused}`.padStart(3)} refused${untried > 0 ? ` ${untried} not run here` : ""}`,
   );
 
-/** The score as text: one line per kernel, each survivor, the total, each equivalent mutant with its proof. */
+/** "from n on: killed 12 of 40: 30.00 %; 3 proven equivalent, 1 refused by the compiler". */
+function tallyLine(name: string, { killed, survived, equivalent, refused, untried }: Tally): string {
+  const rest = [
+    ...(equivalent > 0 ? [`${equivalent} proven equivalent`] : []),
+    ...(refused > 0 ? [`${refused} refused by the compiler`] : []),
+    ...(untried > 0 ? [`${untried} of kernels that this device does not run`] : []),
+  ];
+  const share = ((100 * killed) / Math.max(1, killed + survived)).toFixed(2);
+  return `${name}: killed ${killed} of ${killed + survived}: ${share} %${rest.length > 0 ? `; ${rest.join(", ")}` : ""}`;
+}
+
+/** The published faults, each with its places; how many of them are killed in every place that was tried. */
+function faultLines({ perFault }: MutationScore): string[] {
+  const tried = published.filter(({ name }) => perFault[name] !== undefined);
+  if (tried.length === 0) return [];
+  const whole = tried.filter(({ name }) => perFault[name]!.killed > 0 && perFault[name]!.survived === 0);
+  return [
+    `of the ten faults of arXiv 2606.20128 ${tried.length} have a place here; killed in every place that was tried: ${whole.length}`,
+    ...tried.map(({ name, says }) => tallyLine(`  ${name}, ${says}`, perFault[name]!)),
+  ];
+}
+
+/**
+ * The score as text: one line per kernel, each survivor, each kind of mutant, the published faults, the total, each
+ * equivalent mutant with its proof.
+ */
 export function formatScore(s: MutationScore): string {
   const lines = [...kernelLines(s), ...s.survived.map((name) => `survived: ${name}`)];
+  for (const family of families) if (s.perFamily[family]) lines.push(tallyLine(family, s.perFamily[family]));
+  lines.push(...faultLines(s));
   lines.push(
-    `${s.mutants} mutants, ${s.refused} refused by the compiler, ${s.equivalent.length} proven equivalent; killed ${s.killed} of ${s.killed + s.survived.length}: ${(100 * s.score).toFixed(2)} %`,
+    `${s.mutants} mutants, ${s.refused} refused by the compiler, ${s.untried} not run here, ${s.equivalent.length} proven equivalent; killed ${s.killed} of ${s.killed + s.survived.length}: ${(100 * s.score).toFixed(2)} %`,
   );
   for (const { mutant, proof } of s.equivalent) lines.push(`equivalent: ${mutant}\n  ${proof}`);
   return lines.join("\n");

@@ -4,13 +4,14 @@
 import process from "node:process";
 import { openDevice } from "../../gpu/device/device.ts";
 import { allKernels } from "../host/kernels.ts";
-import { mutantsOf } from "./mutants.ts";
+import { mutantsOf } from "./families.ts";
+import type { Family } from "./text.ts";
 import { tryMutant } from "./trial.ts";
 
-const [name, first, end, runs, seed] = process.argv.slice(2) as [string, string, string, string, string];
+const [name, first, end, runs, seed, families] = process.argv.slice(2) as [string, string, string, string, string, string];
 const kernel = (await allKernels()).get(name)!;
 const gpu = await openDevice();
-const mutants = mutantsOf(kernel);
+const mutants = mutantsOf(kernel, JSON.parse(families) as Family[]);
 process.send!({ ready: true });
 let told = 0;
 /** The parent ends a process that says nothing for long. */

@@ -8,7 +8,7 @@ import { cpuModel } from "../../../core/model/cpu.ts";
 import type { LlamaWeights } from "../../../core/model/weights.ts";
 import { loadGpuModel } from "../../../gpu/model/model.ts";
 import { allKernels } from "../../host/kernels.ts";
-import { mutantsOf } from "../../mutation/mutants.ts";
+import { editsOf } from "../../mutation/edits.ts";
 import { type Diff, diffModels, isAstray } from "../../watch/diff.ts";
 import { testDevice } from "../gpu/device.ts";
 
@@ -35,7 +35,7 @@ beforeAll(async () => {
 async function diffWithFault(name: string | null): Promise<Diff> {
   const kernel = name === null ? undefined : ((await allKernels()).get(name)! as { wgsl: string });
   const sound = kernel?.wgsl;
-  if (kernel) kernel.wgsl = mutantsOf(kernel as never).find(({ operator }) => operator === "accumulates with the wrong sign")!.wgsl;
+  if (kernel) kernel.wgsl = editsOf(kernel as never).find(({ operator }) => operator === "accumulates with the wrong sign")!.wgsl;
   try {
     const model = await loadGpuModel(await testDevice(), config, refs, { arithmetic: "fixed16" });
     const diff = await diffModels({ model: cpuModel(config, weights) }, { model, plan: model.plan }, weights, ids);

@@ -1,22 +1,10 @@
 /**
  * The suite's own test: faults are planted in the WGSL of each kernel, one at a time, and its laws must notice
- * (trial.ts). A mutant that does not compile does not count. Loops keep ending: their headers are changed only in ways
- * that do.
+ * (trial.ts). Here the edits that act at every size. A mutant that does not compile does not count. Loops keep ending:
+ * their headers are changed only in ways that do.
  */
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
-
-/** One fault. */
-export interface Mutant {
-  readonly kernel: string;
-  /** Which kind of fault. */
-  readonly operator: string;
-  readonly line: number;
-  readonly before: string;
-  readonly after: string;
-  /** How many mutants of the kernel before it change an equal line in the same way. */
-  readonly nth: number;
-  readonly wgsl: string;
-}
+import { fixedText, loopHeaders, type Mutant, type Place, placed, withoutComments } from "./text.ts";
 
 /** A kind of fault: what it matches, and what stands there instead. */
 interface Operator {
@@ -82,61 +70,22 @@ const operators: readonly Operator[] = [
   { name: "steps too far", match: / \+= ([^;)]+)(?=$|\))/g, to: (_all, step) => ` += 2u * (${step})`, in: "header" },
 ];
 
-/** Ranges of text that are loop headers, declarations and attributes, and comments blanked out. */
-function layout(wgsl: string): { code: string; headers: [number, number][]; fixed: [number, number][] } {
-  const code = wgsl.replace(/\/\/.*$/gm, (comment) => " ".repeat(comment.length));
-  const ranges = (pattern: RegExp): [number, number][] => [...code.matchAll(pattern)].map((m) => [m.index, m.index + m[0].length]);
-  return {
-    code,
-    headers: ranges(/\bfor \((?:[^(){}]|\([^(){}]*\))*\)/g),
-    // Bindings, structs, attributes, sizes and types are the contract with the host, not the computation.
-    fixed: [
-      ...ranges(/^(?:@group|struct|const|override|var<|enable|diagnostic|alias)[^\n]*$/gm),
-      ...ranges(/@\w+\([^)]*\)/g),
-      ...ranges(/<[^<>;\n]*\w>/g),
-    ],
-  };
-}
-
 /** Whether a zero written out takes part: x ± 0, 0 · x and 0 % x are what they are in the faulty form as well. */
 const isNeutral = (code: string, at: number, name: string): boolean =>
   /^ [+-] 0u\b/.test(code.slice(at)) ||
   (/[ (]0u$/.test(code.slice(0, at)) && (name === "forgets an operand" || name === "divides for takes the remainder"));
 
-/** Every mutant of a kernel, in the order of its text. */
-export function mutantsOf(kernel: Kernel): Mutant[] {
-  const { code, headers, fixed } = layout(kernel.wgsl);
+/** Every edit of a kernel, in the order of its text. */
+export function editsOf(kernel: Kernel): Mutant[] {
+  const code = withoutComments(kernel.wgsl);
+  const [headers, fixed] = [loopHeaders(code), fixedText(code)];
   const inside = (ranges: readonly [number, number][], at: number): boolean => ranges.some(([from, to]) => at >= from && at < to);
-  const found = new Map<string, { at: number; mutant: Omit<Mutant, "nth"> }>();
-  for (const { name, match, to, in: where } of operators) {
+  const places: Place[] = [];
+  for (const { name, match, to, in: where } of operators)
     for (const m of code.matchAll(match)) {
       const at = m.index;
       if (inside(fixed, at) || inside(headers, at) !== (where === "header") || isNeutral(code, at, name)) continue;
-      const after = typeof to === "string" ? to : to(...(m as unknown as string[]));
-      const wgsl = kernel.wgsl.slice(0, at) + after + kernel.wgsl.slice(at + m[0].length);
-      const begin = kernel.wgsl.lastIndexOf("\n", at) + 1;
-      const lineOf = (text: string): string =>
-        text.slice(begin, text.indexOf("\n", begin) < 0 ? undefined : text.indexOf("\n", begin)).trim();
-      if (wgsl === kernel.wgsl || found.has(wgsl)) continue;
-      const line = kernel.wgsl.slice(0, at).split("\n").length;
-      found.set(wgsl, {
-        at,
-        mutant: { kernel: kernel.name, operator: name, line, before: lineOf(kernel.wgsl), after: lineOf(wgsl), wgsl },
-      });
+      places.push({ operator: name, at, length: m[0].length, after: typeof to === "string" ? to : to(...(m as unknown as string[])) });
     }
-  }
-  const seen = new Map<string, number>();
-  return [...found.values()]
-    .sort((a, b) => a.at - b.at)
-    .map(({ mutant }) => {
-      const nth = seen.get(mutantName(mutant)) ?? 0;
-      seen.set(mutantName(mutant), nth + 1);
-      return { ...mutant, nth };
-    });
+  return placed(kernel, "edits", places);
 }
-
-/**
- * The name under which a survivor's proof is kept: the kernel and the changed line, so that edits elsewhere do not lose
- * it.
- */
-export const mutantName = (m: Omit<Mutant, "nth">): string => `${m.kernel}: ${m.before} → ${m.after}`;
