@@ -1,5 +1,5 @@
 /**
- * How anything is timed here: warm-up by time, then rounds in which every competitor takes one sample, so that whatever
+ * How anything is timed here: warm-up by time and until the times are flat, since clocks rise under load, then rounds in which every competitor takes one sample, so that whatever
  * drifts (clocks, temperature, neighbours) meets all of them alike. A sample is many calls, enough of them to outlast
  * the timer's grain. What a call is and which clock times it is the competitor's own business (gpu-timer.ts,
  * `hostCompetitor`).
@@ -7,6 +7,7 @@
 import process from "node:process";
 import { GureumError } from "../core/errors.ts";
 import { quantileOfSorted } from "../core/eval/statistics.ts";
+import { trendOf } from "./statistics.ts";
 
 /**
  * Which clock gave the samples. "host clock" of GPU work runs from submission to the fence, less an empty one's median.
@@ -48,9 +49,11 @@ export interface Plan {
   readonly maxRounds: number;
   /** No further round once all competitors together took this long. */
   readonly timeMs: number;
+  /** The longest that a warm-up goes on until its times neither fall nor rise; absent: they are not looked at. */
+  readonly flatMs?: number;
 }
 
-export const defaultPlan: Plan = { warmupMs: 50, minRounds: 5, maxRounds: 30, timeMs: 300 };
+export const defaultPlan: Plan = { warmupMs: 50, minRounds: 5, maxRounds: 30, timeMs: 300, flatMs: 3000 };
 
 /** For software devices, where there is little to find out. */
 export const shortPlan: Plan = { warmupMs: 20, minRounds: 3, maxRounds: 10, timeMs: 100 };
@@ -73,19 +76,33 @@ function neededCalls({ grainMs, maxCalls }: Competitor, calls: number, elapsedMs
   return Math.max(1, Math.min(maxCalls, Math.ceil(grainMs / perCall)));
 }
 
-/** Warm-up until `warmupMs` have passed and the number of calls has settled. @returns calls a sample */
-async function warmUp(competitor: Competitor, warmupMs: number, clock: Clock): Promise<number> {
+/** Samples in a row that must be flat. */
+const FLAT_SAMPLES = 8;
+
+/**
+ * Warm-up until `warmupMs` have passed, the number of calls has settled and, for `flatMs` at most, the last samples are
+ * flat. @returns calls a sample
+ */
+async function warmUp(competitor: Competitor, { warmupMs, flatMs }: Plan, clock: Clock): Promise<number> {
   const started = clock.now();
   let calls = 1;
   // The first call may compile or allocate: it decides nothing.
   await competitor.sample(1);
+  const taken: number[] = [];
   for (;;) {
-    const needed = neededCalls(competitor, calls, await competitor.sample(calls));
+    const ms = await competitor.sample(calls);
+    taken.push(ms / calls);
+    const needed = neededCalls(competitor, calls, ms);
     const settled = needed <= calls;
     // Grow by steps: one slow first sample must not fix a number that is far too small, nor a fast one a number far too
     // large.
     calls = settled ? needed : Math.min(needed, calls * 16);
-    if (settled && clock.now() - started >= warmupMs) return calls;
+    if (!settled) taken.length = 0;
+    const elapsed = clock.now() - started;
+    if (!settled || elapsed < warmupMs) continue;
+    if (flatMs === undefined || elapsed >= flatMs) return calls;
+    const last = taken.slice(-FLAT_SAMPLES);
+    if (last.length === FLAT_SAMPLES && trendOf(last) === undefined) return calls;
   }
 }
 
@@ -95,7 +112,7 @@ async function warmUp(competitor: Competitor, warmupMs: number, clock: Clock): P
  */
 export async function measure(competitors: readonly Competitor[], plan: Plan = defaultPlan, clock: Clock = hostClock): Promise<Timing[]> {
   const calls: number[] = [];
-  for (const competitor of competitors) calls.push(await warmUp(competitor, plan.warmupMs, clock));
+  for (const competitor of competitors) calls.push(await warmUp(competitor, plan, clock));
   const samples = competitors.map((): number[] => []);
   const cpuSamples = competitors.map((): number[] => []);
   const started = clock.now();

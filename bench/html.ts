@@ -5,8 +5,9 @@
  */
 import { deviceName } from "../conformance/certificate/identity.ts";
 import { escapeHtml } from "../core/text.ts";
+import { formatLayerLinears } from "./layer.ts";
 import { type BenchResults, operationsPerSecond, type Row } from "./results.ts";
-import { formatHead, formatMs, formatRate, formatShare, formatTokenTimes, rowCells, rowHeader } from "./table.ts";
+import { formatHead, formatMs, formatRate, formatShare, formatTokenTimes, rowCells, rowHeader, warnings } from "./table.ts";
 
 /** A logarithmic axis: from value to pixel. */
 function axis(low: number, high: number, from: number, to: number): (value: number) => number {
@@ -100,6 +101,8 @@ function legend(rows: readonly Row[]): string {
 export function resultsPage(results: BenchResults): string {
   const { tokenTimes = [] } = results;
   const svg = rooflineSvg(results);
+  const notes = warnings(results.rows);
+  const layer = formatLayerLinears(results.rows);
   const cells = (row: readonly string[], tag: "td" | "th"): string =>
     `<tr>${row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
   return `<!doctype html>
@@ -132,6 +135,8 @@ ${svg ? `<h2>Roofline</h2>\n${svg}\n<p>${legend(results.rows)}</p>` : ""}
 ${results.rows.map((row) => cells(rowCells(row), "td")).join("\n")}
 </tbody>
 </table></div>
+${notes.length > 0 ? `<p>${notes.map(escapeHtml).join("<br>")}</p>` : ""}
+${layer ? `<h2>The linears of a layer</h2>\n<pre>${escapeHtml(layer)}</pre>` : ""}
 ${tokenTimes.length > 0 ? `<h2>A token</h2>\n<pre>${escapeHtml(formatTokenTimes(tokenTimes))}</pre>` : ""}
 ${
   results.facts

@@ -8,6 +8,7 @@ import { occursIn } from "../core/names.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../gpu/pipeline/recorder.ts";
 import { type GpuTimer, gpuCompetitor } from "./gpu-timer.ts";
 import { type Competitor, measure, type Plan } from "./harness.ts";
+import { linearsOf } from "./layer.ts";
 import type { Work, WorkCase } from "./measured.ts";
 import { makeOperands, type Operands } from "./operands.ts";
 import { checkResultsOf, inPlace, type Placed, placeOwn, type Violation } from "./own-kernels.ts";
@@ -58,6 +59,7 @@ export interface KernelRows {
 interface Planned {
   readonly name: string;
   readonly kernel: string;
+  readonly way: string;
   readonly item: WorkCase;
   readonly T: number;
 }
@@ -73,10 +75,16 @@ export function planKernels(
   const nameOf = (kernel: string, { variant, step }: WorkCase, T: number): string =>
     [kernel, ...(variant ? [variant] : []), step, `T=${T}`, shape.name].join(" ");
   for (const T of rows)
-    for (const { kernel, task, cases } of table)
+    for (const { kernel, task, way = kernel, cases } of table)
       for (const item of cases(shape.config, T)) {
-        const mine = placed.filter(({ like }) => like === kernel).map((one) => ({ kernel: one.own.name, item: inPlace(one, item, T) }));
-        const taken = [...mine, { kernel, item }]
+        const mine = placed
+          .filter(({ like }) => like === kernel)
+          .map((one) => ({
+            kernel: one.own.name,
+            way: way === kernel ? one.own.name : `${way}, ${one.own.name}`,
+            item: inPlace(one, item, T),
+          }));
+        const taken = [...mine, { kernel, way, item }]
           .map((one) => ({ ...one, name: nameOf(one.kernel, one.item, T), T }))
           .filter(({ name }) => matches(name))
           .filter((one) => variants.length === 0 || variants.includes(one.kernel) || (item.variant && variants.includes(item.variant)));
@@ -160,10 +168,13 @@ export async function measureKernels(
       for (const [i, timing] of timings.entries()) {
         const { planned, rotatedBytes } = running[i]!;
         const check = checks.get(planned.kernel);
+        // What only moves weights from one layout to another computes no linear.
+        const linears = planned.item.counts.operations === undefined ? [] : linearsOf(planned.item.step);
         rows.push(
           makeRow("kernels", timing, planned.item.counts, limits, {
             ...(rotatedBytes > 0 ? { rotatedBytes } : {}),
             ...(check ? { check } : {}),
+            ...(linears.length > 0 ? { layer: { way: planned.way, linears, calls: planned.item.calls ?? 1, T: planned.T } } : {}),
           }),
         );
       }

@@ -22,6 +22,8 @@ export interface WorkCase {
   /** Position of the first row. */
   readonly start: number;
   readonly counts: Counts;
+  /** How often a layer makes this call, where several linears of one shape are one case; 1 where absent. */
+  readonly calls?: number;
   /** Records one copy: operands of its own are new each time. */
   record(recorder: Recorder, operands: Operands): void;
 }
@@ -31,6 +33,8 @@ export interface Work {
   readonly kernel: string;
   /** What it computes: kernels of one task are measured in turns. */
   readonly task: string;
+  /** The program whose kernels share the linears of a layer; the kernel itself where absent. */
+  readonly way?: string;
   cases(config: LlamaConfig, T: number): WorkCase[];
 }
 

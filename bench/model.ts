@@ -15,13 +15,14 @@ import { linearParts } from "../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
 import { greedy } from "../core/sample/sampler.ts";
 import type { Gpu } from "../gpu/device/device.ts";
-import { makeProfiler, type Profile, type Profiler, type Watched } from "../gpu/device/profile.ts";
+import { makeProfiler, type Profiler, type Watched } from "../gpu/device/profile.ts";
 import { loadExactGpuModel } from "../gpu/model/exact.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import type { VariantOptions } from "../gpu/programs/plan.ts";
 import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
 import { type Competitor, hostClock, measure, type Plan, processCpuMs, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
+import { lessProfile, type Recorded, tokenTimeOf } from "./token-time.ts";
 
 export interface ModelSelection {
   readonly name: string;
@@ -98,26 +99,6 @@ async function goTo(session: Session, depth: number): Promise<void> {
   await session.prefill(ids.slice(session.ids.length));
 }
 
-/** What was spent beyond `less`; never below 0, since both are measured. */
-function lessProfile<P extends Profile & { readonly wallMs: number }>(all: P, less: P): P {
-  const beyond = (a: number, b: number): number => Math.max(0, a - b);
-  const kernels = new Map(
-    [...all.kernels].flatMap(([kernel, sum]) => {
-      const { ms, dispatches } = less.kernels.get(kernel) ?? { ms: 0, dispatches: 0 };
-      return sum.dispatches > dispatches ? [[kernel, { ms: beyond(sum.ms, ms), dispatches: sum.dispatches - dispatches }] as const] : [];
-    }),
-  );
-  return {
-    ...all,
-    wallMs: beyond(all.wallMs, less.wallMs),
-    encodeMs: beyond(all.encodeMs, less.encodeMs),
-    submitMs: beyond(all.submitMs, less.submitMs),
-    gpuMs: all.gpuMs === undefined || less.gpuMs === undefined ? undefined : beyond(all.gpuMs, less.gpuMs),
-    dispatches: all.dispatches - less.dispatches,
-    kernels,
-  };
-}
-
 /** What a token costs at each depth, part by part: once as the model runs, once kernel by kernel. */
 async function profileDecode(
   { gpu, watch, take }: Profiler,
@@ -127,7 +108,7 @@ async function profileDecode(
 ): Promise<TokenTime[]> {
   const times: TokenTime[] = [];
   const timed = gpu.capabilities.features.includes("timestamp-query");
-  const decodeTokens = async (depth: number, watched: Watched, tokens: number): Promise<Profile & { wallMs: number }> => {
+  const decodeTokens = async (depth: number, watched: Watched, tokens: number): Promise<Recorded> => {
     await goTo(session, depth);
     await take();
     watch(watched);
@@ -136,27 +117,13 @@ async function profileDecode(
     return { ...(await take()), wallMs };
   };
   // The first token is drawn from logits that are there: `count` whole passes are what one more costs than that one alone.
-  const decodeAt = async (depth: number, watched: Watched): Promise<Profile & { wallMs: number }> =>
+  const decodeAt = async (depth: number, watched: Watched): Promise<Recorded> =>
     lessProfile(await decodeTokens(depth, watched, count + 1), await decodeTokens(depth, watched, 1));
   for (const depth of depths) {
     await decodeAt(depth, "passes");
-    const { wallMs, gpuMs, dispatches, ...host } = await decodeAt(depth, "passes");
-    // Differences of separate runs: on a busy machine the host's parts may come out longer than the whole.
-    const encodeMs = Math.min(host.encodeMs, wallMs);
-    const submitMs = Math.min(host.submitMs, wallMs - encodeMs);
-    const { kernels } = timed ? await decodeAt(depth, "kernels") : { kernels: new Map<string, { ms: number; dispatches: number }>() };
-    times.push({
-      depth,
-      wallMs: wallMs / count,
-      ...(gpuMs === undefined ? {} : { gpuMs: gpuMs / count }),
-      encodeMs: encodeMs / count,
-      submitMs: submitMs / count,
-      waitMs: (wallMs - encodeMs - submitMs) / count,
-      dispatches: dispatches / count,
-      kernels: [...kernels]
-        .map(([kernel, sum]) => ({ kernel, ms: sum.ms / count, dispatches: sum.dispatches / count }))
-        .sort((a, b) => b.ms - a.ms),
-    });
+    const recorded = await decodeAt(depth, "passes");
+    const alone = timed ? (await decodeAt(depth, "kernels")).kernels : new Map<string, { ms: number; dispatches: number }>();
+    times.push(tokenTimeOf(depth, count, recorded, alone));
   }
   return times;
 }

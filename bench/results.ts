@@ -10,7 +10,7 @@ import { fileSource, writeFile } from "../core/host/node.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import type { TimerName, Timing } from "./harness.ts";
 import type { MeasuredModel } from "./identity.ts";
-import { type Summary, summarize } from "./statistics.ts";
+import { type Summary, summarize, trendOf } from "./statistics.ts";
 
 /** Which measured ceiling a row's operations stand under. */
 export const arithmetics = ["f32", "f16", "i8", "matrix f16", "matrix i8", "f64"] as const;
@@ -33,6 +33,17 @@ export interface RowCheck {
   readonly holds: boolean;
 }
 
+/** Which linears of a layer a row makes. */
+export interface LayerShare {
+  /** The kernel, or the program whose kernels share a layer's linears. */
+  readonly way: string;
+  readonly linears: readonly string[];
+  /** How often a layer makes the row's call: linears of one shape are one row. */
+  readonly calls: number;
+  /** Rows fed at once. */
+  readonly T: number;
+}
+
 export interface Row extends Summary, Counts {
   /** Unique in its file: what `compare` joins by. */
   readonly name: string;
@@ -42,6 +53,8 @@ export interface Row extends Summary, Counts {
   readonly calls: number;
   /** Milliseconds of one call; median and quartiles are of these. */
   readonly samples: readonly number[];
+  /** How much the times fell (below 0) or rose while they were taken, as a share of the median; absent where they were flat. */
+  readonly trend?: number;
   /** Median CPU time of one call, all threads of the process together; for work on the host. */
   readonly cpuMs?: number;
   /** Threads that computed; for work on the host. */
@@ -55,6 +68,7 @@ export interface Row extends Summary, Counts {
   readonly note?: string;
   /** What the laws say of the kernel's results, where they were asked. */
   readonly check?: RowCheck;
+  readonly layer?: LayerShare;
 }
 
 /** Ceilings of a device, measured: bytes and operations per second. */
@@ -120,10 +134,11 @@ export function makeRow(
   timing: Timing,
   counts: Counts,
   limits: Limits,
-  more: Pick<Row, "rotatedBytes" | "threads" | "note" | "check"> = {},
+  more: Pick<Row, "rotatedBytes" | "threads" | "note" | "check" | "layer"> = {},
 ): Row {
   const summary = summarize(timing.samplesMs);
   const bound = limitOf(counts, limits);
+  const trend = trendOf(timing.samplesMs);
   return {
     name: timing.name,
     group,
@@ -133,6 +148,7 @@ export function makeRow(
     ...counts,
     ...(bound ? { limitShare: bound.ms / summary.median, limit: bound.limit } : {}),
     ...(timing.cpuSamplesMs ? { cpuMs: summarize(timing.cpuSamplesMs).median } : {}),
+    ...(trend === undefined ? {} : { trend }),
     ...more,
     samples: timing.samplesMs,
   };
@@ -236,6 +252,13 @@ export function checkResults(value: unknown): BenchResults {
     oneOf("limit", ["memory", "arithmetic", undefined]);
     oneOf("arithmetic", [...arithmetics, undefined]);
     if (!isMeasured(row.calls)) throw wrong(`${JSON.stringify(row.name)} has no number as calls`);
+    if (row.trend !== undefined && !Number.isFinite(row.trend)) throw wrong(`${JSON.stringify(row.name)} has no number as trend`);
+    const { layer } = row;
+    if (
+      layer !== undefined &&
+      !(isRecord(layer) && isText(layer.way) && Array.isArray(layer.linears) && isMeasured(layer.calls) && isMeasured(layer.T))
+    )
+      throw wrong(`${JSON.stringify(row.name)} has no linears of a layer`);
     const { check } = row;
     if (
       check !== undefined &&

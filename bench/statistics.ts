@@ -33,6 +33,34 @@ export function summarize(samples: ArrayLike<number>): Summary {
 /** Half the distance between the quartiles, as a share of the median: the "±" of a row. */
 export const spreadOf = ({ median, lowerQuartile, upperQuartile }: Summary): number => (upperQuartile - lowerQuartile) / 2 / median;
 
+/** A spread above which a number says little. */
+export const WIDE = 0.1;
+
+/** A trend is a fall or rise that chance gives less than once in 60 runs, and of this share of the median at least. */
+const TREND_Z = 2.4;
+const TREND_SHARE = 0.02;
+
+/**
+ * How much samples fell (below 0) or rose in the order they were taken, as a share of their median; undefined where
+ * they are as flat as chance leaves them. Mann-Kendall's test: S counts pairs in order less pairs out of it, and is
+ * about normal with the variance n (n − 1) (2n + 5) / 18 (Kendall 1975). The change is the median of the last third
+ * less that of the first.
+ */
+export function trendOf(samples: readonly number[]): number | undefined {
+  const n = samples.length;
+  let S = 0;
+  for (let i = 0; i < n; i++) for (let j = i + 1; j < n; j++) S += Math.sign(samples[j]! - samples[i]!);
+  if (n < 5 || Math.abs(S) < TREND_Z * Math.sqrt((n * (n - 1) * (2 * n + 5)) / 18)) return undefined;
+  const third = Math.ceil(n / 3);
+  const [all, first, last] = [samples, samples.slice(0, third), samples.slice(-third)].map((part) => summarize(part).median) as [
+    number,
+    number,
+    number,
+  ];
+  const change = (last - first) / all;
+  return Math.abs(change) < TREND_SHARE ? undefined : change;
+}
+
 /** Uniform u32 words, xorshift32 (Marsaglia 2003): the same interval for the same samples. */
 export function makeRandom(seed: number): () => number {
   let state = seed | 0 || 1;

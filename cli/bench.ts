@@ -7,11 +7,12 @@ import { defaultPlan, type Plan, shortPlan } from "../bench/harness.ts";
 import { resultsPage } from "../bench/html.ts";
 import { measuredModel } from "../bench/identity.ts";
 import { type KernelRows, type KernelSelection, measureKernels } from "../bench/kernels.ts";
+import { formatLayerLinears } from "../bench/layer.ts";
 import { measureModel } from "../bench/model.ts";
 import { type BenchResults, readResults, writeResults, writeText } from "../bench/results.ts";
 import { folderName, openShape, shapeNames } from "../bench/shapes.ts";
 import { syntheticRefs } from "../bench/synthetic.ts";
-import { formatComparison, formatHead, formatRows, formatTokenTimes } from "../bench/table.ts";
+import { csvOfComparison, csvOfRows, formatComparison, formatHead, formatRows, formatTokenTimes, type TableStyle } from "../bench/table.ts";
 import { gpuIdentity } from "../conformance/certificate/identity.ts";
 import { replayCommand } from "../conformance/check.ts";
 import { readOwnFiles } from "../conformance/host/own-file.ts";
@@ -19,13 +20,14 @@ import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { formatBytes } from "../core/text.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
+import { formatOf } from "./format.ts";
 import { cpuFromWords, cpuHelp, cpuOptions, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { ownOptions } from "./own.ts";
 import { modelLook, modelPlace } from "./place.ts";
-import { note, printLine, progressBar } from "./terminal.ts";
+import { note, printJson, printLine, progressBar } from "./terminal.ts";
 import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";
 
-const outputOptions: WordOptions = { json: { type: "string" }, html: { type: "string" } };
+const outputOptions: WordOptions = { json: { type: "string" }, html: { type: "string" }, format: { type: "string" } };
 /** Fewer and longer rounds: a sample is a whole prompt, or some hundred tokens. */
 const modelPlan: Plan = { warmupMs: 0, minRounds: 3, maxRounds: 20, timeMs: 10_000 };
 const cpuPlan: Plan = { warmupMs: 200, minRounds: 5, maxRounds: 15, timeMs: 2000 };
@@ -66,6 +68,7 @@ peers: gureum on the CPU beside llama.cpp's native code on the same weights, one
   --browser PATH              also wllama in this headless Chromium (Linux); needs npm install --no-save @wllama/wllama@3.13.0
 compare: how much faster B is than A, row by row, with 95 % intervals
 
+  --format F                  what is printed: table, markdown, csv (numbers in full) or json (default: table)
   --json FILE                 write results for \`compare\`
   --html FILE                 write a page with table and roofline plot
 DIR is a model's folder, NAME a name on the hub: org/name[@revision].
@@ -97,16 +100,32 @@ async function withGpu<T>(body: (gpu: Gpu) => Promise<T>): Promise<T> {
   }
 }
 
-/** Table to stdout, files where they are asked for. */
+/** Everything that is known of results, for people. */
+function pageOf(results: BenchResults, style: TableStyle): string {
+  const { tokenTimes = [], facts = {} } = results;
+  const head = formatHead(results);
+  const layer = formatLayerLinears(results.rows, style);
+  return [
+    style === "markdown" ? ["```text", head, "```"].join("\n") : head,
+    formatRows(results.rows, style),
+    ...(layer === "" ? [] : [layer]),
+    ...(tokenTimes.length > 0 ? [formatTokenTimes(tokenTimes, style)] : []),
+    ...(results.facts
+      ? [
+          Object.entries(facts)
+            .map(([name, bytes]) => `${style === "markdown" ? "- " : ""}${name}: ${formatBytes(bytes)}`)
+            .join("\n"),
+        ]
+      : []),
+  ].join("\n\n");
+}
+
+/** Results to stdout, files where they are asked for. */
 async function report(words: Words, results: BenchResults): Promise<void> {
-  await printLine(`${formatHead(results)}\n\n${formatRows(results.rows)}`);
-  if (results.tokenTimes && results.tokenTimes.length > 0) await printLine(`\n${formatTokenTimes(results.tokenTimes)}`);
-  if (results.facts)
-    await printLine(
-      `\n${Object.entries(results.facts)
-        .map(([name, bytes]) => `${name}: ${formatBytes(bytes)}`)
-        .join("\n")}`,
-    );
+  const format = formatOf("bench", words);
+  if (format === "json") await printJson(results);
+  else if (format === "csv") await printLine(csvOfRows(results.rows));
+  else await printLine(pageOf(results, format));
   for (const { name, reason } of results.skipped ?? []) note(`skipped ${name}: ${reason}`);
   const [json, html] = [words.text("json"), words.text("html")];
   if (json !== undefined) await writeResults(json, results);
@@ -115,6 +134,7 @@ async function report(words: Words, results: BenchResults): Promise<void> {
 
 async function runDevice(args: string[]): Promise<number> {
   const words = parseWords("bench device", args, outputOptions, 0);
+  formatOf("bench device", words);
   const results = await withGpu(async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
@@ -147,6 +167,7 @@ async function runKernels(args: string[]): Promise<number> {
     0,
   );
   const backend = backendOf("bench kernels", words);
+  formatOf("bench kernels", words);
   const selection: KernelSelection = {
     rows: counts("bench kernels", words, "rows", 1, backend === "cpu" ? [1, 16] : [1, 16, 512, 2048]),
     shape: await openShape(words.text("shape") ?? "solar-10.7b", modelLook),
@@ -206,6 +227,7 @@ async function runModel(args: string[]): Promise<number> {
     1,
   );
   const backend = backendOf("bench model", words);
+  formatOf("bench model", words);
   const [path] = words.positionals;
   const synthetic = words.text("synthetic");
   if ((path === undefined) === (synthetic === undefined)) throw usage("bench model", "give a model folder or --synthetic SHAPE");
@@ -241,11 +263,13 @@ async function runModel(args: string[]): Promise<number> {
 }
 
 async function runCompare(args: string[]): Promise<number> {
-  const words = parseWords("bench compare", args, {}, 2);
+  const words = parseWords("bench compare", args, { format: { type: "string" } }, 2);
+  const format = formatOf("bench compare", words);
   const [a, b] = words.positionals;
   if (a === undefined || b === undefined) throw usage("bench compare", "give two files that --json wrote");
   const comparison = compareResults(await readResults(a), await readResults(b));
-  await printLine(formatComparison(comparison));
+  if (format === "json") await printJson(comparison);
+  else await printLine(format === "csv" ? csvOfComparison(comparison) : formatComparison(comparison, format));
   return comparison.rows.length === 0 ? 1 : 0;
 }
 

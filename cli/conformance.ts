@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { leftOutLines, tableLines, violations } from "../conformance/certificate/certificate.ts";
+import { csvLines, leftOutLines, markdownLines, type TableLines, tableLines, violations } from "../conformance/certificate/certificate.ts";
 import { encodeNumbers } from "../conformance/certificate/journal.ts";
 import { reportHtml } from "../conformance/certificate/report.ts";
 import { replayLine, runConformance } from "../conformance/certificate/run.ts";
@@ -10,8 +10,10 @@ import { type Row, replayCommand } from "../conformance/check.ts";
 import { fileJournal } from "../conformance/host/file-journal.ts";
 import { readOwnFiles } from "../conformance/host/own-file.ts";
 import { formatScore, mutationScore } from "../conformance/mutation/score.ts";
+import { families } from "../conformance/mutation/text.ts";
 import { OWN } from "../conformance/own/subjects.ts";
 import { hostError, writeFile } from "../core/host/node.ts";
+import { formatOf } from "./format.ts";
 import { ownOptions } from "./own.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";
@@ -47,10 +49,18 @@ function progress(line: string): void {
  * same
  */
 async function mutate(words: Words): Promise<number> {
+  const format = words.flag("json") ? "json" : formatOf("conformance", words);
+  if (format !== "json" && format !== "table") throw usage("conformance", "--mutate prints a table or json");
   const filter = words.text("filter");
   const runs = wholeNumber("runs", words.number("runs"), 1);
   const seed = wholeNumber("seed", words.number("seed"), 0);
+  const wanted = words.list("family").map((word) => {
+    const family = families.find((name) => name === word);
+    if (!family) throw usage("conformance", `--family is ${families.join(", ")}, got ${JSON.stringify(word)}`);
+    return family;
+  });
   const { score } = await mutationScore({
+    ...(wanted.length > 0 ? { families: wanted } : {}),
     ...(filter === undefined ? {} : { filter }),
     ...(runs === undefined ? {} : { runs }),
     ...(seed === undefined ? {} : { seed }),
@@ -60,7 +70,7 @@ async function mutate(words: Words): Promise<number> {
       note(line);
     },
   });
-  if (words.flag("json")) await printJson(score);
+  if (format === "json") await printJson(score);
   else await printLine(formatScore(score));
   return score.survived.length > 0 ? 1 : 0;
 }
@@ -85,7 +95,9 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       with: { type: "string", multiple: true },
       "no-robustness": { type: "boolean" },
       mutate: { type: "boolean" },
+      family: { type: "string", multiple: true },
       json: { type: "boolean" },
+      format: { type: "string" },
     },
     0,
   );
@@ -110,14 +122,14 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   if (words.flag("quick") && time !== undefined) throw usage("conformance", "give --quick or --time, not both");
   const timeMs = words.flag("quick") ? QUICK_MS : time === undefined ? undefined : parseTime(time);
   const out = words.text("out");
-  const json = words.flag("json");
+  const format = words.flag("json") ? "json" : formatOf("conformance", words);
   const jobs = wholeNumber("jobs", words.number("jobs"), 1);
   const report = words.text("report");
   // Rows are printed as they come, each before the next.
   let printed: Promise<void> = Promise.resolve();
-  let lines: ReturnType<typeof tableLines> | undefined;
+  let lines: TableLines | undefined;
   const say = (line: string): void => {
-    if (json) return;
+    if (format === "json") return;
     progress("");
     printed = printed.then(() => printLine(line));
     printed.catch(() => {}); // reported at the end
@@ -143,9 +155,12 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     ...(jobs === undefined ? {} : { jobs }),
     robustness: !words.flag("no-robustness"),
     onStart({ devices, subjects, finished }) {
-      lines = tableLines(subjects);
-      for (const { implementation, description, vendor } of devices)
-        say(`${implementation}: ${[vendor, description].filter(Boolean).join(" ")}`);
+      lines = format === "csv" ? csvLines : format === "markdown" ? markdownLines : tableLines(subjects);
+      for (const { implementation, description, vendor } of devices) {
+        const line = `${implementation}: ${[vendor, description].filter(Boolean).join(" ")}`;
+        if (format === "table") say(line);
+        else note(line);
+      }
       if (finished.length > 0) note(`${finished.length} of ${subjects.length} are in ${out} already`);
       say(lines.header);
       for (const row of finished) showRow(row);
@@ -155,7 +170,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       progress(done < total ? `${done}/${total} ${what}${violated ? `, ${violated} violated` : ""}` : ""),
   });
   await printed;
-  if (json) await printLine(encodeNumbers(certificate));
+  if (format === "json") await printLine(encodeNumbers(certificate));
   for (const line of leftOutLines(certificate.rows)) note(line);
   if (report !== undefined) {
     try {
@@ -191,7 +206,10 @@ Rows are printed as they come. Exit code 1 where a law is violated, or where not
   --replay LINE               run the one case of a line that a violation printed
   --mutate                    plant faults in the kernels (those whose name contains --filter) one at a time and report the share
                               that the laws notice; exit code 1 where one survives that is not proven to compute the same
+  --family NAME               with --mutate: only edits, "from n on" (faults that act from a size on) or published (faults that others
+                              defined); may be repeated
   --no-robustness             Dawn without bounds checks, as some engines run it
-  --json                      print the certificate`,
+  --format F                  what is printed: table, markdown, csv (numbers in full) or json (default: table)
+  --json                      print the certificate; the same as --format json`,
   run: conformanceCommand,
 };

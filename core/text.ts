@@ -24,6 +24,22 @@ export function alignColumns(rows: readonly (readonly string[])[], isRight: (col
   );
 }
 
+/** A table as Markdown has it, its first row the header; numbers flush right where `isRight` says so. */
+export const markdownRows = (rows: readonly (readonly string[])[], isRight: (column: number) => boolean): string[] =>
+  rows.flatMap((row, i) => [
+    markdownRow(row),
+    ...(i === 0 ? [`|${row.map((_, column) => (isRight(column) ? "---:|" : "---|")).join("")}`] : []),
+  ]);
+const markdownRow = (cells: readonly string[]): string =>
+  `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
+
+/** A line of comma-separated values (RFC 4180); nothing for undefined and null. */
+export const csvRow = (cells: readonly (string | number | boolean | undefined | null)[]): string =>
+  cells
+    .map((cell) => `${cell ?? ""}`)
+    .map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text))
+    .join(",");
+
 /**
  * Words as a POSIX shell reads them back: apart by blanks, quoted where a character of them would mean something there.
  */

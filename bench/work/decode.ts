@@ -57,7 +57,8 @@ const attentionWork: Work = {
 
 const sum = (sizes: Readonly<Record<string, number>>): number => Object.values(sizes).reduce((total, size) => total + size, 0);
 
-export const works: readonly Work[] = [
+/** The fused kernels that share the linears of a layer. */
+const linears: readonly Work[] = [
   work(
     awqAddFixed16,
     decode((config) => {
@@ -100,6 +101,10 @@ export const works: readonly Work[] = [
     }),
     "awq q, k, v, rope, cache",
   ),
+];
+
+export const works: readonly Work[] = [
+  ...linears.map((one) => ({ ...one, way: "fused decode" })),
   attentionWork,
   work(
     attentionCombine,

@@ -33,9 +33,9 @@ const part = (config: LlamaConfig, T: number): ExactAttentionPart => ({
 /** The linears of a layer: inputs, outputs and digits of the input. */
 const linears = ({ hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd }: LlamaConfig) =>
   [
-    { step: "qkvProj", K: D, N: (H + 2 * G) * Hd, P: 3 },
+    { step: "qProj+kProj+vProj", K: D, N: (H + 2 * G) * Hd, P: 3 },
     { step: "oProj", K: H * Hd, N: D, P: 3 },
-    { step: "gateUpProj", K: D, N: 2 * F, P: 3 },
+    { step: "gateProj+upProj", K: D, N: 2 * F, P: 3 },
     { step: "downProj", K: F, N: D, P: 4 },
   ] as const;
 

@@ -79,6 +79,7 @@ function variantWork({ name, layout, record }: StepVariant): Work {
       shapes(config).map((shape) => ({
         step: shape.step,
         start: 0,
+        calls: shape.count,
         counts: { bytes: bytes(shape) + T * (shape.K + shape.N) * 4, operations: 2 * T * shape.K * shape.N, arithmetic: "f32" },
         record(recorder, o) {
           const x = o.shared("x", T * shape.K * 4);

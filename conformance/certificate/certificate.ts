@@ -1,6 +1,6 @@
 /** The certificate: what was run, on what, with which result, as data that another person can replay and compare. */
 
-import { alignColumns } from "../../core/text.ts";
+import { alignColumns, csvRow, markdownRows } from "../../core/text.ts";
 import type { Row } from "../check.ts";
 import type { AnySubject } from "../kit.ts";
 import type { DeviceIdentity } from "./identity.ts";
@@ -53,6 +53,8 @@ export const columns: readonly string[] = [
   "verdict",
 ];
 
+const isNumber = (column: number): boolean => column >= 3 && column <= 8;
+
 /** "holds" says that everything was tested; what was not makes it "holds in part". */
 const verdictOf = ({ failures, cases, leftOut }: Row): string => {
   if (failures.length > 0) return `${failures.length} violated`;
@@ -75,13 +77,48 @@ export function cells(row: Row): string[] {
   ];
 }
 
-const isNumber = (column: number): boolean => column >= 3 && column <= 8;
-
 /** An aligned table; numbers to the right. */
 export const table = (rows: readonly Row[]): string => alignColumns([columns, ...rows.map(cells)], isNumber).join("\n");
 
+/** What a table that comes line by line begins with, and the line of a row. */
+export interface TableLines {
+  readonly header: string;
+  line(row: Row): string;
+}
+
+const csvColumns = [
+  "op",
+  "backend",
+  "variant",
+  "arithmetic",
+  "cases",
+  "refused",
+  "worst_error",
+  "bound",
+  "headroom",
+  "median_headroom",
+  "worst_ulp",
+  "verdict",
+];
+
+/** As comma-separated values: numbers in full. */
+export const csvLines: TableLines = {
+  header: csvRow(csvColumns),
+  line: (row) =>
+    csvRow([
+      ...[row.op, row.backend, row.variant, row.arithmetic, row.cases, row.refused],
+      ...[row.worst?.error, row.worst?.bound, row.worst?.headroom, row.medianHeadroom, row.worstUlp, verdictOf(row)],
+    ]),
+};
+
+/** As Markdown. */
+export const markdownLines: TableLines = {
+  header: markdownRows([columns], isNumber).join("\n"),
+  line: (row) => markdownRows([columns, cells(row)], isNumber).at(-1)!,
+};
+
 /** The same line by line, before all rows are there: `subjects` say how wide the first columns become. */
-export function tableLines(subjects: readonly AnySubject[]): { readonly header: string; line(row: Row): string } {
+export function tableLines(subjects: readonly AnySubject[]): TableLines {
   const names = [columns, ...subjects.map((s) => [s.op, `${s.backend}/${s.variant}`, s.arithmetic])];
   const widths = columns.map((name, i) => Math.max(name.length, ...names.map((row) => row[i]?.length ?? 0), isNumber(i) ? 9 : 0));
   const line = (row: readonly string[]): string =>

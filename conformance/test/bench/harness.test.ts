@@ -1,6 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Competitor, hostCompetitor, measure, type Plan } from "../../../bench/harness.ts";
+import { makeRow } from "../../../bench/results.ts";
+import { trendOf } from "../../../bench/statistics.ts";
+import { formatRows } from "../../../bench/table.ts";
 
 /** A clock that only work moves on, and competitors whose calls take as long as they say. */
 function fakeWorld() {
@@ -22,6 +25,50 @@ function fakeWorld() {
 
 const plan: Plan = { warmupMs: 10, minRounds: 3, maxRounds: 12, timeMs: 50 };
 const costs = fc.array(fc.double({ min: 1e-3, max: 30, noNaN: true }), { minLength: 1, maxLength: 5 });
+
+/** A device whose clock rises: each call takes from `from` times its cost down to once, over `risesMs` of its time. */
+function risingWorld(from: number, risesMs: number) {
+  let now = 0;
+  const competitor: Competitor = {
+    name: "rising",
+    timer: "gpu timestamps",
+    grainMs: 10,
+    maxCalls: 1000,
+    async sample(calls) {
+      const cost = Math.max(1, from - ((from - 1) * now) / risesMs);
+      now += calls * cost;
+      return calls * cost;
+    },
+  };
+  return { clock: { now: () => now }, competitor };
+}
+
+describe("a clock that rises", () => {
+  const impatient: Plan = { warmupMs: 50, minRounds: 9, maxRounds: 9, timeMs: 1 };
+
+  it("is waited for: the rounds begin once the times are flat", async () => {
+    const { clock, competitor } = risingWorld(3, 1000);
+    const [timing] = await measure([competitor], { ...impatient, flatMs: 5000 }, clock);
+    expect(Math.max(...timing!.samplesMs)).toBeLessThanOrEqual(1.02);
+    expect(trendOf(timing!.samplesMs)).toBeUndefined();
+  });
+
+  it("is said to move where it does not get flat in time, or is not waited for", async () => {
+    for (const plan of [impatient, { ...impatient, flatMs: 500 }]) {
+      const { clock, competitor } = risingWorld(5, 2000);
+      const [timing] = await measure([competitor], plan, clock);
+      const row = makeRow("kernels", timing!, {}, { operationsPerSecond: {} });
+      expect(row.trend).toBeLessThan(-0.02);
+      expect(formatRows([row])).toMatch(/ ↘ [\s\S]*the times still fell or rose while they were taken/);
+    }
+  });
+
+  it("that is flat from the start costs eight samples and no more", async () => {
+    const world = fakeWorld();
+    await measure([world.competitor("flat", 1, 10)], { ...plan, warmupMs: 0, flatMs: 5000 }, world.clock);
+    expect(world.log.filter(({ calls }) => calls === 10).length).toBeLessThanOrEqual(8 + plan.maxRounds);
+  });
+});
 
 describe("the harness", () => {
   it("gives every competitor the same number of samples, taken in turns", async () => {

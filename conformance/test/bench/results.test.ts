@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareResults } from "../../../bench/compare.ts";
 import { resultsPage, rooflineSvg } from "../../../bench/html.ts";
 import { measuredModel } from "../../../bench/identity.ts";
+import { formatLayerLinears, layerLinears } from "../../../bench/layer.ts";
 import {
   type BenchResults,
   type Counts,
@@ -17,7 +18,8 @@ import {
   writeResults,
 } from "../../../bench/results.ts";
 import { syntheticRefs } from "../../../bench/synthetic.ts";
-import { formatColumns, formatComparison, formatMs, formatRate } from "../../../bench/table.ts";
+import { csvOfRows, formatColumns, formatComparison, formatMs, formatRate, formatRows, formatTokenTimes } from "../../../bench/table.ts";
+import { lessProfile, type Recorded, tokenTimeOf } from "../../../bench/token-time.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../../../core/config.ts";
 import { GureumError } from "../../../core/errors.ts";
@@ -268,8 +270,124 @@ describe("tables", () => {
     expect([4.68e12, 8.8e8, 12_000, 3].map(formatRate)).toEqual(["4.68 T", "880 M", "12.0 k", "3.00"]);
   });
 
+  it("mark a spread of more than a tenth, and say what the mark means", () => {
+    const [steady, wide] = [row("steady", [10, 10.1, 10.2, 10.3, 10.1]), row("wide", [10, 14, 6, 15, 10])];
+    expect(formatRows([steady])).not.toMatch(/!/);
+    const text = formatRows([steady, wide]);
+    expect(text).toMatch(/^wide .* ±\d+ % !/m);
+    expect(text).toMatch(/^steady .* ±[\d.]+ %(?! !)/m);
+    expect(text).toMatch(/^! {3}half of the samples lie further apart than ±10 % of the median/m);
+  });
+
+  it("say the same as Markdown, and as values that read back", () => {
+    const rows = [row('a, "b" | c', [1, 2, 3], { bytes: 4, operations: 8, arithmetic: "f32" }), row("d", [5])];
+    const markdown = formatRows(rows, "markdown").split("\n");
+    expect(markdown[1]).toMatch(/^\|---\|(---:\|)+$/);
+    expect(markdown[2]).toContain('| a, "b" \\| c |');
+    const [header, first, second, ...rest] = csvOfRows(rows).split("\n");
+    expect(rest).toEqual([]);
+    const at = (name: string): number => header!.split(",").indexOf(name);
+    expect(first!.startsWith('"a, ""b"" | c",kernels,2,')).toBe(true);
+    const cells = second!.split(",");
+    expect(cells).toHaveLength(header!.split(",").length);
+    expect([cells[at("median_ms")], cells[at("samples")], cells[at("wide")], cells[at("bytes")]]).toEqual(["5", "1", "false", ""]);
+  });
+
   it("leave out columns that are empty throughout", () => {
     expect(formatColumns(["", "a", "b"], [["x", "", "1"]])).toBe("   b\nx  1");
+  });
+});
+
+describe("the linears of a layer", () => {
+  const part = (way: string, T: number, linears: string[], calls: number, ms: number): Row =>
+    makeRow(
+      "kernels",
+      { name: `${way} ${linears.join("+")} T=${T}`, timer: "gpu timestamps", calls: 1, samplesMs: [ms] },
+      { bytes: 1e9 * ms * 0.5 },
+      limits,
+      { layer: { way, linears, calls, T } },
+    );
+  const whole = (way: string, T: number): Row[] => [
+    part(way, T, ["qProj", "oProj"], 2, 10),
+    part(way, T, ["kProj", "vProj"], 2, 3),
+    part(way, T, ["gateProj", "upProj"], 2, 20),
+    part(way, T, ["downProj"], 1, 21),
+  ];
+
+  it("are one number per way and number of rows, each row as often as a layer runs it, beside what the limits allow", () => {
+    const found = layerLinears([...whole("slow", 16), ...whole("one", 1), row("other", [1])]);
+    expect(found.map(({ way, T, ms }) => [way, T, ms])).toEqual([
+      ["one", 1, 87],
+      ["slow", 16, 87],
+    ]);
+    for (const { ms, limitMs } of found) expect(limitMs! / ms).toBeCloseTo(0.5, 12);
+  });
+
+  it("are left out where one of them is missing, or counted twice", () => {
+    expect(layerLinears(whole("part", 1).slice(1))).toEqual([]);
+    expect(layerLinears([...whole("twice", 1), part("twice", 1, ["downProj"], 1, 1)])).toEqual([]);
+    expect(formatLayerLinears(whole("part", 1).slice(1))).toBe("");
+  });
+});
+
+describe("a token", () => {
+  const profile = fc.record({
+    wallMs: fc.double({ min: 0.01, max: 1e4, noNaN: true }),
+    encodeMs: fc.double({ min: 0, max: 1e4, noNaN: true }),
+    submitMs: fc.double({ min: 0, max: 1e4, noNaN: true }),
+    gpuMs: fc.double({ min: 0, max: 1e4, noNaN: true }),
+    perToken: fc.array(fc.tuple(fc.double({ min: 1e-3, max: 10, noNaN: true }), fc.integer({ min: 1, max: 48 })), {
+      minLength: 1,
+      maxLength: 9,
+    }),
+    count: fc.integer({ min: 1, max: 64 }),
+    first: fc.integer({ min: 0, max: 2 }),
+  });
+
+  it("has parts that add up: encode, submit and wait to its wall time, kernels and dispatches to what was recorded", () => {
+    fc.assert(
+      fc.property(profile, ({ wallMs, encodeMs, submitMs, gpuMs, perToken, count, first }) => {
+        const recorded = (tokens: number): Recorded => ({
+          ...{
+            wallMs: wallMs * (tokens + 1),
+            encodeMs: encodeMs * tokens,
+            submitMs: submitMs * tokens,
+            gpuMs: gpuMs * tokens,
+            passes: tokens,
+            submissions: 1,
+          },
+          dispatches: perToken.reduce((sum, [, n]) => sum + n, 0) * tokens + first,
+          kernels: new Map(
+            perToken.map(([ms, n], i) => [`k${i}`, { ms: ms * tokens + 0.1, dispatches: n * tokens + (i === 0 ? first : 0) }]),
+          ),
+        });
+        // As measured: what the first token takes is taken off.
+        const rest = lessProfile(recorded(count + 1), recorded(1));
+        const time = tokenTimeOf(7, count, rest, rest.kernels);
+        expect(time.dispatches * count).toBeCloseTo(rest.dispatches, 6);
+        expect(time.dispatches).toBeCloseTo(
+          perToken.reduce((sum, [, n]) => sum + n, 0),
+          9,
+        );
+        expect(time.kernels.reduce((sum, { dispatches }) => sum + dispatches, 0)).toBeCloseTo(time.dispatches, 9);
+        const alone = [...rest.kernels.values()].reduce((sum, { ms }) => sum + ms, 0);
+        expect(time.kernels.reduce((sum, { ms }) => sum + ms, 0) * count).toBeCloseTo(alone, 6);
+        expect(time.encodeMs + time.submitMs + time.waitMs).toBeCloseTo(time.wallMs, 6);
+        for (const ms of [time.encodeMs, time.submitMs, time.waitMs]) expect(ms).toBeGreaterThanOrEqual(-1e-9);
+        expect(time.wallMs).toBeCloseTo(wallMs, 6);
+      }),
+    );
+  });
+
+  it("is printed so that its numbers can be added: parts to the wall time, kernels to a last line", () => {
+    const kernels = [
+      { kernel: "a", ms: 3, dispatches: 40 },
+      { kernel: "b", ms: 1, dispatches: 4 },
+    ];
+    const text = formatTokenTimes([{ depth: 5, wallMs: 10, encodeMs: 1, submitMs: 2, waitMs: 7, gpuMs: 6, dispatches: 44, kernels }]);
+    expect(text).toContain("a token at 5: wall 10.00 ms = encode 1.000 ms + submit 2.000 ms + wait 7.000 ms; gpu 6.000 ms; 44 dispatches");
+    expect(text).toMatch(/^ {2}a +3\.000 ms +75 % +40$/m);
+    expect(text).toMatch(/^ {2}all +4\.000 ms +100 % +44$/m);
   });
 });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { makeRandom, medianRatio, spreadOf, summarize } from "../../../bench/statistics.ts";
+import { makeRandom, medianRatio, spreadOf, summarize, trendOf } from "../../../bench/statistics.ts";
 import { quantileOfSorted } from "../../../core/eval/statistics.ts";
 
 const times = fc.array(fc.double({ min: 1e-6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 40 });
@@ -157,5 +157,33 @@ describe("the ratio of two medians", () => {
     // deviations of 200 trials.
     expect(held / trials).toBeGreaterThanOrEqual(0.9 - 5 * Math.sqrt((0.9 * 0.1) / trials));
     expect(held).toBeLessThan(trials);
+  });
+});
+
+describe("a trend", () => {
+  it("is the whole fall of times that fall throughout, and its sign turns with their order", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 6, max: 40 }), fc.double({ min: 0.05, max: 0.9, noNaN: true }), (n, share) => {
+        const falling = Array.from({ length: n }, (_, i) => 10 * (1 - (share * i) / (n - 1)));
+        const fall = trendOf(falling)!;
+        expect(fall).toBeLessThan(-share / 2);
+        expect(trendOf(falling.toReversed())).toBeCloseTo(-fall, 12);
+      }),
+    );
+  });
+
+  it("is none in times that are equal, in few, and in a fall of less than two percent", () => {
+    expect(trendOf([])).toBeUndefined();
+    expect(trendOf(Array.from({ length: 30 }, () => 3))).toBeUndefined();
+    expect(trendOf([9, 8, 7, 6])).toBeUndefined();
+    expect(trendOf(Array.from({ length: 30 }, (_, i) => 100 - i / 20))).toBeUndefined();
+  });
+
+  it("is found by chance in fewer than one in 40 lists of noise", () => {
+    const random = makeRandom(7);
+    let found = 0;
+    for (let i = 0; i < 4000; i++) if (trendOf(Array.from({ length: 5 + (i % 26) }, () => 10 + random() / 2 ** 31)) !== undefined) found++;
+    expect(found).toBeLessThan(100);
+    expect(found).toBeGreaterThan(0);
   });
 });

@@ -63,6 +63,7 @@ describe("gureum bench", () => {
     ["neither folder nor shape", ["model"], /a model folder or --synthetic/],
     ["both folder and shape", ["model", "a", "--synthetic", "tiny"], /a model folder or --synthetic/],
     ["one file to compare", ["compare", "a.json"], /give two files/],
+    ["an unknown format", ["kernels", "--format", "yaml"], /--format is one of table, markdown, csv, json, got "yaml"/],
   ];
   it.each(wrong)("refuses %s with exit code 2 and one line", async (_what, args, message) => {
     const { code, out, err } = await bench(...args);
@@ -101,6 +102,10 @@ describe("gureum bench", () => {
     expect(results.device.backend).toBe("cpu");
     expect(results.command).toContain("--filter 'rms*tiny'");
     expect(await readFile(at("cpu.html"), "utf8")).toContain("<svg");
+    expect((await bench(...words, "--format", "markdown")).out).toMatch(/^\| rms-norm wasm hidden T=1 tiny \| [\d.]+ (ns|µs) \|/m);
+    expect((await bench("compare", at("cpu.json"), at("cpu.json"), "--format", "csv")).out).toMatch(
+      /^name,a_ms,b_ms,b_faster_by,low,high,verdict\n.*,1,/,
+    );
     const compared = await bench("compare", at("cpu.json"), at("cpu.json"));
     expect(compared.code).toBe(0);
     expect(compared.out).toMatch(/rms-norm (?:javascript|wasm) hidden T=1 tiny .*1\.000x/);
