@@ -28,12 +28,60 @@ const decades = (low: number, high: number): number[] => {
 
 const px = (value: number): string => value.toFixed(1);
 
-/** The plot, or undefined where no row has both counts or no ceiling was measured. */
-export function rooflineSvg({ rows, limits }: Pick<BenchResults, "rows" | "limits">): string | undefined {
-  const points = rows.flatMap((row): { row: Row; intensity: number; rate: number }[] => {
+/** A row that the plot shows, and where. */
+interface Dot {
+  readonly row: Row;
+  readonly intensity: number;
+  readonly rate: number;
+}
+
+/** The rows that have bytes, operations and so a place in the plot; their numbers there are their places in this list, from 1 on. */
+export const dotsOf = (rows: readonly Row[]): Dot[] =>
+  rows.flatMap((row) => {
     const rate = operationsPerSecond(row);
     return row.bytes && row.operations && rate ? [{ row, intensity: row.operations / row.bytes, rate }] : [];
   });
+
+/** The colour of each kernel. */
+export function coloursOf(dots: readonly Dot[]): (row: Row, lightness: number) => string {
+  const kernelOf = ({ name }: Row): string => name.split(" ")[0]!;
+  const kernels = [...new Set(dots.map(({ row }) => kernelOf(row)))];
+  return (row, lightness) => `hsl(${Math.round((360 * kernels.indexOf(kernelOf(row))) / kernels.length)} 70% ${lightness}%)`;
+}
+
+/** Room that the number of a dot takes. */
+const NUMBER = { width: 7, height: 10 } as const;
+
+/** A place for each dot's number beside it, free of the numbers before where one of a few places is. */
+function placeNumbers(dots: readonly { readonly x: number; readonly y: number }[]): { readonly x: number; readonly y: number }[] {
+  const taken: { readonly x: number; readonly y: number; readonly width: number }[] = [];
+  return dots.map(({ x, y }, i) => {
+    const width = NUMBER.width * `${i + 1}`.length;
+    const places = [6, 16, 26, 36].flatMap((far) =>
+      [
+        [far, 3],
+        [-far - width, 3],
+        [-width / 2, -far],
+        [-width / 2, far + 6],
+        [far, -far],
+        [-far - width, -far],
+        [far, far + 6],
+        [-far - width, far + 6],
+      ].map(([dx, dy]) => ({ x: x + dx!, y: y + dy! })),
+    );
+    const isFree = (place: { x: number; y: number }): boolean =>
+      taken.every(
+        (other) => Math.abs(other.y - place.y) >= NUMBER.height || place.x + width <= other.x || other.x + other.width <= place.x,
+      ) && dots.every((dot) => Math.abs(dot.y + 3 - place.y) >= NUMBER.height - 2 || dot.x + 4 <= place.x || place.x + width <= dot.x - 4);
+    const place = places.find(isFree) ?? places[0]!;
+    taken.push({ ...place, width });
+    return place;
+  });
+}
+
+/** The plot, or undefined where no row has both counts or no ceiling was measured. */
+export function rooflineSvg({ rows, limits }: Pick<BenchResults, "rows" | "limits">): string | undefined {
+  const points = dotsOf(rows);
   const roofs = Object.entries(limits.operationsPerSecond);
   const read = limits.readBytesPerSecond;
   if (points.length === 0 || (roofs.length === 0 && !read)) return undefined;
@@ -75,12 +123,14 @@ export function rooflineSvg({ rows, limits }: Pick<BenchResults, "rows" | "limit
     parts.push(`<line class="roof" x1="${px(x(from))}" y1="${px(y(rate))}" x2="${AREA.right}" y2="${px(y(rate))}"/>`);
     parts.push(`<text x="${AREA.right + 6}" y="${px(label)}">${escapeHtml(`${name} ${formatRate(rate)}`)}</text>`);
   }
-  const kernels = [...new Set(points.map(({ row }) => row.name.split(" ")[0]!))];
-  for (const { row, intensity, rate } of points) {
-    const hue = Math.round((360 * kernels.indexOf(row.name.split(" ")[0]!)) / kernels.length);
-    const title = `${row.name}: ${formatMs(row.median)}, ${formatRate(rate)}op/s${row.limitShare === undefined ? "" : `, ${formatShare(row.limitShare)} of the limit`}`;
+  const colour = coloursOf(points);
+  const numbers = placeNumbers(points.map(({ intensity, rate }) => ({ x: x(intensity), y: y(rate) })));
+  for (const [i, { row, intensity, rate }] of points.entries()) {
+    const title = `${i + 1} ${row.name}: ${formatMs(row.median)}, ${formatRate(rate)}op/s${row.limitShare === undefined ? "" : `, ${formatShare(row.limitShare)} of the limit`}`;
+    const at = numbers[i]!;
     parts.push(
-      `<circle cx="${px(x(intensity))}" cy="${px(y(rate))}" r="4" fill="hsl(${hue} 70% 45%)"><title>${escapeHtml(title)}</title></circle>`,
+      `<circle cx="${px(x(intensity))}" cy="${px(y(rate))}" r="4" fill="${colour(row, 45)}"><title>${escapeHtml(title)}</title></circle>`,
+      `<text class="number" x="${px(at.x)}" y="${px(at.y)}" fill="${colour(row, 30)}">${i + 1}</text>`,
     );
   }
   parts.push(`<text x="${(AREA.left + AREA.right) / 2}" y="${HEIGHT - 8}" text-anchor="middle">operations per byte</text>`);
@@ -90,12 +140,11 @@ export function rooflineSvg({ rows, limits }: Pick<BenchResults, "rows" | "limit
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="roofline plot">\n${parts.join("\n")}\n</svg>`;
 }
 
-/** The colour of each kernel in the plot. */
+/** The names of the dots by their numbers, each in its kernel's colour. */
 function legend(rows: readonly Row[]): string {
-  const kernels = [...new Set(rows.filter(({ bytes, operations }) => bytes && operations).map(({ name }) => name.split(" ")[0]!))];
-  return kernels
-    .map((kernel, i) => `<span style="color:hsl(${Math.round((360 * i) / kernels.length)} 70% 35%)">● ${escapeHtml(kernel)}</span>`)
-    .join(" ");
+  const dots = dotsOf(rows);
+  const colour = coloursOf(dots);
+  return dots.map(({ row }) => `<li style="color:${colour(row, 30)}">${escapeHtml(row.name)}</li>`).join("\n");
 }
 
 export function resultsPage(results: BenchResults): string {
@@ -122,12 +171,14 @@ svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
 .grid { stroke: #e4e4e4; }
 .roof { stroke: #222; stroke-width: 1.5; }
 circle { stroke: #fff; }
+.number { font-size: 10px; }
+.names { columns: 18em; font-size: 12px; padding-left: 2.5em; }
 </style>
 </head>
 <body>
 <h1>gureum bench</h1>
 <pre>${escapeHtml(`${results.command}\n${formatHead(results)}${results.device.toggles ? `\ntoggles   ${results.device.toggles}` : ""}\nfeatures  ${(results.device.features ?? []).join(" ") || "none"}`)}</pre>
-${svg ? `<h2>Roofline</h2>\n${svg}\n<p>${legend(results.rows)}</p>` : ""}
+${svg ? `<h2>Roofline</h2>\n${svg}\n<ol class="names">\n${legend(results.rows)}\n</ol>` : ""}
 <h2>Rows</h2>
 <div class="wide"><table>
 <thead>${cells(rowHeader, "th")}</thead>

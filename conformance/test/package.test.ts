@@ -3,7 +3,7 @@
  * and run. `webgpu` and `@huggingface/hub` are left out, as optional dependencies may be. About 8 s of CPU.
  */
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -143,6 +143,18 @@ describe("the packed package", () => {
       sources.filter((source) => !existsSync(source)),
       "what was built from files that are gone: npm run prepare",
     ).toEqual([]);
+  });
+
+  it("takes the room that the README says", () => {
+    const bytes = (folder: string): number =>
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+    // fast-check's one dependency is not linked in.
+    const brought = [...Object.keys(manifest.dependencies), "pure-rand"].map((name) => bytes(join(root, "node_modules", name)));
+    const megabytes = (bytes(installed("")) + brought.reduce((a, b) => a + b)) / 1e6;
+    const said = Number(/for the CPU alone, (\d+) MB/.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1]);
+    expect(Math.abs(megabytes - said), `${megabytes} MB`).toBeLessThan(said / 4);
   });
 
   it("brings docs and examples, and no tests", () => {

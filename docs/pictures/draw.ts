@@ -1,7 +1,7 @@
 /**
  * Draws the README's pictures from what the product prints: `npm run pictures` (about a minute of CPU). A chat is run and shown as a terminal;
  * a conformance run gives a table and its plots of error against bound; `gureum bench kernels` gives the roofline.
- * `npm run pictures -- --bench results.json` draws the roofline of another machine from the file that `--json` wrote there.
+ * `npm run pictures -- --bench results.json` draws the roofline of another machine from the file that `--json` wrote there; `--only NAME` one picture.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { rooflineSvg } from "../../bench/html.ts";
+import { coloursOf, dotsOf, rooflineSvg } from "../../bench/html.ts";
 import { readResults } from "../../bench/results.ts";
 import type { Certificate } from "../../conformance/certificate/certificate.ts";
 import { plot } from "../../conformance/certificate/report.ts";
@@ -112,33 +112,39 @@ async function roofline(folder: string, given: string | undefined): Promise<stri
   const results = await readResults(file);
   const svg = rooflineSvg(results);
   if (!svg) throw new Error(`${file} has no row with bytes and operations`);
-  const kernels = [...new Set(results.rows.filter(({ bytes, operations }) => bytes && operations).map(({ name }) => name.split(" ")[0]!))];
-  const legend = kernels.map(
-    (kernel, i) =>
-      `<text x="${80 + (i % 6) * 140}" y="${548 + Math.floor(i / 6) * 18}" style="fill: hsl(${Math.round((360 * i) / kernels.length)} 70% 35%)">● ${escapeHtml(kernel)}</text>`,
+  const dots = dotsOf(results.rows);
+  const colour = coloursOf(dots);
+  const perColumn = Math.ceil(dots.length / 3);
+  // All rows end with the name of the shape, which the command below tells.
+  const named = (name: string): string => name.slice(0, name.lastIndexOf(" T=") + 1) + (/T=\d+/.exec(name)?.[0] ?? name);
+  const names = dots.map(
+    ({ row }, i) =>
+      `<text class="name" x="${20 + Math.floor(i / perColumn) * 295}" y="${545 + (i % perColumn) * 14}" style="fill: ${colour(row, 30)}">${escapeHtml(`${i + 1} ${named(row.name)}`)}</text>`,
   );
-  const height = 575 + Math.floor((kernels.length - 1) / 6) * 18 + 22;
+  const height = 575 + perColumn * 14;
   return `${svg
     .replace(/viewBox="0 0 (\d+) \d+"/, (_, width) => `viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"`)
     .replace(
       ">\n",
-      `>\n<style>text { font: 12px system-ui, sans-serif; fill: #222; } .grid { stroke: #e4e4e4; } .roof { stroke: #222; stroke-width: 1.5; } circle { stroke: #fff; }</style>\n<rect width="100%" height="100%" fill="#fff"/>\n`,
+      `>\n<style>text { font: 12px system-ui, sans-serif; fill: #222; } .grid { stroke: #e4e4e4; } .roof { stroke: #222; stroke-width: 1.5; } circle { stroke: #fff; } .number { font-size: 10px; } .name { font-size: 10px; }</style>\n<rect width="100%" height="100%" fill="#fff"/>\n`,
     )
     .replace(
       "</svg>",
-      `${legend.join("\n")}\n<text x="80" y="${height - 12}" style="fill: #555">${escapeHtml(`${results.command.replace(/ --json \S+/, "")}: ${results.device.description || results.device.backend}`)}</text>\n</svg>`,
+      `${names.join("\n")}\n<text x="20" y="${height - 12}" style="fill: #555">${escapeHtml(`${results.command.replace(/ --json \S+/, "")}: ${results.device.description || results.device.backend}`)}</text>\n</svg>`,
     )}\n`;
 }
 
-const { values } = parseArgs({ options: { bench: { type: "string" } } });
+const { values } = parseArgs({ options: { bench: { type: "string" }, only: { type: "string" } } });
 const folder = await mkdtemp(join(tmpdir(), "gureum-pictures-"));
+const pictures: Readonly<Record<string, () => Promise<string>>> = {
+  chat,
+  conformance: () => conformance(folder),
+  roofline: () => roofline(folder, values.bench),
+};
 try {
-  for (const [name, svg] of [
-    ["chat", await chat()],
-    ["conformance", await conformance(folder)],
-    ["roofline", await roofline(folder, values.bench)],
-  ] as const) {
-    await writeFile(new URL(`${name}.svg`, here), svg);
+  for (const [name, draw] of Object.entries(pictures)) {
+    if (values.only !== undefined && values.only !== name) continue;
+    await writeFile(new URL(`${name}.svg`, here), await draw());
     console.log(`docs/pictures/${name}.svg`);
   }
 } finally {

@@ -246,8 +246,21 @@ describe("the page", () => {
           expect(y).toBeLessThanOrEqual(470);
         }
         expect(svg.match(/class="roof"/g)).toHaveLength(3);
+        const numbers = [...svg.matchAll(/<text class="number"[^>]*>(\d+)</g)].map(([, n]) => Number(n));
+        expect(numbers).toEqual(rows.map((_, i) => i + 1));
       }),
     );
+  });
+
+  it("names every dot by its number, and keeps the numbers of dots in one place apart", () => {
+    const rows = Array.from({ length: 12 }, (_, i) => row(`kernel${i} step T=1`, [1], { bytes: 100, operations: 100, arithmetic: "f32" }));
+    const page = resultsPage(resultsOf(rows));
+    for (const [i, { name }] of rows.entries()) {
+      expect(page).toContain(`${name}</li>`);
+      expect(page).toContain(`<title>${i + 1} ${name}: `);
+    }
+    const places = [...page.matchAll(/<text class="number" x="([\d.-]+)" y="([\d.-]+)"/g)].map(([, x, y]) => `${x},${y}`);
+    expect(new Set(places).size).toBe(12);
   });
 
   it("has no plot where there is nothing to draw under", () => {

@@ -10,6 +10,43 @@ const markdown = (header: readonly string[], rows: readonly (readonly string[])[
     .map((row) => `| ${row.join(" | ")} |`)
     .join("\n");
 
+/** Rows of all tables of a page, without their heads, with the section they stand in. */
+export function rowsOf(text: string): { readonly section: string; readonly cells: readonly string[] }[] {
+  let section = "";
+  const rows: { section: string; cells: readonly string[] }[] = [];
+  const lines = text.split("\n");
+  for (const [i, line] of lines.entries()) {
+    if (line.startsWith("## ")) section = line.slice(3);
+    if (!line.startsWith("| ") || lines[i + 1]?.startsWith("|---")) continue;
+    const cells = line.split("|").slice(1, -1);
+    rows.push({ section, cells: cells.map((cell) => cell.trim()) });
+  }
+  return rows;
+}
+
+/** The speeds that the README shows: rows of docs/benchmarks.md by their work, of the first card that has them all. */
+const quoted = [
+  /^decode, 128 tokens from 0$/,
+  /^decode, 128 tokens from 2048$/,
+  /^prefill of 512 tokens$/,
+  /^prefill of 2048 tokens$/,
+  /^loading /,
+];
+
+/** @throws where no section has a row for each */
+export function speedTable(benchmarks: string): string {
+  const rows = rowsOf(benchmarks);
+  for (const machine of new Set(rows.map(({ section }) => section))) {
+    const found = quoted.map((work) => rows.find(({ section, cells }) => section === machine && work.test(cells[0]!)));
+    if (found.some((row) => row === undefined)) continue;
+    return markdown(
+      [machine.replace(/^O/, "o"), "gureum", "peer"],
+      found.map((row) => [row!.cells[0]!, row!.cells[1]!, row!.cells[3]!]),
+    );
+  }
+  throw new Error("docs/benchmarks.md has no section with all that the README shows");
+}
+
 const verdict = (row: Row | undefined): string => {
   if (!row) return "–";
   const headroom = row.worst ? row.worst.headroom.toPrecision(2) : "–";

@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Certificate } from "../../certificate/certificate.ts";
 import { allKernels } from "../../host/kernels.ts";
-import { filesNaming, kernelTable, type MutationRuns, matrixTable, mutationTable, variantTable } from "./tables.ts";
+import { filesNaming, kernelTable, type MutationRuns, matrixTable, mutationTable, speedTable, variantTable } from "./tables.ts";
 import { pathOf, root, sources, textOf } from "./tree.ts";
 
 /** Fails where the file does not read so; with `-u` it does afterwards. */
@@ -60,6 +60,10 @@ describe("what `npm run docs` writes is what stands there:", () => {
     const kinds = [...new Set(runs.runs.map(({ what }) => what))];
     const text = kinds.reduce((doc, what) => section(doc, what, mutationTable(runs, what)), textOf("docs/conformance/mutation.md"));
     await writes("docs/conformance/mutation.md", text);
+  });
+
+  it("the speeds of README.md, from docs/benchmarks.md", async () => {
+    await writes("README.md", section(textOf("README.md"), "speeds", speedTable(textOf("docs/benchmarks.md"))));
   });
 
   it("the tables of docs/kernels.md, from the plan and the kernels' files", async () => {
