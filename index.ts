@@ -34,8 +34,11 @@ export type { Mean } from "./core/eval/statistics.ts";
 export type { LogitsProcessor } from "./core/generate/choose.ts";
 export type { DraftModel } from "./core/generate/draft.ts";
 export type { AbortLike, FinishReason, GenerateResult, TokenEvent } from "./core/generate/generate.ts";
+export type { Outcome } from "./core/generate/generate-all.ts";
 export type { Speculation, SpeculationCounts } from "./core/generate/speculate.ts";
 export type {
+  Batch,
+  Choose,
   DecodedBatch,
   ForwardOptions,
   ForwardResult,
@@ -43,13 +46,25 @@ export type {
   Sampler,
   SamplingOptions,
   Session,
+  SlotTokens,
+  SlotWork,
   TapHook,
+  Token,
   TraceValue,
 } from "./core/model/engine.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
 export type { DownloadProgress, HubOptions } from "./hub/model.ts";
 export { inspectModel, type ModelReport } from "./inspect.ts";
-export type { AnyInput, Conversation, GenerateInput, GenerateOptions, LoadedModel, ScoreOptions } from "./loaded-model.ts";
+export type {
+  AnyInput,
+  Conversation,
+  GenerateAllOptions,
+  GenerateInput,
+  GenerateOptions,
+  InputWithOptions,
+  LoadedModel,
+  ScoreOptions,
+} from "./loaded-model.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";

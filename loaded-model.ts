@@ -11,9 +11,11 @@ import {
   type GenerateResult,
   generate,
   type GenerateOptions as LoopOptions,
+  type StreamDecoder,
   type TokenEvent,
 } from "./core/generate/generate.ts";
-import type { ForwardOptions, ForwardResult, Sampler, SamplingOptions, Session } from "./core/model/engine.ts";
+import { type AllOptions, generateAll, type Item, type Outcome } from "./core/generate/generate-all.ts";
+import type { Batch, ForwardOptions, ForwardResult, Sampler, SamplingOptions, Session } from "./core/model/engine.ts";
 import { checkPositions } from "./core/model/session.ts";
 import { floatSampler, greedy } from "./core/sample/sampler.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -54,6 +56,12 @@ export interface ScoreOptions {
   readonly base?: Pick<LoadedModel, "config" | "createSession">;
   readonly onProgress?: (done: number, total: number) => void | Promise<void>;
 }
+
+/** An input with options of its own, which come before those of all. */
+export type InputWithOptions = { readonly input: AnyInput } & Omit<GenerateOptions, "session" | "speculate">;
+
+/** Options of all inputs, and how they are run; all optional. */
+export interface GenerateAllOptions extends Omit<GenerateOptions, "session" | "speculate" | "onPrefill">, Omit<AllOptions, "signal"> {}
 
 /** A conversation's memory: each `generate` feeds only what the one before has not. */
 export interface Conversation {
@@ -96,9 +104,20 @@ export interface LoadedModel {
   embed(text: AnyInput, options?: EmbedOptions): Promise<Float32Array>;
   /** Continues the input token by token; the generator's return value sums up. */
   generate(input: GenerateInput, options?: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
+  /**
+   * Continues many inputs, several at a time: where one ends, the next begins. An outcome for each, in their order; an input that fails does
+   * not take the others with it. Texts are those of `generate`, bit for bit on the CPU and in exact, else but for near ties (docs/sampling.md).
+   * @throws GureumError "usage" for options that are wrong for all, "limit" where so many `sequences` do not fit; what a callback throws
+   */
+  generateAll(inputs: readonly (AnyInput | InputWithOptions)[], options?: GenerateAllOptions): Promise<Outcome[]>;
   /** Answers that build on each other. On WebGPU an answer's positions stay as decoding computed them: close to, not bit for bit, what
    * feeding it anew would give. */
   createConversation(): Conversation;
+  /**
+   * Sequences to feed and sample by hand, `slots` of them together, of `maxContext` positions each (default 8192, at most the model's limit).
+   * @throws GureumError "limit" where they do not fit
+   */
+  createBatch(slots: number, maxContext?: number): Batch;
   /** A sequence to feed and sample by hand; `maxContext` defaults to 8192, and is at most the model's limit. */
   createSession(maxContext?: number): Session;
   /**
@@ -201,6 +220,10 @@ export function loadedModel(
     return { ...loop, stopIds: stopIdsOf(stop, stopIds) };
   };
 
+  /** An answer begins afresh; a continuation keeps the space between it and the prompt. */
+  const decoderFor = (input: AnyInput, prompt: readonly number[]): StreamDecoder =>
+    tokenizer?.streamingDecoder(typeof input === "object" && "messages" in input ? [] : prompt) ?? noText;
+
   async function* run(input: GenerateInput, options: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined> {
     alive();
     const loop = checked(options);
@@ -209,9 +232,7 @@ export function loadedModel(
       throw new GureumError("usage", { where: "generate", what: "the session is another model's" });
     const session = options.session ?? model.createSession(Math.min(limit, prompt.length + loop.maxNewTokens));
     try {
-      // An answer begins afresh; a continuation keeps the space between it and the prompt.
-      const decoder = tokenizer?.streamingDecoder("messages" in input ? [] : prompt) ?? noText;
-      return yield* generate(session, prompt, { ...loop, decoder });
+      return yield* generate(session, prompt, { ...loop, decoder: decoderFor(input, prompt) });
     } finally {
       if (!options.session) session.dispose();
     }
@@ -261,6 +282,27 @@ export function loadedModel(
       return embedIds(model, encodePrompt(inputOf(text)), options);
     },
     generate: (input, options = {}) => run(input, options),
+    async generateAll(inputs, options = {}) {
+      alive();
+      const { sequences, onToken, onOutcome, onProgress, ...shared } = options;
+      checked(shared); // what is wrong for all is not an outcome of each
+      const itemOf = (given: AnyInput | InputWithOptions): Item => {
+        try {
+          const { input, ...own } = typeof given === "object" && "input" in given ? given : { input: given };
+          const prompt = encodePrompt(inputOf(input));
+          const loop = checked({ ...shared, ...withoutUndefined(own) });
+          return { prompt, options: { ...loop, decoder: decoderFor(input, prompt) } };
+        } catch (error) {
+          return { error };
+        }
+      };
+      const how = withoutUndefined({ sequences, onToken, onOutcome, onProgress, signal: shared.signal }) as AllOptions;
+      return generateAll(model, inputs.map(itemOf), how);
+    },
+    createBatch(slots, maxContext = DEFAULT_CONTEXT) {
+      alive();
+      return model.createBatch(slots, Math.min(limit, checkPositions("batch", "maxContext", maxContext, 1)));
+    },
     createConversation() {
       let session: Session | undefined;
       return {

@@ -187,21 +187,28 @@ export function exactConstants(config: LlamaConfig, maxContext: number): ExactCo
   };
 }
 
+/** Rows of one sequence, at positions cache.length …. */
+export interface ExactSpan {
+  readonly cache: ExactCache;
+  readonly tables: ExactRopeTables;
+  readonly rows: number;
+}
+
 /**
- * Feeds `ids` at positions cache.length …; logits [rows, V] of the last `rows` of them. The cache grows by T.
+ * Feeds `ids`, the rows of one sequence or of several one after the other; logits [rows, V] of the last `rows` of them. Each cache grows by its rows.
  * @throws GureumError "range" for an id outside the vocabulary, "unsupported" for a hook on attention weights
  */
 export function exactForward(
   config: LlamaConfig,
   weights: ExactWeights,
-  { tables, factor, eps }: ExactConstants,
-  cache: ExactCache,
+  { factor, eps }: Omit<ExactConstants, "tables">,
+  spans: readonly ExactSpan[],
   ids: ArrayLike<number>,
   rows: number,
   taps: Taps,
 ): Float32Array {
   const T = ids.length;
-  const start = cache.length;
+  const start = spans[0]!.cache.length;
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, vocabSize: V } = config;
   /** Hands a value on; what a hook puts in its place enters as every other number from outside. */
   const tap = (name: string, data: Float32Array, count: number = T): void => {
@@ -224,7 +231,7 @@ export function exactForward(
   embedding(x, weights.embedTokens, ids);
   for (let i = 0; i < x.length; i++) x[i] = clean(x[i]!);
   tap("embeddings", x);
-  reserve(cache, config, start + T);
+  for (const { cache, rows } of spans) reserve(cache, config, cache.length + rows);
   weights.layers.forEach((layer, i) => {
     const at = `layers.${i}.`;
     rmsNorm(normed, x, layer.inputLayernorm, eps, T);
@@ -243,16 +250,23 @@ export function exactForward(
       rmsNorm(k, k, layer.kNorm, eps, T * G);
       tap(`${at}kNorm`, k);
     }
-    rotate(q, tables, start, T, H);
-    tap(`${at}qRope`, q);
-    rotate(k, tables, start, T, G);
-    tap(`${at}kRope`, k);
-    cacheRows(cache.layers[i]!, k, v, start, T, G, Hd);
-    const watched = taps.wants(`${at}attentionWeights`) ? new Float32Array(T * H * (start + T)) : undefined;
-    attention(mixed, q, cache.layers[i]!, start, T, shape, factor, watched);
-    if (watched) {
-      if (taps.steers(`${at}attentionWeights`)) throw noSuchHook(`${at}attentionWeights`);
-      tap(`${at}attentionWeights`, watched);
+    let first = 0;
+    for (const { cache, tables, rows } of spans) {
+      const rowsOf = (values: Float32Array, width: number): Float32Array => values.subarray(first * width, (first + rows) * width);
+      const [qs, ks, vs] = [rowsOf(q, H * Hd), rowsOf(k, G * Hd), rowsOf(v, G * Hd)] as const;
+      const before = cache.length;
+      rotate(qs, tables, before, rows, H);
+      tap(`${at}qRope`, qs);
+      rotate(ks, tables, before, rows, G);
+      tap(`${at}kRope`, ks);
+      cacheRows(cache.layers[i]!, ks, vs, before, rows, G, Hd);
+      const watched = taps.wants(`${at}attentionWeights`) ? new Float32Array(T * H * (start + T)) : undefined;
+      attention(rowsOf(mixed, H * Hd), qs, cache.layers[i]!, before, rows, shape, factor, watched);
+      if (watched) {
+        if (taps.steers(`${at}attentionWeights`)) throw noSuchHook(`${at}attentionWeights`);
+        tap(`${at}attentionWeights`, watched);
+      }
+      first += rows;
     }
     tap(`${at}attention`, mixed);
     linear(branch, mixed, layer.oProj, T, INPUT_WIDTH);
@@ -273,7 +287,7 @@ export function exactForward(
     accumulate(x, branch);
     tap(`${at}residual`, x);
   });
-  cache.length = start + T;
+  for (const { cache, rows } of spans) cache.length += rows;
 
   const logits = new Float32Array(rows * V);
   if (rows === 0) return logits;

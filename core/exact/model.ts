@@ -1,8 +1,10 @@
 /** The arithmetic `exact` on the CPU as a `Model`: the definition that every device is held to, bit for bit. */
 import type { LlamaConfig } from "../config.ts";
+import { cpuBatch } from "../model/cpu-batch.ts";
 import { type CpuFeeder, cpuSession } from "../model/cpu-session.ts";
 import type { Model } from "../model/engine.ts";
 import { checkPositions, guardSession } from "../model/session.ts";
+import { noTaps } from "../model/trace.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import {
   copyOfExact,
@@ -29,9 +31,27 @@ export function exactCpuModel(config: LlamaConfig, weights: LlamaWeights): Model
       const maxContext = checkPositions("session", "maxContext", asked, 1);
       return guardSession(cpuSession(model, maxContext, exactFeeder(config, exact, maxContext), exactSampler));
     },
+    createBatch(slots, maxContext) {
+      // Tables depend on the longest context where the scaling does, and are shared where it does not.
+      const contextOf = (own: number): number => (config.ropeScaling.type === "dynamic" ? own : maxContext);
+      const feed = (feeders: readonly ExactFeeder[], ids: readonly number[], logits: Float32Array): void => {
+        const constants = feeders[0]!.constants();
+        const spans = feeders.map(({ cache, constants }) => ({ cache, tables: constants().tables, rows: 1 }));
+        logits.set(exactForward(config, exact, constants, spans, ids, ids.length, noTaps));
+      };
+      const open = (own: number): ExactFeeder => exactFeeder(config, exact, contextOf(own));
+      return cpuBatch(model, slots, maxContext, { open, feed }, exactSampler);
+    },
+    // A row costs the same in any company.
+    sequencesAtOnce: () => 1,
     dispose() {},
   };
   return model;
+}
+
+interface ExactFeeder extends CpuFeeder {
+  readonly cache: ExactCache;
+  constants(): ExactConstants;
 }
 
 function exactFeeder(
@@ -39,15 +59,21 @@ function exactFeeder(
   weights: ExactWeights,
   maxContext: number,
   cache: ExactCache = makeExactCache(config),
-): CpuFeeder {
-  let constants: ExactConstants | undefined;
+): ExactFeeder {
+  let made: ExactConstants | undefined;
+  const constants = (): ExactConstants => {
+    made ??= exactConstants(config, maxContext);
+    return made;
+  };
   return {
+    cache,
+    constants,
     get length() {
       return cache.length;
     },
     feed(tokens, rows, logits, taps) {
-      constants ??= exactConstants(config, maxContext);
-      logits.set(exactForward(config, weights, constants, cache, tokens, rows, taps));
+      const { tables } = constants();
+      logits.set(exactForward(config, weights, constants(), [{ cache, tables, rows: tokens.length }], tokens, rows, taps));
     },
     truncate(length) {
       cache.length = length;

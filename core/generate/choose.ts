@@ -1,6 +1,6 @@
 /** One token drawn on the host from logits that came to it: a hook first, then the steps of docs/sampling.md. */
 import { GureumError } from "../errors.ts";
-import type { Model, Sampler, SamplingOptions } from "../model/engine.ts";
+import type { Choose, Model, Sampler, SamplingOptions } from "../model/engine.ts";
 import { floatSampler } from "../sample/sampler.ts";
 
 /**
@@ -16,16 +16,6 @@ export interface Choosing {
   readonly topLogprobs: number;
   readonly processLogits?: LogitsProcessor;
 }
-
-/** A token and what the model's own softmax, before any hook or option, says of it and of the likeliest. */
-export interface Token {
-  readonly id: number;
-  readonly logprob: number;
-  readonly top?: readonly { readonly id: number; readonly logprob: number }[];
-}
-
-/** The token at position `ids.length`, from the logits that follow `ids`. */
-export type Choose = (logits: Float32Array, ids: readonly number[]) => Token;
 
 /**
  * @returns a function that throws "usage" for a result of the hook that is no Float32Array of V numbers, "non-finite" for a NaN or +Infinity in

@@ -5,31 +5,22 @@
 
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
-import type { SamplingOptions, Session } from "../model/engine.ts";
+import type { Choose, SamplingOptions, Session, Token } from "../model/engine.ts";
 import { checkSampling } from "../sample/sampler.ts";
-import { type Choose, type LogitsProcessor, makeChoose, type Token } from "./choose.ts";
+import { type AnswerOptions, type FinishReason, makeAnswer, type TokenEvent } from "./answer.ts";
+import { type LogitsProcessor, makeChoose } from "./choose.ts";
 import { sharedPrefix } from "./prefix.ts";
 import { checkSpeculation, makeSpeculator, type Speculation, type SpeculationCounts, type Speculator } from "./speculate.ts";
-import { makeStopMatcher } from "./stop.ts";
 
-/** Turns ids into text piece by piece; never half a character. */
-export interface StreamDecoder {
-  push(ids: ArrayLike<number>): string;
-  flush(): string;
-}
+export type { FinishReason, StreamDecoder, TokenEvent } from "./answer.ts";
 
 /** As much of the DOM's AbortSignal as is needed. */
 export interface AbortLike {
   readonly aborted: boolean;
 }
 
-export interface GenerateOptions {
+export interface GenerateOptions extends AnswerOptions {
   readonly sampling: SamplingOptions;
-  readonly maxNewTokens: number;
-  /** Ids that end the text and are not part of it. */
-  readonly stopIds: ReadonlySet<number>;
-  readonly stop: readonly string[];
-  readonly decoder: StreamDecoder;
   /** Number of likeliest alternatives to report with each token; 0 for none. */
   readonly topLogprobs: number;
   readonly signal?: AbortLike;
@@ -39,21 +30,6 @@ export interface GenerateOptions {
   /** Several tokens a pass where guesses hold; the text does not depend on it (speculate.ts). */
   readonly speculate?: Speculation;
 }
-
-/** One token. The last event of a run may have no id: it carries text that was held back until then. */
-export interface TokenEvent {
-  readonly id: number | null;
-  /** Text that this token completed; often empty where a character or stop string may still be under way. */
-  readonly text: string;
-  /** Natural logarithm of the token's probability under the model's own softmax, whatever the sampling options. */
-  readonly logprob: number | null;
-  readonly top?: readonly { id: number; logprob: number }[];
-}
-
-/**
- * "stop": an end-of-text id or a stop string; "length": maxNewTokens; "context": no room left; "aborted": the signal.
- */
-export type FinishReason = "stop" | "length" | "context" | "aborted";
 
 /** @throws GureumError "usage" naming the first option of a wrong type, "range" for a number outside its range */
 export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
@@ -115,17 +91,14 @@ export async function* generate(
   prompt: ArrayLike<number>,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent, GenerateResult, undefined> {
-  const { sampling, maxNewTokens, stopIds, decoder, topLogprobs, signal, speculate } = options;
+  const { sampling, maxNewTokens, topLogprobs, signal, speculate } = options;
   checkOptions(options);
   const kept = sharedPrefix(session.ids, prompt);
   if (session.ids.length > 0) session.truncate(kept);
   const fresh = Array.prototype.slice.call(prompt, kept) as number[];
-  const stops = makeStopMatcher(options.stop);
-  const ids: number[] = [];
-  let text = "";
-  let finishReason: FinishReason = "length";
-  const counted = (): Pick<GenerateResult, "speculation"> => (speculator ? { speculation: speculator.counts() } : {});
+  const answer = makeAnswer(prompt.length, options);
   let speculator: Speculator | undefined;
+  let finishReason: FinishReason = "length";
   try {
     const checkAbort = async (done: number): Promise<void> => {
       await options.onPrefill?.(kept + done);
@@ -136,42 +109,27 @@ export async function* generate(
     if (speculate) speculator = makeSpeculator(session, speculate, sampling, choose);
     const drawsOnHost = topLogprobs > 0 || options.processLogits !== undefined;
     const next = drawsOnHost ? onHost(session, choose) : batches(session, maxNewTokens, sampling);
-    for (;;) {
+    while (!answer.stopped) {
       if (signal?.aborted) throw aborted;
-      if (ids.length === maxNewTokens) break;
-      const token = await (speculator ? speculator.next(maxNewTokens - ids.length) : next());
+      if (answer.left === 0) break;
+      const token = await (speculator ? speculator.next(answer.left) : next());
       if (!token) {
         finishReason = "context";
         break;
       }
-      if (!Number.isFinite(token.logprob))
-        throw new GureumError("non-finite", {
-          where: "logits",
-          what: `NaN or infinity at position ${prompt.length + ids.length - 1}`,
-          expected: "finite numbers",
-          remedy: "gureum diff names the first step that is wrong",
-        });
-      if (stopIds.has(token.id)) {
-        finishReason = "stop";
-        break;
-      }
-      ids.push(token.id);
-      const { text: shown, stopped } = stops.push(decoder.push([token.id]));
-      text += shown;
-      yield { ...token, text: shown };
-      if (stopped) return { text, ids, finishReason: "stop", ...counted() };
+      const event = answer.take(token);
+      if (event) yield event;
     }
+    if (answer.stopped) finishReason = "stop";
   } catch (error) {
     if (error !== aborted) throw error;
     finishReason = "aborted";
   } finally {
     speculator?.dispose();
   }
-  const last = stops.push(decoder.flush());
-  const rest = last.text + (last.stopped ? "" : stops.flush());
-  if (last.stopped) finishReason = "stop";
-  if (rest !== "") yield { id: null, text: rest, logprob: null };
-  return { text: text + rest, ids, finishReason, ...counted() };
+  const { event, result } = answer.end(finishReason);
+  if (event) yield event;
+  return speculator ? { ...result, speculation: speculator.counts() } : result;
 }
 
 const aborted = new GureumError("aborted", { what: "generation was aborted" });

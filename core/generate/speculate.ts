@@ -6,8 +6,7 @@
  * Source: Leviathan et al. 2023, arXiv 2211.17192, with the draw itself in place of their acceptance rule.
  */
 import { GureumError } from "../errors.ts";
-import type { SamplingOptions, Session } from "../model/engine.ts";
-import type { Choose, Token } from "./choose.ts";
+import type { Choose, SamplingOptions, Session, Token } from "../model/engine.ts";
 import { type Drafter, type DraftModel, draftModel, promptLookup } from "./draft.ts";
 
 /** From the text itself, or by a draft model with the same vocabulary; `tokens`: guesses in a pass. */

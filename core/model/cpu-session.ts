@@ -8,7 +8,7 @@ import { checkFeed, checkPending } from "./session.ts";
 import { makeTaps, noTaps, type Taps } from "./trace.ts";
 
 /** Positions fed at a time, so that activations stay small; any number gives the same bits. */
-const CHUNK = 64;
+export const CHUNK = 64;
 
 /** A forward pass with its cache. */
 export interface CpuFeeder {

@@ -3,16 +3,23 @@
 import type { LlamaConfig } from "../config.ts";
 import { type RopeTables, ropeTables } from "../ops/rope.ts";
 import { floatSampler } from "../sample/sampler.ts";
+import { cpuBatch } from "./cpu-batch.ts";
 import { type CpuFeeder, cpuSession } from "./cpu-session.ts";
 import type { Model } from "./engine.ts";
 import { copyOf, drop, type KvCache, makeKvCache, reserve } from "./kv-cache.ts";
-import { type Activations, forwardHead, forwardLayers, makeActivations } from "./llama.ts";
+import { type Activations, forwardHead, forwardLayers, makeActivations, type Span } from "./llama.ts";
 import { allFinite, nonFiniteLogits } from "./non-finite.ts";
 import { type CpuOps, referenceOps } from "./ops.ts";
 import { checkPositions, guardSession } from "./session.ts";
+import { noTaps, type Taps } from "./trace.ts";
 import type { LlamaWeights } from "./weights.ts";
 
+/** Sequences that are worth computing together: as many rows as the ops take at once. */
+const SEQUENCES = 16;
+
 export function cpuModel(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps = referenceOps): Model {
+  const feederOf = (maxContext: number, activations: ActivationsOf = makeActivationsOf(config)): LlamaFeeder =>
+    llamaFeeder(config, weights, ops, maxContext, activations, makeKvCache(maxContext));
   const model: Model = {
     config,
     backend: "cpu",
@@ -20,26 +27,30 @@ export function cpuModel(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps
     sameBitsRows: Infinity,
     createSession(asked) {
       const maxContext = checkPositions("session", "maxContext", asked, 1);
-      return guardSession(cpuSession(model, maxContext, llamaFeeder(config, weights, ops, maxContext), floatSampler));
+      return guardSession(cpuSession(model, maxContext, feederOf(maxContext), floatSampler));
     },
+    createBatch(slots, maxContext) {
+      const activations = makeActivationsOf(config);
+      const feed = (feeders: readonly LlamaFeeder[], ids: readonly number[], logits: Float32Array): void => {
+        const spans = feeders.map((feeder) => feeder.span(1));
+        forward(config, weights, ops, spans, activations(ids.length), ids, ids.length, logits, noTaps);
+      };
+      const open = (maxContext: number): LlamaFeeder => feederOf(maxContext, activations);
+      return cpuBatch(model, slots, maxContext, { open, feed }, floatSampler);
+    },
+    sequencesAtOnce: () => SEQUENCES,
     dispose: () => ops.dispose(),
   };
   return model;
 }
 
-function llamaFeeder(
-  config: LlamaConfig,
-  weights: LlamaWeights,
-  ops: CpuOps,
-  maxContext: number,
-  cache: KvCache = makeKvCache(maxContext),
-): CpuFeeder {
-  let tables: RopeTables | undefined;
-  let tabled = 0;
+/** Buffers for T rows: one set for single rows, one for as many as there were at most. */
+type ActivationsOf = (T: number) => Activations;
+
+function makeActivationsOf(config: LlamaConfig): ActivationsOf {
   let one: Activations | undefined;
   let many: Activations | undefined;
-
-  const activations = (T: number): Activations => {
+  return (T) => {
     if (T === 1) {
       one ??= makeActivations(config, 1);
       return one;
@@ -47,25 +58,56 @@ function llamaFeeder(
     if (!many || many.T < T) many = makeActivations(config, T);
     return many;
   };
+}
 
+function forward(
+  config: LlamaConfig,
+  weights: LlamaWeights,
+  ops: CpuOps,
+  spans: readonly Span[],
+  a: Activations,
+  ids: readonly number[],
+  rows: number,
+  logits: Float32Array,
+  taps: Taps,
+): void {
+  ops.pass(() => {
+    forwardLayers(ops, config, weights, spans, a, ids, taps);
+    if (rows > 0) forwardHead(ops, config, weights, a, ids.length, rows, logits, taps);
+  });
+}
+
+interface LlamaFeeder extends CpuFeeder {
+  /** Room for more rows, and where they go. */
+  span(rows: number): Span;
+}
+
+function llamaFeeder(
+  config: LlamaConfig,
+  weights: LlamaWeights,
+  ops: CpuOps,
+  maxContext: number,
+  activations: ActivationsOf,
+  cache: KvCache,
+): LlamaFeeder {
+  let tables: RopeTables | undefined;
+  let tabled = 0;
+  const span = (rows: number): Span => {
+    const end = cache.length + rows;
+    if (!tables || tabled < end) {
+      tabled = Math.min(maxContext, Math.max(end, 2 * tabled, 64));
+      tables = ropeTables(config, tabled, maxContext);
+    }
+    reserve(cache, ops, config, end);
+    return { cache, tables, rows };
+  };
   return {
     get length() {
       return cache.length;
     },
+    span,
     feed(tokens, rows, logits, taps) {
-      const T = tokens.length;
-      const end = cache.length + T;
-      if (!tables || tabled < end) {
-        tabled = Math.min(maxContext, Math.max(end, 2 * tabled, 64));
-        tables = ropeTables(config, tabled, maxContext);
-      }
-      const a = activations(T);
-      const rotations = tables;
-      reserve(cache, ops, config, end);
-      ops.pass(() => {
-        forwardLayers(ops, config, weights, rotations, cache, a, tokens, taps);
-        if (rows > 0) forwardHead(ops, config, weights, a, T, rows, logits, taps);
-      });
+      forward(config, weights, ops, [span(tokens.length)], activations(tokens.length), tokens, rows, logits, taps);
     },
     check(logits, ids) {
       if (!allFinite(logits)) throw nonFiniteLogits(config, weights, maxContext, ids);
@@ -73,11 +115,7 @@ function llamaFeeder(
     truncate(length) {
       cache.length = length;
     },
-    fork: () => llamaFeeder(config, weights, ops, maxContext, copyOf(cache, ops, config)),
-    dispose() {
-      drop(cache, ops);
-      one = undefined;
-      many = undefined;
-    },
+    fork: () => llamaFeeder(config, weights, ops, maxContext, makeActivationsOf(config), copyOf(cache, ops, config)),
+    dispose: () => drop(cache, ops),
   };
 }

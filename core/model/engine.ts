@@ -50,6 +50,16 @@ export interface DecodedBatch {
   readonly logprobs: readonly number[];
 }
 
+/** A token and what the model's own softmax, before any hook or option, says of it and of the likeliest. */
+export interface Token {
+  readonly id: number;
+  readonly logprob: number;
+  readonly top?: readonly { readonly id: number; readonly logprob: number }[];
+}
+
+/** Draws on the host: the token at position `ids.length`, from the logits that follow `ids`. */
+export type Choose = (logits: Float32Array, ids: readonly number[]) => Token;
+
 /** One sequence: its ids and their cached keys and values. */
 export interface Session {
   readonly model: Model;
@@ -93,6 +103,51 @@ export interface Session {
   dispose(): void;
 }
 
+/** What a sequence of a batch is to do: draw with these options, or by `choose`, which then sees the logits of every token. */
+export interface SlotWork {
+  readonly slot: number;
+  readonly sampling: SamplingOptions;
+  readonly choose?: Choose;
+}
+
+/** What a sequence of a batch drew; `error`: why it draws no more. */
+export interface SlotTokens {
+  readonly tokens: readonly Token[];
+  readonly error?: unknown;
+}
+
+/**
+ * Sequences of different lengths that are computed together, each in a slot of its own: a step feeds one id of each, and reads every weight once.
+ * Sequences do not see each other: one that fails, ends or is cleared changes nothing for the others.
+ */
+export interface Batch {
+  readonly model: Model;
+  readonly slots: number;
+  /** Positions that a slot has room for. */
+  readonly maxContext: number;
+  /** Ids fed to a slot or drawn in it so far. */
+  ids(slot: number): readonly number[];
+  /**
+   * Begins a sequence in an empty slot: feeds `ids`, and keeps the logits of the last for `decode`. Where it fails the slot is empty again.
+   * @param maxContext positions of this sequence, at most the batch's; `dynamic` RoPE scaling depends on it
+   * @throws GureumError as Session.prefill
+   */
+  prefill(
+    slot: number,
+    ids: ArrayLike<number>,
+    maxContext?: number,
+    onProgress?: (tokensDone: number) => void | Promise<void>,
+  ): Promise<void>;
+  /**
+   * Draws up to `count` tokens in each of these slots, one after the other; fewer where the sequence is full, or ends in an error.
+   * @throws GureumError what stops all of them: "device-lost", "out-of-memory"
+   */
+  decode(work: readonly SlotWork[], count: number): Promise<readonly SlotTokens[]>;
+  /** Empties a slot. */
+  clear(slot: number): void;
+  dispose(): void;
+}
+
 /** How logits become an id and its probability. */
 export interface Sampler {
   /** Logits from outside as this arithmetic takes them; absent where it takes any that are finite, and −Infinity. */
@@ -116,5 +171,9 @@ export interface Model {
   /** Tokens worth sampling in one `decode`: 1 where each token is as far away as the last. */
   readonly decodeBatch: number;
   createSession(maxContext: number): Session;
+  /** @throws GureumError "limit" where the slots' caches do not fit */
+  createBatch(slots: number, maxContext: number): Batch;
+  /** Sequences of so many positions that are worth computing together here, and fit. */
+  sequencesAtOnce(maxContext: number): number;
   dispose(): void;
 }

@@ -53,23 +53,30 @@ export function makeActivations(config: LlamaConfig, T: number): Activations {
   };
 }
 
+/** Rows of one sequence, at positions cache.length …; the cache has room for them. */
+export interface Span {
+  readonly cache: KvCache;
+  readonly tables: RopeTables;
+  readonly rows: number;
+}
+
 /**
- * Feeds `ids` at positions cache.length … and leaves the residual stream after the last layer, before the final norm,
- * in `a.x` [T, D]. The cache, which has room for them, grows by T.
+ * Feeds `ids`, the rows of one sequence or of several one after the other, and leaves the residual stream after the last layer, before
+ * the final norm, in `a.x` [T, D]. Each cache grows by its rows. Only attention looks beyond a row, and only into its own sequence.
+ * @param taps of one sequence alone
  * @throws GureumError "range" for an id outside the vocabulary
  */
 export function forwardLayers(
   ops: CpuOps,
   config: LlamaConfig,
   weights: LlamaWeights,
-  tables: RopeTables,
-  cache: KvCache,
+  spans: readonly Span[],
   a: Activations,
   ids: ArrayLike<number>,
   taps: Taps,
 ): void {
   const T = ids.length;
-  const start = cache.length;
+  const start = spans[0]!.cache.length;
   const { hiddenSize: D, rmsNormEps: eps } = config;
   const tap = (name: string, data: Float32Array): void => {
     if (!taps.wants(name)) return;
@@ -93,7 +100,7 @@ export function forwardLayers(
     ops.rmsNorm(a.normed, a.x, layer.inputLayernorm, eps, T);
     tap(`${at}inputLayernorm`, a.normed);
     // … and what it makes of it is added to x. First the attention:
-    selfAttention(ops, config, layer, tables, cache, i, a, T, (name, data) => tap(at + name, data), taps.wants(`${at}attentionWeights`));
+    selfAttention(ops, config, layer, spans, i, a, T, (name, data) => tap(at + name, data), taps.wants(`${at}attentionWeights`));
     tap(`${at}attentionOutput`, a.branch);
     add(a.x, a.x, a.branch, T * D);
     tap(`${at}attentionResidual`, a.x);
@@ -112,16 +119,15 @@ export function forwardLayers(
     add(a.x, a.x, a.branch, T * D);
     tap(`${at}residual`, a.x);
   }
-  cache.length = start + T;
+  for (const { cache, rows } of spans) cache.length += rows;
 }
 
-/** a.branch = W_o attention(W_q x, W_k x, W_v x) of x = a.normed; writes layer i of the cache. */
+/** a.branch = W_o attention(W_q x, W_k x, W_v x) of x = a.normed; writes layer i of the caches. */
 function selfAttention(
   ops: CpuOps,
   config: LlamaConfig,
   layer: LayerWeights,
-  tables: RopeTables,
-  cache: KvCache,
+  spans: readonly Span[],
   i: number,
   a: Activations,
   T: number,
@@ -129,8 +135,6 @@ function selfAttention(
   wantsWeights: boolean,
 ): void {
   const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps, slidingWindow } = config;
-  const start = cache.length;
-  const S = start + T;
   // Queries for H heads; keys and values for G, each of which H / G query heads share.
   ops.linear(a.q, a.normed, layer.qProj, T);
   tap("q", a.q);
@@ -147,28 +151,38 @@ function selfAttention(
     ops.rmsNorm(a.k, a.k, layer.kNorm, eps, T * G);
     tap("kNorm", a.k);
   }
-  // RoPE turns pairs of components by an angle that grows with the position, so that q · k depends on the distance
-  // alone.
-  rope(a.q, a.q, tables, start, T, H);
-  tap("qRope", a.q);
-  rope(a.k, a.k, tables, start, T, G);
-  tap("kRope", a.k);
-  // Keys and values stay for all later tokens.
-  const keys = cache.arrays.keys[i]!;
-  const values = cache.arrays.values[i]!;
-  keys.set(a.k.subarray(0, T * G * Hd), start * G * Hd);
-  values.set(a.v.subarray(0, T * G * Hd), start * G * Hd);
-
-  // softmax(q · k / √Hd) over the positions up to each query's own, then the values mixed by these weights.
   const shape: AttentionShape = { H, G, Hd, window: slidingWindow };
-  if (wantsWeights) {
-    // Somebody looks at the weights between the two steps.
-    const weights = new Float32Array(T * H * S);
-    attentionWeights(weights, a.q, 0, keys, start, T, shape, new Float64Array(S));
-    tap("attentionWeights", weights);
-    attentionMix(a.attention, 0, weights, values, start, T, shape, new Float64Array(Hd));
-  } else ops.attention(a.attention, a.q, keys, values, start, T, shape);
-  tap("attention", a.attention);
+  const rowsOf = (x: Float32Array, width: number, first: number, rows: number): Float32Array =>
+    x.subarray(first * width, (first + rows) * width);
+  let first = 0;
+  for (const { cache, tables, rows } of spans) {
+    const start = cache.length;
+    const [q, k, v] = [rowsOf(a.q, H * Hd, first, rows), rowsOf(a.k, G * Hd, first, rows), rowsOf(a.v, G * Hd, first, rows)] as const;
+    // RoPE turns pairs of components by an angle that grows with the position, so that q · k depends on the distance
+    // alone.
+    rope(q, q, tables, start, rows, H);
+    tap("qRope", q);
+    rope(k, k, tables, start, rows, G);
+    tap("kRope", k);
+    // Keys and values stay for all later tokens.
+    const keys = cache.arrays.keys[i]!;
+    const values = cache.arrays.values[i]!;
+    keys.set(k, start * G * Hd);
+    values.set(v, start * G * Hd);
+
+    // softmax(q · k / √Hd) over the positions up to each query's own, then the values mixed by these weights.
+    const mixed = rowsOf(a.attention, H * Hd, first, rows);
+    if (wantsWeights) {
+      // Somebody looks at the weights between the two steps.
+      const S = start + rows;
+      const weights = new Float32Array(rows * H * S);
+      attentionWeights(weights, q, 0, keys, start, rows, shape, new Float64Array(S));
+      tap("attentionWeights", weights);
+      attentionMix(mixed, 0, weights, values, start, rows, shape, new Float64Array(Hd));
+    } else ops.attention(mixed, q, keys, values, start, rows, shape);
+    tap("attention", mixed);
+    first += rows;
+  }
   // The heads' results side by side become what is added to the residual stream.
   ops.linear(a.branch, a.attention, layer.oProj, T);
 }

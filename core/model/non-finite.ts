@@ -38,7 +38,7 @@ function firstNonFinite(config: LlamaConfig, weights: LlamaWeights, maxContext: 
     },
   };
   for (const id of ids) {
-    forwardLayers(referenceOps, config, weights, tables, cache, activations, [id], taps);
+    forwardLayers(referenceOps, config, weights, [{ cache, tables, rows: 1 }], activations, [id], taps);
     if (found) return found;
   }
   forwardHead(referenceOps, config, weights, activations, 1, 1, logits, taps);

@@ -6,6 +6,7 @@ import { checkExactLimits, EXACT_LIMITS, exactParts } from "../../core/exact/for
 import { exactSampler } from "../../core/exact/sample.ts";
 import type { Model, Session } from "../../core/model/engine.ts";
 import { checkPositions, guardSession } from "../../core/model/session.ts";
+import { sessionBatch } from "../../core/model/session-batch.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../device/buffer.ts";
 import { checkDevice, type Gpu } from "../device/device.ts";
@@ -39,6 +40,7 @@ export async function loadExactGpuModel(
   await checkDevice(gpu);
   const memory = makeMemory(gpu);
   const sessions = new Set<Session>();
+  const batches = new Set<{ dispose(): void }>();
   try {
     const weights = await loadExactWeights(memory, refs, onProgress);
     const model: Model = {
@@ -51,7 +53,11 @@ export async function loadExactGpuModel(
         const positions = Math.min(checkPositions("session", "maxContext", maxContext, 1), EXACT_LIMITS.positions + 1);
         return guardSession(exactGpuSession(model, gpu, weights, positions), sessions);
       },
+      createBatch: (slots, maxContext) => sessionBatch(model, slots, maxContext, batches),
+      // In turn: no program computes exact rows of several sequences.
+      sequencesAtOnce: () => 1,
       dispose() {
+        for (const batch of [...batches]) batch.dispose();
         for (const session of sessions) session.dispose();
         freeAll(memory);
       },

@@ -2,6 +2,7 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import type { Model, Session } from "../../core/model/engine.ts";
 import { checkPositions, guardSession } from "../../core/model/session.ts";
+import { sessionBatch } from "../../core/model/session-batch.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../device/buffer.ts";
 import type { Gpu } from "../device/device.ts";
@@ -31,6 +32,7 @@ export interface GpuModel extends Model {
 export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWeightRefs, options: GpuModelOptions = {}): Promise<GpuModel> {
   const memory = makeMemory(gpu);
   const sessions = new Set<Session>();
+  const batches = new Set<{ dispose(): void }>();
   try {
     const { plan } = planVariants(gpu.capabilities, config, refs, options);
     const weights = await loadWeights(memory, refs, plan.layout === "repacked", options.onProgress);
@@ -44,7 +46,10 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
         const own = gpuSession(model, gpu, weights, plan, checkPositions("session", "maxContext", maxContext, 1));
         return guardSession(own, sessions);
       },
+      createBatch: (slots, maxContext) => sessionBatch(model, slots, maxContext, batches),
+      sequencesAtOnce: () => 1,
       dispose() {
+        for (const batch of [...batches]) batch.dispose();
         for (const session of sessions) session.dispose();
         freeAll(memory);
       },
