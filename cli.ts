@@ -24,6 +24,11 @@ const commands: readonly { name: string; summary: string; load(): Promise<Comman
     load: async () => (await import("./cli/perplexity.ts")).perplexity,
   },
   {
+    name: "quantize",
+    summary: "a float model to an AWQ int4 one",
+    load: async () => (await import("./cli/quantize.ts")).quantize,
+  },
+  {
     name: "synth",
     summary: "write a checkpoint of a real shape with random weights",
     load: async () => (await import("./cli/synth.ts")).synth,

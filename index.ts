@@ -23,6 +23,7 @@ import { openTensorsOf, type TensorReader } from "./tensors.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
 export type { GpuStats, LoadOptions } from "./backend.ts";
+export type { CalibrationItem } from "./calibration.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
 export type { F32Linear, F32Tensor } from "./core/checkpoint/readers.ts";
@@ -52,6 +53,8 @@ export type {
   Token,
   TraceValue,
 } from "./core/model/engine.ts";
+export type { LayerDone, QuantizeReport } from "./core/quant/quantize-model.ts";
+export type { MethodName, Settings as QuantizeSettings, Stages as QuantizeStages } from "./core/quant/search/stages.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
 export type { DownloadProgress, HubOptions } from "./hub/model.ts";
 export { inspectModel, type ModelReport } from "./inspect.ts";
@@ -65,6 +68,7 @@ export type {
   LoadedModel,
   ScoreOptions,
 } from "./loaded-model.ts";
+export { type QuantizeOptions, quantize } from "./quantize.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";

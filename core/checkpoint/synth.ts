@@ -12,10 +12,10 @@ import type { FolderWriter } from "./byte-sink.ts";
 import { configFile, generationConfigFile } from "./config.ts";
 import { families } from "./families.ts";
 import { embedTokensKey, lmHeadKey, normKey } from "./plan.ts";
-import { type TensorEntry, tensorByteLength, writeSafetensors } from "./safetensors.ts";
-import { indexFile, singleFile } from "./shards.ts";
+import type { TensorEntry } from "./safetensors.ts";
 import type { SynthConfig, SynthShape } from "./synth-shapes.ts";
 import { middleZeros, scaleTable } from "./synth-values.ts";
+import { tensorBytes, writeShards, writeText } from "./write-shards.ts";
 
 /** Words made at a time: 4 MiB. */
 const chunkWords = 2 ** 20;
@@ -144,22 +144,6 @@ function listEntries({ config }: SynthShape, seed: number): TensorEntry[] {
   return entries;
 }
 
-/** Shards as save_pretrained cuts them: in order, a new one where the next tensor would pass the limit. */
-function cutShards(entries: readonly TensorEntry[], maxShardBytes: number): TensorEntry[][] {
-  const shards: TensorEntry[][] = [[]];
-  let held = 0;
-  for (const entry of entries) {
-    const byteLength = tensorByteLength(entry.dtype, entry.shape);
-    if (held > 0 && held + byteLength > maxShardBytes) {
-      shards.push([]);
-      held = 0;
-    }
-    shards.at(-1)!.push(entry);
-    held += byteLength;
-  }
-  return shards;
-}
-
 /** config.json as transformers 4.38 writes it for an AWQ model. */
 function configJson(config: SynthConfig): string {
   return JSON.stringify(
@@ -201,7 +185,7 @@ function configJson(config: SynthConfig): string {
 
 /** Bytes of all tensors of a shape: what the disk must have room for, but for headers. */
 export function synthTensorBytes(shape: SynthShape): number {
-  return listEntries(shape, 0).reduce((sum, { dtype, shape: sizes }) => sum + tensorByteLength(dtype, sizes), 0);
+  return tensorBytes(listEntries(shape, 0));
 }
 
 export interface SynthOptions {
@@ -223,35 +207,10 @@ export async function synth(shape: SynthShape, folder: FolderWriter, { seed, onP
   const { config } = shape;
   if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff)
     throw new GureumError("range", { where: "seed", what: "out of range", expected: "0 to 4294967295", got: `${seed}` });
-  const bytesTotal = synthTensorBytes(shape);
-  let bytesDone = 0;
-  const shards = cutShards(listEntries(shape, seed), shape.maxShardBytes);
-  const pad = (n: number): string => `${n}`.padStart(5, "0");
-  const weightMap: [string, string][] = [];
-  for (const [i, entries] of shards.entries()) {
-    const fileName = shards.length === 1 ? singleFile : `model-${pad(i + 1)}-of-${pad(shards.length)}.safetensors`;
-    for (const { name } of entries) weightMap.push([name, fileName]);
-    await folder.file(fileName, async (sink) => {
-      let headerDone = false;
-      const counting = async (bytes: Uint8Array): Promise<void> => {
-        await sink(bytes);
-        if (headerDone) {
-          bytesDone += bytes.length;
-          onProgress?.(bytesDone, bytesTotal);
-        }
-        headerDone = true;
-      };
-      await writeSafetensors(entries, counting, new Map([["format", "pt"]]));
-    });
-  }
-  const text = (fileName: string, content: string): Promise<void> => folder.file(fileName, (sink) => sink(encodeUtf8(`${content}\n`)));
-  if (shards.length > 1)
-    await text(
-      indexFile,
-      JSON.stringify({ metadata: { total_size: bytesTotal }, weight_map: Object.fromEntries(weightMap.sort()) }, null, 2),
-    );
-  await text(configFile, configJson(config));
-  await text(
+  await writeShards(folder, listEntries(shape, seed), shape.maxShardBytes, onProgress);
+  await writeText(folder, configFile, configJson(config));
+  await writeText(
+    folder,
     generationConfigFile,
     JSON.stringify(
       { _from_model_config: true, bos_token_id: config.bosTokenId, eos_token_id: config.eosTokenIds[0], do_sample: true },

@@ -5,7 +5,7 @@
 
 import type { LlamaConfig } from "../config.ts";
 import { dtypeBits, type FloatDType, widenFloats } from "../dtype.ts";
-import { layerParts, makeLayerInTurn } from "../model/layer.ts";
+import { type LayerTree, layerParts, makeLayerInTurn } from "../model/layer.ts";
 import type { LayerWeights, LinearRef, LlamaWeightRefs, LlamaWeights, TensorRef } from "../model/weights.ts";
 import type { DenseMatrix, Linear, Matrix } from "../tensor.ts";
 import type { ByteStore } from "./byte-source.ts";
@@ -99,12 +99,32 @@ export async function readWeights(
   const total = listRefs(refs).reduce((sum, ref) => sum + ref.byteLength, 0);
   let done = 0;
   onProgress?.(0, total);
+  const { dense, vector, layer } = readerOf(allocate, (byteLength) => {
+    done += byteLength;
+    onProgress?.(done, total);
+  });
+  const embedTokens = await dense(refs.embedTokens);
+  const layers: LayerWeights[] = [];
+  for (const own of refs.layers) layers.push(await layer(own));
+  const norm = await vector(refs.norm);
+  const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);
+  return { embedTokens, layers, norm, lmHead };
+}
+
+/** Reads single parts of the tree, as `readWeights` does all of it. */
+export interface WeightReader {
+  dense(ref: TensorRef): Promise<DenseMatrix>;
+  vector(ref: TensorRef): Promise<Float32Array>;
+  layer(refs: LayerTree<LinearRef, TensorRef>): Promise<LayerWeights>;
+}
+
+/** @param onBytes how many bytes have just been read */
+export function readerOf(allocate: Allocate = allocateApart, onBytes: (byteLength: number) => void = () => {}): WeightReader {
   const fill: Fill = async (ref, bytes) => {
     for (let at = 0; at < bytes.length; at += chunkBytes) {
       const piece = bytes.subarray(at, Math.min(at + chunkBytes, bytes.length));
       await ref.readInto(at, piece);
-      done += piece.length;
-      onProgress?.(done, total);
+      onBytes(piece.length);
     }
   };
   const vector = (ref: TensorRef): Promise<Float32Array> => readVector(ref, fill);
@@ -113,19 +133,12 @@ export async function readWeights(
     weight: await readMatrix(ref, fill, allocate),
     bias: ref.bias && (await vector(ref.bias)),
   });
-
-  const embedTokens = await dense(refs.embedTokens);
-  const layers: LayerWeights[] = [];
-  for (const layer of refs.layers)
-    layers.push(
-      await makeLayerInTurn(
-        ({ name }) => linear(layer[name]),
-        async ({ name }) => layer[name] && vector(layer[name]),
-      ),
+  const layer = (refs: LayerTree<LinearRef, TensorRef>): Promise<LayerWeights> =>
+    makeLayerInTurn(
+      ({ name }) => linear(refs[name]),
+      async ({ name }) => refs[name] && vector(refs[name]),
     );
-  const norm = await vector(refs.norm);
-  const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);
-  return { embedTokens, layers, norm, lmHead };
+  return { dense, vector, layer };
 }
 
 /** A model folder opened: config parsed, headers checked, nothing read. */

@@ -242,3 +242,38 @@ export async function writeFile(path: string, body: (sink: ByteSink) => Promise<
   await withHost(folder, () => stat(folder));
   await writeFolder(folder, (writer) => writer.file(basename(path), body));
 }
+
+/** Whether a path is a folder, and whether anything lies in it. @throws GureumError "io" where it is something else */
+export async function folderState(path: string): Promise<"absent" | "empty" | "filled"> {
+  return withHost(path, async () => {
+    const names = await readdir(path).catch((error: unknown) => {
+      if ((error as { code?: unknown }).code === "ENOENT") return null;
+      throw error;
+    });
+    return names === null ? "absent" : names.length === 0 ? "empty" : "filled";
+  });
+}
+
+/** Makes a folder, and its parents, where they are missing. @throws GureumError "io", "disk-full" */
+export const makeFolder = (path: string): Promise<void> =>
+  withHost(path, async () => {
+    await mkdir(path, { recursive: true });
+  });
+
+/** Removes a folder and what is in it, if it is there. @throws GureumError "io" */
+export const removeFolder = (path: string): Promise<void> => withHost(path, () => rm(path, { recursive: true, force: true }));
+
+/** Gives a folder another name, in one step; an empty folder of that name is replaced. @throws GureumError "io" */
+export const moveFolder = (from: string, to: string): Promise<void> =>
+  withHost(to, async () => {
+    await rmdir(to).catch(() => {});
+    await rename(from, to);
+  });
+
+/** Writes single files into a folder that is there, each whole or not at all. */
+export const filesIn = (path: string): FolderWriter => ({
+  async file(fileName, body) {
+    checkFileName(path, fileName);
+    await writeFile(join(path, fileName), body);
+  },
+});

@@ -77,7 +77,6 @@ export function forwardLayers(
 ): void {
   const T = ids.length;
   const start = spans[0]!.cache.length;
-  const { hiddenSize: D, rmsNormEps: eps } = config;
   const tap = (name: string, data: Float32Array): void => {
     if (!taps.wants(name)) return;
     const shape = tapShape(config, name, T, start + T);
@@ -93,33 +92,49 @@ export function forwardLayers(
   // x[t] = E[ids[t]]: each id's row of the embedding.
   embedding(a.x, weights.embedTokens, ids);
   tap("embeddings", a.x);
-  for (let i = 0; i < weights.layers.length; i++) {
-    const layer = weights.layers[i]!;
-    const at = `layers.${i}.`;
-    // Each block reads a normalized copy of the residual stream x …
-    ops.rmsNorm(a.normed, a.x, layer.inputLayernorm, eps, T);
-    tap(`${at}inputLayernorm`, a.normed);
-    // … and what it makes of it is added to x. First the attention:
-    selfAttention(ops, config, layer, spans, i, a, T, (name, data) => tap(at + name, data), taps.wants(`${at}attentionWeights`));
-    tap(`${at}attentionOutput`, a.branch);
-    add(a.x, a.x, a.branch, T * D);
-    tap(`${at}attentionResidual`, a.x);
-
-    // Then the feed-forward network, down(silu(gate(x)) ∘ up(x)):
-    ops.rmsNorm(a.normed, a.x, layer.postAttentionLayernorm, eps, T);
-    tap(`${at}postAttentionLayernorm`, a.normed);
-    ops.linear(a.gate, a.normed, layer.gateProj, T);
-    tap(`${at}gate`, a.gate);
-    ops.linear(a.up, a.normed, layer.upProj, T);
-    tap(`${at}up`, a.up);
-    siluMul(a.gate, a.gate, a.up, T * config.intermediateSize);
-    tap(`${at}siluMul`, a.gate);
-    ops.linear(a.branch, a.gate, layer.downProj, T);
-    tap(`${at}mlp`, a.branch);
-    add(a.x, a.x, a.branch, T * D);
-    tap(`${at}residual`, a.x);
-  }
+  for (let i = 0; i < weights.layers.length; i++) forwardLayer(ops, config, weights.layers[i]!, spans, i, a, T, tap, taps.wants);
   for (const { cache, rows } of spans) cache.length += rows;
+}
+
+/**
+ * Layer i on the T rows of `a.x`, in place, as forwardLayers has them; writes layer i of the caches, which have room.
+ * `tap` sees each value under its full name; `wants` says which of them somebody looks at.
+ */
+export function forwardLayer(
+  ops: CpuOps,
+  config: LlamaConfig,
+  layer: LayerWeights,
+  spans: readonly Span[],
+  i: number,
+  a: Activations,
+  T: number,
+  tap: (name: string, data: Float32Array) => void,
+  wants: (name: string) => boolean,
+): void {
+  const { hiddenSize: D, rmsNormEps: eps } = config;
+  const at = `layers.${i}.`;
+  // Each block reads a normalized copy of the residual stream x …
+  ops.rmsNorm(a.normed, a.x, layer.inputLayernorm, eps, T);
+  tap(`${at}inputLayernorm`, a.normed);
+  // … and what it makes of it is added to x. First the attention:
+  selfAttention(ops, config, layer, spans, i, a, T, (name, data) => tap(at + name, data), wants(`${at}attentionWeights`));
+  tap(`${at}attentionOutput`, a.branch);
+  add(a.x, a.x, a.branch, T * D);
+  tap(`${at}attentionResidual`, a.x);
+
+  // Then the feed-forward network, down(silu(gate(x)) ∘ up(x)):
+  ops.rmsNorm(a.normed, a.x, layer.postAttentionLayernorm, eps, T);
+  tap(`${at}postAttentionLayernorm`, a.normed);
+  ops.linear(a.gate, a.normed, layer.gateProj, T);
+  tap(`${at}gate`, a.gate);
+  ops.linear(a.up, a.normed, layer.upProj, T);
+  tap(`${at}up`, a.up);
+  siluMul(a.gate, a.gate, a.up, T * config.intermediateSize);
+  tap(`${at}siluMul`, a.gate);
+  ops.linear(a.branch, a.gate, layer.downProj, T);
+  tap(`${at}mlp`, a.branch);
+  add(a.x, a.x, a.branch, T * D);
+  tap(`${at}residual`, a.x);
 }
 
 /** a.branch = W_o attention(W_q x, W_k x, W_v x) of x = a.normed; writes layer i of the caches. */

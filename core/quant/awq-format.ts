@@ -1,10 +1,9 @@
 /**
- * The AWQ GEMM layout: eight int4 columns in an int32 word, scales and zero points per group of rows; packing, plain
- * quantization and exact dequantization. Source: AutoAWQ 0.2.9 `awq/modules/linear/gemm.py`,
- * `awq/utils/packing_utils.py`, `awq/quantize/quantizer.py` (pseudo_quantize_tensor with zero points). The search for
- * scales and clips is not here.
+ * The AWQ GEMM layout: eight int4 columns in an int32 word, scales and zero points per group of rows; packing and exact
+ * dequantization. Source: AutoAWQ 0.2.9 `awq/modules/linear/gemm.py`, `awq/utils/packing_utils.py`. Rounding to it is in
+ * search/grid.ts.
  */
-import { f16Bits, f16Values, roundHalfEven } from "../dtype.ts";
+import { f16Bits, f16Values } from "../dtype.ts";
 import { GureumError } from "../errors.ts";
 import type { AwqMatrix } from "../tensor.ts";
 
@@ -113,63 +112,4 @@ export function dequantizeToF16(matrix: AwqMatrix): Uint16Array {
     weights[index] = f16Bits(value);
   });
   return weights;
-}
-
-const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
-
-/**
- * Rounds a linear's weight [N, K] to AWQ int4, each output row in groups of G inputs: s = f16(max(max − min, 1e-5) /
- * 15), z = clamp(−round(min / s), 0, 15), q = clamp(round(w / s) + z, 0, 15), round half to even. Where a group's range
- * holds 0, |W − w| ≤ s/2 + max(0, max − min − 15 s): half a step, and what rounding s to f16 leaves uncovered. Groups
- * on one side of 0 lose more, as in AutoAWQ: z is clamped.
- * @throws GureumError "shape", "non-finite" for NaN or infinity in the weight, "range" where a scale overflows f16.
- */
-export function quantize(weight: Float32Array, outFeatures: number, inFeatures: number, groupSize: number): AwqMatrix {
-  checkAwqShape(outFeatures, inFeatures, groupSize);
-  if (weight.length !== outFeatures * inFeatures)
-    throw new GureumError("shape", { what: "elements of the weight", expected: `${outFeatures * inFeatures}`, got: `${weight.length}` });
-  const groups = inFeatures / groupSize;
-  const f16 = f16Values();
-  const scales = new Uint16Array(groups * outFeatures);
-  const zeros = new Uint8Array(groups * outFeatures);
-  const quantized = new Uint8Array(inFeatures * outFeatures);
-  for (let n = 0; n < outFeatures; n++) {
-    for (let g = 0; g < groups; g++) {
-      const start = n * inFeatures + g * groupSize;
-      let min = Infinity;
-      let max = -Infinity;
-      for (let i = start; i < start + groupSize; i++) {
-        const w = weight[i]!;
-        if (!Number.isFinite(w))
-          throw new GureumError("non-finite", { where: `row ${n}, input ${i - n * inFeatures}`, what: "weight", got: `${w}` });
-        if (w < min) min = w;
-        if (w > max) max = w;
-      }
-      const bits = f16Bits(Math.max(max - min, 1e-5) / 15);
-      const scale = f16[bits]!;
-      if (scale === Infinity)
-        throw new GureumError("range", {
-          where: `row ${n}, group ${g}`,
-          what: "scale",
-          expected: "at most 65504",
-          got: `${(max - min) / 15}`,
-        });
-      const zero = clamp(-roundHalfEven(clamp(min / scale, -16, 16)), 0, 15);
-      scales[g * outFeatures + n] = bits;
-      zeros[g * outFeatures + n] = zero;
-      for (let i = 0; i < groupSize; i++) {
-        const step = clamp(weight[start + i]! / scale, -64, 64);
-        quantized[(g * groupSize + i) * outFeatures + n] = clamp(roundHalfEven(step) + zero, 0, 15);
-      }
-    }
-  }
-  return {
-    kind: "awq",
-    outFeatures,
-    inFeatures,
-    groupSize,
-    qweight: packNibbles(quantized),
-    qzeros: packNibbles(zeros),
-    scales,
-  };
 }

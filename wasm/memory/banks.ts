@@ -30,7 +30,9 @@ export function makeBanks(wasm: Wasm, team: Team): Banks {
       if (!guest || needed > guest.room || frameBytes > guest.bank.end - guest.bank.frame) {
         const room = Math.max(needed, guest?.room ?? 0);
         const frame = Math.max(frameBytes, guest ? guest.bank.end - guest.bank.frame : 0);
+        if (guest) team.forget(guest.bank);
         guest = { bank: makeBank(wasm, room, frame, "cpu"), room };
+        team.announce(guest.bank);
       }
       const { bank } = guest;
       let at = 0;

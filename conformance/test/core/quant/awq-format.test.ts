@@ -12,10 +12,10 @@ import {
   dequantize,
   dequantizeToF16,
   packNibbles,
-  quantize,
   shiftOfColumn,
   unpackNibbles,
 } from "../../../../core/quant/awq-format.ts";
+import { quantize } from "../../../../core/quant/search/grid.ts";
 import type { AwqMatrix } from "../../../../core/tensor.ts";
 
 const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });

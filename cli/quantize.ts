@@ -1,0 +1,133 @@
+/** `gureum quantize`: a float model folder to an AWQ int4 one, with what it cost. */
+import { join } from "node:path";
+import { writeFile } from "../core/host/node.ts";
+import { linearParts } from "../core/model/layer.ts";
+import type { LayerDone } from "../core/quant/quantize-model.ts";
+import { methods } from "../core/quant/search/stages.ts";
+import { encodeUtf8 } from "../core/utf8.ts";
+import { quantize as quantizeModel } from "../index.ts";
+import { oneOf } from "./options.ts";
+import { lossTable, quantizePage } from "./quantize-page.ts";
+import { note, printJson, printLine } from "./terminal.ts";
+import { type Command, parseWords, usage } from "./words.ts";
+
+/** "1 h 05 min", "3 min", "20 s" */
+function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${`${minutes % 60}`.padStart(2, "0")} min`;
+}
+
+/** A line for each layer: what it took, what it lost, how long the rest will take. */
+function layerNotes(): (done: LayerDone) => void {
+  let last = performance.now();
+  let computed = 0;
+  let seconds = 0;
+  return ({ layer, layers, resumed, losses }) => {
+    const took = (performance.now() - last) / 1000;
+    last = performance.now();
+    const mean = (which: "nearest" | "quantized"): string =>
+      ((1000 * linearParts.reduce((sum, { name }) => sum + losses[name][which], 0)) / linearParts.length).toPrecision(3);
+    if (!resumed) {
+      computed++;
+      seconds += took;
+    }
+    const left = layers - 1 - layer;
+    const rest = left > 0 && computed > 0 ? `, about ${duration((left * seconds) / computed)} left` : "";
+    const how = resumed ? "done before" : `${took.toFixed(1)} s`;
+    note(`layer ${layer + 1} of ${layers}: ${how}, mean loss ${mean("nearest")} → ${mean("quantized")} ‰${rest}`);
+  };
+}
+
+export const quantize: Command = {
+  help: `usage: gureum quantize SRC DST [options]
+
+Writes the float model of folder SRC as AWQ int4 (AutoAWQ's GEMM layout) to the new folder DST, with its tokenizer and other small
+files and gureum-quantize.json, which says what each linear lost. A run that was ended goes on when the same command is given again;
+until all is done its work lies in DST.unfinished.
+
+  --method ${Object.keys(methods).join("|").padEnd(19)}plain rounding; AutoAWQ's choices; those that docs/quantization.md found to be better (default: awq)
+  --bits 4|3|2                values of a weight are 2^bits; below 4 the words stay 4 bits wide: to measure, not to save (default: 4)
+  --group-size N              inputs that share a scale (default: 128)
+  --calibration FILE|builtin  text that weights are fitted to: .jsonl (a text, {"text"}, {"messages"} or {"ids"} in each line), .json
+                              (a list of the same), or plain text (default: builtin, a little Korean and English)
+  --samples N --tokens N      at most N blocks of N tokens of it (default: 128 of 512)
+  --set NAME=VALUE            one choice on top of the method's; may be repeated: ${Object.keys(methods.best).join(", ")}
+  --threads N                 threads (default: physical cores); the same bytes for every N
+  --backend auto|cpu          where to compute (default: auto, which is the CPU; the search does not run on WebGPU)
+  --shard-bytes N             bytes of a shard, at most (default: 5 GB)
+  --report                    also gureum-quantize.html, a page with a heat map
+  --json                      print the report as one JSON object`,
+  async run(args) {
+    const texts = ["method", "bits", "group-size", "calibration", "samples", "tokens", "threads", "backend", "shard-bytes"] as const;
+    const options = Object.fromEntries(texts.map((name) => [name, { type: "string" as const }]));
+    const words = parseWords(
+      "quantize",
+      args,
+      { ...options, set: { type: "string", multiple: true }, report: { type: "boolean" }, json: { type: "boolean" } },
+      2,
+    );
+    const [from, to] = words.positionals;
+    if (from === undefined || to === undefined) throw usage("quantize", "give the folder of a float model and the folder to write");
+    const method = oneOf("quantize", words, "method", Object.keys(methods) as (keyof typeof methods)[]);
+    oneOf("quantize", words, "backend", ["auto", "cpu"]);
+    const number = (name: (typeof texts)[number]): number | undefined => words.number(name);
+    const bits = number("bits");
+    if (bits !== undefined && bits !== 2 && bits !== 3 && bits !== 4) throw usage("quantize", `--bits is 4, 3 or 2, got ${bits}`);
+    const counts = { groupSize: number("group-size"), samples: number("samples"), tokens: number("tokens"), threads: number("threads") };
+    const maxShardBytes = number("shard-bytes");
+    for (const [name, value] of Object.entries({ ...counts, maxShardBytes }))
+      if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
+        throw usage("quantize", `${name} is a whole number from 1, got ${value}`);
+    const calibration = words.text("calibration");
+    const given = Object.entries({ method, bits, calibration, maxShardBytes, ...counts }).filter(([, value]) => value !== undefined);
+    const report = await quantizeModel(from, {
+      to,
+      ...Object.fromEntries(given),
+      settings: settingsOf(words.list("set")),
+      onLayer: layerNotes(),
+    });
+    if (words.flag("report")) {
+      const page = quantizePage(report, `${from} to ${to}`);
+      await writeFile(join(to, "gureum-quantize.html"), (sink) => sink(encodeUtf8(page)));
+    }
+    if (words.flag("json")) await printJson(report);
+    else {
+      await printLine(lossTable(report));
+      await printLine("squared error of the outputs on the calibration tokens, in thousandths: plain rounding → as written");
+      if (report.rounded.numbers > 0)
+        note(
+          `${report.rounded.numbers} numbers in ${report.rounded.tensors} tensors beside the linears are not numbers of float16 and were rounded`,
+        );
+    }
+    note(`wrote ${to}`);
+    return 0;
+  },
+};
+
+/** NAME=VALUE words, each checked against the kind of value that the setting has. */
+function settingsOf(words: readonly string[]): Record<string, string | number | boolean> {
+  const known: Readonly<Record<string, unknown>> = methods.best;
+  const allowed: Readonly<Record<string, readonly string[]>> = {
+    clip: ["none", "symmetric", "asymmetric"],
+    rounding: ["nearest", "compensate"],
+    order: ["natural", "falling"],
+    inputs: ["float", "quantized"],
+    scaleBoth: ["true", "false"],
+  };
+  return Object.fromEntries(
+    words.map((word) => {
+      const [name = "", value = ""] = word.split("=");
+      if (!(name in known)) throw usage("quantize", `--set: no such choice: ${JSON.stringify(name)}`);
+      const choices = allowed[name];
+      if (choices && !choices.includes(value))
+        throw usage("quantize", `--set ${name} is one of ${choices.join(", ")}, got ${JSON.stringify(value)}`);
+      if (choices) return [name, name === "scaleBoth" ? value === "true" : value];
+      const parsed = Number(value);
+      const isWhole = name === "damping" || Number.isSafeInteger(parsed);
+      if (value.trim() === "" || !Number.isFinite(parsed) || parsed < 0 || !isWhole)
+        throw usage("quantize", `--set ${name} takes a number from 0, got ${JSON.stringify(value)}`);
+      return [name, parsed];
+    }),
+  );
+}

@@ -1,0 +1,130 @@
+/** `gureum quantize` as users run it: what it writes and says, that it goes on after a kill, and its refusals. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadModel, quantize } from "../../../index.ts";
+import { smallTexts, writeFloat } from "../core/quant/float-checkpoint.ts";
+import { killQuantize } from "../quantize/kills.ts";
+import { expectFailure, gureum } from "./gureum.ts";
+
+let place = "";
+let source = "";
+const at = (name: string): string => join(place, name);
+
+beforeAll(async () => {
+  place = mkdtempSync(join(tmpdir(), "gureum-quantize-"));
+  source = at("source");
+  mkdirSync(source);
+  for (const [name, bytes] of await writeFloat({ family: "llama" })) writeFileSync(join(source, name), bytes);
+  writeFileSync(at("ids.json"), JSON.stringify(smallTexts()));
+});
+afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+const words = (to: string, ...more: string[]): string[] => [
+  "quantize",
+  source,
+  to,
+  "--group-size",
+  "16",
+  "--calibration",
+  at("ids.json"),
+  ...more,
+];
+
+describe("gureum quantize", () => {
+  it("writes a folder that loads, tells of each layer, prints the losses, and leaves a report and a page", async () => {
+    const { code, out, err } = await gureum(words(at("whole"), "--report", "--method", "best"));
+    expect(code).toBe(0);
+    expect(err).toMatch(/^layer 1 of 2: [\d.]+ s, mean loss [\d.]+ → [\d.]+ ‰, about \d+ s left\nlayer 2 of 2: .* ‰\nwrote .*whole\n$/);
+    expect(out).toMatch(/^layer +qProj +kProj .*downProj\n +0 +[\d.]+→[\d.]+/);
+    expect(readdirSync(at("whole")).sort()).toEqual([
+      "LICENSE",
+      "config.json",
+      "generation_config.json",
+      "gureum-quantize.html",
+      "gureum-quantize.json",
+      "model.safetensors",
+    ]);
+    expect(existsSync(`${at("whole")}.unfinished`)).toBe(false);
+    const page = readFileSync(join(at("whole"), "gureum-quantize.html"), "utf8");
+    expect(page.match(/<rect /g)).toHaveLength(2 * 2 * 7);
+    expect(page).not.toMatch(/src=|href=|<script/);
+    const model = await loadModel(at("whole"));
+    expect((await model.forward([1, 5, 7])).logits).toHaveLength(40);
+    model.dispose();
+  });
+
+  it("writes what the library writes, whatever the threads and ops, and its layers come as they are done", async () => {
+    const seen: number[] = [];
+    for (const [name, more] of [
+      ["one", { threads: 1 }],
+      ["two", { threads: 2 }],
+      ["javascript", { ops: "javascript" as const }],
+    ] as const)
+      await quantize(source, {
+        to: at(name),
+        method: "best",
+        groupSize: 16,
+        calibration: smallTexts().map((ids) => ({ ids })),
+        onLayer: ({ layer }) => void seen.push(layer),
+        ...more,
+      });
+    expect(seen).toEqual([0, 1, 0, 1, 0, 1]);
+    for (const name of ["two", "javascript", "whole"])
+      for (const file of ["model.safetensors", "config.json"])
+        expect(readFileSync(join(at(name), file)).equals(readFileSync(join(at("one"), file))), `${name} ${file}`).toBe(true);
+  });
+
+  it("goes on after kills at random moments, to the bytes of an undisturbed run", async () => {
+    const { kills, completed } = await killQuantize(6, 11, 2);
+    expect(kills).toBe(6);
+    expect(completed).toBeGreaterThanOrEqual(0);
+  });
+
+  it("refuses in one line, and leaves nothing half-written", async () => {
+    writeFileSync(at("file"), "");
+    mkdirSync(at("full"));
+    writeFileSync(join(at("full"), "mine.txt"), "kept");
+    writeFileSync(at("broken.jsonl"), '{"messages": []}\n');
+    writeFileSync(at("text.txt"), "구름");
+    const cases: readonly (readonly [string[], number, RegExp])[] = [
+      [words(at("full")), 2, /full: the folder is not empty — give a new one, or remove it$/m],
+      [words(join(at("file"), "x")), 1, /file.*: a part of the path is not a folder$/m],
+      [["quantize", source], 2, /give the folder of a float model and the folder to write/],
+      [words(at("x"), "--method", "gptq"), 2, /--method is rtn, awq or best, got "gptq"/],
+      [words(at("x"), "--bits", "8"), 2, /--bits is 4, 3 or 2, got 8/],
+      [words(at("x"), "--set", "clip=all"), 2, /--set clip is one of none, symmetric, asymmetric, got "all"/],
+      [words(at("x"), "--set", "speed=1"), 2, /--set: no such choice: "speed"/],
+      [words(at("x"), "--samples", "0"), 2, /samples is a whole number from 1, got 0/],
+      [words(at("x"), "--backend", "webgpu"), 2, /--backend is auto or cpu, got "webgpu"/],
+      [words(at("x"), "--calibration", at("none.txt")), 1, /none.txt: no such file or folder$/m],
+      [words(at("x"), "--calibration", at("broken.jsonl")), 1, /broken.jsonl, line 1 > messages: no messages/],
+      [words(at("x"), "--calibration", at("text.txt")), 1, /tokenizer/],
+      [["quantize", at("whole"), at("x")], 1, /q_proj: is quantized already — take the float release of the model/],
+    ];
+    for (const [args, exit, about] of cases) expectFailure(await gureum(args), exit, about);
+    expect(existsSync(at("x"))).toBe(false);
+    expect(readdirSync(at("full"))).toEqual(["mine.txt"]);
+  });
+
+  it("on a full disk, in a folder that takes no files, and on a NaN ends in one line, with nothing under the result's name", async () => {
+    // A limit on the size of a file stands for the full disk.
+    const limited = await gureum(words(at("limited")), undefined, `ulimit -f 8; exec ${process.execPath} "$0" "$@"`);
+    expectFailure({ ...limited, err: limited.err.replace(/^layer .*\n/gm, "") }, 1, /larger than the file system or its limit allows$/m);
+    expect(existsSync(at("limited"))).toBe(false);
+    expectFailure(await gureum(words("/proc/gureum/result")), 1, /not enough free space|no such file or folder|permission denied/);
+    const files = await writeFloat({ family: "llama" });
+    const weights = files.get("model.safetensors")!.slice();
+    weights.fill(0xff, weights.length - 64);
+    mkdirSync(at("nan"));
+    for (const [name, bytes] of files) writeFileSync(join(at("nan"), name), name === "model.safetensors" ? weights : bytes);
+    const nan = await gureum(["quantize", at("nan"), at("from-nan"), "--group-size", "16", "--calibration", at("ids.json")]);
+    expectFailure(
+      { ...nan, err: nan.err.replace(/^layer .*\n/gm, "") },
+      1,
+      /model\.safetensors > ".*": NaN or infinity at element \d+, expected finite/,
+    );
+    expect(existsSync(at("from-nan"))).toBe(false);
+  });
+});

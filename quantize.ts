@@ -1,0 +1,150 @@
+/**
+ * The front door's quantizer: a float model folder to an AWQ one beside it. Unfinished work lies in a folder of its own,
+ * TO.unfinished; the result gets its name in one step, when all of it is written.
+ */
+import { join } from "node:path";
+import { builtinItems, type CalibrationItem, calibrationOf, readCalibrationFile } from "./calibration.ts";
+import { openChatOf } from "./chat.ts";
+import { type ByteSource, type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
+import { openFolder } from "./core/checkpoint/folder.ts";
+import { openCheckpoint } from "./core/checkpoint/weights.ts";
+import { GureumError } from "./core/errors.ts";
+import {
+  checkFreeSpace,
+  directoryStore,
+  filesIn,
+  folderState,
+  makeFolder,
+  moveFolder,
+  removeFolder,
+  writeFolder,
+} from "./core/host/node.ts";
+import { nodeThreads } from "./core/host/node-threads.ts";
+import { referenceOps } from "./core/model/ops.ts";
+import { checkSource, type LayerDone, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
+import { type MethodName, methods, type Settings, type Stages } from "./core/quant/search/stages.ts";
+import { openWasmCpu } from "./wasm/cpu.ts";
+
+export interface QuantizeOptions {
+  /** The folder to write; it must not be there, or be empty. */
+  readonly to: string;
+  /** "rtn": plain rounding. "awq", the default: AutoAWQ's choices. "best": what docs/quantization.md found to be better. */
+  readonly method?: MethodName;
+  /** 4, the default; 2 and 3 leave values of 4-bit words unused, to measure what fewer bits would cost. */
+  readonly bits?: Settings["bits"];
+  /** Inputs that share a scale; default: 128. */
+  readonly groupSize?: number;
+  /** Single choices on top of the method's. */
+  readonly settings?: Partial<Omit<Settings, "bits" | "groupSize">>;
+  /** Own functions in place of stages (core/quant/search/stages.ts). */
+  readonly stages?: Partial<Stages>;
+  /** "builtin", the default, a file (.jsonl, .json, text), or texts, conversations and ids themselves. */
+  readonly calibration?: string | readonly CalibrationItem[];
+  /** Blocks of calibration text, at most; default: 128. */
+  readonly samples?: number;
+  /** Tokens of a block; default: 512. */
+  readonly tokens?: number;
+  /** Bytes of a shard, at most; default: 5 GB. */
+  readonly maxShardBytes?: number;
+  /** "auto", the default: WebAssembly where the host runs it. The bits are the same. */
+  readonly ops?: "auto" | "javascript";
+  readonly threads?: number;
+  /** After each layer, in order; what it throws ends the run, which can be taken up again. */
+  readonly onLayer?: (done: LayerDone) => void | Promise<void>;
+}
+
+/** Bytes compared at a time. */
+const PART = 4 * 2 ** 20;
+
+/** Where unfinished work lies. */
+export const unfinishedFolder = (to: string): string => `${to.replace(/[/\\]+$/, "")}.unfinished`;
+
+function checkCount(what: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new GureumError("usage", { where: "quantize", what, expected: "a whole number from 1", got: `${value}` });
+}
+
+const inTheWay = (to: string): GureumError =>
+  new GureumError("usage", { where: to, what: "the folder is not empty", remedy: "give a new one, or remove it" });
+
+/** Whether two folders have files of the same names and bytes. */
+async function sameFiles(a: string, b: string): Promise<boolean> {
+  const [one, other] = [directoryStore(a), directoryStore(b)];
+  const names = (await one.list()).sort();
+  if (names.join("\n") !== (await other.list()).sort().join("\n")) return false;
+  for (const name of names) {
+    const sources = [await one.open(name), await other.open(name)];
+    try {
+      const [first, second] = sources as [ByteSource, ByteSource];
+      if (first.byteLength !== second.byteLength) return false;
+      for (let at = 0; at < first.byteLength; at += PART) {
+        const length = Math.min(PART, first.byteLength - at);
+        const [x, y] = [await readBytes(first, at, length), await readBytes(second, at, length)];
+        if (x.some((byte, i) => byte !== y[i])) return false;
+      }
+    } finally {
+      for (const source of sources) await source.close();
+    }
+  }
+  return true;
+}
+
+/**
+ * Quantizes a model folder. The same call again goes on with a run that was ended.
+ * @throws GureumError "usage", "unsupported", "shape", "non-finite", "range", "disk-full", "io"
+ */
+export async function quantize(place: string | ByteStore, options: QuantizeOptions): Promise<QuantizeReport> {
+  const { to, method = "awq", bits = 4, groupSize = 128, calibration = "builtin", maxShardBytes, threads, onLayer } = options;
+  const base = methods[method];
+  if (!base)
+    throw new GureumError("usage", { where: "quantize", what: "method", expected: Object.keys(methods).join(", "), got: `${method}` });
+  if (![2, 3, 4].includes(bits)) throw new GureumError("usage", { where: "quantize", what: "bits", expected: "4, 3 or 2", got: `${bits}` });
+  const settings: Settings = { bits, groupSize: checkCount("group size", groupSize), ...base, ...options.settings };
+  const samples = checkCount("samples", options.samples ?? 128);
+  const tokens = checkCount("tokens", options.tokens ?? 512);
+  const source = await openFolder(typeof place === "string" ? directoryStore(place) : place);
+
+  const work = unfinishedFolder(to);
+  const isThere = (await folderState(to)) === "filled";
+  const unfinished = await folderState(work);
+  if (isThere && unfinished !== "filled") throw inTheWay(to);
+
+  const checkpoint = await openCheckpoint(source);
+  await checkpoint.close();
+  checkSource(checkpoint, settings);
+  // The layers' files and the result lie on the disk together for a while.
+  if (unfinished !== "filled") await checkFreeSpace(to, 2 * quantizedBytes(checkpoint, groupSize));
+  const limit = Math.min(tokens, checkpoint.config.maxPositionEmbeddings);
+  const items =
+    calibration === "builtin" ? builtinItems() : typeof calibration === "string" ? await readCalibrationFile(calibration) : calibration;
+  const chat = await openChatOf(source).catch((error: unknown) => {
+    if (error instanceof GureumError) return error;
+    throw error;
+  });
+  const name = typeof calibration === "string" ? calibration : "given";
+  const texts = calibrationOf(name, items, chat, { samples, tokens: limit });
+
+  const wasm =
+    options.ops === "javascript" ? null : await openWasmCpu({ host: nodeThreads(), ...(threads === undefined ? {} : { threads }) });
+  const ops = wasm && !("refusal" in wasm) ? wasm : referenceOps;
+  const result = join(work, "result");
+  try {
+    await makeFolder(work);
+    await removeFolder(result);
+    const parts = { store: directoryStore(work), writer: filesIn(work) };
+    const run = { source, parts, ops, settings, calibration: texts };
+    const own = {
+      ...(options.stages ? { stages: options.stages } : {}),
+      ...(maxShardBytes === undefined ? {} : { maxShardBytes }),
+      ...(onLayer ? { onLayer } : {}),
+    };
+    const report = await writeFolder(result, (target) => quantizeModel({ ...run, ...own, target }));
+    if (!isThere) await moveFolder(result, to);
+    // A run that was ended between that step and the next finds its result in place.
+    else if (!(await sameFiles(result, to))) throw inTheWay(to);
+    await removeFolder(work);
+    return report;
+  } finally {
+    ops.dispose();
+  }
+}
