@@ -20,6 +20,7 @@ export { subjects as "embed-fixed16" } from "./kernels/embed-fixed16.ts";
 export { subjects as embedding } from "./kernels/embedding.ts";
 export { subjects as "exact-add" } from "./kernels/exact-add.ts";
 export { subjects as "exact-awq" } from "./kernels/exact-awq.ts";
+export { subjects as "exact-awq-row" } from "./kernels/exact-awq-row.ts";
 export { subjects as "exact-awq-stored" } from "./kernels/exact-awq-stored.ts";
 export { subjects as "exact-dense" } from "./kernels/exact-dense.ts";
 export { subjects as "exact-digits" } from "./kernels/exact-digits.ts";

@@ -24,6 +24,7 @@ export { kit as "exact-awq" } from "./ops/exact-awq.ts";
 export { kit as "exact-dense" } from "./ops/exact-dense.ts";
 export { kit as "exact-digits" } from "./ops/exact-digits.ts";
 export { kit as "exact-embedding" } from "./ops/exact-embedding.ts";
+export { kit as "exact-gate-up" } from "./ops/exact-gate-up.ts";
 export { kit as "exact-greedy" } from "./ops/exact-greedy.ts";
 export { kit as "exact-norm" } from "./ops/exact-norm.ts";
 export { kit as "exact-silu-mul" } from "./ops/exact-silu-mul.ts";

@@ -2,6 +2,7 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import { exactAdd } from "../../gpu/kernels/exact/exact-add.ts";
 import { exactAwq } from "../../gpu/kernels/exact/exact-awq.ts";
+import { exactAwqRow, tuneRow } from "../../gpu/kernels/exact/exact-awq-row.ts";
 import { exactAwqStored } from "../../gpu/kernels/exact/exact-awq-stored.ts";
 import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
 import { exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
@@ -45,11 +46,24 @@ export const works: readonly Work[] = [
   work(exactAwq, (config, T) =>
     linears(config).map(({ step, K, N, P }) => ({
       step,
-      shape: { K, N, P, hasBias: false, adds: false, tile: T === 1 ? 1 : 4, groupSize, firstRow: 0 },
+      shape: { K, N, P, hasBias: false, adds: false, tile: T === 1 ? 1 : 4, groupSize, unit: 4, firstRow: 0 },
       holds: { digits: "words", weights: { own: "words" }, groups: { own: "groups" } },
       operations: 2 * T * N * K,
       arithmetic: "i8",
     })),
+  ),
+  work(exactAwqRow, ({ intermediateSize: F, ...config }) =>
+    linears({ intermediateSize: F, ...config }).map(({ step, K, N, P }) => {
+      const paired = step === "gateUpProj";
+      const shape = { K, N: paired ? F : N, P, hasBias: false, adds: false, groupSize, firstRow: 0, paired, unit: 4, ...tuneRow(K, N, 4) };
+      return {
+        step,
+        shape,
+        holds: { digits: "words", weights: { own: "words" }, groups: { own: "groups" } },
+        operations: 2 * N * K,
+        arithmetic: "i8",
+      };
+    }),
   ),
   work(exactAwqStored, (config, T) =>
     linears(config).map(({ step, K, N, P }) => ({

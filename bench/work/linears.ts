@@ -65,7 +65,16 @@ const kinds: Readonly<Record<NonNullable<StepVariant["layout"]>, Kind>> = {
     weight(o, { K, N, groupSize }) {
       const sizes = packedSizes(K, N, groupSize!);
       const weights = o.own("weights", sizes.weights, "words");
-      return { kind: "packed", K, N, groupSize: groupSize!, firstRow: 0, weights, groups: o.own("groups", sizes.groups, "groups") };
+      return {
+        kind: "packed",
+        unit: 1,
+        K,
+        N,
+        groupSize: groupSize!,
+        firstRow: 0,
+        weights,
+        groups: o.own("groups", sizes.groups, "groups"),
+      };
     },
   },
 };

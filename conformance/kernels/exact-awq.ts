@@ -1,4 +1,5 @@
 import { exactAwq } from "../../gpu/kernels/exact/exact-awq.ts";
+import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
 import { operand, wordSubject } from "../subjects/exact.ts";
 import { packed } from "../subjects/layouts.ts";
@@ -13,13 +14,14 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     exactAwq,
     (io, { T, P, tile, x, weight, bias, initial }) => {
       const { inFeatures: K, outFeatures: N, groupSize } = weight;
+      const unit = unitOf(groupSize);
       const given = {
-        ...operand(io, x, K, P, T),
-        ...packed(io, [weight], FIRST_ROW),
+        ...operand(io, x, K, P, T, unit),
+        ...packed(io, [weight], FIRST_ROW, io.scratch, unit),
         ...(bias ? { bias } : {}),
         ...(initial ? { out: initial } : {}),
       };
-      io.run(exactAwq, { K, N, P, tile, groupSize, firstRow: FIRST_ROW, hasBias: bias !== null, adds: initial !== null }, given);
+      io.run(exactAwq, { K, N, P, tile, groupSize, unit, firstRow: FIRST_ROW, hasBias: bias !== null, adds: initial !== null }, given);
     },
     ({ T }) => ({ T }),
     {

@@ -47,7 +47,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
       const values = io.input("values", earlier.values);
       const exponents = io.input("exponents", earlier.exponents);
       const queries = io.scratch("queries", queryBytes(shape, T));
-      const now = { q: io.input("q", q), k: io.input("k", k.slice(start * G * Hd)), v: v.slice(start * G * Hd) };
+      const now = { q: io.input("q", q), k: io.input("k", k.slice(start * G * Hd)), v: io.input("v", v.slice(start * G * Hd)) };
       io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(Hd)) }, { ...now, table, queries, keys, values, exponents });
       const scores = io.scratch("scores", T * H * exactContext * 4);
       const stats = io.scratch("stats", T * H * 8);

@@ -31,6 +31,8 @@ const shapes = [
   { K: 32, N: 8, group: 32, T: 1, P: 3, tile: 1, bias: false, adds: false },
   { K: 256, N: 24, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
   { K: 2112, N: 8, group: 64, T: 2, P: 3, tile: 4, bias: true, adds: false },
+  { K: 1152, N: 56, group: 128, T: 1, P: 4, tile: 1, bias: true, adds: true },
+  { K: 8320, N: 8, group: 64, T: 1, P: 3, tile: 1, bias: false, adds: false },
   { K: 72, N: 16, group: 24, T: 3, P: 4, tile: 1, bias: true, adds: true },
 ] as const;
 

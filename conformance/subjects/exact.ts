@@ -26,14 +26,21 @@ export const wordSubject = <C>(
     more,
   );
 
-/** x [rows, K] as digits, left by the kernel that makes them. */
-export function operand(io: Io, x: Float32Array, K: number, P: Digits, rows: number): Record<"digits" | "sums" | "exponents", GPUBuffer> {
+/** x [rows, K] as digits, left by the kernel that makes them, for weights that lie by `unit`. */
+export function operand(
+  io: Io,
+  x: Float32Array,
+  K: number,
+  P: Digits,
+  rows: number,
+  unit = 1,
+): Record<"digits" | "sums" | "exponents", GPUBuffer> {
   const bytes = digitBytes(K, P, rows);
   const made = {
     digits: io.scratch("digits", bytes.digits),
     sums: io.scratch("sums", bytes.sums),
     exponents: io.scratch("exponents", bytes.exponents),
   };
-  io.run(exactDigits, { K, P }, { x, ...made });
+  io.run(exactDigits, { K, P, unit }, { x, ...made });
   return made;
 }

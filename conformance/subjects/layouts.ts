@@ -85,13 +85,14 @@ export function packed(
   matrices: readonly AwqMatrix[],
   firstRow = 0,
   allocate: (label: string, byteLength: number) => BufferArg = io.scratch,
+  unit = 1,
 ): Record<"weights" | "groups", BufferArg> {
   const { inFeatures: K, groupSize } = matrices[0]!;
   const sizes = packedSizes(K, firstRow + matrices.reduce((sum, { outFeatures }) => sum + outFeatures, 0), groupSize);
   const target = { weights: allocate("weights", sizes.weights), groups: allocate("groups", sizes.groups) };
   let row = firstRow;
   for (const { outFeatures: N, qweight, qzeros, scales } of matrices) {
-    io.run(awqRepack, { K, N, groupSize, firstRow: row }, { qweight, qzeros, scales, ...target });
+    io.run(awqRepack, { K, N, groupSize, unit, firstRow: row }, { qweight, qzeros, scales, ...target });
     row += N;
   }
   return target;

@@ -36,6 +36,17 @@ const CHUNK = 128;
 /** Tokens in one submission. */
 const BATCH = 8;
 
+/** Lanes of a workgroup that has a row to itself. */
+function lanesFor({ capabilities: { limits } }: Gpu): number {
+  const most = Math.min(
+    512,
+    limits.maxComputeInvocationsPerWorkgroup,
+    limits.maxComputeWorkgroupSizeX,
+    limits.maxComputeWorkgroupStorageSize / 20,
+  );
+  return 2 ** Math.floor(Math.log2(most));
+}
+
 interface Feed {
   readonly layers: readonly PreparedDispatch[];
   readonly head: readonly PreparedDispatch[];
@@ -58,7 +69,15 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
   const memory = makeMemory(gpu);
   const sequence = makeSequence(memory, model, maxContext);
   const rows = Math.min(CHUNK, maxContext);
-  const context: ExactContext = { config, weights, sequence, a: makeExactActivations(memory, config, rows, maxContext), tile: 1 };
+  const context: ExactContext = {
+    config,
+    weights,
+    sequence,
+    a: makeExactActivations(memory, config, rows, maxContext),
+    tile: 1,
+    oneRow: false,
+    lanes: lanesFor(gpu),
+  };
   const logits = allocate(memory, "logits", V * 4);
   const results = allocate(memory, "results", BATCH * EXACT_RESULT_BYTES);
   let feeds: Promise<Feeds> | undefined;
@@ -70,7 +89,7 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
   const prepareFeeds = async (): Promise<Feeds> => {
     const layers = (tile: number): Promise<PreparedDispatch[]> => {
       const recorder = makeRecorder();
-      recordExactLayers(recorder, { ...context, tile });
+      recordExactLayers(recorder, { ...context, tile, oneRow: tile === 1 });
       return prepare(recorder, memory);
     };
     const last = makeRecorder();

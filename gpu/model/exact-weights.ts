@@ -5,6 +5,7 @@
 import type { LlamaWeightRefs, WeightTree } from "../../core/model/weights.ts";
 import { allocate, free, freeAll, type Memory, makeMemory } from "../device/buffer.ts";
 import { digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
+import { unitOf } from "../kernels/layout/awq-repack.ts";
 import { makeRecorder, prepare, recordKernel, submit } from "../pipeline/recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
 import { packRefusal } from "./packing.ts";
@@ -28,8 +29,19 @@ export interface ExactGpuLinear {
   readonly weight: ExactGpuDense | GpuAwq | GpuPacked;
   readonly bias: GPUBuffer | null;
 }
+/** Linears of one input as one of all their rows, for the kernels that take them at once; null where they do not lie in one matrix. */
+export interface ExactJoined {
+  readonly qkv: JoinedLinear | null;
+  readonly gateUp: JoinedLinear | null;
+}
+export interface JoinedLinear {
+  readonly weight: GpuPacked;
+  readonly bias: GPUBuffer | null;
+}
 export interface ExactGpuWeights extends Omit<WeightTree<ExactGpuLinear, GpuDense, GPUBuffer>, "lmHead"> {
   readonly lmHead: ExactGpuDense;
+  /** Per layer. */
+  readonly joined: readonly ExactJoined[];
 }
 
 /** Where a piece may begin: bindings begin at multiples of 256 bytes, and a row has at least four. */
@@ -43,7 +55,7 @@ export async function loadExactWeights(
 ): Promise<ExactGpuWeights> {
   const { gpu } = memory;
   const packed = packRefusal(gpu.capabilities, refs) === undefined;
-  const loaded = await loadWeights(memory, refs, packed, onProgress);
+  const loaded = await loadWeights(memory, refs, packed, onProgress, unitOf);
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
   const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const scratch = makeMemory(gpu);
@@ -82,11 +94,34 @@ export async function loadExactWeights(
     bias,
   });
 
+  const join = (linears: readonly ExactGpuLinear[], label: string): JoinedLinear | null => {
+    const { weight: first } = linears[0]!;
+    if (first.kind !== "packed") return null;
+    let N = 0;
+    for (const { weight } of linears) {
+      if (weight.kind !== "packed" || weight.weights !== first.weights || weight.firstRow !== first.firstRow + N) return null;
+      N += weight.N;
+    }
+    const weight = { ...first, N };
+    if (linears.every(({ bias }) => bias === null)) return { weight, bias: null };
+    // A missing bias is zeros: adding them changes nothing.
+    const bias = allocate(memory, `${label} bias`, N * 4);
+    const encoder = gpu.device.createCommandEncoder();
+    let at = 0;
+    for (const { weight, bias: part } of linears) {
+      if (part) encoder.copyBufferToBuffer(part, 0, bias, at * 4, weight.N * 4);
+      at += weight.N;
+    }
+    gpu.device.queue.submit([encoder.finish()]);
+    return { weight, bias };
+  };
+
   try {
     const layers: ExactGpuWeights["layers"][number][] = [];
+    const joined: ExactJoined[] = [];
     for (const [i, layer] of loaded.layers.entries()) {
       const at = `layers.${i}.`;
-      layers.push({
+      const loadedLayer = {
         inputLayernorm: layer.inputLayernorm.weight,
         qProj: await linear(layer.qProj, `${at}q`),
         kProj: await linear(layer.kProj, `${at}k`),
@@ -98,10 +133,13 @@ export async function loadExactWeights(
         gateProj: await linear(layer.gateProj, `${at}gate`),
         upProj: await linear(layer.upProj, `${at}up`),
         downProj: await linear(layer.downProj, `${at}down`),
-      });
+      };
+      layers.push(loadedLayer);
+      const { qProj, kProj, vProj, gateProj, upProj } = loadedLayer;
+      joined.push({ qkv: join([qProj, kProj, vProj], `${at}qkv`), gateUp: join([gateProj, upProj], `${at}gateUp`) });
     }
     const lmHead = await digits(loaded.lmHead, "lm_head", loaded.lmHead === loaded.embedTokens);
-    return { embedTokens: loaded.embedTokens, layers, norm: loaded.norm.weight, lmHead };
+    return { embedTokens: loaded.embedTokens, layers, joined, norm: loaded.norm.weight, lmHead };
   } finally {
     freeAll(scratch);
   }

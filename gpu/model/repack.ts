@@ -19,11 +19,13 @@ export interface Repacker {
   done(): Promise<void>;
 }
 
-export function makeRepacker(stream: Stream, memory: Memory): Repacker {
+/** @param unitOf how blocks lie within a row, by the size of groups (awq-repack.ts) */
+export function makeRepacker(stream: Stream, memory: Memory, unitOf: (groupSize: number) => number): Repacker {
   let underWay: Promise<void> = Promise.resolve();
   return {
     async pack(refs) {
       const { inFeatures: K, groupSize, qweight } = refs[0]!;
+      const unit = unitOf(groupSize);
       const rows = refs.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
       const sizes = packedSizes(K, rows, groupSize);
       const weights = allocate(memory, qweight.key, sizes.weights);
@@ -36,10 +38,10 @@ export function makeRepacker(stream: Stream, memory: Memory): Repacker {
         let firstRow = 0;
         for (const { N, pieces } of loaded) {
           for (const { firstColumn, ...piece } of pieces) {
-            const shape = { K, N: piece.N, groupSize, firstRow: firstRow + firstColumn };
+            const shape = { K, N: piece.N, groupSize, unit, firstRow: firstRow + firstColumn };
             recordKernel(recorder, awqRepack, { ...piece, weights, groups }, shape);
           }
-          out.push({ kind: "packed", K, N, groupSize, firstRow, weights, groups });
+          out.push({ kind: "packed", K, N, groupSize, firstRow, unit, weights, groups });
           firstRow += N;
         }
       } catch (error) {

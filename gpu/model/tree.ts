@@ -40,6 +40,8 @@ export interface GpuPacked {
   readonly N: number;
   readonly groupSize: number;
   readonly firstRow: number;
+  /** How blocks lie within a row: 1, or for `exact` unitOf(groupSize). */
+  readonly unit: number;
   /** [rows/4, K/32, 4] of vec4<u32> */
   readonly weights: GPUBuffer;
   /** [rows/4, K/G, 4] of scale | zero << 16 */

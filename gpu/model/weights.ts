@@ -16,6 +16,7 @@ type Layer = GpuLlamaWeights["layers"][number];
 /**
  * @param packed repack int4 linears for the kernels that want it; `packRefusal` must find nothing against it
  * @param onProgress after each part: bytes read so far, and in all
+ * @param unitOf how repacked blocks lie, by the size of groups (awq-repack.ts)
  * @throws GureumError "io", "non-finite" for a NaN or infinite scale, norm or bias, "limit", "out-of-memory",
  * "device-lost"
  */
@@ -24,10 +25,11 @@ export async function loadWeights(
   refs: LlamaWeightRefs,
   packed: boolean,
   onProgress?: (bytesDone: number, bytesTotal: number) => void,
+  unitOf: (groupSize: number) => number = () => 1,
 ): Promise<GpuLlamaWeights> {
   const total = listRefs(refs).reduce((sum, ref) => sum + ref.byteLength, 0);
   const stream = makeStream(memory, total, onProgress);
-  const repacker = makeRepacker(stream, memory);
+  const repacker = makeRepacker(stream, memory, unitOf);
 
   const bias = async ({ bias }: LinearRef): Promise<GPUBuffer | null> => bias && upload(memory, bias.key, await readVector(stream, bias));
   const plain = async (ref: LinearRef): Promise<GpuLinear> => ({

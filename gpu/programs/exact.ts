@@ -10,6 +10,7 @@ import type { LayerTapName } from "../../core/model/trace.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
 import { exactAdd } from "../kernels/exact/exact-add.ts";
 import { exactAwq } from "../kernels/exact/exact-awq.ts";
+import { exactAwqRow, MOST_ROW_INPUTS, tuneRow } from "../kernels/exact/exact-awq-row.ts";
 import { exactAwqStored } from "../kernels/exact/exact-awq-stored.ts";
 import { exactDense } from "../kernels/exact/exact-dense.ts";
 import { type Digits, digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
@@ -20,8 +21,8 @@ import { type ExactAttentionShape, exactRope, queryBytes } from "../kernels/exac
 import { type ExactAttentionPart, exactScores } from "../kernels/exact/exact-scores.ts";
 import { exactSiluMul } from "../kernels/exact/exact-silu-mul.ts";
 import { exactSoftmax } from "../kernels/exact/exact-softmax.ts";
-import type { ExactGpuLinear, ExactGpuWeights } from "../model/exact-weights.ts";
-import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import type { ExactGpuLinear, ExactGpuWeights, JoinedLinear } from "../model/exact-weights.ts";
+import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 
 /** What lasts as long as a session. */
 export interface ExactSequence {
@@ -46,6 +47,13 @@ export interface ExactActivations {
   readonly q: GPUBuffer;
   readonly k: GPUBuffer;
   readonly v: GPUBuffer;
+  /** q, k and v of one row side by side, and each of them; null where a binding cannot begin at each. */
+  readonly qkv: {
+    readonly all: GPUBuffer;
+    readonly q: GPUBufferBinding;
+    readonly k: GPUBufferBinding;
+    readonly v: GPUBufferBinding;
+  } | null;
   /** Heads after their norms, where the model has these; else q and k. */
   readonly qNormed: GPUBuffer;
   readonly kNormed: GPUBuffer;
@@ -90,6 +98,7 @@ export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: 
     normed: words("normed", D),
     q,
     k,
+    qkv: joinedHeads(memory, H * Hd, G * Hd),
     qNormed: config.qkNorm ? words("qNorm", H * Hd) : q,
     kNormed: config.qkNorm ? words("kNorm", G * Hd) : k,
     v: words("v", G * Hd),
@@ -108,6 +117,14 @@ export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: 
   };
 }
 
+/** Bindings begin at multiples of 256 bytes. */
+function joinedHeads(memory: Memory, Q: number, KV: number): ExactActivations["qkv"] {
+  if (Q % 64 !== 0 || KV % 64 !== 0) return null;
+  const all = allocate(memory, "q, k, v", 4 * (Q + 2 * KV));
+  const at = (first: number, width: number): GPUBufferBinding => ({ buffer: all, offset: 4 * first, size: 4 * width });
+  return { all, q: at(0, Q), k: at(Q, KV), v: at(Q + KV, KV) };
+}
+
 /** What a recording needs of model and session. */
 export interface ExactContext {
   readonly config: LlamaConfig;
@@ -116,6 +133,10 @@ export interface ExactContext {
   readonly a: ExactActivations;
   /** Rows of T that share a reading of the weights: 1, or 4 where there are more. */
   readonly tile: number;
+  /** Whether T is 1, and nobody looks at what lies between: linears of one input then run as one. */
+  readonly oneRow: boolean;
+  /** Lanes that share a row where there is one: a power of two. */
+  readonly lanes: number;
 }
 
 /** Called after the dispatch that gives a tap point its value; whether anybody looks. */
@@ -127,26 +148,43 @@ export interface ExactMarks {
 }
 const noMarks: ExactMarks = { wants: () => false, mark() {} };
 
-/** x [T, K] as digits in c.a. */
-function recordDigits(recorder: Recorder, { a }: ExactContext, x: GPUBuffer, K: number, P: Digits, label: string): void {
-  recordKernel(recorder, exactDigits, { x, digits: a.digits, sums: a.sums, exponents: a.exponents }, { K, P }, { label });
+/** x [T, K] as digits in c.a, for a linear. */
+function recordDigits(
+  recorder: Recorder,
+  { a, oneRow, lanes }: ExactContext,
+  x: GPUBuffer,
+  { weight }: Pick<ExactGpuLinear, "weight">,
+  P: Digits,
+  label: string,
+): void {
+  const shape = { K: weight.K, P, unit: weight.kind === "packed" ? weight.unit : 1, ...(oneRow ? { lanes } : {}) };
+  recordKernel(recorder, exactDigits, { x, digits: a.digits, sums: a.sums, exponents: a.exponents }, shape, { label });
 }
 
 /** out = (adds: out +) the linear of the digits in c.a. */
 function recordLinear(
   recorder: Recorder,
-  { a, sequence: { step }, tile }: ExactContext,
+  c: ExactContext,
   { weight, bias }: ExactGpuLinear,
   out: GPUBuffer,
   { P = 3, adds = false, oneRow = false }: { readonly P?: Digits; readonly adds?: boolean; readonly oneRow?: boolean },
   label: string,
 ): void {
+  const {
+    a,
+    tile,
+    sequence: { step },
+  } = c;
+  if (c.oneRow && weight.kind === "packed" && weight.K <= MOST_ROW_INPUTS) {
+    recordRow(recorder, c, { weight, bias }, out, { P, adds, paired: false }, label);
+    return;
+  }
   const { digits, sums, exponents } = a;
   const shared = { step, digits, exponents, bias: bias ?? a.nothing, out };
   const shape = { K: weight.K, P, hasBias: bias !== null, adds, tile };
   if (weight.kind === "packed") {
-    const { weights, groups, N, groupSize, firstRow } = weight;
-    recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, { ...shape, N, groupSize, firstRow }, { label });
+    const { weights, groups, N, groupSize, unit, firstRow } = weight;
+    recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, { ...shape, N, groupSize, unit, firstRow }, { label });
   } else if (weight.kind === "awq") {
     for (const { firstColumn, N, ...piece } of weight.pieces)
       recordKernel(
@@ -160,6 +198,23 @@ function recordLinear(
     for (const { firstColumn, N, ...piece } of weight.pieces)
       recordKernel(recorder, exactDense, { ...shared, ...piece }, { ...shape, N, firstColumn, columns: weight.N, oneRow }, { label });
   }
+}
+
+/** One row by repacked weights; `paired`: gate and up, their products with SiLU into `out`. */
+function recordRow(
+  recorder: Recorder,
+  { a }: ExactContext,
+  { weight, bias }: JoinedLinear,
+  out: BufferArg,
+  { P, adds, paired }: { readonly P: Digits; readonly adds: boolean; readonly paired: boolean },
+  label: string,
+): void {
+  const { weights, groups, K, groupSize, firstRow, unit } = weight;
+  const { digits, sums, exponents } = a;
+  const N = paired ? weight.N / 2 : weight.N;
+  const shape = { K, N, P, groupSize, unit, firstRow, hasBias: bias !== null, adds, paired, ...tuneRow(K, weight.N, unit) };
+  const buffers = { digits, sums, exponents, weights, groups, bias: bias ?? a.nothing, out };
+  recordKernel(recorder, exactAwqRow, buffers, shape, { label });
 }
 
 /** From `sequence.ids` to the residual stream after the last layer in `a.x`; writes the cache at step.start. */
@@ -177,7 +232,7 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
       { label: "embeddings" },
     );
   marks.mark("embeddings", a.x);
-  const norm = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(nearest(config.rmsNormEps)) };
+  const norm = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(nearest(config.rmsNormEps)), ...(c.oneRow ? { lanes: c.lanes } : {}) };
   weights.layers.forEach((layer, i) => {
     const at = `layers.${i}.`;
     const tap = (name: LayerTapName, buffer: GPUBuffer): void => marks.mark(at + name, buffer);
@@ -193,14 +248,19 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
       label: `${at}postAttentionLayernorm`,
     });
     tap("postAttentionLayernorm", a.normed);
-    recordDigits(recorder, c, a.normed, D, 3, `${at}postAttentionLayernorm`);
-    recordLinear(recorder, c, layer.gateProj, a.gate, {}, `${at}gate`);
-    tap("gate", a.gate);
-    recordLinear(recorder, c, layer.upProj, a.up, {}, `${at}up`);
-    tap("up", a.up);
-    recordKernel(recorder, exactSiluMul, { gate: a.gate, up: a.up }, { width: F }, { label: `${at}siluMul` });
+    recordDigits(recorder, c, a.normed, layer.gateProj, 3, `${at}postAttentionLayernorm`);
+    const { gateUp } = weights.joined[i]!;
+    if (c.oneRow && gateUp && D <= MOST_ROW_INPUTS)
+      recordRow(recorder, c, gateUp, a.gate, { P: 3, adds: false, paired: true }, `${at}gateUp`);
+    else {
+      recordLinear(recorder, c, layer.gateProj, a.gate, {}, `${at}gate`);
+      tap("gate", a.gate);
+      recordLinear(recorder, c, layer.upProj, a.up, {}, `${at}up`);
+      tap("up", a.up);
+      recordKernel(recorder, exactSiluMul, { gate: a.gate, up: a.up }, { width: F }, { label: `${at}siluMul` });
+    }
     tap("siluMul", a.gate);
-    recordDigits(recorder, c, a.gate, F, 4, `${at}siluMul`);
+    recordDigits(recorder, c, a.gate, layer.downProj, 4, `${at}siluMul`);
     recordBranch(recorder, c, layer.downProj, 4, marks, `${at}mlp`);
     tap("residual", a.x);
   });
@@ -231,33 +291,40 @@ function recordAttention(
   const layer = weights.layers[i]!;
   const at = `layers.${i}.`;
   const shape = shapeOf(config);
-  recordDigits(recorder, c, a.normed, config.hiddenSize, 3, `${at}inputLayernorm`);
-  recordLinear(recorder, c, layer.qProj, a.q, {}, `${at}q`);
-  tap("q", a.q);
-  recordLinear(recorder, c, layer.kProj, a.k, {}, `${at}k`);
-  tap("k", a.k);
-  recordLinear(recorder, c, layer.vProj, a.v, {}, `${at}v`);
-  tap("v", a.v);
+  recordDigits(recorder, c, a.normed, layer.qProj, 3, `${at}inputLayernorm`);
+  const { qkv } = weights.joined[i]!;
+  const joined = c.oneRow && qkv && config.hiddenSize <= MOST_ROW_INPUTS ? a.qkv : null;
+  if (joined) recordRow(recorder, c, qkv!, joined.all, { P: 3, adds: false, paired: false }, `${at}qkv`);
+  else {
+    recordLinear(recorder, c, layer.qProj, a.q, {}, `${at}q`);
+    tap("q", a.q);
+    recordLinear(recorder, c, layer.kProj, a.k, {}, `${at}k`);
+    tap("k", a.k);
+    recordLinear(recorder, c, layer.vProj, a.v, {}, `${at}v`);
+    tap("v", a.v);
+  }
   const [keys, values, exponents] = [sequence.keys[i]!, sequence.values[i]!, sequence.exponents[i]!];
-  const { v, queries, scores, stats } = a;
+  const { queries, scores, stats } = a;
+  const { v } = joined ?? a;
   const headNorm = { D: shape.Hd, inverse: bitsOf(nearest(1 / shape.Hd)), eps: bitsOf(nearest(config.rmsNormEps)) };
   if (layer.qNorm) {
-    const buffers = { step, x: a.q, weight: layer.qNorm, out: a.qNormed };
+    const buffers = { step, x: joined?.q ?? a.q, weight: layer.qNorm, out: a.qNormed };
     recordKernel(recorder, exactNorm, buffers, { ...headNorm, heads: shape.H }, { label: `${at}qNorm` });
     tap("qNorm", a.qNormed);
   }
   if (layer.kNorm) {
-    const buffers = { step, x: a.k, weight: layer.kNorm, out: a.kNormed };
+    const buffers = { step, x: joined?.k ?? a.k, weight: layer.kNorm, out: a.kNormed };
     recordKernel(recorder, exactNorm, buffers, { ...headNorm, heads: shape.G }, { label: `${at}kNorm` });
     tap("kNorm", a.kNormed);
   }
   const q = layer.qNorm ? a.qNormed : a.q;
   const k = layer.kNorm ? a.kNormed : a.k;
+  const turned = { q: joined && !layer.qNorm ? joined.q : q, k: joined && !layer.kNorm ? joined.k : k };
   const factor = bitsOf(scoreFactor(shape.Hd));
   recordKernel(
     recorder,
     exactRope,
-    { step, q, k, v, table, queries, keys, values, exponents },
+    { step, ...turned, v, table, queries, keys, values, exponents },
     { ...shape, factor },
     { label: `${at}qRope` },
   );
@@ -283,7 +350,7 @@ function recordAttention(
     recordKernel(recorder, exactMix, { step, scores, stats, values, out: a.attention }, some, { label: `${at}attention` });
   }
   tap("attention", a.attention);
-  recordDigits(recorder, c, a.attention, shape.H * shape.Hd, 3, `${at}attention`);
+  recordDigits(recorder, c, a.attention, layer.oProj, 3, `${at}attention`);
 }
 
 /** Final norm and logits [V] of row T − 1, or [T, V] of every row, into `out`. */
@@ -294,7 +361,7 @@ export function recordExactHead(recorder: Recorder, c: ExactContext, out: GPUBuf
   recordKernel(recorder, exactNorm, { step: sequence.step, x: a.x, weight: weights.norm, out: a.normed }, norm, { label: "finalNorm" });
   marks.mark("finalNorm", a.normed);
   const first = recorder.dispatches.length;
-  recordDigits(recorder, c, a.normed, D, 3, "finalNorm");
+  recordDigits(recorder, c, a.normed, { weight: weights.lmHead }, 3, "finalNorm");
   recordLinear(recorder, lastRow ? { ...c, tile: 1 } : c, { weight: weights.lmHead, bias: null }, out, { oneRow: lastRow }, "logits");
   if (!lastRow) return;
   for (let i = first; i < recorder.dispatches.length; i++) {

@@ -12,6 +12,7 @@ fn mul64(a: u32, b: u32) -> vec2<u32> {
   let n = al * bh + (m & 0xffffu);
   return vec2<u32>(a * b, ah * bh + (m >> 16u) + (n >> 16u));
 }
+fn mulhi(a: u32, b: u32) -> u32 { return mul64(a, b).y; }
 fn add64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
   let low = a.x + b.x;
   return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < b.x));
@@ -67,8 +68,15 @@ fn rn64(a: vec2<u32>, e: i32) -> u32 {
 }
 fn exponent_of(x: u32) -> i32 { return i32((x >> 23u) & 0xffu); }
 fn significand(x: u32) -> u32 { return select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u); }
-fn mulf(a: u32, b: u32) -> u32 {
-  return rn64u(((a ^ b) >> 31u) == 1u, mul64(significand(a), significand(b)), exponent_of(a) + exponent_of(b) - 300);
+fn mulf(a: u32, b: u32) -> u32 { // two significands make 47 or 48 bits, here the highest of 64
+  let p = mul64(significand(a) << 8u, significand(b) << 8u);
+  let up = 1u - (p.y >> 31u);
+  let s = (p.y << up) | ((p.x >> 31u) & up);
+  let rest = ((s & 0xffu) << 1u) | select(0u, 1u, (p.x << up) != 0u);
+  let r = (s >> 8u) + select(0u, 1u, rest > 0x100u || (rest == 0x100u && (s & 0x100u) != 0u));
+  let E = exponent_of(a) + exponent_of(b) - 126 - i32(up) + i32(r >> 24u);
+  if (E < 1 || p.y == 0u) { return 0u; }
+  return ((a ^ b) & 0x80000000u) | select((u32(E) << 23u) | (r & 0x7fffffu), 0x7f7fffffu, E > 254);
 }
 fn negf(a: u32) -> u32 { return select(a ^ 0x80000000u, 0u, significand(a) == 0u); }
 fn addf(p: u32, q: u32) -> u32 {
@@ -122,39 +130,52 @@ fn fix24(x: u32, biased: i32) -> i32 {
 }
 `;
 
-/** ⌊2^61 / y⌋ and 1/x. Wants exactNumbers. */
+/**
+ * ⌊2^61 / y⌋ and 1/x. Wants exactNumbers. Newton's steps leave an estimate that is off by a few; what decides is the comparison of
+ * the product with 2^61, in 64 bits.
+ */
 export const exactReciprocal = /* wgsl */ `
-fn quotient(y: u32) -> u32 { // ⌊2^61 / y⌋, 2^30 ≤ y ≤ 2^31
-  var rest = 0x40000000u;
-  var q = 0u;
-  if (rest >= y) { rest -= y; q = 1u; }
-  for (var i = 0u; i < 31u; i++) {
-    rest = rest << 1u;
-    q = q << 1u;
-    if (rest >= y) { rest -= y; q |= 1u; }
-  }
+fn beyond(a: u32, b: u32, high: u32) -> bool { // whether a b > high · 2^32
+  let p = mul64(a, b);
+  return p.y > high || (p.y == high && p.x > 0u);
+}
+fn settled(estimate: u32, y: u32) -> u32 { // ⌊2^61 / y⌋
+  var q = estimate;
+  while (beyond(q, y, 0x20000000u)) { q -= 1u; }
+  while (!beyond(q + 1u, y, 0x20000000u)) { q += 1u; }
   return q;
+}
+fn quotient(y: u32) -> u32 { // ⌊2^61 / y⌋, 2^30 ≤ y ≤ 2^31
+  var z = 3031741620u - mulhi(y, 4042322161u); // 2^30 (48 − 32 y / 2^31) / 17
+  for (var i = 0u; i < 3u; i++) {
+    let h = 0x80000000u - mulhi(y, z << 1u); // 2^30 (2 − y z)
+    z = min(mulhi(z << 1u, h << 1u), 0x7fffffffu);
+  }
+  return settled(z, y);
 }
 fn recipf(x: u32) -> u32 { return rn32(false, quotient(significand(x) << 7u), 96 - exponent_of(x)); }
 `;
 
 /** 1/√x. Wants exactReciprocal. */
 export const exactRoot = /* wgsl */ `
-fn root(n: vec2<u32>) -> u32 { // ⌊√n⌋, n < 2^62
-  var r = 0u;
-  for (var b = 31u; b > 0u; b--) {
-    let c = r | (1u << (b - 1u));
-    let s = mul64(c, c);
-    if (s.y < n.y || (s.y == n.y && s.x <= n.x)) { r = c; }
-  }
-  return r;
-}
 fn rsqrtf(x: u32) -> u32 {
   if (significand(x) == 0u) { return 0x7f7fffffu; }
   var m = significand(x) * 2u;
   var k = exponent_of(x) - 151;
   if ((k & 1) != 0) { m = m * 2u; k -= 1; }
-  return rn32(false, quotient(root(vec2<u32>(0u, m << 4u))), -43 - (k >> 1u));
+  // 1. y ≈ 2^30 / √(m / 2^26), by Newton's steps.
+  var y = 2308544922u - mulhi(m << 6u, 1288490189u);
+  for (var i = 0u; i < 4u; i++) {
+    let h = 3221225472u - mulhi(mulhi(y << 1u, y << 1u), m << 6u); // 2^30 (3 − y² m)
+    y = min(mulhi(y << 1u, h), 0x7fffffffu);
+  }
+  // 2. s = ⌊√(m · 2^36)⌋, from the estimate m y.
+  let p = mul64(m << 4u, y);
+  var s = (p.y << 3u) | (p.x >> 29u);
+  while (beyond(s, s, m << 4u)) { s -= 1u; }
+  while (!beyond(s + 1u, s + 1u, m << 4u)) { s += 1u; }
+  // 3. ⌊2^61 / s⌋, which y is near too.
+  return rn32(false, settled(y, s), -43 - (k >> 1u));
 }
 `;
 
@@ -178,7 +199,6 @@ fn unordered(o: u32) -> u32 { return select(~o, o & 0x7fffffffu, (o >> 31u) == 1
 
 /** exp2n and fixed distances. Wants exactNumbers. */
 export const exactPower = /* wgsl */ `
-fn mulhi(a: u32, b: u32) -> u32 { return mul64(a, b).y; }
 fn power(f: u32) -> u32 { // 2^30 · 2^(−f / 2^24)
   let x = f << 8u;
   var y = 493577u;

@@ -16,8 +16,8 @@ import { type Digits, digitBytes } from "./exact-digits.ts";
  * the weights, 1 to 4.
  */
 export type ExactLinearShape = Readonly<{ K: number; N: number; P: Digits; hasBias: boolean; adds: boolean; tile: number }>;
-/** Rows firstRow … of a repacked matrix. */
-export type ExactAwqShape = ExactLinearShape & Readonly<{ groupSize: number; firstRow: number }>;
+/** Rows firstRow … of a repacked matrix, whose blocks lie by `unit`. */
+export type ExactAwqShape = ExactLinearShape & Readonly<{ groupSize: number; unit: number; firstRow: number }>;
 
 export const exactAwq: Card<"step" | "digits" | "sums" | "exponents" | "weights" | "groups" | "bias" | "out", ExactAwqShape> = makeCard({
   name: "exact-awq",
@@ -33,6 +33,8 @@ override ADDS: bool = false;
 override BLOCKS: u32 = K / 32u;
 override GROUPS: u32 = K / GROUP;
 override TILE: u32 = 1u; // at most 4
+override UNIT: u32 = 1u;
+override UNITS: u32 = BLOCKS / UNIT;
 const TEAM = 64u;
 const COLUMNS = 8u;
 @group(0) @binding(0) var<uniform> step: Step;
@@ -63,7 +65,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let first = wg.y * TILE;
   var c: array<i32, 4u * 4u * COLUMNS>;
   for (var b = lane; b < BLOCKS; b += TEAM) {
-    let group = groups[packed * GROUPS + 32u * b / GROUP];
+    let group = groups[packed * GROUPS + 32u * (b % UNITS * UNIT + b / UNITS) / GROUP];
     for (var r = 0u; r < 4u; r++) {
       let w = weights[(packed * BLOCKS + b) * 4u + r];
       let nibbles = Block(w & vec4<u32>(0x0f0f0f0fu), (w >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu));
@@ -114,8 +116,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 }
 `,
   workgroupBytes: 16384,
-  call: ({ K, N, P, hasBias, adds, tile, groupSize, firstRow }) => ({
-    overrides: { K, N, GROUP: groupSize, FIRST_ROW: firstRow, P, HAS_BIAS: hasBias, ADDS: adds, TILE: tile },
+  call: ({ K, N, P, hasBias, adds, tile, groupSize, unit, firstRow }) => ({
+    overrides: { K, N, GROUP: groupSize, FIRST_ROW: firstRow, P, HAS_BIAS: hasBias, ADDS: adds, TILE: tile, UNIT: unit },
     workgroups: (T) => [Math.ceil(N / 16), Math.ceil(T / tile), 1],
   }),
   sizes: ({ K, N, P, hasBias, groupSize, firstRow }, T) => ({

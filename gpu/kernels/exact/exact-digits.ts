@@ -2,7 +2,7 @@
  * Rows as integers times a power of two (docs/exact.md, "Fixed rows"), in signed digits of eight bits for dot4I8Packed.
  * x [rows, K] words, or a dense matrix as stored; digits [rows, 2 P, B] vec4<u32>, B = ⌈K/32⌉: the half block b of digit p at 2p + half, byte
  * c of word j being k = 32 b + 4 j + c, zeros past K; sums [rows, B] vec4<i32>: Σ of each digit over a block; exponents [rows].
- * A workgroup of 256 makes 32 blocks, a word per lane, and takes the row's largest word by itself. Workgroup memory: 5 KiB.
+ * A workgroup of 256 (or LANES) makes 32 blocks, a word per lane, and takes the row's largest word by itself. Workgroup memory: 5 KiB.
  * Also how dense weights become fixed rows, once, at load. Limited by memory.
  */
 
@@ -31,8 +31,9 @@ export const digitBytes = (K: number, P: Digits, rows: number): { digits: number
   exponents: rows * 4,
 });
 
-/** `rows`: of a stored matrix, whose sums nobody wants; absent: T rows of activations. */
-export type ExactDigitsShape = Readonly<{ K: number; P: Digits; dtype?: FloatDType; rows?: number }>;
+/** `rows`: of a stored matrix, whose sums nobody wants; absent: T rows of activations. `lanes`: of a workgroup; `unit`: as in
+ * awq-repack.ts, of the linear that reads them. */
+export type ExactDigitsShape = Readonly<{ K: number; P: Digits; dtype?: FloatDType; rows?: number; lanes?: number; unit?: number }>;
 
 export const exactDigits: Card<"x" | "digits" | "sums" | "exponents", ExactDigitsShape> = makeCard({
   name: "exact-digits",
@@ -43,7 +44,8 @@ override P: u32 = 3u; // digits: 3 or 4
 override ROW_WORDS: u32 = K;
 override BLOCKS: u32 = (K + 31u) / 32u;
 override SUMS: bool = true;
-const LANES = 256u;
+override UNIT: u32 = 1u;
+override LANES: u32 = 256u;
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> digits: array<u32>;
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<i32>>;
@@ -58,7 +60,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   var top = 0u;
   for (var k = lane; k < K; k += LANES) { top = max(top, value(row, k) & 0x7fffffffu); }
   let biased = row_biased(row_max(lane, top));
-  let b = wg.x * 32u + lane / 8u;
+  let b = wg.x * (LANES / 8u) + lane / 8u;
   let j = lane % 8u;
   var words = vec4<u32>(0u);
   var sum = vec4<i32>(0);
@@ -73,24 +75,25 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
       words |= vec4<u32>(byte_of(d.x, c), byte_of(d.y, c), byte_of(d.z, c), byte_of(d.w, c));
     }
   }
+  let slot = b % UNIT * (BLOCKS / UNIT) + b / UNIT;
   if (b < BLOCKS) {
-    for (var p = 0u; p < P; p++) { digits[(((row * P + p) * 2u + j / 4u) * BLOCKS + b) * 4u + (j & 3u)] = words[p]; }
+    for (var p = 0u; p < P; p++) { digits[(((row * P + p) * 2u + j / 4u) * BLOCKS + slot) * 4u + (j & 3u)] = words[p]; }
   }
   parts[lane] = sum;
   workgroupBarrier();
   if (SUMS && j == 0u && b < BLOCKS) {
     var total = vec4<i32>(0);
     for (var i = 0u; i < 8u; i++) { total += parts[lane + i]; }
-    sums[row * BLOCKS + b] = total;
+    sums[row * BLOCKS + slot] = total;
   }
   if (lane == 0u && wg.x == 0u) { exponents[row] = biased - 149 - select(8, 0, P == 3u); }
 }
 `,
-  workgroupBytes: 5120,
-  call: ({ K, P, dtype = "F32", rows }) => ({
+  workgroupBytes: ({ lanes = 256 }) => 20 * lanes,
+  call: ({ K, P, dtype = "F32", rows, lanes = 256, unit = 1 }) => ({
     params: { rows: rows ?? 0x7fffffff },
-    overrides: { K, P, ROW_WORDS: rowWords(dtype, K), DTYPE: dtypeCode[dtype], SUMS: rows === undefined },
-    workgroups: (T) => rowGrid(Math.ceil(blocksOf(K) / 32), rows ?? T),
+    overrides: { K, P, ROW_WORDS: rowWords(dtype, K), DTYPE: dtypeCode[dtype], SUMS: rows === undefined, LANES: lanes, UNIT: unit },
+    workgroups: (T) => rowGrid(Math.ceil((8 * blocksOf(K)) / lanes), rows ?? T),
   }),
   sizes: ({ K, P, dtype = "F32", rows }, T) => {
     const { digits, sums, exponents } = digitBytes(K, P, rows ?? T);

@@ -1,14 +1,14 @@
 /**
  * RMS norm of `exact`: out[t, d] = mul(mul(x[t, d], r_t), weight[d]), r_t from the exact sum of the row's squares (docs/exact.md); words all.
- * x [T, D], weight [D], out [T, D], or [1, D] of row T − 1 with LAST_ROW. A workgroup of 256 writes 1,024 components of a row; each takes the
- * whole row's largest word and sum of squares by itself, integers of 64 bits. Workgroup memory: 3 KiB. Limited by latency.
+ * x [T, D], weight [D], out [T, D], or [1, D] of row T − 1 with LAST_ROW. A workgroup of LANES writes PER components of a row per lane; each takes the
+ * whole row's largest word and sum of squares by itself, integers of 64 bits. Workgroup memory: 12 bytes per lane. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers, exactReciprocal, exactRoot, exactRowMax, exactRows } from "../../wgsl/exact.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-/** `inverse`, `eps`: words of rn(1/D) and of eps. With `heads` all are [T, heads, D], and each head is a row. */
-export type ExactNormShape = Readonly<{ D: number; inverse: number; eps: number; lastRow?: boolean; heads?: number }>;
+/** `inverse`, `eps`: words of rn(1/D) and of eps. `lanes`: of a workgroup, one component each; absent: 256 of four. With `heads` all are [T, heads, D], and each head is a row. */
+export type ExactNormShape = Readonly<{ D: number; inverse: number; eps: number; lastRow?: boolean; heads?: number; lanes?: number }>;
 
 export const exactNorm: Card<"step" | "x" | "weight" | "out", ExactNormShape> = makeCard({
   name: "exact-norm",
@@ -21,7 +21,8 @@ struct Params { D: u32, inverse: u32, eps: u32 }
 @group(0) @binding(3) var<storage, read_write> out: array<u32>;
 @group(0) @binding(4) var<uniform> params: Params;
 override LAST_ROW: bool = false;
-const LANES = 256u;
+override LANES: u32 = 256u;
+override PER: u32 = 4u; // components of a lane
 var<workgroup> squares: array<vec2<u32>, LANES>;
 ${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}
 @compute @workgroup_size(LANES)
@@ -42,16 +43,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
   workgroupBarrier();
   let r = rsqrtf(addf(mulf(rn64u(false, squares[0], 2 * row_exponent(largest)), params.inverse), params.eps));
-  for (var d = wg.x * 1024u + lane; d < min(params.D, (wg.x + 1u) * 1024u); d += LANES) {
+  for (var d = wg.x * LANES * PER + lane; d < min(params.D, (wg.x + 1u) * LANES * PER); d += LANES) {
     out[wg.y * params.D + d] = mulf(mulf(x[row + d], r), weight[d]);
   }
 }
 `,
-  workgroupBytes: 3072,
-  call: ({ D, inverse, eps, lastRow = false, heads = 1 }) => ({
+  workgroupBytes: ({ lanes = 256 }) => 12 * lanes,
+  call: ({ D, inverse, eps, lastRow = false, heads = 1, lanes }) => ({
     params: { D, inverse, eps },
-    overrides: { LAST_ROW: lastRow },
-    workgroups: (T) => [Math.ceil(D / 1024), lastRow ? 1 : T * heads, 1],
+    overrides: { LAST_ROW: lastRow, ...(lanes ? { LANES: lanes, PER: 1 } : {}) },
+    workgroups: (T) => [Math.ceil(D / (lanes ?? 1024)), lastRow ? 1 : T * heads, 1],
   }),
   sizes: ({ D, lastRow = false, heads = 1 }, T) => ({ x: 4 * T * heads * D, weight: 4 * D, out: 4 * (lastRow ? 1 : T * heads) * D }),
 });

@@ -36,7 +36,7 @@ const LANES = 64u;
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read_write> q: array<u32>;
 @group(0) @binding(2) var<storage, read_write> k: array<u32>;
-@group(0) @binding(3) var<storage, read> v: array<u32>;
+@group(0) @binding(3) var<storage, read_write> v: array<u32>; // only read; may be of one buffer with q and k
 @group(0) @binding(4) var<storage, read> table: array<vec2<u32>>;
 @group(0) @binding(5) var<storage, read_write> queries: array<u32>;
 @group(0) @binding(6) var<storage, read_write> keys: array<u32>;

@@ -4,14 +4,18 @@
  * K/G, 4] of u32, row n at firstRow + n: several matrices may share one target. Word j of a block's vec4 holds k = 32b
  * + 8j + {0..3} in the low nibbles of its four bytes and + {4..7} in the high ones, so that w & 0x0f0f0f0f and (w >> 4)
  * & 0x0f0f0f0f are what dot4I8Packed wants. Two blocks of four rows fill a cache line of 128 bytes. groups: scale bits
- * | zero << 16. One invocation per block of 32 k of one row; eight neighbours share each word read. Runs once, at load;
+ * | zero << 16. `unit` u: block b lies at b % u · K/32/u + b / u, so that lanes that take
+ * u blocks of a group each read side by side. One invocation per block of 32 k of one row; eight neighbours share each word read. Runs once, at load;
  * limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { gemmSizes, packedSizes } from "../../wgsl/awq.ts";
 
-/** K, N of the matrix in GEMM layout; where it goes. K and groupSize are multiples of 32, N of 8, firstRow of 4. */
-export type RepackShape = Readonly<{ K: number; N: number; groupSize: number; firstRow: number }>;
+/** K, N of the matrix in GEMM layout; where it goes, and by which unit (1 where absent). K and groupSize are multiples of 32, N of 8, firstRow of 4. */
+export type RepackShape = Readonly<{ K: number; N: number; groupSize: number; firstRow: number; unit?: number }>;
+
+/** Blocks of a group that a lane of the kernels of `exact` takes together. */
+export const unitOf = (groupSize: number): number => [4, 2].find((unit) => groupSize % (32 * unit) === 0) ?? 1;
 
 /** Sizes of both layouts. */
 export const repackSizes = ({
@@ -27,7 +31,7 @@ export const repackSizes = ({
 export const awqRepack: Card<"qweight" | "qzeros" | "scales" | "weights" | "groups", RepackShape> = makeCard({
   name: "awq-repack",
   wgsl: /* wgsl */ `
-struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32 }
+struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32, unit: u32 }
 @group(0) @binding(0) var<storage, read> qweight: array<u32>;
 @group(0) @binding(1) var<storage, read> qzeros: array<u32>;
 @group(0) @binding(2) var<storage, read> scales: array<u32>; // two f16 a word
@@ -54,7 +58,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     packed[j] = word;
   }
   let row = params.firstRow + n;
-  weights[(row / 4u * (params.K / 32u) + b) * 4u + row % 4u] = packed;
+  let slot = b % params.unit * (params.K / 32u / params.unit) + b / params.unit;
+  weights[(row / 4u * (params.K / 32u) + slot) * 4u + row % 4u] = packed;
   if (b % (params.groupSize / 32u) == 0u) {
     let g = 32u * b / params.groupSize;
     let zero = (qzeros[g * words + column] >> shift) & 15u;
@@ -63,6 +68,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-  call: ({ K, N, groupSize, firstRow }) => ({ params: { K, N, groupSize, firstRow }, workgroups: () => [Math.ceil(N / 64), K / 32, 1] }),
+  call: ({ K, N, groupSize, firstRow, unit = 1 }) => ({
+    params: { K, N, groupSize, firstRow, unit },
+    workgroups: () => [Math.ceil(N / 64), K / 32, 1],
+  }),
   sizes: repackSizes,
 });

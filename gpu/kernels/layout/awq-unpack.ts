@@ -9,7 +9,7 @@ import { type RepackShape, repackSizes } from "./awq-repack.ts";
 export const awqUnpack: Card<"weights" | "groups" | "qweight" | "qzeros" | "scales", RepackShape> = makeCard({
   name: "awq-unpack",
   wgsl: /* wgsl */ `
-struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32 }
+struct Params { K: u32, N: u32, groupSize: u32, firstRow: u32, unit: u32 }
 @group(0) @binding(0) var<storage, read> weights: array<u32>;
 @group(0) @binding(1) var<storage, read> groups: array<u32>;
 @group(0) @binding(2) var<storage, read_write> qweight: array<u32>;
@@ -27,12 +27,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   if (column >= words) { return; }
   let g = k / params.groupSize;
   let i = k % 8u;
+  let b = k / 32u;
+  let slot = b % params.unit * (params.K / 32u / params.unit) + b / params.unit;
   var word = 0u;
   var zeros = 0u;
   for (var j = 0u; j < 8u; j++) {
     let row = params.firstRow + 8u * column + j;
     let nibble = 4u * ((0x73625140u >> (4u * j)) & 7u);
-    let w = weights[((row / 4u * (params.K / 32u) + k / 32u) * 4u + row % 4u) * 4u + k % 32u / 8u];
+    let w = weights[((row / 4u * (params.K / 32u) + slot) * 4u + row % 4u) * 4u + k % 32u / 8u];
     word |= ((w >> (8u * (i % 4u) + 4u * (i / 4u))) & 15u) << nibble;
     zeros |= ((groupOf(row, g) >> 16u) & 15u) << nibble;
   }
@@ -46,6 +48,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-  call: ({ K, N, groupSize, firstRow }) => ({ params: { K, N, groupSize, firstRow }, workgroups: () => [Math.ceil(N / 512), K, 1] }),
+  call: ({ K, N, groupSize, firstRow, unit = 1 }) => ({
+    params: { K, N, groupSize, firstRow, unit },
+    workgroups: () => [Math.ceil(N / 512), K, 1],
+  }),
   sizes: repackSizes,
 });

@@ -1,0 +1,61 @@
+/** One row by every layout of the teams; and gate and up with their product. */
+
+import type { AwqMatrix } from "../../core/tensor.ts";
+import { exactAwqRow, tuneRow } from "../../gpu/kernels/exact/exact-awq-row.ts";
+import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
+import type { ExactAwqCase } from "../ops/exact-awq.ts";
+import type { ExactGateUpCase } from "../ops/exact-gate-up.ts";
+import { operand, wordSubject } from "../subjects/exact.ts";
+import { packed } from "../subjects/layouts.ts";
+import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
+
+/** Rows of another matrix before the one under test, as q, k and v share one. */
+const FIRST_ROW = 12;
+const repacked = ({ inFeatures, groupSize }: AwqMatrix): boolean => inFeatures % 32 === 0 && groupSize % 32 === 0;
+const kernels = ["exact-awq-row", "awq-repack"];
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => [
+  ...[{ quads: 1 }, { quads: 3, split: 2 }, { split: 4 }].map((layout, i) =>
+    wordSubject<ExactAwqCase>(
+      rig,
+      exactAwqRow,
+      (io, { P, x, weight, bias, initial }) => {
+        const { inFeatures: K, outFeatures: N, groupSize } = weight;
+        const unit = unitOf(groupSize);
+        const given = {
+          ...operand(io, x, K, P, 1, unit),
+          ...packed(io, [weight], FIRST_ROW, io.scratch, unit),
+          ...(bias ? { bias } : {}),
+          ...(initial ? { out: initial } : {}),
+        };
+        const tuned = { ...tuneRow(K, N, unit), ...layout };
+        const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, hasBias: bias !== null, adds: initial !== null, paired: false };
+        io.run(exactAwqRow, { ...shape, ...tuned }, given);
+      },
+      () => ({ T: 1 }),
+      {
+        op: "exact-awq",
+        variant: `exact-awq-row${["", "-split", "-quarters"][i]}`,
+        kernels,
+        accepts: ({ T, weight }) => T === 1 && repacked(weight),
+      },
+    ),
+  ),
+  wordSubject<ExactGateUpCase>(
+    rig,
+    exactAwqRow,
+    (io, { x, gate, up, bias }) => {
+      const { inFeatures: K, outFeatures: N, groupSize } = gate;
+      const unit = unitOf(groupSize);
+      const given = {
+        ...operand(io, x, K, 3, 1, unit),
+        ...packed(io, [gate, up], FIRST_ROW, io.scratch, unit),
+        ...(bias ? { bias } : {}),
+      };
+      const shape = { K, N, P: 3 as const, groupSize, unit, firstRow: FIRST_ROW, hasBias: bias !== null, adds: false, paired: true };
+      io.run(exactAwqRow, { ...shape, quads: 3, split: 2 }, given);
+    },
+    () => ({ T: 1 }),
+    { op: "exact-gate-up", kernels, accepts: ({ gate }) => repacked(gate) },
+  ),
+];

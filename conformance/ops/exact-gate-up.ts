@@ -1,0 +1,74 @@
+/** gate_proj and up_proj of `exact` with silu(gate) · up, one row: equality with the CPU. */
+import fc from "fast-check";
+import { silu } from "../../core/exact/functions.ts";
+import { exactAwq, linear } from "../../core/exact/linear.ts";
+import { mul } from "../../core/exact/numbers.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
+import { type Recipe, scaleKinds } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly shape: number;
+  readonly x: Recipe;
+  readonly gate: AwqSpec;
+  readonly up: AwqSpec;
+  readonly bias: Recipe;
+}
+export interface ExactGateUpCase {
+  readonly x: Float32Array;
+  readonly gate: AwqMatrix;
+  readonly up: AwqMatrix;
+  /** Of gate, then of up. */
+  readonly bias: Float32Array | null;
+}
+
+/** Few shapes, since each is a pipeline on the GPU: one block, and more rows and blocks than a workgroup's. */
+const shapes = [
+  { K: 32, N: 8, group: 32, bias: false },
+  { K: 1408, N: 40, group: 128, bias: true },
+] as const;
+
+function products({ x, gate, up, bias }: ExactGateUpCase): Float32Array {
+  const N = gate.outFeatures;
+  const [g, u] = [gate, up].map((weight, i) => {
+    const out = new Float32Array(N);
+    linear(out, x, { weight: exactAwq(weight), bias: bias?.subarray(i * N, (i + 1) * N) ?? null }, 1, 24);
+    return out;
+  });
+  return g!.map((y, n) => mul(silu(y), u![n]!));
+}
+
+export const kit: Kit<Spec, ExactGateUpCase> = {
+  name: "exact-gate-up",
+  formula: "mul(silu(linear(x, gate)), linear(x, up))",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(products(c)))) },
+  spec: fc.record({ shape: fc.nat(shapes.length - 1), x: exactRecipe, gate: awqSpec, up: awqSpec, bias: exactRecipe }),
+  boundaries: shapes.flatMap((_, shape) => [
+    ...exactRecipes.map((x) => ({ shape, x, gate: usualAwq, up: usualAwq, bias: exactRecipes[5]! })),
+    ...scaleKinds.map((scales) => ({
+      shape,
+      x: exactRecipes[5]!,
+      gate: { ...usualAwq, scales, q: "ends" as const },
+      up: usualAwq,
+      bias: exactRecipes[9]!,
+    })),
+  ]),
+  make({ shape, x, gate, up, bias }) {
+    const { K, N, group, ...given } = shapes[shape]!;
+    const upSpec = { ...up, seed: up.seed + 1 };
+    return {
+      x: exactValues(x, K),
+      gate: awqMatrix(gate, K, N, group),
+      up: awqMatrix(upSpec, K, N, group),
+      bias: given.bias ? exactValues(bias, 2 * N) : null,
+    };
+  },
+  length: ({ gate }) => 2 * gate.outFeatures,
+  expected: (c) => exactly(wordsOf(products(c))),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};
