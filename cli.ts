@@ -29,6 +29,11 @@ const commands: readonly { name: string; summary: string; load(): Promise<Comman
     load: async () => (await import("./cli/quantize.ts")).quantize,
   },
   {
+    name: "convert",
+    summary: "a model in another format",
+    load: async () => (await import("./cli/convert.ts")).convert,
+  },
+  {
     name: "synth",
     summary: "write a checkpoint of a real shape with random weights",
     load: async () => (await import("./cli/synth.ts")).synth,

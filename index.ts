@@ -25,6 +25,7 @@ import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/token
 export type { GpuStats, LoadOptions } from "./backend.ts";
 export type { CalibrationItem } from "./calibration.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
+export { type ConvertOptions, convert } from "./convert.ts";
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
 export type { F32Linear, F32Tensor } from "./core/checkpoint/readers.ts";
 export type { LlamaConfig, Quantization, Quantization as AwqConfig, RopeScaling } from "./core/config.ts";

@@ -12,6 +12,7 @@ import type { Rounding } from "../checkpoint/convert.ts";
 import { float16Entry } from "../checkpoint/float16.ts";
 import { type Folder, maxSmallBytes, openFolder } from "../checkpoint/folder.ts";
 import { withMembers } from "../checkpoint/json-members.ts";
+import { awqQuantizationConfig } from "../checkpoint/layouts/awq.ts";
 import { type Checkpoint, openCheckpoint, readerOf } from "../checkpoint/weights.ts";
 import { defaultShardBytes, writeShards, writeText } from "../checkpoint/write-shards.ts";
 import type { LlamaConfig } from "../config.ts";
@@ -281,14 +282,7 @@ function awqConfig(text: string, { groupSize }: Settings): string {
   const dtypeKey = "dtype" in (JSON.parse(text) as object) ? "dtype" : "torch_dtype";
   return withMembers(text, {
     [dtypeKey]: "float16",
-    quantization_config: {
-      bits: 4,
-      group_size: groupSize,
-      modules_to_not_convert: null,
-      quant_method: "awq",
-      version: "gemm",
-      zero_point: true,
-    },
+    quantization_config: awqQuantizationConfig({ groupSize, symmetric: false, unconverted: [] }),
   });
 }
 

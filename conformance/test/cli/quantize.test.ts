@@ -127,4 +127,32 @@ describe("gureum quantize", () => {
     );
     expect(existsSync(at("from-nan"))).toBe(false);
   });
+
+  it("gives models that gureum convert writes in every format, each of which loads and answers the same", async () => {
+    const logitsOf = async (folder: string): Promise<Float32Array> => {
+      const model = await loadModel(folder, { backend: "cpu" });
+      const { logits } = await model.forward([1, 5, 7]);
+      model.dispose();
+      return logits;
+    };
+    const expected = await logitsOf(at("one"));
+    for (const format of ["awq-gemm", "compressed-tensors", "gptq-v2"]) {
+      const { code, out, err } = await gureum(["convert", at("one"), at(format), "--to", format]);
+      expect({ code, out, err }).toEqual({ code: 0, out: "", err: `wrote ${at(format)}\n` });
+      expect(await logitsOf(at(format))).toEqual(expected);
+    }
+    const { err } = await gureum(["convert", at("one"), at("float"), "--to", "float16"]);
+    expect(err).toMatch(/^\d+ numbers in 14 tensors are not numbers of float16 and were rounded to the nearest\nwrote /);
+    const float = await logitsOf(at("float"));
+    for (const [i, logit] of expected.entries()) expect(float[i]).toBeCloseTo(logit, 1);
+    expectFailure(
+      await gureum(["convert", source, at("y"), "--to", "gptq"]),
+      1,
+      /no linear is int4, expected .* — gureum quantize makes one$/m,
+    );
+    expectFailure(await gureum(["convert", at("one"), at("float"), "--to", "gptq-v2"]), 2, /float: the folder is not empty/);
+    expectFailure(await gureum(["convert", at("one"), at("y"), "--to", "gguf"]), 2, /--to is awq-gemm, .* or float16, got "gguf"/);
+    expectFailure(await gureum(["convert", at("one"), at("y")]), 2, /--to is missing/);
+    expect(existsSync(at("y"))).toBe(false);
+  });
 });

@@ -9,7 +9,7 @@ import type { Quantization } from "../../config.ts";
 import { GureumError } from "../../errors.ts";
 import { jsonKind } from "../../json.ts";
 import type { Fields } from "../fields.ts";
-import { checkBits, checkName, groupSizeOf, type Layout, placeOf, presentKey } from "./layout.ts";
+import { checkBits, checkName, groupSizeOf, type Layout, placeOf, presentKey, type WrittenSettings } from "./layout.ts";
 
 /**
  * `quant_method: "awq"`, `"auto-round"` that packs as AutoAWQ, and AutoAWQ's old quant_config.json, which names no
@@ -32,11 +32,23 @@ function detect(method: string, fields: Fields): Quantization | null {
   return { layout: "awq", groupSize: groupSizeOf(fields, presentKey(fields, "group_size", "q_group_size"), 128), symmetric: false };
 }
 
+/** As AutoAWQ writes it. */
+export const awqQuantizationConfig = ({ groupSize, unconverted }: WrittenSettings): Record<string, unknown> => ({
+  bits: 4,
+  group_size: groupSize === "whole" ? -1 : groupSize,
+  modules_to_not_convert: unconverted.length > 0 ? unconverted : null,
+  quant_method: "awq",
+  version: "gemm",
+  zero_point: true,
+});
+
 export const awq: Layout = {
   name: "awq",
   detect,
-  qweight: { suffix: ".qweight", dtypes: ["I32"], shape: ({ N, K }) => [K, N / 8], toAwq: "as stored" },
-  qzeros: { suffix: ".qzeros", dtypes: ["I32"], shape: ({ N, groups }) => [groups, N / 8], toAwq: "as stored" },
+  qweight: { suffix: ".qweight", dtypes: ["I32"], shape: ({ N, K }) => [K, N / 8], toAwq: "as stored", fromAwq: "as stored" },
+  qzeros: { suffix: ".qzeros", dtypes: ["I32"], shape: ({ N, groups }) => [groups, N / 8], toAwq: "as stored", fromAwq: "as stored" },
   scales: { suffix: ".scales", dtypes: ["F16", "BF16", "F32"], shape: ({ N, groups }) => [groups, N], transposed: false },
   checks: [],
+  omitsZeros: false,
+  config: awqQuantizationConfig,
 };

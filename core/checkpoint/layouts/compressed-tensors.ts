@@ -8,10 +8,20 @@
 import type { Quantization } from "../../config.ts";
 import { GureumError } from "../../errors.ts";
 import { jsonKind } from "../../json.ts";
-import { packNibbles } from "../../quant/awq-format.ts";
+import { packNibbles, unpackNibbles } from "../../quant/awq-format.ts";
 import { type Fields, fieldsOf } from "../fields.ts";
 import { groupIndex } from "./gptq.ts";
-import { checkBits, checkName, checkOff, groupSizeOf, type Int4Shape, type Layout, nibbleAt, placeOf } from "./layout.ts";
+import {
+  checkBits,
+  checkName,
+  checkOff,
+  groupSizeOf,
+  type Int4Shape,
+  type Layout,
+  nibbleAt,
+  placeOf,
+  type WrittenSettings,
+} from "./layout.ts";
 
 /** Words [N, K/8] to AWQ's [K, N/8]. */
 function wordsAlongK(words: Int32Array, { N, K }: Int4Shape): Int32Array {
@@ -31,6 +41,60 @@ function zerosAlongN(words: Int32Array, { N, groups }: Int4Shape): Int32Array {
   for (let row = 0; row < N / 8; row++)
     for (let g = 0; g < groups; g++) for (let i = 0; i < 8; i++) values[g * N + 8 * row + i] = nibbleAt(words[row * groups + g]!, i);
   return packNibbles(values);
+}
+
+/** AWQ's [K, N/8] to words [N, K/8]. */
+function wordsFromAwq(words: Int32Array, { N, K }: Int4Shape): Int32Array {
+  const values = unpackNibbles(words);
+  const columns = K / 8;
+  const out = new Int32Array(N * columns);
+  for (let n = 0; n < N; n++)
+    for (let c = 0; c < columns; c++) {
+      let word = 0;
+      for (let i = 0; i < 8; i++) word |= values[(8 * c + i) * N + n]! << (4 * i);
+      out[n * columns + c] = word;
+    }
+  return out;
+}
+
+/** AWQ's [groups, N/8] to words [N/8, groups]. */
+function zerosFromAwq(words: Int32Array, { N, groups }: Int4Shape): Int32Array {
+  const values = unpackNibbles(words);
+  const out = new Int32Array((N / 8) * groups);
+  for (let row = 0; row < N / 8; row++)
+    for (let g = 0; g < groups; g++) {
+      let word = 0;
+      for (let i = 0; i < 8; i++) word |= values[g * N + 8 * row + i]! << (4 * i);
+      out[row * groups + g] = word;
+    }
+  return out;
+}
+
+/** As llm-compressor writes it. */
+function config({ groupSize, symmetric, unconverted }: WrittenSettings): Record<string, unknown> {
+  const weights = {
+    actorder: null,
+    block_structure: null,
+    dynamic: false,
+    group_size: groupSize === "whole" ? null : groupSize,
+    num_bits: 4,
+    observer: "minmax",
+    observer_kwargs: {},
+    strategy: groupSize === "whole" ? "channel" : "group",
+    symmetric,
+    type: "int",
+  };
+  return {
+    config_groups: {
+      group_0: { format: "pack-quantized", input_activations: null, output_activations: null, targets: ["Linear"], weights },
+    },
+    format: "pack-quantized",
+    global_compression_ratio: null,
+    ignore: ["lm_head", ...unconverted],
+    kv_cache_scheme: null,
+    quant_method: "compressed-tensors",
+    quantization_status: "compressed",
+  };
 }
 
 function checkShape(bytes: Uint8Array, { N, K }: Int4Shape): void {
@@ -79,8 +143,25 @@ function detect(method: string, fields: Fields): Quantization | null {
 export const compressedTensors: Layout = {
   name: "compressed-tensors",
   detect,
-  qweight: { suffix: ".weight_packed", dtypes: ["I32"], shape: ({ N, K }) => [N, K / 8], toAwq: wordsAlongK },
-  qzeros: { suffix: ".weight_zero_point", dtypes: ["I32"], shape: ({ N, groups }) => [N / 8, groups], toAwq: zerosAlongN },
+  qweight: { suffix: ".weight_packed", dtypes: ["I32"], shape: ({ N, K }) => [N, K / 8], toAwq: wordsAlongK, fromAwq: wordsFromAwq },
+  qzeros: {
+    suffix: ".weight_zero_point",
+    dtypes: ["I32"],
+    shape: ({ N, groups }) => [N / 8, groups],
+    toAwq: zerosAlongN,
+    fromAwq: zerosFromAwq,
+  },
   scales: { suffix: ".weight_scale", dtypes: ["F16", "BF16", "F32"], shape: ({ N, groups }) => [N, groups], transposed: true },
-  checks: [{ suffix: ".weight_shape", dtypes: ["I64"], shape: () => [2], check: checkShape }, groupIndex(".weight_g_idx")],
+  checks: [
+    {
+      suffix: ".weight_shape",
+      dtypes: ["I64"],
+      shape: () => [2],
+      check: checkShape,
+      content: ({ N, K }) => BigInt64Array.of(BigInt(N), BigInt(K)),
+    },
+    groupIndex(".weight_g_idx"),
+  ],
+  omitsZeros: true,
+  config,
 };

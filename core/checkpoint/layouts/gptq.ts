@@ -7,9 +7,9 @@
  */
 import type { Quantization } from "../../config.ts";
 import { GureumError } from "../../errors.ts";
-import { packNibbles } from "../../quant/awq-format.ts";
+import { packNibbles, unpackNibbles } from "../../quant/awq-format.ts";
 import type { Fields } from "../fields.ts";
-import { checkBits, checkName, checkOff, groupSizeOf, type Int4Shape, type Layout, nibbleAt } from "./layout.ts";
+import { checkBits, checkName, checkOff, groupSizeOf, type Int4Shape, type Layout, nibbleAt, type StoredCheck } from "./layout.ts";
 
 /** Words [K/8, N], eight k to a word, to AWQ's [K, N/8]. */
 function wordsAlongK(words: Int32Array, { N, K }: Int4Shape): Int32Array {
@@ -41,6 +41,40 @@ const zerosAlongN =
     return packNibbles(values);
   };
 
+/** AWQ's [K, N/8] to words [K/8, N]. */
+function wordsFromAwq(words: Int32Array, { N, K }: Int4Shape): Int32Array {
+  const values = unpackNibbles(words);
+  const out = new Int32Array((K / 8) * N);
+  for (let row = 0; row < K / 8; row++)
+    for (let n = 0; n < N; n++) {
+      let word = 0;
+      for (let i = 0; i < 8; i++) word |= values[(8 * row + i) * N + n]! << (4 * i);
+      out[row * N + n] = word;
+    }
+  return out;
+}
+
+const zerosFromAwq =
+  (offset: 0 | 1) =>
+  (words: Int32Array, { N }: Int4Shape): Int32Array => {
+    const values = unpackNibbles(words);
+    const out = new Int32Array(words.length);
+    for (const [at, z] of values.entries()) {
+      if (z < offset)
+        throw new GureumError("unsupported", {
+          where: `group ${Math.floor(at / N)}, output ${at % N}`,
+          what: "a zero point of 0, which GPTQ version 1 cannot store",
+          remedy: "convert to gptq-v2",
+        });
+      out[at >> 3] = out[at >> 3]! | ((z - offset) << (4 * (at & 7)));
+    }
+    return out;
+  };
+
+/** ⌊k · groups / K⌋ for each input. */
+const groupsInOrder = ({ K, groups }: Int4Shape): Int32Array<ArrayBuffer> =>
+  Int32Array.from({ length: K }, (_, k) => Math.floor((k * groups) / K));
+
 /** g_idx [K] must be ⌊k · groups / K⌋: act-order puts inputs of one group far apart. */
 function checkGroupIndex(bytes: Uint8Array, { K, groups }: Int4Shape): void {
   const index = new Int32Array(bytes.slice().buffer);
@@ -55,7 +89,7 @@ function checkGroupIndex(bytes: Uint8Array, { K, groups }: Int4Shape): void {
 }
 
 /** The check of g_idx, which compressed-tensors has under another name. */
-export const groupIndex = (suffix: string): Layout["checks"][number] => ({
+export const groupIndex = (suffix: string): StoredCheck => ({
   suffix,
   dtypes: ["I32"],
   shape: ({ K }) => [K],
@@ -89,10 +123,35 @@ const gptqLayout = (name: "gptq" | "gptq-v2", version: 1 | 2): Layout => ({
     checkOff(fields, "dynamic", "settings that differ between modules");
     return { layout: name, groupSize: groupSizeOf(fields, "group_size", 128), symmetric: false };
   },
-  qweight: { suffix: ".qweight", dtypes: ["I32"], shape: ({ N, K }) => [K / 8, N], toAwq: wordsAlongK },
-  qzeros: { suffix: ".qzeros", dtypes: ["I32"], shape: ({ N, groups }) => [groups, N / 8], toAwq: zerosAlongN(version === 1 ? 1 : 0) },
+  qweight: { suffix: ".qweight", dtypes: ["I32"], shape: ({ N, K }) => [K / 8, N], toAwq: wordsAlongK, fromAwq: wordsFromAwq },
+  qzeros: {
+    suffix: ".qzeros",
+    dtypes: ["I32"],
+    shape: ({ N, groups }) => [groups, N / 8],
+    toAwq: zerosAlongN(version === 1 ? 1 : 0),
+    fromAwq: zerosFromAwq(version === 1 ? 1 : 0),
+  },
   scales: { suffix: ".scales", dtypes: ["F16", "BF16", "F32"], shape: ({ N, groups }) => [groups, N], transposed: false },
-  checks: [groupIndex(".g_idx")],
+  checks: [{ ...groupIndex(".g_idx"), content: groupsInOrder }],
+  omitsZeros: false,
+  config({ groupSize, symmetric, unconverted: [first] }) {
+    if (first !== undefined)
+      throw new GureumError("unsupported", {
+        where: first,
+        what: "a linear that is not int4 in GPTQ, which has no common word for such",
+        remedy: "convert to awq-gemm or compressed-tensors",
+      });
+    return {
+      bits: 4,
+      checkpoint_format: version === 1 ? "gptq" : "gptq_v2",
+      desc_act: false,
+      group_size: groupSize === "whole" ? -1 : groupSize,
+      lm_head: false,
+      pack_dtype: "int32",
+      quant_method: "gptq",
+      sym: symmetric,
+    };
+  },
 });
 
 export const gptq: Layout = gptqLayout("gptq", 1);

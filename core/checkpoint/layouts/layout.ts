@@ -24,9 +24,11 @@ export interface StoredTensor {
   readonly shape: (shape: Int4Shape) => readonly number[];
 }
 
-/** Stored words to AWQ's; "as stored" where they are AWQ's already. */
+/** Stored words to AWQ's and back; "as stored" where they are AWQ's already. */
 export interface StoredWords extends StoredTensor {
   readonly toAwq: "as stored" | ((words: Int32Array, shape: Int4Shape) => Int32Array);
+  /** @throws GureumError "unsupported" for a value that the layout cannot store */
+  readonly fromAwq: "as stored" | ((words: Int32Array, shape: Int4Shape) => Int32Array);
 }
 
 /** Scales [groups, N], or [N, groups]. */
@@ -38,6 +40,17 @@ export interface StoredScales extends StoredTensor {
 export interface StoredCheck extends StoredTensor {
   /** @throws GureumError "unsupported" or "shape" for a content that the layout's reading does not cover */
   readonly check: (bytes: Uint8Array, shape: Int4Shape) => void;
+  /** What is written; without it the tensor is left out. */
+  readonly content?: (shape: Int4Shape) => BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+}
+
+/** What a written `quantization_config` has to say. */
+export interface WrittenSettings {
+  readonly groupSize: number | "whole";
+  /** All zero points are 8. */
+  readonly symmetric: boolean;
+  /** Linears that are not int4, by their keys. */
+  readonly unconverted: readonly string[];
 }
 
 export interface Layout {
@@ -55,6 +68,13 @@ export interface Layout {
   readonly scales: StoredScales;
   /** Further tensors of a linear, each read where it is present. */
   readonly checks: readonly StoredCheck[];
+  /** Whether zero points are left out where all are 8. */
+  readonly omitsZeros: boolean;
+  /**
+   * The `quantization_config` that says so.
+   * @throws GureumError "unsupported" for settings that the layout cannot say
+   */
+  readonly config: (settings: WrittenSettings) => Readonly<Record<string, unknown>>;
 }
 
 const unsupported = (where: string, what: string, expected: string, got: string): GureumError =>

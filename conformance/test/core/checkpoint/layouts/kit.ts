@@ -5,8 +5,11 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { fieldsOf } from "../../../../../core/checkpoint/fields.ts";
+import { detectLayout } from "../../../../../core/checkpoint/layouts/index.ts";
 import type { Int4Shape, Layout, StoredWords } from "../../../../../core/checkpoint/layouts/layout.ts";
 import { f16Values } from "../../../../../core/dtype.ts";
+import { parseJson } from "../../../../../core/json.ts";
 import { dequantize, unpackNibbles } from "../../../../../core/quant/awq-format.ts";
 import type { AwqMatrix } from "../../../../../core/tensor.ts";
 
@@ -47,6 +50,9 @@ const arbitraryInt4 = ([low, high]: readonly [number, number]): fc.Arbitrary<Int
 const read = ({ toAwq }: StoredWords, words: Int32Array, shape: Int4Shape): Int32Array =>
   toAwq === "as stored" ? words : toAwq(words, shape);
 
+const written = ({ fromAwq }: StoredWords, words: Int32Array, shape: Int4Shape): Int32Array =>
+  fromAwq === "as stored" ? words : fromAwq(words, shape);
+
 export function layoutLaws(layout: Layout, packers: Packers): void {
   describe(`the layout ${layout.name}`, () => {
     it("has the shapes that its words fill", () => {
@@ -78,6 +84,37 @@ export function layoutLaws(layout: Layout, packers: Packers): void {
             }
         }),
         { numRuns: 30 },
+      );
+    });
+
+    it("writes the words that it read, and reads the words that it wrote", () => {
+      fc.assert(
+        fc.property(arbitraryInt4(packers.zeros), (linear) => {
+          for (const name of ["qweight", "qzeros"] as const) {
+            const stored = packers[name](linear);
+            const inMemory = read(layout[name], stored, linear.shape);
+            expect(written(layout[name], inMemory, linear.shape)).toEqual(stored);
+            expect(read(layout[name], written(layout[name], inMemory, linear.shape), linear.shape)).toEqual(inMemory);
+          }
+        }),
+      );
+    });
+
+    it("writes further tensors that its own reading accepts, and a config that it detects", () => {
+      fc.assert(
+        fc.property(arbitraryInt4(packers.zeros), fc.boolean(), ({ shape }, whole) => {
+          for (const { check, content, shape: sizes } of layout.checks) {
+            if (!content) continue;
+            const values = content(shape);
+            expect(values).toHaveLength(sizes(shape).reduce((product, size) => product * size, 1));
+            expect(() => check(new Uint8Array(values.buffer), shape)).not.toThrow();
+          }
+          const groupSize = whole ? "whole" : shape.K / shape.groups;
+          const config = layout.config({ groupSize, symmetric: false, unconverted: [] });
+          const fields = fieldsOf(parseJson(new TextEncoder().encode(JSON.stringify(config))), "quantization_config");
+          expect(detectLayout(fields)).toEqual({ layout: layout.name, groupSize, symmetric: false });
+        }),
+        { numRuns: 20 },
       );
     });
 

@@ -1,0 +1,47 @@
+/** The front door's converter: a model folder written in another format. The result gets its name in one step. */
+import type { ByteStore } from "./core/checkpoint/byte-source.ts";
+import {
+  type Converted,
+  type ConvertOptions as CoreOptions,
+  convertedBytes,
+  convertModel,
+  type Format,
+  formats,
+} from "./core/checkpoint/convert-model.ts";
+import { openFolder } from "./core/checkpoint/folder.ts";
+import { openCheckpoint } from "./core/checkpoint/weights.ts";
+import { GureumError } from "./core/errors.ts";
+import { checkFreeSpace, directoryStore, folderState, moveFolder, removeFolder, writeFolder } from "./core/host/node.ts";
+
+export interface ConvertOptions extends CoreOptions {
+  /** The folder to write; it must not be there, or be empty. */
+  readonly to: string;
+  /** "awq-gemm", "compressed-tensors", "gptq", "gptq-v2" or "float16" */
+  readonly format: Format;
+}
+
+/**
+ * Writes a model folder in another format. Int4 to int4 keeps every number; "float16" rounds the dequantized weights.
+ * @throws GureumError "usage", "unsupported", "range", "disk-full", "io", and what reading the model throws
+ */
+export async function convert(place: string | ByteStore, { to, format, ...options }: ConvertOptions): Promise<Converted> {
+  if (!formats.includes(format))
+    throw new GureumError("usage", { where: "convert", what: "format", expected: formats.join(", "), got: `${format}` });
+  if ((await folderState(to)) === "filled")
+    throw new GureumError("usage", { where: to, what: "the folder is not empty", remedy: "give a new one, or remove it" });
+  const source = await openFolder(typeof place === "string" ? directoryStore(place) : place);
+  const checkpoint = await openCheckpoint(source);
+  await checkpoint.close();
+  await checkFreeSpace(to, convertedBytes(checkpoint, format));
+  const part = `${to.replace(/[/\\]+$/, "")}.part`;
+  if ((await folderState(part)) !== "absent")
+    throw new GureumError("usage", { where: part, what: "is in the way: a conversion that was ended leaves it", remedy: "remove it" });
+  try {
+    const converted = await writeFolder(part, (target) => convertModel(source, format, target, options));
+    await moveFolder(part, to);
+    return converted;
+  } catch (error) {
+    await removeFolder(part);
+    throw error;
+  }
+}
