@@ -54,7 +54,7 @@ export const works: readonly Work[] = [
   ),
   work(exactAwqRow, ({ intermediateSize: F, ...config }) =>
     linears({ intermediateSize: F, ...config }).map(({ step, K, N, P }) => {
-      const paired = step === "gateUpProj";
+      const paired = step === "gateProj+upProj";
       const shape = { K, N: paired ? F : N, P, hasBias: false, adds: false, groupSize, firstRow: 0, paired, unit: 4, ...tuneRow(K, N, 4) };
       return {
         step,
