@@ -1,6 +1,9 @@
 /** Options of the commands that render a chat template. */
-import type { ChatOptions } from "../index.ts";
-import { parseJson, readText } from "./terminal.ts";
+
+import { within } from "../core/errors.ts";
+import { encodeUtf8 } from "../core/utf8.ts";
+import { type ChatOptions, parseTemplateJson } from "../index.ts";
+import { readText } from "./terminal.ts";
 import { usage, type WordOptions, type Words } from "./words.ts";
 
 export const templateOptions: WordOptions = {
@@ -15,12 +18,17 @@ export const templateHelp = `  --template NAME             which of the model's 
   --documents FILE.json       documents for the template: an array of objects
   --var NAME=JSON             a variable of the template: --var enable_thinking=false; may be repeated`;
 
+const parse = (where: string, text: string): unknown => within(where, () => parseTemplateJson(encodeUtf8(text)));
+
+/** A file of JSON for a template, or standard input for "-". @throws GureumError "not-found", "io", "format" */
+export const readTemplateJson = async (path: string): Promise<unknown> => parse(path, await readText(path));
+
 /** @throws GureumError "usage", "not-found", "format" */
 export async function templateFromWords(command: string, words: Words): Promise<ChatOptions> {
   const list = async (name: string): Promise<unknown[] | undefined> => {
     const path = words.text(name);
     if (path === undefined) return undefined;
-    const value = parseJson(path, await readText(path));
+    const value = await readTemplateJson(path);
     if (!Array.isArray(value)) throw usage(command, `--${name} takes a file with a JSON array`);
     return value;
   };
@@ -28,7 +36,7 @@ export async function templateFromWords(command: string, words: Words): Promise<
   for (const word of words.list("var")) {
     const [, name, json] = /^([^=\s]+)=(.*)$/s.exec(word) ?? [];
     if (name === undefined || json === undefined) throw usage(command, `--var takes NAME=JSON, got ${JSON.stringify(word)}`);
-    variables[name] = parseJson(`--var ${name}`, json);
+    variables[name] = parse(`--var ${name}`, json);
   }
   const [template, tools, documents] = [words.text("template"), await list("tools"), await list("documents")];
   return {

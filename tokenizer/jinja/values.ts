@@ -3,6 +3,7 @@
  * dict a Map. Their truth, order, and text by `str` and `repr`.
  * Source: docs.python.org, "Built-in Types".
  */
+import { PythonFloat } from "../template-json.ts";
 import { fail, refuse } from "./errors.ts";
 
 export type Keywords = ReadonlyMap<string, Value>;
@@ -39,6 +40,7 @@ export const kindOf = (value: Value): string => {
 /** Plain data as the caller has it. @throws GureumError "template" for what is none. */
 export function toValue(data: unknown): Value {
   if (typeof data === "number") return Number.isSafeInteger(data) && !Object.is(data, -0) ? BigInt(data) : data;
+  if (data instanceof PythonFloat) return data.value;
   if (Array.isArray(data)) return data.map(toValue);
   if (data instanceof Map) return new Map([...data].map(([key, value]) => [toValue(key), toValue(value)]));
   if (typeof data === "object" && data !== null) return new Map(Object.entries(data).map(([key, value]) => [key, toValue(value)]));
