@@ -18,7 +18,7 @@ import { loadCpuModel } from "./wasm/model.ts";
  * `arithmetic`, `cache` and `kernels` choose among WebGPU's variants: where one is given, "auto" means "webgpu"; `ops` and `threads` say how
  * the CPU computes: where one is given, "auto" means "cpu".
  */
-export interface LoadOptions extends VariantOptions {
+export interface BackendOptions extends VariantOptions {
   /** "auto", the default: WebGPU where a hardware adapter answers, the CPU reference otherwise. */
   readonly backend?: "auto" | "cpu" | "webgpu";
   /** Time and count the GPU's work, for `takeStats`. */
@@ -29,11 +29,6 @@ export interface LoadOptions extends VariantOptions {
   readonly ops?: "auto" | "wasm" | "javascript";
   /** On the CPU: threads in all; default: physical cores. The bits are the same for any number. */
   readonly threads?: number;
-  /**
-   * What the model will be fed: a tokenizer, or a chat template as well, that cannot be read is then an error before
-   * any weight is read. "ids", the default: it is an error where it is needed.
-   */
-  readonly needs?: "ids" | "text" | "messages";
   /** Bytes of weights read so far, and in all. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
   /** Of a model by name: what the download has brought so far. */
@@ -60,17 +55,7 @@ export interface Made {
 export async function makeModel(
   config: LlamaConfig,
   refs: LlamaWeightRefs,
-  {
-    backend: wanted = "auto",
-    onProgress,
-    device,
-    stats = false,
-    needs: _needs,
-    onDownload: _onDownload,
-    ops,
-    threads,
-    ...variants
-  }: LoadOptions,
+  { backend: wanted = "auto", onProgress, device, stats = false, onDownload: _onDownload, ops, threads, ...variants }: BackendOptions,
 ): Promise<Made> {
   const { arithmetic = "auto", cache, kernels = {} } = variants;
   const cpu = async (reason: string): Promise<Made> => {

@@ -3,7 +3,7 @@
  * reference or on WebGPU. Every part behind it is importable alone: `gureum/core/ops/*`, `gureum/tokenizer`,
  * `gureum/gpu/*`.
  */
-import { type LoadOptions, makeModel } from "./backend.ts";
+import { type BackendOptions, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
 import { type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
 import { generationConfigFile } from "./core/checkpoint/config.ts";
@@ -18,11 +18,11 @@ import { directoryStore, exists, fileSource } from "./core/host/node.ts";
 import type { SamplingOptions } from "./core/model/engine.ts";
 import { type HubOptions, modelFolder, modelStore } from "./hub/model.ts";
 import { type ModelName, parseModelName } from "./hub/name.ts";
-import { type LoadedModel, loadedModel } from "./loaded-model.ts";
+import { type LoadedModel, loadedModel, type ModelPrompts, modelPrompts } from "./loaded-model.ts";
 import { openTensorsOf, type TensorReader } from "./tensors.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
-export type { GpuStats, LoadOptions } from "./backend.ts";
+export type { BackendOptions, GpuStats } from "./backend.ts";
 export type { CalibrationItem } from "./calibration.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export { type ConvertOptions, convert } from "./convert.ts";
@@ -67,11 +67,13 @@ export type {
   GenerateOptions,
   InputWithOptions,
   LoadedModel,
+  ModelPrompts,
   ScoreOptions,
 } from "./loaded-model.ts";
 export { type QuantizeOptions, quantize } from "./quantize.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
+export { PythonFloat, parseTemplateJson } from "./tokenizer/template-json.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /**
@@ -198,6 +200,16 @@ async function samplingOf(folder: Folder): Promise<{ defaults: Partial<SamplingO
   }
 }
 
+export interface LoadOptions extends BackendOptions {
+  /**
+   * What the model will be fed: a tokenizer, or a chat template as well, that cannot be read is then an error before
+   * any weight is read. "ids", the default: it is an error where it is needed.
+   */
+  readonly needs?: "ids" | "text" | "messages";
+  /** Called before any weight is read, to check prompts and options; what it throws ends the loading. */
+  readonly before?: (prompts: ModelPrompts) => void;
+}
+
 /**
  * Loads a model, downloading what the cache lacks of one by name: reads config, tokenizer and template, checks every tensor's header against the config, then reads the
  * weights. A tokenizer or template that is missing or not supported does not stop it: what needs them throws then.
@@ -213,14 +225,16 @@ export async function loadModel(place: ModelPlace, options: LoadOptions = {}): P
   const checkpoint = await openCheckpoint(folder);
   try {
     const chat = await openChatIfAny(folder);
-    const { needs = "ids" } = options;
+    const { needs = "ids", before, ...backend } = options;
     if (needs !== "ids" && chat instanceof GureumError) throw chat;
     if (needs === "messages" && !(chat instanceof GureumError)) chat.checkTemplate();
-    const made = await makeModel(checkpoint.config, checkpoint.refs, options);
     const noText = chat instanceof GureumError && chat.code !== "not-found" ? [`${chat.message} (the model takes ids only)`] : [];
     const sampling = await samplingOf(folder);
+    const prompts = modelPrompts(checkpoint.config, chat, sampling.defaults);
+    before?.(prompts);
+    const made = await makeModel(checkpoint.config, checkpoint.refs, backend);
     const notes = [...told, ...checkpoint.notes(), ...noText, ...sampling.notes];
-    return loadedModel(made, chat, performance.now() - started, notes, sampling.defaults);
+    return loadedModel(made, prompts, performance.now() - started, notes);
   } finally {
     await checkpoint.close();
   }

@@ -16,7 +16,7 @@ import {
 } from "./core/generate/generate.ts";
 import { type AllOptions, generateAll, type Item, type Outcome } from "./core/generate/generate-all.ts";
 import type { Batch, ForwardOptions, ForwardResult, Sampler, SamplingOptions, Session } from "./core/model/engine.ts";
-import { checkPositions } from "./core/model/session.ts";
+import { checkFeed, checkPositions } from "./core/model/session.ts";
 import { floatSampler, greedy } from "./core/sample/sampler.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -70,25 +70,31 @@ export interface Conversation {
   dispose(): void;
 }
 
-export interface LoadedModel {
+/** What of a model is known before its weights are. */
+export interface ModelPrompts {
   readonly config: LlamaConfig;
   /** null where the folder has none that can be read: such a model takes ids only. */
   readonly tokenizer: Tokenizer | null;
+  /** How `generate` draws where its options do not say: greedy, as generation_config.json changes it. */
+  readonly samplingDefaults: SamplingOptions;
+  /**
+   * The ids that `generate` would feed for this input.
+   * @throws GureumError, also why the folder's tokenizer cannot be read
+   */
+  encodePrompt(input: GenerateInput): number[];
+  /** Throws what `generate` would throw of its input and options. @throws GureumError "range", "context", "usage"; as encodePrompt */
+  check(input: GenerateInput, options?: GenerateOptions): void;
+}
+
+export interface LoadedModel extends ModelPrompts {
   readonly backend: "cpu" | "webgpu";
   /** Why this backend, in a few words. */
   readonly backendReason: string;
   /** How this model's logits become ids and probabilities. */
   readonly sampler: Sampler;
   readonly loadMs: number;
-  /** How `generate` draws where its options do not say: greedy, as generation_config.json changes it. */
-  readonly samplingDefaults: SamplingOptions;
   /** What was odd about the files and stopped nothing, a sentence each. */
   readonly notes: readonly string[];
-  /**
-   * The ids that `generate` would feed for this input.
-   * @throws GureumError, also why the folder's tokenizer cannot be read
-   */
-  encodePrompt(input: GenerateInput): number[];
   /** One pass over `ids` from an empty cache. */
   forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
   /**
@@ -143,25 +149,21 @@ const noText = { push: () => "", flush: () => "" };
 const withoutUndefined = <T extends object>(options: T): T =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 
+/** The loop's options, checked. */
+type CheckedOptions = Omit<LoopOptions, "decoder">;
+
+/** Prompts and what `generate` checks of its options. */
+interface Prompts extends ModelPrompts {
+  checked(options: GenerateOptions): CheckedOptions;
+}
+
 /**
- * @param sampling what generation_config.json changes of greedy
  * @param chat why there is none, where the folder's tokenizer cannot be read
+ * @param sampling what generation_config.json changes of greedy
  */
-export function loadedModel(
-  { model, reason, takeStats }: Made,
-  chat: Chat | GureumError,
-  loadMs: number,
-  notes: readonly string[],
-  sampling: Partial<SamplingOptions>,
-): LoadedModel {
-  const { config } = model;
+export function modelPrompts(config: LlamaConfig, chat: Chat | GureumError, sampling: Partial<SamplingOptions>): Prompts {
   const tokenizer = chat instanceof GureumError ? null : chat.tokenizer;
-  const limit = contextLimit(config);
   const samplingDefaults: SamplingOptions = { ...greedy, ...sampling };
-  let disposed = false;
-  const alive = (): void => {
-    if (disposed) throw new GureumError("usage", { where: "model", what: "was disposed", remedy: "load it again" });
-  };
   /** The ids that end a text: the config's, the tokenizer's, the caller's, and those of stop strings that are one added token. */
   const stopIdsOf = (stop: readonly string[], stopIds: readonly number[]): Set<number> => {
     for (const id of stopIds)
@@ -188,8 +190,7 @@ export function loadedModel(
     const bos = tokenizer.bosId;
     return (addBos ?? (tokenizer.addBos && ids[0] !== bos)) ? tokenizer.encode(text, { specialTokens, addBos: true }) : ids;
   };
-  /** The loop's options, checked, before anything is allocated. */
-  const checked = (options: GenerateOptions): Omit<LoopOptions, "decoder"> => {
+  const checked = (options: GenerateOptions): CheckedOptions => {
     const {
       maxNewTokens = 256,
       stop = [],
@@ -219,6 +220,26 @@ export function loadedModel(
       throw new GureumError("usage", { where: "generate", what: "stopIds has the wrong type", expected: "an array of ids" });
     return { ...loop, stopIds: stopIdsOf(stop, stopIds) };
   };
+  return {
+    config,
+    tokenizer,
+    samplingDefaults,
+    encodePrompt,
+    checked,
+    check(input, options = {}) {
+      checked(options);
+      checkFeed(config, 0, contextLimit(config), encodePrompt(input));
+    },
+  };
+}
+
+export function loadedModel({ model, reason, takeStats }: Made, prompts: Prompts, loadMs: number, notes: readonly string[]): LoadedModel {
+  const { config, tokenizer, encodePrompt, checked, samplingDefaults, check } = prompts;
+  const limit = contextLimit(config);
+  let disposed = false;
+  const alive = (): void => {
+    if (disposed) throw new GureumError("usage", { where: "model", what: "was disposed", remedy: "load it again" });
+  };
 
   /** An answer begins afresh; a continuation keeps the space between it and the prompt. */
   const decoderFor = (input: AnyInput, prompt: readonly number[]): StreamDecoder =>
@@ -247,6 +268,7 @@ export function loadedModel(
     sampler: model.sampler ?? floatSampler,
     loadMs,
     encodePrompt,
+    check,
     samplingDefaults,
     async forward(ids, options) {
       alive();

@@ -3,7 +3,16 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { GureumError } from "../core/errors.ts";
 import type { ChatMessage } from "../index.ts";
-import { modelFromWords, modelHelp, modelOptions, noteSampling, runOptions, samplingHelp, samplingOptions } from "./options.ts";
+import {
+  generateOptions,
+  modelFromWords,
+  modelHelp,
+  modelOptions,
+  noteSampling,
+  runOptions,
+  samplingHelp,
+  samplingOptions,
+} from "./options.ts";
 import { runGeneration } from "./run.ts";
 import { templateFromWords, templateHelp, templateOptions } from "./template.ts";
 import { note } from "./terminal.ts";
@@ -24,14 +33,16 @@ ${samplingHelp}`,
     const [text] = words.positionals;
     if (text !== undefined && text.trim() === "") throw new GureumError("range", { where: "chat", what: "the question is empty" });
     const template = await templateFromWords("chat", words);
-    const model = await modelFromWords("chat", words, "messages");
     const system = words.text("system");
     const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
+    const first = text === undefined ? undefined : { messages: [...messages, { role: "user", content: text }], ...template };
+    // Before a conversation only the options can be checked.
+    const model = await modelFromWords("chat", words, "messages", ({ check }) => check(first ?? { ids: [0] }, generateOptions(options)));
     const conversation = model.createConversation();
     try {
       noteSampling(model, options);
-      if (text !== undefined) {
-        await runGeneration(model, { messages: [...messages, { role: "user", content: text }], ...template }, options);
+      if (first) {
+        await runGeneration(model, first, options);
         return 0;
       }
       await converse(async (question) => {

@@ -12,8 +12,10 @@ import {
 import { diffExact } from "../conformance/watch/exact-diff.ts";
 import { type Checkpoint, openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
 import { exactCpuModel } from "../core/exact/model.ts";
+import { contextLimit } from "../core/generate/generate.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { nodeThreads } from "../core/host/node-threads.ts";
+import { checkFeed } from "../core/model/session.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import { loadExactGpuModel } from "../gpu/model/exact.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
@@ -67,6 +69,7 @@ ${cpuHelp}
     const ids = idsText !== undefined ? parseIds("diff", idsText) : await encode(folder, text!);
     const variants = variantsFromWords("diff", words);
     const checkpoint = await openCheckpoint(directoryStore(folder));
+    checkFeed(checkpoint.config, 0, contextLimit(checkpoint.config), ids);
     const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false }) : undefined;
     try {
       if (variants.arithmetic === "exact") return await exactDiff(sides, checkpoint, gpu, ids, words.flag("json"));

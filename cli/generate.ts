@@ -5,7 +5,17 @@ import { directoryStore, writeFile } from "../core/host/node.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { makeReceipt } from "../core/receipt.ts";
 import { greedy } from "../core/sample/sampler.ts";
-import { modelFromWords, modelHelp, modelOptions, noteSampling, runOptions, samplingHelp, samplingOptions, textInput } from "./options.ts";
+import {
+  generateOptions,
+  modelFromWords,
+  modelHelp,
+  modelOptions,
+  noteSampling,
+  runOptions,
+  samplingHelp,
+  samplingOptions,
+  textInput,
+} from "./options.ts";
 import { modelPlace } from "./place.ts";
 import { runGeneration } from "./run.ts";
 import { note, progressBar } from "./terminal.ts";
@@ -43,10 +53,10 @@ ${samplingHelp}`,
     const receipt = words.text("receipt");
     if (receipt !== undefined && words.text("arithmetic") !== "exact")
       throw usage("generate", "--receipt needs --arithmetic exact: no other arithmetic has the same bits everywhere");
-    const model = await modelFromWords("generate", words, ids ? "ids" : "text");
+    const input = ids ? { ids } : textInput(text!, words);
+    const model = await modelFromWords("generate", words, ids ? "ids" : "text", ({ check }) => check(input, generateOptions(options)));
     try {
       noteSampling(model, options);
-      const input = ids ? { ids } : textInput(text!, words);
       const answer = await runGeneration(model, input, options);
       if (receipt !== undefined) {
         const prompt = model.encodePrompt(input);

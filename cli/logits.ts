@@ -42,9 +42,10 @@ ${modelHelp}`,
     const hidden = words.flag("hidden-states");
     if (hidden && out === undefined) throw usage("logits", "--hidden-states needs --out FILE");
     const given = idsText !== undefined ? parseIds("logits", idsText) : undefined;
-    const model = await modelFromWords("logits", words, given ? "ids" : "text");
+    const input = given ? { ids: given } : textInput(text!, words);
+    const model = await modelFromWords("logits", words, given ? "ids" : "text", ({ check }) => check(input));
     try {
-      const ids = given ?? model.encodePrompt(textInput(text!, words));
+      const ids = model.encodePrompt(input);
       const { logits: values, trace } = await model.forward(ids, {
         logits: out === undefined ? "last" : "all",
         trace: hidden ? ["embeddings", "layers.*.residual", "finalNorm"] : [],

@@ -4,7 +4,7 @@ import { checkMaxNewTokens } from "../core/generate/generate.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { checkSampling, greedy } from "../core/sample/sampler.ts";
 import { checkKernels } from "../gpu/programs/plan.ts";
-import { type GenerateInput, type LoadedModel, loadModel, type VariantOptions } from "../index.ts";
+import { type GenerateInput, type GenerateOptions, type LoadedModel, loadModel, type ModelPrompts, type VariantOptions } from "../index.ts";
 import type { CpuOptions } from "../wasm/model.ts";
 import { modelPlace } from "./place.ts";
 import { note, progressBar } from "./terminal.ts";
@@ -106,11 +106,17 @@ export function cpuFromWords(command: string, words: Words): Pick<CpuOptions, "o
 }
 
 /** Loads the model that the words name for what it will be fed, with a bar while it reads. */
-export async function modelFromWords(command: string, words: Words, needs: "ids" | "text" | "messages"): Promise<LoadedModel> {
+export async function modelFromWords(
+  command: string,
+  words: Words,
+  needs: "ids" | "text" | "messages",
+  before?: (prompts: ModelPrompts) => void,
+): Promise<LoadedModel> {
   const backend = oneOf(command, words, "backend", ["auto", "cpu", "webgpu"]) ?? "auto";
   const model = await loadModel(await modelPlace(words.text("model")), {
     backend,
     needs,
+    ...(before ? { before } : {}),
     ...variantsFromWords(command, words),
     ...cpuFromWords(command, words),
     stats: words.flag("stats"),
@@ -177,6 +183,16 @@ export function runOptions(command: string, words: Words): RunOptions {
   checkMaxNewTokens(options.maxNewTokens);
   return options;
 }
+
+/** The words' options as `generate` takes them. */
+export const generateOptions = (options: RunOptions): GenerateOptions => ({
+  ...options.sampling,
+  greedy: options.greedy,
+  maxNewTokens: options.maxNewTokens,
+  stop: options.stop,
+  stopIds: options.stopIds,
+  topLogprobs: options.logprobs,
+});
 
 /** Says in one line how the text will be drawn, where the model's own files have a say in it. */
 export function noteSampling(model: LoadedModel, options: RunOptions): void {

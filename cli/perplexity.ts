@@ -1,9 +1,11 @@
 /** `gureum perplexity`: how well a model predicts a text, alone or against another model, backend or arithmetic. */
 
+import { within } from "../core/errors.ts";
 import type { EvaluatedText, PerplexityResult } from "../core/eval/perplexity.ts";
 import { contextLimit } from "../core/generate/generate.ts";
 import { writeFile } from "../core/host/node.ts";
-import { embeddedModel, type LoadedModel, loadModel } from "../index.ts";
+import { checkIds } from "../core/tensor.ts";
+import { embeddedModel, type LoadedModel, loadModel, type ModelPrompts } from "../index.ts";
 import { DEFAULT_WINDOW } from "../loaded-model.ts";
 import { oneOf } from "./options.ts";
 import { perplexityPage } from "./perplexity-page.ts";
@@ -96,15 +98,18 @@ token given those before it. Every token but the first is scored once.
     const content = await readText(path);
     const given = textPath === undefined ? parseTexts(path, parseJson(path, content)) : undefined;
 
-    const load = async (from: string, way: Way): Promise<LoadedModel> =>
-      loadModel(await modelPlace(from), { ...way, onProgress: progressBar("loading") });
-    const model = await load(place, b);
+    const load = async (from: string, way: Way, needs: "ids" | "text"): Promise<LoadedModel> => {
+      const before = ({ config }: ModelPrompts): void => {
+        for (const [i, { ids }] of (given ?? []).entries()) within(`${path} > ${i}`, () => checkIds(ids, config.vocabSize));
+        if (askedContext !== undefined && askedContext > contextLimit(config))
+          throw usage("perplexity", `--context is at most ${contextLimit(config)}, the model's limit; got ${askedContext}`);
+      };
+      return loadModel(await modelPlace(from), { ...way, needs, before, onProgress: progressBar("loading") });
+    };
+    const model = await load(place, b, given ? "ids" : "text");
     let base: LoadedModel | undefined;
     try {
-      if (compares) base = await load(words.text("against") ?? place, a);
-      const limit = Math.min(contextLimit(model.config), base ? contextLimit(base.config) : Infinity);
-      if (askedContext !== undefined && askedContext > limit)
-        throw usage("perplexity", `--context is at most ${limit}, the model's limit; got ${askedContext}`);
+      if (compares) base = await load(words.text("against") ?? place, a, "ids");
       const bar = progressBar("scoring");
       const result = await model.perplexity(given ?? content, {
         ...(askedContext === undefined ? {} : { context: askedContext }),

@@ -2,7 +2,7 @@
 import process from "node:process";
 import type { TokenEvent } from "../core/generate/generate.ts";
 import type { Conversation, GenerateInput, GenerateResult, LoadedModel } from "../index.ts";
-import type { RunOptions } from "./options.ts";
+import { generateOptions, type RunOptions } from "./options.ts";
 import { formatStats, makeStopwatch } from "./stats.ts";
 import { breathe, note, print, printJson, progressBar } from "./terminal.ts";
 
@@ -29,12 +29,7 @@ export async function runGeneration(
   const watch = makeStopwatch(model);
   try {
     const run = conversation.generate(input, {
-      ...options.sampling,
-      greedy: options.greedy,
-      maxNewTokens: options.maxNewTokens,
-      stop: options.stop,
-      stopIds: options.stopIds,
-      topLogprobs: options.logprobs,
+      ...generateOptions(options),
       signal: abort.signal,
       onPrefill: async (done) => {
         bar(done, promptTokens);

@@ -3,6 +3,7 @@ import { readBytes } from "../core/checkpoint/byte-source.ts";
 import { modelFiles, sha256 } from "../core/host/hash.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
 import { checkModelFiles, parseReceipt, verifyReceipt } from "../core/receipt.ts";
+import { checkIds } from "../core/tensor.ts";
 import { loadModel } from "../index.ts";
 import { modelWord, oneOf } from "./options.ts";
 import { modelPlace } from "./place.ts";
@@ -38,7 +39,12 @@ ${modelWord}
     const receipt = parseReceipt(new TextDecoder().decode(text), sha256);
     const folder = await modelPlace(words.text("model"));
     checkModelFiles(receipt, await modelFiles(directoryStore(folder), progressBar("hashing the model")));
-    const model = await loadModel(folder, { backend, arithmetic: "exact", onProgress: progressBar("loading") });
+    const model = await loadModel(folder, {
+      backend,
+      arithmetic: "exact",
+      before: ({ config }) => checkIds([...receipt.prompt, ...receipt.ids], config.vocabSize),
+      onProgress: progressBar("loading"),
+    });
     if (backend === "auto") note(`backend: ${model.backend} (${model.backendReason})`);
     try {
       const bar = progressBar("verifying");

@@ -23,7 +23,58 @@ const render = async (args: string[]): Promise<string> => {
   return out;
 };
 
+describe("what is wrong with the words", () => {
+  // The weights of this model cannot be read: whatever is said first was found before.
+  const folder = (): string => join(work, "unreadable");
+  beforeAll(async () => {
+    await cp(field("padded-vocab"), folder(), { recursive: true });
+    const bytes = readFileSync(join(folder(), "model.safetensors"));
+    bytes.fill(0xff, 8 + Number(bytes.readBigUInt64LE(0)));
+    await writeFile(join(folder(), "model.safetensors"), bytes);
+    await writeFile(join(work, "ids.json"), "[[1, 2], [3, 4000]]");
+  });
+  const beyond = /ids\[\d\]: token id, expected an integer from 0 to \d+, got 4000/;
+  it.each([
+    ["generate", ["--ids", "1,4000"], beyond],
+    ["generate", ["--ids", ""], /prompt: no tokens/],
+    ["generate", ["--ids", "1", "--stop-id", "4000"], /a stop id, expected an integer from 0 to/],
+    ["generate", ["--ids", Array(5000).fill(1).join()], /context: too many tokens/],
+    ["logits", ["--ids", "4000"], beyond],
+    ["diff", ["--a", "cpu", "--b", "cpu", "--ids", "1,4000"], beyond],
+    ["perplexity", ["--ids", "ids.json"], /ids\.json > 1 > ids\[1\]: token id/],
+    ["perplexity", ["--text", "ids.json", "--context", "100000"], /--context is at most/],
+    ["chat", ["a", "--template", "none"], /no chat template/],
+    ["chat", ["--stop-id", "4000"], /a stop id/],
+  ] as const)("is found before the weights are read: %s %j", async (command, given, message) => {
+    const words = given.map((word) => (word === "ids.json" ? join(work, word) : word));
+    const model = command === "perplexity" ? [folder()] : ["--model", folder()];
+    const { code, err } = await gureum([command, ...words, ...model]);
+    expect(code).not.toBe(0);
+    expect(err).toMatch(message);
+  });
+
+  it("is not what the weights' own fault is called", async () => {
+    expect((await gureum(["logits", "--ids", "1", "--model", folder()])).err).toMatch(/NaN or infinity/);
+  });
+});
+
 describe("gureum render", () => {
+  it("gives a template the numbers that Python's json reads: floats stay floats, ints ints, keys in order", async () => {
+    const [file, tools, model] = [join(work, "floats.json"), join(work, "tools.json"), join(work, "floats")];
+    await cp(field("generation-prompt/chatml"), model, { recursive: true });
+    await writeFile(
+      join(model, "chat_template.jinja"),
+      "{{ messages[0].x }}|{{ messages[0].content[0].n }}|{{ tools | tojson }}|{{ v }}|{{ 1.0 }}",
+    );
+    const x = '{"10": 1.0, "2": [1, 1e2, -0.0, 12345678901234567890, NaN]}';
+    await writeFile(file, `[{"role": "user", "content": [{"type": "text", "text": "a", "n": 5e-1}], "x": ${x}}]`);
+    await writeFile(tools, '[{"type": "function", "default": 2.0, "most": 2}]');
+    // As CPython 3.11's json and jinja2 3.1.6 write it.
+    expect(await render([file, "--model", model, "--tools", tools, "--var", "v=3.0"])).toBe(
+      `{'10': 1.0, '2': [1, 100.0, -0.0, 12345678901234567890, nan]}|0.5|[{"type": "function", "default": 2.0, "most": 2}]|3.0|1.0`,
+    );
+  });
+
   it.each(["solar", "zephyr", "chatml", "llama3"])("ends with the header of the answer, unless it is told not to: %s", async (name) => {
     const args = [field("generation-prompt/messages.json"), "--model", field(`generation-prompt/${name}`)];
     const right = expected("generation-prompt")[name]!;
