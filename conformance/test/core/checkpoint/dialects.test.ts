@@ -11,6 +11,9 @@ import { cpuModel } from "../../../../core/model/cpu.ts";
 import { linearParts, partKey } from "../../../../core/model/layer.ts";
 import { dequantize } from "../../../../core/quant/awq-format.ts";
 import type { AwqMatrix } from "../../../../core/tensor.ts";
+import { f64 } from "../../../accuracy.ts";
+import { logitBounds } from "../../../watch/composed.ts";
+import { checkSteps } from "../../../watch/stepwise.ts";
 import { dataFile } from "../../fixtures/golden.ts";
 
 interface Expected {
@@ -71,9 +74,17 @@ describe.each(readdirSync(dataFile("checkpoints")).filter((name) => !name.includ
 
   it("has the logits of an independent float64 forward pass", async () => {
     const { config, weights } = await load();
-    const { logits } = await cpuModel(config, weights).createSession(16).forward(expected.ids);
-    const largest = Math.max(...expected.logits.map(Math.abs));
-    const farthest = Math.max(...expected.logits.map((logit, id) => Math.abs(logit - logits[id]!)));
-    expect(farthest).toBeLessThanOrEqual(1e-5 * largest);
+    const { ids } = expected;
+    const { logits, trace } = await cpuModel(config, weights)
+      .createSession(16)
+      .forward(ids, { logits: "all", trace: ["*", "layers.*.*"] });
+    const bounds = logitBounds(config, weights, ids, trace, f64);
+    const last = (ids.length - 1) * config.vocabSize;
+    for (const [id, logit] of expected.logits.entries())
+      expect(Math.abs(logits[last + id]! - logit), `${id}`).toBeLessThanOrEqual(bounds[last + id]!);
+    // Composed bounds are wide; each step alone is held to its own, and a part left out or misread moves logits by more than this.
+    for (const { name: step, worst } of checkSteps(config, weights, ids, trace, 16, f64, 1))
+      expect(worst?.headroom ?? 0, step).toBeLessThanOrEqual(1);
+    expect(Math.max(...bounds)).toBeLessThan(2 ** -5 * Math.max(...expected.logits.map(Math.abs)));
   });
 });

@@ -5,7 +5,12 @@
 import { describe, expect, it } from "vitest";
 import { memoryStore } from "../../../../core/checkpoint/byte-source.ts";
 import { inspectFolder } from "../../../../core/checkpoint/inspect.ts";
+import { openCheckpoint, readWeights } from "../../../../core/checkpoint/weights.ts";
+import { cpuModel } from "../../../../core/model/cpu.ts";
 import { type LoadedModel, loadModel } from "../../../../index.ts";
+import { f64 } from "../../../accuracy.ts";
+import { logitBounds } from "../../../watch/composed.ts";
+import { checkSteps } from "../../../watch/stepwise.ts";
 import { expectedLogits, fieldFiles } from "../../fixtures/field.ts";
 
 const open = (name: string, change: (files: Map<string, Uint8Array>) => void = () => {}): Promise<LoadedModel> => {
@@ -36,10 +41,20 @@ describe("a checkpoint whose index and shards differ in tensors that no Llama us
 describe.each(["symmetric-awq", "mixed-precision-biases"])("the checkpoint %s", (name) => {
   it("has the logits of an independent float64 forward pass", async () => {
     const { ids, top } = expectedLogits(name);
-    const { logits } = await (await open(name)).forward(ids);
-    // The file gives six decimals; sums of 64 f32 activations are off by less than the last of them.
-    for (const { id, logit } of top) expect(Math.abs(logits[id]! - logit)).toBeLessThan(2e-6 * Math.max(1, Math.abs(logit)));
+    const { config, refs, close } = await openCheckpoint(memoryStore("m", fieldFiles(name)));
+    const weights = await readWeights(refs);
+    await close();
+    const session = cpuModel(config, weights).createSession(ids.length);
+    const { logits: all, trace } = await session.forward(ids, { logits: "all", trace: ["*", "layers.*.*"] });
+    const bounds = logitBounds(config, weights, ids, trace, f64);
+    const last = all.length - config.vocabSize;
+    const logits = all.subarray(last);
+    // The file gives six decimals.
+    for (const { id, logit } of top) expect(Math.abs(logits[id]! - logit)).toBeLessThanOrEqual(bounds[last + id]! + 0.5e-6);
+    for (const { name: step, worst } of checkSteps(config, weights, ids, trace, ids.length, f64, 1))
+      expect(worst?.headroom ?? 0, step).toBeLessThanOrEqual(1);
     expect(logits.indexOf(Math.max(...logits))).toBe(top[0]!.id);
+    expect((await (await open(name)).forward(ids)).logits).toEqual(logits);
   });
 });
 
