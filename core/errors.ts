@@ -23,7 +23,7 @@ export type ErrorCode =
   | "aborted"
   | "no-adapter"
   | "missing-feature"
-  | "limit" // a device limit is too small
+  | "limit" // beyond what a device, the engine or an arithmetic's definition can hold
   | "out-of-memory"
   | "device-lost"
   | "worker" // a thread of the CPU backend failed or died
