@@ -4,10 +4,12 @@
  */
 import { openChatOf } from "./chat.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
-import { openFolder } from "./core/checkpoint/folder.ts";
+import { generationConfigFile } from "./core/checkpoint/config.ts";
+import { maxSmallBytes, openFolder } from "./core/checkpoint/folder.ts";
 import { type InspectReport, inspectFolder, isBroken, type Problem } from "./core/checkpoint/inspect.ts";
+import { parseSamplingConfig } from "./core/checkpoint/sampling-config.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
-import { GureumError } from "./core/errors.ts";
+import { GureumError, within } from "./core/errors.ts";
 import type { Capabilities } from "./gpu/device/capabilities.ts";
 import { maxHeadDim } from "./gpu/kernels/plain/attention.ts";
 import { planVariants } from "./gpu/programs/plan.ts";
@@ -65,10 +67,13 @@ async function problemOf(body: () => unknown): Promise<GureumError | null> {
 /**
  * A companion that is damaged is an error; one that is missing or not supported leaves a model that runs without it.
  */
-const asProblem = ({ code, message }: GureumError): Problem => ({
+const asProblem = ({ code, details }: GureumError): Problem => ({
   severity: code === "format" || code === "io" ? "error" : "warning",
   code,
-  message,
+  message: new GureumError(code, {
+    ...(code === "template" ? { remedy: "put a template that works into chat_template.jinja; text and ids run without one" } : {}),
+    ...details,
+  }).message,
 });
 
 /**
@@ -84,13 +89,34 @@ export async function inspectModel(store: ByteStore): Promise<ModelReport> {
   const tokenizer = await problemOf(async () => {
     const chat = await openChatOf(folder);
     vocabulary = chat.tokenizer.vocabSize;
-    template = await problemOf(() => chat.checkTemplate());
+    template = await problemOf(() => {
+      chat.checkTemplate();
+      // A template may parse and still use what is refused when it renders.
+      const ids = within(store.name, () => chat.encode([{ role: "user", content: "Hello" }]));
+      const rows = report.config?.vocabSize ?? Infinity;
+      const beyond = ids.find((id) => id >= rows);
+      if (beyond !== undefined)
+        throw new GureumError("range", {
+          where: `${store.name} > the rendered chat template`,
+          what: "a token without a row in the embedding",
+          expected: `ids below ${rows}`,
+          got: `${beyond}`,
+          remedy: "take tokenizer, template and weights from one release",
+        });
+    });
   });
   const webgpu = checkpoint ? null : await problemOf(() => checkWebGpu(folder));
   const problems = [...report.problems];
   // A missing tokenizer or template is said by the uses; the folder's own report has warned of the former.
   for (const problem of [tokenizer, template] as (GureumError | null)[])
     if (problem && problem.code !== "not-found") problems.push(asProblem(problem));
+  // A file that cannot be read is the folder's report's.
+  await problemOf(async () => {
+    const bytes = await folder.read(generationConfigFile, maxSmallBytes);
+    const { ignored } = bytes ? parseSamplingConfig(bytes) : { ignored: [] };
+    const message = `${store.name} > ${generationConfigFile}: not honoured: ${ignored.join(", ")}`;
+    if (ignored.length > 0) problems.push({ severity: "warning", code: "unsupported", message });
+  });
   const rows = report.config?.vocabSize ?? vocabulary;
   if (vocabulary > rows)
     problems.push({

@@ -144,8 +144,14 @@ function configSources(value: unknown): Map<string, Source> {
 async function fileSources(store: ByteStore, files: ReadonlySet<string>): Promise<Map<string, Source>> {
   const sources = new Map<string, Source>();
   const add = async (from: ByteStore, fileName: string, name: string, where: string): Promise<void> => {
-    const bytes = await readStoreFile(from, fileName);
-    sources.set(name, () => within(where, () => decodeUtf8(bytes)));
+    // What is no template stops only who asks for it.
+    const read = await readStoreFile(from, fileName).then(
+      (bytes) => () => within(where, () => decodeUtf8(bytes)),
+      (error: unknown) => () => {
+        throw error;
+      },
+    );
+    sources.set(name, read);
   };
   if (files.has("chat_template.jinja")) await add(store, "chat_template.jinja", "default", "chat_template.jinja");
   const folder = store.folder?.("additional_chat_templates");

@@ -5,6 +5,7 @@
  */
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { maxSmallBytes, openFolder } from "../core/checkpoint/folder.ts";
+import { orDownload } from "../core/checkpoint/foreign.ts";
 import { GureumError, within, withinAsync } from "../core/errors.ts";
 import { parseJson, plainJson } from "../core/json.ts";
 import { asArray, asId, asObject, asString, isObject, type JsonObject } from "./json.ts";
@@ -53,7 +54,11 @@ export async function readTokenizerConfig(store: ByteStore, files: ReadonlySet<s
   const readObject = async (fileName: string): Promise<JsonObject> => {
     if (!files.has(fileName)) return {};
     const bytes = await readStoreFile(store, fileName);
-    return within(fileName, () => asObject(plainJson(parseJson(bytes)), ""));
+    try {
+      return within(fileName, () => asObject(plainJson(parseJson(bytes)), ""));
+    } catch (error) {
+      throw orDownload(error);
+    }
   };
   const own = await readObject("tokenizer_config.json");
   const merged: Record<string, unknown> = { ...own };

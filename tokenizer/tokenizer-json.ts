@@ -43,6 +43,13 @@ export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
       expected: "a tokenizer.json",
       remedy: "take the one that Hugging Face's form of the model has",
     });
+  if (file.model === undefined)
+    throw new GureumError("format", {
+      what: "no tokenizer, but other JSON",
+      expected: "a model",
+      got: `the keys ${Object.keys(file).slice(0, 5).join(", ") || "of an empty object"}`,
+      remedy: "download the file again",
+    });
   const config = asObject(file.model, "model");
   const addedTokens = asArray(file.added_tokens ?? [], "added_tokens").map((value, i) =>
     within("added_tokens", () => parseAddedToken(value, asId(asObject(value, `${i}`).id, `${i} > id`), `${i}`)),

@@ -5,6 +5,7 @@
  */
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { openFolder } from "../core/checkpoint/folder.ts";
+import { orDownload } from "../core/checkpoint/foreign.ts";
 import { GureumError, within, withinAsync } from "../core/errors.ts";
 import { createByteLevelStream } from "./byte-level.ts";
 import { createStreamingDecoder, type StreamingDecoder } from "./decoding.ts";
@@ -280,7 +281,8 @@ export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
     try {
       parts = partsOf(bytes, fileName, config);
     } catch (error) {
-      if (!(error instanceof GureumError && error.code === "unsupported" && files.has("tokenizer.model"))) throw error;
+      const another = fileName === "tokenizer.json" && files.has("tokenizer.model");
+      if (!(error instanceof GureumError && error.code === "unsupported" && another)) throw orDownload(error);
       throw new GureumError(
         error.code,
         { ...error.details, remedy: "to take tokenizer.model instead, move tokenizer.json out of the folder" },

@@ -14,6 +14,12 @@ const beginnings: readonly (readonly [string, string, string])[] = [
   ["\x1f\x8b", "a gzip archive", "unpack it"],
 ];
 
+/** A damaged file's error with what to do about it, where it does not say so itself. */
+export function orDownload(error: unknown): unknown {
+  if (!(error instanceof GureumError) || error.code !== "format" || error.details.remedy !== undefined) return error;
+  return new GureumError(error.code, { ...error.details, remedy: "download the file again" }, error.cause);
+}
+
 /** Letters, spaces and line ends of a text that a server may have sent. */
 const isText = (head: string): boolean => /^[\x20-\x7e\r\n\t]{8,}$/.test(head);
 

@@ -177,8 +177,8 @@ export function openSafetensors(source: ByteSource): Promise<Safetensors> {
     if (source.byteLength < 8) throw bad("too short for a safetensors file", "at least 8 bytes", `${source.byteLength}`);
     const lengthBytes = await readBytes(source, 0, 8);
     const length = new DataView(lengthBytes.buffer).getBigUint64(0, true);
-    const foreign =
-      length > BigInt(maxHeaderBytes) ? foreignFile("", await readBytes(source, 0, Math.min(200, source.byteLength)), true) : null;
+    const fits = length <= BigInt(maxHeaderBytes) && 8 + Number(length) <= source.byteLength;
+    const foreign = fits ? null : foreignFile("", await readBytes(source, 0, Math.min(200, source.byteLength)), true);
     if (foreign) throw foreign;
     if (length > BigInt(maxHeaderBytes)) throw bad("header length", `at most ${maxHeaderBytes}`, `${length}`);
     const headerLength = Number(length);

@@ -8,6 +8,7 @@ import { asReal, jsonKind, parseJson, quote } from "../json.ts";
 import type { ByteStore } from "./byte-source.ts";
 import { fieldsOf } from "./fields.ts";
 import { type Folder, openFolder } from "./folder.ts";
+import { orDownload } from "./foreign.ts";
 import { maxHeaderBytes, openSafetensors, type Safetensors, type TensorInfo } from "./safetensors.ts";
 
 export const singleFile = "model.safetensors";
@@ -156,7 +157,7 @@ async function openShard(folder: Folder, fileName: string, shards: OpenShard[]):
       throw error;
     }
   } catch (error) {
-    if (error instanceof GureumError) return error;
+    if (error instanceof GureumError) return orDownload(error) as GureumError;
     throw error;
   }
 }

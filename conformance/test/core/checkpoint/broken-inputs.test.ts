@@ -51,6 +51,10 @@ const inputs: Readonly<Record<string, () => Promise<Files>>> = {
   "tokenizer.json: Git LFS pointer": small((files) => files.set("tokenizer.json", pointer)),
   "weights: HTML page": small((files) => files.set(weights, text("<!DOCTYPE html><html><head><title>404</title></head></html>"))),
   "weights: JSON message": small((files) => files.set(weights, text('{"error":"Repository not found"}'))),
+  "weights: gzip archive": small((files) => files.set(weights, Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2))),
+  "tokenizer.json: JSON message": small((files) => files.set("tokenizer.json", text('{"error":"Invalid credentials"}'))),
+  "tokenizer.json: cut off": small((files) => files.set("tokenizer.json", files.get("tokenizer.json")!.subarray(0, 2000))),
+  "chat_template.jinja: HTML page": small((files) => files.set("chat_template.jinja", text("<!DOCTYPE html><html></html>"))),
   "weights: plain text": small((files) => files.set(weights, text("Entry not found"))),
   "weights: GGUF file": small((files) => files.set(weights, text("GGUF\u0003\0\0\0 tensors"))),
   "weights: cut off": small((files) => files.set(weights, files.get(weights)!.subarray(0, 5000))),
@@ -87,6 +91,15 @@ const inputs: Readonly<Record<string, () => Promise<Files>>> = {
   "a template that does not parse": small((files) =>
     editJson(files, "tokenizer_config.json", (value) => Object.assign(value, { chat_template: "{% if %}" })),
   ),
+  "a template that does not render": small((files) => files.set("chat_template.jinja", text("{{ messages | groupby('role') }}"))),
+  "a token beyond the embedding in the template": small((files) => {
+    const extra = { id: 500, content: "<big>", special: true, single_word: false, lstrip: false, rstrip: false, normalized: false };
+    editJson(files, "tokenizer.json", (value) => (value.added_tokens as object[]).push(extra));
+    files.set("chat_template.jinja", text("<big>{{ messages[0].content }}"));
+  }),
+  "sampling that is none": small((files) =>
+    editJson(files, "generation_config.json", (value) => Object.assign(value, { do_sample: true, temperature: -1 })),
+  ),
   "no tokenizer": small((files) => files.delete("tokenizer.json")),
 };
 
@@ -116,7 +129,7 @@ describe("docs/formats.md, broken inputs", () => {
   it.each(Object.entries(inputs))("an error stops loading, a warning does not: %s", async (input, make) => {
     const files = await make();
     const severity = rows.find((row) => row.input === input)?.severity;
-    const loading = loadModel(memoryStore("DIR", files), { backend: "cpu", needs: severity === "error" ? "text" : "ids" });
+    const loading = loadModel(memoryStore("DIR", files), { backend: "cpu", needs: severity === "error" ? "messages" : "ids" });
     if (severity === "warning") await expect(loading).resolves.toBeDefined();
     else await expect(loading).rejects.toBeInstanceOf(GureumError);
   });
