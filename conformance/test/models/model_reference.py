@@ -25,12 +25,6 @@ PROMPTS = [
     "def fibonacci(n):\n    ",
     "구름은 하늘에 떠 있는",
     "The three largest planets of the solar system are",
-    [{"role": "user", "content": "Explain photosynthesis to a child."}, {"role": "assistant", "content": "Plants eat light."}, {"role": "user", "content": "How?"}],
-    "Q: 17 + 25 = ?\nA:",
-    "<html>\n<head>\n  <title>",
-    "🙂🙃 Привет, мир! 你好",
-    "Once upon a time, in a village by the sea,",
-    "SELECT name, count(*) FROM",
 ]
 
 
