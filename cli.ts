@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 /** The `gureum` command: finds the room that the first word names, runs it, turns what it throws into one line and an exit code. */
 import process from "node:process";
-import { note, outputError, printLine } from "./cli/terminal.ts";
-import type { Command } from "./cli/words.ts";
+import type { CommandName } from "./cli/completion.ts";
+import { paint } from "./cli/paint.ts";
+import { hideBars } from "./cli/progress.ts";
+import { isClosedPipe, note, outputError, printLine } from "./cli/terminal.ts";
 import { GureumError } from "./core/errors.ts";
+import { VERSION } from "./core/version.ts";
 
 /** Loaded when called, so that answering a question does not read the benchmark room. */
-const commands: readonly { name: string; summary: string; load(): Promise<Command> }[] = [
+const commands: readonly CommandName[] = [
   { name: "chat", summary: "answer a question, or hold a conversation", load: async () => (await import("./cli/chat.ts")).chat },
   { name: "generate", summary: "continue a text, without a chat template", load: async () => (await import("./cli/generate.ts")).generate },
   { name: "verify", summary: "check a receipt of generate on this machine", load: async () => (await import("./cli/verify.ts")).verify },
@@ -50,6 +53,11 @@ const commands: readonly { name: string; summary: string; load(): Promise<Comman
     summary: "measure the device, the kernels, a model; compare results",
     load: async () => (await import("./cli/bench.ts")).bench,
   },
+  {
+    name: "completion",
+    summary: "what makes bash, zsh or fish complete gureum's words",
+    load: async () => (await import("./cli/completion.ts")).completionOf(commands),
+  },
 ];
 
 const help = `gureum (구름): AWQ int4 Llama models in TypeScript, on the CPU and on WebGPU
@@ -58,11 +66,16 @@ usage: gureum COMMAND [words]
 
 ${commands.map(({ name, summary }) => `  ${name.padEnd(13)}${summary}`).join("\n")}
 
-gureum COMMAND --help says more. Exit code 0: done, 1: failed, 2: wrong usage.`;
+gureum COMMAND --help, or -h, says more; gureum --version says which this is. Exit code 0: done, 1: failed, 2: wrong usage.`;
 
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args;
-  if (name === undefined || name === "--help" || name === "help") {
+  if (name === "--version" || name === "-V") {
+    await printLine(VERSION);
+    return 0;
+  }
+  if (name === "help" && rest[0] !== undefined) return main([rest[0], "--help"]);
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     await printLine(help);
     return name === undefined ? 2 : 0;
   }
@@ -75,22 +88,29 @@ async function main(args: string[]): Promise<number> {
     });
   const command = await known.load();
   const end = rest.indexOf("--");
-  if ((end < 0 ? rest : rest.slice(0, end)).includes("--help")) {
+  if ((end < 0 ? rest : rest.slice(0, end)).some((word) => word === "--help" || word === "-h")) {
     await printLine(command.help);
     return 0;
   }
   return command.run(rest);
 }
 
+/** Exit code of a program that wrote into a closed pipe: what a shell sees of one that SIGPIPE ended. */
+const CLOSED_PIPE = 141;
+
 function fail(error: unknown): number {
+  if (isClosedPipe(error)) return CLOSED_PIPE;
+  const label = paint("red", "gureum:");
   if (error instanceof GureumError) {
-    note(`gureum: ${error.message}`);
+    note(`${label} ${error.message}`);
     return error.code === "usage" ? 2 : 1;
   }
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  note(`gureum: ${text.split("\n")[0]} — this is a bug in gureum; please report the command that led to it`);
+  note(`${label} ${text.split("\n")[0]} — this is a bug in gureum; please report the command that led to it`);
   return 1;
 }
 
 process.stdout.on("error", (error) => process.exit(fail(outputError(error))));
-process.exitCode = await main(process.argv.slice(2)).catch(fail);
+// What cannot be told is not told: the answer may still have a reader.
+process.stderr.on("error", () => {});
+process.exitCode = await main(process.argv.slice(2)).catch(fail).finally(hideBars);

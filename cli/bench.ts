@@ -24,7 +24,8 @@ import { formatOf } from "./format.ts";
 import { cpuFromWords, cpuHelp, cpuOptions, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { ownOptions } from "./own.ts";
 import { modelLook, modelPlace } from "./place.ts";
-import { note, printJson, printLine, progressBar } from "./terminal.ts";
+import { progressBar } from "./progress.ts";
+import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";
 
 const outputOptions: WordOptions = { json: { type: "string" }, html: { type: "string" }, format: { type: "string" } };

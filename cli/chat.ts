@@ -1,8 +1,7 @@
 /** `gureum chat`: one answer, or a conversation. */
-import process from "node:process";
-import { createInterface } from "node:readline";
 import { GureumError } from "../core/errors.ts";
 import type { ChatMessage } from "../index.ts";
+import { converse } from "./conversation.ts";
 import {
   generateOptions,
   modelFromWords,
@@ -15,22 +14,39 @@ import {
 } from "./options.ts";
 import { runGeneration } from "./run.ts";
 import { templateFromWords, templateHelp, templateOptions } from "./template.ts";
-import { note } from "./terminal.ts";
+import { textFromWords, textOptions } from "./text.ts";
 import { type Command, parseWords } from "./words.ts";
 
 export const chat: Command = {
-  help: `usage: gureum chat [TEXT] [options]
+  help: `usage: gureum chat [TEXT | --file FILE] [options]
 
-With TEXT one answer; without it a conversation: Ctrl-C stops an answer, Ctrl-D leaves.
+With TEXT one answer; without it a conversation, typed in a terminal or piped, a message a line. In it Ctrl-C stops an answer or clears the
+typed line, Ctrl-D leaves, /help says what else there is; several pasted lines are one message.
 
+  --file FILE                 read TEXT from a file; one line end at its end is left out
+  --no-history                do not keep what is typed (else in gureum/history under XDG_STATE_HOME, by default ~/.local/state)
   --system S                  replace the template's system prompt
 ${templateHelp}
 ${modelHelp}
 ${samplingHelp}`,
   async run(args) {
-    const words = parseWords("chat", args, { ...modelOptions, ...samplingOptions, ...templateOptions, system: { type: "string" } }, 1);
+    const words = parseWords(
+      "chat",
+      args,
+      {
+        ...modelOptions,
+        ...samplingOptions,
+        ...templateOptions,
+        ...textOptions,
+        system: { type: "string" },
+        "no-history": { type: "boolean" },
+      },
+      1,
+    );
     const options = runOptions("chat", words);
-    const [text] = words.positionals;
+    const [word] = words.positionals;
+    // Without a text, what is piped in is a conversation.
+    const text = await textFromWords("chat", words, word, word === undefined && words.text("file") === undefined);
     if (text !== undefined && text.trim() === "") throw new GureumError("range", { where: "chat", what: "the question is empty" });
     const template = await templateFromWords("chat", words);
     const system = words.text("system");
@@ -45,11 +61,9 @@ ${samplingHelp}`,
         await runGeneration(model, first, options);
         return 0;
       }
-      await converse(async (question) => {
-        const turn: ChatMessage = { role: "user", content: question };
-        const { text: answer } = await runGeneration(model, { messages: [...messages, turn], ...template }, options, conversation);
-        messages.push(turn, { role: "assistant", content: answer });
-      });
+      const answer = async (said: readonly ChatMessage[], signal: AbortSignal): Promise<string> =>
+        (await runGeneration(model, { messages: said, ...template }, options, conversation, signal)).text;
+      await converse({ answer }, { system, keepsHistory: !words.flag("no-history") });
       return 0;
     } finally {
       conversation.dispose();
@@ -57,25 +71,3 @@ ${samplingHelp}`,
     }
   },
 };
-
-/** Reads a question a line until the input ends; a failed answer is told and the conversation goes on without that turn. */
-async function converse(answer: (question: string) => Promise<void>): Promise<void> {
-  const prompt = process.stdin.isTTY ? "> " : "";
-  const lines = createInterface({ input: process.stdin, output: process.stderr, prompt, terminal: process.stdin.isTTY === true });
-  lines.on("SIGINT", () => {
-    // While an answer runs, whoever runs it listens and stops it.
-    if (process.emit("SIGINT")) return;
-    note("\n(Ctrl-D leaves)");
-    lines.prompt();
-  });
-  lines.prompt();
-  for await (const line of lines) {
-    try {
-      if (line.trim() !== "") await answer(line);
-    } catch (error) {
-      if (!(error instanceof GureumError)) throw error;
-      note(`gureum: ${error.message}`);
-    }
-    lines.prompt();
-  }
-}

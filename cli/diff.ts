@@ -23,11 +23,13 @@ import { openTokenizer } from "../index.ts";
 import { loadCpuModel } from "../wasm/model.ts";
 import { cpuFromWords, cpuHelp, cpuOptions, modelWord, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
 import { modelPlace } from "./place.ts";
-import { breathe, printJson, printLine, progressBar } from "./terminal.ts";
+import { progressBar } from "./progress.ts";
+import { breathe, printJson, printLine } from "./terminal.ts";
+import { textFromWords, textHelp, textOptions } from "./text.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
 export const diff: Command = {
-  help: `usage: gureum diff --text T | --ids 1,2,3 [options]
+  help: `usage: gureum diff --text T | --file FILE | --ids 1,2,3 [options]
 
 Runs the same tokens on two backends. Every step of each is held to the bound of its arithmetic, given the inputs it had; the first
 step beyond its bound is where the fault is. Exit code 1 where there is one. Steps that are watched run one by one in f32 on WebGPU, on
@@ -36,6 +38,7 @@ of their logits from the CPU's beyond ${UNWATCHED_LIMIT} is exit code 1 too. Wit
 --arithmetic exact every word is compared with every word, and the first that differs names the step.
 
 ${modelWord}
+${textHelp}
   --a cpu|webgpu              one side (default: cpu)
   --b cpu|webgpu              the other (default: webgpu)
 ${variantHelp}
@@ -50,6 +53,7 @@ ${cpuHelp}
         model: { type: "string" },
         ...variantOptions,
         ...cpuOptions,
+        ...textOptions,
         text: { type: "string" },
         ids: { type: "string" },
         a: { type: "string" },
@@ -62,9 +66,10 @@ ${cpuHelp}
     const sides = [words.text("a") ?? "cpu", words.text("b") ?? "webgpu"] as const;
     for (const side of sides)
       if (side !== "cpu" && side !== "webgpu") throw usage("diff", `a side is cpu or webgpu, got ${JSON.stringify(side)}`);
-    const text = words.text("text");
     const idsText = words.text("ids");
-    if ((text === undefined) === (idsText === undefined)) throw usage("diff", "give --text or --ids");
+    if (idsText !== undefined && words.text("text") !== undefined) throw usage("diff", "give --text or --ids, not both");
+    const text = await textFromWords("diff", words, words.text("text"), idsText !== undefined);
+    if (text === undefined && idsText === undefined) throw usage("diff", "give --text, --file or --ids");
     const folder = await modelPlace(words.text("model"));
     const ids = idsText !== undefined ? parseIds("diff", idsText) : await encode(folder, text!);
     const variants = variantsFromWords("diff", words);

@@ -17,14 +17,17 @@ import {
   textInput,
 } from "./options.ts";
 import { modelPlace } from "./place.ts";
+import { progressBar } from "./progress.ts";
 import { runGeneration } from "./run.ts";
-import { note, progressBar } from "./terminal.ts";
+import { note } from "./terminal.ts";
+import { textFromWords, textHelp, textOptions } from "./text.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
 export const generate: Command = {
-  help: `usage: gureum generate TEXT [options]
+  help: `usage: gureum generate TEXT | --file FILE [options]
        gureum generate --ids 1,2,3 [options]      a model whose tokenizer cannot be read runs on ids, and answers in them
 
+${textHelp}
   --special-tokens            read special tokens in TEXT as such ("<s>" is one token); without it they are plain text
   --no-bos                    do not put the beginning-of-text token first
   --receipt FILE              with --arithmetic exact: write what \`gureum verify\` checks on any device
@@ -37,6 +40,7 @@ ${samplingHelp}`,
       {
         ...modelOptions,
         ...samplingOptions,
+        ...textOptions,
         ids: { type: "string" },
         "no-bos": { type: "boolean" },
         "special-tokens": { type: "boolean" },
@@ -45,14 +49,14 @@ ${samplingHelp}`,
       1,
     );
     const options = runOptions("generate", words);
-    const [text] = words.positionals;
     const idsText = words.text("ids");
-    if (text !== undefined && idsText !== undefined) throw usage("generate", "give TEXT or --ids, not both");
-    if (text === undefined && idsText === undefined) throw usage("generate", "the text to continue is missing");
+    if (words.positionals[0] !== undefined && idsText !== undefined) throw usage("generate", "give TEXT or --ids, not both");
     const ids = idsText === undefined ? undefined : parseIds("generate", idsText);
     const receipt = words.text("receipt");
     if (receipt !== undefined && words.text("arithmetic") !== "exact")
       throw usage("generate", "--receipt needs --arithmetic exact: no other arithmetic has the same bits everywhere");
+    const text = await textFromWords("generate", words, words.positionals[0], idsText !== undefined);
+    if (text === undefined && idsText === undefined) throw usage("generate", "the text to continue is missing");
     const input = ids ? { ids } : textInput(text!, words);
     const model = await modelFromWords("generate", words, ids ? "ids" : "text", ({ check }) => check(input, generateOptions(options)));
     try {

@@ -4,11 +4,13 @@ import { writeFile } from "../core/host/node.ts";
 import type { LoadedModel } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions, textInput } from "./options.ts";
 import { note, printJson, printLine } from "./terminal.ts";
+import { textFromWords, textHelp, textOptions } from "./text.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
 export const logits: Command = {
-  help: `usage: gureum logits --ids 1,2,3 | --text T [options]
+  help: `usage: gureum logits --ids 1,2,3 | --text T | --file FILE [options]
 
+${textHelp}
   --top N                     print the N likeliest next tokens of the last position (default: 10)
   --out FILE.safetensors      write logits [T, V] f32
   --hidden-states             with --out: also hidden_states [layers + 1, T, D] and final_norm [T, D], f32
@@ -22,6 +24,7 @@ ${modelHelp}`,
       args,
       {
         ...modelOptions,
+        ...textOptions,
         ids: { type: "string" },
         text: { type: "string" },
         top: { type: "string" },
@@ -34,13 +37,14 @@ ${modelHelp}`,
       0,
     );
     const idsText = words.text("ids");
-    const text = words.text("text");
-    if ((idsText === undefined) === (text === undefined)) throw usage("logits", "give --ids or --text");
+    if (idsText !== undefined && words.text("text") !== undefined) throw usage("logits", "give --ids or --text, not both");
     const top = words.number("top") ?? 10;
     if (!Number.isInteger(top) || top < 0) throw usage("logits", `--top takes a whole number, got ${top}`);
     const out = words.text("out");
     const hidden = words.flag("hidden-states");
     if (hidden && out === undefined) throw usage("logits", "--hidden-states needs --out FILE");
+    const text = await textFromWords("logits", words, words.text("text"), idsText !== undefined);
+    if (text === undefined && idsText === undefined) throw usage("logits", "give --ids, --text or --file");
     const given = idsText !== undefined ? parseIds("logits", idsText) : undefined;
     const input = given ? { ids: given } : textInput(text!, words);
     const model = await modelFromWords("logits", words, given ? "ids" : "text", ({ check }) => check(input));

@@ -7,7 +7,8 @@ import { checkKernels } from "../gpu/programs/plan.ts";
 import { type GenerateInput, type GenerateOptions, type LoadedModel, loadModel, type ModelPrompts, type VariantOptions } from "../index.ts";
 import type { CpuOptions } from "../wasm/model.ts";
 import { modelPlace } from "./place.ts";
-import { note, progressBar } from "./terminal.ts";
+import { progressBar } from "./progress.ts";
+import { note } from "./terminal.ts";
 import { usage, type WordOptions, type Words } from "./words.ts";
 
 export const variantOptions: WordOptions = {

@@ -10,7 +10,8 @@ import { DEFAULT_WINDOW } from "../loaded-model.ts";
 import { oneOf } from "./options.ts";
 import { perplexityPage } from "./perplexity-page.ts";
 import { modelPlace } from "./place.ts";
-import { note, parseJson, printJson, printLine, progressBar, readText } from "./terminal.ts";
+import { progressBar } from "./progress.ts";
+import { note, parseJson, printJson, printLine, readText } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";
 
 /** A backend with its arithmetic, "webgpu:f32". */

@@ -1,7 +1,8 @@
 /** The model that a word names: a folder, a name on the hub, or the small one that comes with gureum. */
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { embeddedModel, findModel, type HubOptions, openModelStore } from "../index.ts";
-import { downloadBar, note } from "./terminal.ts";
+import { downloadBar } from "./progress.ts";
+import { note } from "./terminal.ts";
 
 const talk = (): HubOptions => ({ onDownload: downloadBar(), onNote: (text) => note(`note: ${text}`) });
 

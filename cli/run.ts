@@ -3,11 +3,14 @@ import process from "node:process";
 import type { TokenEvent } from "../core/generate/generate.ts";
 import type { Conversation, GenerateInput, GenerateResult, LoadedModel } from "../index.ts";
 import { generateOptions, type RunOptions } from "./options.ts";
+import { paint } from "./paint.ts";
+import { progressBar } from "./progress.ts";
 import { formatStats, makeStopwatch } from "./stats.ts";
-import { breathe, note, print, printJson, progressBar } from "./terminal.ts";
+import { breathe, note, print, printJson } from "./terminal.ts";
 
 /**
  * Runs to the end, or until Ctrl-C: then the text so far is the answer.
+ * @param signal where the caller listens to Ctrl-C
  * @param conversation who generates: the model, or what remembers earlier turns
  * @returns what the generator sums up
  */
@@ -16,10 +19,12 @@ export async function runGeneration(
   input: GenerateInput,
   options: RunOptions,
   conversation: Pick<Conversation, "generate"> = model,
+  signal?: AbortSignal,
 ): Promise<GenerateResult> {
   const abort = new AbortController();
   const onInterrupt = (): void => abort.abort();
-  process.on("SIGINT", onInterrupt);
+  if (signal) signal.addEventListener("abort", onInterrupt);
+  else process.on("SIGINT", onInterrupt);
   const bar = progressBar("reading the prompt");
   const promptTokens = model.encodePrompt(input).length;
   const started = performance.now();
@@ -75,9 +80,8 @@ export async function runGeneration(
       if (options.logprobs > 0)
         for (const { id, logprob, top } of tokens)
           note(`${id} ${logprob!.toFixed(4)} | ${top!.map((t) => `${t.id} ${t.logprob.toFixed(4)}`).join(", ")}`);
-      note(
-        formatFigures({ promptTokens, newTokens: ids.length, finishReason, firstTokenMs: first, tokensPerSecond, backend: model.backend }),
-      );
+      const figures = { promptTokens, newTokens: ids.length, finishReason, firstTokenMs: first, tokensPerSecond, backend: model.backend };
+      note(paint("dim", formatFigures(figures)));
       if (stats !== undefined) for (const line of formatStats(stats)) note(line);
     }
     return step.value;

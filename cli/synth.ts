@@ -3,7 +3,8 @@ import { synthTensorBytes, synth as writeCheckpoint } from "../core/checkpoint/s
 import { synthShapes } from "../core/checkpoint/synth-shapes.ts";
 import { GureumError } from "../core/errors.ts";
 import { checkFreeSpace, writeFolder } from "../core/host/node.ts";
-import { note, progressBar } from "./terminal.ts";
+import { progressBar } from "./progress.ts";
+import { note } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 const names = Object.keys(synthShapes);

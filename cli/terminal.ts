@@ -5,9 +5,12 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { GureumError } from "../core/errors.ts";
+import { hostError } from "../core/host/node.ts";
+import { hideBars } from "./progress.ts";
 
 /** Writes a result; resolves once it has left, so that a closed pipe is noticed where it matters. */
 export function print(text: string): Promise<void> {
+  if (process.stdout.isTTY) hideBars();
   return new Promise((resolve, reject) => {
     process.stdout.write(text, (error) => {
       if (error) reject(outputError(error));
@@ -18,10 +21,14 @@ export function print(text: string): Promise<void> {
 
 /** @returns the error that a failed write to stdout stands for */
 export function outputError(error: NodeJS.ErrnoException): GureumError {
-  if (error.code === "EPIPE") return new GureumError("io", { where: "stdout", what: "the reader closed the pipe" });
+  if (error.code === "EPIPE") return new GureumError("io", { where: "stdout", what: "the reader closed the pipe" }, error);
   if (error.code === "ENOSPC") return new GureumError("disk-full", { where: "stdout", what: "no space left" });
   return new GureumError("io", { where: "stdout", what: `cannot write (${error.code ?? error.message})` });
 }
+
+/** Whether whoever read stdout went away (`… | head`): the end of the command, and no failure to tell of. */
+export const isClosedPipe = (error: unknown): boolean =>
+  error instanceof GureumError && error.details.where === "stdout" && (error.cause as { code?: unknown } | undefined)?.code === "EPIPE";
 
 export const printLine = (text: string): Promise<void> => print(`${text}\n`);
 
@@ -30,56 +37,36 @@ export const printJson = (value: unknown): Promise<void> => printLine(JSON.strin
 
 /** Tells the person, not the program. */
 export function note(text: string): void {
+  hideBars();
   process.stderr.write(`${text}\n`);
-}
-
-/** Work shorter than this shows no bar; a bar is drawn anew at most this often. */
-const BAR_MS = 200;
-
-/** A bar on stderr where that is a terminal; nothing elsewhere. A call with done = total clears it. */
-export function progressBar(label: string): (done: number, total: number) => void {
-  if (!process.stderr.isTTY) return () => {};
-  let drawn = performance.now();
-  let visible = false;
-  return (done, total) => {
-    if (done >= total) {
-      if (visible) process.stderr.write("\r\x1b[K");
-      visible = false;
-    } else if (performance.now() - drawn >= BAR_MS) {
-      drawn = performance.now();
-      visible = true;
-      const share = done / total;
-      process.stderr.write(`\r${label} ${"█".repeat(Math.floor(share * 25)).padEnd(25, "░")} ${Math.floor(share * 100)} %`);
-    }
-  };
-}
-
-/** Bytes of a download; what it says needs no more than the numbers. */
-export function downloadBar(): (progress: { readonly fileName: string; readonly bytesDone: number; readonly bytesTotal: number }) => void {
-  const bar = progressBar("downloading");
-  return ({ bytesDone, bytesTotal }) => bar(bytesDone, bytesTotal);
 }
 
 /** Lets signals and writes through between two pieces of synchronous work. */
 export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** @throws GureumError "format" */
+function decodeText(where: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new GureumError("format", { where, what: "not UTF-8 text", remedy: "save or convert it as UTF-8" });
+  }
+}
+
 /**
- * A text file, or standard input for "-".
- * @throws GureumError "not-found", "io"
+ * A text file, or standard input for "-", without the mark that some programs put before UTF-8.
+ * @throws GureumError "not-found", "io", "format"
  */
 export async function readText(path: string): Promise<string> {
   if (path !== "-") {
-    try {
-      return await readFile(path, "utf8");
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code === "ENOENT") throw new GureumError("not-found", { where: path, what: "no such file" });
-      throw new GureumError("io", { where: path, what: `cannot read (${code ?? error})` });
-    }
+    const bytes = await readFile(path).catch((error: unknown) => {
+      throw hostError(path, error);
+    });
+    return decodeText(path, bytes);
   }
   const parts: Buffer[] = [];
   for await (const part of process.stdin) parts.push(part as Buffer);
-  return Buffer.concat(parts).toString("utf8");
+  return decodeText("stdin", Buffer.concat(parts));
 }
 
 /** @throws GureumError "format" */

@@ -6,15 +6,17 @@ import { openTokenizer } from "../index.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { modelPlace } from "./place.ts";
 import { parseJson, printJson, printLine } from "./terminal.ts";
+import { textFromWords, textHelp, textOptions } from "./text.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
 export const tokenize: Command = {
-  help: `usage: gureum tokenize TEXT [options]
+  help: `usage: gureum tokenize TEXT | --file FILE [options]
        gureum tokenize --ids 1,2,3 [options]
        gureum tokenize --jsonl [--decode] [options]   a JSON value a line from stdin
 
   --model DIR|FILE|NAME       model folder, tokenizer.model, tokenizer.json, or a name on the hub, org/name[@revision]
                               (default: the small model that comes with gureum)
+${textHelp}
   --as text|rendered          text: a literal "<s>" is three characters; rendered: it is the special token, as in a
                               rendered chat template (default: text)
   --special-tokens            the same as --as rendered
@@ -26,6 +28,7 @@ export const tokenize: Command = {
       "tokenize",
       args,
       {
+        ...textOptions,
         model: { type: "string" },
         ids: { type: "string" },
         as: { type: "string" },
@@ -38,10 +41,10 @@ export const tokenize: Command = {
     );
     const as = words.text("as") ?? (words.flag("special-tokens") ? "rendered" : "text");
     if (as !== "text" && as !== "rendered") throw usage("tokenize", `--as is text or rendered, got ${JSON.stringify(as)}`);
-    const [text] = words.positionals;
     const idsText = words.text("ids");
+    const text = await textFromWords("tokenize", words, words.positionals[0], idsText !== undefined || words.flag("jsonl"));
     const given = Number(text !== undefined) + Number(idsText !== undefined) + Number(words.flag("jsonl"));
-    if (given !== 1) throw usage("tokenize", "give TEXT, or --ids, or --jsonl");
+    if (given !== 1) throw usage("tokenize", "give TEXT, or --file, or --ids, or --jsonl");
     const tokenizer = await openTokenizer(await modelPlace(words.text("model"), "text"));
     const encode = (s: string): number[] => [...tokenizer.encode(s, { specialTokens: as === "rendered" ? "recognise" : "text" })];
     if (words.flag("jsonl")) {

@@ -7,7 +7,8 @@ import { checkIds } from "../core/tensor.ts";
 import { loadModel } from "../index.ts";
 import { modelWord, oneOf } from "./options.ts";
 import { modelPlace } from "./place.ts";
-import { breathe, note, printJson, printLine, progressBar } from "./terminal.ts";
+import { progressBar } from "./progress.ts";
+import { breathe, note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const verify: Command = {

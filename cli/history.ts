@@ -1,0 +1,49 @@
+/** What was typed in earlier conversations: a line each, the newest last, in a file that only its owner reads. */
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { asHistory } from "./paste.ts";
+
+/** Lines that are kept; the file may grow to twice as many between two conversations. */
+const KEPT = 1000;
+
+export const historyPath = (env: Readonly<Record<string, string | undefined>>): string =>
+  join(env.XDG_STATE_HOME || join(env.HOME || homedir(), ".local/state"), "gureum/history");
+
+export interface History {
+  /** The newest first, as node:readline wants them. */
+  readonly lines: string[];
+  add(message: string): void;
+}
+
+/**
+ * A file that cannot be read or written costs the history, not the conversation.
+ * @param tell hears once why it does not work
+ */
+export function openHistory(path: string, tell: (why: string) => void): History {
+  let works = true;
+  const trying = (body: () => void): void => {
+    if (!works) return;
+    try {
+      body();
+    } catch (error) {
+      if ((error as { code?: unknown }).code === "ENOENT") return;
+      works = false;
+      tell(`the history is not kept: ${(error as Error).message}`);
+    }
+  };
+  let lines: string[] = [];
+  trying(() => {
+    lines = readFileSync(path, "utf8").split("\n").filter(Boolean);
+    if (lines.length > 2 * KEPT) writeFileSync(path, `${lines.slice(-KEPT).join("\n")}\n`, { mode: 0o600 });
+  });
+  return {
+    lines: lines.slice(-KEPT).reverse(),
+    add: (message) =>
+      trying(() => {
+        mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+        appendFileSync(path, `${asHistory(message)}\n`, { mode: 0o600 });
+        chmodSync(path, 0o600);
+      }),
+  };
+}
