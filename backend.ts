@@ -25,6 +25,11 @@ export interface BackendOptions extends VariantOptions {
   readonly stats?: boolean;
   /** A device of the caller's for "webgpu" or "auto"; it stays the caller's to destroy. */
   readonly device?: GPUDevice;
+  /**
+   * Which of several adapters, by name, by a part of it that no other has, or by its number (`gureum device --all` lists them): where one is
+   * given, "auto" means "webgpu".
+   */
+  readonly adapter?: string | number;
   /** On the CPU: WebAssembly where the host runs it ("auto", the default), or the ops of core/ops in JavaScript. The bits are the same. */
   readonly ops?: "auto" | "wasm" | "javascript";
   /** On the CPU: threads in all; default: physical cores. The bits are the same for any number. */
@@ -55,7 +60,17 @@ export interface Made {
 export async function makeModel(
   config: LlamaConfig,
   refs: LlamaWeightRefs,
-  { backend: wanted = "auto", onProgress, device, stats = false, onDownload: _onDownload, ops, threads, ...variants }: BackendOptions,
+  {
+    backend: wanted = "auto",
+    onProgress,
+    device,
+    stats = false,
+    onDownload: _onDownload,
+    adapter,
+    ops,
+    threads,
+    ...variants
+  }: BackendOptions,
 ): Promise<Made> {
   const { arithmetic = "auto", cache, kernels = {} } = variants;
   const cpu = async (reason: string): Promise<Made> => {
@@ -86,7 +101,11 @@ export async function makeModel(
       what: "has ops of its own on the CPU, in one thread",
       remedy: "leave ops and threads out",
     });
-  const backend = wanted !== "auto" ? wanted : choosesVariant ? "webgpu" : choosesCpu ? "cpu" : "auto";
+  if (adapter !== undefined && device)
+    throw new GureumError("usage", { where: "webgpu", what: "adapter and device both say where to compute", remedy: "give one of them" });
+  if (adapter !== undefined && wanted === "cpu")
+    throw new GureumError("usage", { where: "cpu", what: "an adapter is one of WebGPU's", remedy: "leave it out, or use WebGPU" });
+  const backend = wanted !== "auto" ? wanted : choosesVariant || adapter !== undefined ? "webgpu" : choosesCpu ? "cpu" : "auto";
   if (backend === "webgpu" && choosesCpu)
     throw new GureumError("usage", {
       where: "webgpu",
@@ -102,7 +121,7 @@ export async function makeModel(
   if (backend === "cpu") return cpu("asked for");
   let gpu: Gpu;
   try {
-    gpu = device ? adoptDevice(device) : await openDevice({ robustness: false });
+    gpu = device ? adoptDevice(device) : await openDevice({ robustness: false, ...(adapter === undefined ? {} : { adapter }) });
   } catch (error) {
     if (backend === "auto" && error instanceof GureumError) return cpu(`no WebGPU: ${error.details.what}`);
     throw error;

@@ -1,5 +1,4 @@
 /** The front door's converter: a model folder written in another format. The result gets its name in one step. */
-import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import {
   type Converted,
   type ConvertOptions as CoreOptions,
@@ -11,9 +10,11 @@ import {
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
-import { checkFreeSpace, directoryStore, folderState, moveFolder, removeFolder, writeFolder } from "./core/host/node.ts";
+import { checkFreeSpace, folderState, moveFolder, removeFolder, writeFolder } from "./core/host/node.ts";
+import type { HubOptions } from "./hub/model.ts";
+import { type ModelPlace, storeOf } from "./place.ts";
 
-export interface ConvertOptions extends CoreOptions {
+export interface ConvertOptions extends CoreOptions, Pick<HubOptions, "onDownload" | "onNote"> {
   /** The folder to write; it must not be there, or be empty. */
   readonly to: string;
   /** "awq-gemm", "compressed-tensors", "gptq", "gptq-v2" or "float16" */
@@ -24,12 +25,12 @@ export interface ConvertOptions extends CoreOptions {
  * Writes a model folder in another format. Int4 to int4 keeps every number; "float16" rounds the dequantized weights.
  * @throws GureumError "usage", "unsupported", "range", "disk-full", "io", and what reading the model throws
  */
-export async function convert(place: string | ByteStore, { to, format, ...options }: ConvertOptions): Promise<Converted> {
+export async function convert(place: ModelPlace, { to, format, ...options }: ConvertOptions): Promise<Converted> {
   if (!formats.includes(format))
     throw new GureumError("usage", { where: "convert", what: "format", expected: formats.join(", "), got: `${format}` });
   if ((await folderState(to)) === "filled")
     throw new GureumError("usage", { where: to, what: "the folder is not empty", remedy: "give a new one, or remove it" });
-  const source = await openFolder(typeof place === "string" ? directoryStore(place) : place);
+  const source = await openFolder(await storeOf(place, options));
   const checkpoint = await openCheckpoint(source);
   await checkpoint.close();
   await checkFreeSpace(to, convertedBytes(checkpoint, format));

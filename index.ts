@@ -5,7 +5,7 @@
  */
 import { type BackendOptions, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
-import { type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
+import { readBytes } from "./core/checkpoint/byte-source.ts";
 import { generationConfigFile } from "./core/checkpoint/config.ts";
 import { type Folder, maxSmallBytes, openFolder } from "./core/checkpoint/folder.ts";
 import { type F32Linear, type F32Tensor, readEmbeddingsF32, readLinearF32, readTensorF32 } from "./core/checkpoint/readers.ts";
@@ -14,11 +14,10 @@ import { openTensors as openShards } from "./core/checkpoint/shards.ts";
 import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import { embeddedModelPath } from "./core/host/embedded.ts";
-import { directoryStore, exists, fileSource } from "./core/host/node.ts";
+import { fileSource } from "./core/host/node.ts";
 import type { SamplingOptions } from "./core/model/engine.ts";
-import { type HubOptions, modelFolder, modelStore } from "./hub/model.ts";
-import { type ModelName, parseModelName } from "./hub/name.ts";
 import { type LoadedModel, loadedModel, type ModelPrompts, modelPrompts } from "./loaded-model.ts";
+import { type ModelPlace, storeOf, viewOf } from "./place.ts";
 import { openTensorsOf, type TensorReader } from "./tensors.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -70,52 +69,15 @@ export type {
   ModelPrompts,
   ScoreOptions,
 } from "./loaded-model.ts";
+export { type FindOptions, findModel, type ModelPlace, openModelStore } from "./place.ts";
 export { type QuantizeOptions, quantize } from "./quantize.ts";
 export type { TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export { PythonFloat, parseTemplateJson } from "./tokenizer/template-json.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";
 
-/**
- * Where a model comes from: a folder's path, a name on the hub ("org/name", "org/name@revision"), or any storage. A text that is both, a
- * folder on disk and a name, is the folder.
- */
-export type ModelPlace = string | ByteStore;
-
 /** The folder of the small model that comes with gureum. */
 export const embeddedModel = (): string => embeddedModelPath();
-
-/** The name that a place is; null for a path, also one that reads like a name. @throws GureumError "usage" */
-async function nameOf(place: string): Promise<ModelName | null> {
-  const name = parseModelName(place);
-  return name && !(await exists(place)) ? name : null;
-}
-
-/**
- * The folder of a model: the path itself, or, for a name, the folder of the cache that Python's huggingface_hub shares, where what is
- * missing is downloaded. `part`: "text" leaves the weights out.
- * @throws GureumError "not-found", "access", "network", "disk-full", "io"
- */
-export async function findModel(place: string, { part = "all", ...options }: FindOptions = {}): Promise<string> {
-  const name = await nameOf(place);
-  return name ? modelFolder(name, part, options) : place;
-}
-
-export interface FindOptions extends HubOptions {
-  readonly part?: "all" | "text";
-}
-
-const storeOf = async (place: ModelPlace, options?: FindOptions): Promise<ByteStore> =>
-  typeof place === "string" ? directoryStore(await findModel(place, options)) : place;
-
-/** A model to look into: of one by name, only small files and what is read of the others is fetched. @throws GureumError as `findModel` */
-export async function openModelStore(place: string, options: HubOptions = {}): Promise<ByteStore> {
-  const name = await nameOf(place);
-  return name ? modelStore(name, options) : directoryStore(place);
-}
-
-/** For a look at parts: of a model by name, only those are fetched. */
-const viewOf = async (place: ModelPlace): Promise<ByteStore> => (typeof place === "string" ? openModelStore(place) : place);
 
 /** The tokenizer of a model folder, or of one tokenizer.model or tokenizer.json. @throws GureumError */
 export async function openTokenizer(place: ModelPlace): Promise<Tokenizer> {

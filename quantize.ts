@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { builtinItems, type CalibrationItem, calibrationOf, readCalibrationFile } from "./calibration.ts";
 import { openChatOf } from "./chat.ts";
-import { type ByteSource, type ByteStore, readBytes } from "./core/checkpoint/byte-source.ts";
+import { type ByteSource, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
@@ -23,9 +23,11 @@ import { nodeThreads } from "./core/host/node-threads.ts";
 import { referenceOps } from "./core/model/ops.ts";
 import { checkSource, type LayerDone, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
 import { type MethodName, methods, type Settings, type Stages } from "./core/quant/search/stages.ts";
+import type { HubOptions } from "./hub/model.ts";
+import { type ModelPlace, storeOf } from "./place.ts";
 import { openWasmCpu } from "./wasm/cpu.ts";
 
-export interface QuantizeOptions {
+export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote"> {
   /** The folder to write; it must not be there, or be empty. */
   readonly to: string;
   /** "rtn": plain rounding. "awq", the default: AutoAWQ's choices. "best": what docs/quantization.md found to be better. */
@@ -93,7 +95,7 @@ async function sameFiles(a: string, b: string): Promise<boolean> {
  * Quantizes a model folder. The same call again goes on with a run that was ended.
  * @throws GureumError "usage", "unsupported", "shape", "non-finite", "range", "disk-full", "io"
  */
-export async function quantize(place: string | ByteStore, options: QuantizeOptions): Promise<QuantizeReport> {
+export async function quantize(place: ModelPlace, options: QuantizeOptions): Promise<QuantizeReport> {
   const { to, method = "awq", bits = 4, groupSize = 128, calibration = "builtin", maxShardBytes, threads, onLayer } = options;
   const base = methods[method];
   if (!base)
@@ -102,7 +104,7 @@ export async function quantize(place: string | ByteStore, options: QuantizeOptio
   const settings: Settings = { bits, groupSize: checkCount("group size", groupSize), ...base, ...options.settings };
   const samples = checkCount("samples", options.samples ?? 128);
   const tokens = checkCount("tokens", options.tokens ?? 512);
-  const source = await openFolder(typeof place === "string" ? directoryStore(place) : place);
+  const source = await openFolder(await storeOf(place, options));
 
   const work = unfinishedFolder(to);
   const isThere = (await folderState(to)) === "filled";

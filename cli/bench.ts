@@ -21,7 +21,17 @@ import { directoryStore } from "../core/host/node.ts";
 import { formatBytes } from "../core/text.ts";
 import { closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import { formatOf } from "./format.ts";
-import { cpuFromWords, cpuHelp, cpuOptions, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
+import {
+  adapterFromWords,
+  adapterHelp,
+  adapterOptions,
+  cpuFromWords,
+  cpuHelp,
+  cpuOptions,
+  variantHelp,
+  variantOptions,
+  variantsFromWords,
+} from "./options.ts";
 import { ownOptions } from "./own.ts";
 import { modelLook, modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
@@ -70,6 +80,7 @@ peers: gureum on the CPU beside llama.cpp's native code on the same weights, one
 compare: how much faster B is than A, row by row, with 95 % intervals
 
   --format F                  what is printed: table, markdown, csv (numbers in full) or json (default: table)
+${adapterHelp}
   --json FILE                 write results for \`compare\`
   --html FILE                 write a page with table and roofline plot
 DIR is a model's folder, NAME a name on the hub: org/name[@revision].
@@ -89,11 +100,13 @@ function counts(command: string, words: Words, name: string, least: number, fall
 function backendOf(command: string, words: Words): "webgpu" | "cpu" {
   const backend = words.text("backend") ?? "webgpu";
   if (backend !== "webgpu" && backend !== "cpu") throw usage(command, `--backend is webgpu or cpu, got ${JSON.stringify(backend)}`);
+  if (backend === "cpu" && words.text("adapter") !== undefined)
+    throw usage(command, "--adapter chooses among WebGPU's: not with --backend cpu");
   return backend;
 }
 
-async function withGpu<T>(body: (gpu: Gpu) => Promise<T>): Promise<T> {
-  const gpu = await openDevice({ robustness: false });
+async function withGpu<T>(words: Words, body: (gpu: Gpu) => Promise<T>): Promise<T> {
+  const gpu = await openDevice({ robustness: false, ...adapterFromWords(words) });
   try {
     return await body(gpu);
   } finally {
@@ -134,9 +147,9 @@ async function report(words: Words, results: BenchResults): Promise<void> {
 }
 
 async function runDevice(args: string[]): Promise<number> {
-  const words = parseWords("bench device", args, outputOptions, 0);
+  const words = parseWords("bench device", args, { ...outputOptions, ...adapterOptions }, 0);
   formatOf("bench device", words);
-  const results = await withGpu(async (gpu) => {
+  const results = await withGpu(words, async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
       const { limits, rows } = await measureLimits(timer, planOf(gpu));
@@ -156,6 +169,7 @@ async function runKernels(args: string[]): Promise<number> {
     args,
     {
       ...outputOptions,
+      ...adapterOptions,
       filter: { type: "string" },
       shape: { type: "string" },
       rows: { type: "string" },
@@ -187,7 +201,7 @@ async function runKernels(args: string[]): Promise<number> {
     return 0;
   }
   let wrong: KernelRows["violations"] = [];
-  const results = await withGpu(async (gpu) => {
+  const results = await withGpu(words, async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
       const { limits } = await measureLimits(timer, planOf(gpu));
@@ -217,6 +231,7 @@ async function runModel(args: string[]): Promise<number> {
     args,
     {
       ...outputOptions,
+      ...adapterOptions,
       synthetic: { type: "string" },
       prompt: { type: "string" },
       new: { type: "string" },
@@ -256,7 +271,7 @@ async function runModel(args: string[]): Promise<number> {
     }
   };
   try {
-    await report(words, backend === "cpu" ? await measured(undefined) : await withGpu(measured));
+    await report(words, backend === "cpu" ? await measured(undefined) : await withGpu(words, measured));
   } finally {
     await source.close();
   }

@@ -14,6 +14,7 @@ import { families } from "../conformance/mutation/text.ts";
 import { OWN } from "../conformance/own/subjects.ts";
 import { hostError, writeFile } from "../core/host/node.ts";
 import { formatOf } from "./format.ts";
+import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { ownOptions } from "./own.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";
@@ -93,6 +94,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       report: { type: "string" },
       replay: { type: "string" },
       with: { type: "string", multiple: true },
+      ...adapterOptions,
       "no-robustness": { type: "boolean" },
       mutate: { type: "boolean" },
       family: { type: "string", multiple: true },
@@ -105,14 +107,17 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const files = await readOwnFiles(words.list("with"));
   const own = ownOptions(files);
   const line = words.text("replay");
+  const adapter = adapterFromWords(words);
   if (line !== undefined) {
-    const failure = await replayLine(line, own);
+    const failure = await replayLine(line, { ...own, ...adapter });
     await printLine(failure ? `violated: ${failure.law}: ${failure.message}` : "holds");
     return failure ? 1 : 0;
   }
   const backend = words.text("backend");
   if (backend !== undefined && backend !== "cpu" && backend !== "webgpu")
     throw usage("conformance", `--backend is cpu or webgpu, got ${JSON.stringify(backend)}`);
+  if (adapter.adapter !== undefined && backend === "cpu")
+    throw usage("conformance", "--adapter chooses among WebGPU's: not with --backend cpu");
   if (files.length > 0 && backend === "cpu") throw usage("conformance", "--with runs kernels on WebGPU, not with --backend cpu");
   const filter = words.text("filter");
   const variant = words.text("variant");
@@ -154,6 +159,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     ...(out === undefined ? {} : { journal: fileJournal(out) }),
     ...(jobs === undefined ? {} : { jobs }),
     robustness: !words.flag("no-robustness"),
+    ...adapter,
     onStart({ devices, subjects, finished }) {
       lines = format === "csv" ? csvLines : format === "markdown" ? markdownLines : tableLines(subjects);
       for (const { implementation, description, vendor } of devices) {
@@ -208,6 +214,7 @@ Rows are printed as they come. Exit code 1 where a law is violated, or where not
                               that the laws notice; exit code 1 where one survives that is not proven to compute the same
   --family NAME               with --mutate: only edits, "from n on" (faults that act from a size on) or published (faults that others
                               defined); may be repeated
+${adapterHelp}
   --no-robustness             Dawn without bounds checks, as some engines run it
   --format F                  what is printed: table, markdown, csv (numbers in full) or json (default: table)
   --json                      print the certificate; the same as --format json`,

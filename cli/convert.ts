@@ -2,13 +2,15 @@
 import { formats } from "../core/checkpoint/convert-model.ts";
 import { convert as convertModel } from "../index.ts";
 import { oneOf } from "./options.ts";
-import { note, progressBar } from "./terminal.ts";
+import { talk } from "./place.ts";
+import { progressBar } from "./progress.ts";
+import { note } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const convert: Command = {
-  help: `usage: gureum convert DIR DST --to FORMAT
+  help: `usage: gureum convert DIR|NAME DST --to FORMAT
 
-Writes the model of folder DIR to the new folder DST in another format, with its tokenizer and other small files.
+Writes a model, of a folder or by its name on the hub, to the new folder DST in another format, with its tokenizer and other small files.
 
   --to FORMAT                 awq-gemm, compressed-tensors, gptq, gptq-v2: an int4 model, number for number; what the format cannot
                               hold is refused
@@ -24,6 +26,7 @@ Writes the model of folder DIR to the new folder DST in another format, with its
     if (maxShardBytes !== undefined && (!Number.isSafeInteger(maxShardBytes) || maxShardBytes < 1))
       throw usage("convert", `--shard-bytes takes a whole number from 1, got ${maxShardBytes}`);
     const { rounded } = await convertModel(from, {
+      ...talk(),
       to,
       format,
       ...(maxShardBytes === undefined ? {} : { maxShardBytes }),

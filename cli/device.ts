@@ -2,13 +2,16 @@
 import { fingerprint, formatFingerprint } from "../conformance/device/arithmetic.ts";
 import { openCheckpoint } from "../core/checkpoint/weights.ts";
 import { nodeThreads } from "../core/host/node-threads.ts";
-import { closeDevice, openDevice } from "../gpu/device/device.ts";
+import { alignColumns } from "../core/text.ts";
+import { closeDevice, listAdapters, openDevice } from "../gpu/device/device.ts";
 import { selfCheck } from "../gpu/device/self-check.ts";
 import { type Choice, planVariants } from "../gpu/programs/plan.ts";
 import { variantSteps } from "../gpu/programs/steps.ts";
 import { describeCpu } from "../wasm/model.ts";
+import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
+import { paint } from "./paint.ts";
 import { modelLook } from "./place.ts";
-import { printJson, printLine } from "./terminal.ts";
+import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
 
 export const device: Command = {
@@ -18,15 +21,29 @@ What computes on the CPU here, then the WebGPU adapter, its limits, features and
 
   --model DIR|NAME            the model that the variants are for: a folder, or a name on the hub (default: the small one
                               that comes with gureum)
+${adapterHelp}
+  --all                       list the adapters instead: number, name, backend
   --arithmetic                measure how it rounds, flushes, fuses and approximates, too
   --json                      print one JSON object`,
   async run(args) {
-    const words = parseWords("device", args, { model: { type: "string" }, arithmetic: { type: "boolean" }, json: { type: "boolean" } }, 0);
+    const words = parseWords(
+      "device",
+      args,
+      {
+        model: { type: "string" },
+        ...adapterOptions,
+        all: { type: "boolean" },
+        arithmetic: { type: "boolean" },
+        json: { type: "boolean" },
+      },
+      0,
+    );
+    if (words.flag("all")) return showAll(words.flag("json"));
     const checkpoint = await openCheckpoint(await modelLook(words.text("model")));
     await checkpoint.close();
     const cpu = await describeCpu({ host: nodeThreads() });
     if (!words.flag("json")) await printLine(`${"cpu".padEnd(36)}${cpu}`);
-    const gpu = await openDevice({ robustness: false });
+    const gpu = await openDevice({ robustness: false, ...adapterFromWords(words) });
     try {
       const c = gpu.capabilities;
       const { plan, choices } = planVariants(c, checkpoint.config, checkpoint.refs);
@@ -64,6 +81,19 @@ What computes on the CPU here, then the WebGPU adapter, its limits, features and
     }
   },
 };
+
+/** Every adapter that --adapter may choose. */
+async function showAll(json: boolean): Promise<number> {
+  const adapters = await listAdapters();
+  if (json) await printJson(adapters.map(({ name, backend }, index) => ({ index, name, backend })));
+  else {
+    const rows = adapters.map(({ name, backend }, index) => [`${index}`, name, backend ?? ""]);
+    for (const line of alignColumns(rows, (column) => column === 0)) await printLine(line);
+  }
+  if (adapters.length > 0) return 0;
+  note(`${paint("red", "gureum:")} device: no WebGPU adapter answers`);
+  return 1;
+}
 
 /** A line a variant, the one that runs marked; what its step covers once a step. */
 function* variantTable(choices: readonly Choice[]): Generator<string> {

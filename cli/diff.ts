@@ -21,7 +21,18 @@ import { loadExactGpuModel } from "../gpu/model/exact.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import { openTokenizer } from "../index.ts";
 import { loadCpuModel } from "../wasm/model.ts";
-import { cpuFromWords, cpuHelp, cpuOptions, modelWord, variantHelp, variantOptions, variantsFromWords } from "./options.ts";
+import {
+  adapterFromWords,
+  adapterHelp,
+  adapterOptions,
+  cpuFromWords,
+  cpuHelp,
+  cpuOptions,
+  modelWord,
+  variantHelp,
+  variantOptions,
+  variantsFromWords,
+} from "./options.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { breathe, printJson, printLine } from "./terminal.ts";
@@ -41,6 +52,7 @@ ${modelWord}
 ${textHelp}
   --a cpu|webgpu              one side (default: cpu)
   --b cpu|webgpu              the other (default: webgpu)
+${adapterHelp}
 ${variantHelp}
 ${cpuHelp}
   --all                       print every step, not only the worst of each op
@@ -51,6 +63,7 @@ ${cpuHelp}
       args,
       {
         model: { type: "string" },
+        ...adapterOptions,
         ...variantOptions,
         ...cpuOptions,
         ...textOptions,
@@ -75,7 +88,7 @@ ${cpuHelp}
     const variants = variantsFromWords("diff", words);
     const checkpoint = await openCheckpoint(directoryStore(folder));
     checkFeed(checkpoint.config, 0, contextLimit(checkpoint.config), ids);
-    const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false }) : undefined;
+    const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false, ...adapterFromWords(words) }) : undefined;
     try {
       if (variants.arithmetic === "exact") return await exactDiff(sides, checkpoint, gpu, ids, words.flag("json"));
       const { model: cpu, weights } = await loadCpuModel(checkpoint.config, checkpoint.refs, {

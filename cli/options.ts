@@ -22,6 +22,16 @@ export const variantHelp = `  --arithmetic auto|f32|fixed16|exact  how int4 line
   --kv-cache f32|f16          cached keys and values on WebGPU (default: what the arithmetic needs)
   --kernel STEP=VARIANT       this variant for this step; may be repeated (gureum device lists both)`;
 
+/** Which device WebGPU computes on. */
+export const adapterOptions: WordOptions = { adapter: { type: "string" } };
+
+export const adapterHelp = `  --adapter NAME|INDEX        WebGPU on this adapter, by its name, a part of it or its number (gureum device --all lists them)`;
+
+export const adapterFromWords = (words: Words): { readonly adapter?: string } => {
+  const adapter = words.text("adapter");
+  return adapter === undefined ? {} : { adapter };
+};
+
 /** How the CPU computes. */
 export const cpuOptions: WordOptions = { ops: { type: "string" }, threads: { type: "string" } };
 
@@ -31,6 +41,7 @@ export const cpuHelp = `  --ops auto|wasm|javascript  the CPU's ops: WebAssembly
 export const modelOptions: WordOptions = {
   model: { type: "string" },
   backend: { type: "string" },
+  ...adapterOptions,
   ...variantOptions,
   ...cpuOptions,
 };
@@ -41,6 +52,7 @@ export const modelWord = `  --model DIR|NAME            model folder, or a name 
 
 export const modelHelp: string = `${modelWord}
   --backend auto|cpu|webgpu   where to compute (default: auto)
+${adapterHelp}
 ${variantHelp}
 ${cpuHelp}`;
 
@@ -118,6 +130,7 @@ export async function modelFromWords(
     backend,
     needs,
     ...(before ? { before } : {}),
+    ...adapterFromWords(words),
     ...variantsFromWords(command, words),
     ...cpuFromWords(command, words),
     stats: words.flag("stats"),

@@ -7,7 +7,7 @@ import { writeFile } from "../core/host/node.ts";
 import { checkIds } from "../core/tensor.ts";
 import { embeddedModel, type LoadedModel, loadModel, type ModelPrompts } from "../index.ts";
 import { DEFAULT_WINDOW } from "../loaded-model.ts";
-import { oneOf } from "./options.ts";
+import { adapterFromWords, adapterHelp, adapterOptions, oneOf } from "./options.ts";
 import { perplexityPage } from "./perplexity-page.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
@@ -82,12 +82,13 @@ token given those before it. Every token but the first is scored once.
   --against DIR2|NAME2        a base model on the same tokens: KL divergence, same likeliest token, change of p
   --a WAY --b WAY             where the base and the model compute: ${ways.join(", ")}
                               (default: auto); two ways without --against compare the model with itself
+${adapterHelp}
   --html FILE                 also a page with histograms
   --json                      print one JSON object`,
   async run(args) {
     const names = ["text", "ids", "context", "stride", "against", "a", "b", "html"] as const;
     const options = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
-    const words = parseWords("perplexity", args, { ...options, json: { type: "boolean" } }, 1);
+    const words = parseWords("perplexity", args, { ...options, ...adapterOptions, json: { type: "boolean" } }, 1);
     const [textPath, idsPath] = [words.text("text"), words.text("ids")];
     if ((textPath === undefined) === (idsPath === undefined)) throw usage("perplexity", "give --text or --ids");
     const place = words.positionals[0] ?? embeddedModel();
@@ -105,7 +106,13 @@ token given those before it. Every token but the first is scored once.
         if (askedContext !== undefined && askedContext > contextLimit(config))
           throw usage("perplexity", `--context is at most ${contextLimit(config)}, the model's limit; got ${askedContext}`);
       };
-      return loadModel(await modelPlace(from), { ...way, needs, before, onProgress: progressBar("loading") });
+      return loadModel(await modelPlace(from), {
+        ...way,
+        ...(way.backend === "cpu" ? {} : adapterFromWords(words)),
+        needs,
+        before,
+        onProgress: progressBar("loading"),
+      });
     };
     const model = await load(place, b, given ? "ids" : "text");
     let base: LoadedModel | undefined;

@@ -4,7 +4,8 @@ import { embeddedModel, findModel, type HubOptions, openModelStore } from "../in
 import { downloadBar } from "./progress.ts";
 import { note } from "./terminal.ts";
 
-const talk = (): HubOptions => ({ onDownload: downloadBar(), onNote: (text) => note(`note: ${text}`) });
+/** What a download says: a bar, and notes. */
+export const talk = (): HubOptions => ({ onDownload: downloadBar(), onNote: (text) => note(`note: ${text}`) });
 
 /** The model's folder, downloaded where it has to be. @param part "text" for what needs no weights */
 export const modelPlace = async (word: string | undefined, part: "all" | "text" = "all"): Promise<string> =>

@@ -7,6 +7,7 @@ import { methods } from "../core/quant/search/stages.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import { quantize as quantizeModel } from "../index.ts";
 import { oneOf } from "./options.ts";
+import { talk } from "./place.ts";
 import { lossTable, quantizePage } from "./quantize-page.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
@@ -40,9 +41,9 @@ function layerNotes(): (done: LayerDone) => void {
 }
 
 export const quantize: Command = {
-  help: `usage: gureum quantize SRC DST [options]
+  help: `usage: gureum quantize DIR|NAME DST [options]
 
-Writes the float model of folder SRC as AWQ int4 (AutoAWQ's GEMM layout) to the new folder DST, with its tokenizer and other small
+Writes a float model, of a folder or by its name on the hub, as AWQ int4 (AutoAWQ's GEMM layout) to the new folder DST, with its tokenizer and other small
 files and gureum-quantize.json, which says what each linear lost. A run that was ended goes on when the same command is given again;
 until all is done its work lies in DST.unfinished.
 
@@ -82,6 +83,7 @@ until all is done its work lies in DST.unfinished.
     const calibration = words.text("calibration");
     const given = Object.entries({ method, bits, calibration, maxShardBytes, ...counts }).filter(([, value]) => value !== undefined);
     const report = await quantizeModel(from, {
+      ...talk(),
       to,
       ...Object.fromEntries(given),
       settings: settingsOf(words.list("set")),

@@ -5,7 +5,7 @@ import { directoryStore, fileSource } from "../core/host/node.ts";
 import { checkModelFiles, parseReceipt, verifyReceipt } from "../core/receipt.ts";
 import { checkIds } from "../core/tensor.ts";
 import { loadModel } from "../index.ts";
-import { modelWord, oneOf } from "./options.ts";
+import { adapterFromWords, adapterHelp, adapterOptions, modelWord, oneOf } from "./options.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { breathe, note, printJson, printLine } from "./terminal.ts";
@@ -20,12 +20,19 @@ and answer, that the logits have the bits on it and that its ids are drawn from 
   --positions all|N           check every id, or N of them, spread evenly (default: all)
 ${modelWord}
   --backend auto|cpu|webgpu   where to compute (default: auto); any gives the same verdict
+${adapterHelp}
   --json                      print one JSON object`,
   async run(args) {
     const words = parseWords(
       "verify",
       args,
-      { positions: { type: "string" }, model: { type: "string" }, backend: { type: "string" }, json: { type: "boolean" } },
+      {
+        positions: { type: "string" },
+        model: { type: "string" },
+        backend: { type: "string" },
+        ...adapterOptions,
+        json: { type: "boolean" },
+      },
       1,
     );
     const [path] = words.positionals;
@@ -43,6 +50,7 @@ ${modelWord}
     const model = await loadModel(folder, {
       backend,
       arithmetic: "exact",
+      ...adapterFromWords(words),
       before: ({ config }) => checkIds([...receipt.prompt, ...receipt.ids], config.vocabSize),
       onProgress: progressBar("loading"),
     });

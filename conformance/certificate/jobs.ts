@@ -8,7 +8,7 @@ import { forkModule } from "../host/fork.ts";
 import type { Check, SubjectOptions } from "./subjects.ts";
 
 /** What a process is started with, and what it is then asked, once or more often. It answers with the row. */
-export type JobSetup = Pick<SubjectOptions, "backend" | "robustness">;
+export type JobSetup = Pick<SubjectOptions, "backend" | "robustness" | "adapter">;
 export interface JobRequest {
   /** Among the subjects that the setup gathers. */
   readonly index: number;
@@ -16,8 +16,8 @@ export interface JobRequest {
 }
 
 /** @returns as many checks, which may run at the same time, and what ends their processes */
-export function startJobs(count: number, { backend, robustness }: JobSetup): { checks: readonly Check[]; stop(): void } {
-  const processes = Array.from({ length: count }, () => forkModule("certificate/job", [JSON.stringify({ backend, robustness })]));
+export function startJobs(count: number, { backend, robustness, adapter }: JobSetup): { checks: readonly Check[]; stop(): void } {
+  const processes = Array.from({ length: count }, () => forkModule("certificate/job", [JSON.stringify({ backend, robustness, adapter })]));
   const checks = processes.map((child): Check => {
     const ended = once(child, "exit").then(([code, signal]): never => {
       throw new GureumError("device-lost", {

@@ -127,7 +127,10 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
  * Runs the case of a replay line, which may speak of one of the kernels given.
  * @throws GureumError "usage" for anything else, "no-adapter"
  */
-export async function replayLine(line: string, options: Pick<SubjectOptions, "own" | "ownError"> = {}): Promise<Failure | null> {
+export async function replayLine(
+  line: string,
+  options: Pick<SubjectOptions, "own" | "ownError" | "adapter"> = {},
+): Promise<Failure | null> {
   const backend = parseReplay(line)[1].startsWith("cpu/") ? "cpu" : undefined;
   const { subjects, gpu } = await gather(backend ? { backend } : options);
   try {

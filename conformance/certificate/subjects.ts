@@ -16,6 +16,8 @@ export interface SubjectOptions {
   readonly backend?: "cpu" | "webgpu";
   /** false: Dawn without its bounds checks. */
   readonly robustness?: boolean;
+  /** Which of WebGPU's adapters: as `DeviceOptions`. */
+  readonly adapter?: string | number;
   /** Subjects of one's own, instead of this package's. */
   readonly subjects?: readonly AnySubject[];
   /** Kernels of one's own: their subjects, each before those of gureum's kernels of its op, and no others. */
@@ -47,8 +49,8 @@ async function gatherOwn(gpu: Gpu, { own = [], ownError = (_, error) => error }:
 export async function gather(options: SubjectOptions): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
   if (options.subjects) return { subjects: options.subjects, devices: [] };
   if (options.own) {
-    const { robustness = true } = options;
-    const gpu = await openDevice({ robustness });
+    const { robustness = true, adapter } = options;
+    const gpu = await openDevice({ robustness, ...(adapter === undefined ? {} : { adapter }) });
     try {
       return { subjects: await gatherOwn(gpu, options), devices: [gpuIdentity(gpu, robustness ? [] : ["robustness off"])], gpu };
     } catch (error) {
@@ -60,12 +62,13 @@ export async function gather(options: SubjectOptions): Promise<{ subjects: reado
   const devices = options.backend === "webgpu" ? [] : [cpuIdentity()];
   if (options.backend === "cpu") return { subjects: cpu, devices };
   try {
-    const { robustness = true } = options;
-    const gpu = await openDevice({ robustness });
+    const { robustness = true, adapter } = options;
+    const gpu = await openDevice({ robustness, ...(adapter === undefined ? {} : { adapter }) });
     const notes = robustness ? [] : ["robustness off"];
     return { subjects: [...cpu, ...webgpuSubjects({ gpu })], devices: [...devices, gpuIdentity(gpu, notes)], gpu };
   } catch (error) {
-    if (options.backend === "webgpu" || !(error instanceof GureumError) || error.code !== "no-adapter") throw error;
+    if (options.backend === "webgpu" || options.adapter !== undefined || !(error instanceof GureumError) || error.code !== "no-adapter")
+      throw error;
     return { subjects: cpu, devices };
   }
 }

@@ -12,8 +12,8 @@ export const dawn: { readonly instances: Map<string, GPU> } = { instances: new M
 
 export interface DawnOptions {
   /** "null" validates shaders and pipelines without any GPU and computes nothing; default: the platform's own. */
-  readonly backend?: "null" | "vulkan" | "metal" | "d3d12";
-  /** Part of an adapter's name, where there are several. */
+  readonly backend?: string;
+  /** Dawn takes the first adapter whose name holds this. */
   readonly adapter?: string;
   /**
    * false: Dawn neither clamps indices nor zeroes workgroup memory. Faster; a faulty kernel may then crash the driver.

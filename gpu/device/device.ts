@@ -4,6 +4,7 @@
  */
 import "./webgpu-names.ts";
 import { GureumError } from "../../core/errors.ts";
+import { type AdapterName, chooseAdapter, DRIVER, dawnAdapters, dawnChoice, hostAdapters } from "./adapters.ts";
 import { type Capabilities, limitNames, readCapabilities, wantedFeatures } from "./capabilities.ts";
 import { type DawnOptions, openDawn } from "./dawn.ts";
 import { selfCheck } from "./self-check.ts";
@@ -28,9 +29,37 @@ export interface Gpu {
   lost: GPUDeviceLostInfo | undefined;
 }
 
-export interface DeviceOptions extends DawnOptions {
+export interface DeviceOptions extends Pick<DawnOptions, "robustness"> {
+  /** Dawn's: "null" validates shaders and pipelines without any GPU and computes nothing. Default: the platform's own. */
+  readonly backend?: "null" | "vulkan" | "metal" | "d3d12";
+  /** Which of several adapters: its name, a part of it that no other has, or its number in the list of `listAdapters`. */
+  readonly adapter?: string | number;
   /** Neither optional features nor more than WebGPU's default limits: what every device must offer. */
   readonly portable?: boolean;
+}
+
+const hostGpu = (): GPU | undefined => (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+
+/** The adapters to choose among, in the order of their numbers. @throws GureumError "no-adapter" where Dawn does not load */
+export async function listAdapters(): Promise<AdapterName[]> {
+  const host = hostGpu();
+  return host ? (await hostAdapters(host)).map(({ name, backend }) => ({ name, backend })) : dawnAdapters();
+}
+
+/** Where to ask for an adapter, and how. */
+async function instanceOf({ adapter, backend, robustness }: DeviceOptions): Promise<{ instance: GPU; wish: GPURequestAdapterOptions }> {
+  const fast: GPURequestAdapterOptions = { powerPreference: "high-performance" };
+  const host = backend ? undefined : hostGpu();
+  const how = robustness === undefined ? {} : { robustness };
+  if (host) {
+    if (adapter === undefined) return { instance: host, wish: fast };
+    const offered = await hostAdapters(host);
+    return { instance: host, wish: offered[chooseAdapter(offered, adapter)]!.wish };
+  }
+  if (adapter === undefined) return { instance: await openDawn({ ...(backend ? { backend } : {}), ...how }), wish: fast };
+  const all = (await dawnAdapters()).filter((one) => backend === undefined || one.backend === backend);
+  const chosen = dawnChoice(all, chooseAdapter(all, adapter));
+  return { instance: await openDawn({ backend: chosen.backend!, adapter: chosen.name, ...how }), wish: fast };
 }
 
 /**
@@ -38,12 +67,11 @@ export interface DeviceOptions extends DawnOptions {
  * integers wrong
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
-  const host = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-  const instance = host && !options.backend ? host : await openDawn(options);
+  const { instance, wish } = await instanceOf(options);
   let adapter: GPUAdapter | null = null;
   let refused: unknown;
   try {
-    adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
+    adapter = await instance.requestAdapter(wish);
   } catch (error) {
     refused = error; // Dawn rejects where it finds no backend at all
   }
@@ -53,10 +81,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
       {
         where: "webgpu",
         what: "no adapter answers",
-        ...(options.adapter ? { expected: `one named ${options.adapter}` } : {}),
         ...(refused instanceof Error ? { got: refused.message } : {}),
-        remedy:
-          "install a GPU driver with Vulkan, Metal or Direct3D 12, or Mesa's software Vulkan (mesa-vulkan-drivers 24 or newer), or use the CPU backend",
+        remedy: DRIVER,
       },
       refused,
     );

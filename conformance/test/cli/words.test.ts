@@ -10,6 +10,7 @@ import { optionsOf, partsOf } from "../../../cli/completion.ts";
 import type { Command } from "../../../cli/words.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { VERSION } from "../../../core/version.ts";
+import { textOf } from "../house/tree.ts";
 import { expectFailure, gureum } from "./gureum.ts";
 
 let work: string;
@@ -19,21 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(work, { recursive: true, force: true }));
 
-const names = [
-  "bench",
-  "chat",
-  "conformance",
-  "device",
-  "diff",
-  "generate",
-  "inspect",
-  "logits",
-  "perplexity",
-  "render",
-  "synth",
-  "tokenize",
-  "verify",
-];
+const names = [...textOf("cli.ts").matchAll(/name: "([a-z]+)"/g)].map(([, name]) => name!).filter((name) => name !== "completion");
 
 /** A command by its name, and the object itself. */
 async function commandOf(name: string): Promise<Command> {

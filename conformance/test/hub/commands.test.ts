@@ -141,7 +141,7 @@ describe("Deno", () => {
 describe("the files that are downloaded", () => {
   it("are all that core and tokenizer name", () => {
     const named = sources()
-      .filter((path) => /^(core|tokenizer)\//.test(path) && !/synth/.test(path))
+      .filter((path) => /^(core|tokenizer)\//.test(path) && !/synth|^core\/quant\//.test(path))
       .flatMap((path) =>
         [...textOf(path).matchAll(/"([a-z_]+\.(?:json|jinja|model|txt)|model\.safetensors\.index\.json)"/g)].map(([, name]) => name!),
       );
