@@ -19,11 +19,20 @@ export interface ChatOptions extends RenderOptions {
   readonly template?: string;
 }
 
+/** A model's chat template with its tokenizer. */
 export interface Chat {
+  /** The model's. */
   readonly tokenizer: Tokenizer;
-  /** @throws GureumError "not-found" without a template, "template" where the one for chat is not Jinja */
+  /**
+   * Whether a conversation could be rendered.
+   * @throws GureumError "not-found" without a template, "template" where the one for chat is not Jinja
+   */
   checkTemplate(): void;
-  /** @throws GureumError "template" with the template's own message; "not-found" without a template; "usage" for wrong options */
+  /**
+   * Messages as the prompt that the template makes of them.
+   * @throws GureumError "template" with the template's own message; "not-found" without a template; "usage" for
+   * wrong options
+   */
   render(messages: readonly ChatMessage[], options?: ChatOptions): string;
   /** The rendered text's ids: special tokens recognised, none added. */
   encode(messages: readonly ChatMessage[], options?: ChatOptions): number[];

@@ -26,15 +26,24 @@ export type { CalibrationItem } from "./calibration.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export { type ConvertOptions, convert } from "./convert.ts";
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
+export type { InspectReport, MemoryNeed, Problem } from "./core/checkpoint/inspect.ts";
 export type { F32Linear, F32Tensor } from "./core/checkpoint/readers.ts";
 export type { LlamaConfig, Quantization, Quantization as AwqConfig, RopeScaling } from "./core/config.ts";
+export { type DType, dtypeBits, type FloatDType } from "./core/dtype.ts";
 export { type ErrorCode, type ErrorParts, GureumError } from "./core/errors.ts";
 export type { EmbedOptions } from "./core/eval/embed.ts";
 export type { Comparison, EvaluatedText, PerplexityResult } from "./core/eval/perplexity.ts";
 export type { Mean } from "./core/eval/statistics.ts";
 export type { LogitsProcessor } from "./core/generate/choose.ts";
 export type { DraftModel } from "./core/generate/draft.ts";
-export type { AbortLike, FinishReason, GenerateResult, TokenEvent } from "./core/generate/generate.ts";
+export type {
+  AbortLike,
+  FinishReason,
+  GenerateOptions as LoopOptions,
+  GenerateResult,
+  StreamDecoder,
+  TokenEvent,
+} from "./core/generate/generate.ts";
 export type { Outcome } from "./core/generate/generate-all.ts";
 export type { Speculation, SpeculationCounts } from "./core/generate/speculate.ts";
 export type {
@@ -55,9 +64,11 @@ export type {
 } from "./core/model/engine.ts";
 export type { LayerDone, QuantizeReport } from "./core/quant/quantize-model.ts";
 export type { MethodName, Settings as QuantizeSettings, Stages as QuantizeStages } from "./core/quant/search/stages.ts";
+export type { Profile } from "./gpu/device/profile.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
+export type { CacheDType } from "./gpu/wgsl/cache.ts";
 export type { DownloadProgress, HubOptions } from "./hub/model.ts";
-export { inspectModel, type ModelReport } from "./inspect.ts";
+export { inspectModel, type ModelReport, type Use } from "./inspect.ts";
 export type {
   AnyInput,
   Conversation,
@@ -71,7 +82,7 @@ export type {
 } from "./loaded-model.ts";
 export { type FindOptions, findModel, type ModelPlace, openModelStore } from "./place.ts";
 export { type QuantizeOptions, quantize } from "./quantize.ts";
-export type { TensorReader, TensorValues } from "./tensors.ts";
+export type { TensorArray, TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export { PythonFloat, parseTemplateJson } from "./tokenizer/template-json.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";

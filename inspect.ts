@@ -16,13 +16,17 @@ import { planVariants } from "./gpu/programs/plan.ts";
 
 /** Something that a model may be asked for; `refusal`: why it cannot be, null where it can. */
 export interface Use {
+  /** What for. */
   readonly name: "cpu" | "webgpu" | "ids" | "text" | "messages";
   /** The commands that do it. */
   readonly commands: string;
+  /** Why it cannot be; null where it can. */
   readonly refusal: string | null;
 }
 
+/** What a folder holds and needs. */
 export interface ModelReport extends InspectReport {
+  /** What it can be used for. */
   readonly uses: readonly Use[];
 }
 

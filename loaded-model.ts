@@ -54,6 +54,7 @@ export interface ScoreOptions {
   readonly stride?: number;
   /** A model with the same tokenizer that this one is held against, token by token. */
   readonly base?: Pick<LoadedModel, "config" | "createSession">;
+  /** Called between windows: tokens scored, and in all. */
   readonly onProgress?: (done: number, total: number) => void | Promise<void>;
 }
 
@@ -67,11 +68,13 @@ export interface GenerateAllOptions extends Omit<GenerateOptions, "session" | "s
 export interface Conversation {
   /** As `LoadedModel.generate`. One at a time. */
   generate(input: GenerateInput, options?: Omit<GenerateOptions, "session">): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
+  /** Frees what the session holds. */
   dispose(): void;
 }
 
 /** What of a model is known before its weights are. */
 export interface ModelPrompts {
+  /** Its sizes. */
   readonly config: LlamaConfig;
   /** null where the folder has none that can be read: such a model takes ids only. */
   readonly tokenizer: Tokenizer | null;
@@ -86,12 +89,15 @@ export interface ModelPrompts {
   check(input: GenerateInput, options?: GenerateOptions): void;
 }
 
+/** A model with its tokenizer and template. */
 export interface LoadedModel extends ModelPrompts {
+  /** Where it computes. */
   readonly backend: "cpu" | "webgpu";
   /** Why this backend, in a few words. */
   readonly backendReason: string;
   /** How this model's logits become ids and probabilities. */
   readonly sampler: Sampler;
+  /** From the call to ready, milliseconds. */
   readonly loadMs: number;
   /** What was odd about the files and stopped nothing, a sentence each. */
   readonly notes: readonly string[];
@@ -131,6 +137,7 @@ export interface LoadedModel extends ModelPrompts {
    * @throws GureumError "device-lost"
    */
   takeStats(): Promise<GpuStats | null>;
+  /** Frees the weights; nothing may be called afterwards. */
   dispose(): void;
 }
 

@@ -11,7 +11,7 @@ import { GureumError } from "./core/errors.ts";
 
 /** BF16 widened to f32 (exact); the types that JavaScript has no array for (F8, F6, F4) as bytes; BOOL as 0 and 1. */
 export type TensorArray =
-  | OwnFloat16Array
+  | import("@petamoriken/float16").Float16Array
   | Float32Array
   | Float64Array
   | Int8Array
@@ -23,17 +23,23 @@ export type TensorArray =
   | BigInt64Array
   | BigUint64Array;
 
+/** A tensor's values. */
 export interface TensorValues {
+  /** As stored. */
   readonly dtype: DType;
+  /** Sizes, the slowest first. */
   readonly shape: readonly number[];
   /** Row-major. */
   readonly data: TensorArray;
 }
 
+/** Tensors of a checkpoint, read one at a time. */
 export interface TensorReader {
+  /** All there are. */
   readonly names: readonly string[];
-  /** @throws GureumError "missing-tensor", "io", "out-of-memory" */
+  /** A tensor by its name. @throws GureumError "missing-tensor", "io", "out-of-memory" */
   read(name: string): Promise<TensorValues>;
+  /** Closes the files. */
   close(): Promise<void>;
 }
 

@@ -7,19 +7,25 @@ import { deviceName } from "../conformance/certificate/identity.ts";
 import type { BenchResults, Row } from "./results.ts";
 import { medianRatio, type RatioInterval } from "./statistics.ts";
 
+/** A row that both files have. */
 export interface ComparedRow extends RatioInterval {
+  /** The row's. */
   readonly name: string;
   /** Medians, milliseconds. */
   readonly aMs: number;
+  /** Median of B, milliseconds. */
   readonly bMs: number;
   /** "same": the interval holds 1. "unclear": too few samples for an interval. */
   readonly verdict: "faster" | "slower" | "same" | "unclear";
 }
 
+/** What two files of results have in common, and where they differ. */
 export interface Comparison {
   /** ratio = A's time / B's time: above 1, B is faster. */
   readonly rows: readonly ComparedRow[];
+  /** Names of rows that only A has. */
   readonly onlyA: readonly string[];
+  /** Names of rows that only B has. */
   readonly onlyB: readonly string[];
   /** Of one name in both, but not the same work: bytes, operations, tokens or clock differ. */
   readonly incomparable: readonly string[];
@@ -59,6 +65,7 @@ function compareRow(a: Row, b: Row): ComparedRow {
 const modelWords = (model: ReturnType<typeof modelOf>): string =>
   model === undefined ? "" : model.identity === undefined ? model.name : `${model.name} (${model.identity})`;
 
+/** Joins the rows of A and B that do the same work on the same model. */
 export function compareResults(a: BenchResults, b: BenchResults): Comparison {
   const [modelA, modelB] = [modelOf(a), modelOf(b)];
   const inB = new Map(b.rows.map((row) => [taskOf(row.name, modelB?.name), row]));

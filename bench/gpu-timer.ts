@@ -11,8 +11,11 @@ import { summarize } from "./statistics.ts";
 
 const QUERY_RESOLVE = 512;
 
+/** Times GPU work on one device. */
 export interface GpuTimer {
+  /** The device. */
   readonly gpu: Gpu;
+  /** Which clock it reads. */
   readonly name: TimerName;
   /** Median of submitting nothing and waiting for it. */
   readonly fenceMs: number;
@@ -22,13 +25,14 @@ export interface GpuTimer {
    * Milliseconds that the device takes for what `encode` puts into one compute pass. @throws GureumError as `guarded`
    */
   time(where: string, encode: (pass: GPUComputePassEncoder) => void): Promise<number>;
+  /** Frees what it holds of the device. */
   close(): void;
 }
 
 /** Fences timed to know what an empty one takes. */
 const FENCES = 9;
 
-/** @param timestamps false: the host's clock even where the device has timestamps */
+/** A timer for a device. @param timestamps false: the host's clock even where the device has timestamps */
 export async function makeGpuTimer(gpu: Gpu, timestamps: boolean = true, clock: Clock = hostClock): Promise<GpuTimer> {
   const { device } = gpu;
   const fences: number[] = [];

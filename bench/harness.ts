@@ -41,7 +41,9 @@ export function processCpuMs(): number {
   return (user + system) / 1e3;
 }
 
+/** How long something is timed. */
 export interface Plan {
+  /** Warm-up at least, milliseconds. */
   readonly warmupMs: number;
   /** Rounds at least, whatever they take. */
   readonly minRounds: number;
@@ -53,6 +55,7 @@ export interface Plan {
   readonly flatMs?: number;
 }
 
+/** For GPUs and other hardware whose clocks rise under load. */
 export const defaultPlan: Plan = { warmupMs: 50, minRounds: 5, maxRounds: 30, timeMs: 300, flatMs: 3000 };
 
 /** For software devices, where there is little to find out. */

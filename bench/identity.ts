@@ -6,6 +6,7 @@ import { listRefs } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
 
+/** The model that results are of. */
 export interface MeasuredModel {
   /** The last word of the names of its rows. */
   readonly name: string;

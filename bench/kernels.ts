@@ -28,8 +28,11 @@ const ROTATED_BYTES_SOFTWARE = 2 ** 26;
 /** Copies at most: small operands stay in a cache in a model, too. */
 const MAX_COPIES = 64;
 
+/** What to measure. */
 export interface KernelSelection {
+  /** The model's sizes. */
   readonly shape: Shape;
+  /** Numbers of rows fed at once. */
   readonly rows: readonly number[];
   /** Part of a row's name, `*` standing for anything; every row without it. */
   readonly filter?: string;
@@ -45,12 +48,17 @@ export interface KernelSelection {
 
 /** What could not run here, and why. */
 export interface Skipped {
+  /** The measurement's. */
   readonly name: string;
+  /** Why it could not run. */
   readonly reason: string;
 }
 
+/** What a selection of kernels gave. */
 export interface KernelRows {
+  /** In the order of the plan. */
   readonly rows: readonly Row[];
+  /** What could not run on this device. */
   readonly skipped: readonly Skipped[];
   /** Results of one's own kernels that leave their bounds. */
   readonly violations: readonly Violation[];
@@ -121,6 +129,7 @@ const isSkip = (error: unknown): error is GureumError =>
   error instanceof GureumError && ["missing-feature", "limit", "out-of-memory", "unsupported"].includes(error.code);
 
 /**
+ * Measures what a selection asks for, the kernels of one task in turns.
  * @param onProgress after each group: measurements done so far, and in all
  * @throws GureumError "usage" where the selection is empty, "pipeline", "device-lost"
  */

@@ -24,9 +24,13 @@ import { type Competitor, hostClock, measure, type Plan, processCpuMs, type Timi
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 import { lessProfile, type Recorded, tokenTimeOf } from "./token-time.ts";
 
+/** Which model to measure, and how. */
 export interface ModelSelection {
+  /** The last word of the names of its rows. */
   readonly name: string;
+  /** Its sizes. */
   readonly config: LlamaConfig;
+  /** Its weights, not yet read. */
   readonly refs: LlamaWeightRefs;
   /** Lengths of prompts. */
   readonly prompts: readonly number[];
@@ -40,9 +44,13 @@ export interface ModelSelection {
   readonly cpu?: Pick<CpuOptions, "ops" | "threads">;
 }
 
+/** What a model's run gave. */
 export interface ModelRows {
+  /** Loading, prompts, decoding. */
   readonly rows: readonly Row[];
+  /** Where the time of a token goes, by depth. */
   readonly tokenTimes: readonly TokenTime[];
+  /** Bytes of memory, by what they are of. */
   readonly facts: Readonly<Record<string, number>>;
 }
 
@@ -137,6 +145,7 @@ function workOf(config: LlamaConfig, refs: LlamaWeightRefs): { readonly tokenByt
 }
 
 /**
+ * Loads a model and measures prompts, tokens and memory.
  * @param gpu undefined: the CPU
  * @throws GureumError "context", and what loading and running throw
  */

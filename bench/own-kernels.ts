@@ -66,6 +66,7 @@ function merge(rows: readonly LawRow[]): RowCheck {
 
 /** What bench found wrong with a kernel's results. */
 export interface Violation extends Failure {
+  /** Its name. */
   readonly kernel: string;
 }
 

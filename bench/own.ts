@@ -11,8 +11,11 @@ import { type Counts, type Limits, makeRow, type Row } from "./results.ts";
 
 /** A buffer of a kernel: either `data`, or `byteLength` bytes that the GPU makes up. */
 export interface BenchBuffer {
+  /** How it is bound. */
   readonly kind: BindingKind;
+  /** What it holds; a buffer without it is made up. */
   readonly data?: ArrayBufferView<ArrayBuffer>;
+  /** Its size where the GPU makes up its contents. */
   readonly byteLength?: number;
   /** What is made up: "f32" where it is not given. */
   readonly contents?: Contents;
@@ -22,26 +25,36 @@ export interface BenchBuffer {
 
 /** A compute shader with entry point `main`; buffer i is `@group(0) @binding(i)`. */
 export interface WgslBench extends Counts {
+  /** The row's. */
   readonly name: string;
+  /** The shader. */
   readonly wgsl: string;
+  /** By name, in the order of their bindings. */
   readonly buffers: Readonly<Record<string, BenchBuffer>>;
+  /** Workgroups to run. */
   readonly workgroups: readonly [x: number, y: number, z: number];
+  /** Values of `override` declarations. */
   readonly overrides?: Readonly<Record<string, number | boolean>>;
 }
 
 /** Any function; each call is awaited. */
 export interface FunctionBench extends Counts {
+  /** The row's. */
   readonly name: string;
+  /** What is timed. */
   readonly run: () => unknown;
 }
 
+/** WGSL or a function. */
 export type OwnBench = WgslBench | FunctionBench;
 
+/** Where and how to measure. */
 export interface OwnOptions {
   /** Where WGSL runs: a device of the caller's, or the default one, opened and closed again. */
   readonly device?: GPUDevice | Gpu;
   /** From `measureLimits`: gives the row its share. */
   readonly limits?: Limits;
+  /** Rounds and times; `defaultPlan` where absent. */
   readonly plan?: Plan;
 }
 

@@ -14,22 +14,30 @@ import { type Summary, summarize, trendOf } from "./statistics.ts";
 
 /** Which measured ceiling a row's operations stand under. */
 export const arithmetics = ["f32", "f16", "i8", "matrix f16", "matrix i8", "f64"] as const;
+/** The name of an arithmetic ceiling. */
 export type Arithmetic = (typeof arithmetics)[number];
 
 /** What one call does: the bytes it must move at least once, the operations it must do (a multiply-add is two). */
 export interface Counts {
+  /** Bytes it must move at least once. */
   readonly bytes?: number;
+  /** Operations it must do; a multiply-add is two. */
   readonly operations?: number;
+  /** Which ceiling its operations stand under. */
   readonly arithmetic?: Arithmetic;
+  /** Tokens it feeds or makes. */
   readonly tokens?: number;
 }
 
 /** What holding a kernel's results to their bounds gave. */
 export interface RowCheck {
+  /** Cases that were held to the bound. */
   readonly cases: number;
   /** Of the element that came nearest to its bound; null where the result there is no finite number. */
   readonly error: number | null;
+  /** What the error may be. */
   readonly bound: number;
+  /** Whether every result was within its bound. */
   readonly holds: boolean;
 }
 
@@ -37,6 +45,7 @@ export interface RowCheck {
 export interface LayerShare {
   /** The kernel, or the program whose kernels share a layer's linears. */
   readonly way: string;
+  /** Their names. */
   readonly linears: readonly string[];
   /** How often a layer makes the row's call: linears of one shape are one row. */
   readonly calls: number;
@@ -44,10 +53,13 @@ export interface LayerShare {
   readonly T: number;
 }
 
+/** What was measured of one kind of work. */
 export interface Row extends Summary, Counts {
   /** Unique in its file: what `compare` joins by. */
   readonly name: string;
+  /** What was measured. */
   readonly group: "device" | "kernels" | "model" | "own";
+  /** The clock of its samples. */
   readonly timer: TimerName;
   /** Calls in one sample. */
   readonly calls: number;
@@ -65,46 +77,63 @@ export interface Row extends Summary, Counts {
   readonly limit?: "memory" | "arithmetic";
   /** Bytes of distinct operands that the calls rotate over: below a cache's size the row shows the cache. */
   readonly rotatedBytes?: number;
+  /** What to know of it, in words. */
   readonly note?: string;
   /** What the laws say of the kernel's results, where they were asked. */
   readonly check?: RowCheck;
+  /** Where it is a linear: its part of a layer. */
   readonly layer?: LayerShare;
 }
 
 /** Ceilings of a device, measured: bytes and operations per second. */
 export interface Limits {
+  /** Of reading, measured. */
   readonly readBytesPerSecond?: number;
+  /** By arithmetic, measured. */
   readonly operationsPerSecond: Readonly<Partial<Record<Arithmetic, number>>>;
 }
 
 /** Where the time of a decoded token goes, milliseconds per token. */
 export interface TokenTime {
+  /** Positions in the cache when the token is decoded. */
   readonly depth: number;
+  /** From one token to the next. */
   readonly wallMs: number;
   /** Sum of the compute passes; absent without timestamps. */
   readonly gpuMs?: number;
+  /** JavaScript's share: encoding. */
   readonly encodeMs: number;
+  /** JavaScript's share: submitting. */
   readonly submitMs: number;
   /** What is left of the wall time: waiting for the GPU, and JavaScript around it. */
   readonly waitMs: number;
+  /** Calls of kernels. */
   readonly dispatches: number;
   /** Each kernel timed in passes of its own. */
   readonly kernels: readonly { readonly kernel: string; readonly ms: number; readonly dispatches: number }[];
 }
 
+/** What `--json` writes. */
 export interface BenchResults {
+  /** Which form this is. */
   readonly format: "gureum-bench-1";
+  /** What was run. */
   readonly command: string;
+  /** Of this package. */
   readonly version: string;
   /** Of the checkout that ran; "-dirty" behind it where files differed; null outside one. */
   readonly commit: string | null;
   /** ISO 8601, UTC. */
   readonly date: string;
+  /** Where it ran. */
   readonly host: { readonly runtime: string; readonly platform: string; readonly cpu: string };
+  /** On which device. */
   readonly device: DeviceIdentity;
   /** The model or shape that rows are of; absent for those of a device, and in results of old. */
   readonly model?: MeasuredModel;
+  /** The device's ceilings. */
   readonly limits: Limits;
+  /** In the order they were measured. */
   readonly rows: readonly Row[];
   /** Bytes of memory, by what they are of. */
   readonly facts?: Readonly<Record<string, number>>;
@@ -154,20 +183,27 @@ export function makeRow(
   };
 }
 
+/** Of the median. */
 export const bytesPerSecond = ({ bytes, median }: Row): number | undefined => bytes && (bytes / median) * 1e3;
+/** Of the median. */
 export const operationsPerSecond = ({ operations, median }: Row): number | undefined => operations && (operations / median) * 1e3;
+/** Of the median. */
 export const tokensPerSecond = ({ tokens, median }: Row): number | undefined => tokens && (tokens / median) * 1e3;
 
 /** @throws GureumError "io", "disk-full", "not-found" */
 export const writeText = (path: string, text: string): Promise<void> => writeFile(path, (sink) => sink(encodeUtf8(text)));
 
+/** Writes results for `readResults` and `compare`. @throws GureumError "io", "disk-full", "not-found" */
 export const writeResults = (path: string, results: BenchResults): Promise<void> =>
   writeText(path, `${JSON.stringify(results, null, 1)}\n`);
 
 /** Far more than any results: what is larger is another file. */
 const maxResultBytes = 256 * 2 ** 20;
 
-/** @throws GureumError "not-found", "io", "format" for anything that these benchmarks did not write */
+/**
+ * Results that `writeResults` wrote.
+ * @throws GureumError "not-found", "io", "format" for anything that these benchmarks did not write
+ */
 export async function readResults(path: string): Promise<BenchResults> {
   const source = await fileSource(path);
   let bytes: Uint8Array;

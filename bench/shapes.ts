@@ -11,11 +11,15 @@ import { GureumError } from "../core/errors.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
 import { linearParts } from "../core/model/layer.ts";
 
+/** A model's sizes, under a name. */
 export interface Shape {
+  /** The last word of the names of its rows. */
   readonly name: string;
+  /** The sizes. */
   readonly config: LlamaConfig;
 }
 
+/** Shapes known by name. */
 export const shapeNames: readonly string[] = Object.keys(synthShapes);
 
 /** The last part of a path, "." resolved: what rows are called by, wherever the folder lies. */

@@ -8,12 +8,15 @@ import { quantileOfSorted } from "../core/eval/statistics.ts";
 
 /** Median and quartiles of a sample. */
 export interface Summary {
+  /** Half of the samples lie at or below it. */
   readonly median: number;
+  /** A quarter of the samples lies at or below it. */
   readonly lowerQuartile: number;
+  /** Three quarters of the samples lie at or below it. */
   readonly upperQuartile: number;
 }
 
-/** @throws GureumError "range" for no sample, or one that is no finite number */
+/** Median and quartiles of samples. @throws GureumError "range" for no sample, or one that is no finite number */
 export function summarize(samples: ArrayLike<number>): Summary {
   const sorted = Float64Array.from(samples).sort();
   if (sorted.length === 0 || !sorted.every(Number.isFinite))
@@ -78,10 +81,13 @@ function resample(values: Float64Array, target: Float64Array, random: () => numb
   target.sort();
 }
 
+/** How the medians of two samples compare. */
 export interface RatioInterval {
   /** median(a) / median(b) */
   readonly ratio: number;
+  /** Lower end of the interval. */
   readonly low: number;
+  /** Upper end of the interval. */
   readonly high: number;
 }
 

@@ -14,6 +14,7 @@ export { BOUND_LAW, lawNames, subjectName } from "./check/case.ts";
 export { parseReplay, replay, replayCommand } from "./check/replay.ts";
 export type { Failure, LeftOut, Point, Row } from "./check/row.ts";
 
+/** How long and by which laws. */
 export interface CheckOptions extends Omit<LawOptions, "deadline"> {
   /** Time for all laws together, milliseconds: boundary cases and random ones. A case that runs then is waited for. */
   readonly timeMs?: number;

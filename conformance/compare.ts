@@ -31,10 +31,15 @@ export function strayWrite(out: Float32Array): string | null {
 
 /** The worst element of a comparison. */
 export interface Worst {
+  /** Which element. */
   readonly index: number;
+  /** The exact value. */
   readonly expected: number;
+  /** The subject's. */
   readonly got: number;
+  /** Absolute. */
   readonly error: number;
+  /** What the error may be. */
   readonly bound: number;
   /** error ÷ bound; 0 where both are 0. */
   readonly headroom: number;

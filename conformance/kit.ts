@@ -2,7 +2,6 @@
  * What a law kit is: one op's cases, expected values and laws, held against any subject that claims to compute the op.
  * Nothing here knows of a backend.
  */
-import type fc from "fast-check";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Expected } from "./accuracy.ts";
 
@@ -11,8 +10,11 @@ import type { Expected } from "./accuracy.ts";
  * `f64` sums in f64, one rounding to f32 (the CPU reference); `f32` WGSL's f32, zero point subtracted from the weight;
  * `f32-folded` the same with the zero point folded out of the sum; `f16-cache` f32 with keys and values kept as f16.
  */
-export const subjectArithmetics = ["f64", "f32", "f32-folded", "f16-cache"] as const;
-export type SubjectArithmetic = (typeof subjectArithmetics)[number];
+export type SubjectArithmetic = "f64" | "f32" | "f32-folded" | "f16-cache";
+export const subjectArithmetics: readonly SubjectArithmetic[] = ["f64", "f32", "f32-folded", "f16-cache"];
+
+/** What draws specs: an arbitrary of fast-check. */
+export type Arbitrary<S> = import("fast-check").Arbitrary<S>;
 
 /** An implementation of one op: a CPU op, a kernel variant, anybody's function. */
 export interface Subject<C> {
@@ -20,7 +22,9 @@ export interface Subject<C> {
   readonly op: string;
   /** Where it runs: "cpu", "webgpu", or a third party's word. */
   readonly backend: string;
+  /** Its name among the op's subjects. */
   readonly variant: string;
+  /** What it claims. */
   readonly arithmetic: SubjectArithmetic;
   /** The kernels of gpu/kernels that it runs. */
   readonly kernels?: readonly string[];
@@ -43,20 +47,27 @@ export interface Subject<C> {
 
 /** What a law may use. */
 export interface Bench<C> {
+  /** The subject's output of a case. */
   run(c: C): Promise<Float32Array>;
+  /** The exact values of a case, and how far off they may be. */
   expected(c: C): Expected;
 }
 
 /** A metamorphic law: relates results to one another. `check` gives what is wrong, or null. */
 export interface Law<C> {
+  /** In plain words, in the present tense. */
   readonly name: string;
+  /** What is wrong with a case under this law; null where nothing is. */
   check(c: C, bench: Bench<C>): Promise<string | null>;
 }
 
 /** A case made bad: the subject must throw `code`; the unspoilt case is the control. */
 export interface Refusal<C> {
+  /** What is bad about it. */
   readonly name: string;
+  /** What the subject must throw. */
   readonly code: ErrorCode;
+  /** The case, or its output, made bad. */
   spoil(c: C, out: Float32Array): { case: C; out: Float32Array };
 }
 
@@ -64,23 +75,31 @@ export interface Refusal<C> {
 export interface Kit<S, C> {
   /** The file name of the op in core/ops and of its law file. */
   readonly name: string;
+  /** What the op computes. */
   readonly formula: string;
-  readonly spec: fc.Arbitrary<S>;
+  /** Draws specs. */
+  readonly spec: Arbitrary<S>;
   /** Specs that every run begins with: both sides of the edges. */
   readonly boundaries: readonly S[];
+  /** The arrays of a spec. */
   make(spec: S): C;
   /** The CPU's own op, where core has one: it is held to these laws as every other subject. */
   readonly reference?: Pick<Subject<C>, "arithmetic" | "run">;
   /** Elements of the output. */
   length(c: C): number;
+  /** The exact values of a case, and the bound that the claimed arithmetic earns. */
   expected(c: C, arithmetic: SubjectArithmetic): Expected;
+  /** Relations between results. */
   readonly laws: readonly Law<C>[];
+  /** Bad input, and what it must end in. */
   readonly refusals: readonly Refusal<C>[];
   /** Whether the median headroom must lie between 0.001 and 1 in f32. */
   readonly dotLike: boolean;
 }
 
+/** A kit of any op. */
 // biome-ignore lint/suspicious/noExplicitAny: a list of kits has no common spec and case type; each pairs its own.
 export type AnyKit = Kit<any, any>;
+/** A subject of any op. */
 // biome-ignore lint/suspicious/noExplicitAny: as above.
 export type AnySubject = Subject<any>;

@@ -35,18 +35,31 @@ export interface Quantization {
   readonly symmetric: boolean;
 }
 
+/** The numbers that define a model. */
 export interface LlamaConfig {
+  /** Whose layers and defaults it has. */
   readonly architecture: "LlamaForCausalLM" | "MistralForCausalLM" | "Qwen2ForCausalLM" | "Qwen3ForCausalLM";
+  /** V: rows of the embedding and of the head. */
   readonly vocabSize: number;
+  /** D: width of the residual. */
   readonly hiddenSize: number;
+  /** F: width between up_proj and down_proj. */
   readonly intermediateSize: number;
+  /** Layers. */
   readonly numHiddenLayers: number;
+  /** H: heads of queries. */
   readonly numAttentionHeads: number;
+  /** G: heads of keys and values. */
   readonly numKeyValueHeads: number;
+  /** Hd: width of a head. */
   readonly headDim: number;
+  /** ε of the norms. */
   readonly rmsNormEps: number;
+  /** Base of the rotations. */
   readonly ropeTheta: number;
+  /** How the rotations are stretched for longer contexts. */
   readonly ropeScaling: RopeScaling;
+  /** Positions the model was made for. */
   readonly maxPositionEmbeddings: number;
   /** A query at t sees keys s with t − s < slidingWindow; null: all of them. */
   readonly slidingWindow: number | null;
@@ -54,12 +67,15 @@ export interface LlamaConfig {
   readonly attentionBias: boolean;
   /** o has one. */
   readonly attentionOutputBias: boolean;
+  /** Biases of gate_proj, up_proj and down_proj. */
   readonly mlpBias: boolean;
   /** Each head of q and of k goes through an RMS norm before RoPE. */
   readonly qkNorm: boolean;
+  /** Whether the head is the embedding. */
   readonly tieWordEmbeddings: boolean;
   /** null: no int4 linear. Which linears are int4 is decided by their tensors. */
   readonly quantization: Quantization | null;
+  /** The token that begins a text; null where there is none. */
   readonly bosTokenId: number | null;
   /** Those within the vocabulary. */
   readonly eosTokenIds: readonly number[];

@@ -32,6 +32,7 @@ export const dtypeBits = {
   U64: 64,
 } as const;
 
+/** What numbers a file may hold, by the names of the format. */
 export type DType = keyof typeof dtypeBits;
 
 /** Dtypes in which dense weights may be stored. */

@@ -33,20 +33,30 @@ export type ErrorCode =
 
 /** The parts of a message; `where` grows by a prefix each time `within` wraps it. */
 export interface ErrorParts {
+  /** Place, from the outside in. */
   where?: string;
+  /** What is wrong. */
   what: string;
+  /** What would be right. */
   expected?: string;
+  /** What is there instead. */
   got?: string;
+  /** What to do about it. */
   remedy?: string;
 }
 
 const oneLine = (s: string): string => s.replace(/[\s\p{Cc}]+/gu, " ").trim();
 
+/** What every part of the package throws, one line long. */
 export class GureumError extends Error {
+  /** The class's. */
   override readonly name = "GureumError";
+  /** The kind of fault, for programs. */
   readonly code: ErrorCode;
+  /** The parts of the message. */
   readonly details: ErrorParts;
 
+  /** An error from its code and the parts of its message. */
   constructor(code: ErrorCode, details: ErrorParts, cause?: unknown) {
     const { where, what, expected, got, remedy } = details;
     let text = where ? `${where}: ${what}` : what;

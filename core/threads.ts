@@ -2,10 +2,13 @@
 
 /** A thread of the host's, running a program. */
 export interface HostWorker {
+  /** Sends it something. */
   post(message: unknown): void;
+  /** Ends it. */
   terminate(): void;
 }
 
+/** How a host starts threads. */
 export interface HostThreads {
   /** Cores that compute at the same time. */
   readonly cores: number;

@@ -15,11 +15,15 @@ import { readStoreFile, readTokenizerConfig, templateTokens } from "./tokenizer-
 
 /** One turn. Every field reaches the template as it is: `content` (text, null, parts), `tool_calls`, `name` … */
 export interface ChatMessage {
+  /** Who speaks: "user", "assistant", … */
   readonly role?: string;
+  /** What is said; what it may be, the template decides. */
   readonly content?: unknown;
+  /** Whatever else the template reads. */
   readonly [field: string]: unknown;
 }
 
+/** What a template is given beside the messages. */
 export interface RenderOptions {
   /** `add_generation_prompt`: end with the header of the answer. True by default, unless `continueFinalMessage` is. */
   readonly addGenerationPrompt?: boolean;
@@ -33,6 +37,7 @@ export interface RenderOptions {
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
+/** A parsed template. */
 export interface ChatTemplate {
   /** The template's own text. */
   readonly source: string;

@@ -6,18 +6,27 @@ import type { AddedToken } from "./special-tokens.ts";
 /** What an id stands for when ids become text. */
 export type PieceRole = "text" | "unknown" | "control" | "byte";
 
+/** A tokenizer's parts. */
 export interface TokenizerParts {
   /** Pieces by id; "" where an id is not used. */
   readonly pieces: readonly string[];
+  /** By id. */
   readonly roles: readonly PieceRole[];
+  /** By piece. */
   readonly ids: ReadonlyMap<string, number>;
+  /** Tokens beside the pieces. */
   readonly addedTokens: readonly AddedToken[];
+  /** Of the token that begins a text. */
   readonly bosId: number | null;
+  /** Of the token that ends a text. */
   readonly eosId: number | null;
+  /** Of the token for what has none. */
   readonly unkId: number | null;
+  /** Of the token that fills a batch. */
   readonly padId: number | null;
   /** Whether the model's files ask for BOS before (EOS after) a text. */
   readonly addBos: boolean;
+  /** As `addBos`, behind the text. */
   readonly addEos: boolean;
   /** What sentencepiece's decoder shows for the unknown id. */
   readonly unkSurface: string;

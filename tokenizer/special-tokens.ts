@@ -7,7 +7,9 @@ import { endsWithWord, isWhiteSpace, startsWithWord } from "./unicode.ts";
 
 /** Hugging Face's `AddedToken`, in camelCase. */
 export interface AddedToken {
+  /** Its id. */
   readonly id: number;
+  /** Its text. */
   readonly content: string;
   /** Takes the white space before it along. */
   readonly lstrip: boolean;

@@ -18,8 +18,10 @@ import { parseAddedToken, tokenizerJsonParts } from "./tokenizer-json.ts";
 import { wellFormed } from "./unicode.ts";
 
 export type { StreamingDecoder } from "./decoding.ts";
+export type { PieceRole, TokenizerParts } from "./parts.ts";
 export type { AddedToken } from "./special-tokens.ts";
 
+/** How a text is read. */
 export interface EncodeOptions {
   /**
    * "text" (default): special tokens in the text are ordinary characters, as sentencepiece reads it: right for what users write.
@@ -33,6 +35,7 @@ export interface EncodeOptions {
   readonly addEos?: boolean;
 }
 
+/** How tokens are written. */
 export interface DecodeOptions {
   /**
    * "sentencepiece" (default, and what streams): broken bytes are U+FFFD one by one, control tokens are left out, the unknown
@@ -43,16 +46,23 @@ export interface DecodeOptions {
   readonly skipSpecialTokens?: boolean;
 }
 
+/** Text to ids and back. */
 export interface Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;
+  /** Of the token that begins a text. */
   readonly bosId: number | null;
+  /** Of the token that ends a text. */
   readonly eosId: number | null;
+  /** Of the token for what has none. */
   readonly unkId: number | null;
+  /** Of the token that fills a batch. */
   readonly padId: number | null;
   /** Whether the model's files ask for BOS before (EOS after) a text that is not a rendered template. */
   readonly addBos: boolean;
+  /** Whether a text is followed by the end token. */
   readonly addEos: boolean;
+  /** Tokens beside the vocabulary's pieces. */
   readonly addedTokens: readonly AddedToken[];
   /**
    * Text to ids. A lone surrogate counts as U+FFFD.

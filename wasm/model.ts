@@ -13,6 +13,7 @@ import { openWasmCpu } from "./cpu.ts";
 import { openWasm } from "./host.ts";
 import { whyAlone } from "./threads/team.ts";
 
+/** How the CPU computes. */
 export interface CpuOptions {
   /** "wasm", and its JavaScript twins where the host does not run it: the default. "javascript": the ops of core/ops. */
   readonly ops?: "auto" | "wasm" | "javascript";
@@ -22,6 +23,7 @@ export interface CpuOptions {
   readonly arithmetic?: "f64" | "fixed16";
   /** How the host starts threads; without it there is one. */
   readonly host?: HostThreads;
+  /** Called while weights are read. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 }
 

@@ -14,11 +14,13 @@ export const F32_TINY: number = 2 ** -126;
  * Error of one operation. Relative errors are in units of 1, not ULP: n ULP of an f32 is at most n · 2⁻²³ of its value.
  */
 export interface Arithmetic {
+  /** Whose arithmetic it is. */
   readonly name: "f64" | "wgsl";
   /** Bits of a significand. */
   readonly precision: number;
   /** Relative error of +, −, × (and of a conversion that rounds), and the same as a share of the result's ULP. */
   readonly u: number;
+  /** `u` as a share of the result's ULP. */
   readonly ulps: number;
   /** Absolute error of one operation whose result is subnormal. */
   readonly eta: number;
@@ -33,9 +35,11 @@ export interface Arithmetic {
    * flush.
    */
   exp(x: number): number;
+  /** Absolute error of exp(x) where the result is subnormal. */
   expEta(x: number): number;
   /** Relative and absolute error of storing a result as f32. */
   readonly store: number;
+  /** Absolute error of storing a number. */
   readonly storeEta: number;
   /** An intermediate of larger magnitude is infinite. */
   readonly max: number;
@@ -130,11 +134,13 @@ export function ulpF32(x: number): number {
 
 /** What an op should give: the exact value as nearly as f64 says it, and how far a computation may be from it. */
 export interface Expected {
+  /** The exact values, rounded to f64. */
   readonly value: Float64Array;
   /** Infinity: any value, NaN included, since an intermediate may overflow. */
   readonly bound: Float64Array;
 }
 
+/** Room for the values and bounds of `length` elements. */
 export const makeExpected = (length: number): Expected => ({ value: new Float64Array(length), bound: new Float64Array(length) });
 
 /**

@@ -63,9 +63,13 @@ function rotated(first: number, c: number, second: number, s: number, a: Arithme
   return { value, error, peak: M };
 }
 
+/** Angles of RoPE. */
 export interface RopeTable {
+  /** Hd / 2. */
   readonly halfDim: number;
+  /** [positions, Hd / 2] */
   readonly cos: Float64Array;
+  /** [positions, Hd / 2] */
   readonly sin: Float64Array;
 }
 

@@ -105,8 +105,11 @@ export function storedAsF16(value: number, error: number): { value: number; boun
 
 /** What goes into an f16 cache: a value and what it may be off by. */
 export interface Cached {
+  /** Where it stands. */
   readonly position: number;
+  /** What it is. */
   readonly value: number;
+  /** How far off it may be. */
   readonly error: number;
 }
 

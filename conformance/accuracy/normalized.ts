@@ -78,11 +78,13 @@ export function expectSoftmax(x: Float32Array | Float64Array, length: number, a:
   return e;
 }
 
+/** Operands of attention. */
 export interface AttentionInputs {
   /** [T, H, Hd] */
   readonly q: Float32Array;
   /** [S, G, Hd] */
   readonly k: Float32Array;
+  /** [S, G, Hd] */
   readonly v: Float32Array;
   /** How far a cache may hold keys and values from these; absent where it holds them as they are. */
   readonly stored?: { readonly k: Float64Array; readonly v: Float64Array };
@@ -90,7 +92,9 @@ export interface AttentionInputs {
   readonly scaled?: boolean;
   /** Positions already in the cache: query t stands at start + t. */
   readonly start: number;
+  /** Queries. */
   readonly T: number;
+  /** Heads and their sizes. */
   readonly shape: AttentionShape;
 }
 
@@ -102,12 +106,15 @@ export function visible({ start, shape: { window } }: AttentionInputs, t: number
 
 /** Scores of one query head over its visible keys, and the error in each weight's exponent. */
 export interface Scores {
+  /** Attention weights. */
   readonly p: Float64Array;
+  /** Of each, the error of its exponent. */
   readonly errors: Float64Array;
   /** Σ p_j e^{−ε_j} */
   readonly low: number;
   /** What a subnormal exponential may be off by, at most. */
   readonly lost: number;
+  /** Whether a score may leave f32. */
   readonly overflow: boolean;
 }
 

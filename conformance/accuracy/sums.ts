@@ -10,6 +10,7 @@ export interface Terms {
   sum: number;
   /** Σ of the positive terms and Σ of the magnitudes of the negative ones. */
   positive: number;
+  /** The latter. */
   negative: number;
   /** Number of terms that are not zero. */
   count: number;
@@ -23,6 +24,7 @@ export interface Terms {
   flushed: number;
 }
 
+/** No terms yet. */
 export const makeTerms = (): Terms => ({
   sum: 0,
   positive: 0,
@@ -34,6 +36,7 @@ export const makeTerms = (): Terms => ({
   flushed: 0,
 });
 
+/** Takes all terms back. */
 export const clearTerms = (t: Terms): void => void Object.assign(t, makeTerms());
 
 const wide = new Float64Array(1);

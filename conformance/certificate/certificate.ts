@@ -5,7 +5,9 @@ import type { Row } from "../check.ts";
 import type { AnySubject } from "../kit.ts";
 import type { DeviceIdentity } from "./identity.ts";
 
+/** The outcome of a run. */
 export interface Certificate {
+  /** Which form this is. */
   readonly format: "gureum-conformance/1";
   /** Version of this package: laws and arbitraries are part of it. */
   readonly version: string;
@@ -20,20 +22,28 @@ export interface Certificate {
   readonly runtime: string;
   /** Operating system and architecture; absent in old certificates. */
   readonly platform?: string;
+  /** The processor's name, as the host says it. */
   readonly cpu?: string;
+  /** Where it ran. */
   readonly devices: readonly DeviceIdentity[];
+  /** Of the cases. */
   readonly seed: number;
+  /** Random cases per law. */
   readonly runs: number;
   /** Milliseconds that the run was given; null: as many cases as `runs` says. */
   readonly timeMs: number | null;
+  /** Of the subjects, as it was given. */
   readonly filter: string;
+  /** How long it took, milliseconds. */
   readonly elapsedMs: number;
+  /** In the order of the subjects. */
   readonly rows: readonly Row[];
 }
 
 /** `runs` where time alone ends the drawing. */
 export const UNLIMITED = 1_000_000_000;
 
+/** Laws broken, over all rows. */
 export const violations = (c: Certificate): number => c.rows.reduce((sum, row) => sum + row.failures.length, 0);
 
 const short = (x: number | null): string =>

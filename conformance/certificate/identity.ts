@@ -6,16 +6,21 @@ import { runtime, scriptEngine } from "./environment.ts";
 
 /** Where a backend's numbers come from. */
 export interface DeviceIdentity {
+  /** "cpu" or "webgpu". */
   readonly backend: string;
   /** "Dawn", "wgpu (Deno 2.9.6)", "WebGPU of Chrome 142.0.0.0", "JavaScript (V8 …)" */
   readonly implementation: string;
+  /** As the adapter says it. */
   readonly vendor: string;
+  /** As the adapter says it. */
   readonly architecture: string;
+  /** As the adapter says it. */
   readonly device: string;
   /** The driver's own words. */
   readonly description: string;
   /** Options that the implementation was started with; empty for the host's own. */
   readonly toggles?: string;
+  /** WebGPU's optional features that it offers. */
   readonly features?: readonly string[];
   /** What changes arithmetic or bounds checks. */
   readonly notes: readonly string[];

@@ -10,14 +10,20 @@ import type { Certificate } from "./certificate.ts";
 /** What must be the same for rows of two runs to belong together. */
 export interface RunHead
   extends Pick<Certificate, "version" | "commit" | "runtime" | "platform" | "cpu" | "devices" | "seed" | "runs" | "timeMs" | "filter"> {
+  /** Which form this is. */
   readonly format: "gureum-conformance-run/1";
+  /** The one that was asked for; empty for all. */
   readonly variant: string;
 }
 
 /** Where rows are kept. */
 export interface Journal {
-  /** @returns the rows that an interrupted run of the same head left; none for a new one */
+  /**
+   * Begins, or goes on with, a run.
+   * @returns the rows that an interrupted run of the same head left; none for a new one
+   */
   open(head: RunHead): Promise<readonly Row[]>;
+  /** Keeps a row. */
   add(row: Row): Promise<void>;
 }
 

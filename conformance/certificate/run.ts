@@ -15,6 +15,7 @@ import type { DeviceIdentity } from "./identity.ts";
 import type { Journal } from "./journal.ts";
 import { type Check, checkSubject, gather, notRun, type SubjectOptions } from "./subjects.ts";
 
+/** What to run, and for how long. */
 export interface ConformanceOptions extends SubjectOptions {
   /** Only ops or variants whose "op backend/variant" contains this, `*` standing for anything. */
   readonly filter?: string;
@@ -24,6 +25,7 @@ export interface ConformanceOptions extends SubjectOptions {
    * Random cases per law: 100 where neither this nor `timeMs` is given; with `timeMs` alone, as many as time allows.
    */
   readonly runs?: number;
+  /** Of the cases; 1 where absent. */
   readonly seed?: number;
   /**
    * Time for the whole run, boundary cases included: what is left is shared out evenly over the subjects that are left.
@@ -49,7 +51,10 @@ export interface ConformanceOptions extends SubjectOptions {
   readonly onProgress?: (done: number, total: number, what: string, violated: number) => void;
 }
 
-/** @throws GureumError "usage" where nothing is selected, "no-adapter" where webgpu is asked for and absent */
+/**
+ * Holds subjects to their laws and gives the certificate.
+ * @throws GureumError "usage" where nothing is selected, "no-adapter" where webgpu is asked for and absent
+ */
 export async function runConformance(options: ConformanceOptions = {}): Promise<Certificate> {
   const began = performance.now();
   const { filter = "", seed = 1, timeMs, jobs = 1, journal, onStart, onRow, onProgress } = options;

@@ -11,6 +11,7 @@ import { wasmSubjects } from "../subjects/wasm.ts";
 import { webgpuSubjects } from "../subjects/webgpu.ts";
 import { cpuIdentity, type DeviceIdentity, gpuIdentity } from "./identity.ts";
 
+/** Which subjects to run. */
 export interface SubjectOptions {
   /** Absent: the CPU ops, and the GPU kernels where an adapter answers. */
   readonly backend?: "cpu" | "webgpu";

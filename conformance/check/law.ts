@@ -9,9 +9,11 @@ import { BOUND_LAW, HEADROOM_LAW, lawOn, type Measured, replayLine } from "./cas
 import { REFUSED } from "./replay.ts";
 import type { Failure } from "./row.ts";
 
+/** How many cases a law gets. */
 export interface LawOptions {
   /** Random cases. */
   readonly runs: number;
+  /** Of the cases. */
   readonly seed: number;
   /** When to stop, on the clock of `performance.now()`; a case that runs then is waited for. */
   readonly deadline?: number;

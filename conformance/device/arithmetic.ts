@@ -17,14 +17,17 @@ export type Rounding = "to nearest, ties to even" | "toward zero" | "not at all 
 
 /** Errors of a built-in in ULP of the exact result, against the accuracy that WGSL states. */
 export interface Histogram {
+  /** Results that were looked at. */
   readonly samples: number;
   /** Counts of errors rounded up to whole ULP: [exact to half an ULP, up to 1, up to 2, …, more]. */
   readonly counts: readonly number[];
+  /** Largest error in ULP. */
   readonly largest: number;
   /** Largest error as a share of WGSL's allowance at that input: above 1 the device is out of specification. */
   readonly allowanceUsed: number;
 }
 
+/** How a device computes, as measured. */
 export interface Fingerprint {
   /** f32 → f16 by each way a kernel can take; null where the device lacks shader-f16. */
   readonly f16Rounding: {
@@ -37,12 +40,17 @@ export interface Fingerprint {
   readonly subnormals: { readonly f32Input: boolean; readonly f32Result: boolean; readonly f16Unpack: boolean; readonly f16Pack: boolean };
   /** Whether a · b + c is computed with one rounding. */
   readonly fma: { readonly builtin: "fused" | "two roundings" | "mixed"; readonly expression: "fused" | "two roundings" | "mixed" };
+  /** Of a / b. */
   readonly division: Histogram;
+  /** Of exp(x). */
   readonly exp: Histogram;
+  /** Of 1 / √x. */
   readonly inverseSqrt: Histogram;
+  /** Of √x. */
   readonly sqrt: Histogram;
   /** Errors of sin and cos on [−π, π] as a share of the 2⁻¹¹ that WGSL allows. */
   readonly sin: { readonly largest: number; readonly allowanceUsed: number };
+  /** Of cos, likewise. */
   readonly cos: { readonly largest: number; readonly allowanceUsed: number };
   /** Order in which subgroupAdd sums; null without subgroups. */
   readonly subgroupAdd: "ascending" | "pairs of neighbours" | "halves" | "otherwise" | null;

@@ -19,6 +19,7 @@ export type OwnShape = Readonly<Record<string, number | boolean | string | null>
 
 /** The record. Everything but the first four fields may be left out. */
 export interface OwnKernel extends Omit<Needs, "matrices"> {
+  /** A word: the row's name. */
   readonly name: string;
   /** The op whose laws it must keep: "rms-norm", "awq-matmul", … */
   readonly op: string;
@@ -33,6 +34,7 @@ export interface OwnKernel extends Omit<Needs, "matrices"> {
   readonly like?: string;
   /** Values of its params; fields that are missing here are taken from the shape by their name. */
   readonly params?: (shape: OwnShape) => Readonly<Record<string, number>>;
+  /** Values of its `override` declarations. */
   readonly overrides?: (shape: OwnShape) => Readonly<Record<string, number | boolean>>;
   /** Whether it takes a shape; every shape where absent. */
   readonly accepts?: (shape: OwnShape) => boolean;

@@ -8,21 +8,24 @@ import { GureumError } from "../errors.ts";
 export interface ByteSource {
   /** For messages: a file name or address. */
   readonly name: string;
+  /** Bytes there are. */
   readonly byteLength: number;
   /**
    * Fills `target` with the bytes from `byteOffset` on.
    * @throws GureumError "io" where the range cannot be read in full.
    */
   readInto(byteOffset: number, target: Uint8Array): Promise<void>;
+  /** Gives back what it holds; nothing may be read afterwards. */
   close(): Promise<void>;
 }
 
 /** A folder of such files. */
 export interface ByteStore {
+  /** What messages call it. */
   readonly name: string;
   /** File names, unsorted, without sub-folders. */
   list(): Promise<string[]>;
-  /** @throws GureumError "not-found" where there is no such file. */
+  /** A file of it, to be closed by whoever opened it. @throws GureumError "not-found" where there is no such file. */
   open(fileName: string): Promise<ByteSource>;
   /** A folder inside this one, existing or not; a store without the function has none. */
   folder?(name: string): ByteStore;

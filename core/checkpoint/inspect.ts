@@ -16,10 +16,13 @@ import { openSafetensors } from "./safetensors.ts";
 import { indexFile, openTensors, type ShardTensor, type TensorTable } from "./shards.ts";
 import { listRefs } from "./weights.ts";
 
+/** Something odd or wrong about a folder. */
 export interface Problem {
   /** error: the folder cannot be loaded. warning: it loads, but something is odd. */
   readonly severity: "error" | "warning";
+  /** The kind of fault. */
   readonly code: ErrorCode;
+  /** One line. */
   readonly message: string;
 }
 
@@ -28,23 +31,35 @@ export interface Problem {
  * extra.
  */
 export interface MemoryNeed {
+  /** Which backend. */
   readonly backend: "cpu" | "webgpu";
+  /** Positions. */
   readonly contextLength: number;
+  /** How keys and values are kept. */
   readonly cacheDType: "F32" | "F16";
+  /** Of the weights. */
   readonly weightBytes: number;
+  /** Of keys and values. */
   readonly cacheBytes: number;
+  /** Both together. */
   readonly totalBytes: number;
 }
 
+/** What a folder or file holds. */
 export interface InspectReport {
+  /** As it was given. */
   readonly name: string;
   /** null where there is no readable config. */
   readonly config: LlamaConfig | null;
   /** "none", or "AWQ int4, …" */
   readonly quantization: string | null;
+  /** Those that were read. */
   readonly files: readonly { readonly name: string; readonly byteLength: number; readonly tensors: number }[];
+  /** Of the files. */
   readonly bytesOnDisk: number;
+  /** Of the tensors. */
   readonly tensorBytes: number;
+  /** In the order of the files. */
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: DType;
@@ -52,7 +67,9 @@ export interface InspectReport {
     readonly byteLength: number;
     readonly file: string;
   }[];
+  /** By backend and context length. */
   readonly memory: readonly MemoryNeed[];
+  /** What was found wrong or odd. */
   readonly problems: readonly Problem[];
 }
 

@@ -16,8 +16,11 @@ import { readMatrix, readVector } from "./weights.ts";
 
 /** A tensor as numbers; row-major. */
 export interface F32Tensor {
+  /** The tensor's key. */
   readonly name: string;
+  /** Sizes, the slowest first. */
   readonly shape: readonly number[];
+  /** Row by row. */
   readonly data: Float32Array;
   /** As it is stored. */
   readonly dtype: DType;

@@ -6,6 +6,7 @@ import { GureumError } from "../errors.ts";
 import { allFinite } from "../model/non-finite.ts";
 import type { EvaluatedModel } from "./perplexity.ts";
 
+/** How a text becomes a vector. */
 export interface EmbedOptions {
   /** "mean", the default: Σ h[t] / T, the sum in f64; "last": h[T − 1]. */
   readonly pooling?: "mean" | "last";

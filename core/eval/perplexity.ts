@@ -13,7 +13,9 @@ export type EvaluatedModel = Pick<Model, "config" | "createSession">;
 
 /** One text: its ids, and the index of the first that is scored (default 1: the first has nothing before it). */
 export interface EvaluatedText {
+  /** Token ids. */
   readonly ids: ArrayLike<number>;
+  /** Index of the first id that is scored; 1 where absent. */
   readonly from?: number;
 }
 
@@ -30,11 +32,15 @@ export interface PerplexityOptions {
 
 /** Figures against the base: p its distribution, q the model's. */
 export interface Comparison {
+  /** The base's, nats per token. */
   readonly baseLoss: Mean;
+  /** exp of it. */
   readonly basePerplexity: number;
   /** Mean of (−log q[id]) − (−log p[id]), paired, nats; its exp is the ratio of the perplexities. */
   readonly lossDifference: Mean;
+  /** exp of the difference of the losses. */
   readonly perplexityRatio: number;
+  /** KL(p ‖ q) of a position, nats. */
   readonly kl: Mean & { readonly median: number; readonly p99: number; readonly max: number };
   /** Share of places where both have the same likeliest id. */
   readonly sameTop: Mean;
@@ -42,13 +48,17 @@ export interface Comparison {
   readonly deltaP: Mean & { readonly rms: number; readonly p1: number; readonly p99: number };
 }
 
+/** How well a model predicts a text. */
 export interface PerplexityResult {
+  /** Tokens that were predicted. */
   readonly tokens: number;
   /** Nats per token. */
   readonly loss: Mean;
+  /** exp of the mean loss. */
   readonly perplexity: number;
   /** perplexity · the loss's standard error */
   readonly perplexityError: number;
+  /** Against the other model, where one was given. */
   readonly comparison?: Comparison;
   /** By scored id, in order. */
   readonly perToken: { readonly loss: Float64Array; readonly kl?: Float64Array; readonly deltaP?: Float64Array };

@@ -6,7 +6,9 @@ import { GureumError } from "../errors.ts";
 
 /** The mean of a sample and its standard error √(variance / n), the variance over n − 1; the error of one value is NaN. */
 export interface Mean {
+  /** The mean. */
   readonly value: number;
+  /** Its standard error. */
   readonly error: number;
 }
 

@@ -16,14 +16,19 @@ export type { FinishReason, StreamDecoder, TokenEvent } from "./answer.ts";
 
 /** As much of the DOM's AbortSignal as is needed. */
 export interface AbortLike {
+  /** Whether it has fired. */
   readonly aborted: boolean;
 }
 
+/** What a generation is driven by. */
 export interface GenerateOptions extends AnswerOptions {
+  /** How tokens are drawn. */
   readonly sampling: SamplingOptions;
   /** Number of likeliest alternatives to report with each token; 0 for none. */
   readonly topLogprobs: number;
+  /** Ends the generation when it fires. */
   readonly signal?: AbortLike;
+  /** Called while the prompt is fed. */
   readonly onPrefill?: (tokensDone: number) => void | Promise<void>;
   /** Called before each draw; on WebGPU every token's logits then come to the host. */
   readonly processLogits?: LogitsProcessor;
@@ -51,9 +56,13 @@ export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
   if (onPrefill !== undefined && typeof onPrefill !== "function") throw wrong("onPrefill", "a function");
 }
 
+/** What a generation gave. */
 export interface GenerateResult {
+  /** The whole text. */
   readonly text: string;
+  /** All new tokens, the last one included. */
   readonly ids: readonly number[];
+  /** Why it ended. */
   readonly finishReason: FinishReason;
   /** Where `speculate` was given. */
   readonly speculation?: SpeculationCounts;

@@ -18,8 +18,11 @@ export type Speculation =
 export interface SpeculationCounts {
   /** Passes of the model behind the prompt's. */
   readonly passes: number;
+  /** Tokens that were guessed. */
   readonly drafted: number;
+  /** Of them those that the model would have drawn. */
   readonly accepted: number;
+  /** Of them the others. */
   readonly rejected: number;
   /** Whether every pass gave the bits of one by one, so that the text is the same for sure; else it may part at a near tie. */
   readonly sameBits: boolean;

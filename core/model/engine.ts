@@ -6,14 +6,18 @@ import type { LlamaConfig } from "../config.ts";
 
 /** Named values of a forward pass, in the order they arise (docs/notation.md lists names and shapes). */
 export interface TraceValue {
+  /** The step's name. */
   readonly name: string;
+  /** Sizes, the slowest first. */
   readonly shape: readonly number[];
+  /** Row by row. */
   readonly data: Float32Array;
 }
 
 /** Called with each tapped value; a returned array of the same length takes its place (steering). */
 export type TapHook = (value: TraceValue) => Float32Array | undefined;
 
+/** What a forward pass is to give. */
 export interface ForwardOptions {
   /** Which positions' logits to compute; "last" by default. */
   readonly logits?: "last" | "all";
@@ -23,14 +27,17 @@ export interface ForwardOptions {
   readonly steer?: Readonly<Record<string, TapHook>>;
 }
 
+/** What a forward pass gave. */
 export interface ForwardResult {
   /** [T, V] or [1, V] */
   readonly logits: Float32Array;
+  /** Values that were asked for, by name. */
   readonly trace: ReadonlyMap<string, TraceValue>;
 }
 
 /** docs/sampling.md. Greedy where `temperature` is 0. */
 export interface SamplingOptions {
+  /** 0: always the likeliest token. */
   readonly temperature: number;
   /** 0: off */
   readonly topK: number;
@@ -44,7 +51,9 @@ export interface SamplingOptions {
   readonly seed: bigint;
 }
 
+/** Tokens of one batch. */
 export interface DecodedBatch {
+  /** The new tokens. */
   readonly ids: readonly number[];
   /** Natural log of each id's probability under the unmodified softmax of the logits. */
   readonly logprobs: readonly number[];
@@ -62,9 +71,11 @@ export type Choose = (logits: Float32Array, ids: readonly number[]) => Token;
 
 /** One sequence: its ids and their cached keys and values. */
 export interface Session {
+  /** Whose session it is. */
   readonly model: Model;
   /** Ids fed or sampled so far. */
   readonly ids: readonly number[];
+  /** Positions there is room for. */
   readonly maxContext: number;
   /**
    * Feeds `ids` after those already there.
@@ -100,6 +111,7 @@ export interface Session {
    * @throws GureumError "usage" while another call runs, "out-of-memory"
    */
   fork(): Promise<Session>;
+  /** Frees what it holds; nothing may be called afterwards. */
   dispose(): void;
 }
 
@@ -152,14 +164,19 @@ export interface Batch {
 export interface Sampler {
   /** Logits from outside as this arithmetic takes them; absent where it takes any that are finite, and −Infinity. */
   admit?(logits: Float32Array): Float32Array;
+  /** The id that this backend draws from logits at a position. */
   sample(logits: Float32Array, options: SamplingOptions, seen: Iterable<number>, position: number): number;
   /** Natural log of the id's share of softmax(logits). */
   logProbability(logits: Float32Array, id: number): number;
+  /** The n likeliest ids with the natural log of their shares, the likeliest first. */
   topLogProbabilities(logits: Float32Array, n: number): { id: number; logprob: number }[];
 }
 
+/** A loaded model. */
 export interface Model {
+  /** Its sizes. */
   readonly config: LlamaConfig;
+  /** Where it computes. */
   readonly backend: "cpu" | "webgpu";
   /** Absent: core/sample/sampler.ts. The arithmetic exact has its own, of integers. */
   readonly sampler?: Sampler;
@@ -170,10 +187,12 @@ export interface Model {
   readonly sameBitsRows: number;
   /** Tokens worth sampling in one `decode`: 1 where each token is as far away as the last. */
   readonly decodeBatch: number;
+  /** A session with room for so many positions. */
   createSession(maxContext: number): Session;
   /** @throws GureumError "limit" where the slots' caches do not fit */
   createBatch(slots: number, maxContext: number): Batch;
   /** Sequences of so many positions that are worth computing together here, and fit. */
   sequencesAtOnce(maxContext: number): number;
+  /** Frees the weights; its sessions end with it. */
   dispose(): void;
 }

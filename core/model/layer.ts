@@ -6,7 +6,9 @@
  */
 import type { LlamaConfig } from "../config.ts";
 
+/** A linear of a layer. */
 export type LinearName = "qProj" | "kProj" | "vProj" | "oProj" | "gateProj" | "upProj" | "downProj";
+/** A norm that every layer has. */
 export type NormName = "inputLayernorm" | "postAttentionLayernorm";
 /** Norms of single heads, which not every architecture has. */
 export type HeadNormName = "qNorm" | "kNorm";

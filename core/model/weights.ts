@@ -11,7 +11,9 @@ import type { LayerTree } from "./layer.ts";
 export interface WeightTree<L, M, V> {
   /** [V, D] */
   readonly embedTokens: M;
+  /** One per layer. */
   readonly layers: readonly LayerTree<L, V>[];
+  /** [D], the last norm's. */
   readonly norm: V;
   /** [V, D]; the same object as `embedTokens` where the config ties them. */
   readonly lmHead: M;
@@ -24,12 +26,16 @@ export type LlamaWeights = WeightTree<Linear, DenseMatrix, Float32Array>;
 export interface TensorRef {
   /** Its key in the checkpoint. */
   readonly key: string;
+  /** As stored. */
   readonly dtype: FloatDType | "I32";
+  /** Sizes, the slowest first. */
   readonly shape: readonly number[];
+  /** Bytes of it. */
   readonly byteLength: number;
   /** Fills `target` with the tensor's bytes from `byteOffset` (within the tensor) on, little-endian as in the file. */
   readInto(byteOffset: number, target: Uint8Array): Promise<void>;
 }
+/** A linear's tensors in a file, not read yet. */
 export type LinearRef =
   | {
       readonly kind: "dense";
@@ -48,4 +54,5 @@ export type LinearRef =
       readonly scales: TensorRef;
       readonly bias: TensorRef | null;
     };
+/** The weights of a model, not read yet. */
 export type LlamaWeightRefs = WeightTree<LinearRef, TensorRef, TensorRef>;

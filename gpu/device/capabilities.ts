@@ -5,10 +5,15 @@ import type { ErrorCode } from "../../core/errors.ts";
 
 /** A matrix shape of the feature chromium-experimental-subgroup-matrix. */
 export interface SubgroupMatrixConfig {
+  /** "f16", "i8", … */
   readonly componentType: string;
+  /** "f32", "i32", … */
   readonly resultComponentType: string;
+  /** Rows of the left one. */
   readonly M: number;
+  /** Columns of the right one. */
   readonly N: number;
+  /** What they share. */
   readonly K: number;
 }
 
@@ -31,21 +36,30 @@ export const limitNames = [
   "minStorageBufferOffsetAlignment",
   "minUniformBufferOffsetAlignment",
 ] as const;
+/** A limit that this engine asks for or looks at. */
 export type LimitName = (typeof limitNames)[number];
 
+/** A device as it describes itself. */
 export interface Capabilities {
+  /** As the adapter says it. */
   readonly vendor: string;
+  /** As the adapter says it. */
   readonly architecture: string;
+  /** As the adapter says it. */
   readonly device: string;
+  /** As the adapter says it. */
   readonly description: string;
   /** A software adapter: correct, and slower than the CPU reference's own loops would suggest. */
   readonly software: boolean;
   /** Sorted. Features of the device, not of the adapter: those that kernels may use. */
   readonly features: readonly string[];
+  /** Those that this engine looks at. */
   readonly limits: Readonly<Record<LimitName, number>>;
   /** 0 where the device has no subgroups. */
   readonly subgroupMinSize: number;
+  /** 0 where the device has no subgroups. */
   readonly subgroupMaxSize: number;
+  /** Shapes of matrices that subgroups multiply. */
   readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
 }
 

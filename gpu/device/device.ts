@@ -11,13 +11,17 @@ import { selfCheck } from "./self-check.ts";
 
 /** A kernel that the device accepted. */
 export interface Compiled {
+  /** To be set in a pass. */
   readonly pipeline: GPUComputePipeline;
+  /** Of its one bind group. */
   readonly layout: GPUBindGroupLayout;
 }
 
 /** A device and what belongs to it. One per GPUDevice; models and sessions share it. */
 export interface Gpu {
+  /** WebGPU's own. */
   readonly device: GPUDevice;
+  /** What it can do. */
   readonly capabilities: Capabilities;
   /** Kept because the implementation dies with it; undefined for a device that the caller brought. */
   readonly instance: GPU | undefined;

@@ -22,9 +22,11 @@ export interface Profile {
   readonly encodeMs: number;
   /** In `queue.submit` and `queue.writeBuffer`. */
   readonly submitMs: number;
+  /** Calls of kernels. */
   readonly dispatches: number;
   /** Compute passes: one a decoded token, one a chunk of a prompt, as long as kernels are not watched. */
   readonly passes: number;
+  /** Calls of `queue.submit`. */
   readonly submissions: number;
   /** Sum over compute passes; undefined without timestamps. */
   readonly gpuMs: number | undefined;

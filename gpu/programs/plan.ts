@@ -15,6 +15,7 @@ import { f16MatrixPrefill, fixed16MatrixPrefill } from "./prefill.ts";
 import type { Program } from "./program.ts";
 import { type PlainSteps, type StepVariant, stepVariants, type VariantStep, variantSteps, type WeightLayout } from "./steps.ts";
 
+/** What is to run, where there is a choice. */
 export interface VariantOptions {
   /**
    * Default "auto": fixed16, and f16 for prompts, where device and model allow it. "exact": every bit of the result is defined
