@@ -19,6 +19,7 @@ export { type KernelRows, type KernelSelection, measureKernels, type Skipped } f
 export { type ModelRows, type ModelSelection, measureModel } from "./model.ts";
 export type { Contents } from "./operands.ts";
 export { type BenchBuffer, benchKernel, benchKernels, type FunctionBench, type OwnBench, type OwnOptions, type WgslBench } from "./own.ts";
+export { benchOwnKernel, type OwnKernelBench } from "./own-bench.ts";
 export type { Violation } from "./own-kernels.ts";
 export {
   type Arithmetic,

@@ -44,8 +44,15 @@ export const inPlace = ({ own, like }: Placed, item: WorkCase, T: number): WorkC
         try {
           recorder.dispatches.push(ownDispatch(own, dispatch, T, item.start, capabilities));
         } catch (error) {
-          if (!(error instanceof NotTaken)) throw error;
-          throw new GureumError("unsupported", { where: own.name, what: "does not take this shape", got: JSON.stringify(dispatch.shape) });
+          if (error instanceof NotTaken)
+            throw new GureumError("unsupported", {
+              where: own.name,
+              what: "does not take this shape",
+              got: JSON.stringify(dispatch.shape),
+            });
+          // Workgroups that no device runs: of this shape, so it is left out, and the others are measured.
+          if (error instanceof GureumError && error.code === "range") throw new GureumError("unsupported", error.details, error);
+          throw error;
         }
     }
   },

@@ -76,7 +76,7 @@ export function warnings(rows: readonly Row[]): string[] {
   return [
     ...(wide.length > 0
       ? [
-          `!   half of the samples lie further apart than ±${formatShare(WIDE)} of the median: a rough number; run it again on a quiet machine`,
+          `!   the middle half of the samples spans more than ±${formatShare(WIDE)} of the median: a rough number; run it again on a quiet machine`,
         ]
       : []),
     ...(moving.length > 0

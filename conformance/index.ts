@@ -34,5 +34,6 @@ export type { Worst } from "./compare.ts";
 export type { Fingerprint, Histogram, Rounding } from "./device/arithmetic.ts";
 export type { AnyKit, AnySubject, Arbitrary, Bench, Kit, Law, Refusal, Subject, SubjectArithmetic } from "./kit.ts";
 export { laws } from "./laws.ts";
+export { checkOwnKernel, type OwnCheckOptions } from "./own/check.ts";
 export type { OwnKernel, OwnShape } from "./own/kernel.ts";
 export { ownSubjects } from "./own/subjects.ts";

@@ -52,6 +52,16 @@ export function fromHalves(words: Uint32Array): Float32Array {
   return Float32Array.from(new Uint16Array(buffer, byteOffset, length * 2), (bits) => f16Values()[bits]!);
 }
 
+/** Rows of a chunk of a prompt at most. */
+const MOST_ROWS = 2048;
+
+/** A run of numbers as rows: as many as the largest power of two that divides it says. */
+export function inRows(length: number): { readonly T: number; readonly shape: { readonly width: number } } {
+  let T = 1;
+  while (length % (2 * T) === 0 && T < MOST_ROWS) T *= 2;
+  return { T, shape: { width: length / T } };
+}
+
 /** Keys or values as the cache holds them. */
 export const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype === "f32" ? x : toHalves(x));
 

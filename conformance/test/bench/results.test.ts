@@ -289,7 +289,7 @@ describe("tables", () => {
     const text = formatRows([steady, wide]);
     expect(text).toMatch(/^wide .* ±\d+ % !/m);
     expect(text).toMatch(/^steady .* ±[\d.]+ %(?! !)/m);
-    expect(text).toMatch(/^! {3}half of the samples lie further apart than ±10 % of the median/m);
+    expect(text).toMatch(/^! {3}the middle half of the samples spans more than ±10 % of the median/m);
   });
 
   it("say the same as Markdown, and as values that read back", () => {

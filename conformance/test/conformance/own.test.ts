@@ -5,6 +5,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { makeGpuTimer } from "../../../bench/gpu-timer.ts";
 import { measureKernels } from "../../../bench/kernels.ts";
+import { benchOwnKernel } from "../../../bench/own-bench.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import { GureumError } from "../../../core/errors.ts";
 import { closeDevice, openDevice } from "../../../gpu/device/device.ts";
@@ -12,6 +13,7 @@ import { BOUND_LAW } from "../../check/case.ts";
 import { checkKernel } from "../../check.ts";
 import { laws } from "../../laws.ts";
 import { renumberInvocations } from "../../mutation/schedule.ts";
+import { checkOwnKernel } from "../../own/check.ts";
 import { readDeclarations } from "../../own/declared.ts";
 import { checkOwn, type OwnKernel } from "../../own/kernel.ts";
 import { ownSubjects } from "../../own/subjects.ts";
@@ -193,6 +195,47 @@ describe.skipIf(!gpu)("on a WebGPU device", () => {
     const row = await checkKernel(laws[own.op as "add"], subjects[0]!, { runs: 4, seed: 1 });
     expect(row.failures).toEqual([]);
     expect(row.cases).toBeGreaterThan(10);
+  });
+
+  it("one record feeds the laws and the times, on a device of the caller's", async () => {
+    const [row, ...rest] = await checkOwnKernel(sum, { device: gpu!, runs: 1, seed: 1, laws: [BOUND_LAW] });
+    expect(rest).toEqual([]);
+    expect(row).toMatchObject({ op: "add", backend: "own", variant: "my-add", failures: [] });
+    const shape = { name: "tiny", config: synthShapes.tiny.config };
+    const plan = { warmupMs: 1, minRounds: 3, maxRounds: 3, timeMs: 10 };
+    const limits = { operationsPerSecond: {} };
+    const { rows, skipped } = await benchOwnKernel(sum, { device: gpu!, shape, rows: [1, 2], runs: 1, plan, limits });
+    expect(rows.map(({ name }) => name)).toEqual([1, 2].flatMap((T) => ["my-add", "add"].map((name) => `${name} hidden T=${T} tiny`)));
+    expect(skipped).toEqual([]);
+    await expect(checkOwnKernel({ ...sum, op: 3 } as unknown as OwnKernel, { device: gpu!, runs: 1, seed: 1 })).rejects.toThrow(
+      /my-add: op, expected the name of an op/,
+    );
+  });
+
+  it("a shape that asks for more workgroups than there are is left out, and the others are measured", async () => {
+    const shape = { name: "tiny", config: synthShapes.tiny.config };
+    const large: OwnKernel = {
+      ...sum,
+      workgroups: ({ T, width }) => [T > 1 ? 70_000 : Math.ceil(Number(width) / 64)],
+      accepts: ({ T }) => T === 1,
+    };
+    const bench = {
+      device: gpu!,
+      shape,
+      rows: [1, 2],
+      runs: 1,
+      plan: { warmupMs: 1, minRounds: 3, maxRounds: 3, timeMs: 10 },
+      limits: { operationsPerSecond: {} },
+    };
+    const { accepts: _, ...takesAll } = large;
+    for (const [own, reason] of [[large, /does not take this shape/]] as const) {
+      const { rows, skipped } = await benchOwnKernel(own, bench);
+      expect(rows.map(({ name }) => name)).toEqual(["my-add hidden T=1 tiny", "add hidden T=1 tiny", "add hidden T=2 tiny"]);
+      expect(skipped).toEqual([{ name: "my-add hidden T=2 tiny", reason: expect.stringMatching(reason) }]);
+    }
+    await expect(benchOwnKernel({ ...takesAll, workgroups: () => [70_000] }, bench)).rejects.toThrow(
+      /one to three whole numbers of 1 to 65535/,
+    );
   });
 
   const faults: [string, OwnKernel][] = [
