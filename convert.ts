@@ -14,6 +14,7 @@ import { checkFreeSpace, folderState, moveFolder, removeFolder, writeFolder } fr
 import type { HubOptions } from "./hub/model.ts";
 import { type ModelPlace, storeOf } from "./place.ts";
 
+/** Where a folder is written, and as what. */
 export interface ConvertOptions extends CoreOptions, Pick<HubOptions, "onDownload" | "onNote"> {
   /** The folder to write; it must not be there, or be empty. */
   readonly to: string;

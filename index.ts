@@ -26,6 +26,8 @@ export type { CalibrationItem } from "./calibration.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export { type ConvertOptions, convert } from "./convert.ts";
 export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
+export type { Rounding } from "./core/checkpoint/convert.ts";
+export { type Converted, type ConvertOptions as CoreConvertOptions, type Format, formats } from "./core/checkpoint/convert-model.ts";
 export type { InspectReport, MemoryNeed, Problem } from "./core/checkpoint/inspect.ts";
 export type { F32Linear, F32Tensor } from "./core/checkpoint/readers.ts";
 export type { LlamaConfig, Quantization, Quantization as AwqConfig, RopeScaling } from "./core/config.ts";
@@ -34,6 +36,7 @@ export { type ErrorCode, type ErrorParts, GureumError } from "./core/errors.ts";
 export type { EmbedOptions } from "./core/eval/embed.ts";
 export type { Comparison, EvaluatedText, PerplexityResult } from "./core/eval/perplexity.ts";
 export type { Mean } from "./core/eval/statistics.ts";
+export type { AnswerOptions } from "./core/generate/answer.ts";
 export type { LogitsProcessor } from "./core/generate/choose.ts";
 export type { DraftModel } from "./core/generate/draft.ts";
 export type {
@@ -44,7 +47,7 @@ export type {
   StreamDecoder,
   TokenEvent,
 } from "./core/generate/generate.ts";
-export type { Outcome } from "./core/generate/generate-all.ts";
+export type { AllOptions, Outcome } from "./core/generate/generate-all.ts";
 export type { Speculation, SpeculationCounts } from "./core/generate/speculate.ts";
 export type {
   Batch,
@@ -62,12 +65,23 @@ export type {
   Token,
   TraceValue,
 } from "./core/model/engine.ts";
+export type { LinearName } from "./core/model/layer.ts";
+export type { CacheArrays, CpuOps } from "./core/model/ops.ts";
+export type { AttentionShape } from "./core/ops/attention.ts";
 export type { LayerDone, QuantizeReport } from "./core/quant/quantize-model.ts";
-export type { MethodName, Settings as QuantizeSettings, Stages as QuantizeStages } from "./core/quant/search/stages.ts";
+export type { Factor } from "./core/quant/search/compensate.ts";
+export type { Rounded } from "./core/quant/search/descend.ts";
+export type { Gram } from "./core/quant/search/gram.ts";
+export type { Grids, Ranges } from "./core/quant/search/grid.ts";
+export type { LinearLoss } from "./core/quant/search/quantize-layer.ts";
+export type { WeightMatrix } from "./core/quant/search/scale-search.ts";
+export type { MethodName, ScaleGroup, Settings as QuantizeSettings, Stages as QuantizeStages } from "./core/quant/search/stages.ts";
+export type { AwqMatrix, DenseMatrix, Linear, Matrix } from "./core/tensor.ts";
 export type { Profile } from "./gpu/device/profile.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
 export type { CacheDType } from "./gpu/wgsl/cache.ts";
 export type { DownloadProgress, HubOptions } from "./hub/model.ts";
+export type { Environment, Patience } from "./hub/settings.ts";
 export { inspectModel, type ModelReport, type Use } from "./inspect.ts";
 export type {
   AnyInput,

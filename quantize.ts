@@ -27,6 +27,7 @@ import type { HubOptions } from "./hub/model.ts";
 import { type ModelPlace, storeOf } from "./place.ts";
 import { openWasmCpu } from "./wasm/cpu.ts";
 
+/** How a model is quantized, and where it is written. */
 export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote"> {
   /** The folder to write; it must not be there, or be empty. */
   readonly to: string;
@@ -50,6 +51,7 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
   readonly maxShardBytes?: number;
   /** "auto", the default: WebAssembly where the host runs it. The bits are the same. */
   readonly ops?: "auto" | "javascript";
+  /** Threads of WebAssembly; default: physical cores. */
   readonly threads?: number;
   /** After each layer, in order; what it throws ends the run, which can be taken up again. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;

@@ -38,7 +38,7 @@ export {
   tokensPerSecond,
   writeResults,
 } from "./results.ts";
-export { openShape, type Shape, shapeNames } from "./shapes.ts";
+export { type OpenFolder, openShape, type Shape, shapeNames } from "./shapes.ts";
 export { medianRatio, type RatioInterval, type Summary, summarize } from "./statistics.ts";
 export { syntheticRefs } from "./synthetic.ts";
 export { formatRows, formatTokenTimes, type TableStyle } from "./table.ts";

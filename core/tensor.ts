@@ -8,18 +8,27 @@ import { GureumError } from "./errors.ts";
 
 /** Bits of `data`: F32 in a Float32Array, F16 and BF16 in a Uint16Array. Row-major [N, K]: y = x Wᵀ. */
 export interface DenseMatrix {
+  /** Which of the two it is. */
   readonly kind: "dense";
+  /** As stored. */
   readonly dtype: FloatDType;
+  /** N: outputs. */
   readonly outFeatures: number;
+  /** K: inputs. */
   readonly inFeatures: number;
+  /** [N, K]; 16-bit floats by their bits. */
   readonly data: Float32Array | Uint16Array;
 }
 
 /** An AWQ GEMM matrix: W[k, n] = (q[k, n] − z[k/G, n]) · s[k/G, n] (docs/formats.md). */
 export interface AwqMatrix {
+  /** Which of the two it is. */
   readonly kind: "awq";
+  /** N: outputs. */
   readonly outFeatures: number;
+  /** K: inputs. */
   readonly inFeatures: number;
+  /** G: inputs that share a scale. */
   readonly groupSize: number;
   /** [K, N/8] */
   readonly qweight: Int32Array;
@@ -29,10 +38,12 @@ export interface AwqMatrix {
   readonly scales: Uint16Array;
 }
 
+/** Dense or int4. */
 export type Matrix = DenseMatrix | AwqMatrix;
 
 /** y = x W + bias. */
 export interface Linear {
+  /** W. */
   readonly weight: Matrix;
   /** [N] */
   readonly bias: Float32Array | null;

@@ -17,15 +17,19 @@ export interface DownloadProgress {
   readonly fileName: string;
   /** Counts what an earlier run left. */
   readonly bytesDone: number;
+  /** All there is to bring. */
   readonly bytesTotal: number;
 }
 
+/** How models are brought from the hub. */
 export interface HubOptions {
+  /** Called as bytes come. */
   readonly onDownload?: (progress: DownloadProgress) => void;
   /** Told what a person may want to know: another process downloads, the hub was not reached. */
   readonly onNote?: (text: string) => void;
   /** Instead of the process's own. */
   readonly environment?: Environment;
+  /** How long a bad connection is borne. */
   readonly patience?: Partial<Patience>;
 }
 

@@ -7,6 +7,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { hostError } from "../core/host/node.ts";
 
+/** Variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** How long a bad connection is borne. */

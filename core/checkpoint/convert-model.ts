@@ -25,12 +25,17 @@ import { defaultShardBytes, tensorBytes, writeShards, writeText } from "./write-
 
 /** What a checkpoint can be written as. */
 export const formats = ["awq-gemm", "compressed-tensors", "gptq", "gptq-v2", "float16"] as const;
+/** A name of `formats`. */
 export type Format = (typeof formats)[number];
 
+/** How shards are written. */
 export interface ConvertOptions {
+  /** Bytes of a shard, at most. */
   readonly maxShardBytes?: number;
+  /** Called while tensors are written. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 }
+/** What a conversion changed. */
 export interface Converted {
   /** Numbers that float16 lacks, rounded to the nearest; none but where the format is float16. */
   readonly rounded: Rounding;

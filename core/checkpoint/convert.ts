@@ -12,7 +12,9 @@ import { allocateBytes } from "./safetensors.ts";
 
 /** How many scales f16 does not hold, and in how many tensors: these are rounded to the nearest. */
 export interface Rounding {
+  /** Scales that were rounded. */
   numbers: number;
+  /** Tensors that they lie in. */
   tensors: number;
 }
 

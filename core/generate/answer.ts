@@ -5,17 +5,21 @@ import { makeStopMatcher } from "./stop.ts";
 
 /** Turns ids into text piece by piece; never half a character. */
 export interface StreamDecoder {
+  /** The text that these ids complete. */
   push(ids: ArrayLike<number>): string;
+  /** What was held back. */
   flush(): string;
 }
 
 /** One token. The last event of a run may have no id: it carries text that was held back until then. */
 export interface TokenEvent {
+  /** The token; null for text that follows the last one. */
   readonly id: number | null;
   /** Text that this token completed; often empty where a character or stop string may still be under way. */
   readonly text: string;
   /** Natural logarithm of the token's probability under the model's own softmax, whatever the sampling options. */
   readonly logprob: number | null;
+  /** The likeliest tokens of its place, where they were asked for. */
   readonly top?: readonly { readonly id: number; readonly logprob: number }[];
 }
 
@@ -26,10 +30,13 @@ export type FinishReason = "stop" | "length" | "context" | "aborted";
 
 /** What ends an answer. */
 export interface AnswerOptions {
+  /** At most so many. */
   readonly maxNewTokens: number;
   /** Ids that end the text and are not part of it. */
   readonly stopIds: ReadonlySet<number>;
+  /** Texts that end the text and are not part of it. */
   readonly stop: readonly string[];
+  /** Ids to text. */
   readonly decoder: StreamDecoder;
 }
 

@@ -17,6 +17,7 @@ export type Outcome =
   | ({ readonly ok: true; readonly promptTokens: number } & GenerateResult)
   | { readonly ok: false; readonly error: unknown };
 
+/** How many sequences are run together. */
 export interface AllOptions {
   /** Sequences computed together at most; default: as many as are worth it and fit (Model.sequencesAtOnce). */
   readonly sequences?: number;

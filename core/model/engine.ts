@@ -61,8 +61,11 @@ export interface DecodedBatch {
 
 /** A token and what the model's own softmax, before any hook or option, says of it and of the likeliest. */
 export interface Token {
+  /** The token. */
   readonly id: number;
+  /** Natural log of its share of softmax(logits). */
   readonly logprob: number;
+  /** The likeliest of its place, where they were asked for. */
   readonly top?: readonly { readonly id: number; readonly logprob: number }[];
 }
 
@@ -117,14 +120,19 @@ export interface Session {
 
 /** What a sequence of a batch is to do: draw with these options, or by `choose`, which then sees the logits of every token. */
 export interface SlotWork {
+  /** Which sequence. */
   readonly slot: number;
+  /** How its tokens are drawn. */
   readonly sampling: SamplingOptions;
+  /** Draws on the host instead. */
   readonly choose?: Choose;
 }
 
 /** What a sequence of a batch drew; `error`: why it draws no more. */
 export interface SlotTokens {
+  /** Those of this step, in their order. */
   readonly tokens: readonly Token[];
+  /** Why it draws no more. */
   readonly error?: unknown;
 }
 
@@ -133,7 +141,9 @@ export interface SlotTokens {
  * Sequences do not see each other: one that fails, ends or is cleared changes nothing for the others.
  */
 export interface Batch {
+  /** Whose batch it is. */
   readonly model: Model;
+  /** Sequences there is room for. */
   readonly slots: number;
   /** Positions that a slot has room for. */
   readonly maxContext: number;
@@ -157,6 +167,7 @@ export interface Batch {
   decode(work: readonly SlotWork[], count: number): Promise<readonly SlotTokens[]>;
   /** Empties a slot. */
   clear(slot: number): void;
+  /** Frees what it holds; nothing may be called afterwards. */
   dispose(): void;
 }
 
@@ -189,7 +200,7 @@ export interface Model {
   readonly decodeBatch: number;
   /** A session with room for so many positions. */
   createSession(maxContext: number): Session;
-  /** @throws GureumError "limit" where the slots' caches do not fit */
+  /** Room for so many sequences of so many positions. @throws GureumError "limit" where the slots' caches do not fit */
   createBatch(slots: number, maxContext: number): Batch;
   /** Sequences of so many positions that are worth computing together here, and fit. */
   sequencesAtOnce(maxContext: number): number;

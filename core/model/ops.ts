@@ -13,10 +13,13 @@ import { checkLength, type DenseMatrix, type Linear } from "../tensor.ts";
 
 /** Keys and values for `capacity` positions: per layer [capacity, G, Hd] f32. */
 export interface CacheArrays {
+  /** Per layer. */
   readonly keys: readonly Float32Array[];
+  /** Per layer. */
   readonly values: readonly Float32Array[];
 }
 
+/** What computes a layer's steps on the CPU. */
 export interface CpuOps {
   /** core/ops/linear.ts */
   linear(out: Float32Array, x: Float32Array, linear: Linear, T: number): void;
@@ -26,7 +29,7 @@ export interface CpuOps {
   rmsNorm(out: Float32Array, x: Float32Array, weight: Float32Array, eps: number, T: number): void;
   /** core/ops/attention.ts, both steps */
   attention(out: Float32Array, q: Float32Array, k: Float32Array, v: Float32Array, start: number, T: number, shape: AttentionShape): void;
-  /** @throws GureumError "out-of-memory" */
+  /** Keys and values of so many positions. @throws GureumError "out-of-memory" */
   makeCache(config: LlamaConfig, capacity: number): CacheArrays;
   /** The arrays are not used any more. */
   dropCache(arrays: CacheArrays): void;

@@ -9,8 +9,11 @@ import { softmax } from "./softmax.ts";
 
 /** H query heads share G key/value heads: head h reads group ⌊h · G / H⌋. */
 export interface AttentionShape {
+  /** Heads of queries. */
   readonly H: number;
+  /** Heads of keys and values. */
   readonly G: number;
+  /** Width of a head. */
   readonly Hd: number;
   /** A query at position t sees keys at max(0, t − window + 1) .. t; null: 0 .. t. */
   readonly window: number | null;

@@ -42,11 +42,15 @@ export interface Parts {
   readonly writer: FolderWriter;
 }
 
+/** A layer that is done. */
 export interface LayerDone {
+  /** Its number, from 0. */
   readonly layer: number;
+  /** Layers in all. */
   readonly layers: number;
   /** It was done by an earlier run. */
   readonly resumed: boolean;
+  /** By linear. */
   readonly losses: Readonly<Record<LinearName, LinearLoss>>;
 }
 
@@ -65,9 +69,13 @@ export interface QuantizeJob {
 
 /** What was done and what it cost; the same for the same input, whatever happened on the way. */
 export interface QuantizeReport {
+  /** Which form this is. */
   readonly format: "gureum-quantize/1";
+  /** The choices that were made. */
   readonly settings: Settings;
+  /** What the inputs were measured on. */
   readonly calibration: { readonly name: string; readonly texts: number; readonly tokens: number };
+  /** Losses of each layer, by linear. */
   readonly layers: readonly Readonly<Record<LinearName, LinearLoss>>[];
   /** Numbers outside the linears that float16 lacks, rounded to the nearest. */
   readonly rounded: Rounding;

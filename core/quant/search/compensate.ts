@@ -14,6 +14,7 @@ import type { WeightMatrix } from "./scale-search.ts";
 
 /** The factor of H, and the order in which inputs are rounded. */
 export interface Factor {
+  /** Inputs. */
   readonly K: number;
   /** [K, K], lower triangular, rows and columns in `order`. */
   readonly M: Float32Array;

@@ -14,7 +14,9 @@ const ROWS = 512;
 
 /** Integers on their grids. */
 export interface Rounded {
+  /** [N, K] */
   readonly q: Uint8Array;
+  /** The grids that they lie on. */
   readonly grids: Grids;
 }
 

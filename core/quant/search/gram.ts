@@ -7,6 +7,7 @@ import type { CpuOps } from "../../model/ops.ts";
 
 /** Moments of the inputs x [K] of one linear, or of several that read the same. */
 export interface Gram {
+  /** Inputs. */
   readonly K: number;
   /** [K, K], symmetric. */
   readonly H: Float32Array;

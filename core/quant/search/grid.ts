@@ -9,10 +9,13 @@ import { checkAwqShape, packNibbles } from "../awq-format.ts";
 
 /** Grids of a matrix [N, K] in groups of G inputs, [N, K/G] each. */
 export interface Grids {
+  /** Of an integer. */
   readonly bits: number;
+  /** G: inputs that share a scale. */
   readonly groupSize: number;
   /** Values of binary16 numbers. */
   readonly scales: Float64Array;
+  /** Zero points. */
   readonly zeros: Uint8Array;
 }
 
@@ -39,7 +42,9 @@ export const roundToGrid = (w: number, scale: number, zero: number, top: number)
 
 /** What each group's grid has to reach from and to: [low, high] of each group, [N, K/G] each. */
 export interface Ranges {
+  /** From. */
   readonly low: Float64Array;
+  /** To. */
   readonly high: Float64Array;
 }
 

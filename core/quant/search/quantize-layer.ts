@@ -24,7 +24,9 @@ export type FloatLayer = LayerTree<FloatLinear, Float32Array>;
 
 /** Squared output error on the calibration tokens over the squared output: of plain rounding, and of what was done. */
 export interface LinearLoss {
+  /** Of plain rounding. */
   readonly nearest: number;
+  /** Of what was done. */
   readonly quantized: number;
   /** The squared output: summed over the tokens, and over the outputs that were looked at. */
   readonly power: number;

@@ -7,8 +7,11 @@
 
 /** A weight W [N, K]. */
 export interface WeightMatrix {
+  /** Row by row. */
   readonly W: Float32Array;
+  /** Outputs. */
   readonly N: number;
+  /** Inputs. */
   readonly K: number;
 }
 

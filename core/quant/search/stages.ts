@@ -39,13 +39,17 @@ export interface Settings {
 
 /** Linears that read the same inputs. */
 export interface ScaleGroup {
+  /** They share one vector of scales. */
   readonly linears: readonly WeightMatrix[];
+  /** Of their inputs. */
   readonly gram: Gram;
 }
 
+/** The choices of a quantization, each a function that may be replaced. */
 export interface Stages {
   /** s [K], by which inputs are divided and weights multiplied; null: 1 everywhere. */
   scales(ops: CpuOps, group: ScaleGroup, settings: Settings): Float32Array | null;
+  /** What each group's grid has to reach. */
   ranges(ops: CpuOps, name: LinearName, matrix: WeightMatrix, gram: Gram, settings: Settings): Ranges;
   /** `factor` gives what `compensate` needs of the Gram, made once for linears that read the same. */
   round(ops: CpuOps, name: LinearName, matrix: WeightMatrix, gram: Gram, grids: Grids, factor: () => Factor, settings: Settings): Rounded;
@@ -120,6 +124,7 @@ export const stages: Stages = {
 export const factorFor = (ops: CpuOps, gram: Gram, { damping, order }: Settings): Factor =>
   factorOf(ops, gram, damping, order === "falling");
 
+/** A set of choices by name. */
 export type MethodName = "rtn" | "awq" | "best";
 const plain = { scaleBoth: false, rounding: "nearest", order: "natural", damping: 0.01, sweeps: 0, refits: 0, inputs: "float" } as const;
 
