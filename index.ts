@@ -187,6 +187,7 @@ async function samplingOf(folder: Folder): Promise<{ defaults: Partial<SamplingO
   }
 }
 
+/** Where a model is looked for, and how it computes. */
 export interface LoadOptions extends BackendOptions {
   /**
    * What the model will be fed: a tokenizer, or a chat template as well, that cannot be read is then an error before

@@ -6,7 +6,9 @@ import { type Json, parseJson } from "../core/json.ts";
 
 /** A float of Python's, for numbers that JavaScript would take for an int: `new PythonFloat(1)` is written 1.0. */
 export class PythonFloat {
+  /** What it is. */
   readonly value: number;
+  /** Takes the number as it is. */
   constructor(value: number) {
     this.value = value;
   }
