@@ -42,6 +42,8 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
   spec: fc.record({ shape: fc.constantFrom(0, 1, 2, 3, 5), T: axis(5, 1, [16, 64]), adds: fc.boolean(), x: recipe(), weight: awqSpec }),
   boundaries: [
     ...[1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 257].map((T) => ({ shape: 0, T, adds: T % 2 === 0, x: plain, weight: usualAwq })),
+    // Every row of a tile sums over several steps.
+    { shape: 1, T: 128, adds: false, x: plain, weight: usualAwq },
     ...[1, 2, 3, 4, 5].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usualAwq }))),
   ],
   make({ shape, T, adds, x, weight }) {

@@ -38,6 +38,8 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
       weight: usualAwq,
     })),
     ...[1, 2, 3].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usualAwq }))),
+    // Each of an invocation's sixteen rows sums over several blocks.
+    { shape: 1, T: 64, adds: false, x: plain, weight: usualAwq },
     // Block sums as large as they become.
     ...(["ones", "equal"] as const).map((kind) => ({
       shape: 1,
