@@ -11,7 +11,7 @@ import { fixedText, type Mutant, type Place, placed, withoutComments } from "./t
 const sizes: Readonly<Record<string, number>> = {
   ...{ K: 8192, D: 8192, width: 8192, F: 8192, N: 16384, columns: 16384, V: 100_000, rows: 100_000 },
   ...{ rowWords: 4096, words: 2048, blocks: 256, BLOCKS: 256, GROUPS: 64, OCTETS: 1024, FIRST: 100_000, firstColumn: 8192 },
-  ...{ H: 32, heads: 32, G: 16, Hd: 128, HD: 128, HEAD: 128, halfDim: 64, groupSize: 128, GROUP: 128 },
+  ...{ H: 32, heads: 32, G: 16, Hd: 64, HD: 64, HEAD: 64, halfDim: 32, groupSize: 128, GROUP: 128 },
   ...{ WINDOW: 4096, window: 4096, STRIDE: 8192, S: 8192, splits: 128, "step.start": 8192, "step.T": 512 },
 };
 
