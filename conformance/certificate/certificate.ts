@@ -34,6 +34,8 @@ export interface Certificate {
   readonly timeMs: number | null;
   /** Of the subjects, as it was given. */
   readonly filter: string;
+  /** Kernels of one's own that were run, as text; absent where there were none. */
+  readonly own?: readonly string[];
   /** How long it took, milliseconds. */
   readonly elapsedMs: number;
   /** In the order of the subjects. */

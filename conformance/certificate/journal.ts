@@ -14,6 +14,8 @@ export interface RunHead
   readonly format: "gureum-conformance-run/1";
   /** The one that was asked for; empty for all. */
   readonly variant: string;
+  /** Kernels of one's own, as text; absent where there are none. */
+  readonly own?: readonly string[];
 }
 
 /** Where rows are kept. */
@@ -56,7 +58,8 @@ export function readJournal(where: string, text: string, head: RunHead): Row[] {
   if (first?.format !== head.format || !rows.every((row) => typeof row?.op === "string" && Array.isArray(row.failures)))
     throw new GureumError("format", { where, what: "not a file of conformance rows", expected: `a first line with format ${head.format}` });
   const written = JSON.parse(encodeNumbers(head)) as RunHead;
-  const differs = (Object.keys(head) as (keyof RunHead)[]).filter((key) => JSON.stringify(first[key]) !== JSON.stringify(written[key]));
+  const keys = [...new Set([...Object.keys(head), ...Object.keys(first)])] as (keyof RunHead)[];
+  const differs = keys.filter((key) => JSON.stringify(first[key]) !== JSON.stringify(written[key]));
   if (differs.length > 0)
     throw new GureumError("usage", {
       where,

@@ -9,6 +9,7 @@ import { type Failure, parseReplay, type Row, replay, subjectName } from "../che
 import { fingerprint } from "../device/arithmetic.ts";
 import type { AnySubject } from "../kit.ts";
 import { laws } from "../laws.ts";
+import { textOf } from "../own/kernel.ts";
 import { type Certificate, UNLIMITED } from "./certificate.ts";
 import { environment } from "./environment.ts";
 import type { DeviceIdentity } from "./identity.ts";
@@ -89,7 +90,8 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
     // Both the measurement of the device and what stands around the rows count as time of the run.
     const about = await environment();
     const measured = gpu ? [...devices.slice(0, -1), { ...devices.at(-1)!, arithmetic: await fingerprint(gpu) }] : devices;
-    const head = { ...about, devices: measured, seed, runs, timeMs: timeMs ?? null, filter };
+    const own = options.own ? { own: options.own.map(textOf) } : {};
+    const head = { ...about, devices: measured, seed, runs, timeMs: timeMs ?? null, filter, ...own };
     const { date: _, ...same } = head;
     const before = (await journal?.open({ format: "gureum-conformance-run/1", ...same, variant: options.variant ?? "" })) ?? [];
     const rows = chosen.map(([, s]) => before.find((row) => row.op === s.op && `${row.backend}/${row.variant}` === subjectName(s)));

@@ -82,6 +82,10 @@ export function checkOwn(where: string, value: unknown): OwnKernel {
   return value as OwnKernel;
 }
 
+/** A record as text, its functions as they are written: the same for the same kernel. */
+export const textOf = (own: OwnKernel): string =>
+  JSON.stringify(own, (_, value: unknown) => (typeof value === "function" ? String(value) : value));
+
 /** What one of a record's functions gives; whatever it throws is the record's fault, by name. */
 function ask<T>(own: OwnKernel, part: string, body: () => T): T {
   try {

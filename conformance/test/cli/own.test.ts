@@ -145,6 +145,17 @@ describe.skipIf(!hasDevice)("a kernel in a file", () => {
     expect(await gureum([], "", shell)).toMatchObject({ code: 1, out: expect.stringMatching(/^violated: stays within its bound/) });
   });
 
+  it("that was changed is not taken for the one whose rows are kept", async () => {
+    const [path, out] = [await file("kept.mjs", text), join(folder, "rows.jsonl")];
+    const words = ["conformance", "--with", path, "--out", out, "--runs", "1", "--variant", "my-rms-norm"];
+    expect((await gureum(words)).code).toBe(0);
+    expect(said(await gureum(words))[0]).toMatch(/^1 of 1 are in .* already$/);
+    await file("kept.mjs", text.replace("sums[0]", "sums[1]"));
+    const changed = await gureum(words);
+    expect(said(changed)).toEqual([expect.stringMatching(/rows\.jsonl: belongs to another run: own differs/)]);
+    expect(changed.code).toBe(2);
+  });
+
   it("that does not compile ends in one line with the compiler's words and the line of the file", async () => {
     const path = await file("broken.mjs", text.replace("sum += dot(", "sum += dat("));
     const line = text.split("\n").findIndex((row) => row.includes("sum += dot(")) + 1;
