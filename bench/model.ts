@@ -22,6 +22,7 @@ import type { VariantOptions } from "../gpu/programs/plan.ts";
 import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
 import { type Competitor, hostClock, measure, type Plan, processCpuMs, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
+import { drawAll, fillBatch } from "./sequences.ts";
 import { lessProfile, type Recorded, tokenTimeOf } from "./token-time.ts";
 
 /** Which model to measure, and how. */
@@ -38,6 +39,8 @@ export interface ModelSelection {
   readonly newTokens: number;
   /** Positions in the cache where decoding starts. */
   readonly depths: readonly number[];
+  /** Numbers of sequences to decode together, at each depth. */
+  readonly sequences?: readonly number[];
   /** Which variants are to run on WebGPU; default: those that the device and the model allow. */
   readonly variants?: VariantOptions;
   /** Which ops on the CPU, and how many threads. */
@@ -233,6 +236,20 @@ export async function measureModel(
           return clocked(() => sequence.decode(greedy, newTokens + 1));
         }),
       })),
+      ...(selection.sequences ?? []).flatMap((count) =>
+        depths.map((depth) => ({
+          counts: { tokens: count * newTokens },
+          competitor: competitorOf(`decode ${newTokens} of ${count} sequences at ${depth} ${name}`, async () => {
+            const batch = await fillBatch(model, { count, depth, newTokens });
+            try {
+              await drawAll(batch, 1);
+              return await clocked(() => drawAll(batch, newTokens));
+            } finally {
+              batch.dispose();
+            }
+          }),
+        })),
+      ),
     ];
     const timings = await measure(
       competitors.map(({ competitor }) => competitor),

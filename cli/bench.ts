@@ -67,6 +67,7 @@ model: load, prefill and decode speed, memory, and where the time of a token goe
   --prompt N,N,…              lengths of prompts (default: 512,2048)
   --new N                     tokens to decode (default: 128)
   --depth N,N,…               positions in the cache where decoding starts (default: 0,2048)
+  --sequences N,N,…           also so many sequences together, each of --new tokens at each --depth
   --backend webgpu|cpu        (default: webgpu)
 ${variantHelp}
 ${cpuHelp}
@@ -236,6 +237,7 @@ async function runModel(args: string[]): Promise<number> {
       prompt: { type: "string" },
       new: { type: "string" },
       depth: { type: "string" },
+      sequences: { type: "string" },
       backend: { type: "string" },
       ...variantOptions,
       ...cpuOptions,
@@ -251,6 +253,7 @@ async function runModel(args: string[]): Promise<number> {
     prompts: counts("bench model", words, "prompt", 1, [512, 2048]),
     newTokens: counts("bench model", words, "new", 1, [128])[0]!,
     depths: counts("bench model", words, "depth", 0, [0, 2048]),
+    sequences: counts("bench model", words, "sequences", 1, []),
     variants: variantsFromWords("bench model", words),
     cpu: cpuFromWords("bench model", words),
   };

@@ -15,6 +15,8 @@ export { subjects as "awq-prefill-fixed16-matrix" } from "./kernels/awq-prefill-
 export { subjects as "awq-qkv-rope-fixed16" } from "./kernels/awq-qkv-rope-fixed16.ts";
 export { subjects as "awq-repack" } from "./kernels/awq-repack.ts";
 export { subjects as "awq-rows16-f16-matrix" } from "./kernels/awq-rows16-f16-matrix.ts";
+export { subjects as "batch-attention" } from "./kernels/batch-attention.ts";
+export { subjects as "batch-rope" } from "./kernels/batch-rope.ts";
 export { subjects as "cache-write" } from "./kernels/cache-write.ts";
 export { subjects as "embed-fixed16" } from "./kernels/embed-fixed16.ts";
 export { subjects as embedding } from "./kernels/embedding.ts";

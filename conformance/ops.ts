@@ -13,6 +13,7 @@ export { kit as "awq-prefill-f16-matrix" } from "./ops/awq-prefill-f16-matrix.ts
 export { kit as "awq-prefill-fixed16-matrix" } from "./ops/awq-prefill-fixed16-matrix.ts";
 export { kit as "awq-qkv-rope-fixed16" } from "./ops/awq-qkv-rope-fixed16.ts";
 export { kit as "awq-repack" } from "./ops/awq-repack.ts";
+export { kit as "batch-rope" } from "./ops/batch-rope.ts";
 export { kit as "cache-write" } from "./ops/cache-write.ts";
 export { kit as candidates } from "./ops/candidates.ts";
 export { kit as draws } from "./ops/draws.ts";

@@ -5,7 +5,7 @@ import { GUARD } from "../compare.ts";
 import { DRAWS, type DrawsCase } from "../ops/draws.ts";
 import type { SampleCase } from "../ops/sample.ts";
 import { type AnyGpuSubject, hand, type Rig, runKernel, subject } from "../subjects/rig.ts";
-import { drawToken, ranked, seenBits } from "../subjects/sampling.ts";
+import { drawToken, ROWS, ranked, twoSeen } from "../subjects/sampling.ts";
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => [
   subject<SampleCase>(sampleRandom, (c, out) => drawToken(rig, c, out), {
@@ -17,17 +17,17 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     sampleRandom,
     async ({ logits, options, position }, out) => {
       const V = logits.length;
-      const read = await runKernel(rig, 1, 0, (io) => {
-        const border = io.scratch("border", BORDER_BYTES);
-        const cut = { ...ranked(io, logits, options, seenBits([], V)), border };
+      const read = await runKernel(rig, ROWS, 0, (io) => {
+        const border = io.scratch("border", ROWS * BORDER_BYTES);
+        const cut = { ...ranked(io, logits, options, twoSeen([], V)), border };
         io.run(sampleBorder, { V }, cut);
         // Each draw goes on where the one before it left the step.
-        const moved = { step: Uint32Array.of(1, position - 1, 0, 0), ids: Uint32Array.of(7, 8), seen: seenBits([], V) };
+        const moved = { step: Uint32Array.of(1, 40, 0, 0, 1, position - 1, 0, 0), ids: Uint32Array.of(7, 8), seen: twoSeen([], V) };
         let buffers = {};
         for (let i = 0; i < DRAWS; i++)
-          buffers = io.run(sampleRandom, { V }, { ...cut, ...moved, results: new Uint32Array(2 * DRAWS), ...buffers });
+          buffers = io.run(sampleRandom, { V }, { ...cut, ...moved, results: new Uint32Array(2 * ROWS * DRAWS), ...buffers });
       });
-      const ids = Array.from({ length: DRAWS }, (_, i) => read.results![GUARD + 2 * i]!);
+      const ids = Array.from({ length: DRAWS }, (_, i) => read.results![GUARD + 2 * (ROWS * i + 1)]!);
       hand(out, ids, read);
     },
     { op: "draws", kernels: ["logits-partials", "sample-border", "sample-random"] },

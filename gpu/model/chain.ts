@@ -4,7 +4,7 @@
  * fetched while the next one runs; a caller who comes back for more finds the next batch under way.
  */
 import type { DecodedBatch, SamplingOptions } from "../../core/model/engine.ts";
-import { allocate, settle, usage, writeBytes } from "../device/buffer.ts";
+import { allocate, type Memory, settle, usage, writeBytes } from "../device/buffer.ts";
 import { guarded, waited } from "../device/device.ts";
 import { logitsPartials } from "../kernels/sampling/logits-partials.ts";
 import { penalize } from "../kernels/sampling/penalize.ts";
@@ -68,7 +68,27 @@ interface Chain {
 type SamplePrograms = readonly (readonly (readonly PreparedDispatch[])[])[];
 
 /** What results hold before a draw: where logits are not finite no lane may win, and a log-probability of NaN is left to say so. */
-const notWritten: Uint8Array<ArrayBuffer> = new Uint8Array(BATCH * RESULT_BYTES).fill(0xff);
+export const notWritten = (count: number): Uint8Array<ArrayBuffer> => new Uint8Array(count * RESULT_BYTES).fill(0xff);
+
+/** What the kernels of sampling share with whoever feeds them. */
+type SampledBuffers = Readonly<Record<"logits" | "seen" | "sampling" | "step" | "ids" | "results", GPUBuffer>>;
+
+/** From logits [T, V] of up to `rows` rows to the next id of each. */
+export function prepareSampling(memory: Memory, V: number, rows: number, shared: SampledBuffers): Promise<SamplePrograms> {
+  const partials = allocate(memory, "partials", rows * PARTIALS * PARTIAL_BYTES);
+  const border = allocate(memory, "border", rows * BORDER_BYTES);
+  const scores = allocate(memory, "scores", rows * V * 4);
+  const program = (penalized: boolean, random: boolean): Promise<PreparedDispatch[]> => {
+    const recorder = makeRecorder();
+    const buffers = { ...shared, partials, border, scores: penalized ? scores : shared.logits };
+    if (penalized) recordKernel(recorder, penalize, buffers, { V });
+    recordKernel(recorder, logitsPartials, buffers, { V });
+    if (random) recordKernel(recorder, sampleBorder, buffers, { V });
+    recordKernel(recorder, random ? sampleRandom : sampleGreedy, buffers, { V });
+    return prepare(recorder, memory);
+  };
+  return Promise.all([false, true].map((penalized) => Promise.all([false, true].map((random) => program(penalized, random)))));
+}
 
 export async function makeDecoder(self: GpuSequence, { layers, head }: Feeder, maxContext: number): Promise<Decoder> {
   const { gpu, memory, context, logits } = self;
@@ -78,25 +98,7 @@ export async function makeDecoder(self: GpuSequence, { layers, head }: Feeder, m
   const samplingBuffer = allocate(memory, "sampling", SAMPLING_BYTES, usage.UNIFORM | usage.COPY_DST);
   const seen = allocate(memory, "seen", seenBytes(V));
   const results = allocate(memory, "results", BATCH * RESULT_BYTES);
-  const partials = allocate(memory, "partials", PARTIALS * PARTIAL_BYTES);
-  const border = allocate(memory, "border", BORDER_BYTES);
-  const scores = allocate(memory, "scores", V * 4);
-  const shared = { logits, seen, sampling: samplingBuffer, partials, border, step, ids, results };
-  const programs: SamplePrograms = await Promise.all(
-    [false, true].map((penalized) =>
-      Promise.all(
-        [false, true].map((random) => {
-          const recorder = makeRecorder();
-          const buffers = { ...shared, scores: penalized ? scores : logits };
-          if (penalized) recordKernel(recorder, penalize, buffers, { V });
-          recordKernel(recorder, logitsPartials, buffers, { V });
-          if (random) recordKernel(recorder, sampleBorder, buffers, { V });
-          recordKernel(recorder, random ? sampleRandom : sampleGreedy, buffers, { V });
-          return prepare(recorder, memory);
-        }),
-      ),
-    ),
-  );
+  const programs = await prepareSampling(memory, V, 1, { logits, seen, sampling: samplingBuffer, step, ids, results });
   const free = Array.from({ length: IN_FLIGHT }, (_, i) =>
     allocate(memory, `results (staging ${i})`, BATCH * RESULT_BYTES + note.byteLength, usage.MAP_READ | usage.COPY_DST),
   );
@@ -120,7 +122,7 @@ export async function makeDecoder(self: GpuSequence, { layers, head }: Feeder, m
     await guarded(gpu, "decode", () => {
       // `start` is where the token fed last stands: the sampling kernel moves on from there.
       writeBytes(gpu, step, 0, new Uint8Array(encodeStep({ T: 1, start: on.submitted - 1, sampled: 0 }).buffer));
-      writeBytes(gpu, results, 0, notWritten);
+      writeBytes(gpu, results, 0, notWritten(BATCH));
       // The device starts on the first tokens while the rest is still encoded.
       for (let first = 0; first < n; first += PER_SUBMIT) {
         const encoder = gpu.device.createCommandEncoder({ label: "decode" });
@@ -198,7 +200,8 @@ export async function makeDecoder(self: GpuSequence, { layers, head }: Feeder, m
 const isSame = (a: SamplingOptions, b: SamplingOptions): boolean =>
   (Object.keys(a) as (keyof SamplingOptions)[]).every((name) => a[name] === b[name]);
 
-function seenBits(ids: readonly number[], V: number): Uint8Array<ArrayBuffer> {
+/** One bit an id. */
+export function seenBits(ids: readonly number[], V: number): Uint8Array<ArrayBuffer> {
   const bits = new Uint32Array(Math.ceil(V / 32));
   for (const id of ids) bits[id >> 5] = bits[id >> 5]! | (1 << (id & 31));
   return new Uint8Array(bits.buffer);

@@ -3,6 +3,8 @@
  * core/model/llama.ts. Where a step has more than one kernel, the plan (gpu/programs/plan.ts) says which.
  */
 import type { LayerTapName } from "../../core/model/trace.ts";
+import { batchAttention } from "../kernels/batch/batch-attention.ts";
+import { batchRope } from "../kernels/batch/batch-rope.ts";
 import { add } from "../kernels/plain/add.ts";
 import { type AttentionParams, attention } from "../kernels/plain/attention.ts";
 import { attentionMix } from "../kernels/plain/attention-mix.ts";
@@ -13,7 +15,7 @@ import { rmsNorm } from "../kernels/plain/rms-norm.ts";
 import { rope } from "../kernels/plain/rope.ts";
 import { siluMul } from "../kernels/plain/silu-mul.ts";
 import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
-import type { ForwardContext } from "./sequence.ts";
+import type { BatchRows, ForwardContext } from "./sequence.ts";
 import type { GpuLinear } from "./tree.ts";
 
 /** Called after the dispatch that gives a tap point its value, with the buffer that holds it. */
@@ -23,7 +25,8 @@ const noMark: Mark = () => {};
 /** What of a layer's attention weights is wanted: a buffer for them [T, H, S], or nothing. */
 export type WantedWeights = (layer: number) => GPUBuffer | undefined;
 
-function recordLinear(
+/** out = x · Wᵀ + bias, by the kernel that the plan has for few rows or for many. */
+export function recordLinear(
   recorder: Recorder,
   { plain, many, sequence: { step, nothing } }: ForwardContext,
   { weight, bias }: GpuLinear,
@@ -103,8 +106,8 @@ function recordSelfAttention(
   wantedWeights: GPUBuffer | undefined,
 ): void {
   const { a, sequence } = c;
-  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps, slidingWindow } = c.config;
-  const { step, ropeTable, cacheDType: dtype } = sequence;
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = c.config;
+  const { step } = sequence;
   const layer = c.weights.layers[i]!;
   const at = `layers.${i}.`;
   const { q, k } = a.heads ?? a;
@@ -134,6 +137,23 @@ function recordSelfAttention(
     );
     tap("kNorm", a.k);
   }
+  if (sequence.batch) recordBatchAttention(recorder, c, sequence.batch, i, at);
+  else recordOwnAttention(recorder, c, i, tap, wantedWeights);
+  tap("attention", a.attention);
+  recordLinear(recorder, c, layer.oProj, a.attention, a.branch, `${at}attentionOutput`);
+}
+
+/** RoPE, cache and attention of rows that follow each other in one sequence. */
+function recordOwnAttention(
+  recorder: Recorder,
+  { a, sequence, config }: ForwardContext,
+  i: number,
+  tap: (name: LayerTapName, buffer: GPUBuffer) => void,
+  wantedWeights: GPUBuffer | undefined,
+): void {
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow } = config;
+  const { step, ropeTable, cacheDType: dtype } = sequence;
+  const at = `layers.${i}.`;
   recordKernel(recorder, rope, { step, table: ropeTable, x: a.q }, { heads: H, halfDim: Hd / 2 }, { label: `${at}qRope` });
   tap("qRope", a.q);
   recordKernel(recorder, rope, { step, table: ropeTable, x: a.k }, { heads: G, halfDim: Hd / 2 }, { label: `${at}kRope` });
@@ -154,8 +174,24 @@ function recordSelfAttention(
     tap("attentionWeights", wantedWeights);
     recordKernel(recorder, attentionMix, { step, weights: wantedWeights, values, out: a.attention }, shape, { label: `${at}attention` });
   } else recordKernel(recorder, attention, { step, q: a.q, keys, values, out: a.attention }, shape, { label: `${at}attention` });
-  tap("attention", a.attention);
-  recordLinear(recorder, c, layer.oProj, a.attention, a.branch, `${at}attentionOutput`);
+}
+
+/** The same of rows that are each the next of a sequence of its own. */
+function recordBatchAttention(recorder: Recorder, { a, sequence, config }: ForwardContext, batch: BatchRows, i: number, at: string): void {
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
+  const { rows, slots, capacity, q } = batch;
+  const { ropeTable: table, cacheDType: dtype, noted } = sequence;
+  const caches = { keys: sequence.keys[i]!, values: sequence.values[i]! };
+  const apart = { qFirst: 0, kFirst: 0, vFirst: 0, qStride: H * Hd, kvStride: G * Hd };
+  recordKernel(
+    recorder,
+    batchRope,
+    { rows, q_in: a.q, k_in: a.k, v_in: a.v, table, q, ...caches, noted },
+    { H, G, Hd, capacity, slots, dtype, ...apart },
+    { label: `${at}rope` },
+  );
+  const shape = { H, G, Hd, window, dtype, slots, capacity };
+  recordKernel(recorder, batchAttention, { rows, q, ...caches, out: a.attention }, shape, { label: `${at}attention` });
 }
 
 /** a.normed = final norm of a.x: of every row, or of row T − 1 alone, which becomes row 0. */

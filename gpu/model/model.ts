@@ -1,5 +1,6 @@
 /** A Llama model on a WebGPU device: the twin of core/model/cpu.ts. */
 import type { LlamaConfig } from "../../core/config.ts";
+import { checkBatchSize } from "../../core/model/batch.ts";
 import type { Model, Session } from "../../core/model/engine.ts";
 import { checkPositions, guardSession } from "../../core/model/session.ts";
 import { sessionBatch } from "../../core/model/session-batch.ts";
@@ -7,9 +8,11 @@ import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../device/buffer.ts";
 import type { Gpu } from "../device/device.ts";
 import { holds } from "../pipeline/kernel.ts";
+import { batchRefusal } from "../programs/batch.ts";
 import { plainFew } from "../programs/plain.ts";
 import { type Plan, planVariants, type VariantOptions } from "../programs/plan.ts";
 import { FEW_ROWS } from "../programs/steps.ts";
+import { gpuBatch, sequencesThatFit } from "./batch.ts";
 import { BATCH } from "./chain.ts";
 import { gpuSession } from "./session.ts";
 import { loadWeights } from "./weights.ts";
@@ -36,6 +39,7 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
   try {
     const { plan } = planVariants(gpu.capabilities, config, refs, options);
     const weights = await loadWeights(memory, refs, plan.layout === "repacked", options.onProgress);
+    const together = batchRefusal(config) === undefined;
     const model: GpuModel = {
       config,
       backend: "webgpu",
@@ -46,8 +50,11 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
         const own = gpuSession(model, gpu, weights, plan, checkPositions("session", "maxContext", maxContext, 1));
         return guardSession(own, sessions);
       },
-      createBatch: (slots, maxContext) => sessionBatch(model, slots, maxContext, batches),
-      sequencesAtOnce: () => 1,
+      createBatch(slots, maxContext) {
+        checkBatchSize(slots, maxContext);
+        return together ? gpuBatch(model, gpu, weights, plan, slots, maxContext, batches) : sessionBatch(model, slots, maxContext, batches);
+      },
+      sequencesAtOnce: (maxContext) => (together ? sequencesThatFit(gpu, model, plan, maxContext) : 1),
       dispose() {
         for (const batch of [...batches]) batch.dispose();
         for (const session of sessions) session.dispose();

@@ -29,6 +29,19 @@ export interface SequenceBuffers {
   readonly noted: Required<GPUBufferBinding>;
   /** Bound where a linear has no bias; not read. */
   readonly nothing: GPUBuffer;
+  /** Where rows are of different sequences: keys and values [slots, capacity, G, Hd], `noted` a word for each slot. */
+  readonly batch?: BatchRows;
+}
+
+/** Rows of different sequences (wgsl/rows.ts). */
+export interface BatchRows {
+  /** The uniform `rows`. */
+  readonly rows: GPUBuffer;
+  readonly slots: number;
+  /** Positions of a slot. */
+  readonly capacity: number;
+  /** [T, H, Hd] f32: queries, turned */
+  readonly q: GPUBuffer;
 }
 
 /** Buffers for up to `rows` tokens at once; one set serves every layer. */

@@ -26,9 +26,10 @@ import type { GpuLlamaWeights } from "./tree.ts";
 
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
 export const gpuSession = (model: Model, gpu: Gpu, weights: GpuLlamaWeights, plan: Plan, maxContext: number): Session =>
-  open(model, gpu, weights, plan, maxContext).session;
+  openGpuSession(model, gpu, weights, plan, maxContext).session;
 
-function open(
+/** A session with its buffers. @throws as gpuSession */
+export function openGpuSession(
   model: Model,
   gpu: Gpu,
   weights: GpuLlamaWeights,
@@ -195,7 +196,7 @@ function open(
     },
     async fork() {
       await start();
-      const copy = open(model, gpu, weights, plan, maxContext, { ids, fed, hasPending });
+      const copy = openGpuSession(model, gpu, weights, plan, maxContext, { ids, fed, hasPending });
       try {
         await settle(copy.memory);
         await guarded(gpu, "fork", () => {

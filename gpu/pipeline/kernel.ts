@@ -46,7 +46,7 @@ export interface Call {
 }
 
 /** The storage buffers among a kernel's bindings: not the uniforms that kernels share. */
-export type Sized<Buffers extends string> = Exclude<Buffers, "step" | "sampling">;
+export type Sized<Buffers extends string> = Exclude<Buffers, "step" | "sampling" | "rows">;
 
 /**
  * A kernel with all that its callers must know: what a file of gpu/kernels exports. `Shape` is what a call needs to

@@ -9,9 +9,11 @@ import { type Capabilities, missingFor, type Refusal } from "../device/capabilit
 import { attentionMix } from "../kernels/plain/attention-mix.ts";
 import { holds, type Kernel } from "../pipeline/kernel.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
+import { type BatchProgram, matrixBatch, plainBatch } from "./batch.ts";
 import { fixed16Decode } from "./decode.ts";
 import { plainFew, plainMany } from "./plain.ts";
 import { f16MatrixPrefill, fixed16MatrixPrefill } from "./prefill.ts";
+import { f16Operands, fixed16Operands } from "./prefill-operands.ts";
 import type { Program } from "./program.ts";
 import { type PlainSteps, type StepVariant, stepVariants, type VariantStep, variantSteps, type WeightLayout } from "./steps.ts";
 
@@ -55,7 +57,15 @@ export interface Plan {
   readonly plain: PlainSteps;
   readonly layout: WeightLayout;
   readonly cache: CacheDType;
+  /** What feeds one row of each of several sequences: the products of the program that feeds prompts, or the plain steps. */
+  readonly batch: BatchProgram;
 }
+
+/** Programs for prompts whose products compute rows of several sequences as well. */
+const batchPrograms: ReadonlyMap<Variant, BatchProgram> = new Map([
+  [f16MatrixPrefill, matrixBatch("f16-matrix", f16Operands)],
+  [fixed16MatrixPrefill, matrixBatch("fixed16-matrix", fixed16Operands)],
+]);
 
 /** A variant and whether it runs: a row of `gureum device`. */
 export interface Choice {
@@ -172,6 +182,7 @@ export function planVariants(
       plain,
       layout: layout!,
       cache: cache ?? ran.find((program) => program.cache)?.cache ?? "f32",
+      batch: batchPrograms.get(taken["linear-prefill"]) ?? plainBatch,
     };
     return { plan, choices: variants.map((variant) => choiceOf(variant, plan, refusals.get(variant), setting)) };
   }

@@ -1,14 +1,25 @@
-/** Sampling options as the sampling kernels read them: a uniform that is written anew when they change. */
+/** Sampling options as the sampling kernels read them, for each row of logits: a uniform that is written anew when they change. */
 import type { SamplingOptions } from "../../core/model/engine.ts";
+import { MOST_ROWS } from "./rows.ts";
 
 export const samplingWgsl = /* wgsl */ `struct Sampling {
   seedLow: u32, seedHigh: u32, topK: u32, inverseTemperature: f32, topP: f32, minP: f32, penaltyUp: f32, penaltyDown: f32
 }`;
+/** WGSL of the binding `sampling`, behind that of Sampling. */
+export const samplingBindingWgsl: string = /* wgsl */ `var<uniform> sampling: array<Sampling, ${MOST_ROWS}>;`;
 
-export const SAMPLING_BYTES = 32;
+const EACH_BYTES = 32;
+export const SAMPLING_BYTES: number = MOST_ROWS * EACH_BYTES;
 
-export function encodeSampling({ temperature, topK, topP, minP, repetitionPenalty, seed }: SamplingOptions): Uint8Array<ArrayBuffer> {
-  const view = new DataView(new ArrayBuffer(SAMPLING_BYTES));
+/** The options of each row, the rest of the uniform 0. */
+export function encodeSampling(...rows: readonly SamplingOptions[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(SAMPLING_BYTES);
+  for (const [row, options] of rows.entries()) all.set(encodeRow(options), row * EACH_BYTES);
+  return all;
+}
+
+function encodeRow({ temperature, topK, topP, minP, repetitionPenalty, seed }: SamplingOptions): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(EACH_BYTES));
   view.setUint32(0, Number(seed & 0xffffffffn), true);
   view.setUint32(4, Number((seed >> 32n) & 0xffffffffn), true);
   view.setUint32(8, Math.min(topK, 0xffffffff), true);
@@ -21,10 +32,11 @@ export function encodeSampling({ temperature, topK, topP, minP, repetitionPenalt
 }
 
 /**
- * z of docs/sampling.md for the bindings `scores` and `sampling`, an unsigned key of the same order (+0 and −0 alike),
- * and the weight exp(z − max z), exactly 1 at the maximum.
+ * z of docs/sampling.md for the bindings `scores` and `sampling` in this workgroup's `row`, an unsigned key of the same order (+0 and −0
+ * alike), and the weight exp(z − max z), exactly 1 at the maximum.
  */
-export const weightWgsl = /* wgsl */ `fn scaled(i: u32) -> f32 { return scores[i] * sampling.inverseTemperature; }
+export const weightWgsl = /* wgsl */ `var<private> row: u32;
+fn scaled(i: u32) -> f32 { return scores[row * params.V + i] * sampling[row].inverseTemperature; }
 fn keyOf(z: f32) -> u32 {
   let bits = select(bitcast<u32>(z), 0u, z == 0.0);
   return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
@@ -37,7 +49,7 @@ fn weigh(z: f32, most: f32) -> f32 { return select(exp(max(z - most, -200.0)), 1
 export const borderWgsl = /* wgsl */ `struct Border { key: u32, allowed: u32 }`;
 export const BORDER_BYTES = 8;
 
-/** V logits: the shape of every sampling kernel. */
+/** V logits in a row: the shape of every sampling kernel. */
 export type LogitsShape = Readonly<{ V: number }>;
 /** `seen`: one bit an id. */
 export const seenBytes = (V: number): number => 4 * Math.ceil(V / 32);

@@ -11,8 +11,8 @@ export interface Step {
   readonly sampled: number;
 }
 
-/** WGSL of the struct; a kernel binds it as `step: Step`, uniform. */
-export const stepWgsl = /* wgsl */ `struct Step { T: u32, start: u32, sampled: u32, reserved: u32 }`;
+/** WGSL of the struct; a kernel binds it as `step: Step`, uniform. `slot`: see wgsl/rows.ts. */
+export const stepWgsl = /* wgsl */ `struct Step { T: u32, start: u32, sampled: u32, slot: u32 }`;
 
 export const STEP_BYTES = 16;
 

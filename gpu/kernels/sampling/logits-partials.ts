@@ -1,5 +1,5 @@
 /**
- * First half of greedy sampling and of log-probabilities, over logits [V] f32: workgroup i of 64 takes every 64th block
+ * First half of greedy sampling and of log-probabilities, over each row of logits [T, V] f32: workgroup i of 64 takes every 64th block
  * of 256 and gives (largest score, its lowest id, largest logit, Σ exp(logit − largest)). `scores` are the logits, or
  * their penalized copy. A tree in workgroup memory (4 KiB) joins the lanes. Second half: sample-greedy.ts,
  * sample-random.ts. NaN never wins. Limited by latency.
@@ -27,23 +27,26 @@ fn main(
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  let first = workgroup.y * params.V;
   var mine = NONE;
   for (var i = workgroup.x * LANES + lane; i < params.V; i += workgroups.x * LANES) {
-    let logit = logits[i];
+    let logit = logits[first + i];
     mine.logit = max(mine.logit, logit);
-    if (scores[i] > mine.score) { mine.score = scores[i]; mine.id = i; }
+    if (scores[first + i] > mine.score) { mine.score = scores[first + i]; mine.id = i; }
   }
-  for (var i = workgroup.x * LANES + lane; i < params.V; i += workgroups.x * LANES) { mine.sum += exp(max(logits[i] - mine.logit, -200.0)); }
+  for (var i = workgroup.x * LANES + lane; i < params.V; i += workgroups.x * LANES) {
+    mine.sum += exp(max(logits[first + i] - mine.logit, -200.0));
+  }
   best[lane] = mine;
   for (var width = LANES / 2u; width > 0u; width /= 2u) {
     workgroupBarrier();
     if (lane < width) { best[lane] = join(best[lane], best[lane + width]); }
   }
   let all = workgroupUniformLoad(&best[0]);
-  if (lane == 0u) { partials[workgroup.x] = all; }
+  if (lane == 0u) { partials[workgroup.y * ${PARTIALS}u + workgroup.x] = all; }
 }
 `,
   workgroupBytes: 256 * PARTIAL_BYTES,
-  call: ({ V }) => ({ params: { V }, workgroups: () => [PARTIALS, 1, 1] }),
-  sizes: ({ V }) => ({ logits: 4 * V, scores: 4 * V, partials: PARTIALS * PARTIAL_BYTES }),
+  call: ({ V }) => ({ params: { V }, workgroups: (T) => [PARTIALS, T, 1] }),
+  sizes: ({ V }, T) => ({ logits: 4 * T * V, scores: 4 * T * V, partials: T * PARTIALS * PARTIAL_BYTES }),
 });

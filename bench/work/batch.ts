@@ -1,0 +1,42 @@
+/** Steps of rows that belong to different sequences, each with as many keys as a single one is measured over. */
+import { batchAttention } from "../../gpu/kernels/batch/batch-attention.ts";
+import { batchRope } from "../../gpu/kernels/batch/batch-rope.ts";
+import { cacheBytes } from "../../gpu/wgsl/cache.ts";
+import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
+import { startOf, type Work, work } from "../measured.ts";
+
+/** Row t in slot t, all at one position. */
+const rowsOf = (T: number, start: number) => encodeRows(Array.from({ length: T }, (_, slot) => ({ slot, start })));
+
+export const works: readonly Work[] = [
+  work(batchAttention, (config, T) => {
+    const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
+    if (T > MOST_ROWS || Hd % 8 !== 0 || H % G !== 0) return [];
+    const start = startOf(config, 1);
+    const seen = Math.min(start + 1, window ?? Number.POSITIVE_INFINITY);
+    return (["f32", "f16"] as const).map((dtype) => ({
+      step: `S=${start + 1}`,
+      variant: `cache-${dtype}`,
+      start,
+      shape: { H, G, Hd, window, dtype, slots: T, capacity: start + 1 },
+      holds: { rows: rowsOf(T, start), keys: { own: dtype }, values: { own: dtype } },
+      bytes: 2 * T * seen * G * Hd * cacheBytes[dtype] + 2 * T * H * Hd * 4,
+      operations: 4 * H * Hd * T * seen,
+      arithmetic: "f32" as const,
+    }));
+  }),
+  work(batchRope, (config, T) => {
+    const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
+    if (T > MOST_ROWS || Hd % 4 !== 0) return [];
+    const [A, B] = [H * Hd, G * Hd];
+    return (["f32", "f16"] as const).map((dtype) => ({
+      step: "qkv",
+      variant: `cache-${dtype}`,
+      shape: { H, G, Hd, capacity: 1, slots: T, dtype, qFirst: 0, kFirst: 0, vFirst: 0, qStride: A, kvStride: B },
+      holds: { rows: rowsOf(T, 0) },
+      bytes: T * (2 * A * 4 + 2 * B * (4 + cacheBytes[dtype])),
+      operations: 3 * T * (A + B),
+      arithmetic: "f32" as const,
+    }));
+  }),
+];

@@ -1,0 +1,297 @@
+/**
+ * Sequences together on the GPU, each in a slot of one cache. Prompts are fed by a session of their own, whose cache is copied to the slot; a step
+ * feeds the last id of every sequence and draws the next, each with its own options, and eight steps go by before the host looks.
+ */
+import { GureumError } from "../../core/errors.ts";
+import { guardBatch } from "../../core/model/batch.ts";
+import type { Batch, Model, SamplingOptions, SlotTokens, SlotWork, Token } from "../../core/model/engine.ts";
+import { checkFeed } from "../../core/model/session.ts";
+import { ropeTables } from "../../core/ops/rope.ts";
+import { allocate, freeAll, makeMemory, readRanges, settle, upload, usage, writeBytes } from "../device/buffer.ts";
+import { type Gpu, guarded } from "../device/device.ts";
+import { ropeTable } from "../kernels/plain/rope.ts";
+import { type PreparedDispatch, replay } from "../pipeline/recorder.ts";
+import type { Plan } from "../programs/plan.ts";
+import type { Feeder } from "../programs/program.ts";
+import { notedPosition } from "../wgsl/cache.ts";
+import { encodeRows, MOST_ROWS, ROWS_BYTES } from "../wgsl/rows.ts";
+import { encodeSampling, RESULT_BYTES, SAMPLING_BYTES, seenBytes } from "../wgsl/sampling.ts";
+import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
+import { BATCH, notWritten, prepareSampling, seenBits } from "./chain.ts";
+import { cacheRowBytes, type ForwardContext, makeActivations, type SequenceBuffers } from "./sequence.ts";
+import { openGpuSession } from "./session.ts";
+import type { GpuLlamaWeights } from "./tree.ts";
+
+/** Steps that a submission holds. */
+const PER_SUBMIT = 2;
+/** Bytes that the caches of sequences may take where nobody says how many there are to be. */
+const CACHES_BYTES = 8 * 2 ** 30;
+/** Sequences computed together where nobody says how many. */
+const SEQUENCES = 64;
+
+interface Sequence {
+  /** All but the last are in the cache. */
+  readonly ids: number[];
+  readonly maxContext: number;
+}
+
+/** Positions of a slot: the device may be some steps ahead of a sequence's end. */
+const capacityOf = (maxContext: number): number => maxContext + BATCH;
+
+/** Sequences of so many positions that fit a binding, and the bytes that are meant for them. */
+export function sequencesThatFit(
+  { capabilities: { limits } }: Gpu,
+  { config }: Pick<Model, "config">,
+  { cache }: Plan,
+  maxContext: number,
+): number {
+  const slotBytes = capacityOf(maxContext) * cacheRowBytes(config, cache);
+  const inBinding = Math.floor(Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize) / slotBytes);
+  const inAll = Math.floor(CACHES_BYTES / (2 * config.numHiddenLayers * slotBytes));
+  return Math.max(1, Math.min(SEQUENCES, inBinding, inAll));
+}
+
+/** @throws GureumError "limit" where the caches of so many slots do not fit a binding */
+export function gpuBatch(
+  model: Model,
+  gpu: Gpu,
+  weights: GpuLlamaWeights,
+  plan: Plan,
+  slots: number,
+  maxContext: number,
+  open?: Set<{ dispose(): void }>,
+): Batch {
+  const { config } = model;
+  const { vocabSize: V, numAttentionHeads: H, headDim: Hd } = config;
+  const memory = makeMemory(gpu);
+  const capacity = capacityOf(maxContext);
+  const rowBytes = cacheRowBytes(config, plan.cache);
+  const most = Math.min(slots, MOST_ROWS);
+  const sequences: (Sequence | undefined)[] = new Array(slots).fill(undefined);
+  const feedingSession = openGpuSession(model, gpu, weights, plan, maxContext);
+  const buffer = <T>(make: () => T): T => {
+    try {
+      return make();
+    } catch (error) {
+      freeAll(memory);
+      feedingSession.session.dispose();
+      const { details, code } = error as GureumError;
+      throw error instanceof GureumError
+        ? new GureumError(code, { ...details, remedy: "ask for fewer sequences at once, or for a shorter context" })
+        : error;
+    }
+  };
+  const uniform = usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC;
+  const buffers = buffer(() => {
+    const caches = (what: string): GPUBuffer[] =>
+      Array.from({ length: config.numHiddenLayers }, (_, i) =>
+        allocate(memory, `layers.${i}.${what} caches of ${slots} sequences of ${maxContext} positions`, slots * capacity * rowBytes),
+      );
+    const rows = allocate(memory, "rows", ROWS_BYTES, uniform);
+    const noted = allocate(memory, "noted", slots * 4);
+    const sequence: SequenceBuffers = {
+      step: allocate(memory, "step", STEP_BYTES, uniform),
+      ids: allocate(memory, "ids", MOST_ROWS * 4),
+      ropeTable: upload(memory, "rope table", ropeTable(ropeTables(config, capacity, maxContext))),
+      keys: caches("key"),
+      values: caches("value"),
+      cacheDType: plan.cache,
+      q: noted, // of the fused kernels, which feed no batch
+      noted: { buffer: noted, offset: 0, size: noted.size },
+      nothing: allocate(memory, "nothing", 16),
+      batch: { rows, slots, capacity, q: allocate(memory, "queries", most * H * Hd * 4) },
+    };
+    return {
+      rows,
+      noted,
+      sequence,
+      a: makeActivations(memory, config, most),
+      logits: allocate(memory, "logits", most * V * 4),
+      sampling: allocate(memory, "sampling", SAMPLING_BYTES, usage.UNIFORM | usage.COPY_DST),
+      seen: allocate(memory, "seen", most * seenBytes(V)),
+      results: allocate(memory, "results", BATCH * most * RESULT_BYTES),
+    };
+  });
+  const { sequence, logits, results, noted } = buffers;
+  const forward: ForwardContext = { config, weights, sequence, a: buffers.a, plain: plan.plain, many: false };
+  let made: Promise<{ feeder: Feeder; programs: Awaited<ReturnType<typeof prepareSampling>> }> | undefined;
+  const prepared = async (): Promise<Awaited<NonNullable<typeof made>>> => {
+    await settle(memory);
+    const { sampling, seen, rows } = buffers;
+    made ??= Promise.all([
+      plan.batch.prepare({ memory, forward, logits }),
+      prepareSampling(memory, V, most, { logits, seen, sampling, step: rows, ids: sequence.ids, results }),
+    ]).then(([feeder, programs]) => ({ feeder, programs }));
+    return made;
+  };
+
+  /** Feeds `ids` by the session and copies what it cached to a slot. */
+  const cachePrompt = async (slot: number, ids: readonly number[], onProgress?: (done: number) => void | Promise<void>): Promise<void> => {
+    const { session, sequence: from } = feedingSession;
+    if (session.ids.length > 0) session.truncate(0);
+    if (ids.length > 0) await session.prefill(ids, onProgress);
+    await settle(memory);
+    await guarded(gpu, "prefill", () => {
+      writeBytes(gpu, noted, slot * 4, new Uint8Array(4));
+      if (ids.length === 0) return;
+      const encoder = gpu.device.createCommandEncoder({ label: "prefill" });
+      for (const what of ["keys", "values"] as const)
+        for (const [i, cache] of from[what].entries())
+          encoder.copyBufferToBuffer(cache, 0, sequence[what][i]!, slot * capacity * rowBytes, ids.length * rowBytes);
+      encoder.copyBufferToBuffer(from.noted.buffer, from.noted.offset, noted, slot * 4, 4);
+      gpu.device.queue.submit([encoder.finish()]);
+    });
+  };
+
+  /** Puts the sequences of `work` into rows. */
+  const writeRows = (work: readonly SlotWork[], penalized: boolean, random: boolean): void => {
+    const own = work.map(({ slot }) => sequences[slot]!);
+    const bytes = (words: Uint32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => new Uint8Array(words.buffer);
+    writeBytes(gpu, buffers.rows, 0, bytes(encodeRows(work.map(({ slot }, t) => ({ slot, start: own[t]!.ids.length - 1 })))));
+    writeBytes(gpu, sequence.step, 0, bytes(encodeStep({ T: work.length, start: 0, sampled: 0 })));
+    writeBytes(gpu, sequence.ids, 0, bytes(Uint32Array.from(own, ({ ids }) => ids.at(-1)!)));
+    writeBytes(gpu, buffers.sampling, 0, encodeSampling(...work.map(({ sampling }) => (random ? drawn(sampling) : sampling))));
+    if (penalized) for (const [t, { ids }] of own.entries()) writeBytes(gpu, buffers.seen, t * seenBytes(V), seenBits(ids, V));
+    writeBytes(gpu, results, 0, notWritten(BATCH * work.length));
+  };
+
+  /** Runs `count` steps of the rows; ids and log-probabilities [count, T], and what is noted of each slot. */
+  const runSteps = async (
+    work: readonly SlotWork[],
+    count: number,
+    draws: boolean,
+  ): Promise<{ words: Uint32Array; noted: Uint32Array }> => {
+    const { feeder, programs } = await prepared();
+    const penalized = work.some(({ sampling }) => sampling.repetitionPenalty !== 1);
+    const random = work.some(({ sampling }) => sampling.temperature > 0);
+    const sample: readonly PreparedDispatch[] = draws ? programs[Number(penalized)]![Number(random)]! : [];
+    const T = work.length;
+    await guarded(gpu, "batch", () => {
+      writeRows(work, penalized, random);
+      for (let first = 0; first < count; first += PER_SUBMIT) {
+        const encoder = gpu.device.createCommandEncoder({ label: "batch" });
+        for (let i = first; i < Math.min(count, first + PER_SUBMIT); i++) {
+          const pass = encoder.beginComputePass();
+          for (const dispatches of [feeder.layers, feeder.head, sample]) replay(pass, dispatches, T, 0);
+          pass.end();
+        }
+        gpu.device.queue.submit([encoder.finish()]);
+      }
+    });
+    const [words, notes] = await readRanges(gpu, "batch", [
+      { buffer: results, byteOffset: 0, byteLength: count * T * RESULT_BYTES },
+      { buffer: noted, byteOffset: 0, byteLength: slots * 4 },
+    ]);
+    return { words: new Uint32Array(words!), noted: new Uint32Array(notes!) };
+  };
+
+  /** What the device drew in row t, up to a position that the cache does not hold, or to the end of the context. */
+  const drawnIn = ({ slot }: SlotWork, t: number, T: number, count: number, words: Uint32Array, notes: Uint32Array): SlotTokens => {
+    const { ids, maxContext: own } = sequences[slot]!;
+    const floats = new Float32Array(words.buffer);
+    const beyond = notedPosition(notes[slot]!);
+    const tokens: Token[] = [];
+    for (let i = 0; i < count && ids.length < own; i++) {
+      if (beyond !== null && beyond < ids.length) return { tokens, error: beyondCache(beyond) };
+      const at = 2 * (i * T + t);
+      tokens.push({ id: words[at]!, logprob: floats[at + 1]! });
+      ids.push(words[at]!);
+    }
+    return { tokens };
+  };
+
+  /** A step whose logits come to the host, where each row is drawn by its own `choose`. */
+  const stepOnHost = async (work: readonly SlotWork[]): Promise<SlotTokens[]> => {
+    const { noted: notes } = await runSteps(work, 1, false);
+    const ranges = work.map((_, t) => ({ buffer: logits, byteOffset: t * V * 4, byteLength: V * 4 }));
+    const rows = await readRanges(gpu, "logits", ranges);
+    return work.map(({ slot, choose }, t): SlotTokens => {
+      const { ids } = sequences[slot]!;
+      const beyond = notedPosition(notes[slot]!);
+      if (beyond !== null && beyond < ids.length) return { tokens: [], error: beyondCache(beyond) };
+      try {
+        const token = choose!(new Float32Array(rows[t]!), ids);
+        ids.push(token.id);
+        return { tokens: [token] };
+      } catch (error) {
+        return { tokens: [], error };
+      }
+    });
+  };
+
+  const decode = async (work: readonly SlotWork[], count: number): Promise<SlotTokens[]> => {
+    const outcome = work.map((): { tokens: Token[]; error?: unknown } => ({ tokens: [] }));
+    /** Those that may draw one more. */
+    const alive = (onHost: boolean): number[] =>
+      work.flatMap(({ slot, choose }, w) => {
+        const { ids, maxContext: own } = sequences[slot]!;
+        return (choose !== undefined) === onHost && outcome[w]!.error === undefined && ids.length < own ? [w] : [];
+      });
+    const take = (those: readonly number[], drawn: readonly SlotTokens[]): void => {
+      for (const [t, w] of those.entries()) {
+        outcome[w]!.tokens.push(...drawn[t]!.tokens);
+        if (drawn[t]!.error !== undefined) outcome[w]!.error = drawn[t]!.error;
+      }
+    };
+    for (let done = 0; done < count; done += BATCH) {
+      const steps = Math.min(BATCH, count - done);
+      const onDevice = alive(false);
+      for (let first = 0; first < onDevice.length; first += MOST_ROWS) {
+        const those = onDevice.slice(first, first + MOST_ROWS);
+        const rows = those.map((w) => work[w]!);
+        const { words, noted } = await runSteps(rows, steps, true);
+        take(
+          those,
+          rows.map((row, t) => drawnIn(row, t, rows.length, steps, words, noted)),
+        );
+      }
+    }
+    for (let step = 0; step < count; step++) {
+      const onHost = alive(true);
+      for (let first = 0; first < onHost.length; first += MOST_ROWS) {
+        const those = onHost.slice(first, first + MOST_ROWS);
+        take(those, await stepOnHost(those.map((w) => work[w]!)));
+      }
+    }
+    return outcome;
+  };
+
+  return guardBatch(
+    {
+      model,
+      slots,
+      maxContext,
+      ids: (slot) => sequences[slot]?.ids ?? [],
+      async prefill(slot, given, own = maxContext, onProgress) {
+        checkFeed(config, 0, own, given);
+        const ids = Array.from(given);
+        // The last id is fed by the first step.
+        await cachePrompt(slot, ids.slice(0, -1), onProgress);
+        await onProgress?.(ids.length);
+        sequences[slot] = { ids, maxContext: own };
+      },
+      decode,
+      clear(slot) {
+        sequences[slot] = undefined;
+      },
+      dispose() {
+        sequences.fill(undefined);
+        feedingSession.session.dispose();
+        freeAll(memory);
+      },
+    },
+    open,
+  );
+}
+
+/** Options as a batch draws them that also draws at random: the likeliest id is the one that top-k 1 leaves. */
+const drawn = (sampling: SamplingOptions): SamplingOptions =>
+  sampling.temperature > 0 ? sampling : { ...sampling, temperature: 1, topK: 1, topP: 1, minP: 0 };
+
+const beyondCache = (position: number): GureumError =>
+  new GureumError("non-finite", {
+    where: "keys and values",
+    what: `beyond the f16 cache at position ${position}`,
+    expected: "magnitudes up to 65504",
+    remedy: "use an f32 cache (--kv-cache f32) or the CPU backend",
+  });
