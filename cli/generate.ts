@@ -5,6 +5,7 @@ import { directoryStore, writeFile } from "../core/host/node.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { makeReceipt } from "../core/receipt.ts";
 import { greedy } from "../core/sample/sampler.ts";
+import { generateLines } from "./generate-lines.ts";
 import {
   generateOptions,
   modelFromWords,
@@ -26,10 +27,17 @@ import { type Command, parseIds, parseWords, usage } from "./words.ts";
 export const generate: Command = {
   help: `usage: gureum generate TEXT | --file FILE [options]
        gureum generate --ids 1,2,3 [options]      a model whose tokenizer cannot be read runs on ids, and answers in them
+       gureum generate --jsonl FILE|- [options]   many: a prompt a line in, a result a line out
 
 ${textHelp}
   --special-tokens            read special tokens in TEXT as such ("<s>" is one token); without it they are plain text
   --no-bos                    do not put the beginning-of-text token first
+  --jsonl FILE                prompts a line ("-": from stdin): a JSON string, or an object with prompt, messages or ids, and what it
+                              wants otherwise: maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, seed, greedy, stop, stopIds,
+                              topLogprobs, specialTokens, addBos; id and meta are carried to the result
+  --out FILE                  results go there instead of to stdout
+  --resume                    go on with --out: lines that it answers are not run again
+  --batch N                   sequences computed at once (default: as many as are worth it and fit)
   --receipt FILE              with --arithmetic exact: write what \`gureum verify\` checks on any device
 ${modelHelp}
 ${samplingHelp}`,
@@ -45,17 +53,29 @@ ${samplingHelp}`,
         "no-bos": { type: "boolean" },
         "special-tokens": { type: "boolean" },
         receipt: { type: "string" },
+        jsonl: { type: "string" },
+        out: { type: "string" },
+        resume: { type: "boolean" },
+        batch: { type: "string" },
       },
       1,
     );
     const options = runOptions("generate", words);
     const idsText = words.text("ids");
-    if (words.positionals[0] !== undefined && idsText !== undefined) throw usage("generate", "give TEXT or --ids, not both");
+    const [word] = words.positionals;
+    const many = words.text("jsonl") !== undefined;
+    const unfit = many
+      ? (["ids", "file", "receipt"].find((name) => words.text(name) !== undefined) ?? ["json", "stats"].find((name) => words.flag(name)))
+      : (["out", "batch"].find((name) => words.text(name) !== undefined) ?? ["resume"].find((name) => words.flag(name)));
+    if (unfit !== undefined) throw usage("generate", many ? `--${unfit} is not for --jsonl` : `--${unfit} is for --jsonl`);
+    if (many && word !== undefined) throw usage("generate", "give TEXT or --jsonl, not both");
+    if (many) return generateLines(words, options);
+    if (word !== undefined && idsText !== undefined) throw usage("generate", "give TEXT or --ids, not both");
     const ids = idsText === undefined ? undefined : parseIds("generate", idsText);
     const receipt = words.text("receipt");
     if (receipt !== undefined && words.text("arithmetic") !== "exact")
       throw usage("generate", "--receipt needs --arithmetic exact: no other arithmetic has the same bits everywhere");
-    const text = await textFromWords("generate", words, words.positionals[0], idsText !== undefined);
+    const text = await textFromWords("generate", words, word, idsText !== undefined);
     if (text === undefined && idsText === undefined) throw usage("generate", "the text to continue is missing");
     const input = ids ? { ids } : textInput(text!, words);
     const model = await modelFromWords("generate", words, ids ? "ids" : "text", ({ check }) => check(input, generateOptions(options)));

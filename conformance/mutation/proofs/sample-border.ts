@@ -9,13 +9,13 @@ export const rules: readonly Rule[] = [
     proof: "without top-k the border's key is 0, which no number has, and its weight exp(−200) is 0: one more of such ids is none",
   },
   {
-    from: "sampling.topK < params.V",
-    to: ["sampling.topK <= params.V"],
+    from: "options.topK < params.V",
+    to: ["options.topK <= params.V"],
     proof: "they differ where top-k is V: the cut then leaves all V",
   },
   {
-    from: ">= sampling.topK)",
-    to: ["> sampling.topK)"],
+    from: ">= options.topK)",
+    to: ["> options.topK)"],
     proof: "they differ where exactly k ids reach a key: the border is then the next key below, of which k − k = 0 ids stay",
   },
   {

@@ -14,10 +14,10 @@ import { stepWgsl } from "../../wgsl/step.ts";
 /** Heads that share a reading of keys and values. */
 const SHARE = 4;
 const heads = ["x", "y", "z", "w"];
-/** Lines for each head, and for each of eight components: what they index is then in registers everywhere. */
-const perHead = (line: (head: string, h: number) => string): string => heads.map(line).join("");
-const perEighth = (line: (i: number, of: string) => string): string =>
-  ["low", "high"].flatMap((half, n) => heads.map((component, i) => line(4 * n + i, `${half}.${component}`))).join("");
+/** A line for each head, and statements for each of eight components, four a line: what they index is then in registers everywhere. */
+const perHead = (line: (head: string, h: number) => string): string => heads.map((head, h) => `${line(head, h)}\n`).join("");
+const perEighth = (statement: (i: number, of: string) => string): string =>
+  ["low", "high"].map((half, n) => `${heads.map((component, i) => statement(4 * n + i, `${half}.${component}`)).join(" ")}\n`).join("");
 
 /** As AttentionParams of attention.ts, with the slots and the positions of one. */
 export type BatchAttentionShape = Readonly<{
@@ -39,7 +39,7 @@ struct Params { H: u32, G: u32, Hd: u32, window: u32, scale: f32, CAPACITY: u32 
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(5) var<uniform> params: Params;
 ${cacheOverrideWgsl}
 
@@ -52,7 +52,7 @@ var<workgroup> scores: array<vec4<f32>, LANES>; // of four heads
 var<workgroup> weights: array<vec4<f32>, LANES>;
 var<workgroup> maxima: array<vec4<f32>, FOLDED>; // of eight scores each
 var<workgroup> sums: array<vec4<f32>, FOLDED>; // of eight weights each
-var<workgroup> mixed: array<f32, 1024>; // a head's components of each part
+var<workgroup> mixed: array<vec4<f32>, 256>; // a head's components of each part, [parts, Hd/4]
 
 struct Eight { low: vec4<f32>, high: vec4<f32> }
 fn fromHalves(w: vec4<u32>) -> Eight {
@@ -95,7 +95,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   var most = vec4(LOWEST);
   var total = vec4(0.0);
   // Of four heads, a component each.
-${perEighth((i) => `  var sum${i} = vec4(0.0);\n`)}  for (; base <= last; base += LANES) {
+${perEighth((i) => `  var sum${i} = vec4(0.0);`)}  for (; base <= last; base += LANES) {
     let s = base + lane;
     var score = vec4(LOWEST);
     if (s <= last) {
@@ -103,7 +103,7 @@ ${perEighth((i) => `  var sum${i} = vec4(0.0);\n`)}  for (; base <= last; base +
       var dots = vec4(0.0);
       for (var i = 0u; i < eights; i++) {
         let k = keysAt(key + i);
-${perHead((head, h) => `        dots.${head} += dot(query[${h}u * fours + 2u * i], k.low) + dot(query[${h}u * fours + 2u * i + 1u], k.high);\n`)}      }
+${perHead((head, h) => `        dots.${head} += dot(query[${h}u * fours + 2u * i], k.low) + dot(query[${h}u * fours + 2u * i + 1u], k.high);`)}      }
       score = dots * params.scale;
     }
     scores[lane] = score;
@@ -131,30 +131,31 @@ ${perHead((head, h) => `        dots.${head} += dot(query[${h}u * fours + 2u * i
     workgroupBarrier();
     total *= carried;
     for (var j = 0u; j < FOLDED; j++) { total += sums[j]; }
-${perEighth((i) => `    sum${i} *= carried;\n`)}    let seen = min(LANES, last + 1u - base);
+${perEighth((i) => `    sum${i} *= carried;`)}    let seen = min(LANES, last + 1u - base);
     if (part < parts) {
       for (var j = part; j < seen; j += parts) {
         let v = valuesAt(((slot + base + j) * params.G + g) * eights + column);
         let w = weights[j];
-${perEighth((i, of) => `        sum${i} += w * v.${of};\n`)}      }
+${perEighth((i, of) => `        sum${i} += w * v.${of};`)}      }
     }
   }
 ${perHead(
   (head, h) => `  if (${h}u < heads) {
     workgroupBarrier();
     if (part < parts) {
-${perEighth((i) => `      mixed[part * params.Hd + column * 8u + ${i}u] = sum${i}.${head};\n`)}    }
-    workgroupBarrier();
-    for (var i = lane; i < params.Hd; i += LANES) {
-      var all = 0.0;
-      for (var p = 0u; p < parts; p++) { all += mixed[p * params.Hd + i]; }
-      out[(t * params.H + first + ${h}u) * params.Hd + i] = all / total.${head};
+      mixed[part * fours + 2u * column] = vec4(sum0.${head}, sum1.${head}, sum2.${head}, sum3.${head});
+      mixed[part * fours + 2u * column + 1u] = vec4(sum4.${head}, sum5.${head}, sum6.${head}, sum7.${head});
     }
-  }
-`,
+    workgroupBarrier();
+    for (var i = lane; i < fours; i += LANES) {
+      var all = vec4(0.0);
+      for (var p = 0u; p < parts; p++) { all += mixed[p * fours + i]; }
+      out[(t * params.H + first + ${h}u) * fours + i] = all / total.${head};
+    }
+  }`,
 )}}
 `,
-  workgroupBytes: 16 * (256 + 128 + 128 + 16 + 16) + 4 * 1024,
+  workgroupBytes: 16 * (256 + 128 + 128 + 16 + 16 + 256),
   call: ({ H, G, Hd, window, dtype, capacity }) => ({
     params: { H, G, Hd, window: window ?? 0, scale: 1 / Math.sqrt(Hd), CAPACITY: capacity },
     overrides: { CACHE_F16: dtype === "f16" },
