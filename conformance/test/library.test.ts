@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { memoryStore } from "../../core/checkpoint/byte-source.ts";
-import { embeddedModel, GureumError, type LoadedModel, loadModel, type TokenEvent } from "../../index.ts";
+import { embeddedModel, type GenerateResult, GureumError, type LoadedModel, loadModel, type TokenEvent } from "../../index.ts";
 
 let model: LoadedModel;
 beforeAll(async () => {
@@ -64,6 +64,79 @@ describe("generate", () => {
     const [a, b] = await Promise.all([collect(model.generate({ messages })), collect(model.generate({ messages: other }))]);
     expect(a.map((e) => e.text).join("")).toBe(answer);
     expect(b.map((e) => e.text).join("")).toBe("안녕하세요. 만나서 반가워요.");
+  });
+});
+
+describe("generateAll", () => {
+  const collect = async (run: AsyncGenerator<TokenEvent, { text: string; ids: readonly number[] }, undefined>) => {
+    for (;;) {
+      const step = await run.next();
+      if (step.done) return step.value;
+    }
+  };
+
+  it("continues texts, messages and ids, each as generate does alone, with options of its own before those of all", async () => {
+    const own = { temperature: 0.9, topP: 0.9, seed: 7n, maxNewTokens: 5 };
+    const inputs = [
+      "오늘 날씨가",
+      { messages },
+      { ids: [1, 2038, 2544] },
+      { input: "구름", ...own },
+      { input: { text: "a" }, stop: ["e"] },
+    ] as const;
+    const shared = { maxNewTokens: 24, topLogprobs: 1 };
+    const streamed = inputs.map(() => "");
+    const onToken = (i: number, { text }: TokenEvent): void => {
+      streamed[i] += text;
+    };
+    const outcomes = await model.generateAll(inputs, { ...shared, sequences: 3, onToken });
+    const alone = [
+      await collect(model.generate({ text: "오늘 날씨가" }, shared)),
+      await collect(model.generate({ messages }, shared)),
+      await collect(model.generate({ ids: [1, 2038, 2544] }, shared)),
+      await collect(model.generate({ text: "구름" }, { ...shared, ...own })),
+      await collect(model.generate({ text: "a" }, { ...shared, stop: ["e"] })),
+    ];
+    for (const [i, one] of alone.entries()) expect(outcomes[i]).toMatchObject({ ok: true, ...one });
+    expect(streamed).toEqual(alone.map(({ text }) => text));
+    expect(alone[1]!.text).toBe(answer);
+  });
+
+  it("keeps the error of an input its own, and throws what is wrong for all", async () => {
+    const wrong = [
+      { input: "a", temperature: "1" },
+      { ids: [] },
+      { input: "b", stopIds: [1.5] },
+      { input: "c", speculate: { from: "prompt" } },
+    ];
+    const outcomes = await model.generateAll(["하나", ...(wrong as never[]), "둘"], { maxNewTokens: 2 });
+    const codes = outcomes.map((outcome) => (outcome.ok ? "ok" : (outcome.error as GureumError).code));
+    expect(codes).toEqual(["ok", "usage", "range", "usage", "usage", "ok"]);
+    await expect(model.generateAll(["하나"], { maxNewTokens: 0 })).rejects.toMatchObject({ code: "range" });
+    await expect(model.generateAll(["하나"], { temperature: "1" as never })).rejects.toMatchObject({ code: "usage" });
+    await expect(model.generateAll(["하나"], { sequences: 1.5 })).rejects.toMatchObject({ code: "usage" });
+  });
+
+  it("and hooks and speculation work through the front door", async () => {
+    const prompt = { text: "하나, 둘," }; // whose continuation repeats
+    const plain = await collect(model.generate(prompt, { maxNewTokens: 24 }));
+    for (const speculate of [{ from: "prompt" }, { from: "draft", draft: model }] as const) {
+      const { speculation, ...result } = (await collect(model.generate(prompt, { maxNewTokens: 24, speculate }))) as GenerateResult;
+      expect(result).toEqual(plain);
+      expect(speculation!.accepted).toBeGreaterThan(0);
+      expect(speculation!.sameBits).toBe(true);
+    }
+    const banned = plain.ids[0]!;
+    const { ids } = await collect(
+      model.generate(prompt, {
+        maxNewTokens: 8,
+        processLogits(_ids, logits) {
+          logits[banned] = -Infinity;
+          return undefined;
+        },
+      }),
+    );
+    expect(ids).not.toContain(banned);
   });
 });
 

@@ -111,6 +111,16 @@ describe("gureum bench", () => {
     expect(compared.out).toMatch(/rms-norm (?:javascript|wasm) hidden T=1 tiny .*1\.000x/);
   });
 
+  it("measures sequences together, their tokens counted together", async () => {
+    const words = ["model", "--synthetic", "tiny", "--backend", "cpu", "--prompt", "4", "--new", "3", "--depth", "4", "--sequences", "1,5"];
+    const { code, out } = await bench(...words, "--json", at("sequences.json"));
+    expect(code).toBe(0);
+    expect(out).toMatch(/decode 3 of 5 sequences at 4 tiny/);
+    const { rows } = await readResults(at("sequences.json"));
+    const of = (count: number) => rows.find(({ name }) => name === `decode 3 of ${count} sequences at 4 tiny`)!;
+    for (const count of [1, 5]) expect(of(count).tokens).toBe(3 * count);
+  });
+
   it.skipIf(!hasDevice)("measures every kernel of one row on the tiny shape", async () => {
     const { code, out, err } = await bench("kernels", "--shape", "tiny", "--rows", "1", "--json", at("kernels.json"));
     expect({ code, err: err.replace(/^Warning: .*\n?/gm, "") }).toEqual({ code: 0, err: "" });
