@@ -5,7 +5,7 @@ import { GureumError } from "../core/errors.ts";
 import { hostError } from "../core/host/node.ts";
 import type { LoadedModel, Outcome, TokenEvent } from "../index.ts";
 import { type InputLine, parseDone, parseLines } from "./jsonl.ts";
-import { modelFromWords, noteSampling, type RunOptions } from "./options.ts";
+import { generateOptions, modelFromWords, noteSampling, type RunOptions } from "./options.ts";
 import { breathe, note, print, progressBar, readText } from "./terminal.ts";
 import { usage, type Words } from "./words.ts";
 
@@ -107,7 +107,7 @@ export async function generateLines(words: Words, options: RunOptions): Promise<
 async function runLines(
   model: LoadedModel,
   lines: readonly InputLine[],
-  { sampling, greedy, maxNewTokens, stop, stopIds, logprobs }: RunOptions,
+  options: RunOptions,
   sequences: number | undefined,
   sink: Sink,
 ): Promise<number> {
@@ -146,12 +146,7 @@ async function runLines(
     await model.generateAll(
       good.map(({ given }) => given),
       {
-        ...sampling,
-        greedy,
-        maxNewTokens,
-        stop,
-        stopIds,
-        topLogprobs: logprobs,
+        ...generateOptions(options),
         signal: abort.signal,
         ...(sequences === undefined ? {} : { sequences }),
         async onToken(i, event) {
