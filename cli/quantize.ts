@@ -111,6 +111,7 @@ until all is done its work lies in DST.unfinished.
 function settingsOf(words: readonly string[]): Record<string, string | number | boolean> {
   const known: Readonly<Record<string, unknown>> = methods.best;
   const allowed: Readonly<Record<string, readonly string[]>> = {
+    scaleLoss: ["block", "absolute", "relative"],
     clip: ["none", "symmetric", "asymmetric"],
     rounding: ["nearest", "compensate"],
     order: ["natural", "falling"],

@@ -122,23 +122,35 @@ export function forwardLayer(
   add(a.x, a.x, a.branch, T * D);
   tap(`${at}attentionResidual`, a.x);
 
-  // Then the feed-forward network, down(silu(gate(x)) ∘ up(x)):
+  // Then the feed-forward network:
   ops.rmsNorm(a.normed, a.x, layer.postAttentionLayernorm, eps, T);
   tap(`${at}postAttentionLayernorm`, a.normed);
-  ops.linear(a.gate, a.normed, layer.gateProj, T);
-  tap(`${at}gate`, a.gate);
-  ops.linear(a.up, a.normed, layer.upProj, T);
-  tap(`${at}up`, a.up);
-  siluMul(a.gate, a.gate, a.up, T * config.intermediateSize);
-  tap(`${at}siluMul`, a.gate);
-  ops.linear(a.branch, a.gate, layer.downProj, T);
+  feedForward(ops, config, layer, a, T, (name, data) => tap(at + name, data));
   tap(`${at}mlp`, a.branch);
   add(a.x, a.x, a.branch, T * D);
   tap(`${at}residual`, a.x);
 }
 
+/** a.branch = W_down (silu(W_gate x) ∘ W_up x) of x = a.normed. */
+export function feedForward(
+  ops: CpuOps,
+  config: LlamaConfig,
+  layer: LayerWeights,
+  a: Activations,
+  T: number,
+  tap: (name: string, data: Float32Array) => void,
+): void {
+  ops.linear(a.gate, a.normed, layer.gateProj, T);
+  tap("gate", a.gate);
+  ops.linear(a.up, a.normed, layer.upProj, T);
+  tap("up", a.up);
+  siluMul(a.gate, a.gate, a.up, T * config.intermediateSize);
+  tap("siluMul", a.gate);
+  ops.linear(a.branch, a.gate, layer.downProj, T);
+}
+
 /** a.branch = W_o attention(W_q x, W_k x, W_v x) of x = a.normed; writes layer i of the caches. */
-function selfAttention(
+export function selfAttention(
   ops: CpuOps,
   config: LlamaConfig,
   layer: LayerWeights,

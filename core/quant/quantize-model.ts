@@ -24,8 +24,8 @@ import { embedding, widenRow } from "../ops/embedding.ts";
 import { decodeUtf8 } from "../utf8.ts";
 import { checkAwqShape } from "./awq-format.ts";
 import { layerFile, openPart, type Part, partEntries, partWeights, writePart } from "./quantized-parts.ts";
-import { type Bench, captureLayer, makeBench, runLayer } from "./search/capture.ts";
-import { type FloatLayer, type LinearLoss, type QuantizedLayer, quantizeLayer } from "./search/quantize-layer.ts";
+import { type Bench, type BlockInputs, blockOutputs, captureLayer, makeBench, runLayer } from "./search/capture.ts";
+import { type BlockError, type FloatLayer, type LinearLoss, type QuantizedLayer, quantizeLayer } from "./search/quantize-layer.ts";
 import { stages as ownStages, type Settings, type Stages } from "./search/stages.ts";
 
 /** Texts that the weights are fitted to. */
@@ -263,8 +263,10 @@ async function quantizeLayers({ checkpoint, parts, ops, settings, stages, calibr
     }
     const float = await readerOf().layer(own);
     const before = follows && !last ? streams.map((stream) => stream.slice()) : null;
-    const grams = captureLayer(bench, float, streams);
-    const quantized = within(`layers.${layer}`, () => quantizeInPass(ops, floatLayer(float), grams, settings, stages));
+    const { grams, inputs } = captureLayer(bench, float, streams, settings.scaleLoss === "block" ? settings.blockTexts : 0);
+    const quantized = within(`layers.${layer}`, () =>
+      quantizeInPass(ops, floatLayer(float), grams, blockErrorOf(bench, float, inputs), settings, stages),
+    );
     await writePart(parts.writer, layer, quantized);
     if (before) {
       for (const [i, stream] of before.entries()) streams[i]!.set(stream);
@@ -273,6 +275,23 @@ async function quantizeLayers({ checkpoint, parts, ops, settings, stages, calibr
     }
     await onLayer?.({ layer, layers, resumed: false, losses: quantized.losses });
   }
+}
+
+/** A block's output for the kept inputs against the float layer's. */
+function blockErrorOf(bench: Bench, layer: LayerWeights, inputs: BlockInputs): BlockError {
+  const expected = new Map<keyof BlockInputs, Float32Array[]>();
+  return (block, weights) => {
+    const right = expected.get(block) ?? blockOutputs(bench, block, layer, inputs);
+    expected.set(block, right);
+    const changed = Object.entries(weights).map(([name, { W, N, K }]) => [
+      name,
+      { weight: { kind: "dense", dtype: "F32", outFeatures: N, inFeatures: K, data: W }, bias: layer[name as LinearName].bias },
+    ]);
+    let error = 0;
+    for (const [i, got] of blockOutputs(bench, block, { ...layer, ...Object.fromEntries(changed) }, inputs).entries())
+      for (let at = 0; at < got.length; at++) error += (got[at]! - right[i]![at]!) ** 2;
+    return error;
+  };
 }
 
 /** Within a pass, where other threads help. */

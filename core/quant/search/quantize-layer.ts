@@ -8,7 +8,7 @@ import { within } from "../../errors.ts";
 import { type LayerTree, type LinearName, linearParts, type NormName } from "../../model/layer.ts";
 import type { CpuOps } from "../../model/ops.ts";
 import type { Linear } from "../../tensor.ts";
-import type { LayerGrams, LinearInput } from "./capture.ts";
+import type { BlockInputs, LayerGrams, LinearInput } from "./capture.ts";
 import type { Factor } from "./compensate.ts";
 import type { Rounded } from "./descend.ts";
 import { type Gram, outputErrors, scaleGram, sumOf } from "./gram.ts";
@@ -43,12 +43,14 @@ interface Fold {
   readonly input: LinearInput;
   readonly linears: readonly LinearName[];
   readonly into: NormName | "vProj" | "upProj";
+  /** The block whose output judges the scales; without it the linear's own does. */
+  readonly block?: keyof BlockInputs;
 }
 
 const folds: readonly Fold[] = [
-  { input: "inputLayernorm", linears: ["qProj", "kProj", "vProj"], into: "inputLayernorm" },
+  { input: "inputLayernorm", linears: ["qProj", "kProj", "vProj"], into: "inputLayernorm", block: "attention" },
   { input: "attention", linears: ["oProj"], into: "vProj" },
-  { input: "postAttentionLayernorm", linears: ["gateProj", "upProj"], into: "postAttentionLayernorm" },
+  { input: "postAttentionLayernorm", linears: ["gateProj", "upProj"], into: "postAttentionLayernorm", block: "feedForward" },
   { input: "siluMul", linears: ["downProj"], into: "upProj" },
 ];
 
@@ -81,14 +83,22 @@ function foldIntoNorm(norm: Float32Array, s: Float32Array): { norm: Float32Array
   return { norm: folded, scales: s.map((scale, k) => (norm[k] === 0 ? scale : norm[k]! / folded[k]!)) };
 }
 
+/** The squared error of a block's output where some of its linears have other weights. */
+export type BlockError = (block: keyof BlockInputs, weights: Partial<Record<LinearName, WeightMatrix>>) => number;
+
 /** Searches and folds the scales of all linears of the layer. */
-function scaleLayer(ops: CpuOps, state: Scaled, settings: Settings, stages: Stages): void {
+function scaleLayer(ops: CpuOps, state: Scaled, settings: Settings, stages: Stages, errorOf: BlockError): void {
   const { linears, norms, grams } = state;
-  for (const { input, linears: names, into } of folds) {
+  for (const { input, linears: names, into, block } of folds) {
     const group = names.map((name) => linears[name]);
+    const blockError =
+      block === undefined
+        ? undefined
+        : (weights: readonly Float32Array[]): number =>
+            errorOf(block, Object.fromEntries(names.map((name, i) => [name, { ...linears[name], W: weights[i]! }])));
     // Values that several heads read (grouped queries) cannot be divided for one of them.
     if (into === "vProj" && linears.vProj.N !== linears.oProj.K) continue;
-    const wanted = stages.scales(ops, { linears: group, gram: grams[input] }, settings);
+    const wanted = stages.scales(ops, { linears: group, gram: grams[input], ...(blockError ? { blockError } : {}) }, settings);
     if (!wanted) continue;
     let scales = wanted;
     if (into === "vProj" || into === "upProj") {
@@ -149,11 +159,18 @@ function roundLinear(
  * Quantizes the linears of a layer; norms take up scales, all else stays.
  * @throws GureumError "non-finite", "range", "shape", naming the linear
  */
-export function quantizeLayer(ops: CpuOps, layer: FloatLayer, grams: LayerGrams, settings: Settings, stages: Stages): QuantizedLayer {
+export function quantizeLayer(
+  ops: CpuOps,
+  layer: FloatLayer,
+  grams: LayerGrams,
+  errorOf: BlockError,
+  settings: Settings,
+  stages: Stages,
+): QuantizedLayer {
   const linears = Object.fromEntries(linearParts.map(({ name }) => [name, layer[name]])) as Record<LinearName, FloatLinear>;
   const norms = { inputLayernorm: layer.inputLayernorm, postAttentionLayernorm: layer.postAttentionLayernorm };
   const state: Scaled = { linears, norms, grams: { ...grams }, rows: {} };
-  scaleLayer(ops, state, settings, stages);
+  scaleLayer(ops, state, settings, stages, errorOf);
   const factors = new Map<LinearInput, Factor>();
   const packed: Partial<Record<LinearName, Linear>> = {};
   const losses: Partial<Record<LinearName, LinearLoss>> = {};

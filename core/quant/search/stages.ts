@@ -21,6 +21,13 @@ export interface Settings {
   readonly scaleSteps: number;
   /** Whether each ratio is tried without the weights' magnitude as well. */
   readonly scaleBoth: boolean;
+  /**
+   * What judges the scales of linears that share one: the output of the block that they are in (attention, feed-forward), as
+   * AutoAWQ has it; or their own outputs' errors, added as they are, or each over its own squared output.
+   */
+  readonly scaleLoss: "block" | "absolute" | "relative";
+  /** With "block": on how many texts. */
+  readonly blockTexts: number;
   /** How ranges are cut: not at all; as AutoAWQ does, which leaves q and k whole; each end on its own, in all linears. */
   readonly clip: "none" | "symmetric" | "asymmetric";
   /** To the nearest value, or with the error handed on to later inputs. */
@@ -43,6 +50,8 @@ export interface ScaleGroup {
   readonly linears: readonly WeightMatrix[];
   /** Of their inputs. */
   readonly gram: Gram;
+  /** Squared error of the block's output if the linears had these weights; not there where the linear's own output is judged. */
+  readonly blockError?: (weights: readonly Float32Array[]) => number;
 }
 
 /** The choices of a quantization, each a function that may be replaced. */
@@ -83,24 +92,36 @@ export const timesColumns = (W: Float32Array, K: number, s: ArrayLike<number>): 
   return out;
 };
 
-/** Σ of the output errors of a group, rounded to the nearest behind scales s. */
-function lossBehindScales(ops: CpuOps, matrices: readonly WeightMatrix[], gram: Gram, s: Float32Array, settings: Settings): number {
-  let total = 0;
-  for (const { W, N, K } of matrices) {
-    const delta = nearestDelta({ W: timesColumns(W, K, s), N, K }, settings);
-    for (let row = 0; row < delta.length; row += K) for (let k = 0; k < K; k++) delta[row + k] = delta[row + k]! / s[k]!;
-    total += sumOf(outputErrors(ops, gram, delta, N));
-  }
-  return total;
+/** (W ∘ s rounded to the nearest) / s: what the linear amounts to behind scales s. */
+function behindScales({ W, N, K }: WeightMatrix, s: Float32Array, { bits, groupSize }: Settings): Float32Array {
+  const scaled = timesColumns(W, K, s);
+  const grids = gridsOf(rangesOf(scaled, N, K, groupSize), bits, groupSize);
+  const values = valuesOf(roundToNearest(scaled, grids), grids);
+  for (let row = 0; row < values.length; row += K) for (let k = 0; k < K; k++) values[row + k] = values[row + k]! / s[k]!;
+  return values;
+}
+
+/** The loss by which scales of a group are judged. */
+function scaleLossOf(ops: CpuOps, { linears, gram, blockError }: ScaleGroup, settings: Settings): (s: Float32Array) => number {
+  const { scaleLoss } = settings;
+  if (scaleLoss === "block" && blockError) return (s) => blockError(linears.map((linear) => behindScales(linear, s, settings)));
+  const judged = linears.map((linear) => someRows(linear).matrix);
+  const errorOf = (matrix: WeightMatrix, delta: Float32Array): number => sumOf(outputErrors(ops, gram, delta, matrix.N));
+  const weights = judged.map((matrix) => (scaleLoss === "absolute" ? 1 : 1 / (errorOf(matrix, matrix.W) || 1)));
+  return (s) =>
+    judged.reduce((total, matrix, i) => {
+      const delta = behindScales(matrix, s, settings);
+      for (let at = 0; at < delta.length; at++) delta[at] = delta[at]! - matrix.W[at]!;
+      return total + weights[i]! * errorOf(matrix, delta);
+    }, 0);
 }
 
 export const stages: Stages = {
-  scales(ops, { linears, gram }, settings) {
+  scales(ops, group, settings) {
     if (settings.scaleSteps === 0) return null;
+    const { linears, gram } = group;
     const w = weightMagnitude(linears, gram.K, settings.groupSize);
-    const judged = linears.map((linear) => someRows(linear).matrix);
-    const loss = (s: Float32Array): number => lossBehindScales(ops, judged, gram, s, settings);
-    const { ratio, scales } = searchScale(gram.magnitude, w, settings.scaleSteps, settings.scaleBoth, loss);
+    const { ratio, scales } = searchScale(gram.magnitude, w, settings.scaleSteps, settings.scaleBoth, scaleLossOf(ops, group, settings));
     return ratio === null ? null : scales;
   },
   ranges(ops, name, matrix, gram, { bits, groupSize, clip }) {
@@ -126,7 +147,17 @@ export const factorFor = (ops: CpuOps, gram: Gram, { damping, order }: Settings)
 
 /** A set of choices by name. */
 export type MethodName = "rtn" | "awq" | "best";
-const plain = { scaleBoth: false, rounding: "nearest", order: "natural", damping: 0.01, sweeps: 0, refits: 0, inputs: "float" } as const;
+const plain = {
+  scaleBoth: false,
+  scaleLoss: "block",
+  blockTexts: 8,
+  rounding: "nearest",
+  order: "natural",
+  damping: 0.01,
+  sweeps: 0,
+  refits: 0,
+  inputs: "float",
+} as const;
 
 /** Each is a setting for every choice; single ones may be given on top. */
 export const methods: Readonly<Record<MethodName, Omit<Settings, "bits" | "groupSize">>> = {
@@ -135,6 +166,8 @@ export const methods: Readonly<Record<MethodName, Omit<Settings, "bits" | "group
   best: {
     scaleSteps: 20,
     scaleBoth: true,
+    scaleLoss: "block",
+    blockTexts: 8,
     clip: "asymmetric",
     rounding: "compensate",
     order: "falling",

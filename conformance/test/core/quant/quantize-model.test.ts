@@ -184,7 +184,7 @@ describe("the searched linears of a model", () => {
         parts: { store: memoryStore("parts", parts), writer: memoryFolder(parts) },
         target: memoryFolder(files),
         ops: referenceOps,
-        settings: settingsOf(method),
+        settings: { ...settingsOf(method), scaleLoss: "absolute" },
         calibration: { name: "small", texts: smallTexts() },
       });
       expect(JSON.parse(new TextDecoder().decode(files.get("gureum-quantize.json")))).toMatchObject({ layers });
