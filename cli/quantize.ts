@@ -115,7 +115,7 @@ function settingsOf(words: readonly string[]): Record<string, string | number | 
     clip: ["none", "symmetric", "asymmetric"],
     rounding: ["nearest", "compensate"],
     order: ["natural", "falling"],
-    inputs: ["float", "quantized"],
+    inputs: ["float", "quantized", "corrected"],
     scaleBoth: ["true", "false"],
   };
   return Object.fromEntries(

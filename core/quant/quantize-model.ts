@@ -24,7 +24,8 @@ import { embedding, widenRow } from "../ops/embedding.ts";
 import { decodeUtf8 } from "../utf8.ts";
 import { checkAwqShape } from "./awq-format.ts";
 import { layerFile, openPart, type Part, partEntries, partWeights, writePart } from "./quantized-parts.ts";
-import { type Bench, type BlockInputs, blockOutputs, captureLayer, makeBench, runLayer } from "./search/capture.ts";
+import { type Bench, type BlockInputs, blockOutputs, type Captured, captureLayer, makeBench, runLayer } from "./search/capture.ts";
+import { corrected } from "./search/correct.ts";
 import { type BlockError, type FloatLayer, type LinearLoss, type QuantizedLayer, quantizeLayer } from "./search/quantize-layer.ts";
 import { stages as ownStages, type Settings, type Stages } from "./search/stages.ts";
 
@@ -243,7 +244,7 @@ interface Run extends QuantizeJob {
   readonly bench: Bench;
 }
 
-async function quantizeLayers({ checkpoint, parts, ops, settings, stages, calibration, done, bench, onLayer }: Run): Promise<void> {
+async function quantizeLayers({ checkpoint, parts, settings, stages, calibration, done, bench, onLayer }: Run): Promise<void> {
   const { config, refs } = checkpoint;
   const { groupSize } = settings;
   const layers = refs.layers.length;
@@ -251,58 +252,75 @@ async function quantizeLayers({ checkpoint, parts, ops, settings, stages, calibr
   /** From here on nothing is left to do, and no texts need to come through. */
   const end = isDone.lastIndexOf(false) + 1;
   const streams = end > 0 ? await embedTexts(checkpoint, calibration) : [];
-  const follows = settings.inputs === "quantized";
+  const follows = settings.inputs !== "float";
+  /** The texts as they come through the float layers, where these say what is aimed at. */
+  const float = settings.inputs === "corrected" ? streams.map((stream) => stream.slice()) : null;
   for (const [layer, own] of refs.layers.entries()) {
     const last = layer >= end - 1;
     if (isDone[layer]) {
       await usingPart(parts, layer, async (part) => {
         if (!last) runLayer(bench, follows ? await partWeights(part, layer, config, groupSize) : await readerOf().layer(own), streams);
+        if (!last && float) runLayer(bench, await readerOf().layer(own), float);
         await onLayer?.({ layer, layers, resumed: true, losses: part.losses });
       });
       continue;
     }
-    const float = await readerOf().layer(own);
+    const weights = await readerOf().layer(own);
     const before = follows && !last ? streams.map((stream) => stream.slice()) : null;
-    const { grams, inputs } = captureLayer(bench, float, streams, settings.scaleLoss === "block" ? settings.blockTexts : 0);
-    const quantized = within(`layers.${layer}`, () =>
-      quantizeInPass(ops, floatLayer(float), grams, blockErrorOf(bench, float, inputs), settings, stages),
-    );
+    const captured = captureLayer(bench, weights, streams, settings.scaleLoss === "block" ? settings.blockTexts : 0, float);
+    const quantized = within(`layers.${layer}`, () => quantizeInPass(bench, weights, captured, settings, stages));
     await writePart(parts.writer, layer, quantized);
     if (before) {
       for (const [i, stream] of before.entries()) streams[i]!.set(stream);
       // From the file, as a later run would.
       await usingPart(parts, layer, async (part) => runLayer(bench, await partWeights(part, layer, config, groupSize), streams));
     }
+    if (float && !last) runLayer(bench, weights, float);
     await onLayer?.({ layer, layers, resumed: false, losses: quantized.losses });
   }
 }
 
-/** A block's output for the kept inputs against the float layer's. */
-function blockErrorOf(bench: Bench, layer: LayerWeights, inputs: BlockInputs): BlockError {
+/** A layer to compute with, of f32 weights. */
+const denseLayer = (layer: FloatLayer): LayerWeights =>
+  makeLayer(
+    ({ name }) => {
+      const { W, bias, N, K } = layer[name];
+      return { weight: { kind: "dense", dtype: "F32", outFeatures: N, inFeatures: K, data: W }, bias };
+    },
+    ({ name }) => layer[name],
+  );
+
+/** Errors of a block's output for the kept inputs, against the layer as it is. */
+function blockErrorOf(bench: Bench, layer: FloatLayer, inputs: BlockInputs): BlockError {
   const expected = new Map<keyof BlockInputs, Float32Array[]>();
   return (block, weights) => {
-    const right = expected.get(block) ?? blockOutputs(bench, block, layer, inputs);
+    const right = expected.get(block) ?? blockOutputs(bench, block, denseLayer(layer), inputs);
     expected.set(block, right);
-    const changed = Object.entries(weights).map(([name, { W, N, K }]) => [
-      name,
-      { weight: { kind: "dense", dtype: "F32", outFeatures: N, inFeatures: K, data: W }, bias: layer[name as LinearName].bias },
-    ]);
+    const changed = Object.entries(weights).map(([name, matrix]) => [name, { ...matrix, bias: layer[name as LinearName].bias }]);
+    const got = blockOutputs(bench, block, denseLayer({ ...layer, ...Object.fromEntries(changed) }), inputs);
     let error = 0;
-    for (const [i, got] of blockOutputs(bench, block, { ...layer, ...Object.fromEntries(changed) }, inputs).entries())
-      for (let at = 0; at < got.length; at++) error += (got[at]! - right[i]![at]!) ** 2;
+    for (const [i, values] of got.entries()) for (let at = 0; at < values.length; at++) error += (values[at]! - right[i]![at]!) ** 2;
     return error;
   };
 }
 
-/** Within a pass, where other threads help. */
-function quantizeInPass(ops: CpuOps, ...args: Tail<Parameters<typeof quantizeLayer>>): QuantizedLayer {
+/** One layer, within a pass, where other threads help. */
+function quantizeInPass(bench: Bench, weights: LayerWeights, captured: Captured, settings: Settings, stages: Stages): QuantizedLayer {
+  const { ops } = bench;
+  const { grams, inputs, drifts } = captured;
   let quantized: QuantizedLayer | undefined;
   ops.pass(() => {
-    quantized = quantizeLayer(ops, ...args);
+    const float = floatLayer(weights);
+    const aimed = drifts
+      ? makeLayer(
+          ({ name, input }) => ({ ...float[name], W: corrected(ops, float[name], grams[input], drifts[input], settings.damping) }),
+          ({ name }) => float[name],
+        )
+      : float;
+    quantized = quantizeLayer(ops, aimed, grams, blockErrorOf(bench, aimed, inputs), settings, stages);
   });
   return quantized!;
 }
-type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
 /** `quantization_config` as AutoAWQ writes it, and the dtype of everything that is not int4. */
 function awqConfig(text: string, { groupSize }: Settings): string {

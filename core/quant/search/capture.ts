@@ -3,12 +3,13 @@
  * the residual streams that the next layer starts from.
  */
 import type { LlamaConfig } from "../../config.ts";
-import { makeKvCache, reserve } from "../../model/kv-cache.ts";
+import { type KvCache, makeKvCache, reserve } from "../../model/kv-cache.ts";
 import { type LinearPart, linearParts } from "../../model/layer.ts";
 import { type Activations, feedForward, forwardLayer, makeActivations, selfAttention } from "../../model/llama.ts";
 import type { CpuOps } from "../../model/ops.ts";
 import type { LayerWeights } from "../../model/weights.ts";
 import { type RopeTables, ropeTables } from "../../ops/rope.ts";
+import { addToCross, type Drift, makeCrossSums } from "./correct.ts";
 import { addToGram, finishGram, type Gram, type GramSums, makeGramSums } from "./gram.ts";
 
 /** Calibration texts as residual streams: [T, D] each, at positions 0 … T − 1. */
@@ -24,37 +25,42 @@ export interface Bench {
   readonly config: LlamaConfig;
   readonly tables: RopeTables;
   readonly activations: Activations;
-  readonly T: number;
+  /** Of one layer, used again for each text. */
+  readonly cache: KvCache;
 }
 
 /** @param T the longest text */
 export function makeBench(ops: CpuOps, config: LlamaConfig, T: number): Bench {
   const alone = { ...config, numHiddenLayers: 1 };
-  return { ops, config: alone, tables: ropeTables(alone, T), activations: makeActivations(alone, T), T };
+  const cache = makeKvCache(T);
+  reserve(cache, ops, alone, T);
+  return { ops, config: alone, tables: ropeTables(alone, T), activations: makeActivations(alone, T), cache };
 }
 
-/** Runs a layer on every stream, in place. `visit` sees what each linear reads, of T positions. */
+/**
+ * Runs a layer on every stream, in place. `visit` sees what each linear reads, of T positions; `between` the residual
+ * stream between the two blocks.
+ */
 export function runLayer(
-  { ops, config, tables, activations: a, T: longest }: Bench,
+  { ops, config, tables, activations: a, cache }: Bench,
   layer: LayerWeights,
   streams: Streams,
-  visit: (input: LinearInput, data: Float32Array, T: number, stream: number) => void = () => {},
+  visit: (input: LinearInput, data: Float32Array, T: number) => void = () => {},
+  between: (data: Float32Array) => void = () => {},
 ): void {
-  const cache = makeKvCache(longest);
-  reserve(cache, ops, config, longest);
   const inputs = new Map<string, LinearInput>(linearParts.map(({ input }) => [`layers.0.${input}`, input]));
-  for (const [i, stream] of streams.entries()) {
+  for (const stream of streams) {
     const T = stream.length / config.hiddenSize;
     cache.length = 0;
     a.x.set(stream);
     const tap = (name: string, data: Float32Array): void => {
       const input = inputs.get(name);
-      if (input) visit(input, data, T, i);
+      if (input) visit(input, data, T);
+      else if (name === "layers.0.attentionResidual") between(data);
     };
     ops.pass(() => forwardLayer(ops, config, layer, [{ cache, tables, rows: T }], 0, a, T, tap, () => false));
     stream.set(a.x.subarray(0, stream.length));
   }
-  ops.dropCache(cache.arrays);
 }
 
 /** What a layer's blocks read, of a few texts: [T, D] each, behind the norms. */
@@ -63,39 +69,80 @@ export interface BlockInputs {
   readonly feedForward: readonly Float32Array[];
 }
 
+export interface Captured {
+  readonly grams: LayerGrams;
+  readonly inputs: BlockInputs;
+  /** Where float streams were given. */
+  readonly drifts: Readonly<Record<LinearInput, Drift>> | null;
+}
+
+/** What the linears of a float layer read of one stream, which is left as it is, and the stream between the two blocks. */
+function readByFloat(bench: Bench, layer: LayerWeights, stream: Float32Array): Map<LinearInput | "between", Float32Array> {
+  const read = new Map<LinearInput | "between", Float32Array>();
+  const moved = stream.slice();
+  const keep = (input: LinearInput | "between", data: Float32Array): void => void read.set(input, data.slice());
+  runLayer(bench, layer, [moved], keep, (data) => keep("between", data));
+  return read;
+}
+
 /**
  * Runs a layer on every stream, in place, and sums what its linears read.
  * @param kept of how many streams, evenly spaced, the blocks' inputs are kept
+ * @param float the same texts as they come through the float layers, left as they are
  */
-export function captureLayer(
-  bench: Bench,
-  layer: LayerWeights,
-  streams: Streams,
-  kept: number,
-): { grams: LayerGrams; inputs: BlockInputs } {
-  const sums = new Map<LinearInput, GramSums>(linearParts.map(({ input, inFeatures }) => [input, makeGramSums(inFeatures(bench.config))]));
+export function captureLayer(bench: Bench, layer: LayerWeights, streams: Streams, kept: number, float: Streams | null): Captured {
+  const { ops, config } = bench;
+  const D = config.hiddenSize;
+  const sizes = new Map<LinearInput, number>(linearParts.map(({ input, inFeatures }) => [input, inFeatures(config)]));
+  const sums = new Map<LinearInput, GramSums>([...sizes].map(([input, K]) => [input, makeGramSums(K)]));
+  const drifts = new Map<LinearInput, Drift>(
+    float
+      ? [...sizes].map(([input, K]) => [
+          input,
+          // What the stream lacks is made up for once in a layer, at its end.
+          { inputs: makeCrossSums(K, K), residual: input === "siluMul" ? makeCrossSums(D, K) : null },
+        ])
+      : [],
+  );
   const count = Math.min(kept, streams.length);
   const wanted = new Set(Array.from({ length: count }, (_, i) => Math.floor((i * streams.length) / count)));
   const attention: Float32Array[] = [];
   const feedForward: Float32Array[] = [];
-  const D = bench.config.hiddenSize;
-  runLayer(bench, layer, streams, (input, data, T, stream) => {
-    addToGram(bench.ops, sums.get(input)!, data, T);
-    if (!wanted.has(stream)) return;
-    if (input === "inputLayernorm") attention.push(data.slice(0, T * D));
-    if (input === "postAttentionLayernorm") feedForward.push(data.slice(0, T * D));
-  });
-  const grams = Object.fromEntries([...sums].map(([input, sum]) => [input, finishGram(sum)])) as Record<LinearInput, Gram>;
-  return { grams, inputs: { attention, feedForward } };
+  for (const [i, stream] of streams.entries()) {
+    const right = float && readByFloat(bench, layer, float[i]!);
+    let between: Float32Array | undefined;
+    runLayer(
+      bench,
+      layer,
+      [stream],
+      (input, data, T) => {
+        addToGram(ops, sums.get(input)!, data, T);
+        const drift = drifts.get(input);
+        if (drift && right) {
+          addToCross(ops, drift.inputs, right.get(input)!, data, data, T);
+          if (drift.residual) addToCross(ops, drift.residual, right.get("between")!, between!, data, T);
+        }
+        if (!wanted.has(i)) return;
+        if (input === "inputLayernorm") attention.push(data.slice(0, T * D));
+        if (input === "postAttentionLayernorm") feedForward.push(data.slice(0, T * D));
+      },
+      (data) => {
+        if (float) between = data.slice();
+      },
+    );
+  }
+  return {
+    grams: Object.fromEntries([...sums].map(([input, sum]) => [input, finishGram(sum)])) as Record<LinearInput, Gram>,
+    inputs: { attention, feedForward },
+    drifts: float ? (Object.fromEntries(drifts) as Record<LinearInput, Drift>) : null,
+  };
 }
 
 /** The outputs of one of a layer's blocks for such inputs. */
 export function blockOutputs(bench: Bench, block: keyof BlockInputs, layer: LayerWeights, inputs: BlockInputs): Float32Array[] {
-  const { ops, config, tables, activations: a, T: longest } = bench;
+  const { ops, config, tables, activations: a, cache } = bench;
   const D = config.hiddenSize;
-  const cache = makeKvCache(longest);
-  if (block === "attention") reserve(cache, ops, config, longest);
-  const outputs = inputs[block].map((x) => {
+  return inputs[block].map((x) => {
     const T = x.length / D;
     cache.length = 0;
     a.normed.set(x);
@@ -105,6 +152,4 @@ export function blockOutputs(bench: Bench, block: keyof BlockInputs, layer: Laye
     });
     return a.branch.slice(0, T * D);
   });
-  if (block === "attention") ops.dropCache(cache.arrays);
-  return outputs;
 }

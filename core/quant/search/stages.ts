@@ -40,8 +40,11 @@ export interface Settings {
   readonly sweeps: number;
   /** How often scales are solved anew behind the rounding, each time with `sweeps` passes after it. */
   readonly refits: number;
-  /** What a layer reads while it is quantized: the float layers' outputs, or those of the layers quantized before it. */
-  readonly inputs: "float" | "quantized";
+  /**
+   * What a layer reads while it is quantized: the float layers' outputs; those of the layers quantized before it; or those,
+   * with weights that aim at what the float model gives (correct.ts).
+   */
+  readonly inputs: "float" | "quantized" | "corrected";
 }
 
 /** Linears that read the same inputs. */
@@ -174,6 +177,6 @@ export const methods: Readonly<Record<MethodName, Omit<Settings, "bits" | "group
     damping: 0.01,
     sweeps: 4,
     refits: 1,
-    inputs: "quantized",
+    inputs: "corrected",
   },
 };

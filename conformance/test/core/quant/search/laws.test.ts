@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { referenceOps } from "../../../../../core/model/ops.ts";
 import { searchClip } from "../../../../../core/quant/search/clip-search.ts";
 import { compensate, factorOf } from "../../../../../core/quant/search/compensate.ts";
+import { addToCross, corrected, makeCrossSums } from "../../../../../core/quant/search/correct.ts";
 import { descend, type Rounded, refitScales } from "../../../../../core/quant/search/descend.ts";
 import { addToGram, finishGram, type Gram, makeGramSums, outputErrors, scaleGram, sumOf } from "../../../../../core/quant/search/gram.ts";
 import { type Grids, gridsOf, type Ranges, rangesOf, roundToNearest, valuesOf } from "../../../../../core/quant/search/grid.ts";
@@ -350,6 +351,49 @@ describe("rounding with error compensation", () => {
   it("refuses moments that no inputs have", () => {
     const H = Float32Array.of(1, 5, 5, 1);
     expect(() => factorOf(ops, { K: 2, H }, 0.01)).toThrow(expect.objectContaining({ code: "range" }));
+  });
+});
+
+describe("weights that aim at the float model's outputs", () => {
+  it("are the least squares: no step away from them lessens the damped error, and without drift they stay", () => {
+    fc.assert(
+      fc.property(arbitraryCase, fc.nat(), (c, seed) => {
+        const { matrix, T, x } = c;
+        const { W, N, K } = matrix;
+        const next = numbers(seed);
+        const damping = 0.05;
+        const gram = gramOf(c);
+        const float = x.map((value) => value * (1 + 0.2 * next()));
+        const lack = Float32Array.from({ length: T * N }, () => next());
+        const zero = new Float32Array(T * N);
+        const drift = { inputs: makeCrossSums(K, K), residual: makeCrossSums(N, K) };
+        addToCross(ops, drift.inputs, float, x, x, T);
+        addToCross(ops, drift.residual, lack, zero, x, T);
+        const best = corrected(ops, matrix, gram, drift, damping);
+        let trace = 0;
+        for (let k = 0; k < K; k++) trace += gram.H[k * K + k]!;
+        // The gradient of Σ (V x̃ − W x − r)² + λ (V − W)² at V: 0 where V is best.
+        for (const n of [0, N - 1]) {
+          const residuals = Float64Array.from({ length: T }, (_, t) => {
+            let sum = -lack[t * N + n]!;
+            for (let k = 0; k < K; k++) sum += best[n * K + k]! * x[t * K + k]! - W[n * K + k]! * float[t * K + k]!;
+            return sum;
+          });
+          for (let k = 0; k < K; k++) {
+            let slope = ((damping * trace) / K) * (best[n * K + k]! - W[n * K + k]!);
+            let size = 0;
+            for (let t = 0; t < T; t++) {
+              slope += residuals[t]! * x[t * K + k]!;
+              size += Math.abs(residuals[t]! * x[t * K + k]!);
+            }
+            expect(Math.abs(slope)).toBeLessThanOrEqual(1e-4 * (size + trace) + 1e-6);
+          }
+        }
+        const still = { inputs: makeCrossSums(K, K), residual: null };
+        expect(corrected(ops, matrix, gram, still, damping)).toEqual(W);
+      }),
+      { numRuns: 30 },
+    );
   });
 });
 
