@@ -1,11 +1,13 @@
 /** Whole checkpoints from format to format: what is read from each is the same model, and the way back gives the same bytes. */
 import { describe, expect, it } from "vitest";
 import { memoryFolder } from "../../../../core/checkpoint/byte-sink.ts";
-import { memoryStore } from "../../../../core/checkpoint/byte-source.ts";
+import { memoryStore, readBytes } from "../../../../core/checkpoint/byte-source.ts";
 import { type Converted, convertModel, type Format, formats } from "../../../../core/checkpoint/convert-model.ts";
 import { encodeSafetensors } from "../../../../core/checkpoint/safetensors.ts";
 import { openCheckpoint, readWeights } from "../../../../core/checkpoint/weights.ts";
 import { f16Bits, f16Values } from "../../../../core/dtype.ts";
+import { embeddedModelPath } from "../../../../core/host/embedded.ts";
+import { directoryStore } from "../../../../core/host/node.ts";
 import { linearParts } from "../../../../core/model/layer.ts";
 import { dequantize, packNibbles, unpackNibbles } from "../../../../core/quant/awq-format.ts";
 import { writeFloat } from "../quant/float-checkpoint.ts";
@@ -99,6 +101,25 @@ describe("an int4 checkpoint", () => {
     expect(await readEntries(back, "model.safetensors")).toEqual(await readEntries(source, "model.safetensors"));
     const config = JSON.parse(new TextDecoder().decode((await converted(files, "gptq")).files.get("config.json")));
     expect(config.quantization_config).toMatchObject({ quant_method: "gptq", sym: true, desc_act: false, checkpoint_format: "gptq" });
+  });
+});
+
+describe("AutoAWQ's own file, the embedded model", () => {
+  it("is written again byte for byte, straight and by way of every other format", async () => {
+    const source: Files = new Map();
+    const store = directoryStore(embeddedModelPath());
+    for (const name of ["config.json", "model.safetensors"]) {
+      const file = await store.open(name);
+      source.set(name, await readBytes(file, 0, file.byteLength));
+      await file.close();
+    }
+    for (const format of int4Formats) {
+      const { files } = await converted((await converted(source, format)).files, "awq-gemm");
+      expect(Buffer.compare(files.get("model.safetensors")!, source.get("model.safetensors")!), format).toBe(0);
+      expect(JSON.parse(new TextDecoder().decode(files.get("config.json")))).toEqual(
+        JSON.parse(new TextDecoder().decode(source.get("config.json"))),
+      );
+    }
   });
 });
 
