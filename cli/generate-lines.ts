@@ -6,7 +6,8 @@ import { hostError } from "../core/host/node.ts";
 import type { LoadedModel, Outcome, TokenEvent } from "../index.ts";
 import { type InputLine, parseDone, parseLines } from "./jsonl.ts";
 import { generateOptions, modelFromWords, noteSampling, type RunOptions } from "./options.ts";
-import { breathe, note, print, progressBar, readText } from "./terminal.ts";
+import { progressBar } from "./progress.ts";
+import { breathe, note, print, readText } from "./terminal.ts";
 import { usage, type Words } from "./words.ts";
 
 /** Where results go: whole lines, one at a time. */
