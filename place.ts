@@ -26,7 +26,9 @@ export async function findModel(place: string, { part = "all", ...options }: Fin
   return name ? modelFolder(name, part, options) : place;
 }
 
+/** Which parts of a model are brought. */
 export interface FindOptions extends HubOptions {
+  /** Everything, or what a tokenizer needs alone. */
   readonly part?: "all" | "text";
 }
 

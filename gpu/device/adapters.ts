@@ -24,8 +24,8 @@ export const parseAdapters = (message: string): AdapterName[] =>
   [...message.matchAll(/^ \* backend: '([^']*)', name: '(.*)'\s*$/gm)].map(([, backend, name]) => ({ backend: backend!, name: name! }));
 
 /** A host's own adapter by what it says of itself. */
-export const nameOf = ({ description, device, vendor, architecture }: GPUAdapterInfo): string =>
-  description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed";
+export const nameOf = (info: GPUAdapterInfo): string =>
+  info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(" ") || "unnamed";
 
 /** Each way to ask WebGPU for an adapter. */
 const wishes: readonly GPURequestAdapterOptions[] = [

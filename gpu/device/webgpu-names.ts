@@ -15,6 +15,7 @@ declare global {
   interface GPUComputePipeline {}
   interface GPUDevice {}
   interface GPUDeviceLostInfo {}
+  interface GPURequestAdapterOptions {}
 }
 
 export {};
