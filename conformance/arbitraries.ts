@@ -3,8 +3,7 @@
  * shrinks, what a failure prints and what `--replay` reads; arrays are made from it deterministically.
  */
 import fc from "fast-check";
-import { f16Bits } from "../core/dtype.ts";
-import { F32_MAX } from "./accuracy.ts";
+import { F32_MAX, nearestHalf } from "./accuracy.ts";
 
 /** Kinds of data, from tame to nasty: shrinking goes to the left. */
 export const dataKinds = [
@@ -131,7 +130,7 @@ const f32Bits = new Uint32Array(f32.buffer);
 
 /** Bits of the f16 next to an f32, to nearest, ties to even; the largest finite one for what f16 does not hold. */
 export function finiteF16Bits(value: number): number {
-  const bits = f16Bits(Math.fround(value));
+  const bits = nearestHalf(Math.fround(value));
   return (bits & 0x8000) | Math.min(bits & 0x7fff, 0x7bff);
 }
 

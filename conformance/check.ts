@@ -4,7 +4,7 @@
  * counted, and no case is a failure.
  */
 import { GureumError } from "../core/errors.ts";
-import { lawNames, Measured } from "./check/case.ts";
+import { BOUND_LAW, lawNames, Measured } from "./check/case.ts";
 import { checkLaw, type LawOptions, median } from "./check/law.ts";
 import type { Failure, Row } from "./check/row.ts";
 import { type Kit, type Subject, subjectArithmetics } from "./kit.ts";
@@ -64,8 +64,9 @@ export async function checkKernel<S, C>(kit: Kit<S, C>, subject: Subject<C>, opt
       unjudged.push(law);
       continue;
     }
-    // What is left is shared out evenly over the laws that are left.
-    const share = end === undefined ? {} : { deadline: now + Math.max(0, end - now) / (wanted.length - i) };
+    // What is left is shared out evenly over the laws that are left; the bound gets half of it where it has cases of real sizes.
+    const others = law === BOUND_LAW && kit.reach ? Math.min(2, wanted.length) : wanted.length - i;
+    const share = end === undefined ? {} : { deadline: now + Math.max(0, end - now) / others };
     const { failure, left, judged } = await checkLaw(kit, subject, law, m, { ...lawOptions, ...share });
     boundaries += left;
     if (failure) failures.push(failure);

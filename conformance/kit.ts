@@ -81,6 +81,11 @@ export interface Kit<S, C> {
   readonly spec: Arbitrary<S>;
   /** Specs that every run begins with: both sides of the edges. */
   readonly boundaries: readonly S[];
+  /**
+   * Specs as large as supported models make them, sparse or one row, so that they stay cheap: every run holds them to the
+   * bound, before anything else, and to no other law.
+   */
+  readonly reach?: readonly S[];
   /** The arrays of a spec. */
   make(spec: S): C;
   /** The CPU's own op, where core has one: it is held to these laws as every other subject. */

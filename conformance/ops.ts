@@ -29,6 +29,7 @@ export { kit as "exact-gate-up" } from "./ops/exact-gate-up.ts";
 export { kit as "exact-greedy" } from "./ops/exact-greedy.ts";
 export { kit as "exact-norm" } from "./ops/exact-norm.ts";
 export { kit as "exact-silu-mul" } from "./ops/exact-silu-mul.ts";
+export { kit as "half-floats" } from "./ops/half-floats.ts";
 export { kit as "head-f16" } from "./ops/head-f16.ts";
 export { kit as linear } from "./ops/linear.ts";
 export { kit as matmul } from "./ops/matmul.ts";

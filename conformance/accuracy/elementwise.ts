@@ -50,16 +50,24 @@ export function expectSiluMul(gate: Float32Array, up: Float32Array, length: numb
 
 /**
  * One component of a rotated pair: a·cos − b·sin (`sign` −1) or b·cos + a·sin. cos and sin come from an f64 table that an f32
- * kernel holds rounded (u each); two products, one addition.
+ * kernel holds rounded (u each), and are known within `angle`; two products, one addition.
  */
-function rotated(first: number, c: number, second: number, s: number, a: Arithmetic): { value: number; error: number; peak: number } {
+function rotated(
+  first: number,
+  c: number,
+  second: number,
+  s: number,
+  angle: number,
+  a: Arithmetic,
+): { value: number; error: number; peak: number } {
   const p = first * c;
   const q = second * s;
   const M = Math.abs(p) + Math.abs(q);
   const value = p + q;
   const table = a.name === "f64" ? 0 : a.u;
   const lost = (x: number, y: number, product: number): number => (flush(a, x, y) > 0 ? Math.abs(product) : 0);
-  const error = M * compose(table, a.u, a.u, 2 ** -52) + 3 * a.eta + lost(first, c, p) + lost(second, s, q);
+  const known = (Math.abs(first) + Math.abs(second)) * angle * (1 + 2 ** -10);
+  const error = M * compose(table, a.u, a.u, 2 ** -52) + known + 3 * a.eta + lost(first, c, p) + lost(second, s, q);
   return { value, error, peak: M };
 }
 
@@ -67,10 +75,14 @@ function rotated(first: number, c: number, second: number, s: number, a: Arithme
 export interface RopeTable {
   /** Hd / 2. */
   readonly halfDim: number;
-  /** [positions, Hd / 2] */
+  /** The position of the first row. */
+  readonly first: number;
+  /** [positions, Hd / 2], from `first` on. */
   readonly cos: Float64Array;
   /** [positions, Hd / 2] */
   readonly sin: Float64Array;
+  /** How far cos and sin of a table that others made may be from these. */
+  readonly error: Float64Array;
 }
 
 /** The half-rotation of x [T, heads, Hd] at positions start … start + T − 1. */
@@ -81,10 +93,10 @@ export function expectRope(x: Float32Array, tables: RopeTable, start: number, T:
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < half; i++) {
         const at = (t * heads + h) * half * 2 + i;
-        const c = tables.cos[(start + t) * half + i]!;
-        const s = tables.sin[(start + t) * half + i]!;
-        const low = rotated(x[at]!, c, x[at + half]!, -s, a);
-        const high = rotated(x[at + half]!, c, x[at]!, s, a);
+        const row = (start - tables.first + t) * half + i;
+        const [c, s, angle] = [tables.cos[row]!, tables.sin[row]!, tables.error[row]!];
+        const low = rotated(x[at]!, c, x[at + half]!, -s, angle, a);
+        const high = rotated(x[at + half]!, c, x[at]!, s, angle, a);
         expect(e, at, low.value, low.error, low.peak, a);
         expect(e, at + half, high.value, high.error, high.peak, a);
       }

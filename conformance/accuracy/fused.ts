@@ -2,11 +2,11 @@
  * Bounds of the fused decode kernels: linears in `fixed16` (core/quant/fixed16.ts), the norm's 1/rms as a factor of their result, and
  * what follows them in the same kernel. Composed to first order with the second-order remainder bounded.
  */
-import { f16Values } from "../../core/dtype.ts";
 import { FIXED16_MAX, type Fixed16 } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Arithmetic, compose, type Expected, expect, gamma, makeExpected } from "./arithmetic.ts";
 import { expectSiluMul } from "./elementwise.ts";
+import { halfNumbers } from "./halves.ts";
 import { nibble } from "./linear.ts";
 import { addTerm, clearTerms, magnitude, makeTerms, sumError } from "./sums.ts";
 
@@ -30,7 +30,7 @@ export function expectFixed16(x: Fixed16, weight: AwqMatrix, bias: ArrayLike<num
         const z = nibble(qzeros, N, g, n);
         let sum = 0;
         for (let k = b * block; k < (b + 1) * block; k++) sum += x.values[t * K + k]! * (nibble(qweight, N, k, n) - z);
-        addTerm(terms, sum, x.scales[(t * K) / block + b]! * f16Values()[scales[g * N + n]!]!, a);
+        addTerm(terms, sum, x.scales[(t * K) / block + b]! * halfNumbers()[scales[g * N + n]!]!, a);
       }
       if (bias) addTerm(terms, bias[t * N + n]!, 1, a);
       expect(e, t * N + n, terms.sum, sumError(terms, a, conversions), magnitude(terms), a);
@@ -76,18 +76,18 @@ export function siluMulOf(g: Expected, u: Expected, a: Arithmetic): Expected {
   return e;
 }
 
-/** A rotated pair of inputs with errors; both of its components. */
+/** A rotated pair of inputs with errors, cos and sin known within `angle`; both of its components. */
 export function rotatePair(
   low: readonly [value: number, error: number],
   high: readonly [value: number, error: number],
-  cos: number,
-  sin: number,
+  [cos, sin, angle]: readonly [cos: number, sin: number, angle: number],
   a: Arithmetic,
 ): [[number, number], [number, number]] {
   const relative = compose(a.u, a.u, a.u, 2 ** -50);
   const one = (p: readonly [number, number], c: number, q: readonly [number, number], s: number): [number, number] => {
     const M = Math.abs(p[0] * c) + Math.abs(q[0] * s);
-    return [p[0] * c + q[0] * s, (p[1] * Math.abs(c) + q[1] * Math.abs(s)) * (1 + relative) + M * relative + 3 * a.eta];
+    const known = (Math.abs(p[0]) + p[1] + Math.abs(q[0]) + q[1]) * angle;
+    return [p[0] * c + q[0] * s, (p[1] * Math.abs(c) + q[1] * Math.abs(s) + known) * (1 + relative) + M * relative + 3 * a.eta];
   };
   return [one(low, cos, high, -sin), one(high, cos, low, sin)];
 }

@@ -1,13 +1,13 @@
 /** Bounds of the linear layers: dense, and AWQ int4 with the zero point in the weight or folded out of the sum. */
-import { bf16Value, f16Values } from "../../core/dtype.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { type Arithmetic, type Expected, expect, makeExpected } from "./arithmetic.ts";
+import { bfloatNumber, halfNumbers } from "./halves.ts";
 import { addTerm, clearTerms, magnitude, makeTerms, sumError } from "./sums.ts";
 
 /** Element (n, k) of a dense matrix; exact. */
 export function denseElement({ data, dtype, inFeatures: K }: DenseMatrix, n: number, k: number): number {
   const raw = data[n * K + k]!;
-  return dtype === "F16" ? f16Values()[raw]! : dtype === "BF16" ? bf16Value(raw) : raw;
+  return dtype === "F16" ? halfNumbers()[raw]! : dtype === "BF16" ? bfloatNumber(raw) : raw;
 }
 
 /** y[t, n] = Σ_k x[t, k] · W[n, k] + bias[n]; the bias is one more term of the sum. */
@@ -56,7 +56,7 @@ export function expectAwqMatmul(
   const { inFeatures: K, outFeatures: N, groupSize: G, qweight, qzeros, scales } = weight;
   const e = makeExpected(T * N);
   const terms = makeTerms();
-  const half = f16Values();
+  const half = halfNumbers();
   const q = new Float64Array(K);
   const z = new Float64Array(K / G);
   const s = new Float64Array(K / G);

@@ -3,10 +3,10 @@
  * its result. All of them take and give componentwise bounds; docs/accuracy.md has the table.
  */
 
-import { f16Values } from "../../core/dtype.ts";
 import type { RopeTables } from "../../core/ops/rope.ts";
 import type { Matrix } from "../../core/tensor.ts";
 import type { Arithmetic } from "./arithmetic.ts";
+import { halfNumbers } from "./halves.ts";
 import { denseElement, nibble } from "./linear.ts";
 import { type AttentionInputs, expectAttention, visible } from "./normalized.ts";
 
@@ -17,7 +17,7 @@ function magnitudeOf(weight: Matrix, k: number, n: number): number {
   if (weight.kind === "dense") return Math.abs(denseElement(weight, n, k));
   const { outFeatures: N, groupSize, qweight, qzeros, scales } = weight;
   const g = Math.floor(k / groupSize);
-  return Math.abs((nibble(qweight, N, k, n) - nibble(qzeros, N, g, n)) * f16Values()[scales[g * N + n]!]!);
+  return Math.abs((nibble(qweight, N, k, n) - nibble(qzeros, N, g, n)) * halfNumbers()[scales[g * N + n]!]!);
 }
 
 /** Σ_k e[t, k] · |W[k, n]| + local[t, n]. */

@@ -37,7 +37,16 @@ export const makeTerms = (): Terms => ({
 });
 
 /** Takes all terms back. */
-export const clearTerms = (t: Terms): void => void Object.assign(t, makeTerms());
+export function clearTerms(t: Terms): void {
+  t.sum = 0;
+  t.positive = 0;
+  t.negative = 0;
+  t.count = 0;
+  t.least = Infinity;
+  t.grid = Infinity;
+  t.products = 0;
+  t.flushed = 0;
+}
 
 const wide = new Float64Array(1);
 const words = new Uint32Array(wide.buffer);

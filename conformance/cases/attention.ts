@@ -15,6 +15,11 @@ export interface AttentionSpec {
   readonly q: Recipe;
   readonly k: Recipe;
   readonly v: Recipe;
+  /**
+   * Keys that stand out, counted from the last position back (0: the last one itself): all others have score 0 and weigh
+   * nothing beside them, so that one key too few or too many, or taken from elsewhere, shows in the longest of caches.
+   */
+  readonly marks?: readonly number[];
 }
 export type AttentionCase = AttentionInputs;
 
@@ -92,7 +97,64 @@ export const attentionBoundaries: readonly AttentionSpec[] = [
   },
 ];
 
-export function makeAttention({ T, start, G, perGroup, Hd, window, q, k, v }: AttentionSpec): AttentionCase {
+const LAST = 131_071;
+/** Both ends of a cache that reaches back `start` positions, both sides of where tables, tiles and 16 bits end. */
+const farBack = (start: number): number[] => [
+  ...new Set([0, 1, 63, 64, 1023, 1024, 4095, 65_535, 65_536, start - 1024, start - 1, start].filter((n) => n >= 0 && n <= start)),
+];
+/** Marks on both sides of where a window begins, for T queries. */
+const around = (window: number, T: number): number[] => [...new Set([0, 1, T, window - 2, window - 1, window, window + T - 1, window + T])];
+
+/** Of every supported model: its positions, windows, heads, head sizes. */
+export const attentionReach: readonly AttentionSpec[] = [
+  ...(
+    [
+      { T: 1, start: LAST, Hd: 2 },
+      { T: 2, start: 40_000, Hd: 2 },
+      // A chunk at a late position: row t does not see the keys of the rows after it.
+      { T: 40, start: 5000, Hd: 4 },
+      { T: 2, start: 4094, Hd: 64 },
+    ] as const
+  ).map((at) => ({ ...shape, ...at, G: 1, perGroup: 2, marks: [...farBack(at.start + at.T - 1), 2, 17, 39] })),
+  // Windows that slide, the first key they leave and the last they take.
+  ...(
+    [
+      { T: 2, start: LAST - 2, window: 4096, Hd: 2 },
+      { T: 20, start: 9000, window: 1024, Hd: 8 },
+      { T: 2, start: 40_000, window: 32_768, Hd: 2 },
+    ] as const
+  ).map((at) => ({ ...shape, ...at, G: 1, perGroup: 2, marks: around(at.window, at.T) })),
+  // Heads of models, in ratios of no power of two: 28 in 4 groups, 40 in 8, 71 in one.
+  ...(
+    [
+      [4, 7],
+      [8, 5],
+      [1, 71],
+    ] as const
+  ).map(([G, perGroup]) => ({ ...shape, G, perGroup, T: 1, start: 9 })),
+  { ...shape, G: 8, perGroup: 4, Hd: 128, T: 2, start: 70, marks: [0, 1, 40, 64, 70] },
+];
+
+/** A case with marks: values of every key, group and component differ from their neighbours'. */
+function makeMarked({ T, start, G, perGroup, Hd, window }: AttentionSpec, marks: readonly number[]): AttentionCase {
+  const H = G * perGroup;
+  const S = start + T;
+  const k = new Float32Array(S * G * Hd);
+  for (const [j, back] of marks.entries())
+    if (back < S) k.fill(Math.round((400 + (j % 4)) / Math.sqrt(Hd)) / 4, (S - 1 - back) * G * Hd, (S - back) * G * Hd);
+  return {
+    T,
+    start,
+    shape: { H, G, Hd, window },
+    q: Float32Array.from({ length: T * H * Hd }, (_, i) => 1 + (Math.floor(i / Hd) % 16) / 64),
+    k,
+    v: Float32Array.from({ length: S * G * Hd }, (_, i) => ((i * 29 + Math.floor(i / (G * Hd)) * 5) % 17) - 8),
+  };
+}
+
+export function makeAttention(spec: AttentionSpec): AttentionCase {
+  const { T, start, G, perGroup, Hd, window, q, k, v, marks } = spec;
+  if (marks) return makeMarked(spec, marks);
   const H = G * perGroup;
   const S = start + T;
   return {

@@ -55,6 +55,12 @@ export const candidatesBoundaries: readonly CandidatesSpec[] = [
   { V: 600_000, data: ones, topK: 0, topP: 0.5, temperature: 1 },
 ];
 
+/** Vocabularies of models. */
+export const candidatesReach: readonly CandidatesSpec[] = [
+  { V: 152_064, data: { kind: "normal", exponent: 1, seed: 1 }, topK: 40, topP: 0.9, temperature: 1 },
+  { V: 128_256, data: ties, topK: 0, topP: 0.75, temperature: 4 },
+];
+
 export const makeCandidates = ({ V, data, topK, topP, temperature }: CandidatesSpec): CandidatesCase => ({
   logits: values(data, V),
   options: { ...greedy, temperature, topK, topP },

@@ -33,6 +33,23 @@ export const shapes = [
   { blocks: 33, groupBlocks: 1 },
   { blocks: 66, groupBlocks: 2 },
 ] as const;
+/**
+ * Widths of models, for cases of reach: SOLAR's down_proj in 112 groups and in 448, a hidden size of 8192. No more, since each
+ * compiles for seconds in software.
+ */
+export const farShapes = [
+  { blocks: 448, groupBlocks: 4 },
+  { blocks: 448, groupBlocks: 1 },
+  { blocks: 256, groupBlocks: 4 },
+] as const;
+/** The widest K that subjects cut into teams of their own choice. */
+export const MOST_BY_HAND = 2112;
+
+/** Of either list; those of models come after the others. */
+export const shapeOf = (shape: number): { readonly blocks: number; readonly groupBlocks: number } => [...shapes, ...farShapes][shape]!;
+/** Of `farShapes`, for shapeOf: those of down_proj, and the hidden size. */
+export const farInputs: readonly number[] = [shapes.length, shapes.length + 1];
+export const farHidden: number = shapes.length + 2;
 
 export const quantized = (x: Float32Array): Fixed16 => quantizeFixed16(x, 1, x.length);
 
@@ -62,8 +79,14 @@ export const linearBoundaries: readonly LinearSpec[] = shapes.flatMap((_, shape)
   [1, 2, 3].map((N32) => ({ shape, N32, x: plain, weight: usualAwq, bias: { ...plain, seed: 3 } })),
 );
 
+/** Models' widths, and outputs as many as theirs. */
+export const linearReach: readonly LinearSpec[] = [
+  ...farInputs.map((shape) => ({ shape, N32: 1, x: plain, weight: usualAwq, bias: { ...plain, seed: 3 } })),
+  ...[256, 448].map((N32) => ({ shape: 0, N32, x: plain, weight: usualAwq, bias: { ...plain, seed: 3 } })),
+];
+
 export function makeLinear({ shape, N32, x, weight, bias }: LinearSpec): Fixed16Case {
-  const { blocks, groupBlocks } = shapes[shape]!;
+  const { blocks, groupBlocks } = shapeOf(shape);
   const K = blocks * 32;
   const N = N32 * 32;
   return { x: values(x, K), weight: awqMatrix(weight, K, N, groupBlocks * 32), bias: values(bias, N) };
@@ -128,6 +151,8 @@ export const normedBoundaries: readonly NormedSpec[] = shapes.map((_, shape) => 
   norm: { ...plain, seed: 2 },
   weight: usualAwq,
 }));
+
+export const normedReach: readonly NormedSpec[] = [{ ...normedBoundaries[0]!, shape: farHidden }];
 
 export function makeRow(residual: Recipe, norm: Recipe, K: number): NormedRow {
   const [r, w] = [values(residual, K), values(norm, K)];

@@ -1,6 +1,6 @@
 /** What the kits of the products by subgroup matrices share: f16 operands, f32 sums (docs/accuracy.md, subgroup matrices). */
-import { f16Values } from "../../core/dtype.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
+import { halfNumbers } from "../accuracy.ts";
 import { finiteF16Bits, type Recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
 import type { Law } from "../kit.ts";
@@ -9,9 +9,11 @@ import type { AwqSpec } from "./matrices.ts";
 /** Smallest normal f16; operands below may be read as zero. */
 export const F16_TINY: number = 2 ** -14;
 
+/** A number as f16 holds it. */
+export const toF16 = (x: number): number => halfNumbers()[finiteF16Bits(Math.max(-65504, Math.min(65504, x)))]!;
+
 /** A recipe's values as f16 holds them. */
-export const f16Row = (r: Recipe, length: number): Float32Array =>
-  values(r, length).map((x) => f16Values()[finiteF16Bits(Math.max(-65504, Math.min(65504, x)))]!);
+export const f16Row = (r: Recipe, length: number): Float32Array => values(r, length).map(toF16);
 
 export interface LinearSpec {
   readonly shape: number;

@@ -36,6 +36,16 @@ const rowsBoundaries = [
   { T: 2, width: 1024, x: { ...plain, exponent: 9 }, y: { ...plain, seed: 2 } },
 ];
 
+/** Widths of models, and more rows than a batch of 128. */
+const rowsReach = (
+  [
+    { T: 1, width: 8192 },
+    { T: 2, width: 14_336 },
+    { T: 1, width: 28_672 },
+    { T: 300, width: 32 },
+  ] as const
+).map((shape) => ({ ...shape, x: plain, y: { ...plain, seed: 2 } }));
+
 const alone = (perRow: boolean): Law<RowsCase> => ({
   name: "computes each row alone, bit for bit",
   async check(c, { run }) {
@@ -50,6 +60,7 @@ export const rowsKit = (name: string, formula: string, expected: (c: RowsCase) =
   formula,
   spec: rowsSpec,
   boundaries: rowsBoundaries,
+  reach: rowsReach,
   make: ({ T, width, x, y }) => ({ T, width, x: values(x, T * width), y: values(y, perRow ? T * width : width) }),
   length: (c) => c.T * c.width,
   expected,

@@ -85,5 +85,12 @@ export function notRun(subject: AnySubject): Row {
   const kit = kitOf(op);
   const laws = lawNames(kit, subject);
   const nothing = { cases: 0, refused: 0, worst: null, worstError: 0, worstUlp: 0, medianHeadroom: null, failures: [], points: [] };
-  return { op, backend, variant, arithmetic, ...nothing, leftOut: { boundaries: kit.boundaries.length * laws.length, laws } };
+  return {
+    op,
+    backend,
+    variant,
+    arithmetic,
+    ...nothing,
+    leftOut: { boundaries: kit.boundaries.length * laws.length + (kit.reach?.length ?? 0), laws },
+  };
 }

@@ -46,8 +46,11 @@ const bytesOf = (c: unknown): string => {
   let hash = 0;
   const visit = (value: unknown): void => {
     if (ArrayBuffer.isView(value)) {
+      // Words where they lie on borders of words, bytes elsewhere.
+      const words = value.byteOffset % 4 === 0 ? new Uint32Array(value.buffer, value.byteOffset, value.byteLength >> 2) : [];
+      for (let i = 0; i < words.length; i++) hash = (Math.imul(hash, 31) + words[i]!) | 0;
       const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-      for (let i = 0; i < bytes.length; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
+      for (let i = 4 * words.length; i < bytes.length; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
     } else if (value !== null && typeof value === "object") for (const part of Object.values(value)) visit(part);
   };
   visit(c);

@@ -1,6 +1,6 @@
 /**
- * One law over many cases: the boundary cases, then cases drawn from the kit's arbitrary with a fixed seed, within a
- * time where one is given.
+ * One law over many cases: those of real sizes where the law is the bound, the boundary cases, then cases drawn from the
+ * kit's arbitrary with a fixed seed, within a time where one is given.
  */
 import fc from "fast-check";
 import { uniform } from "../arbitraries.ts";
@@ -31,8 +31,9 @@ export interface LawResult {
   readonly judged: boolean;
 }
 
-/** Share of a law's time for boundary cases, as long as there are some. */
-const BOUNDARY_SHARE = 0.7;
+/** Shares of a law's time after which cases of real sizes, and boundary cases, give way to the next, as long as there are some. */
+const REACH_SHARE = 0.6;
+const BOUNDARY_SHARE = 0.85;
 /** Random cases from which on a median says something. */
 const FEWEST_HEADROOMS = 50;
 
@@ -61,19 +62,27 @@ export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m:
   const began = performance.now();
   const before = { cases: m.cases, refused: m.refused };
   const done = (failure: Failure | null, left = 0): LawResult => ({ failure, left, judged: failure !== null || m.cases > before.cases });
-  const boundaries = deadline === undefined ? kit.boundaries : shuffled(kit.boundaries, seed);
-  const until = deadline === undefined ? Infinity : runs > 0 ? began + BOUNDARY_SHARE * (deadline - began) : deadline;
-  let tried = 0;
-  for (const spec of boundaries) {
-    // As long as those before took on average, this one will take.
-    const now = performance.now();
-    if (now + (now - began) / Math.max(1, tried) > until && tried > 0) break;
-    options.onCase?.();
-    const wrong = await lawOn(kit, subject, law, spec, m, false);
-    tried++;
-    if (wrong) return done(fail(wrong, spec));
+  const inOrder = <S>(specs: readonly S[]): readonly S[] => (deadline === undefined ? specs : shuffled(specs, seed));
+  const span = (share: number): number => (deadline === undefined ? Infinity : began + share * (deadline - began));
+  let left = 0;
+  // Cases of real sizes first: they cost more than the others, which get what is left of the time.
+  for (const [specs, until] of [
+    [law === BOUND_LAW ? inOrder<unknown>(kit.reach ?? []) : [], span(REACH_SHARE)],
+    [inOrder<unknown>(kit.boundaries), span(runs > 0 ? BOUNDARY_SHARE : 1)],
+  ] as const) {
+    const from = performance.now();
+    let tried = 0;
+    for (const spec of specs) {
+      // As long as those before took on average, this one will take.
+      const now = performance.now();
+      if (now + (now - from) / Math.max(1, tried) > until && tried > 0) break;
+      options.onCase?.();
+      const wrong = await lawOn(kit, subject, law, spec, m, false);
+      tried++;
+      if (wrong) return done(fail(wrong, spec));
+    }
+    left += specs.length - tried;
   }
-  const left = boundaries.length - tried;
   // fast-check gives up waiting when time is up; the case itself goes on, and nothing else may start on the device
   // before it ends.
   let running: Promise<unknown> = Promise.resolve();
@@ -100,7 +109,7 @@ export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m:
   }
   const refused = m.refused - before.refused;
   if (refused > 0 && m.cases === before.cases)
-    return done(fail(`${REFUSED}, nor any other of the ${refused} tried: no case is left to test`, boundaries[0] ?? null), left);
+    return done(fail(`${REFUSED}, nor any other of the ${refused} tried: no case is left to test`, kit.boundaries[0] ?? null), left);
   return done(null, left);
 }
 

@@ -4,12 +4,11 @@
  * nothing is folded at compile time; what a compiler folds at run time anyway (a conversion there and back) is one of
  * the findings.
  */
-import { f16Values } from "../../core/dtype.ts";
 import { freeAll, makeMemory, readRanges, upload } from "../../gpu/device/buffer.ts";
 import type { Gpu } from "../../gpu/device/device.ts";
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 import { makeRecorder, prepare, record, submit } from "../../gpu/pipeline/recorder.ts";
-import { ulpF32 } from "../accuracy.ts";
+import { halfNumbers, ulpF32 } from "../accuracy.ts";
 import { uniform } from "../arbitraries.ts";
 
 /** How a value between two f16 became one of them. */
@@ -135,7 +134,7 @@ async function f16Rounding(gpu: Gpu): Promise<Fingerprint["f16Rounding"]> {
   const half = gpu.capabilities.features.includes("shader-f16");
   const run = async (name: string, body: string, f16 = false): Promise<Uint32Array> =>
     measure(gpu, probe(name, body, f16 ? ["shader-f16"] : [], f16 ? "enable f16;" : ""), inputs);
-  const stored = (words: Uint32Array): number[] => [...words].map((word) => f16Values()[word & 0xffff]!);
+  const stored = (words: Uint32Array): number[] => [...words].map((word) => halfNumbers()[word & 0xffff]!);
   return {
     // The output as f16 itself: naga cannot bitcast a vector of f16 to a word.
     store: half ? roundingOf(stored(await measure(gpu, f16Store, inputs))) : null,

@@ -21,7 +21,8 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
           if (splits === 1) return void io.run(attentionDecode, { ...shape, split: false }, given);
           const partial_ = io.scratch("partial", 4 * splits * H * Hd);
           io.run(attentionDecode, { ...shape, split: true }, { ...given, out: partial_ });
-          io.run(attentionCombine, { H, Hd, keys: KEYS, splits }, { partial_, stats });
+          // Room for a power of two, as the engine makes it: fewer pipelines.
+          io.run(attentionCombine, { H, Hd, keys: KEYS, splits: 2 ** Math.ceil(Math.log2(splits)) }, { partial_, stats });
         });
         hand(out, fromPlanes((splits === 1 ? read.out : read.joined)!), read);
       },
@@ -30,33 +31,36 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
         variant: `attention-decode-${KEYS}-keys${heads > 1 ? `-${heads}-heads` : ""}`,
         kernels: ["attention-decode", "attention-combine"],
         adapt: (c) => widened(c, heads === 2 ? 4 : 3),
-        accepts: ({ shape: { H, G } }) => heads === 1 || H > G,
+        accepts: ({ shape: { H, G } }) => (H / G) % heads === 0,
       },
     ),
   );
 
 /**
  * The last query alone, in one of a few shapes (each is a pipeline): Hd brought to 32, 128 or 256 by repeating what is
- * there, one or two groups of one or `perGroup` heads, the window 7 or none; keys and values as f16 holds them.
+ * there, one or two groups of one or `perGroup` heads, the window 7 or none; keys and values as f16 holds them. Heads and
+ * windows of models stay as they are.
  */
 function widened(c: AttentionCase, perGroup: number): AttentionCase {
   const { Hd } = c.shape;
   const wide = Hd <= 32 ? 32 : Hd <= 128 ? 128 : 256;
-  const G = Math.min(c.shape.G, wide === 128 ? 2 : 1);
-  const H = G * (c.shape.H > c.shape.G ? perGroup : 1);
+  const asIs = c.shape.G > 3 || c.shape.H > 4 * c.shape.G;
+  const G = asIs ? c.shape.G : Math.min(c.shape.G, wide === 128 ? 2 : 1);
+  const H = asIs ? c.shape.H : G * (c.shape.H > c.shape.G ? perGroup : 1);
   const S = c.start + c.T;
+  const order = Array.from({ length: wide }, (_, i) => (i + Math.floor(i / Hd)) % Hd);
   const stretch = (x: Float32Array, rows: number): Float32Array => {
     const out = new Float32Array(rows * wide);
     for (let r = 0; r < rows; r++) {
       const from = (r * Hd) % (x.length - Hd + 1);
-      for (let i = 0; i < wide; i++) out[r * wide + i] = x[from + ((i + Math.floor(i / Hd)) % Hd)]!;
+      for (let i = 0; i < wide; i++) out[r * wide + i] = x[from + order[i]!]!;
     }
     return out;
   };
   return {
     T: 1,
     start: S - 1,
-    shape: { H, G, Hd: wide, window: c.shape.window === null ? null : 7 },
+    shape: { H, G, Hd: wide, window: c.shape.window === null || c.shape.window === 4096 ? c.shape.window : 7 },
     q: stretch(c.q, H),
     k: roundToF16(stretch(c.k, S * G)),
     v: roundToF16(stretch(c.v, S * G)),

@@ -1,7 +1,8 @@
 import { packFixed16Digits, quantizeFixed16 } from "../../core/quant/fixed16.ts";
-import { awqAddFixed16 } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
+import { awqAddFixed16, tuneAdd } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
 import { inPlanes } from "../../gpu/wgsl/fixed16.ts";
-import type { Fixed16Case } from "../cases/fixed16.ts";
+import { workgroupLimits } from "../../gpu/wgsl/teams.ts";
+import { type Fixed16Case, MOST_BY_HAND } from "../cases/fixed16.ts";
 import type { RowCase } from "../ops/awq-add-fixed16.ts";
 import { fromPlanes, packed, squaresOf } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, asF32, hand, inside, type Rig, runKernel, subject } from "../subjects/rig.ts";
@@ -31,9 +32,11 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
   /** residual += x̂ W. */
   const add = async ({ x, weight, bias, norm }: RowCase, shape: (typeof teams)[number]) => {
     const { inFeatures: K, outFeatures: N, groupSize: group } = weight;
+    // Widths of models in the teams that models get: more turns than those compile for half a minute in software.
+    const cut = K > MOST_BY_HAND ? tuneAdd({ K, N, group }, workgroupLimits(rig.gpu.capabilities)) : shape;
     const read = await runKernel(rig, 1, 0, (io) => {
       const given = { x_in: inPlanes(x), ...packed(io, [weight]), residual: inPlanes(bias), next_norm: inPlanes(norm) };
-      io.run(awqAddFixed16, { K, N, group, ...shape }, given);
+      io.run(awqAddFixed16, { K, N, group, ...cut }, given);
     });
     return { read, residual: fromPlanes(read.residual!), scaled: fromPlanes(read.scaled!) };
   };

@@ -1,5 +1,6 @@
 import { ropeTable } from "../../gpu/kernels/plain/rope.ts";
 import { prefillRopeF16 } from "../../gpu/kernels/prefill/prefill-rope-f16.ts";
+import { writtenCache } from "../cases/written-cache.ts";
 import type { PrefillRopeCase } from "../ops/prefill-rope-f16.ts";
 import { fromHalves, inPieces, PIECES, positionNoted } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, hand, inside, type Rig, runKernel, subject } from "../subjects/rig.ts";
@@ -18,8 +19,9 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
           noted: new Uint32Array(1),
         };
         const read = await runKernel(rig, T, start, (io) => void io.run(prefillRopeF16, { H, G, Hd, pieces }, given));
-        const [q, keys, values] = [read.q!, read.k_cache!, read.v_cache!].map(fromHalves);
-        hand(out, [...q!, ...keys!, ...values!, positionNoted(inside(read.noted!)[0]!)], read);
+        const written = (words: Uint32Array): Float32Array => writtenCache(fromHalves(words), start, T, G * Hd);
+        const noted = positionNoted(inside(read.noted!)[0]!);
+        hand(out, [...fromHalves(read.q!), ...written(read.k_cache!), ...written(read.v_cache!), noted], read);
       },
       { variant: `prefill-rope-f16${pieces > 1 ? "-in-pieces" : ""}`, special: pieces > 1 },
     ),

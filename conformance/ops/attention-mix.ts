@@ -1,7 +1,14 @@
 /** The second half of attention: the same cases as `attention`, with their weights. */
 import { attentionMix, attentionWeights } from "../../core/ops/attention.ts";
 import { expectAttentionMix, visible } from "../accuracy.ts";
-import { type AttentionCase, type AttentionSpec, attentionBoundaries, attentionSpec, makeAttention } from "../cases/attention.ts";
+import {
+  type AttentionCase,
+  type AttentionSpec,
+  attentionBoundaries,
+  attentionReach,
+  attentionSpec,
+  makeAttention,
+} from "../cases/attention.ts";
 import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
@@ -21,6 +28,7 @@ export const kit: Kit<AttentionSpec, AttentionMixCase> = {
   // Scores without outliers: a single weight of 1 would make every sum exact.
   spec: attentionSpec(["ones", "integers", "zeros", "normal", "cancelling"], 1),
   boundaries: attentionBoundaries,
+  reach: attentionReach,
   make(spec) {
     const c = makeAttention(spec);
     const S = c.start + c.T;

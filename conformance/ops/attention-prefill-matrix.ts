@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { attentionScores, type Expected, expectAttention, matrixSums, unitF16, visible } from "../accuracy.ts";
 import { axis, type DataKind, plain, type Recipe, recipe } from "../arbitraries.ts";
-import type { AttentionCase } from "../cases/attention.ts";
-import { F16_TINY, f16Row } from "../cases/prefill-linear.ts";
+import { type AttentionCase, attentionReach, makeAttention } from "../cases/attention.ts";
+import { F16_TINY, f16Row, toF16 } from "../cases/prefill-linear.ts";
 import type { Kit } from "../kit.ts";
 import { kit as attention } from "./attention.ts";
 
@@ -17,6 +17,8 @@ interface AttentionSpec {
   readonly q: Recipe;
   readonly k: Recipe;
   readonly v: Recipe;
+  /** As in the cases of attention. */
+  readonly marks?: readonly number[];
 }
 
 const kinds: readonly DataKind[] = ["ones", "integers", "zeros", "equal", "oneHot", "normal", "cancelling", "outliers", "f16Overflow"];
@@ -55,7 +57,13 @@ export const kit: Kit<AttentionSpec, AttentionCase> = {
     ...[32, 64, 128].flatMap((Hd) => [1, 3].map((perGroup) => ({ ...usualHeads, Hd, perGroup, T: 20 }))),
     ...[1, 2, 63, 64, 65].map((window) => ({ ...usualHeads, T: 70, start: 70, window })),
   ],
-  make({ T, start, G, perGroup, Hd, window, q, k, v }) {
+  reach: attentionReach.map((spec) => ({ ...spec, Hd: spec.Hd === 128 || spec.Hd === 64 ? spec.Hd : 32 })),
+  make(spec) {
+    const { T, start, G, perGroup, Hd, window, q, k, v, marks } = spec;
+    if (marks) {
+      const marked = makeAttention(spec);
+      return { ...marked, scaled: true, q: marked.q.map((x) => toF16(x / Math.sqrt(Hd))), k: marked.k.map(toF16) };
+    }
     const H = G * perGroup;
     const S = start + T;
     const shape = { H, G, Hd, window };

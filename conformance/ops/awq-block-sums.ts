@@ -64,6 +64,11 @@ export const kit: Kit<Spec, BlockSumsCase> = {
   boundaries: shapes.flatMap((shape) =>
     dataKinds.flatMap((kind) => nibbles.map((weight) => ({ ...shape, N: 8, x: { kind, exponent: 0, seed: 1 }, weight }))),
   ),
+  reach: [
+    { blocks: 448, groupBlocks: 4 },
+    { blocks: 448, groupBlocks: 1 },
+    { blocks: 896, groupBlocks: 4 },
+  ].map((shape) => ({ ...shape, N: 8, x: { kind: "normal" as const, exponent: 0, seed: 1 }, weight: nibbles[0]! })),
   make: ({ blocks, groupBlocks, N, x, weight }) => ({
     x: values(x, 32 * blocks),
     weight: awqMatrix(weight, 32 * blocks, N, 32 * groupBlocks),

@@ -1,7 +1,7 @@
 /** A linear in fixed16, which quantizes its own activations. */
 import { awqMatmulFixed16 } from "../../core/ops/awq-matmul-fixed16.ts";
 import { expectFixed16, wgsl } from "../accuracy.ts";
-import { type Fixed16Case, type LinearSpec, linearBoundaries, linearSpec, makeLinear, quantized } from "../cases/fixed16.ts";
+import { type Fixed16Case, type LinearSpec, linearBoundaries, linearReach, linearSpec, makeLinear, quantized } from "../cases/fixed16.ts";
 import { refuseShort } from "../cases/shared.ts";
 import type { Kit } from "../kit.ts";
 
@@ -11,6 +11,7 @@ export const kit: Kit<LinearSpec, Fixed16Case> = {
   reference: { arithmetic: "f32", run: (c, out) => awqMatmulFixed16(out, quantized(c.x), c.weight, c.bias) },
   spec: linearSpec,
   boundaries: linearBoundaries,
+  reach: linearReach,
   make: makeLinear,
   length: (c) => c.weight.outFeatures,
   // The CPU op joins its blocks in f32, so its bound is that of f32.

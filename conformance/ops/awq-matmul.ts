@@ -1,8 +1,7 @@
 import fc from "fast-check";
-import { f16Values } from "../../core/dtype.ts";
 import { awqMatmul } from "../../core/ops/awq-matmul.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
-import { expectAwqMatmul, nibble } from "../accuracy.ts";
+import { expectAwqMatmul, halfNumbers, nibble } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { linearLaws } from "../cases/linear-laws.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
@@ -30,7 +29,7 @@ export interface AwqMatmulCase {
 /** W[k, n] = (q − z) · s, exact in f64. */
 const element = ({ outFeatures: N, groupSize: G, qweight, qzeros, scales }: AwqMatrix, k: number, n: number): number => {
   const g = Math.floor(k / G);
-  return (nibble(qweight, N, k, n) - nibble(qzeros, N, g, n)) * f16Values()[scales[g * N + n]!]!;
+  return (nibble(qweight, N, k, n) - nibble(qzeros, N, g, n)) * halfNumbers()[scales[g * N + n]!]!;
 };
 
 export const kit: Kit<Spec, AwqMatmulCase> = {
@@ -57,6 +56,15 @@ export const kit: Kit<Spec, AwqMatmulCase> = {
     { T: 2, groups: 1, groupSize: 33, N: 8 },
     { T: 3, groups: 32, groupSize: 128, N: 8 },
   ].map((shape, i) => ({ ...shape, x: plain, weight: usualAwq, bias: i % 2 ? { ...plain, seed: 3 } : null })),
+  // SOLAR's down_proj has 14,336 inputs in 112 groups, Llama 70B's 28,672; the widest outputs, prompts of more rows than a tile.
+  reach: [
+    { T: 1, groups: 112, groupSize: 128, N: 8 },
+    { T: 2, groups: 448, groupSize: 32, N: 16 },
+    { T: 1, groups: 224, groupSize: 128, N: 8 },
+    { T: 1, groups: 1, groupSize: 32, N: 14_336 },
+    { T: 300, groups: 1, groupSize: 32, N: 8 },
+    { T: 1, groups: 1, groupSize: 8192, N: 8 },
+  ].map((shape) => ({ ...shape, x: plain, weight: usualAwq, bias: { ...plain, seed: 3 } })),
   make({ T, groups, groupSize, N, x, weight, bias }) {
     const K = groups * groupSize;
     return { T, x: values(x, T * K), weight: awqMatrix(weight, K, N, groupSize), bias: bias ? values(bias, N) : null };

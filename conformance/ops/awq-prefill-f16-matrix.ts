@@ -1,6 +1,5 @@
 /** The int4 linears of a prompt by subgroup matrices: f16 operands, f32 sums. */
 import fc from "fast-check";
-import { f16Values } from "../../core/dtype.ts";
 import {
   addTerm,
   clearTerms,
@@ -8,6 +7,7 @@ import {
   expect,
   expectF16,
   gamma,
+  halfNumbers,
   magnitude,
   makeExpected,
   makeTerms,
@@ -34,6 +34,8 @@ const shapes = [
   { K: 576, G: 64, N: 128 },
   { K: 4224, G: 64, N: 128 },
   { K: 320, G: 64, N: 128 },
+  { K: 14_336, G: 128, N: 128 },
+  { K: 64, G: 64, N: 28_672 },
 ] as const;
 
 export const kit: Kit<LinearSpec, MatrixLinearCase> = {
@@ -46,6 +48,7 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
     { shape: 1, T: 128, adds: false, x: plain, weight: usualAwq },
     ...[1, 2, 3, 4, 5].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usualAwq }))),
   ],
+  reach: [6, 7].map((shape) => ({ shape, T: 1, adds: true, x: plain, weight: usualAwq })),
   make({ shape, T, adds, x, weight }) {
     const { K, G, N } = shapes[shape]!;
     const drawn = awqMatrix(weight, K, N, G);
@@ -83,7 +86,7 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
  */
 function expectMatrixLinear({ T, x, weight, before }: MatrixLinearCase): Expected {
   const { inFeatures: K, outFeatures: N, groupSize: G, qweight, qzeros, scales } = weight;
-  const half = f16Values();
+  const half = halfNumbers();
   const e = makeExpected(T * N);
   const terms = makeTerms();
   const w = new Float64Array(K);

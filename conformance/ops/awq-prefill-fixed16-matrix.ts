@@ -17,13 +17,15 @@ const shapes = [
   { K: 384, G: 128, N: 128 },
   { K: 512, G: 256, N: 256 },
   { K: 4224, G: 128, N: 128 },
+  { K: 14_336, G: 128, N: 128 },
+  { K: 128, G: 128, N: 28_672 },
 ] as const;
 
 export const kit: Kit<LinearSpec, MatrixLinearCase> = {
   name: "awq-prefill-fixed16-matrix",
   formula: "y[t, n] (+)= Σ_b (Σ_{k in b} v[t, k] · (q[k, n] − z[g, n])) · 2^e_b · s[g, n], x ≈ v · 2^e, blocks of 128",
   spec: fc.record({
-    shape: fc.nat(shapes.length - 2),
+    shape: fc.nat(2),
     T: axis(5, 1, [16, 64]),
     adds: fc.boolean(),
     x: recipe(undefined, 8),
@@ -49,6 +51,7 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
       weight: { ...usualAwq, q: "ends" as const, z: "ends" as const },
     })),
   ],
+  reach: [4, 5].map((shape) => ({ shape, T: 1, adds: true, x: plain, weight: usualAwq })),
   make({ shape, T, adds, x, weight }) {
     const { K, G, N } = shapes[shape]!;
     return { T, x: values(x, T * K), weight: awqMatrix(weight, K, N, G), before: adds ? valuesBefore(x, T * N) : null };

@@ -25,6 +25,11 @@ export const kit: Kit<Spec, AwqRepackCase> = {
     ...[8, 56, 64, 72, 504, 512, 520, 1040].flatMap((N) => [32, 128].map((groupSize) => ({ groups: 3, groupSize, N, weight: usualAwq }))),
     { groups: 34, groupSize: 32, N: 8, weight: usualAwq },
   ],
+  reach: [
+    { groups: 112, groupSize: 128, N: 8, weight: usualAwq },
+    { groups: 448, groupSize: 32, N: 8, weight: usualAwq },
+    { groups: 1, groupSize: 32, N: 28_672, weight: usualAwq },
+  ],
   make: ({ groups, groupSize, N, weight }) => ({ weight: awqMatrix(weight, groups * groupSize, N, groupSize) }),
   length: ({ weight }) => 2 * awqWords(weight).length,
   expected({ weight }) {

@@ -51,6 +51,12 @@ export const kit: Kit<Spec, CacheWriteCase> = {
     k: plain,
     v: { ...plain, kind: i % 2 ? ("f16Overflow" as const) : ("normal" as const) },
   })),
+  reach: [
+    { T: 1, start: 131_071, rest: 0, width: 4 },
+    { T: 300, start: 32_700, rest: 1, width: 2 },
+    { T: 2, start: 254, rest: 1, width: 1024 },
+    { T: 1, start: 8191, rest: 0, width: 64 },
+  ].map((shape) => ({ ...shape, k: plain, v: { ...plain, seed: 2 } })),
   make({ T, start, rest, width, k, v }) {
     const length = (start + T + rest) * width;
     const before = (seed: number): Float32Array => values({ kind: "integers", exponent: 0, seed }, length);

@@ -3,8 +3,15 @@
  * near tie.
  */
 import { candidates } from "../../core/sample/sampler.ts";
-import { isNearBorder, makeExpected } from "../accuracy.ts";
-import { type CandidatesCase, type CandidatesSpec, candidatesBoundaries, candidatesSpec, makeCandidates } from "../cases/candidates.ts";
+import { isNearBorder, left, makeExpected } from "../accuracy.ts";
+import {
+  type CandidatesCase,
+  type CandidatesSpec,
+  candidatesBoundaries,
+  candidatesReach,
+  candidatesSpec,
+  makeCandidates,
+} from "../cases/candidates.ts";
 import { arithmeticOf } from "../cases/shared.ts";
 import type { Kit } from "../kit.ts";
 
@@ -20,11 +27,12 @@ export const kit: Kit<CandidatesSpec, CandidatesCase> = {
   },
   spec: candidatesSpec,
   boundaries: candidatesBoundaries,
+  reach: candidatesReach,
   make: makeCandidates,
   length: ({ logits }) => logits.length,
   expected({ logits, options }, arithmetic) {
     const e = makeExpected(logits.length);
-    for (const id of candidates(logits, options).ids) e.value[id] = 1;
+    for (const id of left(logits, options).ids) e.value[id] = 1;
     if (isNearBorder(logits, options, arithmeticOf(arithmetic))) e.bound.fill(Infinity);
     return e;
   },
@@ -46,7 +54,7 @@ export const kit: Kit<CandidatesSpec, CandidatesCase> = {
       async check({ logits, options }, { run }) {
         const near = { logits: logits.map((_, i) => 1 + ((i * 7919) % 5) * 2 ** -23), options: { ...options, temperature: 1 } };
         if (isNearBorder(near.logits, near.options, arithmeticOf("f32"))) return null;
-        const kept = new Set(candidates(near.logits, near.options).ids);
+        const kept = new Set(left(near.logits, near.options).ids);
         const out = await run(near);
         for (let i = 0; i < out.length; i++) if (out[i] !== (kept.has(i) ? 1 : 0)) return `id ${i}: ${out[i]}`;
         return null;

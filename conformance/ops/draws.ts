@@ -5,8 +5,15 @@
 import fc from "fast-check";
 import { uniformAt } from "../../core/sample/random.ts";
 import { candidates, draw } from "../../core/sample/sampler.ts";
-import { makeExpected, nearTies } from "../accuracy.ts";
-import { type CandidatesCase, type CandidatesSpec, candidatesBoundaries, candidatesSpec, makeCandidates } from "../cases/candidates.ts";
+import { chosen, left, makeExpected, nearTies, uniformOf } from "../accuracy.ts";
+import {
+  type CandidatesCase,
+  type CandidatesSpec,
+  candidatesBoundaries,
+  candidatesReach,
+  candidatesSpec,
+  makeCandidates,
+} from "../cases/candidates.ts";
 import { arithmeticOf } from "../cases/shared.ts";
 import type { Kit } from "../kit.ts";
 
@@ -58,6 +65,7 @@ export const kit: Kit<Spec, DrawsCase> = {
       position,
     })),
   ],
+  reach: candidatesReach.map((spec) => ({ ...spec, minP: 0, seed: "18446744073709551615", position: 131_056 })),
   make: ({ minP, seed, position, ...spec }) => {
     const { logits, options } = makeCandidates(spec);
     return { logits, options: { ...options, minP, seed: BigInt(seed) }, position };
@@ -65,10 +73,10 @@ export const kit: Kit<Spec, DrawsCase> = {
   length: () => DRAWS,
   expected({ logits, options, position }, arithmetic) {
     const e = makeExpected(DRAWS);
-    const all = candidates(logits, options);
+    const all = left(logits, options);
     const ties = nearTies(logits, options, [], positions(position), arithmeticOf(arithmetic));
     for (const [i, at] of positions(position).entries()) {
-      e.value[i] = draw(all, uniformAt(options.seed, at));
+      e.value[i] = chosen(all, uniformOf(options.seed, at));
       if (ties[i]) e.bound[i] = Infinity;
     }
     return e;

@@ -4,8 +4,8 @@ import { dequantizeFixed16, FIXED16_MAX } from "../../core/quant/fixed16.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";
 import { denseElement, makeExpected } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
-import { nearlyOne, quantized, rowKinds, rowLength, rowOf, shapes } from "../cases/fixed16.ts";
-import { denseMatrix } from "../cases/matrices.ts";
+import { farHidden, nearlyOne, quantized, rowKinds, rowLength, rowOf, shapeOf, shapes } from "../cases/fixed16.ts";
+import { denseMatrix, farRows, sparseMatrix } from "../cases/matrices.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
 
@@ -14,6 +14,8 @@ interface EmbedSpec {
   readonly id: number;
   readonly table: Recipe;
   readonly norm: Recipe;
+  /** Rows of the table, of which that of the id alone and its neighbours are not zero; five where absent. */
+  readonly V?: number;
 }
 export interface EmbedCase {
   readonly table: DenseMatrix;
@@ -32,9 +34,20 @@ export const kit: Kit<EmbedSpec, EmbedCase> = {
     ...shapes.flatMap((_, shape) => [0, 2, 3, 4].map((id) => ({ shape, id, table: plain, norm: { ...plain, seed: 4 } }))),
     { shape: 0, id: 1, table: plain, norm: nearlyOne },
   ],
-  make({ shape, id, table, norm }) {
-    const K = shapes[shape]!.blocks * 32;
-    return { table: denseMatrix(table, "F16", VOCABULARY, K), id, norm: values(norm, K) };
+  reach: [
+    { shape: farHidden, id: 4, table: plain, norm: { ...plain, seed: 2 } },
+    ...(
+      [
+        [152_064, 65_537],
+        [152_064, 152_063],
+        [256_000, 131_072],
+      ] as const
+    ).map(([V, id]) => ({ shape: 0, id, V, table: plain, norm: { ...plain, seed: 2 } })),
+  ],
+  make({ shape, id, table, norm, V }) {
+    const K = shapeOf(shape).blocks * 32;
+    const rows = V ? sparseMatrix(table, "F16", V, K, farRows(V)) : denseMatrix(table, "F16", VOCABULARY, K);
+    return { table: rows, id, norm: values(norm, K) };
   },
   // The kernel does not leave residual ∘ norm itself: its digits stand for it.
   length: (c) => rowLength(c.norm.length),

@@ -4,7 +4,7 @@ import { embedding } from "../../core/ops/embedding.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";
 import { expectEmbedding } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, uniform } from "../arbitraries.ts";
-import { denseMatrix } from "../cases/matrices.ts";
+import { denseMatrix, farRows, sparseMatrix } from "../cases/matrices.ts";
 import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
@@ -16,6 +16,8 @@ interface Spec {
   readonly dtype: FloatDType;
   readonly data: Recipe;
   readonly seed: number;
+  /** Only rows at places worth looking at are not zero; the ids are these. */
+  readonly sparse?: boolean;
 }
 export interface EmbeddingCase {
   readonly table: DenseMatrix;
@@ -37,7 +39,18 @@ export const kit: Kit<Spec, EmbeddingCase> = {
   boundaries: (["F16", "BF16", "F32"] as const).flatMap((dtype) =>
     [1, 2, 3, 62, 63, 64, 65, 66, 255, 256, 257, 511, 512, 513, 1026].map((D) => ({ T: 3, V: 5, D, dtype, data: plain, seed: 1 })),
   ),
-  make({ T, V, D, dtype, data, seed }) {
+  reach: [
+    { T: 12, V: 256_000, D: 66, dtype: "F16", data: plain, seed: 1, sparse: true },
+    { T: 12, V: 152_064, D: 8, dtype: "BF16", data: plain, seed: 1, sparse: true },
+    { T: 12, V: 128_256, D: 4, dtype: "F32", data: plain, seed: 1, sparse: true },
+    { T: 2, V: 5, D: 16_384, dtype: "F16", data: plain, seed: 1 },
+    { T: 300, V: 70, D: 6, dtype: "F16", data: plain, seed: 1 },
+  ],
+  make({ T, V, D, dtype, data, seed, sparse = false }) {
+    if (sparse) {
+      const rows = farRows(V);
+      return { table: sparseMatrix(data, dtype, V, D, rows), ids: Array.from({ length: T }, (_, t) => rows.at(-1 - (t % rows.length))!) };
+    }
     const next = uniform(seed);
     const ids = Array.from({ length: T }, (_, t) => (t === 0 ? V - 1 : Math.floor(next() * V)));
     return { table: denseMatrix(data, dtype, V, D), ids };

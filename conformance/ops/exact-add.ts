@@ -34,6 +34,10 @@ export const kit: Kit<Spec, ExactAddCase> = {
     near: fc.boolean(),
   }),
   boundaries: exactRecipes.flatMap((x) => exactRecipes.map((y) => ({ width: 64, rows: 1, x, y, near: x.kind === y.kind }))),
+  reach: [
+    { width: 14_336, rows: 6 },
+    { width: 64, rows: 1100 },
+  ].map((shape) => ({ ...shape, x: exactRecipes[5]!, y: exactRecipes[5]!, near: false })),
   make({ width, rows, x, y, near }) {
     const a = exactValues(x, width * rows);
     const words = wordsOf(a);

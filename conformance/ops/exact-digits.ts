@@ -73,6 +73,10 @@ export const kit: Kit<Spec, ExactDigitsCase> = {
     .record({ shape: fc.constantFrom(...shapes), rows: fc.integer({ min: 1, max: 3 }), x: exactRecipe })
     .map(({ shape, ...rest }) => ({ ...shape, ...rest })),
   boundaries: exactRecipes.flatMap((x) => shapes.map((shape) => ({ ...shape, rows: 2, x }))),
+  reach: [
+    { K: 14_336, rows: 1, P: 3 },
+    { K: 33, rows: 300, P: 4 },
+  ].map((shape) => ({ ...shape, P: shape.P as 3 | 4, x: exactRecipes[5]! })),
   make: ({ K, rows, P, x }) => ({ K, rows, P, x: exactValues(x, K * rows) }),
   length: ({ K, rows, P }) => 2 * rows * (Math.ceil(K / 32) * (8 * P + 4) + 1),
   expected: (c) => exactly(allWords(c)),

@@ -41,12 +41,17 @@ export const kit: Kit<Spec, ExactEmbeddingCase> = {
   }),
   // All words of 16 bits, in order.
   boundaries: (["F16", "BF16"] as const).map((dtype) => ({ D: 4096, V: 16, T: 16, dtype, seed: -1 })),
+  reach: [
+    { D: 2, V: 152_064, T: 12, dtype: "F16", seed: 1 },
+    { D: 4, V: 65_600, T: 12, dtype: "BF16", seed: 1 },
+    { D: 130, V: 9, T: 300, dtype: "F32", seed: 1 },
+  ],
   make({ D, V, T, dtype, seed }) {
     const next = uniform(seed);
     const all = seed < 0;
     const words = (bits: number, length: number): number[] => Array.from({ length }, (_, i) => (all ? i : Math.floor(next() * 2 ** bits)));
     const data = dtype === "F32" ? new Float32Array(Uint32Array.from(words(32, V * D)).buffer) : Uint16Array.from(words(16, V * D));
-    const ids = Uint32Array.from({ length: T }, (_, t) => (all ? t : Math.floor(next() * V)));
+    const ids = Uint32Array.from({ length: T }, (_, t) => (all ? t : t === 0 ? V - 1 : Math.floor(next() * V)));
     return { table: { kind: "dense", dtype, outFeatures: V, inFeatures: D, data }, ids };
   },
   length: ({ table, ids }) => 2 * ids.length * table.inFeatures,

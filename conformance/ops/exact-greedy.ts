@@ -26,6 +26,7 @@ export const kit: Kit<Spec, ExactGreedyCase> = {
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(resultOf(c))) },
   spec: fc.record({ V: fc.constantFrom(1, 5, 255, 256, 257, 4096), logits: exactRecipe }),
   boundaries: exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
+  reach: [152_064, 256_000].map((V) => ({ V, logits: exactRecipes[5]! })),
   make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
   length: () => 4,
   expected: (c) => exactly(resultOf(c)),

@@ -40,6 +40,11 @@ export const kit: Kit<Spec, ExactNormCase> = {
     weight: exactRecipe,
   }),
   boundaries: exactRecipes.flatMap((x) => [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[5]! }))),
+  reach: [
+    { D: 8192, rows: 1 },
+    { D: 16_384, rows: 1 },
+    { D: 40, rows: 300 },
+  ].map((shape) => ({ ...shape, eps: 1e-5, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
   make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
   length: ({ x }) => 2 * x.length,
   expected: (c) => exactly(wordsOf(normed(c))),

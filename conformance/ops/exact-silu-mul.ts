@@ -27,6 +27,10 @@ export const kit: Kit<Spec, ExactSiluMulCase> = {
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(products(c)))) },
   spec: fc.record({ width: fc.constantFrom(1, 64, 65, 200), rows: fc.integer({ min: 1, max: 3 }), gate: exactRecipe, up: exactRecipe }),
   boundaries: exactRecipes.flatMap((gate) => exactRecipes.map((up) => ({ width: 64, rows: 1, gate, up }))),
+  reach: [
+    { width: 14_336, rows: 2 },
+    { width: 64, rows: 300 },
+  ].map((shape) => ({ ...shape, gate: exactRecipes[5]!, up: exactRecipes[5]! })),
   make: ({ width, rows, gate, up }) => ({ width, gate: exactValues(gate, width * rows), up: exactValues(up, width * rows) }),
   length: ({ gate }) => 2 * gate.length,
   expected: (c) => exactly(wordsOf(products(c))),

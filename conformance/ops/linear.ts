@@ -14,6 +14,8 @@ interface Spec {
   readonly x: Recipe;
   readonly weight: Recipe;
   readonly bias: boolean;
+  /** 64 where absent. */
+  readonly K?: number;
 }
 export interface LinearCase {
   readonly T: number;
@@ -21,7 +23,7 @@ export interface LinearCase {
   readonly linear: Linear;
 }
 
-const [K, N] = [64, 24];
+const N = 24;
 
 export const kit: Kit<Spec, LinearCase> = {
   name: "linear",
@@ -29,7 +31,8 @@ export const kit: Kit<Spec, LinearCase> = {
   reference: { arithmetic: "f64", run: (c, out) => linear(out, c.x, c.linear, c.T) },
   spec: fc.record({ T: fc.integer({ min: 1, max: 4 }), awq: fc.boolean(), x: recipe(), weight: recipe(), bias: fc.boolean() }),
   boundaries: [true, false].flatMap((awq) => [true, false].map((bias) => ({ T: 2, awq, bias, x: plain, weight: plain }))),
-  make({ T, awq, x, weight, bias }) {
+  reach: [true, false].map((awq) => ({ T: 1, awq, bias: true, K: 14_336, x: plain, weight: plain })),
+  make({ T, awq, x, weight, bias, K = 64 }) {
     const [some] = fc.sample(awqSpec, { numRuns: 1, seed: weight.seed });
     const matrix = awq ? awqMatrix(some!, K, N, 32) : denseMatrix(weight, "F16", N, K);
     return { T, x: values(x, T * K), linear: { weight: matrix, bias: bias ? values({ ...plain, seed: 9 }, N) : null } };

@@ -32,6 +32,11 @@ export const kit: Kit<DigitsSpec, DigitsCase> = {
   formula: "v = rne(x / 2^e) in digits v = 256 hi + lo, both signed, one e for 128 along K, exact",
   spec: fc.record({ T: fc.integer({ min: 1, max: 4 }), blocks: fc.constantFrom(...digitBlocks), x: recipe(dataKinds, 60) }),
   boundaries: digitBlocks.flatMap((blocks) => dataKinds.map((kind) => ({ T: 2, blocks, x: { ...plain, kind } }))),
+  reach: [
+    { T: 2, blocks: 112, x: plain },
+    { T: 1, blocks: 224, x: plain },
+    { T: 300, blocks: 1, x: plain },
+  ],
   make: ({ T, blocks, x }) => ({ T, K: blocks * B, x: values(x, T * blocks * B) }),
   /** As 16-bit numbers: the digits [T, K/128, 256] of bytes, the scales [T, K/128]. */
   length: ({ x }) => x.length + (2 * x.length) / B,

@@ -40,6 +40,12 @@ export const kit: Kit<Spec, RmsNormCase> = {
     x: plain,
     weight: { ...plain, seed: 2 },
   })),
+  reach: [
+    { T: 5, D: 8192 },
+    { T: 2, D: 16_384 },
+    { T: 300, D: 34 },
+    { T: 2050, D: 4 },
+  ].map((shape) => ({ ...shape, eps: 1e-6, x: plain, weight: { ...plain, seed: 2 } })),
   make: ({ T, D, eps, x, weight }) => ({ T, eps: Math.fround(eps), x: values(x, T * D), weight: values(weight, D) }),
   length: (c) => c.x.length,
   expected: (c, arithmetic) => expectRmsNorm(c.x, c.weight, c.eps, c.T, arithmeticOf(arithmetic)),

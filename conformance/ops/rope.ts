@@ -1,7 +1,8 @@
 import fc from "fast-check";
-import { type RopeTables, rope, ropeTables } from "../../core/ops/rope.ts";
-import { expectRope } from "../accuracy.ts";
+import { rope } from "../../core/ops/rope.ts";
+import { expectRope, rotationTable } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
+import { type Rotated, rotated, type ScalingName, scalingNames } from "../cases/rope.ts";
 import { arithmeticOf, refuseShort } from "../cases/shared.ts";
 import { sameBits, within } from "../compare.ts";
 import type { Kit } from "../kit.ts";
@@ -12,56 +13,77 @@ interface Spec {
   readonly Hd: number;
   readonly start: number;
   readonly theta: number;
+  /** Plain where absent. */
+  readonly scaling?: ScalingName;
+  /** What dynamic scaling is resolved for; the positions of the tables where absent. */
+  readonly maxContext?: number;
   readonly x: Recipe;
 }
-export interface RopeCase {
+export interface RopeCase extends Rotated {
   readonly T: number;
   readonly heads: number;
   readonly Hd: number;
   readonly start: number;
-  readonly tables: RopeTables;
   /** [T, heads, Hd] */
   readonly x: Float32Array;
 }
 
-const tablesOf = (Hd: number, theta: number, positions: number): RopeTables =>
-  ropeTables({ headDim: Hd, ropeTheta: theta, ropeScaling: { type: "none" }, maxPositionEmbeddings: positions }, positions);
+const LAST = 131_071;
+
+const factorOf = ({ rotation: { scaling } }: RopeCase): number => (scaling.type === "yarn" ? scaling.attentionFactor : 1);
 
 export const kit: Kit<Spec, RopeCase> = {
   name: "rope",
   formula: "(x_i, x_{i+Hd/2}) turned by position · θ^(−2i/Hd)",
   reference: { arithmetic: "f64", run: (c, out) => rope(out, c.x, c.tables, c.start, c.T, c.heads) },
-  spec: fc.record({
-    T: axis(5),
-    heads: axis(9, 1, [2, 4, 8]),
-    Hd: axis(160, 2, [8, 16, 32, 64, 128]),
-    start: fc.oneof({ withCrossShrink: true }, fc.integer({ min: 0, max: 8 }), fc.integer({ min: 0, max: 700 })),
-    theta: fc.constantFrom(10000, 1e6),
-    x: recipe(),
-  }),
+  spec: fc
+    .record({
+      T: axis(5),
+      heads: axis(9, 1, [2, 4, 8]),
+      Hd: axis(160, 2, [8, 16, 32, 64, 128]),
+      start: fc.oneof({ withCrossShrink: true }, fc.integer({ min: 0, max: 8 }), fc.integer({ min: 0, max: 700 })),
+      theta: fc.constantFrom(10000, 1e6),
+      scaling: fc.constantFrom(...scalingNames),
+      x: recipe(),
+    })
+    // Dynamic scaling has no base for one pair.
+    .map((s) => (s.scaling === "dynamic" && s.Hd === 2 ? { ...s, Hd: 4 } : s)),
   boundaries: [2, 4, 32, 62, 64, 66, 80, 126, 128, 130, 256].flatMap((Hd) =>
     [0, 1, 255].map((start) => ({ T: 3, heads: 3, Hd, start, theta: 10000, x: plain })),
   ),
-  make: ({ T, heads, Hd, start, theta, x }) => ({
+  reach: [
+    // Every scaling at the last position of a long context, and where it begins to matter.
+    ...scalingNames.flatMap((scaling) => [
+      { T: 1, heads: 1, Hd: 16, start: LAST, theta: 500_000, scaling, maxContext: LAST + 1, x: plain },
+      { T: 2, heads: 2, Hd: 128, start: 4095, theta: 10000, scaling, maxContext: LAST + 1, x: plain },
+    ]),
+    { T: 1, heads: 1, Hd: 64, start: LAST, theta: 500_000, scaling: "llama3", maxContext: LAST + 1, x: plain },
+    // As many heads as models have, of no power of two; more rows than a chunk.
+    { T: 1, heads: 71, Hd: 64, start: 1023, theta: 10000, x: plain },
+    { T: 1, heads: 64, Hd: 128, start: 2047, theta: 10000, x: plain },
+    { T: 300, heads: 1, Hd: 8, start: 32_700, theta: 1e6, x: plain },
+    { T: 2, heads: 3, Hd: 4, start: LAST - 1, theta: 10000, x: plain },
+  ],
+  make: ({ T, heads, Hd, start, theta, scaling = "none", maxContext, x }) => ({
     T,
     heads,
     Hd,
     start,
-    tables: tablesOf(Hd, theta, start + T + 2),
+    ...rotated(Hd, theta, scaling, start, start + T + 2, maxContext),
     x: values(x, T * heads * Hd),
   }),
   length: (c) => c.x.length,
-  expected: (c, arithmetic) => expectRope(c.x, c.tables, c.start, c.T, c.heads, arithmeticOf(arithmetic)),
+  expected: (c, arithmetic) => expectRope(c.x, rotationTable(c.rotation, c.start, c.T), c.start, c.T, c.heads, arithmeticOf(arithmetic)),
   laws: [
     {
-      name: "preserves the norm of each pair",
+      name: "preserves the norm of each pair, but for YaRN's factor",
       async check(c, { run, expected }) {
         const { bound } = expected(c);
         const out = await run(c);
         const half = c.Hd / 2;
         for (let i = 0; i < c.x.length; i++) {
           if (i % c.Hd >= half) continue;
-          const before = Math.hypot(c.x[i]!, c.x[i + half]!);
+          const before = factorOf(c) * Math.hypot(c.x[i]!, c.x[i + half]!);
           const slack = Math.hypot(bound[i]!, bound[i + half]!) + 2 ** -50 * before;
           const wrong = within(`pair at ${i}`, Math.hypot(out[i]!, out[i + half]!), before, slack);
           if (wrong) return wrong;
@@ -70,8 +92,9 @@ export const kit: Kit<Spec, RopeCase> = {
       },
     },
     {
-      name: "leaves position 0 as it is",
+      name: "leaves position 0 as it is, but for YaRN's factor",
       async check(c, { run }) {
+        if (factorOf(c) !== 1) return null;
         const x = c.x.slice(0, c.heads * c.Hd).map((v) => (Math.abs(v) < 2 ** -126 ? 0 : v));
         return sameBits(await run({ ...c, T: 1, start: 0, x }), x);
       },

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import type { SamplingOptions } from "../../core/model/engine.ts";
 import { argmax, greedy, logProbability, sample } from "../../core/sample/sampler.ts";
-import { F32_MAX, logProbabilityError, makeExpected, nearTies } from "../accuracy.ts";
+import { drawnToken, F32_MAX, logProbabilityError, logShare, makeExpected, nearTies } from "../accuracy.ts";
 import { axis, type Recipe, recipe, uniform, values } from "../arbitraries.ts";
 import { arithmeticOf } from "../cases/shared.ts";
 import type { Kit } from "../kit.ts";
@@ -68,17 +68,25 @@ export const kit: Kit<Spec, SampleCase> = {
     { ...usual, V, topP: 0.5, position: 5 },
     { ...usual, V, minP: 0.05, temperature: 0.7, repetitionPenalty: 1.3, position: 6 },
   ]),
+  // Vocabularies and positions of models; the last ids seen among the ids.
+  reach: [
+    { ...usual, V: 128_256, temperature: 0, repetitionPenalty: 1.3, position: 131_071 },
+    { ...usual, V: 152_064, topK: 50, topP: 0.9, temperature: 0.7, repetitionPenalty: 1.1, position: 131_071 },
+    { ...usual, V: 256_000, temperature: 0, position: 70_000 },
+    // More weights than f16 counts in each of the partial sums, and an id beyond 16 bits.
+    { ...usual, V: 152_064, data: { kind: "oneHot", exponent: -4, seed: 3 }, position: 40_000 },
+  ],
   make({ V, data, seed, position, ...options }) {
     const next = uniform(data.seed + 1);
-    const seen = Array.from({ length: Math.min(8, V) }, () => Math.floor(next() * V));
+    const seen = Array.from({ length: Math.min(8, V) }, (_, i) => (i === 7 && V > 65_536 ? V - 1 : Math.floor(next() * V)));
     return { logits: values(data, V), options: { ...options, seed: BigInt(seed) }, seen, position };
   },
   length: () => SAMPLE_OUTPUTS,
   expected(c, arithmetic) {
     const a = arithmeticOf(arithmetic);
-    const id = sample(c.logits, c.options, c.seen, c.position);
+    const id = drawnToken(c.logits, c.options, c.seen, c.position);
     const e = makeExpected(SAMPLE_OUTPUTS);
-    e.value.set([id, logProbability(c.logits, id), 1, c.position, SAMPLED_BEFORE + 1, id, 1, 0]);
+    e.value.set([id, logShare(c.logits, id), 1, c.position, SAMPLED_BEFORE + 1, id, 1, 0]);
     const error = logProbabilityError(c.logits, id, a);
     e.bound[1] = error + (Math.abs(e.value[1]!) + error) * a.store;
     if (nearTies(c.logits, c.options, c.seen, [c.position], a)[0]) e.bound.fill(Infinity, 0, 2).fill(Infinity, 5, 6);

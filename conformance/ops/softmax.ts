@@ -32,6 +32,7 @@ export const kit: Kit<Spec, SoftmaxCase> = {
     { length: 300, x: { kind: "equal", exponent: 6, seed: 1 }, masked: 0 },
     { length: 300, x: { ...plain, exponent: 6 }, masked: 0 },
   ],
+  reach: [32_769, 131_072].map((length) => ({ length, x: { ...plain, exponent: 2 }, masked: 1 })),
   make({ length, x, masked }) {
     const next = uniform(x.seed + 1);
     return { x: values(x, length).map((v) => (Math.floor(next() * 8) < masked ? -Infinity : v)) };

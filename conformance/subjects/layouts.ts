@@ -1,5 +1,4 @@
 /** How the kernels want their operands to lie, for cases that have them in their natural order. */
-import { f16Values } from "../../core/dtype.ts";
 import { packFixed16Digits, quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { awqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
@@ -8,6 +7,7 @@ import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { packedSizes } from "../../gpu/wgsl/awq.ts";
 import { type CacheDType, notedPosition } from "../../gpu/wgsl/cache.ts";
 import { plane } from "../../gpu/wgsl/fixed16.ts";
+import { halfNumbers } from "../accuracy.ts";
 import { finiteF16Bits } from "../arbitraries.ts";
 import { asF32, FILL, type Io, inside } from "./rig.ts";
 
@@ -35,21 +35,19 @@ export function inTwo({ outFeatures: N }: DenseMatrix): { from: number; to: numb
   ].filter(({ from, to }) => from < to);
 }
 
-export const roundToF16 = (x: Float32Array): Float32Array => x.map((v) => f16Values()[finiteF16Bits(v)]!);
+export const roundToF16 = (x: Float32Array): Float32Array => x.map((v) => halfNumbers()[finiteF16Bits(v)]!);
 
 /** f16 numbers as their bits, up to `length` with FILL. */
 export function toHalves(x: Float32Array, length: number = x.length): Uint16Array {
   const bits = new Uint16Array(length).fill(finiteF16Bits(FILL));
-  x.forEach((value, i) => {
-    bits[i] = finiteF16Bits(value);
-  });
+  for (let i = 0; i < x.length; i++) bits[i] = finiteF16Bits(x[i]!);
   return bits;
 }
 
 /** The numbers between the guard bands of an f16 output, widened. */
 export function fromHalves(words: Uint32Array): Float32Array {
   const { buffer, byteOffset, length } = inside(words);
-  return Float32Array.from(new Uint16Array(buffer, byteOffset, length * 2), (bits) => f16Values()[bits]!);
+  return Float32Array.from(new Uint16Array(buffer, byteOffset, length * 2), (bits) => halfNumbers()[bits]!);
 }
 
 /** Rows of a chunk of a prompt at most. */

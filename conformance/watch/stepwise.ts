@@ -7,7 +7,6 @@ import type { LlamaConfig } from "../../core/config.ts";
 import type { TraceValue } from "../../core/model/engine.ts";
 import type { LlamaWeights } from "../../core/model/weights.ts";
 import type { AttentionShape } from "../../core/ops/attention.ts";
-import { ropeTables } from "../../core/ops/rope.ts";
 import type { Linear } from "../../core/tensor.ts";
 import {
   type Arithmetic,
@@ -22,6 +21,7 @@ import {
   expectRmsNorm,
   expectRope,
   expectSiluMul,
+  rotationTable,
 } from "../accuracy.ts";
 import { compare, type Worst } from "../compare.ts";
 
@@ -56,7 +56,7 @@ export function* checkSteps(
     const { shape, data } = trace.get(name)!;
     return { name, op, shape, worst: compare(data, expected) };
   };
-  const tables = ropeTables(config, maxContext);
+  const tables = rotationTable({ headDim: Hd, theta: config.ropeTheta, scaling: config.ropeScaling, maxContext }, 0, T);
   const shape: AttentionShape = { H, G, Hd, window: config.slidingWindow };
   yield step("embeddings", "embedding", expectEmbedding(weights.embedTokens, ids, a));
   let x = at("embeddings");

@@ -75,18 +75,22 @@ export function ropeFrequencies(config: RopeConfig, maxContext: number): { frequ
 export function ropeTables(config: RopeConfig, positions: number, maxContext: number = positions): RopeTables {
   if (config.headDim % 2 !== 0)
     throw new GureumError("shape", { where: "rope", what: "head_dim", expected: "an even number", got: `${config.headDim}` });
+  const halfDim = config.headDim / 2;
+  const tables = { halfDim, cos: new Float64Array(positions * halfDim), sin: new Float64Array(positions * halfDim) };
+  fillRopeTables(tables, config, 0, positions, maxContext);
+  return tables;
+}
+
+/** Writes the rows of positions `from` .. `to`−1: all that is needed where no other position is asked for. */
+export function fillRopeTables({ halfDim, cos, sin }: RopeTables, config: RopeConfig, from: number, to: number, maxContext: number): void {
   const { frequencies, attentionFactor } = ropeFrequencies(config, maxContext);
-  const halfDim = frequencies.length;
-  const cos = new Float64Array(positions * halfDim);
-  const sin = new Float64Array(positions * halfDim);
-  for (let position = 0; position < positions; position++) {
+  for (let position = from; position < to; position++) {
     for (let i = 0; i < halfDim; i++) {
       const angle = position * frequencies[i]!;
       cos[position * halfDim + i] = Math.cos(angle) * attentionFactor;
       sin[position * halfDim + i] = Math.sin(angle) * attentionFactor;
     }
   }
-  return { halfDim, cos, sin };
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   expectRope,
   expectSiluMul,
   f64,
+  rotationTable,
   throughAdd,
   throughAttention,
   throughLinear,
@@ -78,7 +79,8 @@ describe("an error in the inputs moves the result by no more than its composed b
   it("through a rotation", () =>
     run(cases("rope"), (c, seed) => {
       const { x, e } = moved(c.x, seed);
-      const of = (rows: Float32Array): Float64Array => expectRope(rows, c.tables, c.start, c.T, c.heads, f64).value;
+      const of = (rows: Float32Array): Float64Array =>
+        expectRope(rows, rotationTable(c.rotation, c.start, c.T), c.start, c.T, c.heads, f64).value;
       holds(of(c.x), of(x), throughRope(e, c.tables, c.start, none(c.x.length), c.T, c.heads));
     }));
 

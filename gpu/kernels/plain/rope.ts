@@ -11,7 +11,10 @@ import { stepWgsl } from "../../wgsl/step.ts";
 /** The table of (cos, sin), from core's. */
 export function ropeTable({ cos, sin }: Pick<RopeTables, "cos" | "sin">): Float32Array<ArrayBuffer> {
   const table = new Float32Array(2 * cos.length);
-  for (let i = 0; i < cos.length; i++) table.set([cos[i]!, sin[i]!], 2 * i);
+  for (let i = 0; i < cos.length; i++) {
+    table[2 * i] = cos[i]!;
+    table[2 * i + 1] = sin[i]!;
+  }
   return table;
 }
 
