@@ -45,6 +45,10 @@ export interface ErrorParts {
   remedy?: string;
 }
 
+/** Characters of a place, and of what was wrong or got, that a message shows: a file may hold megabytes where a name is due. */
+const MOST = 600;
+const short = (s: string): string => (s.length <= MOST ? s : `${s.slice(0, MOST / 2)}… (${s.length} characters)`);
+
 const oneLine = (s: string): string => s.replace(/[\s\p{Cc}]+/gu, " ").trim();
 
 /** What every part of the package throws, one line long. */
@@ -59,9 +63,9 @@ export class GureumError extends Error {
   /** An error from its code and the parts of its message. */
   constructor(code: ErrorCode, details: ErrorParts, cause?: unknown) {
     const { where, what, expected, got, remedy } = details;
-    let text = where ? `${where}: ${what}` : what;
+    let text = where ? `${short(where)}: ${short(what)}` : short(what);
     if (expected !== undefined) text += `, expected ${expected}`;
-    if (got !== undefined) text += `, got ${got}`;
+    if (got !== undefined) text += `, got ${short(got)}`;
     if (remedy !== undefined) text += ` — ${remedy}`;
     super(oneLine(text), cause === undefined ? undefined : { cause });
     this.code = code;
