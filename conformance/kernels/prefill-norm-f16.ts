@@ -1,3 +1,4 @@
+import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import { prefillNormF16 } from "../../gpu/kernels/prefill/prefill-norm-f16.ts";
 import { PREFILL_EPS, type RowsCase } from "../cases/prefill-rows.ts";
 import { fromEights, inPieces, PIECES } from "../subjects/layouts.ts";
@@ -26,7 +27,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
           read,
         );
       },
-      { variant: "prefill-norm-f16-in-pieces", special: true },
+      { accepts: ({ T }) => T <= ROWS16, variant: "prefill-norm-f16-in-pieces", special: true },
     ),
   ];
 };

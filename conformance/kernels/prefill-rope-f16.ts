@@ -1,4 +1,5 @@
 import { ropeTable } from "../../gpu/kernels/plain/rope.ts";
+import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import { prefillRopeF16 } from "../../gpu/kernels/prefill/prefill-rope-f16.ts";
 import { writtenCache } from "../cases/written-cache.ts";
 import type { PrefillRopeCase } from "../ops/prefill-rope-f16.ts";
@@ -23,6 +24,10 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
         const noted = positionNoted(inside(read.noted!)[0]!);
         hand(out, [...fromHalves(read.q!), ...written(read.k_cache!), ...written(read.v_cache!), noted], read);
       },
-      { variant: `prefill-rope-f16${pieces > 1 ? "-in-pieces" : ""}`, special: pieces > 1 },
+      {
+        variant: `prefill-rope-f16${pieces > 1 ? "-in-pieces" : ""}`,
+        special: pieces > 1,
+        accepts: ({ T }) => pieces === 1 || T <= ROWS16,
+      },
     ),
   );

@@ -33,7 +33,7 @@ export const kit: Kit<Spec, HeadCase> = {
   boundaries: normedBoundaries.map((spec) => ({ ...spec, weight: { ...plain, seed: 5 } })),
   reach: [
     { ...normedBoundaries[0]!, shape: farHidden, weight: { ...plain, seed: 5 } },
-    ...[152_064, 256_000].map((V) => ({ ...normedBoundaries[0]!, weight: { ...plain, seed: 5 }, V })),
+    { ...normedBoundaries[0]!, weight: { ...plain, seed: 5 }, V: 152_064 },
   ],
   make({ shape, residual, norm, weight, V }) {
     const K = shapeOf(shape).blocks * 32;

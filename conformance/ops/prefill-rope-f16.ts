@@ -34,6 +34,7 @@ const heads = [
   { H: 32, G: 8, Hd: 128 },
   { H: 28, G: 4, Hd: 128 },
   { H: 6, G: 3, Hd: 16 },
+  { H: 2, G: 1, Hd: 8 },
 ] as const;
 const LAST = 131_071;
 
@@ -46,9 +47,10 @@ export const kit: Kit<RopeSpec, PrefillRopeCase> = {
   ),
   reach: [
     ...[3, 4].map((shape) => ({ T: 2, start: 4095, shape, y: plain, scaling: "llama3" as const })),
-    ...(["none", "linear", "dynamic", "yarn"] as const).map((scaling) => ({ T: 1, start: LAST, shape: 5, y: plain, scaling })),
+    ...(["none", "linear", "dynamic", "yarn"] as const).map((scaling) => ({ T: 1, start: LAST, shape: 6, y: plain, scaling })),
     // A chunk at a late position.
-    { T: 16, start: 30_000, shape: 5, y: plain },
+    { T: 16, start: 30_000, shape: 6, y: plain },
+    { T: 2, start: 40, shape: 5, y: plain },
     { T: 300, start: 2048, shape: 0, y: plain },
   ],
   make({ T, start, shape, y, scaling = "none" }) {
