@@ -2,6 +2,7 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import { type AttentionParams, attention } from "../../gpu/kernels/plain/attention.ts";
 import { attentionMix } from "../../gpu/kernels/plain/attention-mix.ts";
+import { attentionTile, takesHeads } from "../../gpu/kernels/plain/attention-tile.ts";
 import { attentionWeights } from "../../gpu/kernels/plain/attention-weights.ts";
 import { cacheBytes } from "../../gpu/wgsl/cache.ts";
 import { keysSeen, type Measured, pairsSeen, startOf, type Work, work } from "../measured.ts";
@@ -32,6 +33,11 @@ const perCache = <Buffers extends string>(
 
 export const works: readonly Work[] = [
   work(attention, perCache(2, ["keys", "values"])),
+  work(
+    attentionTile,
+    (config, T) => (T > 1 ? perCache(2, ["keys", "values"])(config, T).filter(({ shape }) => takesHeads(shape as AttentionParams)) : []),
+    "attention",
+  ),
   work(attentionWeights, perCache(1, ["keys"])),
   work(attentionMix, perCache(1, ["values"])),
 ];

@@ -8,13 +8,15 @@ import { batchRope } from "../kernels/batch/batch-rope.ts";
 import { add } from "../kernels/plain/add.ts";
 import { type AttentionParams, attention } from "../kernels/plain/attention.ts";
 import { attentionMix } from "../kernels/plain/attention-mix.ts";
+import { attentionTile, takesHeads } from "../kernels/plain/attention-tile.ts";
 import { attentionWeights } from "../kernels/plain/attention-weights.ts";
 import { cacheWrite } from "../kernels/plain/cache-write.ts";
 import { embedding } from "../kernels/plain/embedding.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
 import { rope } from "../kernels/plain/rope.ts";
 import { siluMul } from "../kernels/plain/silu-mul.ts";
-import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { holds } from "../pipeline/kernel.ts";
+import { type Recorder, record, recordKernel } from "../pipeline/recorder.ts";
 import type { BatchRows, ForwardContext } from "./sequence.ts";
 import type { GpuLinear } from "./tree.ts";
 
@@ -28,14 +30,14 @@ export type WantedWeights = (layer: number) => GPUBuffer | undefined;
 /** out = x · Wᵀ + bias, by the kernel that the plan has for few rows or for many. */
 export function recordLinear(
   recorder: Recorder,
-  { plain, many, sequence: { step, nothing } }: ForwardContext,
+  { plain, many, a, sequence: { step, nothing } }: ForwardContext,
   { weight, bias }: GpuLinear,
   x: GPUBuffer,
   out: GPUBuffer,
   label: string,
 ): void {
   const { linear, dense } = many ? { linear: plain["linear-prefill"], dense: plain["dense-prefill"] } : plain;
-  const call = { weight, x, out, bias: bias ?? nothing, hasBias: bias !== null, step };
+  const call = { weight, x, out, bias: bias ?? nothing, hasBias: bias !== null, step, parts: a.parts };
   if (weight.kind === "dense") dense.record(recorder, call, label);
   else linear.record(recorder, call, label);
 }
@@ -146,7 +148,7 @@ function recordSelfAttention(
 /** RoPE, cache and attention of rows that follow each other in one sequence. */
 function recordOwnAttention(
   recorder: Recorder,
-  { a, sequence, config }: ForwardContext,
+  { a, sequence, config, many }: ForwardContext,
   i: number,
   tap: (name: LayerTapName, buffer: GPUBuffer) => void,
   wantedWeights: GPUBuffer | undefined,
@@ -173,7 +175,10 @@ function recordOwnAttention(
     recordKernel(recorder, attentionWeights, { step, q: a.q, keys, weights: wantedWeights }, shape, { label: `${at}attentionWeights` });
     tap("attentionWeights", wantedWeights);
     recordKernel(recorder, attentionMix, { step, weights: wantedWeights, values, out: a.attention }, shape, { label: `${at}attention` });
-  } else recordKernel(recorder, attention, { step, q: a.q, keys, values, out: a.attention }, shape, { label: `${at}attention` });
+  } else {
+    const kernel = many && takesHeads(shape) ? attentionTile : attention;
+    recordKernel(recorder, kernel, { step, q: a.q, keys, values, out: a.attention }, shape, { label: `${at}attention` });
+  }
 }
 
 /** The same of rows that are each the next of a sequence of its own. */
@@ -207,8 +212,7 @@ export function recordHead(recorder: Recorder, c: ForwardContext, normed: GPUBuf
   const first = recorder.dispatches.length;
   recordLinear(recorder, lastRow ? { ...c, many: false } : c, { weight: lmHead, bias: null }, normed, out, "logits");
   if (!lastRow) return;
-  for (let i = first; i < recorder.dispatches.length; i++) {
-    const dispatch = recorder.dispatches[i]!;
-    recorder.dispatches[i] = { ...dispatch, workgroups: (_T, start) => dispatch.workgroups(1, start) };
-  }
+  // Of the dispatches for so many rows those for one, whatever T is.
+  const ones = recorder.dispatches.splice(first).filter(({ rows }) => !rows || holds(rows, 1));
+  for (const { rows: _, ...dispatch } of ones) record(recorder, { ...dispatch, workgroups: (_T, start) => dispatch.workgroups(1, start) });
 }

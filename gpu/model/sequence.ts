@@ -7,6 +7,7 @@ import type { Gpu } from "../device/device.ts";
 import { maxHeadDim } from "../kernels/plain/attention.ts";
 import { ropeTable } from "../kernels/plain/rope.ts";
 import type { PlainSteps } from "../programs/steps.ts";
+import { partsBytes } from "../programs/tiles.ts";
 import { type CacheDType, cacheBytes, notedAt } from "../wgsl/cache.ts";
 import { STEP_BYTES } from "../wgsl/step.ts";
 import type { GpuLlamaWeights } from "./tree.ts";
@@ -63,14 +64,18 @@ export interface ActivationBuffers {
   readonly up: GPUBuffer;
   /** q and k before the norms of their heads; null for a model without them. */
   readonly heads: { readonly q: GPUBuffer; readonly k: GPUBuffer } | null;
+  /** Pieces of one linear (gpu/programs/tiles.ts); null where none is cut. */
+  readonly parts: GPUBuffer | null;
 }
 
 /** @throws GureumError "limit" */
 export function makeActivations(memory: Memory, config: LlamaConfig, rows: number): ActivationBuffers {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
   const f32 = (label: string, width: number): GPUBuffer => allocate(memory, label, rows * width * 4);
+  const parts = partsBytes(config, memory.gpu.capabilities, rows);
   return {
     rows,
+    parts: parts > 0 ? allocate(memory, "parts", parts) : null,
     x: f32("x", D),
     normed: f32("normed", D),
     q: f32("q", H * Hd),

@@ -44,7 +44,8 @@ export function openGpuSession(
   /** Rows fed at a time where only the last row's logits are wanted. */
   const chunk = programFor(FEW_ROWS).chunk(gpu.capabilities, config, maxContext);
   const sequence = makeSequence(memory, config, maxContext, plan.cache, chunk);
-  const a = makeActivations(memory, config, Math.min(CHUNK, maxContext));
+  const rows = programFor(FEW_ROWS) === plainMany ? Math.max(CHUNK, chunk) : CHUNK;
+  const a = makeActivations(memory, config, Math.min(rows, maxContext));
   const context: ForwardContext = { config, weights, sequence, a, plain: plan.plain, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
   let feeders: Promise<ReadonlyMap<Program, Feeder>> | undefined;

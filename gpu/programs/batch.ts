@@ -15,7 +15,7 @@ import { recordFinalNorm, recordHead, recordLayers, recordLinear } from "../mode
 import type { ForwardContext } from "../model/sequence.ts";
 import type { GpuLinear, GpuPacked } from "../model/tree.ts";
 import type { Span } from "../pipeline/kernel.ts";
-import { type Dispatch, makeRecorder, prepare, type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { makeRecorder, prepare, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import type { Operands, OperandsContext } from "./prefill-operands.ts";
 import type { Feeder } from "./program.ts";
 import { fewRows, manyRows } from "./steps.ts";
@@ -43,11 +43,14 @@ export function batchRefusal({ numAttentionHeads: H, numKeyValueHeads: G, headDi
   return undefined;
 }
 
-/** Adds what `body` records, to run for these numbers of rows alone. */
-function recordFor(recorder: Recorder, rows: Span, body: (recorder: Recorder) => void): void {
+/** Adds what `body` records, to run for these numbers of rows alone, or for those of them that it is recorded for. */
+function recordFor(recorder: Recorder, { from, to }: Span, body: (recorder: Recorder) => void): void {
   const own = makeRecorder();
   body(own);
-  recorder.dispatches.push(...own.dispatches.map((dispatch): Dispatch => ({ ...dispatch, rows })));
+  for (const dispatch of own.dispatches) {
+    const rows = { from: Math.max(from, dispatch.rows?.from ?? from), to: Math.min(to, dispatch.rows?.to ?? to) };
+    if (rows.from < rows.to) recorder.dispatches.push({ ...dispatch, rows });
+  }
 }
 
 /** The two sides of the border between few rows and many, each by its kernels. */

@@ -9,6 +9,7 @@ import type { Memory } from "../device/buffer.ts";
 import type { Refusal } from "../device/capabilities.ts";
 import { add } from "../kernels/plain/add.ts";
 import { attention } from "../kernels/plain/attention.ts";
+import { attentionTile } from "../kernels/plain/attention-tile.ts";
 import { cacheWrite } from "../kernels/plain/cache-write.ts";
 import { embedding } from "../kernels/plain/embedding.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
@@ -19,10 +20,11 @@ import type { ForwardContext } from "../model/sequence.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../pipeline/recorder.ts";
 import { type Program, partRefusal } from "./program.ts";
 import { fewRows, manyRows } from "./steps.ts";
+import { TILE_ROWS } from "./tiles.ts";
 
 /**
- * Rows fed at a time: bounds the activations' memory. Every chunk size gives the same bits where the kernels are the
- * same.
+ * Rows fed at a time where all logits are wanted, where somebody watches, and by software: bounds the activations' memory.
+ * Every chunk size gives the same bits where the kernels are the same.
  */
 export const CHUNK = 128;
 
@@ -32,11 +34,11 @@ const plain = (name: string, many: boolean): Program => ({
   name,
   rows: many ? manyRows : fewRows,
   // Those of linears and head are chosen apart.
-  kernels: [embedding, rmsNorm, rope, cacheWrite, attention, siluMul, add],
+  kernels: [embedding, rmsNorm, rope, cacheWrite, many ? attentionTile : attention, siluMul, add],
   arithmetic: "f32",
   parts,
   refusal: (_config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined => partRefusal(parts, refs),
-  chunk: () => CHUNK,
+  chunk: ({ software }, _config, maxContext) => (many && !software ? Math.min(TILE_ROWS, Math.max(CHUNK, maxContext)) : CHUNK),
   async prepare({ memory, forward, logits }) {
     const layers = makeRecorder();
     if (!many || forward.a.rows >= manyRows.from) recordLayers(layers, { ...forward, many });

@@ -37,7 +37,7 @@ const programs: readonly Program[] = [fixed16Decode, f16MatrixPrefill, fixed16Ma
 export type Variant = StepVariant | (Program & { readonly step: VariantStep });
 
 const isProgram = (variant: Variant): variant is Program & { readonly step: VariantStep } => "prepare" in variant;
-const kernelsOf = (variant: Variant): readonly Kernel[] => (isProgram(variant) ? variant.kernels : [variant.kernel]);
+const kernelsOf = (variant: Variant): readonly Kernel[] => variant.kernels;
 const cacheOf = (variant: Variant): CacheDType | undefined => (isProgram(variant) ? variant.cache : undefined);
 
 const stepNames = Object.keys(variantSteps) as VariantStep[];

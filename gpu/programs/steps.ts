@@ -7,12 +7,18 @@ import type { Capabilities, Refusal } from "../device/capabilities.ts";
 import { type AwqMatmulShape, awqMatmul } from "../kernels/plain/awq-matmul.ts";
 import { awqMatmulPacked, type PackedShape } from "../kernels/plain/awq-matmul-packed.ts";
 import { awqMatmulTiled } from "../kernels/plain/awq-matmul-tiled.ts";
+import { awqTile16 } from "../kernels/plain/awq-tile16.ts";
+import { awqTile64 } from "../kernels/plain/awq-tile64.ts";
 import { type MatmulShape, matmul } from "../kernels/plain/matmul.ts";
+import { matmulTile16 } from "../kernels/plain/matmul-tile16.ts";
+import { matmulTile64 } from "../kernels/plain/matmul-tile64.ts";
 import { matmulTiled } from "../kernels/plain/matmul-tiled.ts";
-import { packRefusal } from "../model/packing.ts";
+import { packRefusal, sharing } from "../model/packing.ts";
 import type { GpuAwq, GpuDense, GpuLinear, GpuPacked } from "../model/tree.ts";
 import type { Card, Kernel, Span } from "../pipeline/kernel.ts";
 import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { tile16 } from "../wgsl/tile.ts";
+import { awqTileKernels, matmulTileKernels, recordTiles } from "./tiles.ts";
 
 /** Rows from which on a product counts as one of many rows. */
 export const FEW_ROWS = 8;
@@ -49,14 +55,16 @@ export interface LinearCall {
   readonly bias: GPUBuffer;
   readonly hasBias: boolean;
   readonly step: GPUBuffer;
+  /** Memory for pieces of it (tiles.ts), or none. */
+  readonly parts: GPUBuffer | null;
 }
 
 /** One way to compute a step. */
 export interface StepVariant {
   readonly step: VariantStep;
-  /** The kernel's. */
+  /** The kernel's, where it is one. */
   readonly name: string;
-  readonly kernel: Kernel;
+  readonly kernels: readonly Kernel[];
   readonly arithmetic: "f32";
   /** The layout of int4 weights that it reads; absent where it reads none. */
   readonly layout?: WeightLayout;
@@ -66,14 +74,15 @@ export interface StepVariant {
   record(recorder: Recorder, call: LinearCall, label: string): void;
 }
 
-type Way = Pick<StepVariant, "kernel" | "layout" | "refusal" | "record">;
+type Way = Pick<StepVariant, "name" | "kernels" | "layout" | "refusal" | "record">;
 type Linear<Weights extends string, Shape> =
   | Card<"x" | "bias" | "out" | Weights, Shape>
   | Card<"x" | "bias" | "out" | "step" | Weights, Shape>;
 
 /** A linear by a kernel for dense weights, piece by piece. */
 export const dense = (kernel: Linear<"weight", MatmulShape>): Way => ({
-  kernel,
+  name: kernel.name,
+  kernels: [kernel],
   record(recorder, { weight, hasBias, ...shared }, label) {
     const { dtype, K, N: columns, pieces } = weight as GpuDense;
     for (const { firstColumn, N, ...piece } of pieces)
@@ -83,7 +92,8 @@ export const dense = (kernel: Linear<"weight", MatmulShape>): Way => ({
 
 /** By a kernel for int4 weights as the checkpoint packs them. */
 export const awq = (kernel: Linear<"qweight" | "qzeros" | "scales", AwqMatmulShape>): Way => ({
-  kernel,
+  name: kernel.name,
+  kernels: [kernel],
   layout: "checkpoint",
   record(recorder, { weight, hasBias, ...shared }, label) {
     const { K, N: columns, groupSize, pieces } = weight as GpuAwq;
@@ -94,7 +104,8 @@ export const awq = (kernel: Linear<"qweight" | "qzeros" | "scales", AwqMatmulSha
 
 /** By a kernel for repacked weights. */
 export const packed = (kernel: Linear<"weights" | "groups", PackedShape>): Way => ({
-  kernel,
+  name: kernel.name,
+  kernels: [kernel],
   layout: "repacked",
   refusal: packRefusal,
   record(recorder, { weight, hasBias, ...shared }, label) {
@@ -103,16 +114,64 @@ export const packed = (kernel: Linear<"weights" | "groups", PackedShape>): Way =
   },
 });
 
+const always: Span = { from: 1, to: Infinity };
+const oneRow: Span = { from: 1, to: 2 };
+
+/** int4 linears by tiles, on repacked weights. */
+const awqTiles: Way = {
+  name: "awq-tiles",
+  kernels: awqTileKernels,
+  layout: "repacked",
+  refusal: packRefusal,
+  record(recorder, { weight, x, ...call }, label) {
+    const { weights, groups, K, N, groupSize, firstRow } = weight as GpuPacked;
+    recordTiles(recorder, call, { K, N, cut: true, rows: always }, label, (tile, out, pieces, hasBias, when) => {
+      const kernel = tile === tile16 ? awqTile16 : awqTile64;
+      const shape = { K, N, groupSize, firstRow, hasBias, pieces };
+      recordKernel(recorder, kernel, { step: call.step, x, weights, groups, bias: call.bias, out }, shape, when);
+    });
+  },
+};
+
+/** Why a model's dense linears do not all go by tiles. */
+function tileRefusal(_capabilities: Capabilities, refs: LlamaWeightRefs): Refusal | undefined {
+  const linears = refs.layers.flatMap((layer) => sharing(layer).flat());
+  const inner = [refs.lmHead.shape[1]!, ...linears.flatMap(({ ref }) => (ref.kind === "dense" ? [ref.inFeatures] : []))];
+  const odd = inner.find((K) => K % 16 !== 0);
+  return odd === undefined ? undefined : { code: "unsupported", reason: `input size ${odd} is no multiple of 16` };
+}
+
+/** Dense linears by tiles; one row, of few, by `matmul`. */
+const matmulTiles = (few: boolean): Way => ({
+  name: "matmul-tiles",
+  kernels: few ? [matmul, ...matmulTileKernels] : matmulTileKernels,
+  refusal: tileRefusal,
+  record(recorder, { weight, x, ...call }, label) {
+    const { dtype, K, N: columns, pieces: cuts } = weight as GpuDense;
+    const { step, bias } = call;
+    for (const { firstColumn, N, weight } of cuts) {
+      const shape = { dtype, K, N, firstColumn, columns };
+      const { hasBias, out } = call;
+      if (few) recordKernel(recorder, matmul, { x, weight, bias, out }, { ...shape, hasBias }, { label, rows: oneRow });
+      const rows = few ? { ...always, from: 2 } : always;
+      recordTiles(recorder, call, { K, N, cut: cuts.length === 1, rows }, label, (tile, out, pieces, hasBias, when) => {
+        const kernel = tile === tile16 ? matmulTile16 : matmulTile64;
+        recordKernel(recorder, kernel, { step, x, weight, bias, out }, { ...shape, hasBias, pieces }, when);
+      });
+    }
+  },
+});
+
 const ways: Readonly<Record<VariantStep, readonly Way[]>> = {
-  linear: [awq(awqMatmul), packed(awqMatmulPacked)],
-  "linear-prefill": [packed(awqMatmulPacked), awq(awqMatmulTiled), awq(awqMatmul)],
-  dense: [dense(matmul), dense(matmulTiled)],
-  "dense-prefill": [dense(matmulTiled), dense(matmul)],
+  linear: [awq(awqMatmul), awqTiles, packed(awqMatmulPacked)],
+  "linear-prefill": [awqTiles, packed(awqMatmulPacked), awq(awqMatmulTiled), awq(awqMatmul)],
+  dense: [matmulTiles(true), dense(matmul), dense(matmulTiled)],
+  "dense-prefill": [matmulTiles(false), dense(matmulTiled), dense(matmul)],
 };
 
 /** By step, the one to be preferred first. */
 export const stepVariants: readonly StepVariant[] = (Object.keys(ways) as VariantStep[]).flatMap((step) =>
-  ways[step].map((way): StepVariant => ({ step, name: way.kernel.name, arithmetic: "f32", ...way })),
+  ways[step].map((way): StepVariant => ({ step, arithmetic: "f32", ...way })),
 );
 
 /** The plain steps of a model: a kernel for each step that has several, all for weights of one layout. */

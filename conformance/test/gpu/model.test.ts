@@ -83,9 +83,9 @@ describe("gureum-tiny-awq on WebGPU", () => {
     expect(unwatched.filter(isAstray)).toEqual([]);
     expect(first).toBeNull();
     const kernels = Object.fromEntries(steps.map(({ name, kernels }) => [name, kernels]));
-    expect(kernels["layers.0.q"]).toEqual({ a: null, b: "awq-matmul-packed" });
+    expect(kernels["layers.0.q"]).toEqual({ a: null, b: "awq-tiles" });
     expect(kernels["layers.1.attention"]).toEqual({ a: null, b: "attention-mix" });
-    expect(kernels.logits).toEqual({ a: null, b: "matmul" });
+    expect(kernels.logits).toEqual({ a: null, b: "matmul-tiles" });
     // A fault of the kernels that nobody can watch: the steps hold, the unwatched runs do not.
     const spoilt: DiffSide = {
       plan: short.plan,

@@ -39,9 +39,9 @@ describe("the choice of variants", () => {
   it("takes fixed16 on repacked weights and an f16 cache where nothing is asked for", () => {
     expect(names()).toEqual({
       linear: "fixed16",
-      "linear-prefill": "awq-matmul-packed",
-      dense: "matmul",
-      "dense-prefill": "matmul-tiled",
+      "linear-prefill": "awq-tiles",
+      dense: "matmul-tiles",
+      "dense-prefill": "matmul-tiles",
     });
     expect(planOf().plan).toMatchObject({ layout: "repacked", cache: "f16" });
   });
@@ -62,7 +62,7 @@ describe("the choice of variants", () => {
     for (const { step, name, arithmetic } of variants)
       if (step === "linear" || arithmetic === "f32") expect(names({ kernels: { [step]: name } })[step]).toBe(name);
     expect(names({ kernels: { "linear-prefill": "awq-matmul-tiled" } }).linear).toBe("awq-matmul");
-    expect(names({ arithmetic: "f32", kernels: { "linear-prefill": "awq-matmul-packed" } }).linear).toBe("awq-matmul-packed");
+    expect(names({ arithmetic: "f32", kernels: { "linear-prefill": "awq-matmul-packed" } }).linear).toBe("awq-tiles");
   });
 
   it("says of every variant whether it runs and why", () => {
@@ -85,7 +85,10 @@ describe("the choice of variants", () => {
     );
     expect(() => planOf({ kernels: { toString: "matmul" } })).toThrow(expect.objectContaining({ code: "usage" }));
     expect(() => planOf({ kernels: { dense: "fixed16" } })).toThrow(
-      expect.objectContaining({ code: "usage", message: expect.stringMatching(/dense: no such variant, expected matmul, matmul-tiled/) }),
+      expect.objectContaining({
+        code: "usage",
+        message: expect.stringMatching(/dense: no such variant, expected matmul-tiles, matmul, matmul-tiled/),
+      }),
     );
   });
 
@@ -195,7 +198,7 @@ describe("the choice of variants", () => {
       [model(32), /multiples of 64/],
       [model(128, 256), /heads of 32, 64 or 128/],
     ] as const) {
-      expect(planOf({}, able, shape).plan.taken["linear-prefill"].name).toBe("awq-matmul-packed");
+      expect(planOf({}, able, shape).plan.taken["linear-prefill"].name).toBe("awq-tiles");
       expect(() => planOf(forced, able, shape)).toThrow(
         expect.objectContaining({ code: "unsupported", message: expect.stringMatching(reason) }),
       );
@@ -217,10 +220,10 @@ describe("the choice of variants", () => {
 
   it("says which kernel a watched step runs", () => {
     const { plan } = planOf();
-    expect(stepKernel(plan, "awq-matmul", 1)).toBe("awq-matmul-packed");
+    expect(stepKernel(plan, "awq-matmul", 1)).toBe("awq-tiles");
     const f32 = planOf({ arithmetic: "f32" }).plan;
     expect([1, 8].map((rows) => stepKernel(f32, "awq-matmul", rows))).toEqual(["awq-matmul", "awq-matmul-tiled"]);
-    expect([1, 8].map((rows) => stepKernel(f32, "matmul", rows))).toEqual(["matmul", "matmul-tiled"]);
+    expect([1, 8].map((rows) => stepKernel(f32, "matmul", rows))).toEqual(["matmul-tiles", "matmul-tiles"]);
     expect(stepKernel(f32, "rope", 1)).toBe("rope");
   });
 });

@@ -13,7 +13,7 @@ vi.mock(import("../../../gpu/programs/steps.ts"), async (original) => {
   // A copy of matmul-tiled, told apart by the sign of what it computes.
   const wgsl = matmulTiled.wgsl.replace("out[t * params.columns + column] = y;", "out[t * params.columns + column] = -y;");
   const wide = { ...matmulTiled, name: "matmul-wide", wgsl };
-  const entry = { step: "dense" as const, name: wide.name, arithmetic: "f32" as const, ...steps.dense(wide) };
+  const entry = { step: "dense" as const, arithmetic: "f32" as const, ...steps.dense(wide) };
   return { ...steps, stepVariants: [...steps.stepVariants, entry] };
 });
 
