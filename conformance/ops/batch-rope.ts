@@ -1,7 +1,7 @@
 /** RoPE of one token of each of several sequences: q turned, turned k and v into the caches of their slots. */
 import fc from "fast-check";
 import { type RopeTables, rope, ropeTables } from "../../core/ops/rope.ts";
-import { type Cached, expectNoted, makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
+import { anglesAt, type Cached, expectNoted, makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
@@ -80,18 +80,19 @@ export const kit: Kit<Spec, BatchRopeCase> = {
   /** [q T·H·Hd, keys slots·capacity·G·Hd, values alike, position beyond f16 or −1 of each slot]; the caches start as zeros. */
   length: (c) => c.rows.length * c.H * c.Hd + 2 * c.slots * c.capacity * c.G * c.Hd + c.slots,
   expected(c, arithmetic) {
-    const { rows, H, G, Hd, slots, tables, y } = c;
+    const { rows, H, G, Hd, slots, y } = c;
     const e = makeExpected(kit.length(c));
     const half = Hd / 2;
     const cached: Cached[][] = Array.from({ length: slots }, () => []);
     for (const [t, { slot, start }] of rows.entries()) {
       const places = placeOf(c, t);
+      const angles = anglesAt(start, { headDim: Hd, theta: 10000, scaling: { type: "none" }, maxContext: c.capacity });
       for (let head = 0; head < H + 2 * G; head++)
         for (let i = 0; i < half; i++) {
           const from = (t * (H + 2 * G) + head) * Hd + i;
           const [low, high] = [[y[from]!, 0] as const, [y[from + half]!, 0] as const];
-          const table = start * half + i;
-          const turned = head < H + G ? rotatePair(low, high, tables.cos[table]!, tables.sin[table]!, wgsl) : [low, high];
+          const turn = [angles.cos[i]!, angles.sin[i]!, angles.error[i]!] as const;
+          const turned = head < H + G ? rotatePair(low, high, turn, wgsl) : [low, high];
           const [place, within] = head < H ? [places[0], head] : head < H + G ? [places[1], head - H] : [places[2], head - H - G];
           for (const [j, [value, error]] of turned.entries()) {
             const at = place + within * Hd + i + j * half;

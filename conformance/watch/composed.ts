@@ -5,7 +5,6 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import type { TraceValue } from "../../core/model/engine.ts";
 import type { LlamaWeights } from "../../core/model/weights.ts";
-import { ropeTables } from "../../core/ops/rope.ts";
 import type { Linear } from "../../core/tensor.ts";
 import {
   type Arithmetic,
@@ -16,6 +15,7 @@ import {
   expectRmsNorm,
   expectRope,
   expectSiluMul,
+  rotationTable,
   throughAdd,
   throughAttention,
   throughLinear,
@@ -49,7 +49,7 @@ export function logitBounds(
     );
   const norm = (x: Float32Array, e: Errors, weight: Float32Array, rows: number): Errors =>
     throughRmsNorm(e, x, weight, eps, expectRmsNorm(x, weight, eps, rows, a).bound, rows);
-  const tables = ropeTables(config, T);
+  const tables = rotationTable({ headDim: Hd, theta: config.ropeTheta, scaling: config.ropeScaling, maxContext: T }, 0, T);
   const rope = (x: Float32Array, e: Errors, heads: number): Errors =>
     throughRope(e, tables, 0, expectRope(x, tables, 0, T, heads, a).bound, T, heads);
   let x = at("embeddings");
