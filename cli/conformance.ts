@@ -1,7 +1,6 @@
 /** `gureum conformance`: holds every op and kernel on this machine to its laws and derived bounds. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { csvLines, leftOutLines, markdownLines, type TableLines, tableLines, violations } from "../conformance/certificate/certificate.ts";
 import { encodeNumbers } from "../conformance/certificate/journal.ts";
 import { reportHtml } from "../conformance/certificate/report.ts";
@@ -16,6 +15,7 @@ import { hostError, writeFile } from "../core/host/node.ts";
 import { formatOf } from "./format.ts";
 import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { ownOptions } from "./own.ts";
+import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage, type Words } from "./words.ts";
 
@@ -40,11 +40,6 @@ async function writeText(path: string, text: string): Promise<void> {
   await writeFile(path, (sink) => sink(new TextEncoder().encode(text)));
 }
 
-/** A line on a terminal's stderr that is written over; an empty one clears it. */
-function progress(line: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
-}
-
 /**
  * Plants faults and says how many the laws noticed. @returns 1 where one survives without a proof that it computes the
  * same
@@ -65,11 +60,8 @@ async function mutate(words: Words): Promise<number> {
     ...(filter === undefined ? {} : { filter }),
     ...(runs === undefined ? {} : { runs }),
     ...(seed === undefined ? {} : { seed }),
-    onProgress: (done, total, what) => progress(done < total ? `${done}/${total} ${what}` : ""),
-    onLine: (line) => {
-      progress("");
-      note(line);
-    },
+    onProgress: progressBar("planting"),
+    onLine: note,
   });
   if (format === "json") await printJson(score);
   else await printLine(formatScore(score));
@@ -130,18 +122,17 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const format = words.flag("json") ? "json" : formatOf("conformance", words);
   const jobs = wholeNumber("jobs", words.number("jobs"), 1);
   const report = words.text("report");
+  const bar = progressBar("checking");
   // Rows are printed as they come, each before the next.
   let printed: Promise<void> = Promise.resolve();
   let lines: TableLines | undefined;
   const say = (line: string): void => {
     if (format === "json") return;
-    progress("");
     printed = printed.then(() => printLine(line));
     printed.catch(() => {}); // reported at the end
   };
   const showRow = (row: Row): void => {
     say(lines!.line(row));
-    progress("");
     for (const failure of row.failures) {
       note(`${row.op} on ${row.backend}/${row.variant} violates: ${failure.law}`);
       note(`  ${failure.message}`);
@@ -172,8 +163,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       for (const row of finished) showRow(row);
     },
     onRow: (row) => showRow(row),
-    onProgress: (done, total, what, violated) =>
-      progress(done < total ? `${done}/${total} ${what}${violated ? `, ${violated} violated` : ""}` : ""),
+    onProgress: (done, total, what, violated) => bar(done, total, `${done}/${total} ${what}${violated ? `, ${violated} violated` : ""}`),
   });
   await printed;
   if (format === "json") await printLine(encodeNumbers(certificate));

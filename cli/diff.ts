@@ -100,7 +100,7 @@ ${cpuHelp}
       for (const side of sides) {
         if (side === "cpu") loaded.push({ model: cpu });
         else {
-          const model = await loadGpuModel(gpu!, checkpoint.config, checkpoint.refs, variants);
+          const model = await loadGpuModel(gpu!, checkpoint.config, checkpoint.refs, { ...variants, onProgress: progressBar("loading") });
           loaded.push({ model, plan: model.plan });
         }
       }

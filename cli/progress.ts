@@ -25,24 +25,29 @@ export function formatSeconds(seconds: number): string {
 
 /**
  * @param unit whether done and total are bytes: then amounts and the rate are shown
- * @returns a call with done = total clears it
+ * @returns a call with done = total clears it; `what` is said behind the numbers
  */
-export function progressBar(label: string, unit: "parts" | "bytes" = "parts"): (done: number, total: number) => void {
+export function progressBar(label: string, unit: "parts" | "bytes" = "parts"): (done: number, total: number, what?: string) => void {
   if (!process.stderr.isTTY) return () => {};
   const started = performance.now();
   let first: number | undefined;
   let firstMs = started;
+  let said = "";
   const format: progress.GenericFormatter = (_options, { value, total, eta }) => {
     const share = total > 0 ? Math.min(1, value / total) : 0;
     const bar = "█".repeat(Math.floor(share * WIDTH)).padEnd(WIDTH, "░");
     const rate = ((value - first!) * 1000) / (performance.now() - firstMs);
     const amounts =
       unit === "bytes" ? `  ${formatBytes(value)} of ${formatBytes(total)}${rate > 0 ? `, ${formatBytes(Math.round(rate))}/s` : ""}` : "";
-    const left = Number.isFinite(Number(eta)) && value > first! ? `  ${formatSeconds(Number(eta))} left` : "";
-    return `${label} ${bar} ${String(Math.floor(share * 100)).padStart(3)} %${amounts}${left}`;
+    // A bar that came back after something was printed knows no steps of its own yet: then the mean of all says.
+    const mean = ((total - value) * (performance.now() - firstMs)) / (value - first!) / 1000;
+    const seconds = Number.isFinite(Number(eta)) ? Number(eta) : mean;
+    const left = value > first! ? `  ${formatSeconds(seconds)} left` : "";
+    return `${label} ${bar} ${String(Math.floor(share * 100)).padStart(3)} %${amounts}${left}${said}`;
   };
   let bar: progress.SingleBar | undefined;
-  return (done, total) => {
+  return (done, total, what = "") => {
+    said = what && `  ${what}`;
     if (first === undefined) {
       first = done;
       firstMs = performance.now();

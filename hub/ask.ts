@@ -86,7 +86,7 @@ export function makeAsk(where: string, settings: Settings): Ask {
           "network",
           {
             where,
-            what: `${url.pathname.includes("/api/") ? "no such folder on this disk, and " : ""}no answer from ${url.host}`,
+            what: `no answer from ${url.host}`,
             got: connectionTrouble(error),
             remedy: "look at the connection and at HF_ENDPOINT; HF_HUB_OFFLINE=1 takes what is on this disk",
           },

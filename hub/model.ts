@@ -77,9 +77,16 @@ async function lookUp(place: Place): Promise<Repository | string> {
   try {
     return await openRepository(name, settings);
   } catch (error) {
+    if (!(error instanceof GureumError && error.code === "network")) throw error;
+    const { what, got, remedy } = error.details;
     // A hub that cannot be reached is no reason to stop where the model was downloaded before.
-    if (!(error instanceof GureumError && error.code === "network") || (await cachedCommit(folder, name.revision)) === null) throw error;
-    return error.message;
+    if ((await cachedCommit(folder, name.revision)) !== null) return `${what}${got === undefined ? "" : ` (${got})`}`;
+    const named = { where: name.text, what: `no such folder on this disk, and ${what}` };
+    throw new GureumError(
+      "network",
+      { ...named, ...(got === undefined ? {} : { got }), ...(remedy === undefined ? {} : { remedy }) },
+      error,
+    );
   }
 }
 

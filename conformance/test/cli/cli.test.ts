@@ -283,7 +283,7 @@ describe("the command", () => {
     [["tokenize", "a", "--as", "x"], /--as is text or rendered/],
     [["render"], /missing/],
     [["inspect"], /missing/],
-    [["logits"], /--ids or --text/],
+    [["logits"], /--ids, --text or --file/],
     [["logits", "--ids", "1,x"], /--ids takes whole numbers/],
     [["logits", "--ids", "1", "--hidden-states"], /needs --out/],
     [["synth", "--shape", "x", "y"], /--shape is one of/],
