@@ -162,7 +162,10 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       say(lines.header);
       for (const row of finished) showRow(row);
     },
-    onRow: (row) => showRow(row),
+    onRow: async (row) => {
+      showRow(row);
+      await printed;
+    },
     onProgress: (done, total, what, violated) => bar(done, total, `${done}/${total} ${what}${violated ? `, ${violated} violated` : ""}`),
   });
   await printed;

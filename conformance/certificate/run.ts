@@ -46,8 +46,8 @@ export interface ConformanceOptions extends SubjectOptions {
     readonly subjects: readonly AnySubject[];
     readonly finished: readonly Row[];
   }) => void;
-  /** Each row as it ends. */
-  readonly onRow?: (row: Row) => void;
+  /** Each row as it ends; the next subject waits for it. */
+  readonly onRow?: (row: Row) => void | Promise<void>;
   /** Called as each subject begins and ends, with the number that have ended. */
   readonly onProgress?: (done: number, total: number, what: string, violated: number) => void;
 }
@@ -112,7 +112,7 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
         rows[at] = row;
         if (row.cases > 0 || row.failures.length > 0) await journal?.add(row);
         violated += row.failures.length;
-        onRow?.(row);
+        await onRow?.(row);
         onProgress?.(++ended, chosen.length, `${subject.op} ${subjectName(subject)}`, violated);
       }
     };

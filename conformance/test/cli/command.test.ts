@@ -1,5 +1,5 @@
 /** `gureum conformance` as built: exit codes, what goes where, the report. */
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +35,22 @@ describe("gureum conformance", () => {
     expect(certificate).toMatchObject({ format: "gureum-conformance/1", seed: 3, runs: 7, filter: "add cpu" });
     expect(certificate.rows.map(({ op }) => op)).toEqual(["add", "exact-add"]);
     expect(await readFile(join(report, "report.html"), "utf8")).toContain("every law holds");
+  });
+
+  it("prints each row as it comes", async () => {
+    const child = spawn(process.execPath, [cli, "conformance", "--backend", "cpu", "--filter", "mul cpu", "--runs", "5"]);
+    const times: number[] = [];
+    let out = "";
+    child.stdout.on("data", (part) => {
+      out += part;
+      times.push(performance.now());
+    });
+    await new Promise((resolve) => child.on("close", resolve));
+    const rows = out.trim().split("\n").length - 2;
+    expect(rows).toBeGreaterThan(3);
+    // Together they would come in one or two pieces, at the same time.
+    expect(times.length).toBeGreaterThan(rows / 2);
+    expect(times.at(-1)! - times[1]!).toBeGreaterThan(20);
   });
 
   it("prints the certificate with --json", async () => {

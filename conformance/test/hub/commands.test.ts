@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { sha256 } from "../../../core/host/hash.ts";
 import { isCompanion } from "../../../hub/needed.ts";
-import { embeddedModel, findModel, loadModel, openChat, openTokenizer } from "../../../index.ts";
+import { embeddedModel, findModel, loadModel, openChat, openTokenizer, readTensor } from "../../../index.ts";
 import { gureum } from "../cli/gureum.ts";
 import { root, sources, textOf } from "../house/tree.ts";
 import { type FakeHub, fakeHub } from "./fake-hub.ts";
@@ -109,6 +109,24 @@ describe("the library", () => {
       expect(model.notes).toEqual([]);
       model.dispose();
       await expect(loadModel("no/model", { backend: "cpu" })).rejects.toMatchObject({ code: "not-found" });
+    } finally {
+      await rm(empty, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("a part of a model by name", () => {
+  it("costs its bytes and no download of the weights", async () => {
+    const empty = await mkdtemp(join(tmpdir(), "gureum-hub-part-"));
+    vi.stubEnv("HF_HOME", empty);
+    vi.stubEnv("HF_ENDPOINT", hub.url);
+    try {
+      const from = hub.asked.length;
+      expect(await readTensor(id, "model.norm.weight")).toEqual(await readTensor(embeddedModel(), "model.norm.weight"));
+      const cdn = hub.asked.slice(from).filter(({ at }) => at === "cdn");
+      const bytes = cdn.map(({ range }) => /bytes=(\d+)-(\d+)/.exec(range!)!).reduce((sum, [, a, b]) => sum + Number(b) + 1 - Number(a), 0);
+      expect(bytes).toBeLessThan(100_000);
+      expect((await readdir(empty, { recursive: true })).filter((path) => path.endsWith("model.safetensors"))).toEqual([]);
     } finally {
       await rm(empty, { recursive: true, force: true });
     }
