@@ -58,6 +58,16 @@ describe("a command", () => {
     expect(weights()).toBe(before);
   });
 
+  it("looks a name up once, so that what it hashes is what it ran", async () => {
+    const from = hub.asked.length;
+    const receipt = join(home, "receipt.json");
+    const words = ["generate", "구름", "--model", id, "--max-new-tokens", "1", "--backend", "cpu", "--arithmetic", "exact"];
+    const { code, err } = await gureum([...words, "--receipt", receipt], "", undefined, env);
+    expect(code, err).toBe(0);
+    expect(JSON.parse(await readFile(receipt, "utf8")).model).toBeDefined();
+    expect(hub.asked.slice(from).filter(({ url }) => url.includes("/revision/"))).toHaveLength(1);
+  });
+
   it("says in one line why not", async () => {
     const { code, out, err } = await gureum(["chat", "안녕", "--model", "no/model"], "", undefined, env);
     expect([code, out]).toEqual([1, ""]);
