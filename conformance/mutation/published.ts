@@ -68,7 +68,7 @@ export const published: readonly Published[] = [
     says: "the root of the mean square is forgotten",
     edits: [
       { match: /inverseSqrt\((total \/ f32\([^)]*\) \+ [\w.]+)\)/g, to: "(1.0 / ($1))" },
-      { match: /\brsqrtf\(/g, to: "recipf(", kernels: /norm/ },
+      { match: /(?<!fn )\brsqrtf\(/g, to: "recipf(", kernels: /norm/ },
     ],
   },
   {
