@@ -47,6 +47,7 @@ async function writeText(path: string, text: string): Promise<void> {
 async function mutate(words: Words): Promise<number> {
   const format = words.flag("json") ? "json" : formatOf("conformance", words);
   if (format !== "json" && format !== "table") throw usage("conformance", "--mutate prints a table or json");
+  if (words.list("with").length > 0) throw usage("conformance", "--mutate plants faults in gureum's kernels alone, not with --with");
   const filter = words.text("filter");
   const runs = wholeNumber("runs", words.number("runs"), 1);
   const seed = wholeNumber("seed", words.number("seed"), 0);
@@ -96,6 +97,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     0,
   );
   if (words.flag("mutate")) return mutate(words);
+  if (words.list("family").length > 0) throw usage("conformance", "--family goes with --mutate");
   const files = await readOwnFiles(words.list("with"));
   const own = ownOptions(files);
   const line = words.text("replay");

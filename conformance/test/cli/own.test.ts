@@ -81,6 +81,19 @@ describe("a file that is no kernel", () => {
     }
   });
 
+  it("is refused beside options that it does not go with, not left out in silence", async () => {
+    for (const [words, message] of [
+      [["--mutate"], /--mutate plants faults in gureum's kernels alone/],
+      [["--jobs", "2"], /jobs, expected 1 where subjects or kernels of one's own are given/],
+      [["--family", "edits"], /--family goes with --mutate/],
+    ] as const)
+      expect(await gureum(["conformance", "--with", example, ...words])).toMatchObject({
+        code: 2,
+        out: "",
+        err: expect.stringMatching(message),
+      });
+  });
+
   it("is not looked for on the CPU", async () => {
     for (const words of [["conformance"], ["bench", "kernels"]])
       expect(await gureum([...words, "--backend", "cpu", "--with", example])).toMatchObject({
