@@ -9,9 +9,13 @@
 import type { RopeScaling } from "../../core/config.ts";
 import type { RopeTable } from "./elementwise.ts";
 
+/** A rotary embedding. */
 export interface Rotation {
+  /** Components of a head. */
   readonly headDim: number;
+  /** The base of the frequencies. */
   readonly theta: number;
+  /** As a config names it. */
   readonly scaling: RopeScaling;
   /** The context that dynamic scaling is resolved for. */
   readonly maxContext: number;

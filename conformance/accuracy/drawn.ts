@@ -7,7 +7,9 @@ import type { SamplingOptions } from "../../core/model/engine.ts";
 
 /** Ids, ascending, that steps 3 to 6 leave, and their weights. */
 export interface Left {
+  /** Ascending. */
   readonly ids: readonly number[];
+  /** Of each id. */
   readonly weights: readonly number[];
 }
 
