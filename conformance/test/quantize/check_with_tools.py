@@ -95,6 +95,7 @@ def check_gptq(folder, version):
         linear.load_state_dict({name: stored[f"{key}.{name}"] for name in ("qweight", "qzeros", "scales", "g_idx")}, strict=False)
         if version == 1:
             convert_gptq_v1_to_v2_format_module(linear, bits=4, pack_dtype=torch.int32)
+        linear.optimize = lambda *_, **__: None  # compiles for minutes, to the same numbers
         linear.post_init()
         got[key] = linear.dequantize_weight().T
     same_bits(f"GPTQModel, TorchLinear, version {version}", got, expected)
