@@ -16,6 +16,8 @@ export { subjects as "awq-prefill-fixed16-matrix" } from "./kernels/awq-prefill-
 export { subjects as "awq-qkv-rope-fixed16" } from "./kernels/awq-qkv-rope-fixed16.ts";
 export { subjects as "awq-repack" } from "./kernels/awq-repack.ts";
 export { subjects as "awq-rows16-f16-matrix" } from "./kernels/awq-rows16-f16-matrix.ts";
+export { subjects as "awq-rows32-f16-matrix" } from "./kernels/awq-rows32-f16-matrix.ts";
+export { subjects as "awq-rows64-f16-matrix" } from "./kernels/awq-rows64-f16-matrix.ts";
 export { subjects as "awq-tile16" } from "./kernels/awq-tile16.ts";
 export { subjects as "awq-tile64" } from "./kernels/awq-tile64.ts";
 export { subjects as "batch-attention" } from "./kernels/batch-attention.ts";
@@ -37,6 +39,8 @@ export { subjects as "exact-silu-mul" } from "./kernels/exact-silu-mul.ts";
 export { subjects as "fixed16-block-sums" } from "./kernels/fixed16-block-sums.ts";
 export { subjects as "head-f16" } from "./kernels/head-f16.ts";
 export { subjects as matmul } from "./kernels/matmul.ts";
+export { subjects as "matmul-prefill-f16-matrix" } from "./kernels/matmul-prefill-f16-matrix.ts";
+export { subjects as "matmul-rows32-f16-matrix" } from "./kernels/matmul-rows32-f16-matrix.ts";
 export { subjects as "matmul-tile16" } from "./kernels/matmul-tile16.ts";
 export { subjects as "matmul-tile64" } from "./kernels/matmul-tile64.ts";
 export { subjects as "matmul-tiled" } from "./kernels/matmul-tiled.ts";

@@ -33,6 +33,7 @@ export { kit as "half-floats" } from "./ops/half-floats.ts";
 export { kit as "head-f16" } from "./ops/head-f16.ts";
 export { kit as linear } from "./ops/linear.ts";
 export { kit as matmul } from "./ops/matmul.ts";
+export { kit as "matmul-prefill-f16-matrix" } from "./ops/matmul-prefill-f16-matrix.ts";
 export { kit as penalize } from "./ops/penalize.ts";
 export { kit as "prefill-digits" } from "./ops/prefill-digits.ts";
 export { kit as "prefill-norm-f16" } from "./ops/prefill-norm-f16.ts";

@@ -1,6 +1,18 @@
 /** What the kits of the products by subgroup matrices share: f16 operands, f32 sums (docs/accuracy.md, subgroup matrices). */
 import type { AwqMatrix } from "../../core/tensor.ts";
-import { halfNumbers } from "../accuracy.ts";
+import {
+  addTerm,
+  clearTerms,
+  type Expected,
+  expect,
+  gamma,
+  halfNumbers,
+  magnitude,
+  makeExpected,
+  makeTerms,
+  matrixSums,
+  sumError,
+} from "../accuracy.ts";
 import { finiteF16Bits, type Recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";
 import type { Law } from "../kit.ts";
@@ -44,3 +56,33 @@ export const rowAlone: Law<MatrixLinearCase> = {
     return sameBits(await run(c), alone, from * N, 0, N);
   },
 };
+
+/**
+ * Σ_k x · W (+ before) by matrices of f16 with f32 sums, `weightAt` a weight and how far its f16 may be from it; a subnormal
+ * activation may be read as zero (matrixSums). Products of two f16 are exact in f32; sums as `matrixSums` has them.
+ */
+export function expectF16Products(
+  { T, K, N, x, before }: { readonly T: number; readonly K: number; readonly N: number } & Pick<MatrixLinearCase, "x" | "before">,
+  weightAt: (n: number, k: number) => readonly [value: number, away: number],
+): Expected {
+  const e = makeExpected(T * N);
+  const terms = makeTerms();
+  const w = new Float64Array(K);
+  const away = new Float64Array(K);
+  for (let n = 0; n < N; n++) {
+    for (let k = 0; k < K; k++) [w[k], away[k]] = weightAt(n, k) as [number, number];
+    for (let t = 0; t < T; t++) {
+      clearTerms(terms);
+      let moved = 0;
+      for (let k = 0; k < K; k++) {
+        const xk = x[t * K + k]!;
+        addTerm(terms, xk, w[k]!, matrixSums);
+        moved += Math.abs(xk) * away[k]!;
+      }
+      if (before) addTerm(terms, before[t * N + n]!, 1, matrixSums);
+      const error = sumError(terms, matrixSums) + moved * (1 + gamma(K + 1, matrixSums.u));
+      expect(e, t * N + n, terms.sum, error, magnitude(terms) + moved, matrixSums);
+    }
+  }
+  return e;
+}

@@ -1,14 +1,39 @@
-import { attentionPrefillMatrix } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
+import { attentionPrefillMatrix, SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import type { AttentionCase } from "../cases/attention.ts";
 import { toHalves } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, asF32, hand, inside, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
-export const subjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, attentionPrefillMatrix, [
-    subject<AttentionCase>(attentionPrefillMatrix, async ({ T, start, shape, q, k, v }, out) => {
-      const sizes = attentionPrefillMatrix.sizes(shape, T, start);
+const SPLITS = 3;
+
+/** In `splits` of the keys, which are joined here. */
+const way = (rig: Rig, splits: number): AnyGpuSubject =>
+  subject<AttentionCase>(
+    attentionPrefillMatrix,
+    async ({ T, start, shape, q, k, v }, out) => {
+      const call = { ...shape, splits };
+      const sizes = attentionPrefillMatrix.sizes(call, T, start);
       const given = { q: toHalves(q, sizes.q / 2), k_cache: toHalves(k, sizes.k_cache / 2), v_cache: toHalves(v, sizes.v_cache / 2) };
-      const read = await runKernel(rig, T, start, (io) => void io.run(attentionPrefillMatrix, shape, given));
-      hand(out, asF32(inside(read.out!)).subarray(0, out.length), read);
-    }),
-  ]);
+      const read = await runKernel(rig, T, start, (io) => void io.run(attentionPrefillMatrix, call, given));
+      const rows = asF32(inside(read.out!));
+      if (splits === 1) return hand(out, rows.subarray(0, out.length), read);
+      const stats = asF32(inside(read.stats!));
+      const { H, Hd } = shape;
+      const joined = Float32Array.from({ length: out.length }, (_, i) => {
+        const of = Array.from({ length: splits }, (_, z) => {
+          const at = z * SPLIT_ROWS * H + Math.floor(i / Hd);
+          return { most: stats[2 * at]!, sum: stats[2 * at + 1]!, value: rows[at * Hd + (i % Hd)]! };
+        }).filter(({ sum }) => sum !== 0);
+        const most = Math.max(...of.map(({ most }) => most));
+        const weights = of.map(({ most: m, sum }) => sum * Math.exp(m - most));
+        const total = weights.reduce((a, b) => a + b, 0);
+        return of.reduce((sum, { value }, z) => sum + (weights[z]! / total) * value, 0);
+      });
+      hand(out, joined, read);
+    },
+    {
+      variant: splits > 1 ? "attention-prefill-matrix-in-splits" : "attention-prefill-matrix",
+      accepts: ({ T }) => splits === 1 || T <= SPLIT_ROWS,
+    },
+  );
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => onMatrices(rig, attentionPrefillMatrix, [way(rig, 1), way(rig, SPLITS)]);

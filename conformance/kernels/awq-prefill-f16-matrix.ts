@@ -1,5 +1,6 @@
-import { awqPrefillF16Matrix, type ProductShape } from "../../gpu/kernels/prefill/awq-prefill-f16-matrix.ts";
+import { awqPrefillF16Matrix } from "../../gpu/kernels/prefill/awq-prefill-f16-matrix.ts";
 import type { Card } from "../../gpu/pipeline/kernel.ts";
+import { type PiecesShape, type ProductShape, piecesRows } from "../../gpu/wgsl/matrix-tile.ts";
 import type { MatrixLinearCase } from "../cases/prefill-linear.ts";
 import { packed, toEights } from "../subjects/layouts.ts";
 import {
@@ -38,7 +39,48 @@ export const matrixProduct = <Buffers extends string>(
     hand(out, asF32(inside(read.y!)).subarray(0, T * N), read);
   });
 
-export const subjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, awqPrefillF16Matrix, [
-    matrixProduct(rig, awqPrefillF16Matrix, 128, ({ x, weight }, rows) => ({ x: toEights(x, rows * weight.inFeatures) })),
+/** The most pieces that subjects cut K into. */
+const PIECES = 3;
+
+/**
+ * A product by tiles of `tile` rows in pieces, which are joined here with what y holds before: rounded once, less than any
+ * order of f32 sums may be off.
+ */
+export const inPieces = (
+  rig: Rig,
+  kernel: Card<"x" | "weights" | "groups" | "y", PiecesShape>,
+  tile: number,
+): GpuSubject<MatrixLinearCase> =>
+  subject<MatrixLinearCase>(
+    kernel,
+    async ({ T, x, before, weight }, out) => {
+      const { inFeatures: K, outFeatures: N, groupSize: group } = weight;
+      const shape = { K, N, group, add: before !== null, pieces: Math.min(PIECES, K / 64), apart: tile };
+      const y = new Float32Array(piecesRows(shape) * N).fill(FILL);
+      if (before) y.set(before);
+      const read = await runKernel(rig, T, 0, (io) => {
+        io.run(kernel, shape, { x: toEights(x, tile * K), ...packed(io, [weight]), y });
+      });
+      const parts = asF32(inside(read.y!));
+      const first = before ? tile : 0;
+      const joined = Float32Array.from({ length: T * N }, (_, i) => {
+        let sum = before ? parts[i]! : 0;
+        for (let p = 0; p < shape.pieces; p++) sum += parts[(first + tile * p) * N + i]!;
+        return sum;
+      });
+      hand(out, joined, read);
+    },
+    { op: "awq-prefill-f16-matrix", variant: `${kernel.name}-in-pieces`, accepts: ({ T }) => T <= tile },
+  );
+
+/** A kernel of wgsl/matrix-tile.ts whose tile has so many rows: whole, and in pieces. */
+export const tileSubjects = (rig: Rig, kernel: Card<"x" | "weights" | "groups" | "y", PiecesShape>, tile: number): AnyGpuSubject[] =>
+  onMatrices(rig, kernel, [
+    {
+      ...matrixProduct(rig, kernel, tile, ({ x, weight }, rows) => ({ x: toEights(x, rows * weight.inFeatures) })),
+      op: "awq-prefill-f16-matrix",
+    },
+    inPieces(rig, kernel, tile),
   ]);
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => tileSubjects(rig, awqPrefillF16Matrix, 128);

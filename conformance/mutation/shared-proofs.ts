@@ -117,3 +117,13 @@ export const halvesRules: readonly Rule[] = [
     proof: "the second half of the partial sums begins four words later, and still ends before the array does",
   },
 ];
+
+/** Of awq-prefill-f16-matrix and the kernels of wgsl/matrix-tile.ts. */
+export const matrixTileRules: readonly Rule[] = [
+  ...halfRules,
+  {
+    from: "if (k + 1u < end)",
+    to: ["if (true)", "if (k < end)", "if (k + 1u <= end)"],
+    proof: lastLoad,
+  },
+];

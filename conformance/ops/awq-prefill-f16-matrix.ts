@@ -1,23 +1,17 @@
 /** The int4 linears of a prompt by subgroup matrices: f16 operands, f32 sums. */
 import fc from "fast-check";
-import {
-  addTerm,
-  clearTerms,
-  type Expected,
-  expect,
-  expectF16,
-  gamma,
-  halfNumbers,
-  magnitude,
-  makeExpected,
-  makeTerms,
-  matrixSums,
-  nibble,
-  sumError,
-} from "../accuracy.ts";
+import { type Expected, expectF16, halfNumbers, nibble } from "../accuracy.ts";
 import { axis, plain, recipe } from "../arbitraries.ts";
 import { awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
-import { F16_TINY, f16Row, type LinearSpec, type MatrixLinearCase, rowAlone, valuesBefore } from "../cases/prefill-linear.ts";
+import {
+  expectF16Products,
+  F16_TINY,
+  f16Row,
+  type LinearSpec,
+  type MatrixLinearCase,
+  rowAlone,
+  valuesBefore,
+} from "../cases/prefill-linear.ts";
 import type { Kit } from "../kit.ts";
 
 /** 65504 / 15, down to a power of two: the largest scale whose weights f16 holds. */
@@ -25,7 +19,7 @@ const MOST_SCALE = 0x6c00;
 
 /**
  * Steps of 64 along K: one, three, four in groups of two, nine, sixty-six (for boundary cases alone), five; two tiles
- * of 128 outputs.
+ * of 128 outputs; half a tile more than one, in groups of half a step.
  */
 const shapes = [
   { K: 64, G: 64, N: 128 },
@@ -36,17 +30,18 @@ const shapes = [
   { K: 320, G: 64, N: 128 },
   { K: 14_336, G: 128, N: 128 },
   { K: 64, G: 64, N: 28_672 },
+  { K: 192, G: 32, N: 192 },
 ] as const;
 
 export const kit: Kit<LinearSpec, MatrixLinearCase> = {
   name: "awq-prefill-f16-matrix",
   formula: "y[t, n] (+)= Σ_k x[t, k] · f16(s[g, n] · (q[k, n] − z[g, n])), f32 sums",
-  spec: fc.record({ shape: fc.constantFrom(0, 1, 2, 3, 5), T: axis(5, 1, [16, 64]), adds: fc.boolean(), x: recipe(), weight: awqSpec }),
+  spec: fc.record({ shape: fc.constantFrom(0, 1, 2, 3, 5, 8), T: axis(5, 1, [16, 64]), adds: fc.boolean(), x: recipe(), weight: awqSpec }),
   boundaries: [
     ...[1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 257].map((T) => ({ shape: 0, T, adds: T % 2 === 0, x: plain, weight: usualAwq })),
     // Every row of a tile sums over several steps.
     { shape: 1, T: 128, adds: false, x: plain, weight: usualAwq },
-    ...[1, 2, 3, 4, 5].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usualAwq }))),
+    ...[1, 2, 3, 4, 5, 8].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usualAwq }))),
   ],
   reach: [6, 7].map((shape) => ({ shape, T: 1, adds: true, x: plain, weight: usualAwq })),
   make({ shape, T, adds, x, weight }) {
@@ -80,36 +75,14 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
   dotLike: true,
 };
 
-/**
- * Each weight is a product rounded to f16, to either neighbour, |error| ≤ one ULP (expectF16); a subnormal scale or
- * activation may be read as zero. Products of two f16 are exact in f32; sums as `matrixSums` has them.
- */
+/** Each weight is a product rounded to f16, to either neighbour, |error| ≤ one ULP (expectF16); a subnormal scale may be read as zero. */
 function expectMatrixLinear({ T, x, weight, before }: MatrixLinearCase): Expected {
   const { inFeatures: K, outFeatures: N, groupSize: G, qweight, qzeros, scales } = weight;
   const half = halfNumbers();
-  const e = makeExpected(T * N);
-  const terms = makeTerms();
-  const w = new Float64Array(K);
-  const away = new Float64Array(K);
-  for (let n = 0; n < N; n++) {
-    for (let k = 0; k < K; k++) {
-      const g = Math.floor(k / G);
-      const s = half[scales[g * N + n]!]!;
-      w[k] = s * (nibble(qweight, N, k, n) - nibble(qzeros, N, g, n));
-      away[k] = Math.abs(s) < F16_TINY ? Math.abs(w[k]!) : expectF16(w[k]!).bound;
-    }
-    for (let t = 0; t < T; t++) {
-      clearTerms(terms);
-      let moved = 0;
-      for (let k = 0; k < K; k++) {
-        const xk = x[t * K + k]!;
-        addTerm(terms, xk, w[k]!, matrixSums);
-        moved += Math.abs(xk) * away[k]!;
-      }
-      if (before) addTerm(terms, before[t * N + n]!, 1, matrixSums);
-      const error = sumError(terms, matrixSums) + moved * (1 + gamma(K + 1, matrixSums.u));
-      expect(e, t * N + n, terms.sum, error, magnitude(terms) + moved, matrixSums);
-    }
-  }
-  return e;
+  return expectF16Products({ T, K, N, x, before }, (n, k) => {
+    const g = Math.floor(k / G);
+    const s = half[scales[g * N + n]!]!;
+    const w = s * (nibble(qweight, N, k, n) - nibble(qzeros, N, g, n));
+    return [w, Math.abs(s) < F16_TINY ? Math.abs(w) : expectF16(w).bound];
+  });
 }

@@ -1,6 +1,6 @@
-/** RoPE of rows of a prompt: q as f16 operands, k and v into the f16 caches. */
+/** The norm of heads, where there is one, and RoPE of rows of a prompt: q as f16 operands, k and v into the f16 caches. */
 import fc from "fast-check";
-import { anglesAt, type Cached, expectNoted, makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
+import { anglesAt, type Cached, expectNoted, expectRmsNorm, makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { type Rotated, rotated, type ScalingName } from "../cases/rope.ts";
 import { cacheLength, cacheSlot } from "../cases/written-cache.ts";
@@ -11,6 +11,8 @@ interface RopeSpec {
   readonly start: number;
   readonly shape: number;
   readonly y: Recipe;
+  /** Whether heads have norms; not where absent. */
+  readonly norm?: boolean;
   /** Plain where absent. */
   readonly scaling?: ScalingName;
 }
@@ -24,7 +26,12 @@ export interface PrefillRopeCase extends Rotated {
   readonly S: number;
   /** [T, (H + 2G) · Hd] */
   readonly y: Float32Array;
+  /** Weights [Hd] of the norms of q's and k's heads. */
+  readonly norms: readonly [q: Float32Array, k: Float32Array] | null;
 }
+
+/** eps of the norm's pipeline. */
+export const HEAD_EPS: number = Math.fround(1e-6);
 
 const heads = [
   { H: 1, G: 1, Hd: 4 },
@@ -35,15 +42,27 @@ const heads = [
   { H: 28, G: 4, Hd: 128 },
   { H: 6, G: 3, Hd: 16 },
   { H: 2, G: 1, Hd: 8 },
+  // Heads that do not divide a workgroup.
+  { H: 9, G: 3, Hd: 80 },
 ] as const;
 const LAST = 131_071;
 
 export const kit: Kit<RopeSpec, PrefillRopeCase> = {
   name: "prefill-rope-f16",
-  formula: "q = f16(turned q / √Hd); turned k, and v, into the f16 caches at start + t, the first beyond them noted",
-  spec: fc.record({ T: fc.integer({ min: 1, max: 4 }), start: fc.nat(50), shape: fc.nat(2), y: recipe() }),
-  boundaries: [0, 1, 2].flatMap((shape) =>
-    [0, 7].flatMap((start) => [plain, { ...plain, kind: "f16Overflow" as const }].map((y) => ({ T: 3, start, shape, y }))),
+  formula: "q, k normed by head or as they are; q = f16(turned q / √Hd); turned k, and v, into the f16 caches, the first beyond them noted",
+  spec: fc.record({
+    T: fc.integer({ min: 1, max: 4 }),
+    start: fc.nat(50),
+    shape: fc.constantFrom(0, 1, 2, 7),
+    norm: fc.boolean(),
+    y: recipe(),
+  }),
+  boundaries: [0, 1, 2, 7].flatMap((shape) =>
+    [0, 7].flatMap((start) =>
+      [plain, { ...plain, kind: "f16Overflow" as const }].flatMap((y) =>
+        [false, true].map((norm) => ({ T: start > 0 ? 1 : 3, start, shape, norm, y })),
+      ),
+    ),
   ),
   reach: [
     ...[3, 4].map((shape) => ({ T: 2, start: 4095, shape, y: plain, scaling: "llama3" as const })),
@@ -53,25 +72,30 @@ export const kit: Kit<RopeSpec, PrefillRopeCase> = {
     { T: 2, start: 40, shape: 5, y: plain },
     { T: 300, start: 2048, shape: 0, y: plain },
   ],
-  make({ T, start, shape, y, scaling = "none" }) {
+  make({ T, start, shape, y, norm = false, scaling = "none" }) {
     const { H, G, Hd } = heads[shape]!;
     const S = start + T + 1;
-    return { T, start, H, G, Hd, S, ...rotated(Hd, 10000, scaling, start, S, LAST + 1), y: values(y, T * (H + 2 * G) * Hd) };
+    const weight = (seed: number): Float32Array => values({ ...plain, seed }, Hd);
+    const turned = rotated(Hd, 10000, scaling, start, S, LAST + 1);
+    return { T, start, H, G, Hd, S, ...turned, y: values(y, T * (H + 2 * G) * Hd), norms: norm ? [weight(5), weight(6)] : null };
   },
   /** [q T·H·Hd, what was written to the cache of keys, the same of values, position of what f16 does not hold or −1]; the caches start as zeros. */
   length: (c) => c.T * c.H * c.Hd + 2 * cacheLength(c.T, c.G * c.Hd) + 1,
   expected(c) {
-    const { T, start, H, G, Hd, y } = c;
+    const { T, start, H, G, Hd, y, norms } = c;
     const e = makeExpected(T * H * Hd + 2 * cacheLength(T, G * Hd) + 1);
     const half = Hd / 2;
     const cached: Cached[] = [];
     const scale = 1 / Math.sqrt(Hd);
     for (let t = 0; t < T; t++) {
       const angles = anglesAt(start + t, c.rotation);
-      for (let head = 0; head < H + 2 * G; head++)
+      for (let head = 0; head < H + 2 * G; head++) {
+        const first = (t * (H + 2 * G) + head) * Hd;
+        const given = y.subarray(first, first + Hd);
+        const normed = norms && head < H + G ? expectRmsNorm(given, norms[head < H ? 0 : 1], HEAD_EPS, 1, wgsl) : null;
+        const part = (i: number): readonly [number, number] => (normed ? [normed.value[i]!, normed.bound[i]!] : [given[i]!, 0]);
         for (let i = 0; i < half; i++) {
-          const at = (t * (H + 2 * G) + head) * Hd + i;
-          const [low, high] = [[y[at]!, 0] as const, [y[at + half]!, 0] as const];
+          const [low, high] = [part(i), part(i + half)];
           const turn = [angles.cos[i]!, angles.sin[i]!, angles.error[i]!] as const;
           const pair = head < H + G ? rotatePair(low, high, turn, wgsl) : [low, high];
           for (const [j, [value, error]] of pair.entries()) {
@@ -85,6 +109,7 @@ export const kit: Kit<RopeSpec, PrefillRopeCase> = {
             e.bound[slot + i + j * half] = stored.bound;
           }
         }
+      }
     }
     const noted = expectNoted(cached);
     e.value[e.value.length - 1] = noted.value;

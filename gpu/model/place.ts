@@ -78,10 +78,9 @@ export async function readVector(stream: Stream, ref: TensorRef): Promise<Float3
 }
 
 /** @param planes whether the fused kernels will read it too */
-export async function placeNorm(stream: Stream, memory: Memory, ref: TensorRef, planes: boolean): Promise<GpuNorm> {
-  const values = await readVector(stream, ref);
-  const weight = upload(memory, ref.key, values);
-  return { weight, planes: planes && values.length % 32 === 0 ? upload(memory, `${ref.key} in planes`, inPlanes(values)) : null };
+export function placeNorm(memory: Memory, key: string, values: Float32Array<ArrayBuffer>, planes: boolean): GpuNorm {
+  const weight = upload(memory, key, values);
+  return { weight, planes: planes && values.length % 32 === 0 ? upload(memory, `${key} in planes`, inPlanes(values)) : null };
 }
 
 /** `width` bytes of each row from byte `from` on, one row behind the other every `strideBytes`. */

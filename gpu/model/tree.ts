@@ -51,6 +51,11 @@ export interface GpuLinear {
   readonly weight: GpuDense | GpuAwq | GpuPacked;
   /** [N] f32 */
   readonly bias: GPUBuffer | null;
+  /**
+   * f32: the biases of all linears that share its input, zeros where one has none, and behind those of q, k and v the norms
+   * of heads, of q and of k; null where there is neither.
+   */
+  readonly extras: GPUBuffer | null;
 }
 /** The weight of a norm: [D] f32. */
 export interface GpuNorm {

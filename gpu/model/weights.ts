@@ -31,23 +31,46 @@ export async function loadWeights(
   const stream = makeStream(memory, total, onProgress);
   const repacker = makeRepacker(stream, memory, unitOf);
 
-  const bias = async ({ bias }: LinearRef): Promise<GPUBuffer | null> => bias && upload(memory, bias.key, await readVector(stream, bias));
-  const plain = async (ref: LinearRef): Promise<GpuLinear> => ({
-    weight: ref.kind === "dense" ? await placeDense(stream, memory, ref.weight) : await placeAwq(stream, memory, ref),
-    bias: await bias(ref),
-  });
-  const shared = async (refs: readonly LinearRef[]): Promise<GpuLinear[]> => {
-    const weights = await repacker.pack(refs as readonly AwqRef[]);
-    return Promise.all(weights.map(async (weight, i) => ({ weight, bias: await bias(refs[i]!) })));
+  const biasOf = async ({ bias }: LinearRef): Promise<Float32Array<ArrayBuffer> | null> => bias && (await readVector(stream, bias));
+  const alone = (ref: LinearRef): Promise<GpuLinear["weight"]> =>
+    ref.kind === "dense" ? placeDense(stream, memory, ref.weight) : placeAwq(stream, memory, ref);
+  /** Linears of one input, with `norms` of heads behind their biases. */
+  const together = async (refs: readonly LinearRef[], norms: readonly Float32Array[]): Promise<GpuLinear[]> => {
+    const weights: GpuLinear["weight"][] = packed ? await repacker.pack(refs as readonly AwqRef[]) : [];
+    if (!packed) for (const ref of refs) weights.push(await alone(ref));
+    const biases = await Promise.all(refs.map(biasOf));
+    let extras: GPUBuffer | null = null;
+    if (norms.length > 0 || biases.some((bias) => bias !== null)) {
+      const parts = [...refs.map(({ outFeatures }, i) => biases[i] ?? new Float32Array(outFeatures)), ...norms];
+      const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+      parts.reduce((at, part) => {
+        all.set(part, at);
+        return at + part.length;
+      }, 0);
+      extras = upload(memory, "biases of one input", all);
+    }
+    return weights.map((weight, i) => {
+      const bias = biases[i];
+      return { weight, bias: bias ? upload(memory, refs[i]!.bias!.key, bias) : null, extras };
+    });
   };
   const layer = async (parts: LlamaWeightRefs["layers"][number]): Promise<Layer> => {
     const loaded: Record<string, GpuLinear | GpuNorm | null> = {};
+    const ofHeads: Float32Array[] = [];
     for (const [name, part] of Object.entries(parts))
       if (!part) loaded[name] = null;
-      else if (!("inFeatures" in part)) loaded[name] = await placeNorm(stream, memory, part, packed);
+      else if (!("inFeatures" in part)) {
+        const values = await readVector(stream, part);
+        loaded[name] = placeNorm(memory, part.key, values, packed);
+        if (name === "qNorm" || name === "kNorm") ofHeads.push(values);
+      }
     for (const linears of sharing(parts)) {
-      const all = packed ? await shared(linears.map(({ ref }) => ref)) : [];
-      for (const [i, { name, ref }] of linears.entries()) loaded[name] = all[i] ?? (await plain(ref));
+      const norms = linears.some(({ name }) => name === "qProj") ? ofHeads : [];
+      const all = await together(
+        linears.map(({ ref }) => ref),
+        norms,
+      );
+      for (const [i, { name }] of linears.entries()) loaded[name] = all[i]!;
     }
     return loaded as unknown as Layer;
   };
@@ -56,7 +79,7 @@ export async function loadWeights(
     const embedTokens = await placeDense(stream, memory, refs.embedTokens);
     const layers: Layer[] = [];
     for (const parts of refs.layers) layers.push(await layer(parts));
-    const norm = await placeNorm(stream, memory, refs.norm, packed);
+    const norm = placeNorm(memory, refs.norm.key, await readVector(stream, refs.norm), packed);
     const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await placeDense(stream, memory, refs.lmHead);
     await repacker.done();
     await stream.drain();

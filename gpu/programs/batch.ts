@@ -10,13 +10,13 @@ import { batchAttention } from "../kernels/batch/batch-attention.ts";
 import { batchRope } from "../kernels/batch/batch-rope.ts";
 import { embedding } from "../kernels/plain/embedding.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
-import { above16, atMost16 } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
 import { recordFinalNorm, recordHead, recordLayers, recordLinear } from "../model/llama.ts";
 import type { ForwardContext } from "../model/sequence.ts";
-import type { GpuLinear, GpuPacked } from "../model/tree.ts";
+import type { GpuLinear } from "../model/tree.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, type Recorder, recordKernel } from "../pipeline/recorder.ts";
-import type { Operands, OperandsContext } from "./prefill-operands.ts";
+import { nothingPending, type Operands, type OperandsContext } from "./prefill-operands.ts";
+import { rowsInPieces } from "./prefill-products.ts";
 import type { Feeder } from "./program.ts";
 import { fewRows, manyRows } from "./steps.ts";
 
@@ -86,42 +86,46 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
     const { rows, slots, capacity, q } = sequence.batch!;
     const padded = Math.ceil(c.a.rows / TILE) * TILE;
     const width = (H + 2 * G) * Hd;
-    const residual = allocate(memory, "residual (batch)", padded * D * 4);
-    const qkvOut = allocate(memory, "qkv (batch)", padded * width * 4);
+    const added = [H * Hd, config.intermediateSize].map((K) => ({ K, N: D, add: true }));
+    const residual = allocate(memory, "residual (batch)", Math.max(padded, rowsInPieces(added, padded)) * D * 4);
+    const heads = [{ K: D, N: width, add: false }];
+    const qkvOut = allocate(memory, "qkv (batch)", Math.max(padded, rowsInPieces(heads, padded)) * width * 4);
     const attention = allocate(memory, "attention (batch)", padded * H * Hd * 4);
 
     const layers = makeRecorder();
-    const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step });
+    const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step, nothing: sequence.nothing });
     for (const { firstColumn: firstRow, N, weight } of weights.embedTokens.pieces) {
       const shape = { dtype: weights.embedTokens.dtype, D, firstRow, rows: N };
       recordKernel(layers, embedding, { ids, table: weight, out: residual }, shape, { label: "embeddings" });
     }
-    const packed = (linear: GpuLinear): GpuPacked => linear.weight as GpuPacked;
-    let pieces = 0; // of the residual
+    let pending = nothingPending;
     for (const [i, layer] of weights.layers.entries()) {
       const at = `layers.${i}.`;
       const caches = { keys: sequence.keys[i]!, values: sequence.values[i]! };
-      operands.norm(residual, layer.inputLayernorm.weight, pieces, `${at}inputLayernorm`);
-      const qkvPieces = operands.product(packed(layer.qProj), width, qkvOut, false, `${at}qkv`);
+      operands.norm(residual, layer.inputLayernorm.weight, pending, `${at}inputLayernorm`);
       const sideBySide = { qFirst: 0, kFirst: H * Hd, vFirst: (H + G) * Hd, qStride: width, kvStride: width };
       const shape = { H, G, Hd, capacity, slots, dtype, ...sideBySide };
       const turned = { rows, q_in: qkvOut, k_in: qkvOut, v_in: qkvOut, table, q, ...caches, noted };
-      const label = `${at}rope`;
-      if (qkvPieces > 1) recordKernel(layers, batchRope, turned, { ...shape, pieces: qkvPieces }, { label, rows: atMost16 });
-      recordKernel(layers, batchRope, turned, shape, { label, ...(qkvPieces > 1 ? { rows: above16 } : {}) });
+      for (const left of operands.product([layer.qProj, layer.kProj, layer.vProj], width, qkvOut, false, `${at}qkv`)) {
+        const { pieces, apart } = left;
+        recordKernel(layers, batchRope, turned, { ...shape, pieces, apart }, { label: `${at}rope`, rows: left.rows });
+      }
       const attended = { rows, q, ...caches, out: attention };
       recordKernel(layers, batchAttention, attended, { H, G, Hd, window, dtype, slots, capacity }, { label: `${at}attention` });
-      operands.rows(attention, `${at}attention`);
-      pieces = operands.product(packed(layer.oProj), D, residual, true, `${at}attentionResidual`);
-      operands.norm(residual, layer.postAttentionLayernorm.weight, pieces, `${at}postAttentionLayernorm`);
-      operands.gateUp(packed(layer.gateProj), at);
-      pieces = operands.product(packed(layer.downProj), D, residual, true, `${at}residual`);
+      operands.rows(attention, sequence.nothing, 1, { label: `${at}attention` });
+      const add = (linear: GpuLinear, label: string): void => {
+        pending = { left: operands.product([linear], D, residual, true, label), bias: linear.extras };
+      };
+      add(layer.oProj, `${at}attentionResidual`);
+      operands.norm(residual, layer.postAttentionLayernorm.weight, pending, `${at}postAttentionLayernorm`);
+      operands.gateUp([layer.gateProj, layer.upProj], at);
+      add(layer.downProj, `${at}residual`);
     }
-    operands.settle(residual, weights.norm.weight, pieces, "residual");
+    operands.settle(residual, weights.norm.weight, pending, "residual");
     const head = makeRecorder();
     recordKernel(head, rmsNorm, { step, x: residual, weight: weights.norm.weight, out: c.a.normed }, { D, eps }, { label: "finalNorm" });
     recordBoth(head, c, (recorder, own) =>
-      recordLinear(recorder, own, { weight: weights.lmHead, bias: null }, own.a.normed, logits, "logits"),
+      recordLinear(recorder, own, { weight: weights.lmHead, bias: null, extras: null }, own.a.normed, logits, "logits"),
     );
     const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
     return { layers: preparedLayers, head: preparedHead };

@@ -12,7 +12,7 @@ import type { CacheDType } from "../wgsl/cache.ts";
 import { type BatchProgram, matrixBatch, plainBatch } from "./batch.ts";
 import { fixed16Decode } from "./decode.ts";
 import { plainFew, plainMany } from "./plain.ts";
-import { f16MatrixPrefill, fixed16MatrixPrefill } from "./prefill.ts";
+import { denseMatrixPrefill, f16MatrixPrefill, fixed16MatrixPrefill } from "./prefill.ts";
 import { f16Operands, fixed16Operands } from "./prefill-operands.ts";
 import type { Program } from "./program.ts";
 import { type PlainSteps, type StepVariant, stepVariants, type VariantStep, variantSteps, type WeightLayout } from "./steps.ts";
@@ -31,7 +31,7 @@ export interface VariantOptions {
 }
 
 /** The programs that may run beside the plain steps, the one to be preferred first. */
-const programs: readonly Program[] = [fixed16Decode, f16MatrixPrefill, fixed16MatrixPrefill];
+const programs: readonly Program[] = [fixed16Decode, f16MatrixPrefill, denseMatrixPrefill, fixed16MatrixPrefill];
 
 /** What a step may be computed by: a kernel for it, or a program for everything. */
 export type Variant = StepVariant | (Program & { readonly step: VariantStep });
@@ -64,8 +64,15 @@ export interface Plan {
 /** Programs for prompts whose products compute rows of several sequences as well. */
 const batchPrograms: ReadonlyMap<Variant, BatchProgram> = new Map([
   [f16MatrixPrefill, matrixBatch("f16-matrix", f16Operands)],
+  [denseMatrixPrefill, matrixBatch("dense-f16-matrix", f16Operands)],
   [fixed16MatrixPrefill, matrixBatch("fixed16-matrix", fixed16Operands)],
 ]);
+
+/** The products of the program that feeds prompts, where no bias and no norm of a head stands between them and batch-rope. */
+function batchOf(prefill: Variant, { layers }: LlamaWeightRefs): BatchProgram {
+  const bare = layers.every(({ qProj, kProj, vProj, qNorm }) => qNorm === null && [qProj, kProj, vProj].every(({ bias }) => bias === null));
+  return (bare ? batchPrograms.get(prefill) : undefined) ?? plainBatch;
+}
 
 /** A variant and whether it runs: a row of `gureum device`. */
 export interface Choice {
@@ -182,7 +189,7 @@ export function planVariants(
       plain,
       layout: layout!,
       cache: cache ?? ran.find((program) => program.cache)?.cache ?? "f32",
-      batch: batchPrograms.get(taken["linear-prefill"]) ?? plainBatch,
+      batch: batchOf(taken["linear-prefill"], refs),
     };
     return { plan, choices: variants.map((variant) => choiceOf(variant, plan, refusals.get(variant), setting)) };
   }

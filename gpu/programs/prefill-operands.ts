@@ -6,34 +6,38 @@ import type { LlamaConfig } from "../../core/config.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
 import { siluMul } from "../kernels/plain/silu-mul.ts";
-import { awqPrefillF16Matrix } from "../kernels/prefill/awq-prefill-f16-matrix.ts";
 import { awqPrefillFixed16Matrix } from "../kernels/prefill/awq-prefill-fixed16-matrix.ts";
-import { above16, atMost16, awqRows16F16Matrix, rows16Pieces } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
 import { prefillDigits } from "../kernels/prefill/prefill-digits.ts";
 import { prefillNormF16 } from "../kernels/prefill/prefill-norm-f16.ts";
 import { prefillRowsF16 } from "../kernels/prefill/prefill-rows-f16.ts";
 import { prefillSiluMulF16 } from "../kernels/prefill/prefill-silu-mul-f16.ts";
-import type { GpuPacked } from "../model/tree.ts";
+import type { GpuLinear, GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
-import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { type BufferArg, type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
+import { type Left, leftWhole, recordProduct } from "./prefill-products.ts";
+
+/** What is still to be added to the residual: pieces of a product, and its bias. */
+export interface Pending {
+  readonly left: readonly Left[];
+  readonly bias: GPUBuffer | null;
+}
+export const nothingPending: Pending = { left: leftWhole(true), bias: null };
 
 /** Activations as operands: each step but `product` replaces what `product` multiplies. Buffers hold `rows` rows. */
 export interface Operands {
-  /** residual / √(mean residual² + eps) ∘ weight, once the pieces that the last product left of it are joined. */
-  norm(residual: GPUBuffer, weight: GPUBuffer, pieces: number, label: string): void;
-  /** The attention's result. */
-  rows(attention: GPUBuffer, label: string): void;
-  /** silu(x · gateᵀ) ∘ (x · upᵀ), the two side by side in one matrix. */
-  gateUp(packed: GpuPacked, at: string): void;
-  /**
-   * y = x · Wᵀ of the matrix's first N rows, or y += where `add`. Gives the pieces in which up to 16 rows of y are left
-   * behind each other, 16 rows apart, for their reader to join: with `add` those to be added to y, 0 where nothing is;
-   * without it 1 or more.
-   */
-  product(packed: GpuPacked, N: number, y: GPUBuffer, add: boolean, label: string): number;
-  /** Joins the pieces that the last product of all left of the residual; as `norm`, but nobody wants its result. */
-  settle(residual: GPUBuffer, weight: GPUBuffer, pieces: number, label: string): void;
+  /** residual / √(mean residual² + eps) ∘ weight, once what is pending is added to the residual. */
+  norm(residual: GPUBuffer, weight: GPUBuffer, pending: Pending, label: string): void;
+  /** Most splits of the keys whose results `rows` joins. */
+  readonly splits: number;
+  /** The attention's result, its splits joined by their `stats`; `when` it runs. */
+  rows(attention: GPUBuffer, stats: GPUBuffer, splits: number, when: When): void;
+  /** silu(x · gateᵀ + bias) ∘ (x · upᵀ + bias). */
+  gateUp(linears: readonly GpuLinear[], at: string): void;
+  /** y = x · Wᵀ of linears side by side, N outputs in all, or y += where `add`, but for biases; and how it leaves y. */
+  product(linears: readonly GpuLinear[], N: number, y: GPUBuffer, add: boolean, label: string): readonly Left[];
+  /** Adds what is pending after the last product of all; as `norm`, but nobody wants its result. */
+  settle(residual: GPUBuffer, weight: GPUBuffer, pending: Pending, label: string): void;
 }
 
 export interface OperandsContext {
@@ -42,46 +46,40 @@ export interface OperandsContext {
   readonly config: LlamaConfig;
   readonly rows: number;
   readonly step: GPUBuffer;
+  /** Bound where there is no bias; not read. */
+  readonly nothing: GPUBuffer;
 }
 
 const widest = ({ hiddenSize: D, intermediateSize: F, numAttentionHeads: H, headDim: Hd }: LlamaConfig): number => Math.max(D, F, H * Hd);
 
-export const f16OperandKernels: readonly Kernel[] = [
-  prefillNormF16,
-  awqPrefillF16Matrix,
-  awqRows16F16Matrix,
-  prefillRowsF16,
-  prefillSiluMulF16,
-];
+/** What makes f16 operands, beside the products. */
+export const f16OperandKernels: readonly Kernel[] = [prefillNormF16, prefillRowsF16, prefillSiluMulF16];
 
 /** f16 numbers. */
-export function f16Operands({ memory, recorder, config, rows }: OperandsContext): Operands {
+export function f16Operands({ memory, recorder, config, rows, nothing }: OperandsContext): Operands {
   const { hiddenSize: K, intermediateSize: F, numAttentionHeads: H, headDim: Hd, rmsNormEps: eps } = config;
   const x = allocate(memory, "operands (prefill)", rows * widest(config) * 2);
   const both = allocate(memory, "gate, up (prefill)", rows * 2 * F * 4);
-  /** Of the two the number of rows picks one. */
-  const product = (packed: GpuPacked, N: number, y: GPUBuffer, add: boolean, pieces: number, label: string): number => {
-    const { weights, groups, K, groupSize: group } = packed;
-    const buffers = { x, weights, groups, y };
-    recordKernel(recorder, awqRows16F16Matrix, buffers, { K, N, group, add, pieces }, { label, rows: atMost16 });
-    recordKernel(recorder, awqPrefillF16Matrix, buffers, { K, N, group, add }, { label, rows: above16 });
-    return pieces;
-  };
-  const settle = (residual: GPUBuffer, norm: GPUBuffer, pieces: number, label: string): void => {
-    if (pieces > 0) recordKernel(recorder, prefillNormF16, { residual, norm, x }, { K, eps, pieces }, { label, rows: atMost16 });
+  const norms = (residual: GPUBuffer, norm: GPUBuffer, { left, bias }: Pending, label: string, all: boolean): void => {
+    const hasBias = bias !== null;
+    for (const { rows, pieces, apart } of left) {
+      if (!all && pieces === 0 && !hasBias) continue;
+      const shape = { K, eps, pieces, apart, hasBias };
+      recordKernel(recorder, prefillNormF16, { residual, norm, bias: bias ?? nothing, x }, shape, { label, rows });
+    }
   };
   return {
-    norm(residual, norm, pieces, label) {
-      settle(residual, norm, pieces, label);
-      recordKernel(recorder, prefillNormF16, { residual, norm, x }, { K, eps }, { label, ...(pieces > 0 ? { rows: above16 } : {}) });
+    norm: (residual, norm, pending, label) => norms(residual, norm, pending, label, true),
+    splits: 8,
+    rows: (y, stats, splits, when) => recordKernel(recorder, prefillRowsF16, { y, stats, x }, { K: H * Hd, Hd, splits }, when),
+    gateUp(linears, at) {
+      const { extras } = linears[0]!;
+      recordProduct(recorder, x, linears, both, { N: 2 * F, add: false, whole: true }, `${at}gateUp`);
+      const shape = { F, hasBias: extras !== null };
+      recordKernel(recorder, prefillSiluMulF16, { y: both, bias: extras ?? nothing, x }, shape, { label: `${at}siluMul` });
     },
-    rows: (y, label) => recordKernel(recorder, prefillRowsF16, { y, x }, { K: H * Hd }, { label }),
-    gateUp(packed, at) {
-      product(packed, 2 * F, both, false, 1, `${at}gateUp`);
-      recordKernel(recorder, prefillSiluMulF16, { y: both, x }, { F }, { label: `${at}siluMul` });
-    },
-    product: (packed, N, y, add, label) => product(packed, N, y, add, rows16Pieces(packed.K, N), label),
-    settle,
+    product: (linears, N, y, add, label) => recordProduct(recorder, x, linears, y, { N, add, whole: false }, label),
+    settle: (residual, norm, pending, label) => norms(residual, norm, pending, label, false),
   };
 }
 
@@ -110,20 +108,22 @@ export function fixed16Operands({ memory, recorder, config, rows, step }: Operan
     recordKernel(recorder, awqPrefillFixed16Matrix, { digits, scales, weights, groups, y }, { K, N, group, add }, { label });
   };
   return {
-    norm(residual, weight, _pieces, label) {
+    norm(residual, weight, _pending, label) {
       recordKernel(recorder, rmsNorm, { step, x: residual, weight, out: normed }, { D, eps }, { label });
       quantize(normed, D, label);
     },
-    rows: (y, label) => quantize(y, H * Hd, label),
-    gateUp(packed, at) {
+    splits: 1,
+    rows: (y, _stats, _splits, { label }) => quantize(y, H * Hd, label!),
+    gateUp(linears, at) {
+      const packed = linears[0]!.weight as GpuPacked;
       product(packed, 0, F, gate, false, `${at}gate`);
       product(packed, F, F, up, false, `${at}up`);
       recordKernel(recorder, siluMul, { step, gate, up }, { width: F }, { label: `${at}siluMul` });
       quantize(gate, F, `${at}siluMul`);
     },
-    product(packed, N, y, add, label) {
-      product(packed, 0, N, y, add, label);
-      return add ? 0 : 1;
+    product(linears, N, y, add, label) {
+      product(linears[0]!.weight as GpuPacked, 0, N, y, add, label);
+      return leftWhole(add);
     },
     settle() {},
   };

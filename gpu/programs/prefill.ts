@@ -4,19 +4,18 @@
  * comment names the steps it covers.
  */
 import type { LlamaConfig } from "../../core/config.ts";
-import { plainParts } from "../../core/model/layer.ts";
+import { biasParts, type ListedPart, plainParts } from "../../core/model/layer.ts";
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
 import { embedding } from "../kernels/plain/embedding.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
-import { attentionPrefillMatrix } from "../kernels/prefill/attention-prefill-matrix.ts";
-import { above16, atMost16 } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
+import { attentionPrefillMatrix, SPLIT_ROWS } from "../kernels/prefill/attention-prefill-matrix.ts";
 import { prefillRopeF16 } from "../kernels/prefill/prefill-rope-f16.ts";
 import { recordHead } from "../model/llama.ts";
 import { packRefusal } from "../model/packing.ts";
-import type { GpuLinear, GpuPacked } from "../model/tree.ts";
-import type { Kernel } from "../pipeline/kernel.ts";
+import type { GpuLinear } from "../model/tree.ts";
+import type { Kernel, Span } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, recordKernel } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
 import {
@@ -24,9 +23,11 @@ import {
   f16Operands,
   fixed16OperandKernels,
   fixed16Operands,
+  nothingPending,
   type Operands,
   type OperandsContext,
 } from "./prefill-operands.ts";
+import { denseProductKernels, productKernels, rowsInPieces } from "./prefill-products.ts";
 import { type Feeder, linearsOf, type Program, type ProgramContext, partRefusal } from "./program.ts";
 import { type GpuArithmetic, manyRows } from "./steps.ts";
 
@@ -36,16 +37,48 @@ const MOST_ROWS = 2048;
 /** Bytes that the largest activation may take. */
 const ACTIVATION_BYTES = 2 ** 28;
 
-/** What the matrix kernels refuse: `multiple`, of which inputs and groups of the linears must be multiples. */
-function matrixRefusal(multiple: number, config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined {
+/** What the products take: of what outputs, inputs and groups must be multiples; `groups` null for dense linears. */
+interface Takes {
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly groups: number | null;
+}
+
+/** Parts that prefill-rope-f16 computes beside those that every layer has. */
+const headParts: readonly ListedPart[] = [...plainParts, "qProj.bias", "kProj.bias", "vProj.bias", "qNorm", "kNorm"];
+
+/** What the matrix kernels refuse. */
+function matrixRefusal({ outputs, inputs, groups }: Takes, config: LlamaConfig, refs: LlamaWeightRefs): Refusal | undefined {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
-  if (![32, 64, 128].includes(Hd)) return { code: "unsupported", reason: "it needs heads of 32, 64 or 128" };
-  if ([D, 2 * F, (H + 2 * G) * Hd].some((N) => N % TILE !== 0))
-    return { code: "unsupported", reason: "it needs linears of a multiple of 128 outputs" };
-  const fits = (ref: LinearRef): boolean => ref.kind === "awq" && ref.inFeatures % multiple === 0 && ref.groupSize % multiple === 0;
-  if (!linearsOf(refs).every(fits))
-    return { code: "unsupported", reason: `it needs int4 linears, inputs and groups in multiples of ${multiple}` };
-  return undefined;
+  if (Hd % 16 !== 0 || Hd < 32 || Hd > 128) return { code: "unsupported", reason: "it needs heads of 32 to 128 in steps of 16" };
+  // Dense linears lie in matrices of their own.
+  const made = groups === null ? [D, F, H * Hd, G * Hd] : [D, 2 * F, (H + 2 * G) * Hd];
+  if (made.some((N) => N % outputs !== 0)) return { code: "unsupported", reason: `it needs linears of a multiple of ${outputs} outputs` };
+  const fits = (ref: LinearRef): boolean =>
+    ref.inFeatures % inputs === 0 && (groups === null ? ref.kind === "dense" : ref.kind === "awq" && ref.groupSize % groups === 0);
+  if (linearsOf(refs).every(fits)) return undefined;
+  const kind = groups === null ? "dense linears" : "int4 linears";
+  const grouped = groups === null ? "" : `, groups of ${groups}`;
+  return { code: "unsupported", reason: `it needs ${kind}, inputs in multiples of ${inputs}${grouped}` };
+}
+
+/** Workgroups of attention that the cards it was measured on run at once: one on each of 132 multiprocessors. */
+const AT_ONCE = 132;
+/** Keys before the first row from which on few rows are worth splits. */
+export const SPLIT_FROM = 512;
+
+/** Splits of the keys for up to 64 rows: as many as run at once, at most `most`. */
+export const splitsOf = (H: number, most: number): number => Math.max(1, Math.min(most, Math.floor(AT_ONCE / H)));
+
+/** In how many splits attention runs, by rows and positions. */
+function attentionWays(splits: number): { readonly splits: number; readonly rows?: Span; readonly positions?: Span }[] {
+  if (splits === 1) return [{ splits }];
+  const few = { from: 1, to: SPLIT_ROWS + 1 };
+  return [
+    { splits, rows: few, positions: { from: SPLIT_FROM, to: Infinity } },
+    { splits: 1, rows: few, positions: { from: 0, to: SPLIT_FROM } },
+    { splits: 1, rows: { from: SPLIT_ROWS + 1, to: Infinity } },
+  ];
 }
 
 /** Rows fed at a time: as many as the largest activation leaves room for, at most 2048. */
@@ -67,38 +100,48 @@ async function preparePrefill(
   const A = H * Hd;
   const { step, ids, ropeTable: table } = sequence;
   const padded = Math.ceil(chunk / TILE) * TILE;
-  const room = (label: string, width: number, bytes: number): GPUBuffer => allocate(memory, label, padded * width * bytes);
-  const residual = room("residual (prefill)", D, 4);
-  const qkvOut = room("qkv (prefill)", (H + 2 * G) * Hd, 4);
+  const room = (label: string, width: number, bytes: number, rows = padded): GPUBuffer =>
+    allocate(memory, label, Math.max(padded, rows) * width * bytes);
+  const heads = (H + 2 * G) * Hd;
+  const added = [A, config.intermediateSize].map((K) => ({ K, N: D, add: true }));
+  const residual = room("residual (prefill)", D, 4, rowsInPieces(added, padded));
+  const qkvOut = room("qkv (prefill)", heads, 4, rowsInPieces([{ K: D, N: heads, add: false }], padded));
   const q = room("q (prefill)", A, 2);
-  const attention = room("attention (prefill)", A, 4);
 
   const layers = makeRecorder();
-  const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step });
+  const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step, nothing: sequence.nothing });
+  const splits = splitsOf(H, operands.splits);
+  const attention = room("attention (prefill)", A, 4, splits * SPLIT_ROWS);
+  const stats = allocate(memory, "attention statistics (prefill)", splits * SPLIT_ROWS * H * 8);
   for (const { firstColumn: firstRow, N: rows, weight } of weights.embedTokens.pieces) {
     const shape = { dtype: weights.embedTokens.dtype, D, firstRow, rows };
     recordKernel(layers, embedding, { ids, table: weight, out: residual }, shape, { label: "embeddings" });
   }
-  let pieces = 0; // of the residual
+  let pending = nothingPending;
   for (const [i, layer] of weights.layers.entries()) {
     const at = `layers.${i}.`;
-    const packed = (linear: GpuLinear): GpuPacked => linear.weight as GpuPacked;
     const cache = { k_cache: sequence.keys[i]!, v_cache: sequence.values[i]! };
-    operands.norm(residual, layer.inputLayernorm.weight, pieces, `${at}inputLayernorm`);
-    const qkvPieces = operands.product(packed(layer.qProj), (H + 2 * G) * Hd, qkvOut, false, `${at}qkv`);
-    const turned = { y: qkvOut, table, q, ...cache, noted: sequence.noted, step };
-    const label = `${at}rope`;
-    if (qkvPieces > 1) recordKernel(layers, prefillRopeF16, turned, { H, G, Hd, pieces: qkvPieces }, { label, rows: atMost16 });
-    recordKernel(layers, prefillRopeF16, turned, { H, G, Hd }, { label, ...(qkvPieces > 1 ? { rows: above16 } : {}) });
-    const attended = { q, ...cache, out: attention, step };
-    recordKernel(layers, attentionPrefillMatrix, attended, { H, G, Hd, window: config.slidingWindow }, { label: `${at}attention` });
-    operands.rows(attention, `${at}attention`);
-    pieces = operands.product(packed(layer.oProj), D, residual, true, `${at}attentionResidual`);
-    operands.norm(residual, layer.postAttentionLayernorm.weight, pieces, `${at}postAttentionLayernorm`);
-    operands.gateUp(packed(layer.gateProj), at);
-    pieces = operands.product(packed(layer.downProj), D, residual, true, `${at}residual`);
+    operands.norm(residual, layer.inputLayernorm.weight, pending, `${at}inputLayernorm`);
+    const { extras } = layer.qProj;
+    const turned = { y: qkvOut, table, q, ...cache, noted: sequence.noted, extras: extras ?? sequence.nothing, step };
+    const shape = { H, G, Hd, hasBias: extras !== null, normEps: layer.qNorm ? eps : null };
+    for (const { rows, pieces, apart } of operands.product([layer.qProj, layer.kProj, layer.vProj], heads, qkvOut, false, `${at}qkv`))
+      recordKernel(layers, prefillRopeF16, turned, { ...shape, pieces, apart }, { label: `${at}rope`, rows });
+    const attended = { q, ...cache, out: attention, stats, step };
+    for (const { splits: parts, ...when } of attentionWays(splits)) {
+      const heads = { H, G, Hd, window: config.slidingWindow, splits: parts };
+      recordKernel(layers, attentionPrefillMatrix, attended, heads, { label: `${at}attention`, ...when });
+      operands.rows(attention, stats, parts, { label: `${at}attention`, ...when });
+    }
+    const added = (linear: GpuLinear, label: string): void => {
+      pending = { left: operands.product([linear], D, residual, true, label), bias: linear.extras };
+    };
+    added(layer.oProj, `${at}attentionResidual`);
+    operands.norm(residual, layer.postAttentionLayernorm.weight, pending, `${at}postAttentionLayernorm`);
+    operands.gateUp([layer.gateProj, layer.upProj], at);
+    added(layer.downProj, `${at}residual`);
   }
-  operands.settle(residual, weights.norm.weight, pieces, "residual");
+  operands.settle(residual, weights.norm.weight, pending, "residual");
   const head = makeRecorder();
   const last = { step, x: residual, weight: weights.norm.weight, out: c.a.normed };
   recordKernel(head, rmsNorm, last, { D, eps, lastRow: true }, { label: "finalNorm" });
@@ -114,28 +157,44 @@ const matrixPrefill = (
   name: string,
   arithmetic: GpuArithmetic,
   operandKernels: readonly Kernel[],
-  multiple: number,
+  { rows, parts, ...takes }: Takes & Pick<Program, "rows" | "parts">,
   makeOperands: (context: OperandsContext) => Operands,
 ): MatrixPrefill => ({
   name,
   step: "linear-prefill",
-  rows: manyRows,
+  rows,
   kernels: [embedding, prefillRopeF16, attentionPrefillMatrix, ...operandKernels],
   arithmetic,
-  layout: "repacked",
+  ...(takes.groups === null ? {} : { layout: "repacked" as const }),
   cache: "f16",
-  parts: plainParts,
+  parts,
   refusal: (config, refs, capabilities) =>
-    partRefusal(plainParts, refs) ?? matrixRefusal(multiple, config, refs) ?? packRefusal(capabilities, refs),
+    partRefusal(parts, refs) ?? matrixRefusal(takes, config, refs) ?? (takes.groups === null ? undefined : packRefusal(capabilities, refs)),
   chunk: matrixRows,
   prepare: (context) => preparePrefill(context, makeOperands),
 });
 
-export const f16MatrixPrefill: MatrixPrefill = matrixPrefill("f16-matrix", "f16", f16OperandKernels, 64, f16Operands);
+const fromTwo: Span = { from: 2, to: Infinity };
+const allParts: readonly ListedPart[] = [...headParts, ...biasParts];
+
+export const f16MatrixPrefill: MatrixPrefill = matrixPrefill(
+  "f16-matrix",
+  "f16",
+  [...productKernels, ...f16OperandKernels],
+  { rows: fromTwo, parts: allParts, outputs: 64, inputs: 64, groups: 32 },
+  f16Operands,
+);
+export const denseMatrixPrefill: MatrixPrefill = matrixPrefill(
+  "dense-f16-matrix",
+  "f16",
+  [...denseProductKernels, ...f16OperandKernels],
+  { rows: fromTwo, parts: allParts, outputs: 64, inputs: 64, groups: null },
+  f16Operands,
+);
 export const fixed16MatrixPrefill: MatrixPrefill = matrixPrefill(
   "fixed16-matrix",
   "fixed16",
   fixed16OperandKernels,
-  DIGITS_BLOCK,
+  { rows: manyRows, parts: headParts, outputs: TILE, inputs: DIGITS_BLOCK, groups: DIGITS_BLOCK },
   fixed16Operands,
 );

@@ -30,7 +30,7 @@ export type VariantStep = "linear" | "linear-prefill" | "dense" | "dense-prefill
 /** What the steps that have variants cover: an op of core/ops, for these numbers of rows. */
 export const variantSteps: Readonly<Record<VariantStep, { readonly op: string; readonly rows: Span; readonly covers: string }>> = {
   linear: { op: "awq-matmul", rows: fewRows, covers: `int4 linears, fewer than ${FEW_ROWS} rows (fixed16: one row)` },
-  "linear-prefill": { op: "awq-matmul", rows: manyRows, covers: `int4 linears, ${FEW_ROWS} rows or more` },
+  "linear-prefill": { op: "awq-matmul", rows: manyRows, covers: `int4 linears, ${FEW_ROWS} rows or more (f16-matrix: two or more)` },
   dense: { op: "matmul", rows: fewRows, covers: `other linears and the head, fewer than ${FEW_ROWS} rows` },
   "dense-prefill": { op: "matmul", rows: manyRows, covers: `other linears and the head, ${FEW_ROWS} rows or more` },
 };

@@ -15,11 +15,6 @@ export const rules: readonly Rule[] = [
     proof: masked,
   },
   {
-    from: "tile < tiles;",
-    to: ["tile <= tiles;"],
-    proof: masked,
-  },
-  {
     from: "var l = 0.0;",
     to: ["var l = 1.0;"],
     proof: "multiplied by exp(−3e38 − next) = 0 as soon as a key is seen",
@@ -59,31 +54,31 @@ export const rules: readonly Rule[] = [
   {
     from: "HEAD > 32u",
     to: ["HEAD > 33u"],
-    proof: "HEAD is 32, 64 or 128",
+    proof: "HEAD is a multiple of 16",
   },
   {
     from: "HEAD > 48u",
-    to: ["HEAD > 49u", "HEAD >= 48u"],
-    proof: "HEAD is 32, 64 or 128",
+    to: ["HEAD > 49u"],
+    proof: "HEAD is a multiple of 16",
   },
   {
     from: "HEAD > 64u",
     to: ["HEAD > 65u"],
-    proof: "HEAD is 32, 64 or 128",
+    proof: "HEAD is a multiple of 16",
   },
   {
     from: "HEAD > 80u",
-    to: ["HEAD > 81u", "HEAD >= 80u"],
-    proof: "HEAD is 32, 64 or 128",
+    to: ["HEAD > 81u"],
+    proof: "HEAD is a multiple of 16",
   },
   {
     from: "HEAD > 96u",
-    to: ["HEAD > 97u", "HEAD >= 96u"],
-    proof: "HEAD is 32, 64 or 128",
+    to: ["HEAD > 97u"],
+    proof: "HEAD is a multiple of 16",
   },
   {
     from: "HEAD > 112u",
-    to: ["HEAD > 113u", "HEAD >= 112u"],
-    proof: "HEAD is 32, 64 or 128",
+    to: ["HEAD > 113u"],
+    proof: "HEAD is a multiple of 16",
   },
 ];

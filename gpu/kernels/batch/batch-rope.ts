@@ -2,14 +2,13 @@
  * RoPE and the caches for T rows, each the next token of a sequence of its own (wgsl/rows.ts): q [T, H, HEAD] = turned q_in; turned k_in, and
  * v_in, at position rows[t].start of slot rows[t].slot in caches [slots, CAPACITY, G, HEAD] f32 or f16, f16 as cache-write.ts; a position beyond f16 is
  * noted in the slot's word of `noted`. Inputs f32: row t of q_in begins at qFirst + t · qStride, of k_in and v_in alike; PIECES > 1: a row is
- * Σ_p of the rows 16 p + t, p < PIECES ascending, as awq-rows16-f16-matrix.ts leaves at most 16 rows. table [positions, HEAD/2] (cos, sin)
+ * Σ_p of the rows APART · p + t, p < PIECES ascending, as a product in pieces leaves them. table [positions, HEAD/2] (cos, sin)
  * as in rope.ts. One workgroup per row, one pair at a time. HEAD a multiple of 4. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { type CacheDType, cacheBytes, cacheOverrideWgsl, notedWgsl } from "../../wgsl/cache.ts";
 import { rowsBindingWgsl } from "../../wgsl/rows.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import { ROWS16 } from "../prefill/awq-rows16-f16-matrix.ts";
 
 /** Where q, k and v of row 0 begin in their buffers, and how far apart rows lie, in elements. */
 export type RowsIn = Readonly<Record<"qFirst" | "kFirst" | "vFirst" | "qStride" | "kvStride", number>>;
@@ -23,6 +22,7 @@ export type BatchRopeShape = Readonly<{
   slots: number;
   dtype: CacheDType;
   pieces?: number;
+  apart?: number;
 }> &
   RowsIn;
 
@@ -30,7 +30,7 @@ export const batchRope: Card<"rows" | "q_in" | "k_in" | "v_in" | "table" | "q" |
   name: "batch-rope",
   wgsl: /* wgsl */ `
 ${stepWgsl}
-struct Params { H: u32, G: u32, HEAD: u32, CAPACITY: u32, PIECES: u32, qFirst: u32, kFirst: u32, vFirst: u32, qStride: u32, kvStride: u32 }
+struct Params { H: u32, G: u32, HEAD: u32, CAPACITY: u32, PIECES: u32, APART: u32, qFirst: u32, kFirst: u32, vFirst: u32, qStride: u32, kvStride: u32 }
 @group(0) @binding(0) ${rowsBindingWgsl}
 @group(0) @binding(1) var<storage, read> q_in: array<f32>;
 @group(0) @binding(2) var<storage, read> k_in: array<f32>;
@@ -50,14 +50,14 @@ const F16_MAX = vec2(65504.0);
 // Elements i and i + HEAD / 2 of a head of q, and two neighbours of each half of a head of k or v.
 fn queryAt(t: u32, i: u32) -> f32 {
   var x = q_in[params.qFirst + t * params.qStride + i];
-  for (var p = 1u; p < params.PIECES; p++) { x += q_in[params.qFirst + (16u * p + t) * params.qStride + i]; }
+  for (var p = 1u; p < params.PIECES; p++) { x += q_in[params.qFirst + (params.APART * p + t) * params.qStride + i]; }
   return x;
 }
 fn keysAt(t: u32, i: u32) -> vec2<f32> {
   let at = params.kFirst + i;
   var x = vec2(k_in[at + t * params.kvStride], k_in[at + t * params.kvStride + 1u]);
   for (var p = 1u; p < params.PIECES; p++) {
-    let row = at + (16u * p + t) * params.kvStride;
+    let row = at + (params.APART * p + t) * params.kvStride;
     x += vec2(k_in[row], k_in[row + 1u]);
   }
   return x;
@@ -66,7 +66,7 @@ fn valuesAt(t: u32, i: u32) -> vec2<f32> {
   let at = params.vFirst + i;
   var x = vec2(v_in[at + t * params.kvStride], v_in[at + t * params.kvStride + 1u]);
   for (var p = 1u; p < params.PIECES; p++) {
-    let row = at + (16u * p + t) * params.kvStride;
+    let row = at + (params.APART * p + t) * params.kvStride;
     x += vec2(v_in[row], v_in[row + 1u]);
   }
   return x;
@@ -120,13 +120,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `,
-  call: ({ H, G, Hd, capacity, dtype, pieces = 1, qFirst, kFirst, vFirst, qStride, kvStride }) => ({
-    params: { H, G, HEAD: Hd, CAPACITY: capacity, PIECES: pieces, qFirst, kFirst, vFirst, qStride, kvStride },
+  call: ({ H, G, Hd, capacity, dtype, pieces = 1, apart = 16, qFirst, kFirst, vFirst, qStride, kvStride }) => ({
+    params: { H, G, HEAD: Hd, CAPACITY: capacity, PIECES: pieces, APART: apart, qFirst, kFirst, vFirst, qStride, kvStride },
     overrides: { CACHE_F16: dtype === "f16" },
     workgroups: (T) => [T, 1, 1],
   }),
-  sizes({ H, G, Hd, capacity, slots, dtype, pieces = 1, qFirst, kFirst, vFirst, qStride, kvStride }, T) {
-    const last = pieces > 1 ? ROWS16 * (pieces - 1) + T - 1 : T - 1;
+  sizes({ H, G, Hd, capacity, slots, dtype, pieces = 1, apart = 16, qFirst, kFirst, vFirst, qStride, kvStride }, T) {
+    const last = pieces > 1 ? apart * (pieces - 1) + T - 1 : T - 1;
     const cache = slots * capacity * G * Hd * cacheBytes[dtype];
     return {
       q_in: 4 * (qFirst + last * qStride + H * Hd),

@@ -1,7 +1,7 @@
 /**
  * out[t, h] = Σ_s softmax_s(q[t, h] · k[s]) v[s], causal, T queries from step.start on, by subgroup matrices: f16
  * operands, f32 sums. q [T, H · HEAD] f16, already · 1/√HEAD; k_cache, v_cache [S, G, HEAD] f16; out [T, H · HEAD] f32.
- * HEAD 32, 64 or 128; q and out have room for T rounded up to 64 rows, the caches for start plus that, rounded up to 64
+ * HEAD 32 to 128 in steps of 16; q and out have room for T rounded up to 64 rows, the caches for start plus that, rounded up to 64
  * again; finite f16 wherever they were never written. Two passes over the keys: the first finds each row's largest
  * score and Σ exp, the second recomputes the scores and sums P · V, so the accumulators, whose elements WGSL cannot
  * reach, never need rescaling: half as many products again for no traffic. The tiles are those of HEAD = 128: for less,
@@ -13,10 +13,13 @@ import { f16Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
-/** Hd 32, 64 or 128. */
-export type PrefillAttentionShape = Readonly<{ H: number; G: number; Hd: number; window: number | null }>;
+/** Rows of a workgroup, and of a split. */
+export const SPLIT_ROWS = 64;
 
-export const attentionPrefillMatrix: Card<"q" | "k_cache" | "v_cache" | "out" | "step", PrefillAttentionShape> = makeCard({
+/** Hd 32 to 128 in steps of 16; the keys in so many `splits`, of at most 64 rows; `stats` is bound, and not reached, for one. */
+export type PrefillAttentionShape = Readonly<{ H: number; G: number; Hd: number; window: number | null; splits?: number }>;
+
+export const attentionPrefillMatrix: Card<"q" | "k_cache" | "v_cache" | "out" | "stats" | "step", PrefillAttentionShape> = makeCard({
   name: "attention-prefill-matrix",
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
@@ -33,6 +36,7 @@ override H: u32 = 32u;
 override G: u32 = 8u;
 override WINDOW: u32 = 0xffffffffu;
 override HEAD: u32 = 128u;
+override SPLITS: u32 = 1u;
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
@@ -41,7 +45,8 @@ alias Sum = subgroup_matrix_result<f32, 16, 16>;
 @group(0) @binding(1) var<storage, read> k_cache: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> v_cache: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(0) @binding(4) var<uniform> step: Step;
+@group(0) @binding(4) var<storage, read_write> stats: array<vec2<f32>>;
+@group(0) @binding(5) var<uniform> step: Step;
 var<workgroup> staged: array<vec4<u32>, 64 * 17>;
 var<workgroup> scores: array<f32, 4 * 16 * 68>;
 var<workgroup> p: array<vec2<u32>, 4 * 16 * 18>;
@@ -59,6 +64,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let half = lane & 1u;
   let position = step.start + t0 + row;
   let tiles = (step.start + wg.x * 64u + 63u) / 64u + 1u;
+  let part = (tiles + SPLITS - 1u) / SPLITS;
   let base = sg * 16u * 68u;
   let a0 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 0u % HEAD, H * HEAD);
   let a1 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 16u % HEAD, H * HEAD);
@@ -72,7 +78,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var l = 0.0;
   var o0 = Sum(0.0); var o1 = Sum(0.0); var o2 = Sum(0.0); var o3 = Sum(0.0); var o4 = Sum(0.0); var o5 = Sum(0.0); var o6 = Sum(0.0); var o7 = Sum(0.0);
   for (var pass_ = 0u; pass_ < 2u; pass_++) {
-    for (var tile = 0u; tile < tiles; tile++) {
+    for (var tile = wg.z * part; tile < min((wg.z + 1u) * part, tiles); tile++) {
       for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = octet(&k_cache, 64u * tile + (i >> 4u), kv, i & 15u); }
       workgroupBarrier();
       for (var j = 0u; j < 4u; j++) {
@@ -131,28 +137,32 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       let other_m = subgroupShuffleXor(m, 1u);
       let other_l = subgroupShuffleXor(l, 1u);
       let big = max(m, other_m);
-      l = 1.0 / (l * exp(m - big) + other_l * exp(other_m - big));
+      let total = l * exp(m - big) + other_l * exp(other_m - big);
+      if (SPLITS > 1u && half == 0u) { stats[(wg.z * 64u + t0 + row) * H + head] = vec2<f32>(big, total); }
+      l = 1.0 / total;
       m = big;
     }
   }
-  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 0u, o0, H * HEAD);
-  subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 16u, o1, H * HEAD);
-  if (HEAD > 32u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 32u, o2, H * HEAD); }
-  if (HEAD > 48u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 48u, o3, H * HEAD); }
-  if (HEAD > 64u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 64u, o4, H * HEAD); }
-  if (HEAD > 80u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 80u, o5, H * HEAD); }
-  if (HEAD > 96u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 96u, o6, H * HEAD); }
-  if (HEAD > 112u) { subgroupMatrixStore<row_major>(&out, (t0 * H + head) * HEAD + 112u, o7, H * HEAD); }
+  let at = ((wg.z * 64u + t0) * H + head) * HEAD;
+  subgroupMatrixStore<row_major>(&out, at + 0u, o0, H * HEAD);
+  subgroupMatrixStore<row_major>(&out, at + 16u, o1, H * HEAD);
+  if (HEAD > 32u) { subgroupMatrixStore<row_major>(&out, at + 32u, o2, H * HEAD); }
+  if (HEAD > 48u) { subgroupMatrixStore<row_major>(&out, at + 48u, o3, H * HEAD); }
+  if (HEAD > 64u) { subgroupMatrixStore<row_major>(&out, at + 64u, o4, H * HEAD); }
+  if (HEAD > 80u) { subgroupMatrixStore<row_major>(&out, at + 80u, o5, H * HEAD); }
+  if (HEAD > 96u) { subgroupMatrixStore<row_major>(&out, at + 96u, o6, H * HEAD); }
+  if (HEAD > 112u) { subgroupMatrixStore<row_major>(&out, at + 112u, o7, H * HEAD); }
 }
 `,
   workgroupBytes: 64 * 17 * 16 + 4 * 16 * 68 * 4 + 4 * 16 * 18 * 8,
-  call: ({ H, G, Hd, window }) => ({
-    overrides: { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff },
-    workgroups: (T) => [Math.ceil(T / 64), H, 1],
+  call: ({ H, G, Hd, window, splits = 1 }) => ({
+    overrides: { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff, SPLITS: splits },
+    workgroups: (T) => [Math.ceil(T / SPLIT_ROWS), H, splits],
   }),
-  sizes({ H, G, Hd }, T, start) {
-    const rows = 64 * Math.ceil(T / 64);
+  sizes({ H, G, Hd, splits = 1 }, T, start) {
+    const rows = SPLIT_ROWS * Math.ceil(T / SPLIT_ROWS);
     const cache = 2 * 64 * Math.ceil((start + rows) / 64) * G * Hd;
-    return { q: 2 * rows * H * Hd, k_cache: cache, v_cache: cache, out: 4 * rows * H * Hd };
+    const stats = splits > 1 ? 8 * splits * rows * H : 0;
+    return { q: 2 * rows * H * Hd, k_cache: cache, v_cache: cache, out: 4 * splits * rows * H * Hd, stats };
   },
 });

@@ -1,9 +1,10 @@
 /**
  * y[t, n] (+)= Σ_k x[t, k] · W[n, k], x f16, W int4 dequantized to f16 in workgroup memory, f32 accumulation: prefill
  * by subgroup matrices. x [T, K] f16 with each eight k in the order 0 2 4 6 1 3 5 7 (wgsl/eights.ts); weights [N/4,
- * K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 128 = 0, K % 64 = 0, G % 64 = 0; x and y have
+ * K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 64 = 0, K % 64 = 0, G % 32 = 0; x and y have
  * room for T rounded up to 128 rows, and the rows after T of y come out of whatever x holds there. w = (q − z) · s, one
- * rounding to f16 (wgsl/eights.ts). ADD: y's tile is the start of the sum. Work: a workgroup of four subgroups a tile
+ * rounding to f16 (wgsl/eights.ts). ADD: y's tile is the start of the sum. Pieces as in
+ * wgsl/matrix-tile.ts. Work: a workgroup of four subgroups a tile
  * 128 × 128, K by 64, the next step's loads in flight during this one's products; a subgroup 64 × 64 as 4 × 4 matrices;
  * two threads read the 64 weights of a row. Workgroup memory 36 KB. Limit: not found; see docs/benchmarks.md for what
  * was tried.
@@ -12,11 +13,9 @@ import { f16Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
 import { eightWeightsWgsl } from "../../wgsl/eights.ts";
+import { type PiecesShape, piecesOverrides, piecesRows } from "../../wgsl/matrix-tile.ts";
 
-/** K inputs, N outputs, `group` weights a scale; `add`: the products are added to what y holds. */
-export type ProductShape = Readonly<{ K: number; N: number; group: number; add: boolean }>;
-
-export const awqPrefillF16Matrix: Card<"x" | "weights" | "groups" | "y", ProductShape> = makeCard({
+export const awqPrefillF16Matrix: Card<"x" | "weights" | "groups" | "y", PiecesShape> = makeCard({
   name: "awq-prefill-f16-matrix",
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
@@ -34,6 +33,10 @@ override ADD: bool = false;
 override GROUP: u32 = 128u;
 override BLOCKS: u32 = K / 32u;
 override GROUPS: u32 = K / GROUP;
+override PIECES: u32 = 1u;
+override APART: u32 = 0u;
+override FIRST: u32 = 0u;
+override EACH: u32 = (K / 64u + PIECES - 1u) / PIECES; // steps of a piece
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
@@ -47,27 +50,31 @@ var<workgroup> right: array<vec4<u32>, 128 * 9>;
 
 ${eightWeightsWgsl}
 struct Tile { x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32>, x4: vec4<u32>, x5: vec4<u32>, x6: vec4<u32>, x7: vec4<u32>, w0: vec4<u32>, w1: vec4<u32>, g0: u32, g1: u32 }
-fn load_tile(row0: u32, n: u32, tid: u32, k: u32) -> Tile {
+// further: from a row's 64 weights to those of the row 64 behind it; 0 where N has none.
+fn load_tile(row0: u32, n: u32, tid: u32, k: u32, further: u32) -> Tile {
   let at = (row0 + tid / 8u) * (K / 8u) + 8u * k + tid % 8u;
   let w = ((n >> 2u) * BLOCKS + 2u * k + (tid & 1u)) * 4u + (n & 3u);
-  let g = ((n >> 2u) * GROUPS + (64u * k) / GROUP) * 4u + (n & 3u);
+  let g = ((n >> 2u) * GROUPS + (64u * k + 32u * (tid & 1u)) / GROUP) * 4u + (n & 3u);
   return Tile(x[at], x[at + 2u * K], x[at + 4u * K], x[at + 6u * K], x[at + 8u * K], x[at + 10u * K], x[at + 12u * K], x[at + 14u * K],
-              weights[w], weights[w + 64u * BLOCKS], groups[g], groups[g + 64u * GROUPS]);
+              weights[w], weights[w + further * BLOCKS], groups[g], groups[g + further * GROUPS]);
 }
 @compute @workgroup_size(128)
 fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32,
         @builtin(subgroup_id) sg: u32) {
   let thousand = 0x64006400u + (size.z - 1u);
-  let row0 = wg.x * 128u;
+  let piece = wg.x % PIECES;
+  let row0 = wg.x / PIECES * 128u;
   let col0 = wg.y * 128u;
   let a0 = (sg & 1u) * 64u;
   let b0 = (sg >> 1u) * 64u;
-  let at = (row0 + a0) * N + col0 + b0;
+  let further = select(0u, 64u, col0 + 64u < N);
+  let inside = col0 + b0 < N;
+  let at = (FIRST + piece * APART + row0 + a0) * N + col0 + b0;
   var c00 = Sum(0.0); var c01 = Sum(0.0); var c02 = Sum(0.0); var c03 = Sum(0.0);
   var c10 = Sum(0.0); var c11 = Sum(0.0); var c12 = Sum(0.0); var c13 = Sum(0.0);
   var c20 = Sum(0.0); var c21 = Sum(0.0); var c22 = Sum(0.0); var c23 = Sum(0.0);
   var c30 = Sum(0.0); var c31 = Sum(0.0); var c32 = Sum(0.0); var c33 = Sum(0.0);
-  if (ADD) {
+  if (ADD && inside) {
     c00 = subgroupMatrixLoad<Sum, row_major>(&y, at + 0u * N + 0u, N);
     c01 = subgroupMatrixLoad<Sum, row_major>(&y, at + 0u * N + 16u, N);
     c02 = subgroupMatrixLoad<Sum, row_major>(&y, at + 0u * N + 32u, N);
@@ -88,8 +95,9 @@ fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec
   let n = col0 + (tid >> 1u);
   let to_left = tid / 8u * 9u + tid % 8u;
   let to_right = (tid >> 1u) * 9u + 4u * (tid & 1u);
-  var next = load_tile(row0, n, tid, 0u);
-  for (var k = 0u; k < K / 64u; k++) {
+  let end = min((piece + 1u) * EACH, K / 64u);
+  var next = load_tile(row0, n, tid, min(piece * EACH, K / 64u - 1u), further);
+  for (var k = piece * EACH; k < end; k++) {
     let now = next;
     workgroupBarrier();
     left[to_left + 0u] = now.x0; left[to_left + 144u] = now.x1; left[to_left + 288u] = now.x2; left[to_left + 432u] = now.x3;
@@ -99,7 +107,7 @@ fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec
       right[to_right + 576u + j] = eight_weights(now.w1[j], now.g1, thousand);
     }
     workgroupBarrier();
-    if (k + 1u < K / 64u) { next = load_tile(row0, n, tid, k + 1u); }
+    if (k + 1u < end) { next = load_tile(row0, n, tid, k + 1u, further); }
     for (var s = 0u; s < 4u; s++) {
       let l = a0 * 9u + 2u * s;
       let r = b0 * 9u + 2u * s;
@@ -129,20 +137,26 @@ fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec
       c33 = subgroupMatrixMultiplyAccumulate(p3, q3, c33);
     }
   }
-  subgroupMatrixStore<row_major>(&y, at + 0u * N + 0u, c00, N); subgroupMatrixStore<row_major>(&y, at + 0u * N + 16u, c01, N);
-  subgroupMatrixStore<row_major>(&y, at + 0u * N + 32u, c02, N); subgroupMatrixStore<row_major>(&y, at + 0u * N + 48u, c03, N);
-  subgroupMatrixStore<row_major>(&y, at + 16u * N + 0u, c10, N); subgroupMatrixStore<row_major>(&y, at + 16u * N + 16u, c11, N);
-  subgroupMatrixStore<row_major>(&y, at + 16u * N + 32u, c12, N); subgroupMatrixStore<row_major>(&y, at + 16u * N + 48u, c13, N);
-  subgroupMatrixStore<row_major>(&y, at + 32u * N + 0u, c20, N); subgroupMatrixStore<row_major>(&y, at + 32u * N + 16u, c21, N);
-  subgroupMatrixStore<row_major>(&y, at + 32u * N + 32u, c22, N); subgroupMatrixStore<row_major>(&y, at + 32u * N + 48u, c23, N);
-  subgroupMatrixStore<row_major>(&y, at + 48u * N + 0u, c30, N); subgroupMatrixStore<row_major>(&y, at + 48u * N + 16u, c31, N);
-  subgroupMatrixStore<row_major>(&y, at + 48u * N + 32u, c32, N); subgroupMatrixStore<row_major>(&y, at + 48u * N + 48u, c33, N);
+  if (inside) {
+    subgroupMatrixStore<row_major>(&y, at + 0u * N + 0u, c00, N); subgroupMatrixStore<row_major>(&y, at + 0u * N + 16u, c01, N);
+    subgroupMatrixStore<row_major>(&y, at + 0u * N + 32u, c02, N); subgroupMatrixStore<row_major>(&y, at + 0u * N + 48u, c03, N);
+    subgroupMatrixStore<row_major>(&y, at + 16u * N + 0u, c10, N); subgroupMatrixStore<row_major>(&y, at + 16u * N + 16u, c11, N);
+    subgroupMatrixStore<row_major>(&y, at + 16u * N + 32u, c12, N); subgroupMatrixStore<row_major>(&y, at + 16u * N + 48u, c13, N);
+    subgroupMatrixStore<row_major>(&y, at + 32u * N + 0u, c20, N); subgroupMatrixStore<row_major>(&y, at + 32u * N + 16u, c21, N);
+    subgroupMatrixStore<row_major>(&y, at + 32u * N + 32u, c22, N); subgroupMatrixStore<row_major>(&y, at + 32u * N + 48u, c23, N);
+    subgroupMatrixStore<row_major>(&y, at + 48u * N + 0u, c30, N); subgroupMatrixStore<row_major>(&y, at + 48u * N + 16u, c31, N);
+    subgroupMatrixStore<row_major>(&y, at + 48u * N + 32u, c32, N); subgroupMatrixStore<row_major>(&y, at + 48u * N + 48u, c33, N);
+  }
 }
 `,
   workgroupBytes: 2 * 128 * 9 * 16,
-  call: ({ K, N, group, add }) => ({ overrides: { K, N, GROUP: group, ADD: add }, workgroups: (T) => [Math.ceil(T / 128), N / 128, 1] }),
-  sizes({ K, N, group }, T) {
+  call: (shape) => ({
+    overrides: { K: shape.K, N: shape.N, GROUP: shape.group, ...piecesOverrides(shape) },
+    workgroups: (T) => [Math.ceil(T / 128) * Math.max(1, shape.pieces ?? 0), Math.ceil(shape.N / 128), 1],
+  }),
+  sizes(shape, T) {
+    const { K, N, group } = shape;
     const rows = 128 * Math.ceil(T / 128);
-    return { x: 2 * rows * K, ...packedSizes(K, N, group), y: 4 * rows * N };
+    return { x: 2 * rows * K, ...packedSizes(K, N, group), y: 4 * Math.max(rows, piecesRows(shape)) * N };
   },
 });

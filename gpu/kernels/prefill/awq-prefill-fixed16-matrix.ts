@@ -14,7 +14,7 @@ import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
 import { DIGITS_BLOCK } from "../../wgsl/digits.ts";
-import type { ProductShape } from "./awq-prefill-f16-matrix.ts";
+import type { ProductShape } from "../../wgsl/matrix-tile.ts";
 
 /**
  * The products of one digit: of the 32 rows of a subgroup, the first 16 begin `first` words behind left0, the others

@@ -2,7 +2,7 @@
  * awq-prefill-f16-matrix.ts for at most 16 rows: y[FIRST + 16 p + t, n] = Σ_{k in part p} x[t, k] · W[n, k], the same
  * operands, layouts and rounding, f32 sums in another order. The pieces p < PIECES of a row are joined by the kernels
  * that read them (prefill-rope-f16.ts, prefill-norm-f16.ts). x has room for 16 rows, y for FIRST + 16 PIECES; rows
- * after T come out of whatever x holds there. N % 32 = 0, K % 64 = 0, G % 64 = 0. Work: a workgroup of one subgroup
+ * after T come out of whatever x holds there. N % 32 = 0, K % 64 = 0, G % 32 = 0. Work: a workgroup of one subgroup
  * owns 32 columns and a part of K, in turns of four steps of 64; a step's operands go through workgroup memory, the
  * next turn's are on their way in registers. Eight lanes read a cache line of weights: 4 columns × 2 blocks. Workgroup
  * memory 6.75 KiB. Weights by wgsl/eights.ts. Steps past K have scale and zero point 0. Limited by latency: a
@@ -12,7 +12,7 @@ import { f16Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard, type Span } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
 import { eightWeightsWgsl } from "../../wgsl/eights.ts";
-import type { ProductShape } from "./awq-prefill-f16-matrix.ts";
+import type { ProductShape } from "../../wgsl/matrix-tile.ts";
 
 /** Rows of its tile; the numbers of rows that it takes, and those left to awq-prefill-f16-matrix.ts. */
 export const ROWS16 = 16;
@@ -90,7 +90,7 @@ fn load_step(n: u32, lane: u32, step: u32) -> Operands {
   let s = min(step, STEPS - 1u);
   let alive = STEPS % 4u == 0u || step < STEPS;
   let w = ((n >> 2u) * BLOCKS + 2u * s + (lane >> 2u) % 2u) * 4u + n % 4u;
-  let g = ((n >> 2u) * GROUPS + 64u * s / GROUP) * 4u + n % 4u;
+  let g = ((n >> 2u) * GROUPS + (64u * s + 32u * ((lane >> 2u) % 2u)) / GROUP) * 4u + n % 4u;
   let at = (lane >> 3u) * (K / 8u) + 8u * s + lane % 8u;
   return Operands(weights[w], weights[w + 16u * BLOCKS], select(0u, groups[g], alive), select(0u, groups[g + 16u * GROUPS], alive),
                x[at], x[at + K / 2u], x[at + K], x[at + K / 2u * 3u]);

@@ -1,44 +1,47 @@
 /**
  * x[t] = f16(residual[t] · rsqrt(mean residual[t]² + eps) ∘ norm) in eights (wgsl/eights.ts); residual [T, K] f32, norm
- * [K] f32. PIECES > 0: first residual[t] += Σ_p residual[16 p + t], 1 ≤ p ≤ PIECES ascending: what
- * awq-rows16-f16-matrix.ts left for at most 16 rows. One workgroup per row, two passes over it, each invocation on the
+ * [K] f32. First, where there is something to join, residual[t] += Σ_p residual[APART · p + t] + bias, 1 ≤ p ≤ PIECES
+ * ascending: what the product before left in pieces behind the residual's rows, and its bias [K]. One workgroup per row, two passes over it, each invocation on the
  * same elements in both. Sums of a row in fixed order. Limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
-import { ROWS16 } from "./awq-rows16-f16-matrix.ts";
 
-/** K a multiple of 8; `pieces` beside the residual, of at most 16 rows. */
-export type PrefillNormShape = Readonly<{ K: number; eps: number; pieces?: number }>;
+/** K a multiple of 8; `pieces` beside the residual, `apart` rows one behind the other; without `hasBias`, `bias` is not read. */
+export type PrefillNormShape = Readonly<{ K: number; eps: number; pieces?: number; apart?: number; hasBias?: boolean }>;
 
-export const prefillNormF16: Card<"residual" | "norm" | "x", PrefillNormShape> = makeCard({
+export const prefillNormF16: Card<"residual" | "norm" | "bias" | "x", PrefillNormShape> = makeCard({
   name: "prefill-norm-f16",
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override EPS: f32 = 1e-5;
 override PIECES: u32 = 0u;
+override APART: u32 = 16u;
+override HAS_BIAS: bool = false;
 
 @group(0) @binding(0) var<storage, read_write> residual: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> norm: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> x: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> x: array<vec4<u32>>;
 var<workgroup> sums: array<f32, 256>;
 var<workgroup> sixteenths: array<f32, 16>;
 ${eightsWgsl}
-fn joined(at: u32) -> vec4<f32> {
-  var r = residual[at];
-  for (var p = 1u; p <= PIECES; p++) { r += residual[at + p * (4u * K)]; }
+fn joined(row: u32, i: u32) -> vec4<f32> {
+  var r = residual[row + i];
+  for (var p = 1u; p <= PIECES; p++) { r += residual[row + i + p * (APART * (K / 4u))]; }
+  if (HAS_BIAS) { r += bias[i]; }
   return r;
 }
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let row = wg.x * (K / 4u);
   var s = 0.0;
-  for (var i = row + 2u * tid; i < row + K / 4u; i += 512u) {
-    let a = joined(i);
-    let b = joined(i + 1u);
-    if (PIECES > 0u) {
-      residual[i] = a;
-      residual[i + 1u] = b;
+  for (var i = 2u * tid; i < K / 4u; i += 512u) {
+    let a = joined(row, i);
+    let b = joined(row, i + 1u);
+    if (PIECES > 0u || HAS_BIAS) {
+      residual[row + i] = a;
+      residual[row + i + 1u] = b;
     }
     s += dot(a, a) + dot(b, b);
   }
@@ -59,6 +62,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 }
 `,
   workgroupBytes: 4 * (256 + 16),
-  call: ({ K, eps, pieces = 0 }) => ({ overrides: { K, EPS: eps, PIECES: pieces }, workgroups: (T) => [T, 1, 1] }),
-  sizes: ({ K, pieces = 0 }, T) => ({ residual: 4 * (ROWS16 * pieces + T) * K, norm: 4 * K, x: 2 * T * K }),
+  call: ({ K, eps, pieces = 0, apart = 16, hasBias = false }) => ({
+    overrides: { K, EPS: eps, PIECES: pieces, APART: apart, HAS_BIAS: hasBias },
+    workgroups: (T) => [T, 1, 1],
+  }),
+  sizes: ({ K, pieces = 0, apart = 16, hasBias = false }, T) => ({
+    residual: 4 * (apart * pieces + T) * K,
+    norm: 4 * K,
+    bias: hasBias ? 4 * K : 0,
+    x: 2 * T * K,
+  }),
 });
