@@ -42,7 +42,9 @@ async function isStale(path: string): Promise<boolean> {
  */
 export async function withLock<T>(path: string, onWait: () => void, body: () => Promise<T>): Promise<T> {
   const mine = `${process.pid} ${hostname()} ${count++}`;
-  await mkdir(dirname(path), { recursive: true });
+  await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
+    throw hostError(dirname(path), error);
+  });
   for (let waited = false; ; ) {
     try {
       await writeFile(path, mine, { flag: "wx" });

@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { GureumError } from "../core/errors.ts";
 import { hostError } from "../core/host/node.ts";
 
 /** Variables of a process. */
@@ -38,15 +39,20 @@ function expand(path: string, env: Environment): string {
   return home.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced?: string, bare?: string) => env[(braced ?? bare)!] ?? whole);
 }
 
-/** @throws GureumError "io" for a token file that is there and cannot be read. */
+/** @throws GureumError "io" for a token file that is there and cannot be read, "usage" for what no server takes as a token. */
 async function readToken(env: Environment, home: string): Promise<string | null> {
-  const clean = (text: string | undefined): string | null => text?.replace(/[\r\n]/g, "").trim() || null;
+  const clean = (text: string | undefined, where: string): string | null => {
+    const token = text?.replace(/[\r\n]/g, "").trim() || null;
+    if (token !== null && !/^[\x21-\x7e]+$/.test(token))
+      throw new GureumError("usage", { where, what: "holds characters that no token has", remedy: "set it anew" });
+    return token;
+  };
   if (isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return null;
-  const given = clean(env.HF_TOKEN) ?? clean(env.HUGGING_FACE_HUB_TOKEN);
+  const given = clean(env.HF_TOKEN, "HF_TOKEN") ?? clean(env.HUGGING_FACE_HUB_TOKEN, "HUGGING_FACE_HUB_TOKEN");
   if (given) return given;
   const path = expand(env.HF_TOKEN_PATH || join(home, "token"), env);
   try {
-    return clean(await readFile(path, "utf8"));
+    return clean(await readFile(path, "utf8"), path);
   } catch (error) {
     const told = hostError(path, error);
     if (told.code === "not-found") return null;
@@ -54,11 +60,18 @@ async function readToken(env: Environment, home: string): Promise<string | null>
   }
 }
 
-/** @throws GureumError "io" */
+/** @throws GureumError "usage" */
+function endpointOf(env: Environment): string {
+  const text = (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
+  if (/^https?:\/\/[^/]/.test(text) && URL.canParse(text)) return text;
+  throw new GureumError("usage", { where: "HF_ENDPOINT", what: "not an address", expected: "https://…", got: JSON.stringify(text) });
+}
+
+/** @throws GureumError "io", "usage" */
 export async function settingsOf(env: Environment, patience: Partial<Patience> = {}): Promise<Settings> {
   const home = expand(env.HF_HOME || join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), ".cache"), "huggingface"), env);
   return {
-    endpoint: (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, ""),
+    endpoint: endpointOf(env),
     cache: expand(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(home, "hub"), env),
     offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
     token: await readToken(env, home),

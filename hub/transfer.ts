@@ -100,10 +100,11 @@ export async function transfer(
   onBytes: (n: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  await mkdir(dirname(partial), { recursive: true });
-  const handle = await open(partial, "a+").catch((error: unknown) => {
-    throw hostError(partial, error);
-  });
+  const handle = await mkdir(dirname(partial), { recursive: true })
+    .then(() => open(partial, "a+"))
+    .catch((error: unknown) => {
+      throw hostError(partial, error);
+    });
   let wrong = false;
   try {
     let done = (await handle.stat()).size;

@@ -1,6 +1,8 @@
 /** Models by name against a server that answers, and fails, as the hub does. Nothing here needs the internet. About 4 s. */
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -315,6 +317,32 @@ describe("a refusal", () => {
     const error = await failure(name, environment(env));
     expect(error.message).toMatch(message);
     expect(error.code).toBe(code);
+  });
+
+  it.each([
+    ["an endpoint that is no address", { HF_ENDPOINT: "huggingface" }, "usage", /HF_ENDPOINT: not an address/],
+    ["an endpoint of another kind", { HF_ENDPOINT: "file:///x" }, "usage", /HF_ENDPOINT: not an address/],
+    ["a token with letters that no header takes", { HF_TOKEN: "hf_구름" }, "usage", /HF_TOKEN: holds characters/],
+    ["a cache below a file", { HF_HUB_CACHE: "/etc/hostname/x" }, "not-found", /hostname.*a part of the path is not a folder/],
+  ] as const)("of %s is one named line", async (_what, env, code, message) => {
+    const error = await failure(id, environment(env));
+    expect(error.message).toMatch(message);
+    expect(error.code).toBe(code);
+  });
+
+  it("of a page that is not the hub's, as public networks send it, names the address", async () => {
+    const portal = createServer((_request, response) =>
+      response.writeHead(200, { "content-type": "text/html" }).end("<html>log in</html>"),
+    );
+    await new Promise<void>((resolve) => portal.listen(0, "127.0.0.1", () => resolve()));
+    try {
+      const url = `http://127.0.0.1:${(portal.address() as AddressInfo).port}`;
+      const { code, message } = await failure(id, environment({ HF_ENDPOINT: url }));
+      expect(code).toBe("format");
+      expect(message).toMatch(/small-awq: an answer that is not the hub's from http:\/\/127.*look at HF_ENDPOINT/);
+    } finally {
+      portal.close();
+    }
   });
 
   it("of a busy server is waited for, and told when it lasts", async () => {
