@@ -173,38 +173,33 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         }
       }
     }
-      // 4. Carries: each column leaves a byte.
-      let byte = vec4<i32>(255);
-      let eight = vec4<u32>(8u);
-      let v1 = c.c1 + (c.c0 >> eight);
-      let v2 = c.c2 + (v1 >> eight);
-      let v3 = c.c3 + (v2 >> eight);
-      let v4 = c.c4 + (v3 >> eight);
-      let v5 = c.c5 + (v4 >> eight);
-      let v6 = c.c6 + (v5 >> eight);
-      let v7 = c.c7 + (v6 >> eight);
-      let l0 = bitcast<vec4<u32>>((c.c0 & byte) | ((v1 & byte) << eight));
-      let l1 = bitcast<vec4<u32>>((v2 & byte) | ((v3 & byte) << eight));
-      let l2 = bitcast<vec4<u32>>((v4 & byte) | ((v5 & byte) << eight));
-      let l3 = bitcast<vec4<u32>>((v6 & byte) | ((v7 & byte) << eight));
-      let l4 = bitcast<vec4<u32>>(v7 >> eight);
-      // 5. Limbs of all lanes, added by a lane per row and limb.
-      let base = team * 660u + lane;
-      for (var r = 0u; r < 4u; r++) {
-        let at = base + r * 165u;
-        limbs[at] = l0[r];
-        limbs[at + 33u] = l1[r];
-        limbs[at + 66u] = l2[r];
-        limbs[at + 99u] = l3[r];
-        limbs[at + 132u] = l4[r];
-      }
-      workgroupBarrier();
-      if (lane < 4u * LIMBS) {
-        var sum = 0u;
-        for (var i = 0u; i < TEAM; i++) { sum += limbs[team * 660u + lane * 33u + i]; }
-        totals[((mine + q) * SPLIT + part) * 4u * LIMBS + lane] = sum;
-      }
-      workgroupBarrier();
+    // 4. Carries: each column leaves a byte.
+    let byte = vec4<i32>(255);
+    let eight = vec4<u32>(8u);
+    let v1 = c.c1 + (c.c0 >> eight);
+    let v2 = c.c2 + (v1 >> eight);
+    let v3 = c.c3 + (v2 >> eight);
+    let v4 = c.c4 + (v3 >> eight);
+    let v5 = c.c5 + (v4 >> eight);
+    let v6 = c.c6 + (v5 >> eight);
+    let v7 = c.c7 + (v6 >> eight);
+    let l0 = bitcast<vec4<u32>>((c.c0 & byte) | ((v1 & byte) << eight));
+    let l1 = bitcast<vec4<u32>>((v2 & byte) | ((v3 & byte) << eight));
+    let l2 = bitcast<vec4<u32>>((v4 & byte) | ((v5 & byte) << eight));
+    let l3 = bitcast<vec4<u32>>((v6 & byte) | ((v7 & byte) << eight));
+    let l4 = bitcast<vec4<u32>>(v7 >> eight);
+    // 5. Limbs of all lanes, added by a lane per row and limb.
+    for (var r = 0u; r < 4u; r++) {
+      let at = team * 660u + r * 165u + lane;
+      limbs[at] = l0[r]; limbs[at + 33u] = l1[r]; limbs[at + 66u] = l2[r]; limbs[at + 99u] = l3[r]; limbs[at + 132u] = l4[r];
+    }
+    workgroupBarrier();
+    if (lane < 4u * LIMBS) {
+      var sum = 0u;
+      for (var i = 0u; i < TEAM; i++) { sum += limbs[team * 660u + lane * 33u + i]; }
+      totals[((mine + q) * SPLIT + part) * 4u * LIMBS + lane] = sum;
+    }
+    workgroupBarrier();
   }
   // 6. Rows, rounded once.
   if (PAIRED) {
