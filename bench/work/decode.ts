@@ -5,28 +5,44 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import { attentionCombine } from "../../gpu/kernels/decode/attention-combine.ts";
 import { attentionDecode, SPLIT_KEYS, splitsAt, splitsOf, tuneAttention } from "../../gpu/kernels/decode/attention-decode.ts";
-import { awqAddFixed16, tuneAdd } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
-import { awqGateUpFixed16, tuneGateUp } from "../../gpu/kernels/decode/awq-gate-up-fixed16.ts";
-import { awqQkvRopeFixed16, tuneQkvRope } from "../../gpu/kernels/decode/awq-qkv-rope-fixed16.ts";
+import { awqAddF32 } from "../../gpu/kernels/decode/awq-add-f32.ts";
+import { awqAddFixed16 } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
+import { awqGateUpF32 } from "../../gpu/kernels/decode/awq-gate-up-f32.ts";
+import { awqGateUpFixed16 } from "../../gpu/kernels/decode/awq-gate-up-fixed16.ts";
+import { awqQkvRopeF32 } from "../../gpu/kernels/decode/awq-qkv-rope-f32.ts";
+import { awqQkvRopeFixed16 } from "../../gpu/kernels/decode/awq-qkv-rope-fixed16.ts";
+import { denseAdd } from "../../gpu/kernels/decode/dense-add.ts";
+import { denseGateUp } from "../../gpu/kernels/decode/dense-gate-up.ts";
+import { denseHead } from "../../gpu/kernels/decode/dense-head.ts";
+import { denseQkvRope } from "../../gpu/kernels/decode/dense-qkv-rope.ts";
 import { embedFixed16 } from "../../gpu/kernels/decode/embed-fixed16.ts";
-import { headF16 } from "../../gpu/kernels/decode/head-f16.ts";
+import { headNormRope } from "../../gpu/kernels/decode/head-norm-rope.ts";
 import { recordKernel } from "../../gpu/pipeline/recorder.ts";
+import type { AddKernel } from "../../gpu/wgsl/decode/add.ts";
+import type { GateUpKernel } from "../../gpu/wgsl/decode/gate-up.ts";
+import type { DenseMatrix, Int4Matrix } from "../../gpu/wgsl/decode/products.ts";
+import type { QkvRopeKernel } from "../../gpu/wgsl/decode/qkv-rope.ts";
 import { blockBytes, digitBytes } from "../../gpu/wgsl/fixed16.ts";
-import { workgroupLimits } from "../../gpu/wgsl/teams.ts";
+import { type WorkgroupLimits, workgroupLimits } from "../../gpu/wgsl/teams.ts";
 import { CONTEXT, groupOf, type Work, work } from "../measured.ts";
+import type { Holdings } from "../operands.ts";
+import type { Counts } from "../results.ts";
 
-/** One row, where the weights can be repacked and the head dimension is one the kernels know; no cases elsewhere. */
+/** One row, where the head dimension is one the kernels know; no cases elsewhere. */
 const decode =
   <C>(cases: (config: LlamaConfig) => C[]) =>
-  (config: LlamaConfig, T: number): C[] => {
-    const { quantization: awq, headDim, hiddenSize, intermediateSize } = config;
-    const fits = awq && (awq.groupSize === "whole" || awq.groupSize % 32 === 0) && hiddenSize % 32 === 0 && intermediateSize % 32 === 0;
-    return T === 1 && fits && [32, 64, 128, 256].includes(headDim) ? cases(config) : [];
-  };
+  (config: LlamaConfig, T: number): C[] =>
+    T === 1 && config.hiddenSize % 8 === 0 && config.headDim % 8 === 0 && config.headDim <= 256 ? cases(config) : [];
+
+/** The same where int4 weights can be repacked. */
+const decodeInt4 = <C>(cases: (config: LlamaConfig) => C[]): ((config: LlamaConfig, T: number) => C[]) =>
+  decode((config) => {
+    const { quantization, hiddenSize, intermediateSize, numAttentionHeads, headDim } = config;
+    const inputs = [hiddenSize, intermediateSize, numAttentionHeads * headDim];
+    return quantization && inputs.every((K) => K % 32 === 0 && groupOf(config, K) % 32 === 0) ? cases(config) : [];
+  });
 
 const packed = { weights: { own: "words" }, groups: { own: "groups" } } as const;
-const x = { digits: "words" } as const;
-const arithmetic = "i8";
 
 /** Attention at a short context, which one workgroup per head goes through, and at a long one, which several share. */
 const attentionWork: Work = {
@@ -41,7 +57,7 @@ const attentionWork: Work = {
         start: S - 1,
         counts: { bytes: 4 * seen * G * Hd + 8 * H * Hd, operations: 4 * H * Hd * seen, arithmetic: "f32" as const },
         record(recorder, o) {
-          const ways = Object.values(tuneAttention({ H, G, Hd, window }, workgroupLimits(o.memory.gpu.capabilities)));
+          const ways = Object.values(tuneAttention({ H, G, Hd, window, cache: "f16" }, workgroupLimits(o.memory.gpu.capabilities)));
           const caches = { k_cache: o.own("keys", S * G * Hd * 2, "f16"), v_cache: o.own("values", S * G * Hd * 2, "f16") };
           const stats = o.shared("stats", splitsOf(S) * H * 8, "blank");
           for (const { shape, positions } of ways) {
@@ -57,54 +73,86 @@ const attentionWork: Work = {
 
 const sum = (sizes: Readonly<Record<string, number>>): number => Object.values(sizes).reduce((total, size) => total + size, 0);
 
-/** The fused kernels that share the linears of a layer. */
-const linears: readonly Work[] = [
-  work(
-    awqAddFixed16,
-    decode((config) => {
-      const { hiddenSize: N, intermediateSize, numAttentionHeads: H, headDim: Hd } = config;
-      return Object.entries({ oProj: H * Hd, downProj: intermediateSize }).map(([step, K]) => {
-        const shape = { K, N, group: groupOf(config, K) };
-        // The residual is read and written.
-        const bytes = sum(awqAddFixed16.sizes({ ...shape, team: 32, teams: 1 }, 1, 0)) + 4 * N;
-        return {
-          step,
-          shape: (limits) => tuneAdd(shape, limits),
-          holds: { ...packed, residual: "f32" },
-          bytes,
-          operations: 2 * K * N,
-          arithmetic,
-        };
-      });
-    }),
-    "awq linear + residual + next norm",
-  ),
-  work(
-    awqGateUpFixed16,
-    decode((config) => {
-      const { hiddenSize: K, intermediateSize: F, rmsNormEps: eps } = config;
-      const shape = { K, group: groupOf(config, K), eps, F };
-      const holds = { ...x, ...packed };
-      return [{ step: "gateProj+upProj", shape: (limits) => tuneGateUp(shape, limits), holds, operations: 4 * K * F, arithmetic }];
-    }),
-    "awq gate, up, silu",
-  ),
-  work(
-    awqQkvRopeFixed16,
-    decode((config) => {
-      const { hiddenSize: K, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps } = config;
-      const shape = { K, group: groupOf(config, K), eps, H, G, Hd };
-      const operations = 2 * K * (H + 2 * G) * Hd;
-      return [
-        { step: "qProj+kProj+vProj", shape: (limits) => tuneQkvRope(shape, limits), holds: { ...x, ...packed }, operations, arithmetic },
-      ];
-    }),
-    "awq q, k, v, rope, cache",
-  ),
-];
+/** The linears of a layer by a product: shapes with `matrix`, weights held as `weights`. */
+function linearWorks<X extends string, W extends string, M extends { readonly K: number }>(
+  { add, gateUp, qkvRope }: { add: AddKernel<"x_in", W, M>; gateUp: GateUpKernel<X, W, M>; qkvRope: QkvRopeKernel<X, W, M> },
+  cases: typeof decode,
+  kind: string,
+  matrix: (config: LlamaConfig, K: number) => M,
+  holds: Holdings<string>,
+  arithmetic: NonNullable<Counts["arithmetic"]>,
+): Work[] {
+  const measured = { holds, arithmetic } as const;
+  return [
+    work(
+      add,
+      cases((config) => {
+        const { hiddenSize: N, intermediateSize, numAttentionHeads: H, headDim: Hd } = config;
+        return Object.entries({ oProj: H * Hd, downProj: intermediateSize }).map(([step, K]) => {
+          const given = { ...matrix(config, K), N };
+          // The residual is read and written.
+          const bytes = sum(add.sizes({ ...given, team: 32, teams: 1 }, 1, 0)) + 4 * N;
+          return { step, shape: (limits: WorkgroupLimits) => add.tune(given, limits), bytes, operations: 2 * K * N, ...measured };
+        });
+      }),
+      `${kind} linear + residual + next norm`,
+    ),
+    work(
+      gateUp,
+      cases((config) => {
+        const { hiddenSize: K, intermediateSize: F, rmsNormEps: eps } = config;
+        const given = { ...matrix(config, K), eps, F };
+        return [
+          { step: "gateProj+upProj", shape: (limits: WorkgroupLimits) => gateUp.tune(given, limits), operations: 4 * K * F, ...measured },
+        ];
+      }),
+      `${kind} gate, up, silu`,
+    ),
+    work(
+      qkvRope,
+      cases((config) => {
+        const { hiddenSize: K, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps, qkNorm: raw } = config;
+        const given = { ...matrix(config, K), eps, H, G, Hd, cache: "f16" as const, raw };
+        const operations = 2 * K * (H + 2 * G) * Hd;
+        return [{ step: "qProj+kProj+vProj", shape: (limits: WorkgroupLimits) => qkvRope.tune(given, limits), operations, ...measured }];
+      }),
+      `${kind} q, k, v, rope, cache`,
+    ),
+  ];
+}
+
+const int4Matrix = (config: LlamaConfig, K: number): Int4Matrix => ({ K, group: groupOf(config, K), hasBias: false });
+
+/** The linears of a layer, by the way that shares them. */
+const fixed16Linears = linearWorks(
+  { add: awqAddFixed16, gateUp: awqGateUpFixed16, qkvRope: awqQkvRopeFixed16 },
+  decodeInt4,
+  "awq",
+  int4Matrix,
+  { ...packed, digits: "words", residual: "f32" },
+  "i8",
+);
+const f32Linears = linearWorks(
+  { add: awqAddF32, gateUp: awqGateUpF32, qkvRope: awqQkvRopeF32 },
+  decodeInt4,
+  "awq",
+  int4Matrix,
+  packed,
+  "f32",
+);
+const denseLinears = linearWorks(
+  { add: denseAdd, gateUp: denseGateUp, qkvRope: denseQkvRope },
+  decode,
+  "dense",
+  (_config, K): DenseMatrix => ({ K, dtype: "F16", hasBias: false }),
+  { weights: { own: "f16" } },
+  "f32",
+);
 
 export const works: readonly Work[] = [
-  ...linears.map((one) => ({ ...one, way: "fused decode" })),
+  ...fixed16Linears.map((one) => ({ ...one, way: "fused decode" })),
+  ...f32Linears.map((one) => ({ ...one, way: "fused decode in f32" })),
+  ...denseLinears.map((one) => ({ ...one, way: "fused decode of dense weights" })),
   attentionWork,
   work(
     attentionCombine,
@@ -122,7 +170,7 @@ export const works: readonly Work[] = [
     decode(({ hiddenSize: K, vocabSize: rows }) => [
       {
         step: "embedTokens",
-        shape: { K, firstRow: 0, rows },
+        shape: { dtype: "F16", K, firstRow: 0, rows },
         holds: { embedding: "f16", ids: Uint32Array.of(rows >> 1) },
         bytes: 4 + K * 10 + digitBytes(K) + blockBytes(K),
       },
@@ -130,16 +178,24 @@ export const works: readonly Work[] = [
     "embedding + first norm",
   ),
   work(
-    headF16,
-    decode(({ hiddenSize: K, vocabSize: rows, rmsNormEps: eps }) => [
-      {
+    denseHead,
+    decode(({ hiddenSize: K, vocabSize: rows, rmsNormEps: eps }) =>
+      (["F16", "BF16"] as const).map((dtype) => ({
         step: "lmHead",
-        shape: { K, eps, firstRow: 0, rows },
+        ...(dtype === "F16" ? {} : { variant: dtype.toLowerCase() }),
+        shape: { K, dtype, eps, firstRow: 0, rows },
         holds: { weights: { own: "f16" } },
         operations: 2 * rows * K,
-        arithmetic: "f32",
-      },
-    ]),
+        arithmetic: "f32" as const,
+      })),
+    ),
     "dense linear",
+  ),
+  work(
+    headNormRope,
+    decode(({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps }) => [
+      { step: "norms of heads", shape: { eps, H, G, Hd, cache: "f16" }, operations: 6 * (H + G) * Hd, arithmetic: "f32" },
+    ]),
+    "norms of heads, rope, cache",
   ),
 ];

@@ -11,28 +11,35 @@ import { nibble } from "./linear.ts";
 import { addTerm, clearTerms, magnitude, makeTerms, sumError } from "./sums.ts";
 
 /**
- * y[t, n] = Σ_b I_b · (2^e_b · s) + bias[t, n], I_b = Σ_{k in b} v (q − z) an exact integer. The product of the two scales is exact (a power of
+ * y[t, n] = Σ_b I_b · (2^e_b · s) + bias[t, n] (+ more of the kind), I_b = Σ_{k in b} v (q − z) an exact integer. The product of the two scales is exact (a power of
  * two, and 11 bits); so the terms are those of a dot over the blocks: one rounding a product, additions in any order. In blocks of 32 I_b is
  * below 2²⁴, an f32; in longer ones it may round once more, on its way to f32.
  * The quantization is the claim of the arithmetic (round to nearest, ties to even): its v are taken as given.
  */
-export function expectFixed16(x: Fixed16, weight: AwqMatrix, bias: ArrayLike<number> | null, a: Arithmetic): Expected {
+export function expectFixed16(
+  x: Fixed16,
+  weight: AwqMatrix,
+  bias: ArrayLike<number> | null,
+  a: Arithmetic,
+  ...more: readonly ArrayLike<number>[]
+): Expected {
   const { inFeatures: K, outFeatures: N, groupSize: G, qweight, qzeros, scales } = weight;
-  const { block, rows } = x;
+  // x may be filled up to whole blocks.
+  const { block, rows, inFeatures: stride } = x;
   const e = makeExpected(rows * N);
   const terms = makeTerms();
   const conversions = block * FIXED16_MAX * 15 < 2 ** a.precision ? 0 : 1;
   for (let t = 0; t < rows; t++)
     for (let n = 0; n < N; n++) {
       clearTerms(terms);
-      for (let b = 0; b < K / block; b++) {
+      for (let b = 0; b < stride / block; b++) {
         const g = Math.floor((b * block) / G);
         const z = nibble(qzeros, N, g, n);
         let sum = 0;
-        for (let k = b * block; k < (b + 1) * block; k++) sum += x.values[t * K + k]! * (nibble(qweight, N, k, n) - z);
-        addTerm(terms, sum, x.scales[(t * K) / block + b]! * halfNumbers()[scales[g * N + n]!]!, a);
+        for (let k = b * block; k < Math.min(K, (b + 1) * block); k++) sum += x.values[t * stride + k]! * (nibble(qweight, N, k, n) - z);
+        addTerm(terms, sum, x.scales[(t * stride) / block + b]! * halfNumbers()[scales[g * N + n]!]!, a);
       }
-      if (bias) addTerm(terms, bias[t * N + n]!, 1, a);
+      for (const addend of bias ? [bias, ...more] : more) addTerm(terms, addend[t * N + n]!, 1, a);
       expect(e, t * N + n, terms.sum, sumError(terms, a, conversions), magnitude(terms), a);
     }
   return e;
@@ -55,6 +62,17 @@ export function scaledByRms({ value, bound }: Expected, inverse: { value: number
     const y = value[i]! * inverse.value;
     const error = (bound[i]! * inverse.value + Math.abs(y) * compose(inverse.relative, a.u)) * (1 + 2 ** -10) + a.eta;
     expect(e, i, y, Number.isNaN(error) ? Infinity : error, Math.max(Math.abs(y), Math.abs(value[i]!)), a);
+  }
+  return e;
+}
+
+/** y + addend of a y with errors, one rounding. */
+export function plusExact({ value, bound }: Expected, addend: ArrayLike<number>, a: Arithmetic): Expected {
+  const e = makeExpected(value.length);
+  for (let i = 0; i < value.length; i++) {
+    const y = value[i]! + addend[i]!;
+    const reach = Math.max(Math.abs(value[i]!), Math.abs(y));
+    expect(e, i, y, bound[i]! * (1 + a.u) + Math.abs(y) * a.u + a.eta, reach, a);
   }
   return e;
 }

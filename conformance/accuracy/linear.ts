@@ -10,8 +10,15 @@ export function denseElement({ data, dtype, inFeatures: K }: DenseMatrix, n: num
   return dtype === "F16" ? halfNumbers()[raw]! : dtype === "BF16" ? bfloatNumber(raw) : raw;
 }
 
-/** y[t, n] = Σ_k x[t, k] · W[n, k] + bias[n]; the bias is one more term of the sum. */
-export function expectMatmul(x: Float32Array, weight: DenseMatrix, bias: Float32Array | null, T: number, a: Arithmetic): Expected {
+/** y[t, n] = Σ_k x[t, k] · W[n, k] + bias[n] (+ more[t, n]); the bias is one more term of the sum, and so is what is added. */
+export function expectMatmul(
+  x: Float32Array,
+  weight: DenseMatrix,
+  bias: Float32Array | null,
+  T: number,
+  a: Arithmetic,
+  ...more: readonly ArrayLike<number>[]
+): Expected {
   const { inFeatures: K, outFeatures: N } = weight;
   const e = makeExpected(T * N);
   const terms = makeTerms();
@@ -22,6 +29,7 @@ export function expectMatmul(x: Float32Array, weight: DenseMatrix, bias: Float32
       clearTerms(terms);
       for (let k = 0; k < K; k++) addTerm(terms, x[t * K + k]!, row[k]!, a);
       if (bias) addTerm(terms, bias[n]!, 1, a);
+      for (const addend of more) addTerm(terms, addend[t * N + n]!, 1, a);
       expect(e, t * N + n, terms.sum, sumError(terms, a), magnitude(terms), a);
     }
   }
@@ -37,7 +45,7 @@ export function nibble(words: Int32Array, N: number, row: number, n: number): nu
 }
 
 /**
- * y[t, n] = Σ_g s[g, n] · Σ_{k in g} x[t, k] · (q[k, n] − z[g, n]) + bias[n].
+ * y[t, n] = Σ_g s[g, n] · Σ_{k in g} x[t, k] · (q[k, n] − z[g, n]) + bias[n] (+ more[t, n]).
  *
  * Three ways to compute it must fit: the scale in each weight, x · (s·(q − z)), one rounding more a term; the scale on the
  * group's sum, one rounding more a group; and, where `folded`, s·(Σ x·q − z·Σ x), whose terms are x·q and x·z separately. Every
@@ -52,6 +60,7 @@ export function expectAwqMatmul(
   T: number,
   a: Arithmetic,
   folded: boolean,
+  ...more: readonly ArrayLike<number>[]
 ): Expected {
   const { inFeatures: K, outFeatures: N, groupSize: G, qweight, qzeros, scales } = weight;
   const e = makeExpected(T * N);
@@ -85,6 +94,7 @@ export function expectAwqMatmul(
       // What underflows inside a group is scaled by s afterwards.
       const underflow = leastX * 2 ** -24 >= a.flushed ? 0 : 2 * terms.count * a.eta * Math.max(1, largest);
       if (bias) addTerm(terms, bias[n]!, 1, a);
+      for (const addend of more) addTerm(terms, addend[t * N + n]!, 1, a);
       expect(e, t * N + n, terms.sum, sumError(terms, a, 2) + underflow, Math.max(peak, magnitude(terms)), a);
     }
   }

@@ -5,7 +5,8 @@
 import fc from "fast-check";
 import { type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
-import { type Expected, expectFixed16, inverseRms, makeExpected, scaledByRms, wgsl } from "../accuracy.ts";
+import { blocksOf } from "../../gpu/wgsl/fixed16.ts";
+import { type Expected, makeExpected, wgsl } from "../accuracy.ts";
 import { type DataKind, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "./matrices.ts";
 
@@ -24,34 +25,39 @@ export const rowKinds: readonly DataKind[] = [
 /** 0.99818 everywhere: above 127/128 of a power of two, so that the step of its block is the next larger one. */
 export const nearlyOne: Recipe = { kind: "equal", exponent: 0, seed: 351 };
 /**
- * Widths in blocks of 32, and blocks a group: one lane's block, a team's turn and one block more, two turns and more. Few, because
+ * Widths and what shares a scale: a block and a quarter, whole; a team's turn; one block more, two turns and more. Few, because
  * each is a pipeline of its own: the shape is an override of these kernels.
  */
 export const shapes = [
-  { blocks: 1, groupBlocks: 1 },
-  { blocks: 8, groupBlocks: 4 },
-  { blocks: 33, groupBlocks: 1 },
-  { blocks: 66, groupBlocks: 2 },
+  { K: 40, group: 40 },
+  { K: 256, group: 128 },
+  { K: 1056, group: 32 },
+  { K: 2112, group: 64 },
 ] as const;
 /**
  * Widths of models, for cases of reach: SOLAR's down_proj in 112 groups and in 448, a hidden size of 8192. No more, since each
  * compiles for seconds in software.
  */
 export const farShapes = [
-  { blocks: 448, groupBlocks: 4 },
-  { blocks: 448, groupBlocks: 1 },
-  { blocks: 256, groupBlocks: 4 },
+  { K: 14_336, group: 128 },
+  { K: 14_336, group: 32 },
+  { K: 8192, group: 128 },
 ] as const;
 /** The widest K that subjects cut into teams of their own choice. */
 export const MOST_BY_HAND = 2112;
 
 /** Of either list; those of models come after the others. */
-export const shapeOf = (shape: number): { readonly blocks: number; readonly groupBlocks: number } => [...shapes, ...farShapes][shape]!;
+export const shapeOf = (shape: number): { readonly K: number; readonly group: number } => [...shapes, ...farShapes][shape]!;
 /** Of `farShapes`, for shapeOf: those of down_proj, and the hidden size. */
 export const farInputs: readonly number[] = [shapes.length, shapes.length + 1];
 export const farHidden: number = shapes.length + 2;
 
-export const quantized = (x: Float32Array): Fixed16 => quantizeFixed16(x, 1, x.length);
+/** A row quantized, the last block filled up with zeros. */
+export function quantized(x: Float32Array): Fixed16 {
+  const whole = new Float32Array(32 * blocksOf(x.length));
+  whole.set(x);
+  return quantizeFixed16(whole, 1, whole.length);
+}
 
 export interface LinearSpec {
   readonly shape: number;
@@ -86,14 +92,14 @@ export const linearReach: readonly LinearSpec[] = [
 ];
 
 export function makeLinear({ shape, N32, x, weight, bias }: LinearSpec): Fixed16Case {
-  const { blocks, groupBlocks } = shapeOf(shape);
-  const K = blocks * 32;
+  // The CPU op takes whole blocks.
+  const { K, group } = shape === 0 ? { K: 32, group: 32 } : shapeOf(shape);
   const N = N32 * 32;
-  return { x: values(x, K), weight: awqMatrix(weight, K, N, groupBlocks * 32), bias: values(bias, N) };
+  return { x: values(x, K), weight: awqMatrix(weight, K, N, group), bias: values(bias, N) };
 }
 
-/** [residual N, residual ∘ norm N, Σ residual² N/32, digits that differ from the CPU's of the second]. */
-export const rowLength = (N: number): number => 2 * N + N / 32 + 1;
+/** [residual N, residual ∘ norm N, Σ residual² of each block, digits that differ from the CPU's of the second]. */
+export const rowLength = (N: number): number => 2 * N + blocksOf(N) + 1;
 
 /** Adds to a residual's expectation what goes with it. */
 export function rowOf(residual: Expected, norm: Float32Array): Expected {
@@ -106,9 +112,9 @@ export function rowOf(residual: Expected, norm: Float32Array): Expected {
     e.value[N + n] = r * w;
     e.bound[N + n] = er * Math.abs(w) * (1 + wgsl.u) + Math.abs(r * w) * wgsl.u + wgsl.eta;
   }
-  for (let b = 0; b < N / 32; b++) {
+  for (let b = 0; b < blocksOf(N); b++) {
     let [sum, error] = [0, 0];
-    for (let n = 32 * b; n < 32 * (b + 1); n++) {
+    for (let n = 32 * b; n < Math.min(N, 32 * (b + 1)); n++) {
       const [r, er] = [Math.abs(residual.value[n]!), residual.bound[n]!];
       sum += r * r;
       error += (2 * r + er) * er;
@@ -123,7 +129,6 @@ export interface NormedSpec {
   readonly shape: number;
   readonly residual: Recipe;
   readonly norm: Recipe;
-  readonly weight: AwqSpec;
 }
 /** A row as `awq-add-fixed16` leaves it. */
 export interface NormedRow {
@@ -138,29 +143,22 @@ export const normedSpec: {
   readonly shape: fc.Arbitrary<number>;
   readonly residual: fc.Arbitrary<Recipe>;
   readonly norm: fc.Arbitrary<Recipe>;
-  readonly weight: fc.Arbitrary<AwqSpec>;
 } = {
   shape: fc.nat(shapes.length - 1),
   residual: recipe([...rowKinds, "tiny"]),
   norm: recipe(["ones", "integers", "normal", "positive"]),
-  weight: awqSpec,
 };
 export const normedBoundaries: readonly NormedSpec[] = shapes.map((_, shape) => ({
   shape,
   residual: plain,
   norm: { ...plain, seed: 2 },
-  weight: usualAwq,
 }));
 
 export const normedReach: readonly NormedSpec[] = [{ ...normedBoundaries[0]!, shape: farHidden }];
 
 export function makeRow(residual: Recipe, norm: Recipe, K: number): NormedRow {
   const [r, w] = [values(residual, K), values(norm, K)];
-  const squares = new Float32Array(K / 32);
-  for (let b = 0; b < K / 32; b++) squares[b] = r.subarray(32 * b, 32 * (b + 1)).reduce((sum, x) => sum + x * x, 0);
+  const squares = new Float32Array(blocksOf(K));
+  for (let b = 0; b < blocksOf(K); b++) squares[b] = r.subarray(32 * b, 32 * (b + 1)).reduce((sum, x) => sum + x * x, 0);
   return { eps: EPS, scaled: r.map((x, k) => x * w[k]!), squares };
 }
-
-/** x̂ · W / rms of each row of `weight`. */
-export const normed = (c: NormedRow, weight: AwqMatrix): Expected =>
-  scaledByRms(expectFixed16(quantized(c.scaled), weight, null, wgsl), inverseRms(c.squares, c.scaled.length, c.eps, wgsl), wgsl);

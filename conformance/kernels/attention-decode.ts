@@ -1,51 +1,67 @@
 /** Attention in splits, joined by attention-combine. */
 import { attentionCombine } from "../../gpu/kernels/decode/attention-combine.ts";
 import { attentionDecode, splitsAt } from "../../gpu/kernels/decode/attention-decode.ts";
+import type { CacheDType } from "../../gpu/wgsl/cache.ts";
+import { inPlanes, planeBytes } from "../../gpu/wgsl/fixed16.ts";
 import type { AttentionCase } from "../cases/attention.ts";
-import { fromPlanes, roundToF16, toHalves } from "../subjects/layouts.ts";
+import { asCache, fromPlanes, roundToF16 } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, hand, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 const KEYS = 64;
 
+interface Way {
+  readonly heads: 1 | 2;
+  readonly cache: CacheDType;
+  /** Head dimensions that cases are brought to: each is a pipeline. */
+  readonly dimensions: readonly number[];
+}
+const ways: readonly Way[] = [
+  { heads: 1, cache: "f16", dimensions: [40, 128, 256] },
+  { heads: 2, cache: "f16", dimensions: [8, 104, 256] },
+  { heads: 2, cache: "f32", dimensions: [64] },
+];
+
 export const subjects = (rig: Rig): AnyGpuSubject[] =>
-  ([1, 2] as const).map((heads) =>
+  ways.map(({ heads, cache, dimensions }) =>
     subject<AttentionCase>(
       attentionDecode,
       async ({ start, shape: { H, G, Hd, window }, q, k, v }, out) => {
-        const shape = { H, G, Hd, window, keys: KEYS, heads };
+        const shape = { H, G, Hd, window, cache, keys: KEYS, heads };
         const splits = splitsAt(start, KEYS);
         const read = await runKernel(rig, 1, start, (io) => {
           const stats = io.scratch("stats", 8 * splits * H);
-          const given = { q, k_cache: toHalves(k), v_cache: toHalves(v), stats };
+          const given = { q, k_cache: asCache(k, cache), v_cache: asCache(v, cache), stats };
           // What one split holds goes into the result at once.
-          if (splits === 1) return void io.run(attentionDecode, { ...shape, split: false }, given);
-          const partial_ = io.scratch("partial", 4 * splits * H * Hd);
+          const out = inPlanes(new Float32Array(H * Hd));
+          if (splits === 1) return void io.run(attentionDecode, { ...shape, split: false }, { ...given, out });
+          const partial_ = io.scratch("partial", splits * planeBytes(H * Hd));
           io.run(attentionDecode, { ...shape, split: true }, { ...given, out: partial_ });
           // Room for a power of two, as the engine makes it: fewer pipelines.
-          io.run(attentionCombine, { H, Hd, keys: KEYS, splits: 2 ** Math.ceil(Math.log2(splits)) }, { partial_, stats });
+          const room = 2 ** Math.ceil(Math.log2(splits));
+          io.run(attentionCombine, { H, Hd, keys: KEYS, splits: room }, { partial_, stats, joined: out });
         });
-        hand(out, fromPlanes((splits === 1 ? read.out : read.joined)!), read);
+        hand(out, fromPlanes((splits === 1 ? read.out : read.joined)!, H * Hd), read);
       },
       {
         op: "attention",
-        variant: `attention-decode-${KEYS}-keys${heads > 1 ? `-${heads}-heads` : ""}`,
+        variant: `attention-decode-${KEYS}-keys${heads > 1 ? `-${heads}-heads` : ""}${cache === "f32" ? "-f32" : ""}`,
         kernels: ["attention-decode", "attention-combine"],
-        adapt: (c) => widened(c, heads === 2 ? 4 : 3),
+        adapt: (c) => widened(c, heads === 2 ? 4 : 3, dimensions),
         accepts: ({ shape: { H, G } }) => (H / G) % heads === 0,
       },
     ),
   );
 
 /**
- * The last query alone, in one of a few shapes (each is a pipeline): Hd brought to 32, 128 or 256 by repeating what is
- * there, one or two groups of one or `perGroup` heads, the window 7 or none; keys and values as f16 holds them. Heads and
+ * The last query alone, in one of a few shapes (each is a pipeline): Hd brought to one of `dimensions` by repeating what
+ * is there, one or two groups of one or `perGroup` heads, the window 7 or none; keys and values as f16 holds them. Heads and
  * windows of models stay as they are.
  */
-function widened(c: AttentionCase, perGroup: number): AttentionCase {
+function widened(c: AttentionCase, perGroup: number, dimensions: readonly number[]): AttentionCase {
   const { Hd } = c.shape;
-  const wide = Hd <= 32 ? 32 : Hd <= 128 ? 128 : 256;
+  const wide = dimensions.find((d) => Hd <= d) ?? dimensions.at(-1)!;
   const asIs = c.shape.G > 3 || c.shape.H > 4 * c.shape.G;
-  const G = asIs ? c.shape.G : Math.min(c.shape.G, wide === 128 ? 2 : 1);
+  const G = asIs ? c.shape.G : Math.min(c.shape.G, wide === 128 || wide === 104 ? 2 : 1);
   const H = asIs ? c.shape.H : G * (c.shape.H > c.shape.G ? perGroup : 1);
   const S = c.start + c.T;
   const order = Array.from({ length: wide }, (_, i) => (i + Math.floor(i / Hd)) % Hd);

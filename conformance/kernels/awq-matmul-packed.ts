@@ -15,6 +15,10 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
         const given = { x, ...packed(io, [weight], FIRST_ROW), ...(bias ? { bias } : {}) };
         io.run(awqMatmulPacked, { K, N, groupSize, firstRow: FIRST_ROW, hasBias: bias !== null }, given);
       }),
-    { op: "awq-matmul", kernels: ["awq-matmul-packed", "awq-repack"], accepts: ({ weight }) => weight.groupSize % 32 === 0 },
+    {
+      op: "awq-matmul",
+      kernels: ["awq-matmul-packed", "awq-repack"],
+      accepts: ({ weight }) => weight.groupSize % 32 === 0 || weight.groupSize === weight.inFeatures,
+    },
   ),
 ];

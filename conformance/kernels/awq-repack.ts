@@ -27,6 +27,9 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
       const others = [inside(weights!).subarray(0, (FIRST_ROW * K) / 8), inside(groups!).subarray(0, FIRST_ROW * (K / groupSize))];
       if (others.some((rows) => rows.some((word) => word !== POISON))) out[0] = Number.NaN;
     },
-    { kernels: ["awq-repack", "awq-unpack"], accepts: ({ weight }) => weight.groupSize % 32 === 0 },
+    {
+      kernels: ["awq-repack", "awq-unpack"],
+      accepts: ({ weight }) => weight.groupSize % 32 === 0 || weight.groupSize === weight.inFeatures,
+    },
   ),
 ];

@@ -1,7 +1,7 @@
 /** The arithmetic of the fixed16 kernels by itself: no kernel of the tree gives its block sums out. */
 import { type Card, makeCard } from "../../gpu/pipeline/kernel.ts";
 import { packedSizes } from "../../gpu/wgsl/awq.ts";
-import { fixed16FromValues, fixed16Quantize, fixed16Rows, inPlanes } from "../../gpu/wgsl/fixed16.ts";
+import { blockOf, fixed16FromValues, fixed16Quantize, fixed16Rows, inPlanes } from "../../gpu/wgsl/fixed16.ts";
 import { halves } from "../cases/words.ts";
 import type { BlockSumsCase } from "../ops/awq-block-sums.ts";
 import { packed } from "../subjects/layouts.ts";
@@ -25,13 +25,12 @@ override BLOCKS_PER_GROUP: u32 = 1u;
 @group(0) @binding(3) var<storage, read_write> scales: array<u32>;
 @group(0) @binding(4) var<storage, read_write> sums: array<i32>;
 @group(0) @binding(5) var<storage, read_write> products: array<i32>;
-${fixed16Quantize}${fixed16Rows}${fixed16FromValues}
+${fixed16Quantize}${fixed16Rows}${blockOf("x")}${fixed16FromValues}
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let b = id.x;
   if (b >= BLOCKS) { return; }
-  let d = digits_of(Block(x[b], x[BLOCKS + b], x[2u * BLOCKS + b], x[3u * BLOCKS + b],
-                          x[4u * BLOCKS + b], x[5u * BLOCKS + b], x[6u * BLOCKS + b], x[7u * BLOCKS + b]));
+  let d = digits_of(load_block(b));
   let r = load_rows(4u * id.y, b);
   let z = vec4<i32>(r.g >> vec4<u32>(16u));
   scales[b] = bitcast<u32>(d.scale);

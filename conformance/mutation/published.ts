@@ -85,7 +85,7 @@ export const published: readonly Published[] = [
     name: "matmul_triton_buggy",
     says: "the accumulator is overwritten",
     edits: [
-      { match: / \+= /g, to: " = ", kernels: /matmul|awq|head-f16|mix|exact-(?:awq|dense)/ },
+      { match: / \+= /g, to: " = ", kernels: /matmul|awq|dense-|mix|exact-(?:awq|dense)/ },
       { match: /\bsum = add96\(sum, (.*)\);$/gm, to: "sum = $1;", kernels: /exact-(?:awq|dense)/ },
     ],
   },

@@ -80,41 +80,77 @@ export const halfRules: readonly Rule[] = [
   },
 ];
 
-/** Of awq-add-fixed16, awq-gate-up-fixed16, awq-qkv-rope-fixed16, head-f16. */
+/** Of the linears of one row (gpu/wgsl/decode/team-sums.ts). */
 export const teamRules: readonly Rule[] = [
   {
     from: "i < TEAM / 4u;",
     to: ["i <= TEAM / 4u;"],
     proof: "the word after a row's sums is padding, never written and 0",
   },
-];
-
-/** Of awq-add-fixed16, awq-gate-up-fixed16, awq-qkv-rope-fixed16. */
-export const decodeRules: readonly Rule[] = [
   {
-    from: "BLOCKS - 1u",
-    to: ["BLOCKS + 1u", "BLOCKS"],
-    proof: "only lanes past the last block read further on, and `b < BLOCKS` keeps what they compute out of the sums",
+    from: "UNITS - 1u",
+    to: ["UNITS + 1u", "UNITS"],
+    proof: "only lanes past the last unit read further on, and `u < UNITS` keeps what they compute out of the sums",
   },
   {
-    from: "if (step + 1u < QUADS * STEPS)",
-    to: ["if (true)", "if (step < QUADS * STEPS)", "if (step + 1u <= QUADS * STEPS)"],
+    from: "if (turn + 1u < QUADS * STEPS)",
+    to: ["if (true)", "if (turn < QUADS * STEPS)", "if (turn + 1u <= QUADS * STEPS)"],
     proof: lastLoad,
   },
   {
-    from: "if (STEPS > 1u && step > 0u)",
-    to: ["if (true)", "if (STEPS >= 1u && step > 0u)", "if (STEPS > 1u || step > 0u)", "if (STEPS > 1u && step >= 0u)"],
-    proof: "reads the digits that are there once more",
+    from: "if (STEPS > 1u && turn > 0u)",
+    to: ["if (true)", "if (STEPS >= 1u && turn > 0u)", "if (STEPS > 1u || turn > 0u)", "if (STEPS > 1u && turn >= 0u)"],
+    proof: "reads the vector that is there once more",
   },
 ];
 
-/** Of awq-gate-up-fixed16, head-f16. */
-export const halvesRules: readonly Rule[] = [
+/** Of the same kernels where one team makes a workgroup. */
+export const oneTeamRules: readonly Rule[] = [
   {
     from: "4u * (TEAM + 4u)",
     to: ["4u * (TEAM + 5u)"],
     on: "let base",
     proof: "the second half of the partial sums begins four words later, and still ends before the array does",
+  },
+  {
+    from: "turn < QUADS * STEPS;",
+    to: ["turn <= QUADS * STEPS;"],
+    proof: quadMore,
+  },
+];
+
+/** Of the same kernels that add to the residual. */
+export const addRules: readonly Rule[] = [
+  {
+    from: "N - 4u",
+    to: ["N + 4u", "N"],
+    proof: "only rows past the last read elsewhere, and their sums are not used",
+  },
+  {
+    from: "= 0u;",
+    to: ["= 1u;"],
+    on: "var largest =",
+    proof: leastExponent,
+  },
+  {
+    from: "i < 8u;",
+    to: ["i <= 8u;"],
+    on: "largest = max(",
+    proof: clamped,
+  },
+  {
+    from: "if (tid == 0u) {",
+    to: ["if (true) {", "if (tid == 1u) {"],
+    proof: sameWords,
+  },
+];
+
+/** Of the linears of one row that read dense rows. */
+export const denseRules: readonly Rule[] = [
+  {
+    from: "ROWS - 1u",
+    to: ["ROWS + 1u", "ROWS"],
+    proof: "only rows past the last read elsewhere, and their sums are not used",
   },
 ];
 

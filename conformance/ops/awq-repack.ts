@@ -20,10 +20,16 @@ export interface AwqRepackCase {
 export const kit: Kit<Spec, AwqRepackCase> = {
   name: "awq-repack",
   formula: "unpack(repack(qweight, qzeros, scales)) = (qweight, qzeros, scales)",
-  spec: fc.record({ groups: axis(5), groupSize: fc.constantFrom(32, 64, 128), N: axis(600, 8, [16, 64, 512]), weight: awqSpec }),
+  spec: fc.record({
+    groups: axis(5),
+    groupSize: fc.constantFrom(32, 64, 128, 24, 40, 72),
+    N: axis(600, 8, [16, 64, 512]),
+    weight: awqSpec,
+  }),
   boundaries: [
     ...[8, 56, 64, 72, 504, 512, 520, 1040].flatMap((N) => [32, 128].map((groupSize) => ({ groups: 3, groupSize, N, weight: usualAwq }))),
     { groups: 34, groupSize: 32, N: 8, weight: usualAwq },
+    ...[8, 31, 33, 40, 72, 520].map((groupSize) => ({ groups: 1, groupSize, N: 16, weight: usualAwq })),
   ],
   reach: [
     { groups: 112, groupSize: 128, N: 8, weight: usualAwq },

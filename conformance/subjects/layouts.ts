@@ -1,14 +1,15 @@
 /** How the kernels want their operands to lie, for cases that have them in their natural order. */
-import { packFixed16Digits, quantizeFixed16 } from "../../core/quant/fixed16.ts";
+import { packFixed16Digits } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { awqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
 import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { packedSizes } from "../../gpu/wgsl/awq.ts";
 import { type CacheDType, notedPosition } from "../../gpu/wgsl/cache.ts";
-import { plane } from "../../gpu/wgsl/fixed16.ts";
+import { inPlanes, plane } from "../../gpu/wgsl/fixed16.ts";
 import { halfNumbers } from "../accuracy.ts";
 import { finiteF16Bits } from "../arbitraries.ts";
+import { type NormedRow, quantized } from "../cases/fixed16.ts";
 import { asF32, FILL, type Io, inside } from "./rig.ts";
 
 /**
@@ -63,10 +64,11 @@ export function inRows(length: number): { readonly T: number; readonly shape: { 
 /** Keys or values as the cache holds them. */
 export const asCache = (x: Float32Array, dtype: CacheDType): ArrayBufferView => (dtype === "f32" ? x : toHalves(x));
 
-/** An f32 output in planes (gpu/wgsl/fixed16.ts), in its natural order. */
-export function fromPlanes(words: Uint32Array): Float32Array {
+/** K numbers of an f32 output in planes (gpu/wgsl/fixed16.ts), in their natural order; NaN where what lies past them is not 0. */
+export function fromPlanes(words: Uint32Array, K: number): Float32Array {
   const planes = asF32(inside(words));
-  return planes.map((_, k) => planes[plane(k, planes.length)]!);
+  const all = planes.map((_, k) => planes[plane(k, planes.length)]!);
+  return all.subarray(K).every((x) => x === 0) ? all.slice(0, K) : new Float32Array(K).fill(Number.NaN);
 }
 
 /** Place of element i of eight: 0 2 4 6 1 3 5 7 (gpu/wgsl/eights.ts). */
@@ -87,17 +89,22 @@ export function fromEights(words: Uint32Array): Float32Array {
   return eights.map((_, i) => eights[eighth(i)]!);
 }
 
-/** Matrices repacked one behind the other, as q, k, v or gate and up are, behind `firstRow` other rows. */
+/**
+ * Matrices repacked one behind the other, as q, k, v or gate and up are, behind `firstRow` other rows; biases behind
+ * their groups.
+ */
 export function packed(
   io: Io,
   matrices: readonly AwqMatrix[],
   firstRow = 0,
-  allocate: (label: string, byteLength: number) => BufferArg = io.scratch,
+  allocate: (label: string, byteLength: number, end?: Uint32Array) => BufferArg = io.scratch,
   unit = 1,
+  bias: Float32Array | null = null,
 ): Record<"weights" | "groups", BufferArg> {
   const { inFeatures: K, groupSize } = matrices[0]!;
   const sizes = packedSizes(K, firstRow + matrices.reduce((sum, { outFeatures }) => sum + outFeatures, 0), groupSize);
-  const target = { weights: allocate("weights", sizes.weights), groups: allocate("groups", sizes.groups) };
+  const behind = bias ? new Uint32Array(bias.buffer, bias.byteOffset, bias.length) : new Uint32Array(0);
+  const target = { weights: allocate("weights", sizes.weights), groups: allocate("groups", sizes.groups + behind.byteLength, behind) };
   let row = firstRow;
   for (const { outFeatures: N, qweight, qzeros, scales } of matrices) {
     io.run(awqRepack, { K, N, groupSize, unit, firstRow: row }, { qweight, qzeros, scales, ...target });
@@ -106,9 +113,26 @@ export function packed(
   return target;
 }
 
+/** Dense matrices one behind the other, and their biases. */
+export function denseRows(matrices: readonly DenseMatrix[], bias: Float32Array | null): Record<"weights" | "bias", ArrayBufferView> {
+  const bytes = matrices.flatMap((matrix) => {
+    const { buffer, byteOffset, byteLength } = paddedRows(matrix);
+    return [...new Uint8Array(buffer, byteOffset, byteLength)];
+  });
+  return { weights: Uint8Array.from(bytes), bias: bias ?? new Float32Array(1) };
+}
+
+/** A row as awq-add-fixed16 leaves it: in planes, as digits, and its blocks. */
+export function normedRow({
+  scaled,
+  squares,
+}: Pick<NormedRow, "scaled" | "squares">): Record<"scaled" | "digits" | "blocks", ArrayBufferView> {
+  return { scaled: inPlanes(scaled), ...digitsOf(scaled, squares) };
+}
+
 /** A row's digits and blocks, as awq-add-fixed16 leaves them. */
 export function digitsOf(scaled: Float32Array, squares: Float32Array): Record<"digits" | "blocks", Uint32Array> {
-  const x = quantizeFixed16(scaled, 1, scaled.length);
+  const x = quantized(scaled);
   const blocks = new Uint32Array(4 * squares.length);
   const numbers = new Float32Array(blocks.buffer);
   for (let b = 0; b < squares.length; b++) {
@@ -117,6 +141,21 @@ export function digitsOf(scaled: Float32Array, squares: Float32Array): Record<"d
     numbers[4 * b + 2] = squares[b]!;
   }
   return { digits: packFixed16Digits(x, 0), blocks };
+}
+
+/** How many words of digits and blocks are not those of the CPU's quantization of `scaled`, with zeros past its end. */
+export function digitErrors(scaled: Float32Array, digits: Uint32Array, blocks: Uint32Array): number {
+  const x = quantized(scaled);
+  const expected = packFixed16Digits(x, 0);
+  const scales = asF32(blocks);
+  let wrong = 0;
+  for (let i = 0; i < expected.length; i++) if (digits[i] !== expected[i]) wrong++;
+  for (let b = 0; b < x.scales.length; b++) {
+    if (scales[4 * b] !== x.scales[b]) wrong++;
+    if ((blocks[4 * b + 1]! | 0) !== x.sums[b]) wrong++;
+    if (blocks[4 * b + 3] !== 0) wrong++;
+  }
+  return wrong;
 }
 
 /** Σ residual² of each block from `blocks`. */

@@ -28,8 +28,8 @@ export interface Io {
     shape: NoInfer<Shape>,
     given: Given<NoInfer<Buffers>>,
   ): Record<Buffers, BufferArg>;
-  /** Memory that one kernel leaves for the next, full of junk at first. */
-  scratch(label: string, byteLength: number): GPUBuffer;
+  /** Memory that one kernel leaves for the next, full of junk at first but for the words that are given for its end. */
+  scratch(label: string, byteLength: number, end?: Uint32Array): GPUBuffer;
   /** An input, and an output of words, that several kernels share. */
   input(label: string, data: ArrayBufferView): GPUBuffer;
   output(label: string, words: number): GPUBufferBinding;
@@ -84,7 +84,11 @@ export async function runKernel(
   };
   try {
     build({
-      scratch: (label, byteLength) => upload(memory, label, new Uint32Array(Math.ceil(byteLength / 4) + GUARD).fill(JUNK)),
+      scratch(label, byteLength, end = new Uint32Array(0)) {
+        const words = new Uint32Array(Math.ceil(byteLength / 4) + GUARD).fill(JUNK);
+        words.set(end, Math.ceil(byteLength / 4) - end.length);
+        return upload(memory, label, words);
+      },
       run(kernel, shape, given) {
         const sizes: Readonly<Record<string, number>> = kernel.sizes(shape, T, start);
         const bound = Object.entries<BindingKind>(kernel.bindings).map(([name, kind]) => [

@@ -12,10 +12,15 @@ const MAP_MODE_WRITE = 2;
 
 export interface Staging {
   /**
-   * Fills the first `byteLength` bytes of a buffer, a multiple of 4, with what `read` puts into each part of them. The
-   * copies are submitted when this resolves. Calls may overlap.
+   * Fills `byteLength` bytes of a buffer from byte `first` on, multiples of 4, with what `read` puts into each part of
+   * them. The copies are submitted when this resolves. Calls may overlap.
    */
-  fill(buffer: GPUBuffer, byteLength: number, read: (byteOffset: number, target: Uint8Array) => Promise<void>): Promise<void>;
+  fill(
+    buffer: GPUBuffer,
+    first: number,
+    byteLength: number,
+    read: (byteOffset: number, target: Uint8Array) => Promise<void>,
+  ): Promise<void>;
   /** Waits for every part under way, failed ones too, and gives the spaces back. */
   close(): Promise<void>;
 }
@@ -35,6 +40,7 @@ export function makeStaging(gpu: Gpu): Staging {
 
   const part = (
     buffer: GPUBuffer,
+    first: number,
     byteOffset: number,
     byteLength: number,
     read: (byteOffset: number, target: Uint8Array) => Promise<void>,
@@ -45,7 +51,7 @@ export function makeStaging(gpu: Gpu): Staging {
       return guarded(gpu, "upload", () => {
         space.unmap();
         const encoder = device.createCommandEncoder({ label: "upload" });
-        encoder.copyBufferToBuffer(space, 0, buffer, byteOffset, byteLength);
+        encoder.copyBufferToBuffer(space, 0, buffer, first + byteOffset, byteLength);
         device.queue.submit([encoder.finish()]);
         return space;
       });
@@ -56,9 +62,10 @@ export function makeStaging(gpu: Gpu): Staging {
   };
 
   return {
-    async fill(buffer, byteLength, read) {
+    async fill(buffer, first, byteLength, read) {
       const parts: Promise<GPUBuffer>[] = [];
-      for (let at = 0; at < byteLength; at += SPACE_BYTES) parts.push(part(buffer, at, Math.min(SPACE_BYTES, byteLength - at), read));
+      for (let at = 0; at < byteLength; at += SPACE_BYTES)
+        parts.push(part(buffer, first, at, Math.min(SPACE_BYTES, byteLength - at), read));
       await Promise.all(parts);
     },
     async close() {

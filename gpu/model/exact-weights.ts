@@ -9,7 +9,7 @@ import { unitOf } from "../kernels/layout/awq-repack.ts";
 import { makeRecorder, prepare, recordKernel, submit } from "../pipeline/recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
 import { packRefusal } from "./packing.ts";
-import type { GpuAwq, GpuDense, GpuPacked } from "./tree.ts";
+import type { DensePiece, GpuAwq, GpuDense, GpuPacked } from "./tree.ts";
 import { loadWeights } from "./weights.ts";
 
 /** Rows firstColumn … firstColumn + N − 1 of a dense matrix as digits, and their exponents. */
@@ -47,6 +47,9 @@ export interface ExactGpuWeights extends Omit<WeightTree<ExactGpuLinear, GpuDens
 /** Where a piece may begin: bindings begin at multiples of 256 bytes, and a row has at least four. */
 const ROWS_AT_ONCE = 64;
 
+/** A piece's memory: its own, since dense linears are loaded apart. */
+const bufferOf = ({ weight }: DensePiece): GPUBuffer => ("buffer" in weight ? weight.buffer : weight);
+
 /** @throws GureumError as loadWeights */
 export async function loadExactWeights(
   memory: Memory,
@@ -55,7 +58,7 @@ export async function loadExactWeights(
 ): Promise<ExactGpuWeights> {
   const { gpu } = memory;
   const packed = packRefusal(gpu.capabilities, refs) === undefined;
-  const loaded = await loadWeights(memory, refs, packed, onProgress, unitOf);
+  const loaded = await loadWeights(memory, refs, packed ? "int4" : "none", onProgress, unitOf);
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
   const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const scratch = makeMemory(gpu);
@@ -72,7 +75,7 @@ export async function loadExactWeights(
         const count = Math.min(rows, piece.N - first);
         const weights = allocate(memory, `${label} digits`, count * perRow);
         const rowExponents = allocate(memory, `${label} exponents`, count * 4);
-        const x = { buffer: piece.weight, offset: first * stride, size: Math.ceil((count * stride) / 4) * 4 };
+        const x = { buffer: bufferOf(piece), offset: first * stride, size: Math.ceil((count * stride) / 4) * 4 };
         recordKernel(
           recorder,
           exactDigits,
@@ -84,7 +87,7 @@ export async function loadExactWeights(
     await submit(scratch, await prepare(recorder, scratch), 1);
     if (!keep) {
       await gpu.device.queue.onSubmittedWorkDone();
-      for (const { weight } of pieces) free(memory, weight);
+      for (const piece of pieces) free(memory, bufferOf(piece));
     }
     return { kind: "exact-dense", K, N, pieces: out };
   };

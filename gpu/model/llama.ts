@@ -210,7 +210,14 @@ export function recordFinalNorm(recorder: Recorder, c: ForwardContext, lastRow: 
 export function recordHead(recorder: Recorder, c: ForwardContext, normed: GPUBuffer, out: GPUBuffer, lastRow: boolean): void {
   const { lmHead } = c.weights;
   const first = recorder.dispatches.length;
-  recordLinear(recorder, lastRow ? { ...c, many: false } : c, { weight: lmHead, bias: null, extras: null }, normed, out, "logits");
+  recordLinear(
+    recorder,
+    lastRow ? { ...c, many: false } : c,
+    { weight: lmHead, bias: null, extras: null, shared: null },
+    normed,
+    out,
+    "logits",
+  );
   if (!lastRow) return;
   // Of the dispatches for so many rows those for one, whatever T is.
   const ones = recorder.dispatches.splice(first).filter(({ rows }) => !rows || holds(rows, 1));

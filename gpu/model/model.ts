@@ -38,7 +38,7 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
   const batches = new Set<{ dispose(): void }>();
   try {
     const { plan } = planVariants(gpu.capabilities, config, refs, options);
-    const weights = await loadWeights(memory, refs, plan.layout === "repacked", options.onProgress);
+    const weights = await loadWeights(memory, refs, plan.layout === "repacked" ? "all" : "none", options.onProgress);
     const together = batchRefusal(config) === undefined;
     const model: GpuModel = {
       config,

@@ -12,29 +12,61 @@ import type { AwqRef } from "./packing.ts";
 import type { Stream } from "./stream.ts";
 import type { AwqPiece, DensePiece, GpuAwq, GpuDense, GpuNorm } from "./tree.ts";
 
-/** @throws GureumError "io", "limit", as Stream */
-export async function placeDense(stream: Stream, memory: Memory, ref: TensorRef): Promise<GpuDense> {
+/**
+ * @param into where its rows go, from byte `offset` on; memory of its own where absent
+ * @throws GureumError "io", "limit", as Stream
+ */
+export async function placeDense(stream: Stream, memory: Memory, ref: TensorRef, into?: Omit<GPUBufferBinding, "size">): Promise<GpuDense> {
   const [N, K] = ref.shape as [number, number];
   const dtype = ref.dtype as FloatDType;
   const rowBytes = ref.byteLength / N;
   const strideBytes = rowWords(dtype, K) * 4;
-  const pieces = cut(memory, N, strideBytes, 1).map(
-    ({ firstColumn, N }): DensePiece => ({ firstColumn, N, weight: allocate(memory, ref.key, N * strideBytes) }),
-  );
+  const { buffer, offset = 0 } = into ?? {};
+  const pieces = buffer
+    ? [{ firstColumn: 0, N, buffer }]
+    : cut(memory, N, strideBytes, 1).map(({ firstColumn, N }) => ({ firstColumn, N, buffer: allocate(memory, ref.key, N * strideBytes) }));
   if (strideBytes === rowBytes)
-    await Promise.all(pieces.map(({ firstColumn, N, weight }) => stream.whole(ref, weight, firstColumn * rowBytes, N * rowBytes)));
+    await Promise.all(
+      pieces.map(({ firstColumn, N, buffer }) =>
+        stream.whole(ref, buffer, { fromByte: firstColumn * rowBytes, byteLength: N * rowBytes, toByte: offset }),
+      ),
+    );
   else
     await stream.parts(ref, rowBytes, (bytes, firstRow) => {
       const rows = bytes.length / rowBytes;
-      for (const { firstColumn, N, weight } of pieces) {
+      for (const { firstColumn, N, buffer } of pieces) {
         const from = Math.max(firstRow, firstColumn);
         const to = Math.min(firstRow + rows, firstColumn + N);
         if (from >= to) continue;
         const block = strided(bytes.subarray((from - firstRow) * rowBytes), to - from, rowBytes, 0, rowBytes, strideBytes);
-        writeBytes(memory.gpu, weight, (from - firstColumn) * strideBytes, block);
+        writeBytes(memory.gpu, buffer, offset + (from - firstColumn) * strideBytes, block);
       }
     });
-  return { kind: "dense", dtype, K, N, pieces };
+  const bound = pieces.map(({ firstColumn, N, buffer }): DensePiece => {
+    return { firstColumn, N, weight: into ? { buffer, offset, size: N * strideBytes } : buffer };
+  });
+  return { kind: "dense", dtype, K, N, pieces: bound };
+}
+
+/** Dense linears of one input, their rows one behind the other; `denseRefusal` must find nothing against it. */
+export async function placeDenseSideBySide(
+  stream: Stream,
+  memory: Memory,
+  refs: readonly TensorRef[],
+): Promise<{ buffer: GPUBuffer; linears: GpuDense[] }> {
+  const bytesOf = ({ shape: [N, K], dtype }: TensorRef): number => 4 * N! * rowWords(dtype as FloatDType, K!);
+  const buffer = allocate(
+    memory,
+    refs[0]!.key,
+    refs.reduce((sum, ref) => sum + bytesOf(ref), 0),
+  );
+  const linears: GpuDense[] = [];
+  let offset = 0;
+  for (const ref of refs) {
+    linears.push(await placeDense(stream, memory, ref, { buffer, offset }));
+    offset += bytesOf(ref);
+  }
+  return { buffer, linears };
 }
 
 /** @throws GureumError "non-finite" for a NaN or infinite scale; as placeDense */
@@ -80,7 +112,7 @@ export async function readVector(stream: Stream, ref: TensorRef): Promise<Float3
 /** @param planes whether the fused kernels will read it too */
 export function placeNorm(memory: Memory, key: string, values: Float32Array<ArrayBuffer>, planes: boolean): GpuNorm {
   const weight = upload(memory, key, values);
-  return { weight, planes: planes && values.length % 32 === 0 ? upload(memory, `${key} in planes`, inPlanes(values)) : null };
+  return { weight, planes: planes ? upload(memory, `${key} in planes`, inPlanes(values)) : null };
 }
 
 /** `width` bytes of each row from byte `from` on, one row behind the other every `strideBytes`. */

@@ -1,5 +1,5 @@
 /** Repacking of int4 matrices on their way in (gpu/kernels/layout/awq-repack.ts): of one while the next is read. */
-import { allocate, freeAll, type Memory, makeMemory } from "../device/buffer.ts";
+import { allocate, freeAll, type Memory, makeMemory, writeBytes } from "../device/buffer.ts";
 import { awqRepack } from "../kernels/layout/awq-repack.ts";
 import { makeRecorder, prepare, recordKernel, submit } from "../pipeline/recorder.ts";
 import { packedSizes } from "../wgsl/awq.ts";
@@ -10,11 +10,11 @@ import type { GpuPacked } from "./tree.ts";
 
 export interface Repacker {
   /**
-   * Loads linears of one input side by side into one repacked matrix; resolves once they are read and the matrix before
+   * Loads linears of one input side by side into one repacked matrix, `biases` [rows] behind its groups; resolves once they are read and the matrix before
    * them is repacked, so that no more than two lie in memory twice. @throws GureumError as placeAwq and `prepare`, for
    * the matrix before as well
    */
-  pack(refs: readonly AwqRef[]): Promise<GpuPacked[]>;
+  pack(refs: readonly AwqRef[], biases?: Float32Array<ArrayBuffer>): Promise<GpuPacked[]>;
   /** Waits for the last one. @throws the same */
   done(): Promise<void>;
 }
@@ -23,13 +23,14 @@ export interface Repacker {
 export function makeRepacker(stream: Stream, memory: Memory, unitOf: (groupSize: number) => number): Repacker {
   let underWay: Promise<void> = Promise.resolve();
   return {
-    async pack(refs) {
+    async pack(refs, biases) {
       const { inFeatures: K, groupSize, qweight } = refs[0]!;
       const unit = unitOf(groupSize);
       const rows = refs.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
       const sizes = packedSizes(K, rows, groupSize);
       const weights = allocate(memory, qweight.key, sizes.weights);
-      const groups = allocate(memory, `${qweight.key} groups`, sizes.groups);
+      const groups = allocate(memory, `${qweight.key} groups`, sizes.groups + (biases?.byteLength ?? 0));
+      if (biases) writeBytes(memory.gpu, groups, sizes.groups, new Uint8Array(biases.buffer));
       const out: GpuPacked[] = [];
       const scratch = makeMemory(memory.gpu);
       const recorder = makeRecorder();

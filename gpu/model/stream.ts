@@ -14,8 +14,8 @@ const PART_BYTES = 8 * 2 ** 20;
 const QUEUED_BYTES = 192 * 2 ** 20;
 
 export interface Stream {
-  /** Bytes of a tensor into the start of a buffer, as they are. The copies are submitted when this resolves. */
-  whole(ref: TensorRef, buffer: GPUBuffer, fromByte?: number, byteLength?: number): Promise<void>;
+  /** Bytes of a tensor into a buffer, as they are. The copies are submitted when this resolves. */
+  whole(ref: TensorRef, buffer: GPUBuffer, range?: { fromByte: number; byteLength: number; toByte: number }): Promise<void>;
   /**
    * A tensor in parts of whole rows, in order; `use` writes each to the device, and the part is valid until it returns.
    */
@@ -47,8 +47,8 @@ export function makeStream(memory: Memory, total: number, onProgress?: (bytesDon
   };
   progress(0);
   return {
-    whole: (ref, buffer, fromByte = 0, byteLength = ref.byteLength) =>
-      staging.fill(buffer, byteLength, async (byteOffset, target) => {
+    whole: (ref, buffer, { fromByte, byteLength, toByte } = { fromByte: 0, byteLength: ref.byteLength, toByte: 0 }) =>
+      staging.fill(buffer, toByte, byteLength, async (byteOffset, target) => {
         await ref.readInto(fromByte + byteOffset, target);
         progress(target.length);
       }),

@@ -1,20 +1,35 @@
 /**
  * The weights of a Llama model, streamed into GPU memory tensor by tensor (stream.ts), each laid out as place.ts says
- * or, where the plan wants it, int4 linears repacked (repack.ts).
+ * or, where the plan wants it, linears of one input in one matrix: int4 ones repacked (repack.ts), dense ones side by
+ * side.
  */
 import { listRefs } from "../../core/checkpoint/weights.ts";
 import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
 import { type Memory, upload } from "../device/buffer.ts";
-import { type AwqRef, sharing } from "./packing.ts";
-import { placeAwq, placeDense, placeNorm, readVector } from "./place.ts";
+import { denseRefusal, sharing } from "./packing.ts";
+import { placeAwq, placeDense, placeDenseSideBySide, placeNorm, readVector } from "./place.ts";
 import { makeRepacker } from "./repack.ts";
 import { makeStream } from "./stream.ts";
-import type { GpuLinear, GpuLlamaWeights, GpuNorm } from "./tree.ts";
+import type { GpuLinear, GpuLlamaWeights, GpuNorm, SharedMatrix } from "./tree.ts";
+
+/** Vectors one behind the other. */
+function joined(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
 
 type Layer = GpuLlamaWeights["layers"][number];
 
+/** Which linears of one input share a matrix: none, the int4 ones, or, for the fused kernels, those of any kind. */
+export type Sharing = "none" | "int4" | "all";
+
 /**
- * @param packed repack int4 linears for the kernels that want it; `packRefusal` must find nothing against it
+ * @param share `int4PackRefusal` must find nothing against sharing
  * @param onProgress after each part: bytes read so far, and in all
  * @param unitOf how repacked blocks lie, by the size of groups (awq-repack.ts)
  * @throws GureumError "io", "non-finite" for a NaN or infinite scale, norm or bias, "limit", "out-of-memory",
@@ -23,7 +38,7 @@ type Layer = GpuLlamaWeights["layers"][number];
 export async function loadWeights(
   memory: Memory,
   refs: LlamaWeightRefs,
-  packed: boolean,
+  share: Sharing,
   onProgress?: (bytesDone: number, bytesTotal: number) => void,
   unitOf: (groupSize: number) => number = () => 1,
 ): Promise<GpuLlamaWeights> {
@@ -31,28 +46,36 @@ export async function loadWeights(
   const stream = makeStream(memory, total, onProgress);
   const repacker = makeRepacker(stream, memory, unitOf);
 
-  const biasOf = async ({ bias }: LinearRef): Promise<Float32Array<ArrayBuffer> | null> => bias && (await readVector(stream, bias));
-  const alone = (ref: LinearRef): Promise<GpuLinear["weight"]> =>
-    ref.kind === "dense" ? placeDense(stream, memory, ref.weight) : placeAwq(stream, memory, ref);
-  /** Linears of one input, with `norms` of heads behind their biases. */
+  /** Linears of one input, with `norms` of heads; each has its own bias too, for the kernels that take it alone. */
   const together = async (refs: readonly LinearRef[], norms: readonly Float32Array[]): Promise<GpuLinear[]> => {
-    const weights: GpuLinear["weight"][] = packed ? await repacker.pack(refs as readonly AwqRef[]) : [];
-    if (!packed) for (const ref of refs) weights.push(await alone(ref));
-    const biases = await Promise.all(refs.map(biasOf));
-    let extras: GPUBuffer | null = null;
-    if (norms.length > 0 || biases.some((bias) => bias !== null)) {
-      const parts = [...refs.map(({ outFeatures }, i) => biases[i] ?? new Float32Array(outFeatures)), ...norms];
-      const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-      parts.reduce((at, part) => {
-        all.set(part, at);
-        return at + part.length;
-      }, 0);
-      extras = upload(memory, "biases of one input", all);
+    const vectors: (Float32Array<ArrayBuffer> | null)[] = [];
+    for (const { bias } of refs) vectors.push(bias && (await readVector(stream, bias)));
+    const biases = vectors.map((values, i) => values && upload(memory, refs[i]!.bias!.key, values));
+    const hasBias = vectors.some((values) => values !== null);
+    const all = joined(refs.map(({ outFeatures }, i) => vectors[i] ?? new Float32Array(outFeatures)));
+    const extras = hasBias || norms.length > 0 ? upload(memory, "biases of one input", joined([all, ...norms])) : null;
+    const int4 = refs.filter((ref) => ref.kind === "awq");
+    const dense = refs.filter((ref) => ref.kind === "dense");
+    if (share === "none" || (dense.length > 0 && (share === "int4" || denseRefusal(dense, memory.gpu.capabilities)))) {
+      const apart: GpuLinear[] = [];
+      for (const [i, ref] of refs.entries()) {
+        const weight = ref.kind === "dense" ? await placeDense(stream, memory, ref.weight) : await placeAwq(stream, memory, ref);
+        apart.push({ weight, bias: biases[i]!, extras, shared: null });
+      }
+      return apart;
     }
-    return weights.map((weight, i) => {
-      const bias = biases[i];
-      return { weight, bias: bias ? upload(memory, refs[i]!.bias!.key, bias) : null, extras };
-    });
+    if (int4.length > 0) {
+      const packed = await repacker.pack(int4, hasBias ? all : undefined);
+      const { K, groupSize: group, weights, groups } = packed[0]!;
+      const shared: SharedMatrix = { kind: "int4", K, group, hasBias, weights, groups };
+      return packed.map((weight, i) => ({ weight, bias: biases[i]!, extras, shared }));
+    }
+    const tensors = dense.map(({ weight }) => weight);
+    const { buffer: weights, linears } = await placeDenseSideBySide(stream, memory, tensors);
+    const { K, dtype } = linears[0]!;
+    const bias = upload(memory, `${tensors[0]!.key} biases`, hasBias ? all : new Float32Array(1));
+    const shared: SharedMatrix = { kind: "dense", K, dtype, hasBias, weights, bias };
+    return linears.map((weight, i) => ({ weight, bias: biases[i]!, extras, shared }));
   };
   const layer = async (parts: LlamaWeightRefs["layers"][number]): Promise<Layer> => {
     const loaded: Record<string, GpuLinear | GpuNorm | null> = {};
@@ -61,7 +84,7 @@ export async function loadWeights(
       if (!part) loaded[name] = null;
       else if (!("inFeatures" in part)) {
         const values = await readVector(stream, part);
-        loaded[name] = placeNorm(memory, part.key, values, packed);
+        loaded[name] = placeNorm(memory, part.key, values, share === "all");
         if (name === "qNorm" || name === "kNorm") ofHeads.push(values);
       }
     for (const linears of sharing(parts)) {
@@ -79,7 +102,7 @@ export async function loadWeights(
     const embedTokens = await placeDense(stream, memory, refs.embedTokens);
     const layers: Layer[] = [];
     for (const parts of refs.layers) layers.push(await layer(parts));
-    const norm = placeNorm(memory, refs.norm.key, await readVector(stream, refs.norm), packed);
+    const norm = placeNorm(memory, refs.norm.key, await readVector(stream, refs.norm), share === "all");
     const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await placeDense(stream, memory, refs.lmHead);
     await repacker.done();
     await stream.drain();

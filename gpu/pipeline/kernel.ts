@@ -4,6 +4,7 @@
  */
 import { GureumError } from "../../core/errors.ts";
 import type { Needs } from "../device/capabilities.ts";
+import type { WorkgroupLimits } from "../wgsl/teams.ts";
 
 /** How a binding is declared: `var<storage, read>`, `var<storage, read_write>`, `var<uniform>`. */
 export type BindingKind = "read" | "readWrite" | "uniform";
@@ -36,12 +37,13 @@ export const holds = ({ from, to }: Span, n: number): boolean => from <= n && n 
 export type Workgroups = readonly [x: number, y: number, z: number];
 
 /**
- * What a shape makes of a kernel: its params, its overrides, and the workgroups to run for T rows, the first at
+ * What a shape makes of a kernel: its params, its overrides, the lines it emits, and the workgroups to run for T rows, the first at
  * position `start`.
  */
 export interface Call {
   readonly params?: Readonly<Record<string, number>>;
   readonly overrides?: Readonly<Record<string, number | boolean>>;
+  readonly emitted?: Readonly<Record<string, string | number>>;
   readonly workgroups: (T: number, start: number) => Workgroups;
 }
 
@@ -58,6 +60,11 @@ export interface Card<Buffers extends string, Shape> extends Kernel<Buffers> {
   call(shape: Shape): Call;
   /** Bytes of each storage buffer for T rows, the first of them at position `start`. */
   sizes(shape: Shape, T: number, start: number): Readonly<Record<Sized<Buffers>, number>>;
+}
+
+/** A card whose workgroups are cut by what a device allows: `tune` completes a shape. */
+export interface TunedCard<Buffers extends string, Given, Shape> extends Card<Buffers, Shape> {
+  tune(given: Given, limits: WorkgroupLimits): Shape;
 }
 
 const kinds: Readonly<Record<string, BindingKind>> = { "storage, read": "read", "storage, read_write": "readWrite", uniform: "uniform" };

@@ -6,8 +6,9 @@
 import { GureumError } from "../../core/errors.ts";
 import { allocate, type Memory, settle, usage } from "../device/buffer.ts";
 import { guarded } from "../device/device.ts";
+import type { WorkgroupLimits } from "../wgsl/teams.ts";
 import { compile } from "./compile.ts";
-import { type Card, type Constants, holds, type Kernel, paramsByteLength, type Span, type Workgroups } from "./kernel.ts";
+import { type Card, type Constants, holds, type Kernel, paramsByteLength, type Span, type TunedCard, type Workgroups } from "./kernel.ts";
 
 /** A whole buffer, or a range of one (offset and size in bytes). */
 export type BufferArg = GPUBuffer | GPUBufferBinding;
@@ -68,6 +69,18 @@ export function recordKernel<Buffers extends string, Shape>(
 ): void {
   const { params = {}, ...call } = kernel.call(shape);
   record<string, string>(recorder, { kernel, buffers, params, shape, ...call, ...when });
+}
+
+/** The same of a kernel whose workgroups the device's limits cut. */
+export function recordTuned<Buffers extends string, Given, Shape>(
+  recorder: Recorder,
+  kernel: TunedCard<Buffers, Given, Shape>,
+  buffers: Readonly<Record<NoInfer<Buffers>, BufferArg>>,
+  given: NoInfer<Given>,
+  limits: WorkgroupLimits,
+  when: When = {},
+): void {
+  recordKernel(recorder, kernel, buffers, kernel.tune(given, limits), when);
 }
 
 /** A kernel's params as its uniform struct. @throws GureumError "range" for a number that its field cannot hold */

@@ -125,7 +125,7 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
     const head = makeRecorder();
     recordKernel(head, rmsNorm, { step, x: residual, weight: weights.norm.weight, out: c.a.normed }, { D, eps }, { label: "finalNorm" });
     recordBoth(head, c, (recorder, own) =>
-      recordLinear(recorder, own, { weight: weights.lmHead, bias: null, extras: null }, own.a.normed, logits, "logits"),
+      recordLinear(recorder, own, { weight: weights.lmHead, bias: null, extras: null, shared: null }, own.a.normed, logits, "logits"),
     );
     const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
     return { layers: preparedLayers, head: preparedHead };

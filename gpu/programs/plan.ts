@@ -10,7 +10,7 @@ import { attentionMix } from "../kernels/plain/attention-mix.ts";
 import { holds, type Kernel } from "../pipeline/kernel.ts";
 import type { CacheDType } from "../wgsl/cache.ts";
 import { type BatchProgram, matrixBatch, plainBatch } from "./batch.ts";
-import { fixed16Decode } from "./decode.ts";
+import { f32Decode, fixed16Decode } from "./decode.ts";
 import { plainFew, plainMany } from "./plain.ts";
 import { denseMatrixPrefill, f16MatrixPrefill, fixed16MatrixPrefill } from "./prefill.ts";
 import { f16Operands, fixed16Operands } from "./prefill-operands.ts";
@@ -31,7 +31,7 @@ export interface VariantOptions {
 }
 
 /** The programs that may run beside the plain steps, the one to be preferred first. */
-const programs: readonly Program[] = [fixed16Decode, f16MatrixPrefill, denseMatrixPrefill, fixed16MatrixPrefill];
+const programs: readonly Program[] = [fixed16Decode, f32Decode, f16MatrixPrefill, denseMatrixPrefill, fixed16MatrixPrefill];
 
 /** What a step may be computed by: a kernel for it, or a program for everything. */
 export type Variant = StepVariant | (Program & { readonly step: VariantStep });

@@ -13,7 +13,7 @@ import { type MatmulShape, matmul } from "../kernels/plain/matmul.ts";
 import { matmulTile16 } from "../kernels/plain/matmul-tile16.ts";
 import { matmulTile64 } from "../kernels/plain/matmul-tile64.ts";
 import { matmulTiled } from "../kernels/plain/matmul-tiled.ts";
-import { packRefusal, sharing } from "../model/packing.ts";
+import { int4PackRefusal, sharing, wholeBlocksRefusal } from "../model/packing.ts";
 import type { GpuAwq, GpuDense, GpuLinear, GpuPacked } from "../model/tree.ts";
 import type { Card, Kernel, Span } from "../pipeline/kernel.ts";
 import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
@@ -107,7 +107,7 @@ export const packed = (kernel: Linear<"weights" | "groups", PackedShape>): Way =
   name: kernel.name,
   kernels: [kernel],
   layout: "repacked",
-  refusal: packRefusal,
+  refusal: int4PackRefusal,
   record(recorder, { weight, hasBias, ...shared }, label) {
     const { weights, groups, K, N, groupSize, firstRow } = weight as GpuPacked;
     recordKernel(recorder, kernel, { ...shared, weights, groups }, { K, N, groupSize, firstRow, hasBias }, { label });
@@ -122,7 +122,7 @@ const awqTiles: Way = {
   name: "awq-tiles",
   kernels: awqTileKernels,
   layout: "repacked",
-  refusal: packRefusal,
+  refusal: wholeBlocksRefusal,
   record(recorder, { weight, x, ...call }, label) {
     const { weights, groups, K, N, groupSize, firstRow } = weight as GpuPacked;
     recordTiles(recorder, call, { K, N, cut: true, rows: always }, label, (tile, out, pieces, hasBias, when) => {

@@ -16,8 +16,11 @@ export const gemmSizes = (K: number, N: number, groupSize: number): Record<"qwei
   scales: (K / groupSize) * N * 2,
 });
 
-/** Bytes of a repacked matrix of N rows: 4 bits per weight, a word per group (gpu/kernels/layout/awq-repack.ts). */
+/**
+ * Bytes of a repacked matrix of N rows: 4 bits per weight in whole blocks of 32, a word per group
+ * (gpu/kernels/layout/awq-repack.ts).
+ */
 export const packedSizes = (K: number, N: number, groupSize: number): Record<"weights" | "groups", number> => ({
-  weights: (K * N) / 2,
+  weights: 16 * Math.ceil(K / 32) * N,
   groups: (K / groupSize) * N * 4,
 });

@@ -30,12 +30,19 @@ fn pack_bytes(v: vec4<i32>) -> u32 {
 `;
 
 /**
- * digits_of: a thread's own block of 32, quantized in the thread, no word to any other. A vector of f32 lies in planes
- * for it: k at element 4 ((k % 32 / 4) · K/32 + k / 32) + k % 4, so that the thread reads eight vec4s and its
- * neighbours read beside it.
+ * load_block(b): 32 k of a vector of f32 in planes: k at element 4 ((k % 32 / 4) · K/32 + k / 32) + k % 4, so that a
+ * thread reads eight vec4s and its neighbours read beside it. K is rounded up to whole blocks, the rest of the last is 0.
  */
-export const fixed16FromValues = /* wgsl */ `
+export const blockOf = (x: string): string => /* wgsl */ `
 struct Block { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32> }
+fn load_block(b: u32) -> Block {
+  return Block(${x}[b], ${x}[BLOCKS + b], ${x}[2u * BLOCKS + b], ${x}[3u * BLOCKS + b],
+               ${x}[4u * BLOCKS + b], ${x}[5u * BLOCKS + b], ${x}[6u * BLOCKS + b], ${x}[7u * BLOCKS + b]);
+}
+`;
+
+/** digits_of: a thread's own block of 32, quantized in the thread, no word to any other. */
+export const fixed16FromValues = /* wgsl */ `
 fn digits_of(x: Block) -> Digits {
   let largest = max(max(max(abs_bits(x.a), abs_bits(x.b)), max(abs_bits(x.c), abs_bits(x.d))),
                     max(max(abs_bits(x.e), abs_bits(x.f)), max(abs_bits(x.g), abs_bits(x.h))));
@@ -91,32 +98,13 @@ fn join(r: Rows, x: Digits) -> vec4<f32> {
 }
 `;
 
-/**
- * Four rows' partial sums of TEAM lanes become TEAM / 4 sums of four a row (`quarters`, one row apart TEAM / 4 + 1
- * words), then one: a tree of fixed shape, so a row's bits depend on TEAM alone. Partials alternate between two halves:
- * one barrier a quad of rows.
- */
-export const fixed16Sums = /* wgsl */ `
-fn put_partials(at: u32, s: vec4<f32>) {
-  partials[at] = s.x; partials[at + (TEAM + 4u)] = s.y; partials[at + 2u * (TEAM + 4u)] = s.z; partials[at + 3u * (TEAM + 4u)] = s.w;
-}
-fn sum_of_four(base: u32, lane: u32) -> f32 {
-  let at = base + (lane & 3u) * (TEAM + 4u) + (lane >> 2u);
-  return (partials[at] + partials[at + TEAM / 4u]) + (partials[at + TEAM / 2u] + partials[at + 3u * (TEAM / 4u)]);
-}
-fn row_total(row: u32) -> f32 {
-  var t = 0.0;
-  for (var i = 0u; i < TEAM / 4u; i++) { t += quarters[row * (TEAM / 4u + 1u) + i]; }
-  return t;
-}
-`;
-
 /** Σ residual² of the whole row from `blocks`: put_square, a barrier, mean_square. */
 export const fixed16MeanSquare = /* wgsl */ `
+var<workgroup> sixteenths: array<f32, 16>;
 fn put_square(tid: u32) {
   if (tid < 16u) {
     var t = 0.0;
-    for (var b = tid; b < K / 32u; b += 16u) { t += bitcast<f32>(blocks[b].z); }
+    for (var b = tid; b < BLOCKS; b += 16u) { t += bitcast<f32>(blocks[b].z); }
     sixteenths[tid] = t;
   }
 }
@@ -127,15 +115,18 @@ fn mean_square() -> f32 {
 }
 `;
 
-/** Bytes of K activations as digits, and of their blocks. */
-export const digitBytes = (K: number): number => 2 * K;
-export const blockBytes = (K: number): number => K / 2;
+/** Blocks that hold K elements. */
+export const blocksOf = (K: number): number => Math.ceil(K / 32);
+/** Bytes of K activations as digits, of their blocks, and of K numbers in planes. */
+export const digitBytes = (K: number): number => 64 * blocksOf(K);
+export const blockBytes = (K: number): number => 16 * blocksOf(K);
+export const planeBytes = (K: number): number => 128 * blocksOf(K);
 
 /** Where element k of a vector of K lies in planes. */
-export const plane = (k: number, K: number): number => 4 * (((k % 32) >> 2) * (K / 32) + (k >> 5)) + (k & 3);
+export const plane = (k: number, K: number): number => 4 * (((k % 32) >> 2) * blocksOf(K) + (k >> 5)) + (k & 3);
 
 export function inPlanes(values: Float32Array): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(values.length);
+  const out = new Float32Array(planeBytes(values.length) / 4);
   for (let k = 0; k < values.length; k++) out[plane(k, values.length)] = values[k]!;
   return out;
 }

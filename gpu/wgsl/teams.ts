@@ -1,9 +1,6 @@
 /** How the workgroups of the fused decode kernels are cut: lanes along K in teams, by what a device allows. */
 import type { Capabilities } from "../device/capabilities.ts";
 
-/** An int4 linear of one row: K inputs, `group` of them a scale, `team` lanes along K. */
-export type DecodeShape = Readonly<{ K: number; group: number; team: number }>;
-
 /** What a device allows a workgroup. */
 export type WorkgroupLimits = Readonly<{ invocations: number; bytes: number }>;
 
@@ -21,9 +18,9 @@ export const MOST_LANES = 512;
  */
 export const ONE_ROUND = 528;
 
-/** Lanes along K: a multiple of 32, at most `most`, as few as make the fewest turns. */
-export function teamOf(K: number, most: number): number {
-  const lanes = Math.ceil(K / 1024) * 32;
+/** Lanes for so many units of K: a multiple of 32, at most `most`, as few as make the fewest turns. */
+export function teamOf(units: number, most: number): number {
+  const lanes = Math.ceil(units / 32) * 32;
   const turns = Math.ceil(lanes / most);
   return Math.ceil(lanes / turns / 32) * 32;
 }

@@ -1,13 +1,4 @@
 import type { Rule } from "../rules.ts";
-import { decodeRules, halvesRules, quadMore, teamRules } from "../shared-proofs.ts";
+import { oneTeamRules, teamRules } from "../shared-proofs.ts";
 
-export const rules: readonly Rule[] = [
-  ...teamRules,
-  ...decodeRules,
-  ...halvesRules,
-  {
-    from: "step < QUADS * STEPS;",
-    to: ["step <= QUADS * STEPS;"],
-    proof: quadMore,
-  },
-];
+export const rules: readonly Rule[] = [...teamRules, ...oneTeamRules];

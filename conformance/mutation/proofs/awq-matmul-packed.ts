@@ -4,8 +4,8 @@ import { awqTileRules, notStored } from "../shared-proofs.ts";
 export const rules: readonly Rule[] = [
   ...awqTileRules,
   {
-    from: "if (t < step.T)",
-    to: ["if (true)", "if (t <= step.T)"],
+    from: "if (t < step.T && k",
+    to: ["if (t <= step.T && k"],
     proof: notStored,
   },
   {

@@ -1,4 +1,4 @@
 import type { Rule } from "../rules.ts";
-import { decodeRules, teamRules } from "../shared-proofs.ts";
+import { teamRules } from "../shared-proofs.ts";
 
-export const rules: readonly Rule[] = [...teamRules, ...decodeRules];
+export const rules: readonly Rule[] = [...teamRules];

@@ -3,8 +3,8 @@ import { leastExponent } from "../shared-proofs.ts";
 
 export const rules: readonly Rule[] = [
   {
-    from: "K / 4u - 1u",
-    to: ["K * 4u - 1u", "K / 4u + 1u", "K / 4u"],
+    from: "8u * BLOCKS - 1u",
+    to: ["9u * BLOCKS - 1u", "8u * BLOCKS + 1u", "8u * BLOCKS"],
     on: "let i = min(",
     proof: "only invocations past the row read elsewhere: whole blocks of eight, which `alive` keeps from writing",
   },

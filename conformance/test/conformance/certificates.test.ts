@@ -9,12 +9,15 @@ const certificates = readdirSync(folder)
   .filter((name) => name.endsWith(".json") && name !== "mutation.json")
   .map((name) => [name, JSON.parse(readFileSync(new URL(name, folder), "utf8")) as Certificate] as const);
 
+/** Ops that have another name since a certificate was made. */
+const renamed: Readonly<Record<string, string>> = { "head-f16": "dense-head" };
+
 describe("the committed certificates", () => {
   it("are certificates, of ops that have a kit", () => {
     expect(certificates.length).toBeGreaterThan(0);
     for (const [, c] of certificates) {
       expect(c.format).toBe("gureum-conformance/1");
-      expect(c.rows.filter((row) => !Object.hasOwn(laws, row.op))).toEqual([]);
+      expect(c.rows.filter((row) => !Object.hasOwn(laws, renamed[row.op] ?? row.op))).toEqual([]);
     }
   });
 

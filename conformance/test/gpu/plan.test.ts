@@ -3,8 +3,10 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { type Checkpoint, openCheckpoint } from "../../../core/checkpoint/weights.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { directoryStore } from "../../../core/host/node.ts";
+import { plainParts } from "../../../core/model/layer.ts";
 import type { Capabilities } from "../../../gpu/device/capabilities.ts";
 import { planVariants, stepKernel, type VariantOptions, variants } from "../../../gpu/programs/plan.ts";
+import { partRefusal } from "../../../gpu/programs/program.ts";
 import { type VariantStep, variantSteps } from "../../../gpu/programs/steps.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { randomModel } from "../fixtures/random-model.ts";
@@ -46,14 +48,14 @@ describe("the choice of variants", () => {
     expect(planOf().plan).toMatchObject({ layout: "repacked", cache: "f16" });
   });
 
-  it("takes the checkpoint's layout in f32", () => {
-    expect(names({ arithmetic: "f32" })).toMatchObject({ linear: "awq-matmul", "linear-prefill": "awq-matmul-tiled" });
-    expect(planOf({ arithmetic: "f32" }).plan).toMatchObject({ layout: "checkpoint", cache: "f32" });
-    expect(planOf({ arithmetic: "f32", cache: "f16" }).plan).toMatchObject({ layout: "checkpoint", cache: "f16" });
+  it("takes kernels of its own for one row in f32, over either cache", () => {
+    expect(names({ arithmetic: "f32" })).toMatchObject({ linear: "f32", "linear-prefill": "awq-tiles" });
+    expect(planOf({ arithmetic: "f32" }).plan).toMatchObject({ layout: "repacked", cache: "f32" });
+    expect(planOf({ arithmetic: "f32", cache: "f16" }).plan).toMatchObject({ layout: "repacked", cache: "f16" });
   });
 
   it("leaves fixed16 where it cannot read the cache that was asked for", () => {
-    expect(names({ cache: "f32" })).toMatchObject({ linear: "awq-matmul" });
+    expect(names({ cache: "f32" })).toMatchObject({ linear: "f32" });
     expect(() => planOf({ cache: "f32", arithmetic: "fixed16" })).toThrow(expect.objectContaining({ code: "unsupported" }));
   });
 
@@ -62,7 +64,7 @@ describe("the choice of variants", () => {
     for (const { step, name, arithmetic } of variants)
       if (step === "linear" || arithmetic === "f32") expect(names({ kernels: { [step]: name } })[step]).toBe(name);
     expect(names({ kernels: { "linear-prefill": "awq-matmul-tiled" } }).linear).toBe("awq-matmul");
-    expect(names({ arithmetic: "f32", kernels: { "linear-prefill": "awq-matmul-packed" } }).linear).toBe("awq-tiles");
+    expect(names({ arithmetic: "f32", kernels: { "linear-prefill": "awq-matmul-packed" } }).linear).toBe("f32");
   });
 
   it("says of every variant whether it runs and why", () => {
@@ -110,11 +112,47 @@ describe("the choice of variants", () => {
   });
 
   it.each<[string, Partial<Checkpoint["config"]>, RegExp]>([
-    ["biases", { attentionBias: true }, /qProj\.bias/],
-    ["heads of 16", { headDim: 16 }, /head_dim 16/],
-    ["an odd width", { intermediateSize: 48 }, /multiples of 32/],
-    ["an F32 embedding", {}, /embedding F32/],
-  ])("falls back to f32 for a model with %s, and says why", (what, change, reason) => {
+    ["heads of 20", { headDim: 20 }, /head_dim 20/],
+    ["groups of 16", { quantization: { layout: "awq", groupSize: 16, symmetric: false } }, /multiples of 32/],
+  ])("falls back to plain steps for a model with %s, and says why", (_what, change, reason) => {
+    const model = modelOf(change);
+    const { plan, choices } = planOf({}, portable, model);
+    expect(plan.taken.linear.name).toBe("awq-matmul");
+    expect(choices[0]!.reason).toMatch(reason);
+    expect(() => planOf({ arithmetic: "fixed16" }, portable, model)).toThrow(expect.objectContaining({ code: "unsupported" }));
+  });
+
+  it.each<[string, Partial<Checkpoint["config"]>]>([
+    ["biases", { attentionBias: true, attentionOutputBias: true, mlpBias: true }],
+    ["norms of heads", { qkNorm: true }],
+    ["heads of 16", { headDim: 16 }],
+    ["odd widths", { hiddenSize: 72, intermediateSize: 40, numKeyValueHeads: 2, headDim: 40 }],
+    ["tied embeddings", { tieWordEmbeddings: true }],
+  ])("takes the fused kernels for a model with %s, whatever the dtype of its embedding", (_what, change) => {
+    const model = modelOf(change);
+    expect(planOf({}, portable, model).plan.taken.linear.name).toBe("fixed16");
+    for (const dtype of ["F16", "BF16"] as const) {
+      const refs = { ...model.refs, embedTokens: { ...model.refs.embedTokens, dtype } };
+      expect(planOf({}, portable, { ...model, refs }).plan.taken.linear.name).toBe("fixed16");
+    }
+    expect(planOf({}, portable, modelOf({ ...change, quantization: null })).plan.taken.linear.name).toBe("f32");
+  });
+
+  it("takes dense linears beside int4 ones, and no other mixture of one input", () => {
+    const [awq, dense] = [modelOf({}), modelOf({ quantization: null })];
+    const mixed = (...names: readonly ("oProj" | "downProj" | "kProj")[]): Model => {
+      const other = Object.fromEntries(names.map((name) => [name, dense.refs.layers[0]![name]]));
+      return { ...awq, refs: { ...awq.refs, layers: [{ ...awq.refs.layers[0]!, ...other }] } };
+    };
+    for (const model of [mixed("oProj"), mixed("downProj"), mixed("oProj", "downProj")])
+      expect(planOf({}, portable, model).plan.taken.linear.name).toBe("fixed16");
+    const { plan, choices } = planOf({}, portable, mixed("kProj"));
+    expect(plan.taken.linear.name).toBe("awq-matmul");
+    expect(choices[0]!.reason).toMatch(/differ in kind/);
+  });
+
+  type Model = Pick<Checkpoint, "config" | "refs">;
+  const modelOf = (change: Partial<Checkpoint["config"]>): Model => {
     const config = { ...tiny.config, hiddenSize: 64, intermediateSize: 64, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 32 };
     const changed = {
       ...config,
@@ -123,17 +161,11 @@ describe("the choice of variants", () => {
       quantization: { layout: "awq" as const, groupSize: 32, symmetric: false },
       ...change,
     };
-    const refs = memoryRefs(randomModel({ ...changed, quantization: { layout: "awq", groupSize: "whole", symmetric: false } }, 1).weights);
-    const half =
-      what === "an F32 embedding"
-        ? {}
-        : { embedTokens: { ...refs.embedTokens, dtype: "F16" as const }, lmHead: { ...refs.lmHead, dtype: "F16" as const } };
-    const model = { config: changed, refs: { ...refs, ...half } };
-    const { plan, choices } = planOf({}, portable, model);
-    expect(plan.taken.linear.name).toBe("awq-matmul");
-    expect(choices[0]!.reason).toMatch(reason);
-    expect(() => planOf({ arithmetic: "fixed16" }, portable, model)).toThrow(expect.objectContaining({ code: "unsupported" }));
-  });
+    // One group in a column, where the case does not say otherwise.
+    const groupSize = change.quantization ? change.quantization.groupSize : ("whole" as const);
+    const { weights } = randomModel({ ...changed, quantization: changed.quantization && { ...changed.quantization, groupSize } }, 1);
+    return { config: changed, refs: memoryRefs(weights) };
+  };
 
   it("takes the matrices for prompts where device and shapes have them, and says what is missing elsewhere", () => {
     const config = { ...tiny.config, hiddenSize: 128, intermediateSize: 128, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 128 };
@@ -184,7 +216,7 @@ describe("the choice of variants", () => {
       cache: "f16",
       taken: { linear: { name: "fixed16" }, "linear-prefill": { name: "f16-matrix" } },
     });
-    expect(planOf({ arithmetic: "f32" }, able, model(128)).plan.taken["linear-prefill"].name).toBe("awq-matmul-tiled");
+    expect(planOf({ arithmetic: "f32" }, able, model(128)).plan.taken["linear-prefill"].name).toBe("awq-tiles");
     for (const [capabilities, code, reason] of [
       [portable, "missing-feature", /needs feature shader-f16/],
       [{ ...able, limits: portableLimits }, "limit", /needs maxComputeWorkgroupStorageSize/],
@@ -206,14 +238,15 @@ describe("the choice of variants", () => {
     }
   });
 
-  it("takes no program for a layer with a part that the program does not list", () => {
+  it("takes no program for a layer with a part that the program, or the config, does not list", () => {
     const [layer, ...rest] = tiny.refs.layers;
     const strange = { ...layer!, qNorm: layer!.inputLayernorm };
     const refs = { ...tiny.refs, layers: [...rest, strange] };
     const { plan } = planOf({}, portable, { config: tiny.config, refs });
     expect(Object.values(plan.taken).some((variant) => "prepare" in variant)).toBe(false);
     for (const program of new Set(variants.filter((variant) => "prepare" in variant)))
-      if (!program.parts.includes("qNorm")) expect(program.refusal(tiny.config, refs, portable)?.reason).toMatch(/qNorm/);
+      expect(program.refusal(tiny.config, refs, portable)?.reason).toMatch(program.parts.includes("qNorm") ? /norms of heads/ : /qNorm/);
+    expect(partRefusal(plainParts, refs)?.reason).toMatch(/qNorm/);
     // A part that the config leaves out is no part.
     const absent = { ...tiny.refs, layers: [...rest, { ...layer!, qNorm: null }] };
     expect(planOf({}, portable, { config: tiny.config, refs: absent }).plan).toEqual(planOf().plan);
@@ -222,7 +255,7 @@ describe("the choice of variants", () => {
   it("says which kernel a watched step runs", () => {
     const { plan } = planOf();
     expect(stepKernel(plan, "awq-matmul", 1)).toBe("awq-tiles");
-    const f32 = planOf({ arithmetic: "f32" }).plan;
+    const f32 = planOf({ kernels: { linear: "awq-matmul" } }).plan;
     expect([1, 8].map((rows) => stepKernel(f32, "awq-matmul", rows))).toEqual(["awq-matmul", "awq-matmul-tiled"]);
     expect([1, 8].map((rows) => stepKernel(f32, "matmul", rows))).toEqual(["matmul-tiles", "matmul-tiles"]);
     expect(stepKernel(f32, "rope", 1)).toBe("rope");

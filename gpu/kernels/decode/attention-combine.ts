@@ -2,10 +2,11 @@
  * Joins the splits of attention-decode.ts: x[h] = Σ_i e^(m_i − m) acc_i[h] / Σ_i e^(m_i − m) l_i, for o_proj
  * (awq-add-fixed16.ts). partial_ [splits, H · HEAD] in planes, stats [splits, H] (m, l); joined [H · HEAD] f32 in
  * planes. SPLITS: at most so many. One workgroup per head; HEAD / 4 threads per split, PARTS splits at a time, summed
- * in fixed order. HEAD a multiple of 32 up to 256. Workgroup memory 8 KiB + 4 SPLITS bytes. Limited by latency; splits
+ * in fixed order. HEAD a multiple of 8 up to 256. Workgroup memory 8 KiB + 4 SPLITS bytes. Limited by latency; splits
  * · H · HEAD · 4 bytes from the cache.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { planeBytes } from "../../wgsl/fixed16.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { splitsAt } from "./attention-decode.ts";
 
@@ -22,7 +23,7 @@ override KEYS: u32 = 64u;
 override SPLITS: u32 = 32u;
 override WIDTH: u32 = HEAD / 4u;
 override PARTS: u32 = 256u / WIDTH;
-override BLOCKS: u32 = H * HEAD / 32u;
+override BLOCKS: u32 = (H * HEAD + 31u) / 32u;
 
 @group(0) @binding(0) var<storage, read> partial_: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> stats: array<vec2<f32>>;
@@ -58,9 +59,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   workgroupBarrier();
   let part = tid / WIDTH;
   let lane = tid % WIDTH;
-  let at = (lane & 7u) * BLOCKS + wg.x * (HEAD / 32u) + (lane >> 3u);
+  let quad = wg.x * WIDTH + lane;
+  let at = (quad & 7u) * BLOCKS + (quad >> 3u);
   var x = vec4<f32>(0.0);
-  for (var i = part; i < splits; i += 4u * PARTS) {
+  // What is left of 256 threads idles.
+  for (var i = select(part, splits, part >= PARTS); i < splits; i += 4u * PARTS) {
     let a = partial_[i * (8u * BLOCKS) + at];
     let b = partial_[min(i + PARTS, splits - 1u) * (8u * BLOCKS) + at];
     let c = partial_[min(i + 2u * PARTS, splits - 1u) * (8u * BLOCKS) + at];
@@ -83,12 +86,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 }
 `,
   workgroupBytes({ Hd, splits }) {
-    const parts = 256 / (Hd / 4);
+    const parts = Math.floor(256 / (Hd / 4));
     return 4 * (256 + splits + 4 * parts + 256 + 16) + 16 * 256;
   },
   call: ({ H, Hd, keys, splits }) => ({ overrides: { H, HEAD: Hd, KEYS: keys, SPLITS: splits }, workgroups: () => [H, 1, 1] }),
   sizes({ H, Hd, keys }, _T, start) {
     const splits = splitsAt(start, keys);
-    return { partial_: 4 * splits * H * Hd, stats: 8 * splits * H, joined: 4 * H * Hd };
+    return { partial_: splits * planeBytes(H * Hd), stats: 8 * splits * H, joined: planeBytes(H * Hd) };
   },
 });

@@ -1,14 +1,16 @@
 /**
- * out[h, d] = Σ_s softmax_s(q[h] · k[s] / √HEAD) v[s, d] for one query at step.start, over the f16 cache: KEYS keys per
+ * out[h, d] = Σ_s softmax_s(q[h] · k[s] / √HEAD) v[s, d] for one query at step.start, over the cache: KEYS keys per
  * workgroup, for HEADS heads of one kv head, which it reads once for all of them. q [H, HEAD] f32, rotated; caches [S,
- * G, HEAD] f16. A key at s counts where position − WINDOW < s ≤ position. SPLIT false (position < KEYS): out [H · HEAD]
+ * G, HEAD] f16 or f32. A key at s counts where position − WINDOW < s ≤ position. SPLIT false (position < KEYS): out [H · HEAD]
  * f32 in planes (wgsl/fixed16.ts). SPLIT true: the same unnormalized for each split [splits, H · HEAD], and stats
- * [splits, H] = (largest score, Σ exp), for attention-combine.ts; splits = position / KEYS + 1. HEAD a multiple of 32,
+ * [splits, H] = (largest score, Σ exp), for attention-combine.ts; splits = position / KEYS + 1. HEAD a multiple of 8,
  * at most 256; KEYS a multiple of 32; HEADS 1, or 2 where H / G is even. Four threads a key for the scores, then HEAD /
  * 8 threads a value row, loaded before the scores; sums in fixed order, whatever HEADS is. Workgroup memory at HEAD
  * 128: 21 KiB with KEYS 128, 12 KiB with KEYS 64 and HEADS 2. Limited by latency, in long contexts by memory.
  */
 import { type Card, makeCard, type Span, workgroupBytes } from "../../pipeline/kernel.ts";
+import { type CacheDType, cacheBytes } from "../../wgsl/cache.ts";
+import { planeBytes } from "../../wgsl/fixed16.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { ONE_ROUND, type WorkgroupLimits } from "../../wgsl/teams.ts";
 
@@ -18,6 +20,7 @@ export interface DecodeAttentionShape {
   readonly G: number;
   readonly Hd: number;
   readonly window: number | null;
+  readonly cache: CacheDType;
   readonly keys: number;
   readonly heads: 1 | 2;
   /** A workgroup for each split of `keys` keys; else one for all of them, at most `keys`. */
@@ -42,20 +45,23 @@ export type DecodeAttention = Readonly<{ shape: DecodeAttentionShape; positions:
  * once: two heads share one.
  */
 export function tuneAttention(
-  { H, G, Hd, window }: Pick<DecodeAttentionShape, "H" | "G" | "Hd" | "window">,
+  { H, G, Hd, window, cache }: Pick<DecodeAttentionShape, "H" | "G" | "Hd" | "window" | "cache">,
   { invocations, bytes }: WorkgroupLimits,
 ): Readonly<Record<"few" | "more" | "many", DecodeAttention>> {
-  const few = (keys: number): DecodeAttentionShape => ({ H, G, Hd, window, keys, heads: 1, split: false });
+  const few = (keys: number): DecodeAttentionShape => ({ H, G, Hd, window, cache, keys, heads: 1, split: false });
   const most = 4 * 128 <= invocations && workgroupBytes(attentionDecode, few(128)) <= bytes ? 128 : 64;
   const heads = (H / G) % 2 === 0 ? 2 : 1;
   const many = Math.max(most, SPLIT_KEYS * Math.floor(ONE_ROUND / H));
-  const splits = { H, G, Hd, window, keys: SPLIT_KEYS, split: true };
+  const splits = { H, G, Hd, window, cache, keys: SPLIT_KEYS, split: true };
   return {
     few: { shape: few(most), positions: { from: 0, to: most } },
     more: { shape: { ...splits, heads: 1 }, positions: { from: most, to: many } },
     many: { shape: { ...splits, heads }, positions: { from: many, to: Infinity } },
   };
 }
+
+/** Value rows that the threads of a workgroup read at a time: as many as they are enough for, at most all. */
+const partsOf = (keys: number, Hd: number): number => Math.min(keys, Math.floor((4 * keys) / (Hd / 8)));
 
 export const attentionDecode: Card<"q" | "k_cache" | "v_cache" | "out" | "stats" | "step", DecodeAttentionShape> = makeCard({
   name: "attention-decode",
@@ -70,7 +76,12 @@ override SPLIT: bool = false;
 override HEADS: u32 = 1u;
 override LANES: u32 = HEAD / 8u;
 override THREADS: u32 = 4u * KEYS;
-override PARTS: u32 = THREADS / LANES;
+override PARTS: u32 = 16u;
+override TURNS: u32 = (KEYS + PARTS - 1u) / PARTS;
+override BLOCKS: u32 = (H * HEAD + 31u) / 32u;
+override CACHE_F16: bool = true;
+override WORDS: u32 = select(2u, 1u, CACHE_F16);
+const VALUES = 8;
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> k_cache: array<vec4<u32>>;
@@ -83,6 +94,13 @@ var<workgroup> weight: array<f32, HEADS * KEYS>;
 var<workgroup> fold: array<f32, HEADS * 16>;
 var<workgroup> totals: array<f32, HEADS * 16>;
 var<workgroup> sums: array<f32, PARTS * 8 * (LANES + 1)>;
+struct Octet { a: vec4<f32>, b: vec4<f32> }
+fn widened(x: vec4<u32>, y: vec4<u32>) -> Octet {
+  if (CACHE_F16) {
+    return Octet(vec4<f32>(unpack2x16float(x.x), unpack2x16float(x.y)), vec4<f32>(unpack2x16float(x.z), unpack2x16float(x.w)));
+  }
+  return Octet(bitcast<vec4<f32>>(x), bitcast<vec4<f32>>(y));
+}
 fn largest_of(h: u32) -> f32 {
   var m = fold[h * 16u];
   for (var i = 1u; i < 16u; i++) { m = max(m, fold[h * 16u + i]); }
@@ -106,7 +124,7 @@ fn put_out(tid: u32, head: u32, h: u32, split: u32) {
     var x = 0.0;
     for (var p = 0u; p < PARTS; p++) { x += sums[p * 8u * (LANES + 1u) + from_]; }
     let k = (head + h) * HEAD + d;
-    out[split * H * HEAD + 4u * (((k & 31u) >> 2u) * (H * HEAD / 32u) + (k >> 5u)) + (k & 3u)] = select(x / l, x, SPLIT);
+    out[4u * ((8u * split + ((k & 31u) >> 2u)) * BLOCKS + (k >> 5u)) + (k & 3u)] = select(x / l, x, SPLIT);
   }
 }
 @compute @workgroup_size(THREADS)
@@ -118,19 +136,23 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let quarter = tid & 3u;
   let key = min(first + (tid >> 2u), position);
   let scale = inverseSqrt(f32(HEAD));
-  let part = tid / LANES;
+  // What is left of the threads idles.
+  let part = min(tid / LANES, PARTS);
   let octet = tid % LANES;
-  var values: array<vec4<u32>, 8>;
-  for (var j = 0u; j < LANES / 4u; j++) { values[j] = v_cache[(min(first + part + j * PARTS, position) * G + kv) * LANES + octet]; }
+  var values: array<vec4<u32>, VALUES>;
+  for (var j = 0u; j < TURNS; j++) {
+    let at = ((min(first + part + j * PARTS, position) * G + kv) * LANES + octet) * WORDS;
+    values[j * WORDS] = v_cache[at];
+    if (!CACHE_F16) { values[2u * j + 1u] = v_cache[at + 1u]; }
+  }
   var score = vec4<f32>(0.0);
   var score2 = vec4<f32>(0.0);
   for (var c = quarter; c < LANES; c += 4u) {
-    let k = k_cache[(key * G + kv) * LANES + c];
-    let a = vec4<f32>(unpack2x16float(k.x), unpack2x16float(k.y));
-    let b = vec4<f32>(unpack2x16float(k.z), unpack2x16float(k.w));
+    let word = ((key * G + kv) * LANES + c) * WORDS;
+    let k = widened(k_cache[word], k_cache[word + WORDS - 1u]);
     let at = (head * LANES + c) * 2u;
-    score += a * q[at] + b * q[at + 1u];
-    if (HEADS == 2u) { score2 += a * q[at + 2u * LANES] + b * q[at + 2u * LANES + 1u]; }
+    score += k.a * q[at] + k.b * q[at + 1u];
+    if (HEADS == 2u) { score2 += k.a * q[at + 2u * LANES] + k.b * q[at + 2u * LANES + 1u]; }
   }
   dots[tid] = (score.x + score.y) + (score.z + score.w);
   if (HEADS == 2u) { dots[THREADS + tid] = (score2.x + score2.y) + (score2.z + score2.w); }
@@ -164,26 +186,25 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var high = vec4<f32>(0.0);
   var low2 = vec4<f32>(0.0);
   var high2 = vec4<f32>(0.0);
-  for (var j = 0u; j < LANES / 4u; j++) {
-    let v = values[j];
-    let a = vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
-    let b = vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w));
-    let w = weight[part + j * PARTS];
-    low += a * w;
-    high += b * w;
+  for (var j = 0u; j < TURNS; j++) {
+    let v = widened(values[j * WORDS], values[(j + 1u) * WORDS - 1u]);
+    let s = part + j * PARTS;
+    let w = select(0.0, weight[min(s, KEYS - 1u)], s < KEYS);
+    low += v.a * w;
+    high += v.b * w;
     if (HEADS == 2u) {
-      let w2 = weight[KEYS + part + j * PARTS];
-      low2 += a * w2;
-      high2 += b * w2;
+      let w2 = select(0.0, weight[KEYS + min(s, KEYS - 1u)], s < KEYS);
+      low2 += v.a * w2;
+      high2 += v.b * w2;
     }
   }
   let at = part * 8u * (LANES + 1u) + octet;
-  put_sums(at, low, high);
+  if (part < PARTS) { put_sums(at, low, high); }
   workgroupBarrier();
   put_out(tid, head, 0u, wg.y);
   if (HEADS == 2u) {
     workgroupBarrier();
-    put_sums(at, low2, high2);
+    if (part < PARTS) { put_sums(at, low2, high2); }
     workgroupBarrier();
     put_out(tid, head, 1u, wg.y);
   }
@@ -192,17 +213,35 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 `,
   workgroupBytes({ Hd, keys, heads }) {
     const lanes = Hd / 8;
-    const sums = ((4 * keys) / lanes) * 8 * (lanes + 1);
+    const sums = partsOf(keys, Hd) * 8 * (lanes + 1);
     return 4 * (heads * (4 * keys + keys + 16 + 16) + sums);
   },
-  call: ({ H, G, Hd, window, keys, heads, split }) => ({
-    overrides: { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff, KEYS: keys, SPLIT: split, HEADS: heads },
+  emits: ["VALUES"],
+  call: ({ H, G, Hd, window, cache, keys, heads, split }) => ({
+    overrides: {
+      H,
+      G,
+      HEAD: Hd,
+      WINDOW: window ?? 0xffffffff,
+      KEYS: keys,
+      SPLIT: split,
+      HEADS: heads,
+      PARTS: partsOf(keys, Hd),
+      CACHE_F16: cache === "f16",
+    },
+    emitted: { VALUES: cache === "f16" ? 8 : 16 },
     workgroups: (_T, start) => [H / heads, split ? splitsAt(start, keys) : 1, 1],
   }),
-  sizes({ H, G, Hd, keys, split }, _T, start) {
-    const cache = 2 * (start + 1) * G * Hd;
+  sizes({ H, G, Hd, cache: dtype, keys, split }, _T, start) {
+    const cache = cacheBytes[dtype] * (start + 1) * G * Hd;
     const splits = splitsAt(start, keys);
     // Without splits `stats` is bound and not written.
-    return { q: 4 * H * Hd, k_cache: cache, v_cache: cache, out: 4 * (split ? splits : 1) * H * Hd, stats: split ? 8 * splits * H : 0 };
+    return {
+      q: 4 * H * Hd,
+      k_cache: cache,
+      v_cache: cache,
+      out: (split ? splits : 1) * planeBytes(H * Hd),
+      stats: split ? 8 * splits * H : 0,
+    };
   },
 });

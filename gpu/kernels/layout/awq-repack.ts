@@ -11,7 +11,7 @@
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { gemmSizes, packedSizes } from "../../wgsl/awq.ts";
 
-/** K, N of the matrix in GEMM layout; where it goes, and by which unit (1 where absent). K and groupSize are multiples of 32, N of 8, firstRow of 4. */
+/** K, N of the matrix in GEMM layout; where it goes, and by which unit (1 where absent). groupSize is a multiple of 32, or K, whose last block is then filled up with zero points; N of 8, firstRow of 4. */
 export type RepackShape = Readonly<{ K: number; N: number; groupSize: number; firstRow: number; unit?: number }>;
 
 /** Blocks of a group that a lane of the kernels of `exact` takes together. */
@@ -48,21 +48,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let column = n / 8u;
   // Column 8c + j lies at nibble [0, 4, 1, 5, 2, 6, 3, 7][j].
   let shift = 4u * ((0x73625140u >> (4u * (n % 8u))) & 7u);
+  let blocks = (params.K + 31u) / 32u;
+  let g = 32u * b / params.groupSize;
+  let zero = (qzeros[g * words + column] >> shift) & 15u;
   var packed = vec4(0u);
   for (var j = 0u; j < 4u; j++) {
     var word = 0u;
     for (var i = 0u; i < 8u; i++) {
-      let q = (qweight[(32u * b + 8u * j + i) * words + column] >> shift) & 15u;
+      let k = 32u * b + 8u * j + i;
+      var q = zero;
+      if (k < params.K) { q = (qweight[k * words + column] >> shift) & 15u; }
       word |= q << (8u * (i % 4u) + 4u * (i / 4u));
     }
     packed[j] = word;
   }
   let row = params.firstRow + n;
-  let slot = b % params.unit * (params.K / 32u / params.unit) + b / params.unit;
-  weights[(row / 4u * (params.K / 32u) + slot) * 4u + row % 4u] = packed;
-  if (b % (params.groupSize / 32u) == 0u) {
-    let g = 32u * b / params.groupSize;
-    let zero = (qzeros[g * words + column] >> shift) & 15u;
+  let slot = b % params.unit * (blocks / params.unit) + b / params.unit;
+  weights[(row / 4u * blocks + slot) * 4u + row % 4u] = packed;
+  if (32u * b % params.groupSize == 0u) {
     let scale = (scales[(g * params.N + n) / 2u] >> (16u * (n % 2u))) & 0xffffu;
     groups[(row / 4u * (params.K / params.groupSize) + g) * 4u + row % 4u] = scale | (zero << 16u);
   }
@@ -70,7 +73,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 `,
   call: ({ K, N, groupSize, firstRow, unit = 1 }) => ({
     params: { K, N, groupSize, firstRow, unit },
-    workgroups: () => [Math.ceil(N / 64), K / 32, 1],
+    workgroups: () => [Math.ceil(N / 64), Math.ceil(K / 32), 1],
   }),
   sizes: repackSizes,
 });

@@ -28,13 +28,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let g = k / params.groupSize;
   let i = k % 8u;
   let b = k / 32u;
-  let slot = b % params.unit * (params.K / 32u / params.unit) + b / params.unit;
+  let blocks = (params.K + 31u) / 32u;
+  let slot = b % params.unit * (blocks / params.unit) + b / params.unit;
   var word = 0u;
   var zeros = 0u;
   for (var j = 0u; j < 8u; j++) {
     let row = params.firstRow + 8u * column + j;
     let nibble = 4u * ((0x73625140u >> (4u * j)) & 7u);
-    let w = weights[((row / 4u * (params.K / 32u) + slot) * 4u + row % 4u) * 4u + k % 32u / 8u];
+    let w = weights[((row / 4u * blocks + slot) * 4u + row % 4u) * 4u + k % 32u / 8u];
     word |= ((w >> (8u * (i % 4u) + 4u * (i / 4u))) & 15u) << nibble;
     zeros |= ((groupOf(row, g) >> 16u) & 15u) << nibble;
   }

@@ -10,7 +10,7 @@ import { packedSizes } from "../../wgsl/awq.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
 /**
- * Rows firstRow … firstRow + N − 1 of a repacked matrix. K and groupSize are multiples of 32, firstRow and N of 4.
+ * Rows firstRow … firstRow + N − 1 of a repacked matrix. groupSize is a multiple of 32, or K; firstRow and N of 4.
  * Without `hasBias`, `bias` is bound and not read.
  */
 export type PackedShape = Readonly<{ K: number; N: number; groupSize: number; firstRow: number; hasBias: boolean }>;
@@ -37,7 +37,7 @@ var<workgroup> xTile: array<array<vec4<f32>, ROWS / 4u>, DEPTH>;
 var<workgroup> wTile: array<array<vec4<f32>, QUADS>, DEPTH>;
 
 fn at(t: u32, k: u32) -> f32 {
-  if (t < step.T) { return x[t * params.K + k]; }
+  if (t < step.T && k < params.K) { return x[t * params.K + k]; }
   return 0.0;
 }
 
@@ -52,7 +52,7 @@ fn main(
   let quad = workgroup.x * QUADS + lane / 4u;
   let part = lane % 4u;
   let row = params.firstRow + quad * 4u;
-  let blocks = params.K / 32u;
+  let blocks = (params.K + 31u) / 32u;
   var sums: array<vec4<f32>, 8>;
   for (var b = 0u; b < blocks; b++) {
     for (var i = lane; i < ROWS / 4u * DEPTH; i += LANES) {
