@@ -75,10 +75,25 @@ export function makeRandom(seed: number): () => number {
   };
 }
 
-/** `values.length` draws with replacement, sorted into `target`. */
-function resample(values: Float64Array, target: Float64Array, random: () => number): void {
-  for (let i = 0; i < target.length; i++) target[i] = values[Math.floor((random() / 2 ** 32) * values.length)]!;
-  target.sort();
+/** Medians of resamples of `values`, as many draws with replacement: counted by rank, so that none is sorted. */
+function medianOfResamples(values: ArrayLike<number>): (random: () => number) => number {
+  const n = values.length;
+  const order = Uint32Array.from({ length: n }, (_, i) => i).sort((i, j) => values[i]! - values[j]!);
+  const rankOf = new Uint32Array(n);
+  for (const [rank, i] of order.entries()) rankOf[i] = rank;
+  const counts = new Uint32Array(n);
+  return (random) => {
+    counts.fill(0);
+    for (let i = 0; i < n; i++) counts[rankOf[Math.floor((random() / 2 ** 32) * n)]!]!++;
+    /** The k-th smallest draw, from 0. */
+    const drawn = (k: number): number => {
+      let rank = 0;
+      for (let seen = counts[0]!; seen <= k; seen += counts[rank]!) rank++;
+      return values[order[rank]!]!;
+    };
+    const middle = [drawn(Math.floor((n - 1) / 2)), drawn(Math.ceil((n - 1) / 2))] as const;
+    return quantileOfSorted(middle, 0.5);
+  };
 }
 
 /** How the medians of two samples compare. */
@@ -101,15 +116,10 @@ const RESAMPLES = 2000;
  */
 export function medianRatio(a: ArrayLike<number>, b: ArrayLike<number>, confidence: number = 0.95): RatioInterval {
   const ratio = summarize(a).median / summarize(b).median;
-  const [x, y] = [Float64Array.from(a), Float64Array.from(b)];
-  const [resampledX, resampledY] = [new Float64Array(x.length), new Float64Array(y.length)];
+  const [ofA, ofB] = [medianOfResamples(a), medianOfResamples(b)];
   const random = makeRandom(0x9e3779b9);
   const ratios = new Float64Array(RESAMPLES);
-  for (let i = 0; i < RESAMPLES; i++) {
-    resample(x, resampledX, random);
-    resample(y, resampledY, random);
-    ratios[i] = quantileOfSorted(resampledX, 0.5) / quantileOfSorted(resampledY, 0.5);
-  }
+  for (let i = 0; i < RESAMPLES; i++) ratios[i] = ofA(random) / ofB(random);
   ratios.sort();
   const tail = (1 - confidence) / 2;
   return {

@@ -2,7 +2,8 @@
  * What the commands do to the terminal: results to stdout (a closed pipe is an error, not a crash), everything else to
  * stderr.
  */
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import process from "node:process";
 import { GureumError } from "../core/errors.ts";
 import { hostError } from "../core/host/node.ts";
@@ -53,20 +54,54 @@ function decodeText(where: string, bytes: Uint8Array): string {
   }
 }
 
+/** The longest text, and the longest line of many, that is read, in bytes. */
+const MOST_TEXT = 100_000_000;
+const tooLong = (where: string, what: string): GureumError =>
+  new GureumError("limit", { where, what, expected: `at most ${MOST_TEXT} bytes` });
+
 /**
- * A text file, or standard input for "-", without the mark that some programs put before UTF-8.
- * @throws GureumError "not-found", "io", "format"
+ * A text file, or standard input for "-", without the mark that some programs put before UTF-8; a FIFO is read to its end.
+ * @throws GureumError "not-found", "io", "format", "limit" for more than MOST_TEXT bytes: before they are read, where a file says how many
  */
 export async function readText(path: string): Promise<string> {
-  if (path !== "-") {
-    const bytes = await readFile(path).catch((error: unknown) => {
-      throw hostError(path, error);
-    });
-    return decodeText(path, bytes);
-  }
+  const where = path === "-" ? "stdin" : path;
   const parts: Buffer[] = [];
-  for await (const part of process.stdin) parts.push(part as Buffer);
-  return decodeText("stdin", Buffer.concat(parts));
+  let byteLength = 0;
+  try {
+    if (path !== "-" && (await stat(path)).size > MOST_TEXT) throw tooLong(where, "the text is too long");
+    for await (const part of path === "-" ? process.stdin : createReadStream(path)) {
+      byteLength += (part as Buffer).length;
+      if (byteLength > MOST_TEXT) throw tooLong(where, "the text is too long");
+      parts.push(part as Buffer);
+    }
+  } catch (error) {
+    throw hostError(where, error);
+  }
+  return decodeText(where, Buffer.concat(parts));
+}
+
+/** Lines of standard input, without their ends. @throws GureumError "limit" for a line of more than MOST_TEXT bytes */
+export async function* inputLines(): AsyncGenerator<string> {
+  let parts: Buffer[] = [];
+  let byteLength = 0;
+  const line = (): string => {
+    const text = Buffer.concat(parts).toString("utf8").replace(/\r$/, "");
+    parts = [];
+    byteLength = 0;
+    return text;
+  };
+  for await (const chunk of process.stdin) {
+    let rest = chunk as Buffer;
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+      parts.push(rest.subarray(0, end));
+      rest = rest.subarray(end + 1);
+      yield line();
+    }
+    byteLength += rest.length;
+    if (byteLength > MOST_TEXT) throw tooLong("stdin", "a line is too long");
+    if (rest.length > 0) parts.push(rest);
+  }
+  if (byteLength > 0) yield line();
 }
 
 /** @throws GureumError "format" */

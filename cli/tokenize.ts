@@ -1,11 +1,9 @@
 /** `gureum tokenize`: text to ids and back. */
-import process from "node:process";
-import { createInterface } from "node:readline";
 import { GureumError } from "../core/errors.ts";
 import { openTokenizer } from "../index.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { modelPlace } from "./place.ts";
-import { parseJson, printJson, printLine } from "./terminal.ts";
+import { inputLines, parseJson, printJson, printLine } from "./terminal.ts";
 import { textFromWords, textHelp, textOptions } from "./text.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
@@ -77,7 +75,7 @@ const decodeLine =
 
 async function eachLine(turn: (value: unknown) => unknown): Promise<void> {
   let number = 0;
-  for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of inputLines()) {
     number++;
     if (line === "") continue;
     const where = `stdin line ${number}`;

@@ -31,6 +31,8 @@ interface Cursor {
   readonly bytes: Uint8Array;
   readonly python: boolean;
   at: number;
+  /** No value may begin at this byte or behind it, where there is one. */
+  end?: number;
 }
 
 function fail(cursor: Cursor, what: string, expected?: string): never {
@@ -207,25 +209,31 @@ function parseArray(cursor: Cursor, depth: number): Json[] {
 
 function parseObject(cursor: Cursor, depth: number): JsonObject {
   const object: JsonObject = new Map();
+  eachMember(cursor, object, (key) => void object.set(key, parseValue(cursor, depth)));
+  return object;
+}
+
+/** An object's members one after the other: `take` stands at the value and parses it. */
+function eachMember(cursor: Cursor, seen: { has(key: string): boolean }, take: (key: string) => void): void {
   cursor.at++;
   skipSpace(cursor);
   if (cursor.bytes[cursor.at] === 0x7d) {
     cursor.at++;
-    return object;
+    return;
   }
   for (;;) {
     skipSpace(cursor);
     if (cursor.bytes[cursor.at] !== 0x22) fail(cursor, "not JSON", "a key in quotes");
     const keyAt = cursor.at;
     const key = parseString(cursor);
-    if (!cursor.python && object.has(key)) {
+    if (!cursor.python && seen.has(key)) {
       cursor.at = keyAt;
       fail(cursor, `duplicate key ${quote(key)}`);
     }
     skipSpace(cursor);
     if (cursor.bytes[cursor.at] !== 0x3a) fail(cursor, "not JSON", '":"');
     cursor.at++;
-    object.set(key, parseValue(cursor, depth));
+    take(key);
     skipSpace(cursor);
     const c = cursor.bytes[cursor.at];
     if (c === 0x7d) break;
@@ -233,7 +241,6 @@ function parseObject(cursor: Cursor, depth: number): JsonObject {
     cursor.at++;
   }
   cursor.at++;
-  return object;
 }
 
 const notFinite: readonly (readonly [string, number])[] = [
@@ -260,6 +267,7 @@ function parseOrdinary(cursor: Cursor): number | bigint | JsonReal {
 function parseValue(cursor: Cursor, depth: number): Json {
   skipSpace(cursor);
   if (depth >= maxDepth) fail(cursor, `nested deeper than ${maxDepth}`);
+  if (cursor.end !== undefined && cursor.at >= cursor.end) fail(cursor, "a member longer than any that this file needs");
   switch (cursor.bytes[cursor.at]) {
     case 0x7b:
       return parseObject(cursor, depth + 1);
@@ -292,6 +300,26 @@ export function parseJson(bytes: Uint8Array, dialect: JsonDialect = "python"): J
   skipSpace(cursor);
   if (cursor.at < bytes.length) fail(cursor, "more after the JSON value", "the end");
   return value;
+}
+
+/**
+ * The members of the one object in `bytes` in strict JSON, each handed to `take` and then forgotten, so that a file of a million
+ * takes the memory of what is kept of them. `most` bounds the bytes of a member's value.
+ * @throws GureumError "format" with the byte where it breaks.
+ */
+export function parseMembers(bytes: Uint8Array, most: (key: string) => number, take: (key: string, value: Json) => void): void {
+  const cursor: Cursor = { bytes, python: false, at: 0 };
+  if (bytes[0] !== 0x7b) fail(cursor, "not JSON", "an object");
+  const seen = new Set<string>();
+  eachMember(cursor, seen, (key) => {
+    seen.add(key);
+    cursor.end = cursor.at + most(key);
+    const value = parseValue(cursor, 1);
+    delete cursor.end;
+    take(key, value);
+  });
+  skipSpace(cursor);
+  if (cursor.at < bytes.length) fail(cursor, "more after the JSON value", "the end");
 }
 
 /** A value as JSON.parse gives it: objects (without a prototype) for maps, f64 for every number. */

@@ -44,7 +44,7 @@ export function asFlag(value: unknown, missing: boolean, where: string): boolean
 }
 
 /** Ids above this are not believed: a table of that many pieces would be needed. */
-const maxId = 2 ** 24;
+const maxId = 2 ** 21;
 
 export function asId(value: unknown, where: string): number {
   if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= maxId)
@@ -62,7 +62,9 @@ const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/
 
 /** RFC 4648 base64, padding optional. */
 export function decodeBase64(text: string): Uint8Array {
-  const body = text.replace(/=+$/, "");
+  let end = text.length;
+  while (text[end - 1] === "=") end--;
+  const body = text.slice(0, end);
   if (body.length % 4 === 1) throw new GureumError("format", { what: "base64 is cut off" });
   const bytes = new Uint8Array(Math.floor((body.length * 3) / 4));
   let buffer = 0;

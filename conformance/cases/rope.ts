@@ -1,6 +1,6 @@
 /** Rotary embeddings of every scaling, up to the last position of a long context: tables of which only the rows in use are filled. */
 import type { RopeScaling } from "../../core/config.ts";
-import { fillRopeTables, type RopeTables } from "../../core/ops/rope.ts";
+import { type RopeTables, ropeRows } from "../../core/ops/rope.ts";
 import type { Rotation } from "../accuracy.ts";
 
 /** Scalings as released checkpoints have them, and one that cuts YaRN's ramp at no whole pair. */
@@ -50,9 +50,12 @@ export function rotated(
   maxContext: number = positions,
 ): Rotated {
   const rotation = { headDim, theta, scaling: scalings[scaling], maxContext };
-  const length = (positions * headDim) / 2;
-  const tables = { halfDim: headDim / 2, cos: new Float64Array(length), sin: new Float64Array(length) };
+  const halfDim = headDim / 2;
+  const tables = { halfDim, cos: new Float64Array(positions * halfDim), sin: new Float64Array(positions * halfDim) };
   const config = { headDim, ropeTheta: theta, ropeScaling: rotation.scaling, maxPositionEmbeddings: positions };
-  fillRopeTables(tables, config, positions > WHOLE ? start : 0, positions, maxContext);
+  const from = positions > WHOLE ? start : 0;
+  const rows = ropeRows(config, from, positions - from, maxContext);
+  tables.cos.set(rows.cos, from * halfDim);
+  tables.sin.set(rows.sin, from * halfDim);
   return { rotation, tables };
 }

@@ -6,7 +6,7 @@
  */
 import { type DType, dtypeBits } from "../dtype.ts";
 import { GureumError, within, withinAsync } from "../errors.ts";
-import { type Json, jsonKind, parseJson, quote } from "../json.ts";
+import { type Json, jsonKind, parseMembers, quote } from "../json.ts";
 import { encodeUtf8 } from "../utf8.ts";
 import { type ByteSink, collectBytes } from "./byte-sink.ts";
 import { type ByteSource, readBytes } from "./byte-source.ts";
@@ -14,6 +14,9 @@ import { foreignFile } from "./foreign.ts";
 
 /** Longest header the format allows, in bytes. */
 export const maxHeaderBytes = 100_000_000;
+/** Far more than a tensor's entry, and its metadata, have: a tree of empty objects takes seventy times its bytes in memory. */
+const maxEntryBytes = 65_536;
+const maxMetadataBytes = 4_000_000;
 
 const u64Max = 2n ** 64n - 1n;
 const metadataKey = "__metadata__";
@@ -134,15 +137,20 @@ export function parseHeader(header: Uint8Array, dataByteLength: number): Pick<Sa
   let end = header.length;
   while (header[end - 1] === 0x20) end--;
   if (header[end - 1] !== 0x7d) throw bad("header", 'to end with "}" and spaces', `0x${header[end - 1]!.toString(16)}`);
-  const object = within("header", () => parseJson(header.subarray(0, end), "strict"));
-  if (!(object instanceof Map)) throw bad("header", "an object", jsonKind(object));
-
   let metadata: ReadonlyMap<string, string> = new Map();
   const entries: Entry[] = [];
-  for (const [name, value] of object) {
-    if (name === metadataKey) metadata = parseMetadata(value);
-    else entries.push(within(quote(name), () => parseEntry(name, value)));
-  }
+  // What is no JSON is said first; then the first entry that is wrong.
+  let wrong: unknown;
+  const take = (name: string, value: Json): void => {
+    try {
+      if (name === metadataKey) metadata = parseMetadata(value);
+      else entries.push(within(quote(name), () => parseEntry(name, value)));
+    } catch (error) {
+      wrong ??= error;
+    }
+  };
+  within("header", () => parseMembers(header.subarray(0, end), (name) => (name === metadataKey ? maxMetadataBytes : maxEntryBytes), take));
+  if (wrong !== undefined) throw wrong;
   entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
   const tensors = new Map<string, TensorInfo>();
   let at = 0;

@@ -11,6 +11,7 @@ import { type AnswerOptions, type FinishReason, makeAnswer, type TokenEvent } fr
 import { type LogitsProcessor, makeChoose } from "./choose.ts";
 import { sharedPrefix } from "./prefix.ts";
 import { checkSpeculation, makeSpeculator, type Speculation, type SpeculationCounts, type Speculator } from "./speculate.ts";
+import { MOST_STOP_LENGTH, MOST_STOPS } from "./stop.ts";
 
 export type { FinishReason, StreamDecoder, TokenEvent } from "./answer.ts";
 
@@ -45,6 +46,13 @@ export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
   if (typeof maxNewTokens !== "number") throw wrong("max-new-tokens", "a number");
   checkMaxNewTokens(maxNewTokens);
   if (!Array.isArray(stop) || !stop.every((text) => typeof text === "string")) throw wrong("stop", "an array of strings");
+  if (stop.length > MOST_STOPS || stop.some(({ length }) => length > MOST_STOP_LENGTH))
+    throw new GureumError("range", {
+      where: "generate",
+      what: "stop",
+      expected: `at most ${MOST_STOPS} strings of at most ${MOST_STOP_LENGTH} characters`,
+      got: stop.length > MOST_STOPS ? `${stop.length} strings` : `one of ${Math.max(...stop.map(({ length }) => length))} characters`,
+    });
   for (const id of stopIds)
     if (!Number.isInteger(id) || id < 0)
       throw new GureumError("usage", { where: "generate", what: "a stop id", expected: "a token id", got: `${id}` });

@@ -7,17 +7,34 @@ export interface StopMatcher {
   flush(): string;
 }
 
-/** Length of the longest suffix of `text` that is a proper prefix of `stop`. */
-function heldBack(text: string, stop: string): number {
-  for (let length = Math.min(stop.length - 1, text.length); length > 0; length--) {
-    if (text.endsWith(stop.slice(0, length))) return length;
-  }
-  return 0;
+/** Most stop strings, and characters of one: each is looked for in all that is generated. */
+export const MOST_STOPS = 1024;
+export const MOST_STOP_LENGTH = 65_536;
+
+/**
+ * Length of the longest suffix of a text that is a proper prefix of `stop`.
+ * Source: Knuth, Morris & Pratt 1977: `borders[i]` is that length for stop[0 .. i] itself.
+ */
+function makeHeldBack(stop: string): (text: string) => number {
+  const borders = new Int32Array(stop.length);
+  /** One character more after `length` that matched. */
+  const grown = (length: number, letter: number): number => {
+    let n = length;
+    while (n > 0 && stop.charCodeAt(n) !== letter) n = borders[n - 1]!;
+    return stop.charCodeAt(n) === letter ? n + 1 : 0;
+  };
+  for (let i = 1; i < stop.length; i++) borders[i] = grown(borders[i - 1]!, stop.charCodeAt(i));
+  return (text) => {
+    let length = 0;
+    for (let i = Math.max(0, text.length - stop.length + 1); i < text.length; i++) length = grown(length, text.charCodeAt(i));
+    return length;
+  };
 }
 
 /** The text ends before the stop string that begins first. Empty stop strings are ignored. */
 export function makeStopMatcher(stops: readonly string[]): StopMatcher {
   const wanted = stops.filter((stop) => stop.length > 0);
+  const heldBack = wanted.map(makeHeldBack);
   let held = "";
   return {
     push(text) {
@@ -32,7 +49,7 @@ export function makeStopMatcher(stops: readonly string[]): StopMatcher {
         held = "";
         return { text: shown, stopped: true };
       }
-      const keep = Math.max(0, ...wanted.map((stop) => heldBack(held, stop)));
+      const keep = heldBack.reduce((most, of) => Math.max(most, of(held)), 0);
       const shown = held.slice(0, held.length - keep);
       held = held.slice(held.length - keep);
       return { text: shown, stopped: false };

@@ -3,11 +3,13 @@
  * and notice a file that changes underneath; writes go to a temporary name and are renamed when all is done. Nothing is
  * fsynced: a power cut is not covered.
  */
-import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { constants } from "node:fs";
+import { chmod, type FileHandle, lstat, mkdir, open, readdir, readlink, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import type { ByteSink, FolderWriter } from "../checkpoint/byte-sink.ts";
 import type { ByteSource, ByteStore } from "../checkpoint/byte-source.ts";
 import { type ErrorCode, GureumError } from "../errors.ts";
+import { beginPart, endPart, partName } from "./parts.ts";
 
 /** Largest piece handed to one system call, in bytes: read(2) and write(2) stop short of 2 GiB. */
 const maxCallBytes = 2 ** 30;
@@ -48,10 +50,13 @@ async function withHost<T>(path: string, body: () => Promise<T>): Promise<T> {
  */
 export function fileSource(path: string): Promise<ByteSource> {
   return withHost(path, async () => {
-    const handle = await open(path, "r");
+    // Asked before it is opened, since opening a FIFO waits for who writes it; and opened without waiting, should it change between.
+    const there = await stat(path);
+    if (there.isDirectory()) throw new GureumError("io", { where: path, what: "is a folder, not a file" });
+    if (!there.isFile()) throw new GureumError("io", { where: path, what: "is not a regular file" });
+    const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     try {
       const before = await handle.stat();
-      if (before.isDirectory()) throw new GureumError("io", { where: path, what: "is a folder, not a file" });
       if (!before.isFile()) throw new GureumError("io", { where: path, what: "is not a regular file" });
       return openedSource(path, handle, before.size, before.mtimeMs);
     } catch (error) {
@@ -116,6 +121,9 @@ function folderError(path: string, error: unknown): unknown {
   return error;
 }
 
+/** Names of a model's files, whatever lies under them. */
+const isModelFile = /\.(json|model|safetensors|jinja)$/;
+
 /** A folder on disk. Opening nothing yet: a missing folder shows at `list` or `open`. */
 export function directoryStore(path: string): ByteStore {
   return {
@@ -125,7 +133,8 @@ export function directoryStore(path: string): ByteStore {
         const entries = await readdir(path, { withFileTypes: true }).catch((error: unknown) => {
           throw folderError(path, error);
         });
-        return entries.filter((entry) => entry.isFile() || entry.isSymbolicLink()).map((entry) => entry.name);
+        // A folder, a FIFO or a device in a file's place is listed, so that whoever opens it learns what it is.
+        return entries.filter((entry) => !entry.isDirectory() || isModelFile.test(entry.name)).map((entry) => entry.name);
       }),
     async open(fileName) {
       checkFileName(path, fileName);
@@ -163,11 +172,8 @@ export async function checkFreeSpace(path: string, byteLength: number): Promise<
     throw new GureumError("disk-full", { where: path, what: "not enough free space", expected: `${byteLength} bytes`, got: `${free}` });
 }
 
-let temporaryCount = 0;
-
-/** Writes `temporary`; errors name `final`, which it stands for. */
-async function writeTemporary(temporary: string, final: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
-  const handle = await open(temporary, "wx");
+/** Sends what `body` gives to an open file; errors name `final`. */
+async function send(handle: FileHandle, final: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
   try {
     await body((bytes) =>
       withHost(final, async () => {
@@ -181,6 +187,14 @@ async function writeTemporary(temporary: string, final: string, body: (sink: Byt
   } finally {
     await handle.close();
   }
+}
+
+/** Writes `temporary`, which stands for `final` and gets the mode of what is there. */
+async function writeTemporary(temporary: string, final: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
+  const present = await stat(final).catch(() => null);
+  const handle = await open(temporary, "wx");
+  await send(handle, final, body);
+  if (present?.isFile()) await chmod(temporary, present.mode & 0o7777);
 }
 
 /**
@@ -197,8 +211,9 @@ export async function writeFolder<T>(path: string, body: (folder: FolderWriter) 
     const result = await body({
       async file(fileName, write) {
         checkFileName(path, fileName);
-        const temporary = join(path, `.${fileName}.${process.pid}-${temporaryCount++}.part`);
+        const temporary = join(path, partName(fileName));
         const final = join(path, fileName);
+        beginPart(temporary);
         pending.push({ temporary, final });
         await withHost(final, () => writeTemporary(temporary, final, write));
       },
@@ -216,6 +231,8 @@ export async function writeFolder<T>(path: string, body: (folder: FolderWriter) 
     for (const file of [...renamed, ...pending.map(({ temporary }) => temporary)]) await rm(file, { force: true }).catch(() => {});
     if (made !== undefined) await removeEmptyFolders(path, made);
     throw error;
+  } finally {
+    for (const { temporary } of pending) endPart(temporary);
   }
 }
 
@@ -233,14 +250,32 @@ async function removeEmptyFolders(path: string, first: string): Promise<void> {
   }
 }
 
+/** Where a link leads in the end, whether something is there or not. */
+async function linkTarget(path: string): Promise<string> {
+  let at = path;
+  for (let links = 0; links < 40; links++) {
+    const there = await lstat(at).catch(() => null);
+    if (!there?.isSymbolicLink()) return at;
+    at = resolve(dirname(at), await readlink(at));
+  }
+  throw new GureumError("io", { where: path, what: "links that lead in a circle" });
+}
+
 /**
- * One file, whole or not at all: written beside its place and renamed over it.
+ * One file, whole or not at all: written beside its place and renamed over it, with the mode of what was there. A link is
+ * followed, and the file it names replaced; a device or a FIFO is written to.
  * @throws GureumError "not-found" where its folder is missing, "disk-full", "io", or what `body` throws.
  */
 export async function writeFile(path: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
-  const folder = dirname(path);
+  const named = dirname(path);
+  await withHost(named, () => stat(named));
+  const link = await lstat(path).catch(() => null);
+  const final = link?.isSymbolicLink() ? await withHost(path, () => linkTarget(path)) : path;
+  const there = await stat(final).catch(() => null);
+  if (there && !there.isFile() && !there.isDirectory()) return withHost(path, async () => send(await open(final, "w"), path, body));
+  const folder = dirname(final);
   await withHost(folder, () => stat(folder));
-  await writeFolder(folder, (writer) => writer.file(basename(path), body));
+  await writeFolder(folder, (writer) => writer.file(basename(final), body));
 }
 
 /** Whether a path is a folder, and whether anything lies in it. @throws GureumError "io" where it is something else */

@@ -71,27 +71,30 @@ export function ropeFrequencies(config: RopeConfig, maxContext: number): { frequ
   }
 }
 
-/** Tables for positions 0 .. positions−1. `maxContext` only matters to dynamic scaling. */
-export function ropeTables(config: RopeConfig, positions: number, maxContext: number = positions): RopeTables {
+/**
+ * Rows of positions `from` .. `from + count`−1: [count, Hd/2] each. `maxContext` only matters to dynamic scaling.
+ * @throws GureumError "shape" for an odd head_dim
+ */
+export function ropeRows(config: RopeConfig, from: number, count: number, maxContext: number): RopeTables {
   if (config.headDim % 2 !== 0)
     throw new GureumError("shape", { where: "rope", what: "head_dim", expected: "an even number", got: `${config.headDim}` });
-  const halfDim = config.headDim / 2;
-  const tables = { halfDim, cos: new Float64Array(positions * halfDim), sin: new Float64Array(positions * halfDim) };
-  fillRopeTables(tables, config, 0, positions, maxContext);
-  return tables;
-}
-
-/** Writes the rows of positions `from` .. `to`−1: all that is needed where no other position is asked for. */
-export function fillRopeTables({ halfDim, cos, sin }: RopeTables, config: RopeConfig, from: number, to: number, maxContext: number): void {
   const { frequencies, attentionFactor } = ropeFrequencies(config, maxContext);
-  for (let position = from; position < to; position++) {
+  const halfDim = frequencies.length;
+  const cos = new Float64Array(count * halfDim);
+  const sin = new Float64Array(count * halfDim);
+  for (let row = 0; row < count; row++) {
     for (let i = 0; i < halfDim; i++) {
-      const angle = position * frequencies[i]!;
-      cos[position * halfDim + i] = Math.cos(angle) * attentionFactor;
-      sin[position * halfDim + i] = Math.sin(angle) * attentionFactor;
+      const angle = (from + row) * frequencies[i]!;
+      cos[row * halfDim + i] = Math.cos(angle) * attentionFactor;
+      sin[row * halfDim + i] = Math.sin(angle) * attentionFactor;
     }
   }
+  return { halfDim, cos, sin };
 }
+
+/** Tables for positions 0 .. positions−1. */
+export const ropeTables = (config: RopeConfig, positions: number, maxContext: number = positions): RopeTables =>
+  ropeRows(config, 0, positions, maxContext);
 
 /**
  * out[t, h, i]        = x[t, h, i] · cos − x[t, h, i + Hd/2] · sin

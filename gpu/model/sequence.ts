@@ -1,8 +1,8 @@
 /** The buffers of a sequence: what lasts as long as a session, and what one chunk of rows passes through. */
 import type { LlamaConfig } from "../../core/config.ts";
 import { GureumError } from "../../core/errors.ts";
-import { ropeTables } from "../../core/ops/rope.ts";
-import { allocate, freeAll, type Memory, upload, usage } from "../device/buffer.ts";
+import { ropeRows } from "../../core/ops/rope.ts";
+import { allocate, freeAll, type Memory, usage, writeBytes } from "../device/buffer.ts";
 import type { Gpu } from "../device/device.ts";
 import { maxHeadDim } from "../kernels/plain/attention.ts";
 import { ropeTable } from "../kernels/plain/rope.ts";
@@ -118,6 +118,20 @@ export const cachePositions = (maxContext: number): number => Math.ceil((maxCont
 /** Bytes of one position of a layer's keys, or of its values. */
 export const cacheRowBytes = ({ numKeyValueHeads: G, headDim: Hd }: LlamaConfig, dtype: CacheDType): number => G * Hd * cacheBytes[dtype];
 
+/** Positions whose angles the host holds at a time. */
+const POSITIONS_AT_ONCE = 4096;
+
+/** RoPE's table on the device, made in parts: as a whole it would be a gigabyte for a context of millions. */
+function rotations(memory: Memory, config: LlamaConfig, maxContext: number): GPUBuffer {
+  const half = config.headDim / 2;
+  const table = allocate(memory, "rope table", 8 * half * maxContext);
+  for (let from = 0; from < maxContext; from += POSITIONS_AT_ONCE) {
+    const rows = ropeRows(config, from, Math.min(POSITIONS_AT_ONCE, maxContext - from), maxContext);
+    writeBytes(memory.gpu, table, 8 * half * from, new Uint8Array(ropeTable(rows).buffer));
+  }
+  return table;
+}
+
 /** @throws GureumError "limit" where the cache of `maxContext` positions does not fit a binding */
 export function makeSequence(
   memory: Memory,
@@ -143,12 +157,13 @@ export function makeSequence(
       );
     const noted = notedAt(H * Hd);
     const q = allocate(memory, "q", 4 * (noted + 1));
+    const [keys, values] = [caches("key"), caches("value")];
     return {
       step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
       ids: allocate(memory, "ids", Math.min(chunk, maxContext) * 4),
-      ropeTable: upload(memory, "rope table", ropeTable(ropeTables(config, maxContext))),
-      keys: caches("key"),
-      values: caches("value"),
+      ropeTable: rotations(memory, config, maxContext),
+      keys,
+      values,
       cacheDType,
       q,
       noted: { buffer: q, offset: 4 * noted, size: 4 },

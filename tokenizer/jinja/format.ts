@@ -84,7 +84,7 @@ function formatBy(value: Value, spec: string): string {
 
 /** `template.format(…)`. @throws GureumError "template" */
 export function formatText(template: string, args: readonly Value[], keywords: Keywords): string {
-  if (/\{[^{}]*:[^{}]*\{/.test(template)) return refuse("a field within a format");
+  if (/\{[^{}:]*:[^{}]*\{/.test(template)) return refuse("a field within a format");
   let automatic = 0;
   let numbered = false;
   return template.replace(/\{\{|\}\}|\{([^{}]*)\}|[{}]/g, (all, field: string | undefined) => {

@@ -27,4 +27,12 @@ describe("a pattern of names", () => {
   ] as const)("%o of %j in %j is %j", (match, pattern, name, expected) => {
     expect(match(pattern)(name)).toBe(expected);
   });
+
+  it("of any number of stars takes no longer than it is long", () => {
+    const name = "a".repeat(5000);
+    for (const match of [occursIn, namesParts]) expect(match(`${"a*".repeat(28)}b`)(name)).toBe(false);
+    expect(namesParts("a*a*a")("aa")).toBe(false);
+    expect(namesParts("a*a*a")("aaa")).toBe(true);
+    expect(namesParts("*ab*ab")("xab")).toBe(false);
+  });
 });

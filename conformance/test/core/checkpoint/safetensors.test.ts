@@ -1,10 +1,14 @@
 /** Laws of the safetensors reader and writer, with the reference implementation's own vectors. */
+import { execFileSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type ByteSource, memorySource } from "../../../../core/checkpoint/byte-source.ts";
 import {
   encodeSafetensors,
   openSafetensors,
+  parseHeader,
   readTensor,
   type TensorEntry,
   tensorByteLength,
@@ -230,5 +234,24 @@ describe("readTensor", () => {
   it("names the file and the tensor it lacks", async () => {
     const file = await open(fileOf("{}"));
     await expect(readTensor(file, "b")).rejects.toThrow(/a\.safetensors: no tensor "b"/);
+  });
+
+  it("reads a header of many tensors in eight bytes for each of its own, and a tree in none of its entries", () => {
+    const script = `
+      const { parseHeader } = await import(process.argv[1]);
+      const one = (i) => '"model.layers.' + i + '.w":{"dtype":"F16","shape":[2,2],"data_offsets":[' + 8 * i + ',' + (8 * i + 8) + ']}';
+      const text = new TextEncoder().encode("{" + Array.from({ length: 100000 }, (_, i) => one(i)).join(",") + "}");
+      gc();
+      const before = process.memoryUsage().heapUsed;
+      const { tensors } = parseHeader(text, 800000);
+      gc();
+      console.log(JSON.stringify([tensors.size, (process.memoryUsage().heapUsed - before) / text.length]));`;
+    const built = fileURLToPath(new URL("../../../../dist/core/checkpoint/safetensors.js", import.meta.url));
+    const out = execFileSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", script, "--", built], { encoding: "utf8" });
+    const [count, perByte] = JSON.parse(out) as [number, number];
+    expect(count).toBe(100_000);
+    expect(perByte).toBeLessThan(8);
+    const tree = `{"a":{"dtype":"F16","shape":[${"{},".repeat(40_000)}{}],"data_offsets":[0,0]}}`;
+    expect(() => parseHeader(encodeUtf8(tree), 0)).toThrow(/longer than any that this file needs/);
   });
 });

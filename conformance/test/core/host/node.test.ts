@@ -1,13 +1,17 @@
 /** The disk: reads whole or an error, writes whole or nothing. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   appendFile,
   chmod,
+  lstat,
   mkdir,
   mkdtemp,
   open,
   readdir,
   readFile,
   rm,
+  stat,
   symlink,
   truncate,
   utimes,
@@ -15,10 +19,13 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readBytes } from "../../../../core/checkpoint/byte-source.ts";
 import { GureumError } from "../../../../core/errors.ts";
 import { checkFreeSpace, directoryStore, fileSource, hostError, writeFile, writeFolder } from "../../../../core/host/node.ts";
+import { leftParts } from "../../../../core/host/parts.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -185,6 +192,27 @@ describe("writeFile, writeFolder", () => {
     expect(error).toMatchObject({ code: "disk-full", message: "/dev/full: no space left on the disk" });
   });
 
+  it("keep the mode of what they replace, follow a link, and write to a device or a FIFO as it is", async () => {
+    await writePlain(path("a"), bytes(9));
+    await chmod(path("a"), 0o640);
+    await symlink("a", path("link"));
+    await symlink("new", path("dangling"));
+    for (const name of ["a", "link", "dangling"]) await writeFile(path(name), (sink) => sink(bytes(1)));
+    expect((await lstat(path("link"))).isSymbolicLink()).toBe(true);
+    expect((await stat(path("a"))).mode & 0o777).toBe(0o640);
+    expect([...(await readFile(path("new")))]).toEqual([1]);
+    execFileSync("mkfifo", [path("fifo")]);
+    const reader = readFile(path("fifo"));
+    await writeFile(path("fifo"), (sink) => sink(bytes(1, 2, 3)));
+    expect([...(await reader)]).toEqual([1, 2, 3]);
+    expect((await lstat(path("fifo"))).isFIFO()).toBe(true);
+    await writeFile("/dev/null", (sink) => sink(bytes(1)));
+    expect((await lstat("/dev/null")).isCharacterDevice()).toBe(true);
+    expect((await readdir(folder)).sort()).toEqual(["a", "dangling", "fifo", "link", "new"]);
+    await symlink("circle", path("circle"));
+    await expect(writeFile(path("circle"), (sink) => sink(bytes(1)))).rejects.toMatchObject({ code: "io" });
+  });
+
   it("refuse a folder in the file's place, and a missing folder", async () => {
     await mkdir(path("a"));
     await expect(writeFile(path("a"), async () => {})).rejects.toMatchObject({
@@ -193,6 +221,47 @@ describe("writeFile, writeFolder", () => {
     });
     await expect(writeFile(path("none/a"), async () => {})).rejects.toMatchObject({ code: "not-found" });
     expect(await readdir(folder)).toEqual(["a"]);
+  });
+});
+
+describe("files of a model folder that are none", () => {
+  it.each(["FIFO", "folder"])("are named, and nothing waits for them: a %s", async (kind) => {
+    if (kind === "FIFO") execFileSync("mkfifo", [path("config.json")]);
+    else await mkdir(path("config.json"));
+    const store = directoryStore(folder);
+    expect(await store.list()).toEqual(["config.json"]);
+    await expect(store.open("config.json")).rejects.toMatchObject({
+      code: "io",
+      message: `${path("config.json")}: ${kind === "FIFO" ? "is not a regular file" : "is a folder, not a file"}`,
+    });
+  });
+});
+
+describe("parts of a run that was ended", () => {
+  const writing = `
+    const { writeFolder } = await import(process.argv[1]);
+    await writeFolder(process.argv[2], (w) => w.file("big", async (sink) => { await sink(new Uint8Array(9)); console.log("begun"); await new Promise((r) => setTimeout(r, 60_000)); }));`;
+  const start = async (): Promise<ChildProcess> => {
+    const built = fileURLToPath(new URL("../../../../dist/core/host/node.js", import.meta.url));
+    const child = spawn(process.execPath, ["--input-type=module", "-e", writing, "--", built, path("model")]);
+    await once(child.stdout!, "data");
+    return child;
+  };
+
+  it.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)("go with %s", async (signal) => {
+    const child = await start();
+    child.kill(signal);
+    expect(await once(child, "exit")).toEqual([null, signal]);
+    expect(await readdir(path("model"))).toEqual([]);
+  });
+
+  it("are found after SIGKILL, but not those of a process that lives", async () => {
+    const child = await start();
+    expect(await leftParts(path("model"))).toEqual([]);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    expect(await leftParts(path("model"))).toEqual([`.big.${child.pid}-0.part`]);
+    expect(await leftParts(path("nowhere"))).toEqual([]);
   });
 });
 
