@@ -30,6 +30,11 @@ export interface BackendOptions extends VariantOptions {
    * given, "auto" means "webgpu".
    */
   readonly adapter?: string | number;
+  /**
+   * On WebGPU: every index that a kernel computes is held within its buffer by the implementation (docs/security.md), for folders from
+   * strangers; at about half the speed. Off by default, and always on where the host cannot switch it off; the CPU needs none.
+   */
+  readonly robustness?: boolean;
   /** On the CPU: WebAssembly where the host runs it ("auto", the default), or the ops of core/ops in JavaScript. The bits are the same. */
   readonly ops?: "auto" | "wasm" | "javascript";
   /** On the CPU: threads in all; default: physical cores. The bits are the same for any number. */
@@ -67,6 +72,7 @@ export async function makeModel(
     stats = false,
     onDownload: _onDownload,
     adapter,
+    robustness = false,
     ops,
     threads,
     ...variants
@@ -85,6 +91,14 @@ export async function makeModel(
     });
     return { model, reason: `${reason}; ${about}`, takeStats };
   };
+  if (typeof robustness !== "boolean")
+    throw new GureumError("usage", { where: "load", what: "robustness has the wrong type", expected: "true or false", got: typeof robustness });
+  if (robustness && device)
+    throw new GureumError("usage", {
+      where: "load",
+      what: "robustness is decided where a device is opened",
+      remedy: "open the device with bounds checks on, and leave robustness out",
+    });
   checkKernels(kernels);
   // `exact` is the same everywhere: it chooses no backend.
   const choosesVariant = (arithmetic !== "auto" && arithmetic !== "exact") || cache !== undefined || Object.keys(kernels).length > 0;
@@ -121,7 +135,7 @@ export async function makeModel(
   if (backend === "cpu") return cpu("asked for");
   let gpu: Gpu;
   try {
-    gpu = device ? adoptDevice(device) : await openDevice({ robustness: false, ...(adapter === undefined ? {} : { adapter }) });
+    gpu = device ? adoptDevice(device) : await openDevice({ robustness, ...(adapter === undefined ? {} : { adapter }) });
   } catch (error) {
     if (backend === "auto" && error instanceof GureumError) return cpu(`no WebGPU: ${error.details.what}`);
     throw error;
@@ -152,7 +166,7 @@ export async function makeModel(
       profiler?.close();
       if (!device) closeDevice(gpu);
     };
-    return { model: { ...model, dispose }, reason: name, takeStats };
+    return { model: { ...model, dispose }, reason: robustness ? `${name}, with bounds checks` : name, takeStats };
   } catch (error) {
     if (!device) closeDevice(gpu);
     throw error;

@@ -42,6 +42,7 @@ export const modelOptions: WordOptions = {
   model: { type: "string" },
   backend: { type: "string" },
   ...adapterOptions,
+  robustness: { type: "boolean" },
   ...variantOptions,
   ...cpuOptions,
 };
@@ -53,6 +54,7 @@ export const modelWord = `  --model DIR|NAME            model folder, or a name 
 export const modelHelp: string = `${modelWord}
   --backend auto|cpu|webgpu   where to compute (default: auto)
 ${adapterHelp}
+  --robustness                WebGPU with bounds checks, for model folders from strangers; slower (docs/security.md)
 ${variantHelp}
 ${cpuHelp}`;
 
@@ -133,6 +135,7 @@ export async function modelFromWords(
     ...adapterFromWords(words),
     ...variantsFromWords(command, words),
     ...cpuFromWords(command, words),
+    robustness: words.flag("robustness"),
     stats: words.flag("stats"),
     onProgress: progressBar("loading"),
   });

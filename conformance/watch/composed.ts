@@ -17,6 +17,7 @@ import {
   expectSiluMul,
   rotationTable,
   throughAdd,
+  rotationTable,
   throughAttention,
   throughLinear,
   throughRmsNorm,
