@@ -1,4 +1,5 @@
 /** Which backend runs a checkpoint, as the options and the machine have it. */
+import { checkCallback, wrongType } from "./core/arguments.ts";
 import { readWeights } from "./core/checkpoint/weights.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
@@ -91,8 +92,12 @@ export async function makeModel(
     });
     return { model, reason: `${reason}; ${about}`, takeStats };
   };
-  if (typeof robustness !== "boolean")
-    throw new GureumError("usage", { where: "load", what: "robustness has the wrong type", expected: "true or false", got: typeof robustness });
+  checkCallback("load", "onProgress", onProgress);
+  if (cache !== undefined && cache !== "f32" && cache !== "f16") throw wrongType("load", "cache", '"f32" or "f16"', cache);
+  if (threads !== undefined && typeof threads !== "number") throw wrongType("load", "threads", "a number", threads);
+  if (device !== undefined && typeof (device as Partial<GPUDevice> | null)?.createBuffer !== "function")
+    throw wrongType("load", "device", "a GPUDevice", device);
+  if (typeof robustness !== "boolean") throw wrongType("load", "robustness", "true or false", robustness);
   if (robustness && device)
     throw new GureumError("usage", {
       where: "load",

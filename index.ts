@@ -5,6 +5,7 @@
  */
 import { type BackendOptions, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
+import { checkIdList, checkOptionsObject, checkText } from "./core/arguments.ts";
 import { readBytes } from "./core/checkpoint/byte-source.ts";
 import { generationConfigFile } from "./core/checkpoint/config.ts";
 import { type Folder, maxSmallBytes, openFolder } from "./core/checkpoint/folder.ts";
@@ -126,6 +127,7 @@ export const openTensors = async (place: ModelPlace): Promise<TensorReader> => o
  * @throws GureumError "not-found", "format", "io", "missing-tensor", "range" for an integer that f32 does not hold, "unsupported"
  */
 export async function readTensor(place: ModelPlace, name: string): Promise<F32Tensor> {
+  checkText("readTensor", "name", name);
   const table = await openShards(await viewOf(place));
   try {
     return await readTensorF32(table, name);
@@ -138,16 +140,20 @@ export async function readTensor(place: ModelPlace, name: string): Promise<F32Te
  * One linear of a model, W [N, K] as f32, multiplied out where it is int4, whatever its layout: "model.layers.0.self_attn.q_proj", "lm_head".
  * @throws GureumError as `loadModel` before the weights; "missing-tensor" for a name that is no linear's
  */
-export const readLinear = (place: ModelPlace, name: string): Promise<F32Linear> =>
-  withCheckpoint(place, ({ config, refs }) => readLinearF32(config, refs, name));
+export async function readLinear(place: ModelPlace, name: string): Promise<F32Linear> {
+  checkText("readLinear", "name", name);
+  return withCheckpoint(place, ({ config, refs }) => readLinearF32(config, refs, name));
+}
 
 /**
  * Rows of a model's embedding table, [ids, D] as f32: what each id enters the model as, alone. What the model makes of a text is
  * `LoadedModel.embed`.
  * @throws GureumError as `loadModel` before the weights; "range" for an id outside the vocabulary
  */
-export const readEmbeddings = (place: ModelPlace, ids: ArrayLike<number>): Promise<F32Tensor> =>
-  withCheckpoint(place, ({ refs }) => readEmbeddingsF32(refs, ids));
+export async function readEmbeddings(place: ModelPlace, ids: ArrayLike<number>): Promise<F32Tensor> {
+  checkIdList("readEmbeddings", "ids", ids);
+  return withCheckpoint(place, ({ refs }) => readEmbeddingsF32(refs, ids));
+}
 
 async function withCheckpoint<T>(place: ModelPlace, body: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
   const checkpoint = await openCheckpoint(await openFolder(await viewOf(place)));
@@ -206,6 +212,7 @@ export interface LoadOptions extends BackendOptions {
  * with WebGPU also "no-adapter", "missing-feature", "limit", "out-of-memory", "device-lost", "pipeline"
  */
 export async function loadModel(place: ModelPlace, options: LoadOptions = {}): Promise<LoadedModel> {
+  checkOptionsObject("load", options);
   const started = performance.now();
   const told: string[] = [];
   const { onDownload } = options;

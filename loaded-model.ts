@@ -1,6 +1,8 @@
 /** A model with its tokenizer, as `loadModel` hands it out. */
+
 import type { GpuStats, Made } from "./backend.ts";
 import type { Chat, ChatMessage, ChatOptions } from "./chat.ts";
+import { checkCallback, checkIdList, checkOptionsObject, checkText, wrongType } from "./core/arguments.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
 import { type EmbedOptions, embedIds } from "./core/eval/embed.ts";
@@ -149,6 +151,14 @@ export const DEFAULT_WINDOW = 2048;
 
 const inputOf = (input: AnyInput): GenerateInput => (typeof input === "string" ? { text: input } : input);
 
+/** @throws GureumError "usage" for what is no input */
+function checkInput(input: GenerateInput): void {
+  if (typeof input !== "object" || input === null || !["ids", "messages", "text"].some((key) => key in input))
+    throw wrongType("input", "the input", "an object with text, messages or ids", input);
+  if ("ids" in input) checkIdList("input", "ids", input.ids);
+  else if ("text" in input && !("messages" in input)) checkText("input", "text", input.text);
+}
+
 /** The decoder of a model without a tokenizer. */
 const noText = { push: () => "", flush: () => "" };
 
@@ -185,6 +195,7 @@ export function modelPrompts(config: LlamaConfig, chat: Chat | GureumError, samp
     return new Set([...config.eosTokenIds, ...(tokenizer?.eosId == null ? [] : [tokenizer.eosId]), ...spelt, ...stopIds]);
   };
   const encodePrompt = (input: GenerateInput): number[] => {
+    checkInput(input);
     if ("ids" in input) return Array.from(input.ids);
     if (chat instanceof GureumError) throw chat;
     if ("messages" in input) {
@@ -198,6 +209,7 @@ export function modelPrompts(config: LlamaConfig, chat: Chat | GureumError, samp
     return (addBos ?? (tokenizer.addBos && ids[0] !== bos)) ? tokenizer.encode(text, { specialTokens, addBos: true }) : ids;
   };
   const checked = (options: GenerateOptions): CheckedOptions => {
+    checkOptionsObject("generate", options);
     const {
       maxNewTokens = 256,
       stop = [],
@@ -256,8 +268,8 @@ export function loadedModel({ model, reason, takeStats }: Made, prompts: Prompts
     alive();
     const loop = checked(options);
     const prompt = encodePrompt(input);
-    if (options.session && options.session.model !== model)
-      throw new GureumError("usage", { where: "generate", what: "the session is another model's" });
+    if (options.session !== undefined && options.session?.model !== model)
+      throw new GureumError("usage", { where: "generate", what: "the session is another model's, or none" });
     const session = options.session ?? model.createSession(Math.min(limit, prompt.length + loop.maxNewTokens));
     try {
       return yield* generate(session, prompt, { ...loop, decoder: decoderFor(input, prompt) });
@@ -279,6 +291,7 @@ export function loadedModel({ model, reason, takeStats }: Made, prompts: Prompts
     samplingDefaults,
     async forward(ids, options) {
       alive();
+      checkIdList("forward", "ids", ids);
       const session = model.createSession(Math.min(limit, Math.max(1, ids.length)));
       try {
         return await session.forward(ids, options);
@@ -286,7 +299,14 @@ export function loadedModel({ model, reason, takeStats }: Made, prompts: Prompts
         session.dispose();
       }
     },
-    async perplexity(text, { context, stride, ...options } = {}) {
+    async perplexity(text, scoring = {}) {
+      checkOptionsObject("perplexity", scoring);
+      const { context, stride, ...options } = scoring;
+      checkCallback("perplexity", "onProgress", options.onProgress);
+      for (const [name, value] of Object.entries({ context, stride }))
+        if (value !== undefined) checkPositions("perplexity", name, value, 1);
+      if (options.base !== undefined && typeof options.base?.createSession !== "function")
+        throw wrongType("perplexity", "base", "a model", options.base);
       alive();
       const limits = [limit, ...(options.base ? [contextLimit(options.base.config)] : [])];
       const window = context ?? Math.min(...limits, DEFAULT_WINDOW);
@@ -299,7 +319,7 @@ export function loadedModel({ model, reason, takeStats }: Made, prompts: Prompts
         });
       const texts = Array.isArray(text) ? (text as readonly (AnyInput | EvaluatedText)[]) : [text as AnyInput];
       const read = (one: AnyInput | EvaluatedText): EvaluatedText =>
-        typeof one !== "string" && "ids" in one ? one : { ids: encodePrompt(inputOf(one as AnyInput)) };
+        typeof one === "object" && one !== null && "ids" in one ? one : { ids: encodePrompt(inputOf(one as AnyInput)) };
       return perplexity(model, texts.map(read), {
         context: window,
         stride: stride ?? Math.max(1, Math.floor(window / 2)),
@@ -308,6 +328,7 @@ export function loadedModel({ model, reason, takeStats }: Made, prompts: Prompts
     },
     async embed(text, options) {
       alive();
+      checkOptionsObject("embed", options);
       return embedIds(model, encodePrompt(inputOf(text)), options);
     },
     generate: (input, options = {}) => run(input, options),

@@ -3,6 +3,7 @@
  * activations are typed arrays with their shape in the signature. Axes: K inner, N output rows, G group size
  * (docs/notation.md).
  */
+import { checkIdList, shown } from "./arguments.ts";
 import type { FloatDType } from "./dtype.ts";
 import { GureumError } from "./errors.ts";
 
@@ -63,6 +64,7 @@ export function checkLength(where: string, what: string, array: ArrayLike<number
  * @throws GureumError "range"
  */
 export function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
+  checkIdList("ids", "the list", ids);
   for (let t = 0; t < ids.length; t++) {
     const id = ids[t]!;
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
@@ -70,7 +72,7 @@ export function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
         where: `ids[${t}]`,
         what: "token id",
         expected: `an integer from 0 to ${vocabSize - 1}`,
-        got: `${id}`,
+        got: shown(id),
       });
   }
 }

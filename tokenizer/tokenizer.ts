@@ -3,6 +3,7 @@
  * Two readings of a literal `<s>` exist and both are needed: in a user's text it is characters, in a text that a chat template
  * rendered it is the token. docs/formats/tokenizer.md has the formats and where the reference implementations differ.
  */
+import { checkIdList, checkOptionsObject, checkText, shown as shownValue } from "../core/arguments.ts";
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { openFolder } from "../core/checkpoint/folder.ts";
 import { orDownload } from "../core/checkpoint/foreign.ts";
@@ -89,11 +90,17 @@ export interface Tokenizer {
  * gaps): what it says with such a row decodes to nothing, as in transformers.
  */
 function withTokens(ids: ArrayLike<number>, pieces: readonly string[]): number[] {
+  checkIdList("tokenizer", "ids", ids);
   const known: number[] = [];
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
     if (!Number.isInteger(id) || id < 0)
-      throw new GureumError("range", { where: "tokenizer", what: "not a token id", expected: "a whole number from 0", got: `${id}` });
+      throw new GureumError("range", {
+        where: "tokenizer",
+        what: "not a token id",
+        expected: "a whole number from 0",
+        got: shownValue(id),
+      });
     if (pieces[id]) known.push(id);
   }
   return known;
@@ -136,6 +143,8 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
     addEos: parts.addEos,
     addedTokens,
     encode(text, options = {}) {
+      checkText("encode", "text", text);
+      checkOptionsObject("encode", options);
       const { verbatim, normalized } = options.specialTokens === "recognise" ? inRendered : inText;
       const out: number[] = [];
       if (options.addBos) out.push(need(parts.bosId, "BOS"));
@@ -155,6 +164,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
       return out;
     },
     decode(ids, options = {}) {
+      checkOptionsObject("decode", options);
       const given = withTokens(ids, pieces);
       if (options.reading !== "huggingface") {
         const decoder = createDecoder();

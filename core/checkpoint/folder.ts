@@ -1,4 +1,5 @@
 /** A model folder as one load sees it: listed once, and each of its small files read once, whoever asks for it. */
+import { wrongType } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import { type ByteStore, readBytes } from "./byte-source.ts";
 import { foreignFile } from "./foreign.ts";
@@ -19,6 +20,7 @@ const isFolder = (store: ByteStore): store is Folder => "names" in store && "rea
 
 /** The folder of a store; a folder as it is. @throws GureumError as `ByteStore.list` */
 export async function openFolder(store: ByteStore): Promise<Folder> {
+  if (typeof store?.list !== "function") throw wrongType("model", "the place", "a ByteStore", store);
   if (isFolder(store)) return store;
   const list = await store.list();
   const names = new Set(list);

@@ -2,6 +2,7 @@
  * Hidden states of a text as one vector: rows h[t] [D] of the final norm, what transformers calls the last hidden state, pooled over the
  * text's T positions.
  */
+import { shown } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import { allFinite } from "../model/non-finite.ts";
 import type { EvaluatedModel } from "./perplexity.ts";
@@ -27,7 +28,7 @@ export async function embedIds(
   { pooling = "mean", normalize = false }: EmbedOptions = {},
 ): Promise<Float32Array> {
   if (pooling !== "mean" && pooling !== "last")
-    throw new GureumError("usage", { where: "embed", what: "pooling", expected: '"mean" or "last"', got: JSON.stringify(pooling) });
+    throw new GureumError("usage", { where: "embed", what: "pooling", expected: '"mean" or "last"', got: shown(pooling) });
   const D = model.config.hiddenSize;
   const sum = new Float64Array(D);
   let last: Float32Array = new Float32Array(D);

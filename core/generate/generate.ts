@@ -3,6 +3,7 @@
  * text, stop.
  */
 
+import { shown } from "../arguments.ts";
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import type { Choose, SamplingOptions, Session, Token } from "../model/engine.ts";
@@ -57,7 +58,7 @@ export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
     if (!Number.isInteger(id) || id < 0)
       throw new GureumError("usage", { where: "generate", what: "a stop id", expected: "a token id", got: `${id}` });
   if (!Number.isInteger(topLogprobs) || topLogprobs < 0)
-    throw new GureumError("usage", { where: "generate", what: "topLogprobs", expected: "a whole number from 0", got: `${topLogprobs}` });
+    throw new GureumError("usage", { where: "generate", what: "topLogprobs", expected: "a whole number from 0", got: shown(topLogprobs) });
   if (signal !== undefined && typeof signal?.aborted !== "boolean") throw wrong("signal", "an AbortSignal");
   if (processLogits !== undefined && typeof processLogits !== "function") throw wrong("processLogits", "a function");
   if (speculate !== undefined) checkSpeculation(speculate);

@@ -5,6 +5,7 @@
  * sampling as for greedy. Guesses decide how fast, never what.
  * Source: Leviathan et al. 2023, arXiv 2211.17192, with the draw itself in place of their acceptance rule.
  */
+import { shown, wrongType } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import type { Choose, SamplingOptions, Session, Token } from "../model/engine.ts";
 import { type Drafter, type DraftModel, draftModel, promptLookup } from "./draft.ts";
@@ -34,9 +35,10 @@ const MOST_TOKENS = 64;
 
 /** @throws GureumError "usage" naming what is wrong */
 export function checkSpeculation(speculate: Speculation): void {
+  if (typeof speculate !== "object" || speculate === null) throw wrongType("speculate", "the option", "an object", speculate);
   const { from, tokens } = speculate;
   const wrong = (what: string, expected: string, got: unknown): GureumError =>
-    new GureumError("usage", { where: "speculate", what, expected, got: typeof got === "string" ? JSON.stringify(got) : `${got}` });
+    new GureumError("usage", { where: "speculate", what, expected, got: shown(got) });
   if (from !== "prompt" && from !== "draft") throw wrong("from", '"prompt" or "draft"', from);
   if (tokens !== undefined && !(Number.isInteger(tokens) && tokens >= 1 && tokens <= MOST_TOKENS))
     throw wrong("tokens", `a whole number from 1 to ${MOST_TOKENS}`, tokens);

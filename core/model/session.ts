@@ -1,5 +1,6 @@
 /** Checks that every backend's session makes before it works, so that both refuse the same input in the same words. */
 
+import { checkCallback, checkIdList, checkOptionsObject, shown } from "../arguments.ts";
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import { checkSampling } from "../sample/sampler.ts";
@@ -41,7 +42,7 @@ export function checkPositions(where: string, what: string, value: number, least
       where,
       what,
       expected: `a whole number from ${least}`,
-      got: typeof value === "string" ? JSON.stringify(value) : `${value}`,
+      got: shown(value),
     });
   return value;
 }
@@ -78,8 +79,18 @@ export function guardSession(session: Session, open: Set<Session> = new Set()): 
     get ids() {
       return session.ids;
     },
-    forward: (ids, options) => alone("forward", () => session.forward(ids, options)),
-    prefill: (ids, onProgress) => alone("prefill", () => session.prefill(ids, onProgress)),
+    forward: (ids, options) =>
+      alone("forward", async () => {
+        checkIdList("forward", "ids", ids);
+        checkOptionsObject("forward", options);
+        return session.forward(ids, options);
+      }),
+    prefill: (ids, onProgress) =>
+      alone("prefill", async () => {
+        checkIdList("prefill", "ids", ids);
+        checkCallback("prefill", "onProgress", onProgress);
+        return session.prefill(ids, onProgress);
+      }),
     decode: (sampling, count) =>
       alone("decode", async () => {
         if (sampling !== undefined) checkSampling(sampling);

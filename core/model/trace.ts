@@ -3,6 +3,7 @@
  * every backend; docs/notation.md says what each holds.
  */
 
+import { checkCallback, checkOptionsObject, wrongType } from "../arguments.ts";
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import { namesParts } from "../names.ts";
@@ -85,6 +86,11 @@ export interface Taps {
  * length.
  */
 export function makeTaps(config: LlamaConfig, options: ForwardOptions): Taps {
+  const { trace, steer } = options;
+  if (trace !== undefined && !(Array.isArray(trace) && trace.every((name) => typeof name === "string")))
+    throw wrongType("forward", "trace", "an array of names", trace);
+  checkOptionsObject("forward > steer", steer);
+  for (const [name, hook] of Object.entries(steer ?? {})) checkCallback("forward > steer", name, hook);
   const names = tapNames(config);
   const matching = (pattern: string): string[] => {
     const found = names.filter(namesParts(pattern));

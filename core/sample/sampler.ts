@@ -19,21 +19,18 @@ const wrongType = (name: string, expected: string, value: unknown): GureumError 
 
 /** @throws GureumError "usage" naming the first option of a wrong type, "range" the first outside its range */
 export function checkSampling(options: SamplingOptions): void {
-  const check = (name: string, value: number, ok: boolean, expected: string): void => {
+  if (typeof options !== "object" || options === null) throw wrongType("the options", "an object", options);
+  const check = (name: string, value: number, ok: (x: number) => boolean, expected: string): void => {
     if (typeof value !== "number") throw wrongType(name, "a number", value);
-    if (!ok) throw new GureumError("range", { where: "sampling", what: name, expected, got: `${value}` });
+    if (!ok(value)) throw new GureumError("range", { where: "sampling", what: name, expected, got: `${value}` });
   };
   const { temperature, topK, topP, minP, repetitionPenalty, seed } = options;
-  check(
-    "temperature",
-    temperature,
-    temperature >= 0 && temperature <= 1e4 && (temperature === 0 || temperature >= 1e-4),
-    "0, or a number from 0.0001 to 10000",
-  );
-  check("top-k", topK, Number.isInteger(topK) && topK >= 0, "an integer from 0 (off)");
-  check("top-p", topP, topP > 0 && topP <= 1, "a number above 0 and at most 1 (off)");
-  check("min-p", minP, minP >= 0 && minP <= 1, "a number from 0 (off) to 1");
-  check("repetition-penalty", repetitionPenalty, repetitionPenalty >= 0.01 && repetitionPenalty <= 100, "a number from 0.01 to 100");
+  const isTemperature = (x: number): boolean => x === 0 || (x >= 1e-4 && x <= 1e4);
+  check("temperature", temperature, isTemperature, "0, or a number from 0.0001 to 10000");
+  check("top-k", topK, (x) => Number.isInteger(x) && x >= 0, "an integer from 0 (off)");
+  check("top-p", topP, (x) => x > 0 && x <= 1, "a number above 0 and at most 1 (off)");
+  check("min-p", minP, (x) => x >= 0 && x <= 1, "a number from 0 (off) to 1");
+  check("repetition-penalty", repetitionPenalty, (x) => x >= 0.01 && x <= 100, "a number from 0.01 to 100");
   if (typeof seed !== "bigint") throw wrongType("seed", "a bigint", seed);
   if (seed < 0n || seed >= 1n << 64n)
     throw new GureumError("range", { where: "sampling", what: "seed", expected: "an integer from 0 to 2^64 - 1", got: `${seed}` });

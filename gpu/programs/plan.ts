@@ -2,6 +2,7 @@
  * What runs: which programs feed tokens, and which kernels compute the plain steps. Decided here and nowhere else, once
  * a model, from what the device reports, the model's shapes and what the caller asks for.
  */
+import { checkOptionsObject } from "../../core/arguments.ts";
 import type { LlamaConfig } from "../../core/config.ts";
 import { GureumError } from "../../core/errors.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
@@ -87,6 +88,7 @@ type Asked = Readonly<Partial<Record<VariantStep, Variant>>>;
 
 /** The variants of these names. @throws GureumError "usage" for a step or variant that does not exist */
 export function checkKernels(kernels: Readonly<Record<string, string>>): Asked {
+  checkOptionsObject("kernels", kernels);
   const asked: Partial<Record<VariantStep, Variant>> = {};
   for (const [word, name] of Object.entries(kernels)) {
     const step = stepNames.find((step) => step === word);

@@ -1,0 +1,160 @@
+/**
+ * Every option and argument of the library with values of the wrong type: each works or ends in a GureumError of one line, and the
+ * model goes on answering. About 15 s.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { greedy } from "../../core/sample/sampler.ts";
+import {
+  checkMessages,
+  embeddedModel,
+  GureumError,
+  inspectModel,
+  type LoadedModel,
+  loadModel,
+  openChat,
+  openTensors,
+  openTokenizer,
+  readEmbeddings,
+  readLinear,
+  readTensor,
+} from "../../index.ts";
+
+const wrong: readonly unknown[] = [
+  null,
+  Number.NaN,
+  -1,
+  0.5,
+  Infinity,
+  2 ** 40,
+  "5",
+  "",
+  {},
+  [],
+  [{}],
+  () => 1,
+  Symbol("x"),
+  1n,
+  true,
+  new Map(),
+];
+
+// biome-ignore lint/suspicious/noExplicitAny: what types forbid is what is tried.
+type Any = any;
+let model: LoadedModel;
+beforeAll(async () => {
+  model = await loadModel(embeddedModel(), { backend: "cpu" });
+});
+afterAll(() => model.dispose());
+
+const drain = async (events: AsyncIterable<unknown>): Promise<void> => {
+  for await (const _ of events);
+};
+
+/** Runs `body` with each wrong value. */
+async function sweep(what: string, body: (value: Any) => unknown): Promise<void> {
+  for (const value of wrong) {
+    try {
+      await body(value);
+    } catch (error) {
+      if (!(error instanceof GureumError)) expect.fail(`${what}, ${typeof value} ${String(value)}: ${(error as Error).stack}`);
+      expect(error.message).not.toMatch(/\n/);
+    }
+  }
+}
+
+const sampling = [
+  "maxNewTokens",
+  "temperature",
+  "topK",
+  "topP",
+  "minP",
+  "repetitionPenalty",
+  "seed",
+  "greedy",
+  "stop",
+  "stopIds",
+  "topLogprobs",
+];
+const rest = ["signal", "onPrefill", "session", "processLogits", "speculate"];
+
+describe("a value of the wrong type ends in a named error, or does no harm:", () => {
+  it.each([...sampling, ...rest])("generate, %s", (name) =>
+    sweep(name, (value) => drain(model.generate({ text: "a" }, { maxNewTokens: 2, [name]: value }))),
+  );
+
+  it("generate, the input and its parts", async () => {
+    await sweep("options", (value) => drain(model.generate({ text: "a" }, value)));
+    await sweep("input", (value) => drain(model.generate(value, { maxNewTokens: 2 })));
+    for (const key of ["text", "messages", "ids"])
+      await sweep(key, (value) => drain(model.generate({ [key]: value } as Any, { maxNewTokens: 2 })));
+    for (const key of ["addBos", "specialTokens"])
+      await sweep(key, (value) => drain(model.generate({ text: "a", [key]: value } as Any, { maxNewTokens: 2 })));
+    await sweep("encodePrompt", (value) => model.encodePrompt(value));
+  });
+
+  it("forward, perplexity and embed", async () => {
+    await sweep("forward", (value) => model.forward(value));
+    for (const key of ["logits", "trace", "steer"]) await sweep(key, (value) => model.forward([1, 2], { [key]: value }));
+    await sweep("perplexity", (value) => model.perplexity(value));
+    for (const key of ["context", "stride", "onProgress", "base"])
+      await sweep(key, (value) => model.perplexity("hello world", { [key]: value }));
+    await sweep("embed", (value) => model.embed(value));
+    for (const key of ["pooling", "normalize"]) await sweep(key, (value) => model.embed("a", { [key]: value }));
+  });
+
+  it("a session, which goes on afterwards", async () => {
+    await sweep("createSession", (value) => model.createSession(value).dispose());
+    const session = model.createSession(64);
+    for (const name of ["prefill", "forward", "truncate"] as const) await sweep(name, (value) => session[name](value));
+    const fed = async (body: () => unknown): Promise<void> => {
+      session.truncate(0);
+      await session.prefill([1]);
+      await body();
+    };
+    await sweep("decode", (value) => fed(() => session.decode(value, 1)));
+    await sweep("count", (value) => fed(() => session.decode(greedy, value)));
+    await sweep("onProgress", (value) => session.prefill([1], value));
+    session.truncate(0);
+    await session.prefill([1, 2]);
+    expect((await session.decode(greedy, 1)).ids).toHaveLength(1);
+    session.dispose();
+  });
+
+  it.each(["stats", "ops", "threads", "needs", "onProgress", "arithmetic", "robustness"])("loadModel, %s", (name) =>
+    sweep(name, async (value) => (await loadModel(embeddedModel(), { backend: "cpu", [name]: value } as Any)).dispose()),
+  );
+
+  it("loadModel, the place, its options, and what decides the backend", async () => {
+    await sweep("place", (value) => loadModel(value));
+    await sweep("options", async (value) => (await loadModel(embeddedModel(), value)).dispose());
+    for (const name of ["backend", "device", "cache", "kernels"])
+      await sweep(name, async (value) => (await loadModel(embeddedModel(), { [name]: value } as Any)).dispose());
+  });
+
+  it("what reads parts of a folder", async () => {
+    const readers: readonly ((place: Any, what: Any) => unknown)[] = [
+      openTokenizer,
+      openChat,
+      openTensors,
+      inspectModel,
+      readTensor,
+      readLinear,
+      readEmbeddings,
+    ];
+    for (const read of readers) {
+      await sweep(read.name, (value) => read(value, "x"));
+      await sweep(read.name, (value) => read(embeddedModel(), value));
+    }
+  });
+
+  it("a tokenizer", async () => {
+    const tokenizer = model.tokenizer!;
+    await sweep("encode", (value) => tokenizer.encode(value));
+    await sweep("decode", (value) => tokenizer.decode(value));
+    await sweep("encode options", (value) => tokenizer.encode("a", value));
+    await sweep("decode options", (value) => tokenizer.decode([1], value));
+    await sweep("streamingDecoder", (value) => tokenizer.streamingDecoder(value));
+    await sweep("push", (value) => tokenizer.streamingDecoder().push(value));
+    await sweep("checkMessages", (value) => checkMessages("x", value));
+  });
+});

@@ -1,0 +1,34 @@
+/** What callers give to public functions, looked at before it is used: JavaScript has no types to do it. */
+import { GureumError } from "./errors.ts";
+
+/** A value in a message: its kind, and what it is where that is short. */
+export function shown(value: unknown): string {
+  if (value === null || value === undefined || typeof value === "number" || typeof value === "boolean") return `${value as null}`;
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 40));
+  return Array.isArray(value) ? "an array" : typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+export const wrongType = (where: string, what: string, expected: string, value: unknown): GureumError =>
+  new GureumError("usage", { where, what: `${what} has the wrong type`, expected, got: shown(value) });
+
+/** @throws GureumError "usage" */
+export function checkText(where: string, what: string, value: unknown): asserts value is string {
+  if (typeof value !== "string") throw wrongType(where, what, "a string", value);
+}
+
+/** Options, or none. @throws GureumError "usage" */
+export function checkOptionsObject(where: string, value: unknown): void {
+  if (value !== undefined && (typeof value !== "object" || value === null || Array.isArray(value)))
+    throw wrongType(where, "options", "an object", value);
+}
+
+/** A function, or none. @throws GureumError "usage" */
+export function checkCallback(where: string, what: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "function") throw wrongType(where, what, "a function", value);
+}
+
+/** Something with a length and numbers; what they may be is the receiver's to say. @throws GureumError "usage" */
+export function checkIdList(where: string, what: string, value: unknown): void {
+  const isList = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+  if (!isList) throw wrongType(where, what, "an array of ids", value);
+}
