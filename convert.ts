@@ -1,4 +1,5 @@
 /** The front door's converter: a model folder written in another format. The result gets its name in one step. */
+
 import {
   type Converted,
   type ConvertOptions as CoreOptions,
@@ -11,6 +12,7 @@ import { openFolder } from "./core/checkpoint/folder.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import { checkFreeSpace, folderState, moveFolder, removeFolder, writeFolder } from "./core/host/node.ts";
+import { withoutEnd } from "./core/text.ts";
 import type { HubOptions } from "./hub/model.ts";
 import { type ModelPlace, storeOf } from "./place.ts";
 
@@ -35,7 +37,7 @@ export async function convert(place: ModelPlace, { to, format, ...options }: Con
   const checkpoint = await openCheckpoint(source);
   await checkpoint.close();
   await checkFreeSpace(to, convertedBytes(checkpoint, format));
-  const part = `${to.replace(/[/\\]+$/, "")}.part`;
+  const part = `${withoutEnd(to, "/\\")}.part`;
   if ((await folderState(part)) !== "absent")
     throw new GureumError("usage", { where: part, what: "is in the way: a conversion that was ended leaves it", remedy: "remove it" });
   try {

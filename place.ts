@@ -1,4 +1,5 @@
 /** Where models come from: a folder on disk, a name on the hub, or a store of the caller's. */
+import { wrongType } from "./core/arguments.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import { directoryStore, exists } from "./core/host/node.ts";
 import { type HubOptions, modelFolder, modelStore } from "./hub/model.ts";
@@ -32,9 +33,15 @@ export interface FindOptions extends HubOptions {
   readonly part?: "all" | "text";
 }
 
+/** @throws GureumError "usage" for what is neither a path nor a store */
+function checkedStore(place: ByteStore): ByteStore {
+  if (typeof place?.list === "function" && typeof place.open === "function") return place;
+  throw wrongType("model", "the place", "the path of a folder, a name, or a ByteStore", place);
+}
+
 /** A model's folder, of whatever names it. @throws GureumError as `findModel` */
 export const storeOf = async (place: ModelPlace, options?: FindOptions): Promise<ByteStore> =>
-  typeof place === "string" ? directoryStore(await findModel(place, options)) : place;
+  typeof place === "string" ? directoryStore(await findModel(place, options)) : checkedStore(place);
 
 /** A model to look into: of one by name, only small files and what is read of the others is fetched. @throws GureumError as `findModel` */
 export async function openModelStore(place: string, options: HubOptions = {}): Promise<ByteStore> {
@@ -43,4 +50,5 @@ export async function openModelStore(place: string, options: HubOptions = {}): P
 }
 
 /** For a look at parts: of a model by name, only those are fetched. */
-export const viewOf = async (place: ModelPlace): Promise<ByteStore> => (typeof place === "string" ? openModelStore(place) : place);
+export const viewOf = async (place: ModelPlace): Promise<ByteStore> =>
+  typeof place === "string" ? openModelStore(place) : checkedStore(place);

@@ -2,6 +2,7 @@
  * The front door's quantizer: a float model folder to an AWQ one beside it. Unfinished work lies in a folder of its own,
  * TO.unfinished; the result gets its name in one step, when all of it is written.
  */
+
 import { join } from "node:path";
 import { builtinItems, type CalibrationItem, calibrationOf, readCalibrationFile } from "./calibration.ts";
 import { openChatOf } from "./chat.ts";
@@ -23,6 +24,7 @@ import { nodeThreads } from "./core/host/node-threads.ts";
 import { referenceOps } from "./core/model/ops.ts";
 import { checkSource, type LayerDone, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
 import { type MethodName, methods, type Settings, type Stages } from "./core/quant/search/stages.ts";
+import { withoutEnd } from "./core/text.ts";
 import type { HubOptions } from "./hub/model.ts";
 import { type ModelPlace, storeOf } from "./place.ts";
 import { openWasmCpu } from "./wasm/cpu.ts";
@@ -61,7 +63,7 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
 const PART = 4 * 2 ** 20;
 
 /** Where unfinished work lies. */
-export const unfinishedFolder = (to: string): string => `${to.replace(/[/\\]+$/, "")}.unfinished`;
+export const unfinishedFolder = (to: string): string => `${withoutEnd(to, "/\\")}.unfinished`;
 
 function checkCount(what: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 1) return value;

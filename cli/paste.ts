@@ -2,6 +2,7 @@
  * Bracketed paste: a terminal that was asked to puts marks around what is pasted, so that line ends in it are text and not the end of a
  * message. In the typed line a line end shows as ␊ and a tab as ␉; so they may be typed, too. Source: xterm's control sequences.
  */
+import { withoutEnd } from "../core/text.ts";
 
 export const PASTE_ON = "\x1b[?2004h";
 export const PASTE_OFF = "\x1b[?2004l";
@@ -53,12 +54,12 @@ export function pasteFilter(): PasteFilter {
           held = part.slice(part.length - n);
           const rest = part.slice(0, part.length - n);
           // A line end at the end of what came may be half of \r\n, or the last of the paste, which is dropped.
-          const open = inside ? (/[\r\n]+$/.exec(rest)?.[0].length ?? 0) : 0;
+          const open = inside ? rest.length - withoutEnd(rest, "\r\n").length : 0;
           held = rest.slice(rest.length - open) + held;
           out += inside ? asLine(rest.slice(0, rest.length - open)) : rest;
           return out;
         }
-        out += inside ? asLine(part.replace(/[\r\n]+$/, "")) : part;
+        out += inside ? asLine(withoutEnd(part, "\r\n")) : part;
         text = text.slice(at + mark.length);
         inside = !inside;
       }

@@ -2,11 +2,13 @@
  * Where the hub is, where its files lie on this disk, and with whose right they are asked for: the environment variables of Python's
  * huggingface_hub, so that both find the same folder and the same token. Source: huggingface_hub `constants.py`, `utils/_auth.py`.
  */
+
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { GureumError } from "../core/errors.ts";
 import { hostError } from "../core/host/node.ts";
+import { withoutEnd } from "../core/text.ts";
 
 /** Variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -62,7 +64,7 @@ async function readToken(env: Environment, home: string): Promise<string | null>
 
 /** @throws GureumError "usage" */
 function endpointOf(env: Environment): string {
-  const text = (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
+  const text = withoutEnd(env.HF_ENDPOINT || "https://huggingface.co", "/");
   if (/^https?:\/\/[^/]/.test(text) && URL.canParse(text)) return text;
   throw new GureumError("usage", { where: "HF_ENDPOINT", what: "not an address", expected: "https://…", got: JSON.stringify(text) });
 }

@@ -17,7 +17,6 @@ import {
   expectSiluMul,
   rotationTable,
   throughAdd,
-  rotationTable,
   throughAttention,
   throughLinear,
   throughRmsNorm,

@@ -39,9 +39,12 @@ function slow(body: string): string | null {
 /** Looked at: each inner repetition begins with a letter that neither it nor its neighbours take; or the text is WGSL, or one line. */
 const lookedAt = [
   "bench/peers/wllama.ts",
-  "conformance/mutation/mutants.ts",
+  "cli/completion.ts",
+  "conformance/mutation/edits.ts",
   "conformance/mutation/schedule.ts",
+  "conformance/mutation/text.ts",
   "conformance/own/declared.ts",
+  "hub/name.ts",
   "tokenizer/jinja/format.ts",
 ];
 
