@@ -4,7 +4,7 @@
  */
 import type { Sampler, SamplingOptions } from "../model/engine.ts";
 import { uniformAt } from "../sample/random.ts";
-import { argmax } from "../sample/sampler.ts";
+import { argmax, largest } from "../sample/sampler.ts";
 import { fixedDistance, LOG2E, logInteger, powerOfTwo } from "./functions.ts";
 import { add, clean, mul } from "./numbers.ts";
 
@@ -43,9 +43,8 @@ export const logProbability = (logits: Float32Array, id: number): number => toLo
 
 /** The `n` likeliest ids with their log-probabilities, likeliest first, lower ids first among equals. */
 export function topLogProbabilities(logits: Float32Array, n: number): { id: number; logprob: number }[] {
-  const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
   const Z = partition(logits);
-  return order.slice(0, n).map((id) => ({ id, logprob: toLogProbability(surprisal(logits[id]!, Z)) }));
+  return largest(logits, n).map((id) => ({ id, logprob: toLogProbability(surprisal(logits[id]!, Z)) }));
 }
 
 /** The token at `position` of a sequence whose earlier ids are `seen`. Every comparison is one of integers, or of two numbers. */

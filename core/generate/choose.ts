@@ -45,7 +45,8 @@ function processed(process: LogitsProcessor, logits: Float32Array, ids: readonly
       got,
     });
   let most = -Infinity;
-  for (const [id, value] of result.entries()) {
+  for (let id = 0; id < V; id++) {
+    const value = result[id]!;
     if (Number.isNaN(value) || value === Infinity)
       throw new GureumError("non-finite", {
         where: "processLogits",

@@ -49,12 +49,18 @@ export function argmax(values: Float32Array): number {
   return best;
 }
 
+/** The largest logit, and log Σ exp(logit − largest); f64. */
+function partition(logits: Float32Array): { readonly most: number; readonly logSum: number } {
+  const most = logits[argmax(logits)]!;
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - most);
+  return { most, logSum: Math.log(sum) };
+}
+
 /** log p[id] under softmax(logits); f64. */
 export function logProbability(logits: Float32Array, id: number): number {
-  const max = logits[argmax(logits)]!;
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - max);
-  return logits[id]! - max - Math.log(sum);
+  const { most, logSum } = partition(logits);
+  return logits[id]! - most - logSum;
 }
 
 /**
@@ -131,13 +137,34 @@ export function sample(logits: Float32Array, options: SamplingOptions, seen: Ite
   return draw(candidates(scores, options), uniformAt(options.seed, position));
 }
 
+/** Of so many one finds a place for each; of more it is cheaper to sort all. */
+const FEW = 256;
+
+/** The ids of the `n` largest, largest first, lower ids first among equals. */
+export function largest(values: Float32Array, n: number): number[] {
+  if (n > FEW)
+    return Array.from(values.keys(), (id) => id)
+      .sort((a, b) => values[b]! - values[a]! || a - b)
+      .slice(0, n);
+  const best: number[] = [];
+  for (let id = 0; id < values.length; id++) {
+    const value = values[id]!;
+    if (best.length === n && !(n > 0 && value > values[best[n - 1]!]!)) continue;
+    let place = best.length;
+    while (place > 0 && value > values[best[place - 1]!]!) place--;
+    best.splice(place, 0, id);
+    if (best.length > n) best.pop();
+  }
+  return best;
+}
+
 /**
  * The `n` likeliest ids with their log-probabilities under softmax(logits), likeliest first, lower ids first among
  * equals.
  */
 export function topLogProbabilities(logits: Float32Array, n: number): { id: number; logprob: number }[] {
-  const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
-  return order.slice(0, n).map((id) => ({ id, logprob: logProbability(logits, id) }));
+  const { most, logSum } = partition(logits);
+  return largest(logits, n).map((id) => ({ id, logprob: logits[id]! - most - logSum }));
 }
 
 /** These functions as a record, for models that do not bring their own. */

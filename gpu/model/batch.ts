@@ -1,6 +1,7 @@
 /**
- * Sequences together on the GPU, each in a slot of one cache. Prompts are fed by a session of their own, whose cache is copied to the slot; a step
- * feeds the last id of every sequence and draws the next, each with its own options, and eight steps go by before the host looks.
+ * Sequences together on the GPU, each in a slot of one cache. Long prompts are fed by a session of their own, whose cache is copied to the slot;
+ * short ones as rows beside each other's, before the first step. A step feeds the last id of every sequence and draws the next, each with its
+ * own options, and eight steps go by before the host looks.
  */
 import { GureumError } from "../../core/errors.ts";
 import { guardBatch } from "../../core/model/batch.ts";
@@ -14,7 +15,7 @@ import { type PreparedDispatch, replay } from "../pipeline/recorder.ts";
 import type { Plan } from "../programs/plan.ts";
 import type { Feeder } from "../programs/program.ts";
 import { notedPosition } from "../wgsl/cache.ts";
-import { encodeRows, MOST_ROWS, ROWS_BYTES } from "../wgsl/rows.ts";
+import { encodeRows, MOST_ROWS, ROWS_BYTES, type Row } from "../wgsl/rows.ts";
 import { encodeSampling, RESULT_BYTES, SAMPLING_BYTES, seenBytes } from "../wgsl/sampling.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
 import { BATCH, notWritten, prepareSampling, seenBits } from "./chain.ts";
@@ -24,14 +25,17 @@ import type { GpuLlamaWeights } from "./tree.ts";
 
 /** Steps that a submission holds. */
 const PER_SUBMIT = 2;
+/** Ids from which on a prompt is worth passes of its own. */
+const LONG = 64;
 /** Bytes that the caches of sequences may take where nobody says how many there are to be. */
 const CACHES_BYTES = 8 * 2 ** 30;
 /** Sequences computed together where nobody says how many. */
 const SEQUENCES = 64;
 
 interface Sequence {
-  /** All but the last are in the cache. */
+  /** All but the last are in the cache, where `isFed`; else none is. */
   readonly ids: number[];
+  isFed: boolean;
   readonly maxContext: number;
 }
 
@@ -99,13 +103,13 @@ export function gpuBatch(
       q: noted, // of the fused kernels, which feed no batch
       noted: { buffer: noted, offset: 0, size: noted.size },
       nothing: allocate(memory, "nothing", 16),
-      batch: { rows, slots, capacity, q: allocate(memory, "queries", most * H * Hd * 4) },
+      batch: { rows, slots, capacity, q: allocate(memory, "queries", MOST_ROWS * H * Hd * 4) },
     };
     return {
       rows,
       noted,
       sequence,
-      a: makeActivations(memory, config, most),
+      a: makeActivations(memory, config, MOST_ROWS),
       logits: allocate(memory, "logits", most * V * 4),
       sampling: allocate(memory, "sampling", SAMPLING_BYTES, usage.UNIFORM | usage.COPY_DST),
       seen: allocate(memory, "seen", most * seenBytes(V)),
@@ -125,7 +129,7 @@ export function gpuBatch(
     return made;
   };
 
-  /** Feeds `ids` by the session and copies what it cached to a slot. */
+  /** Empties a slot, feeds `ids` by the session and copies what it cached there. */
   const cachePrompt = async (slot: number, ids: readonly number[], onProgress?: (done: number) => void | Promise<void>): Promise<void> => {
     const { session, sequence: from } = feedingSession;
     if (session.ids.length > 0) session.truncate(0);
@@ -143,13 +147,45 @@ export function gpuBatch(
     });
   };
 
+  /** Writes rows: which sequences, where, and the ids that are fed there. */
+  const writeInput = (rows: readonly Row[], ids: readonly number[]): void => {
+    const bytes = (words: Uint32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => new Uint8Array(words.buffer);
+    writeBytes(gpu, buffers.rows, 0, bytes(encodeRows(rows)));
+    writeBytes(gpu, sequence.step, 0, bytes(encodeStep({ T: rows.length, start: 0, sampled: 0 })));
+    writeBytes(gpu, sequence.ids, 0, bytes(Uint32Array.from(ids)));
+  };
+
+  /** Feeds the short prompts that wait, all but the last id of each, rows of several in a pass. */
+  const feedWaiting = async (work: readonly SlotWork[]): Promise<void> => {
+    const waiting = work.filter(({ slot }) => !sequences[slot]!.isFed);
+    const all = waiting.flatMap(({ slot }) => sequences[slot]!.ids.slice(0, -1).map((id, start) => ({ slot, start, id })));
+    if (all.length > 0) {
+      const { feeder } = await prepared();
+      await guarded(gpu, "batch", () => {
+        for (let first = 0; first < all.length; first += MOST_ROWS) {
+          const rows = all.slice(first, first + MOST_ROWS);
+          writeInput(
+            rows,
+            rows.map(({ id }) => id),
+          );
+          const encoder = gpu.device.createCommandEncoder({ label: "batch" });
+          const pass = encoder.beginComputePass();
+          replay(pass, feeder.layers, rows.length, 0);
+          pass.end();
+          gpu.device.queue.submit([encoder.finish()]);
+        }
+      });
+    }
+    for (const { slot } of waiting) sequences[slot]!.isFed = true;
+  };
+
   /** Puts the sequences of `work` into rows. */
   const writeRows = (work: readonly SlotWork[], penalized: boolean, random: boolean): void => {
     const own = work.map(({ slot }) => sequences[slot]!);
-    const bytes = (words: Uint32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => new Uint8Array(words.buffer);
-    writeBytes(gpu, buffers.rows, 0, bytes(encodeRows(work.map(({ slot }, t) => ({ slot, start: own[t]!.ids.length - 1 })))));
-    writeBytes(gpu, sequence.step, 0, bytes(encodeStep({ T: work.length, start: 0, sampled: 0 })));
-    writeBytes(gpu, sequence.ids, 0, bytes(Uint32Array.from(own, ({ ids }) => ids.at(-1)!)));
+    writeInput(
+      work.map(({ slot }, t) => ({ slot, start: own[t]!.ids.length - 1 })),
+      own.map(({ ids }) => ids.at(-1)!),
+    );
     writeBytes(gpu, buffers.sampling, 0, encodeSampling(...work.map(({ sampling }) => (random ? drawn(sampling) : sampling))));
     if (penalized) for (const [t, { ids }] of own.entries()) writeBytes(gpu, buffers.seen, t * seenBytes(V), seenBits(ids, V));
     writeBytes(gpu, results, 0, notWritten(BATCH * work.length));
@@ -161,6 +197,7 @@ export function gpuBatch(
     count: number,
     draws: boolean,
   ): Promise<{ words: Uint32Array; noted: Uint32Array }> => {
+    await feedWaiting(work);
     const { feeder, programs } = await prepared();
     const penalized = work.some(({ sampling }) => sampling.repetitionPenalty !== 1);
     const random = work.some(({ sampling }) => sampling.temperature > 0);
@@ -265,10 +302,11 @@ export function gpuBatch(
       async prefill(slot, given, own = maxContext, onProgress) {
         checkFeed(config, 0, own, given);
         const ids = Array.from(given);
+        const isFed = ids.length >= LONG;
         // The last id is fed by the first step.
-        await cachePrompt(slot, ids.slice(0, -1), onProgress);
+        await cachePrompt(slot, isFed ? ids.slice(0, -1) : [], onProgress);
         await onProgress?.(ids.length);
-        sequences[slot] = { ids, maxContext: own };
+        sequences[slot] = { ids, isFed, maxContext: own };
       },
       decode,
       clear(slot) {

@@ -3,7 +3,7 @@
  * v_in, at position rows[t].start of slot rows[t].slot in caches [slots, CAPACITY, G, HEAD] f32 or f16, f16 as cache-write.ts; a position beyond f16 is
  * noted in the slot's word of `noted`. Inputs f32: row t of q_in begins at qFirst + t · qStride, of k_in and v_in alike; PIECES > 1: a row is
  * Σ_p of the rows APART · p + t, p < PIECES ascending, as a product in pieces leaves them. table [positions, HEAD/2] (cos, sin)
- * as in rope.ts. One workgroup per row, one pair at a time. HEAD a multiple of 4. Limited by latency.
+ * as in rope.ts. One invocation per pair of q, or per two neighbouring pairs of k and v. HEAD a multiple of 4. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { type CacheDType, cacheBytes, cacheOverrideWgsl, notedWgsl } from "../../wgsl/cache.ts";
@@ -80,7 +80,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let start = rows[t].start;
   let slot = rows[t].slot;
   let half = params.HEAD / 2u;
-  for (var pair = lane; pair < params.H * half; pair += LANES) {
+  let pair = workgroup.y * LANES + lane;
+  let pairs = params.H * half;
+  if (pair < pairs) {
     let at = pair / half * params.HEAD + pair % half;
     let turn = table[start * half + pair % half];
     let a = queryAt(t, at);
@@ -88,8 +90,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     q[t * params.H * params.HEAD + at] = a * turn.x - b * turn.y;
     q[t * params.H * params.HEAD + at + half] = b * turn.x + a * turn.y;
   }
-  // Two neighbouring pairs of k and v: a word of an f16 cache holds two elements.
-  for (var quad = lane; quad < params.G * (half / 2u); quad += LANES) {
+  // Behind those of q the pairs of k and v, two at a time: a word of an f16 cache holds two elements.
+  let quad = pair - pairs;
+  if (pair >= pairs && quad < params.G * (half / 2u)) {
     let i = quad % (half / 2u) * 2u;
     let at = quad / (half / 2u) * params.HEAD + i;
     let one = table[start * half + i];
@@ -123,7 +126,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   call: ({ H, G, Hd, capacity, dtype, pieces = 1, apart = 16, qFirst, kFirst, vFirst, qStride, kvStride }) => ({
     params: { H, G, HEAD: Hd, CAPACITY: capacity, PIECES: pieces, APART: apart, qFirst, kFirst, vFirst, qStride, kvStride },
     overrides: { CACHE_F16: dtype === "f16" },
-    workgroups: (T) => [T, 1, 1],
+    workgroups: (T) => [T, Math.ceil((H * (Hd / 2) + G * (Hd / 4)) / 128), 1],
   }),
   sizes({ H, G, Hd, capacity, slots, dtype, pieces = 1, apart = 16, qFirst, kFirst, vFirst, qStride, kvStride }, T) {
     const last = pieces > 1 ? apart * (pieces - 1) + T - 1 : T - 1;

@@ -11,6 +11,7 @@ import {
   checkSampling,
   draw,
   greedy,
+  largest,
   logProbability,
   penalize,
   sample,
@@ -122,6 +123,18 @@ describe("sampling", () => {
           expect(logits).toEqual(before);
         },
       ),
+    );
+  });
+
+  it("finds the likeliest of many as sorting all of them does, ties by id", () => {
+    const many = fc
+      .array(fc.constantFrom(-3, -1, 0, 0.5, 2, 7), { minLength: 1, maxLength: 400 })
+      .map((values) => Float32Array.from(values));
+    fc.assert(
+      fc.property(many, fc.nat(400), (values, n) => {
+        const sorted = Array.from(values.keys()).sort((a, b) => values[b]! - values[a]! || a - b);
+        expect(largest(values, n)).toEqual(sorted.slice(0, n));
+      }),
     );
   });
 
