@@ -95,7 +95,8 @@ export function fromOnMutants(kernel: Kernel): Mutant[] {
       const open = m.index + m[0].length - 1;
       const close = closing(code, open);
       if (close < 0 || inside(fixed, m.index)) continue;
-      const n = Object.hasOwn(lasts, name) ? lasts[name]! : LAST;
+      // The weight of a norm is one row.
+      const n = name === "weight" && /norm/.test(kernel.name) ? 8192 : Object.hasOwn(lasts, name) ? lasts[name]! : LAST;
       places.push({
         operator: `an element past ${n} is another`,
         at: open,

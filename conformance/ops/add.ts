@@ -23,8 +23,8 @@ export const kit: Kit<Spec, AddCase> = {
   reference: { arithmetic: "f64", run: (c, out) => add(out, c.a, c.b, c.length) },
   spec: fc.record({ length: axis(2100, 1, [2, 4, 32, 64, 128, 256, 1024, 2048]), a: recipe(), b: recipe() }),
   boundaries: [1, 3, 4, 5, 63, 64, 65, 255, 256, 257, 1024, 70_000].map((length) => ({ length, a: plain, b: { ...plain, seed: 2 } })),
-  // 20 rows of 14,336.
-  reach: [{ length: 286_720, a: { ...plain, kind: "integers" }, b: { ...plain, kind: "integers", seed: 2 } }],
+  // As many rows as a chunk has, and one row wider than any model's.
+  reach: [286_720, 28_673].map((length) => ({ length, a: { ...plain, kind: "integers" }, b: { ...plain, kind: "integers", seed: 2 } })),
   make: ({ length, a, b }) => ({ length, a: values(a, length), b: values(b, length) }),
   length: (c) => c.length,
   expected: (c, arithmetic) => expectAdd(c.a, c.b, c.length, arithmeticOf(arithmetic)),

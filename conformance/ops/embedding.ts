@@ -44,7 +44,7 @@ export const kit: Kit<Spec, EmbeddingCase> = {
     { T: 12, V: 152_064, D: 8, dtype: "BF16", data: plain, seed: 1, sparse: true },
     { T: 12, V: 128_256, D: 4, dtype: "F32", data: plain, seed: 1, sparse: true },
     { T: 2, V: 5, D: 16_384, dtype: "F16", data: plain, seed: 1 },
-    { T: 300, V: 70, D: 6, dtype: "F16", data: plain, seed: 1 },
+    { T: 600, V: 70, D: 122, dtype: "F16", data: plain, seed: 1 },
   ],
   make({ T, V, D, dtype, data, seed, sparse = false }) {
     if (sparse) {

@@ -42,7 +42,7 @@ export const kit: Kit<Spec, RmsNormCase> = {
   })),
   reach: [
     { T: 5, D: 8192 },
-    { T: 2, D: 16_384 },
+    { T: 5, D: 16_384 },
     { T: 300, D: 34 },
     { T: 2050, D: 4 },
   ].map((shape) => ({ ...shape, eps: 1e-6, x: plain, weight: { ...plain, seed: 2 } })),

@@ -30,8 +30,12 @@ export const kit: Kit<Spec, SiluMulCase> = {
     { length: 600, gate: { ...plain, exponent: 6 }, up: plain },
     { length: 600, gate: { kind: "f16Overflow", exponent: 0, seed: 3 }, up: plain },
   ],
-  // 20 rows of 14,336.
-  reach: [{ length: 286_720, gate: { ...plain, kind: "integers" }, up: { ...plain, kind: "integers", seed: 2 } }],
+  // As many rows as a chunk has, and one row wider than any model's.
+  reach: [286_720, 28_673].map((length) => ({
+    length,
+    gate: { ...plain, kind: "integers" },
+    up: { ...plain, kind: "integers", seed: 2 },
+  })),
   make: ({ length, gate, up }) => ({ length, gate: values(gate, length), up: values(up, length) }),
   length: (c) => c.length,
   expected: (c, arithmetic) => expectSiluMul(c.gate, c.up, c.length, arithmeticOf(arithmetic)),
