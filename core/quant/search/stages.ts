@@ -177,6 +177,6 @@ export const methods: Readonly<Record<MethodName, Omit<Settings, "bits" | "group
     damping: 0.01,
     sweeps: 4,
     refits: 1,
-    inputs: "corrected",
+    inputs: "float",
   },
 };

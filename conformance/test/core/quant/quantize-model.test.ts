@@ -138,7 +138,8 @@ const f16Table = Float64Array.from({ length: 65536 }, (_, bits) => {
 describe("a run that was ended", () => {
   it("goes on to the same bytes, whichever of its layers were done", async () => {
     const source = await writeFloat({ family: "llama", layers: 3 });
-    for (const settings of [settingsOf("awq"), settingsOf("best"), { ...settingsOf("best"), inputs: "quantized" as const }]) {
+    for (const inputs of ["float", "quantized", "corrected"] as const) {
+      const settings = { ...settingsOf("best"), inputs };
       const undisturbed = await run(source, settings);
       await fc.assert(
         fc.asyncProperty(fc.subarray([0, 1, 2]), async (kept) => {
