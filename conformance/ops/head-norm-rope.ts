@@ -44,7 +44,10 @@ export const kit: Kit<Spec, HeadNormCase> = {
       [0, 9].map((position) => ({ shape, position, raw, norm: { ...plain, seed: 2 } })),
     ),
   ),
-  reach: [4095, 131_071].map((position) => ({ shape: 3, position, raw: plain, norm: { ...plain, seed: 2 } })),
+  reach: [
+    { shape: 3, position: 4095 },
+    { shape: 1, position: 131_071 },
+  ].map((far) => ({ ...far, raw: plain, norm: { ...plain, seed: 2 } })),
   make({ shape, position, raw, norm }) {
     const { G, perGroup, Hd, cache } = shapes[shape]!;
     const H = G * perGroup;
