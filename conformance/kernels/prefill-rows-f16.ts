@@ -38,6 +38,9 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
       const read = await runKernel(rig, c.T, 0, (io) => void io.run(prefillRowsF16, shape, split(c)));
       hand(out, fromEights(read.x!), read);
     },
-    { variant: "prefill-rows-f16-in-splits", accepts: ({ x }) => x.every((value) => Math.abs(value) < 2 ** 120) },
+    {
+      variant: "prefill-rows-f16-in-splits",
+      accepts: ({ T, width, x }) => T <= SPLIT_ROWS && width % HEAD === 0 && x.every((value) => Math.abs(value) < 2 ** 120),
+    },
   ),
 ];
