@@ -274,7 +274,7 @@ describe("the command", () => {
     [["generate", "a", "--kv-cache", "f8"], /--kv-cache is f32 or f16/],
     [["chat", "a", "--kernel", "matmul"], /--kernel takes STEP=VARIANT/],
     [["logits", "--ids", "1", "--kernel", "nonsense=matmul"], /no such step, expected linear, .*"nonsense"/],
-    [["diff", "--ids", "1", "--kernel", "dense=nonsense"], /no such variant, expected matmul, matmul-tiled, got "nonsense"/],
+    [["diff", "--ids", "1", "--kernel", "dense=nonsense"], /no such variant, expected matmul-tiles, matmul, matmul-tiled, got "nonsense"/],
     [["chat", "a", "--backend", "cpu", "--arithmetic", "f32"], /choose among variants of the WebGPU backend/],
     [["chat", "a", "--temperature", "warm"], /--temperature takes a number/],
     [["chat", "a", "--seed", "-1"], /seed/],
