@@ -37,7 +37,8 @@ async function diffWithFault(name: string | null): Promise<Diff> {
   const sound = kernel?.wgsl;
   if (kernel) kernel.wgsl = editsOf(kernel as never).find(({ operator }) => operator === "accumulates with the wrong sign")!.wgsl;
   try {
-    const model = await loadGpuModel(await testDevice(), config, refs, { arithmetic: "fixed16" });
+    const kernels = { "linear-prefill": "awq-matmul-packed" };
+    const model = await loadGpuModel(await testDevice(), config, refs, { arithmetic: "fixed16", kernels });
     const diff = await diffModels({ model: cpuModel(config, weights) }, { model, plan: model.plan }, weights, ids);
     model.dispose();
     return diff;
