@@ -7,7 +7,7 @@ import { kitOf, laws } from "../../laws.ts";
 import { webgpuSubjects } from "../../subjects/webgpu.ts";
 
 /** Random cases per law in CI; `gureum conformance --time` is the long hunt. */
-const RUNS = 40;
+const RUNS = 12;
 
 let gpu: Gpu | undefined;
 try {
