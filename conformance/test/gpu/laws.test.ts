@@ -10,7 +10,7 @@ import { webgpuSubjects } from "../../subjects/webgpu.ts";
  * Random cases per law, and milliseconds for all laws of a subject, cases of real sizes first: software compiles some pipelines for seconds, and
  * there are more than a hundred subjects. `gureum conformance --time` is the long hunt.
  */
-const [RUNS, TIME_MS] = [40, 5000];
+const [RUNS, TIME_MS] = [40, 3000];
 
 let gpu: Gpu | undefined;
 try {
