@@ -14,6 +14,7 @@ import { loadGpuModel } from "../../../gpu/model/model.ts";
 import { batchRefusal } from "../../../gpu/programs/batch.ts";
 import { isNearTie } from "../../accuracy/near-tie.ts";
 import { drawDelta, wgsl } from "../../accuracy.ts";
+import { letters, plainOptions } from "../fixtures/generating.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { arbitraryConfig, randomModel } from "../fixtures/random-model.ts";
 import { testDevice } from "./device.ts";
@@ -27,20 +28,11 @@ const configs = fc
   .slice(0, 2)
   .map((config, i): LlamaConfig => ({ ...config, vocabSize: 40, maxPositionEmbeddings: 256, ...(i === 0 ? { slidingWindow: 5 } : {}) }));
 
-const decoder = () => ({ push: (ids: ArrayLike<number>) => String.fromCharCode(65 + ids[0]!), flush: () => "" });
-const options = (more: Partial<GenerateOptions> = {}): GenerateOptions => ({
-  sampling: greedy,
-  maxNewTokens: 9,
-  stopIds: new Set(),
-  stop: [],
-  decoder: decoder(),
-  topLogprobs: 0,
-  ...more,
-});
+const options = (more: Partial<GenerateOptions> = {}): GenerateOptions => plainOptions(9, more);
 
 async function alone(model: Model, prompt: readonly number[], given: GenerateOptions): Promise<GenerateResult> {
   const session = model.createSession(prompt.length + given.maxNewTokens);
-  const run = generate(session, prompt, { ...given, decoder: decoder() });
+  const run = generate(session, prompt, { ...given, decoder: letters() });
   for (;;) {
     const step = await run.next();
     if (!step.done) continue;

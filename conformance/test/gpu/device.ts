@@ -3,7 +3,7 @@
  * asked for no optional feature and no more than WebGPU's default limits: what passes here needs neither.
  */
 import { freeAll, makeMemory, readRanges, upload, usage } from "../../../gpu/device/buffer.ts";
-import type { LimitName } from "../../../gpu/device/capabilities.ts";
+import type { Capabilities, LimitName } from "../../../gpu/device/capabilities.ts";
 import { type Gpu, openDevice } from "../../../gpu/device/device.ts";
 import { type BufferArg, makeRecorder, prepare, type Recorder, submit } from "../../../gpu/pipeline/recorder.ts";
 import { encodeStep } from "../../../gpu/wgsl/step.ts";
@@ -68,4 +68,18 @@ export const portableLimits: Readonly<Record<LimitName, number>> = {
   maxComputeWorkgroupsPerDimension: 65535,
   minStorageBufferOffsetAlignment: 256,
   minUniformBufferOffsetAlignment: 256,
+};
+
+/** A device without optional features, and with bindings as large as any desktop GPU offers. */
+export const desktop: Capabilities = {
+  vendor: "",
+  architecture: "",
+  device: "",
+  description: "",
+  software: false,
+  features: [],
+  limits: { ...portableLimits, maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 32 },
+  subgroupMinSize: 0,
+  subgroupMaxSize: 0,
+  subgroupMatrixConfigs: [],
 };

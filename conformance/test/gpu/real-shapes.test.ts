@@ -4,55 +4,14 @@ import { syntheticRefs } from "../../../bench/synthetic.ts";
 import type { LlamaConfig } from "../../../core/config.ts";
 import type { FloatDType } from "../../../core/dtype.ts";
 import type { LlamaWeightRefs } from "../../../core/model/weights.ts";
-import type { Capabilities } from "../../../gpu/device/capabilities.ts";
 import { holds } from "../../../gpu/pipeline/kernel.ts";
 import { planVariants, type VariantOptions } from "../../../gpu/programs/plan.ts";
-import { type RealShape, realShapes } from "../fixtures/real-shapes.ts";
-import { portableLimits } from "./device.ts";
-
-/** No optional feature, and bindings as large as any desktop GPU offers. */
-const device: Capabilities = {
-  vendor: "",
-  architecture: "",
-  device: "",
-  description: "",
-  software: false,
-  features: [],
-  limits: { ...portableLimits, maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 32 },
-  subgroupMinSize: 0,
-  subgroupMaxSize: 0,
-  subgroupMatrixConfigs: [],
-};
-
-type Shape = Omit<RealShape, "groupSize"> & { readonly groupSize?: number | "whole" };
-
-const configOf = ({ architecture, V, D, F, H, G, Hd, tied, groupSize = 128 }: Shape): LlamaConfig => ({
-  architecture,
-  vocabSize: V,
-  hiddenSize: D,
-  intermediateSize: F,
-  numHiddenLayers: 1,
-  numAttentionHeads: H,
-  numKeyValueHeads: G,
-  headDim: Hd ?? D / H,
-  rmsNormEps: 1e-6,
-  ropeTheta: 1e6,
-  ropeScaling: { type: "none" },
-  maxPositionEmbeddings: 4096,
-  slidingWindow: null,
-  attentionBias: architecture === "Qwen2ForCausalLM",
-  attentionOutputBias: false,
-  mlpBias: false,
-  qkNorm: architecture === "Qwen3ForCausalLM",
-  tieWordEmbeddings: tied ?? false,
-  quantization: { layout: "awq", groupSize, symmetric: false },
-  bosTokenId: 1,
-  eosTokenIds: [2],
-});
+import { configOfShape, realShapes } from "../fixtures/real-shapes.ts";
+import { desktop } from "./device.ts";
 
 /** What feeds one row. */
 function decoder(config: LlamaConfig, refs: LlamaWeightRefs, options: VariantOptions = {}): string {
-  const { plan } = planVariants(device, config, refs, options);
+  const { plan } = planVariants(desktop, config, refs, options);
   return plan.programs.find(({ rows }) => holds(rows, 1))!.name;
 }
 
@@ -63,7 +22,7 @@ const stored = (refs: LlamaWeightRefs, dtype: FloatDType): LlamaWeightRefs => ({
 });
 
 describe.each(Object.entries(realShapes))("%s", (_name, shape) => {
-  const config = configOf(shape);
+  const config = configOfShape(shape);
   const refs = syntheticRefs(config);
 
   it("decodes by fused kernels in fixed16 and in f32, whatever the dtype of embedding and head", () => {
@@ -75,7 +34,7 @@ describe.each(Object.entries(realShapes))("%s", (_name, shape) => {
 
   it("decodes by fused kernels with groups of 32 and of a whole column, and unquantized", () => {
     for (const groupSize of [32, "whole"] as const) {
-      const other = configOf({ ...shape, groupSize });
+      const other = configOfShape({ ...shape, groupSize });
       expect(decoder(other, syntheticRefs(other))).toBe("fixed16");
     }
     const dense = { ...config, quantization: null };

@@ -2,28 +2,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { LlamaConfig } from "../../../../core/config.ts";
-import { exactCpuModel } from "../../../../core/exact/model.ts";
 import { contextLimit, type GenerateOptions, generate, type TokenEvent } from "../../../../core/generate/generate.ts";
 import { type AllOptions, generateAll, type Item, type Outcome } from "../../../../core/generate/generate-all.ts";
 import { nodeThreads } from "../../../../core/host/node-threads.ts";
 import { cpuModel } from "../../../../core/model/cpu.ts";
 import type { Batch, Model, SamplingOptions } from "../../../../core/model/engine.ts";
-import { referenceFixed16Ops, referenceOps } from "../../../../core/model/ops.ts";
+import { referenceOps } from "../../../../core/model/ops.ts";
 import { greedy } from "../../../../core/sample/sampler.ts";
 import { openWasmCpu, type WasmCpu } from "../../../../wasm/cpu.ts";
+import { arithmetics, inBlocks, letters, plainOptions } from "../../fixtures/generating.ts";
 import { arbitraryConfig, randomModel } from "../../fixtures/random-model.ts";
 import { tableModel } from "../../fixtures/table-model.ts";
 
-const decoder = () => ({ push: (ids: ArrayLike<number>) => String.fromCharCode(65 + ids[0]!), flush: () => "" });
-const options = (more: Partial<GenerateOptions> = {}): GenerateOptions => ({
-  sampling: greedy,
-  maxNewTokens: 8,
-  stopIds: new Set(),
-  stop: [],
-  decoder: decoder(),
-  topLogprobs: 0,
-  ...more,
-});
+const options = (more: Partial<GenerateOptions> = {}): GenerateOptions => plainOptions(8, more);
 
 /** What `generate` gives for an item alone. */
 async function alone(model: Model, { prompt, options: given }: { prompt: readonly number[]; options: GenerateOptions }) {
@@ -31,7 +22,7 @@ async function alone(model: Model, { prompt, options: given }: { prompt: readonl
   let session: ReturnType<Model["createSession"]> | undefined;
   try {
     session = model.createSession(Math.min(contextLimit(model.config), prompt.length + given.maxNewTokens));
-    const run = generate(session, prompt, { ...given, decoder: decoder() });
+    const run = generate(session, prompt, { ...given, decoder: letters() });
     for (;;) {
       const step = await run.next();
       if (step.done) return { events, outcome: { ok: true, promptTokens: prompt.length, ...step.value } as Outcome };
@@ -49,21 +40,6 @@ async function together(model: Model, items: readonly Item[], how: AllOptions = 
   const outcomes = await generateAll(model, items, { ...how, onToken: (index, event) => void events[index]!.push(event) });
   return { events, outcomes };
 }
-
-/** A config whose linears fixed16 takes: inputs in groups of 32. */
-const inBlocks = (config: LlamaConfig): LlamaConfig => ({
-  ...config,
-  intermediateSize: 64,
-  numAttentionHeads: 32 / config.headDim,
-  numKeyValueHeads: Math.max(1, 16 / config.headDim),
-  quantization: { layout: "awq", groupSize: 32, symmetric: false },
-});
-
-const arithmetics: Readonly<Record<string, (config: LlamaConfig, seed: number) => Model>> = {
-  "sums in f64": (config, seed) => cpuModel(config, randomModel(config, seed).weights),
-  fixed16: (config, seed) => cpuModel(config, randomModel(config, seed).weights, referenceFixed16Ops),
-  exact: (config, seed) => exactCpuModel(config, randomModel(config, seed).weights),
-};
 
 const arbitrarySampling: fc.Arbitrary<SamplingOptions> = fc.record({
   temperature: fc.constantFrom(0, 0, 0.5, 1.1),

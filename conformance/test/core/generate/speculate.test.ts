@@ -1,28 +1,16 @@
 /** What a hook on logits may do, and that guesses change nothing but the number of passes. A few seconds. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { LlamaConfig } from "../../../../core/config.ts";
-import { exactCpuModel } from "../../../../core/exact/model.ts";
 import type { LogitsProcessor } from "../../../../core/generate/choose.ts";
 import { promptLookup } from "../../../../core/generate/draft.ts";
 import { type GenerateOptions, type GenerateResult, generate, type TokenEvent } from "../../../../core/generate/generate.ts";
-import { cpuModel } from "../../../../core/model/cpu.ts";
 import type { Model, SamplingOptions } from "../../../../core/model/engine.ts";
-import { referenceFixed16Ops } from "../../../../core/model/ops.ts";
 import { greedy } from "../../../../core/sample/sampler.ts";
-import { arbitraryConfig, randomModel } from "../../fixtures/random-model.ts";
+import { arithmetics, inBlocks, letters, plainOptions } from "../../fixtures/generating.ts";
+import { arbitraryConfig } from "../../fixtures/random-model.ts";
 import { tableModel } from "../../fixtures/table-model.ts";
 
-const decoder = () => ({ push: (ids: ArrayLike<number>) => String.fromCharCode(65 + ids[0]!), flush: () => "" });
-const options = (more: Partial<GenerateOptions> = {}): GenerateOptions => ({
-  sampling: greedy,
-  maxNewTokens: 12,
-  stopIds: new Set(),
-  stop: [],
-  decoder: decoder(),
-  topLogprobs: 0,
-  ...more,
-});
+const options = (more: Partial<GenerateOptions> = {}): GenerateOptions => plainOptions(12, more);
 
 interface Run {
   readonly events: readonly TokenEvent[];
@@ -43,21 +31,6 @@ async function run(model: Model, prompt: readonly number[], maxContext: number, 
     events.push(step.value);
   }
 }
-
-const arithmetics: Readonly<Record<string, (config: Parameters<typeof randomModel>[0], seed: number) => Model>> = {
-  "sums in f64": (config, seed) => cpuModel(config, randomModel(config, seed).weights),
-  fixed16: (config, seed) => cpuModel(config, randomModel(config, seed).weights, referenceFixed16Ops),
-  exact: (config, seed) => exactCpuModel(config, randomModel(config, seed).weights),
-};
-
-/** A config whose linears fixed16 takes: inputs in groups of 32. */
-const inBlocks = (config: LlamaConfig): LlamaConfig => ({
-  ...config,
-  intermediateSize: 64,
-  numAttentionHeads: 32 / config.headDim,
-  numKeyValueHeads: Math.max(1, 16 / config.headDim),
-  quantization: { layout: "awq", groupSize: 32, symmetric: false },
-});
 
 const arbitrarySampling: fc.Arbitrary<SamplingOptions> = fc.oneof(
   fc.constant(greedy),
@@ -95,7 +68,7 @@ describe.each(Object.entries(arithmetics))("speculation in %s", (name, make) => 
         const draft = from === "itself" ? model : make({ ...config, numHiddenLayers: 1 }, seed + 1);
         const speculate = from === "prompt" ? { from, tokens, ngram } : { from: "draft" as const, draft, tokens };
         const alone = await run(model, prompt, maxContext, plain);
-        const guessed = await run(model, prompt, maxContext, { ...plain, decoder: decoder(), speculate });
+        const guessed = await run(model, prompt, maxContext, { ...plain, decoder: letters(), speculate });
         expect(guessed.events).toEqual(alone.events);
         const { speculation, ...result } = guessed.result;
         expect(result).toEqual(alone.result);
@@ -257,7 +230,7 @@ describe("a hook on logits", () => {
         expect(logprob).toBe(logProbability(row, forced[i]!));
         expect(top![0]!.logprob).toBeGreaterThanOrEqual(logprob!);
       }
-      const guessed = await run(model, [1], 40, { ...given, decoder: decoder(), speculate: { from: "prompt" } });
+      const guessed = await run(model, [1], 40, { ...given, decoder: letters(), speculate: { from: "prompt" } });
       expect(guessed.events).toEqual(plain.events);
       expect(guessed.result.speculation!.accepted).toBeGreaterThan(0);
     });
