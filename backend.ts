@@ -1,10 +1,10 @@
 /** Which backend runs a checkpoint, as the options and the machine have it. */
+import { host } from "#host";
 import { checkCallback, wrongType } from "./core/arguments.ts";
 import { readWeights } from "./core/checkpoint/weights.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
 import { exactCpuModel } from "./core/exact/model.ts";
-import { nodeThreads } from "./core/host/node-threads.ts";
 import type { Model } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
@@ -84,7 +84,7 @@ export async function makeModel(
     const takeStats = async (): Promise<null> => null;
     if (arithmetic === "exact") return { model: exactCpuModel(config, await readWeights(refs, onProgress)), reason, takeStats };
     const { model, about } = await loadCpuModel(config, refs, {
-      host: nodeThreads(),
+      host: host.threads(),
       ...(arithmetic === "fixed16" ? { arithmetic } : {}),
       ...(ops ? { ops } : {}),
       ...(threads === undefined ? {} : { threads }),

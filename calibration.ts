@@ -1,9 +1,8 @@
 /** Texts to fit weights to: the built-in ones, or a file's, as ids in blocks of a fixed length. */
-import { readFile } from "node:fs/promises";
+import { host } from "#host";
 import { builtinChats, builtinTexts } from "./calibration-text.ts";
 import { type Chat, type ChatMessage, checkMessages } from "./chat.ts";
 import { GureumError, within } from "./core/errors.ts";
-import { hostError } from "./core/host/node.ts";
 import type { Calibration } from "./core/quant/quantize-model.ts";
 
 /** Texts, conversations, or sequences of ids. */
@@ -47,9 +46,7 @@ function jsonAt(where: string, text: string): unknown {
  * @throws GureumError "not-found", "io", "format"
  */
 export async function readCalibrationFile(path: string): Promise<CalibrationItem[]> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw hostError(path, error);
-  });
+  const text = await host.files.readText(path);
   if (/\.jsonl$/i.test(path))
     return text.split("\n").flatMap((line, i) => {
       if (line.trim() === "") return [];

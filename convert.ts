@@ -1,5 +1,6 @@
 /** The front door's converter: a model folder written in another format. The result gets its name in one step. */
 
+import { host } from "#host";
 import {
   type Converted,
   type ConvertOptions as CoreOptions,
@@ -11,7 +12,6 @@ import {
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
-import { checkFreeSpace, folderState, moveFolder, removeFolder, writeFolder } from "./core/host/node.ts";
 import { withoutEnd } from "./core/text.ts";
 import type { HubOptions } from "./hub/model.ts";
 import { type ModelPlace, storeOf } from "./place.ts";
@@ -23,6 +23,8 @@ export interface ConvertOptions extends CoreOptions, Pick<HubOptions, "onDownloa
   /** "awq-gemm", "compressed-tensors", "gptq", "gptq-v2" or "float16" */
   readonly format: Format;
 }
+
+const { checkFreeSpace, folderState, moveFolder, removeFolder, writeFolder } = host.files;
 
 /**
  * Writes a model folder in another format. Int4 to int4 keeps every number; "float16" rounds the dequantized weights.

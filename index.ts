@@ -3,6 +3,7 @@
  * reference or on WebGPU. Every part behind it is importable alone: `gureum/core/ops/*`, `gureum/tokenizer`,
  * `gureum/gpu/*`.
  */
+import { host } from "#host";
 import { type BackendOptions, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
 import { checkIdList, checkOptionsObject, checkText } from "./core/arguments.ts";
@@ -14,8 +15,6 @@ import { parseSamplingConfig } from "./core/checkpoint/sampling-config.ts";
 import { openTensors as openShards } from "./core/checkpoint/shards.ts";
 import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
-import { embeddedModelPath } from "./core/host/embedded.ts";
-import { fileSource } from "./core/host/node.ts";
 import type { SamplingOptions } from "./core/model/engine.ts";
 import { type LoadedModel, loadedModel, type ModelPrompts, modelPrompts } from "./loaded-model.ts";
 import { type ModelPlace, storeOf, viewOf } from "./place.ts";
@@ -102,13 +101,13 @@ export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export { PythonFloat, parseTemplateJson } from "./tokenizer/template-json.ts";
 export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer/tokenizer.ts";
 
-/** The folder of the small model that comes with gureum. */
-export const embeddedModel = (): string => embeddedModelPath();
+/** The place of the small model that comes with gureum: the path of its folder; in a browser "gureum:embedded". */
+export const embeddedModel = (): string => host.models.embedded();
 
 /** The tokenizer of a model folder, or of one tokenizer.model or tokenizer.json. @throws GureumError */
 export async function openTokenizer(place: ModelPlace): Promise<Tokenizer> {
   if (typeof place !== "string" || !/\.(model|json)$/.test(place)) return loadTokenizer(await storeOf(place, { part: "text" }));
-  const source = await fileSource(place);
+  const source = await host.files.fileSource(place);
   try {
     return parseTokenizer(await readBytes(source, 0, source.byteLength), place);
   } finally {

@@ -3,24 +3,13 @@
  * TO.unfinished; the result gets its name in one step, when all of it is written.
  */
 
-import { join } from "node:path";
+import { host } from "#host";
 import { builtinItems, type CalibrationItem, calibrationOf, readCalibrationFile } from "./calibration.ts";
 import { openChatOf } from "./chat.ts";
 import { type ByteSource, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
-import {
-  checkFreeSpace,
-  directoryStore,
-  filesIn,
-  folderState,
-  makeFolder,
-  moveFolder,
-  removeFolder,
-  writeFolder,
-} from "./core/host/node.ts";
-import { nodeThreads } from "./core/host/node-threads.ts";
 import { referenceOps } from "./core/model/ops.ts";
 import { checkSource, type LayerDone, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
 import { type MethodName, methods, type Settings, type Stages } from "./core/quant/search/stages.ts";
@@ -58,6 +47,8 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
   /** After each layer, in order; what it throws ends the run, which can be taken up again. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
 }
+
+const { checkFreeSpace, directoryStore, filesIn, folderState, makeFolder, moveFolder, removeFolder, writeFolder } = host.files;
 
 /** Bytes compared at a time. */
 const PART = 4 * 2 ** 20;
@@ -131,9 +122,9 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
   const texts = calibrationOf(name, items, chat, { samples, tokens: limit });
 
   const wasm =
-    options.ops === "javascript" ? null : await openWasmCpu({ host: nodeThreads(), ...(threads === undefined ? {} : { threads }) });
+    options.ops === "javascript" ? null : await openWasmCpu({ host: host.threads(), ...(threads === undefined ? {} : { threads }) });
   const ops = wasm && !("refusal" in wasm) ? wasm : referenceOps;
-  const result = join(work, "result");
+  const result = `${work}/result`;
   try {
     await makeFolder(work);
     await removeFolder(result);

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
@@ -15,6 +16,13 @@ class LongestFirst extends BaseSequencer {
 }
 
 export default defineConfig({
+  // package.json says where these lie in the build; tests run the sources.
+  resolve: {
+    alias: {
+      "#host": fileURLToPath(new URL("host/node.ts", import.meta.url)),
+      "#dawn": fileURLToPath(new URL("gpu/device/dawn.ts", import.meta.url)),
+    },
+  },
   test: {
     include: ["conformance/test/**/*.test.ts"],
     // Vitest leaves one core free; on two that is half of them.

@@ -3,16 +3,17 @@
  * use the machine. Above them the machine's plain Float64Array dot product. The ceiling that shares are of is what JavaScript multiplies
  * and adds in registers, without SIMD, which it does not have; rows of WebAssembly have none.
  */
+
 import { Bench } from "tinybench";
+import { host } from "#host";
 import { GureumError } from "../core/errors.ts";
-import { nodeThreads } from "../core/host/node-threads.ts";
 import { type CpuOps, referenceFixed16Ops, referenceOps } from "../core/model/ops.ts";
 import { occursIn } from "../core/names.ts";
 import { openWasmCpu, type WasmCpu } from "../wasm/cpu.ts";
 import type { CpuOptions } from "../wasm/model.ts";
 import { type CpuCase, cpuCases } from "./cpu/cases.ts";
 import { CEILING, dotCases } from "./cpu/dot.ts";
-import { type Competitor, hostCompetitor, measure, type Plan, processCpuMs, type Timing } from "./harness.ts";
+import { type Competitor, cpuMsBy, hostCompetitor, measure, type Plan, processCpuMs, type Timing } from "./harness.ts";
 import type { KernelSelection } from "./kernels.ts";
 import { type Limits, makeRow, type Row } from "./results.ts";
 
@@ -34,7 +35,7 @@ const timed = (name: string, body: () => unknown): Competitor => ({
     kept.last = body();
   }),
   grainMs: GRAIN_MS,
-  cpuMs: processCpuMs,
+  ...cpuMsBy(processCpuMs),
 });
 
 /** A loop with no rival to take turns with, under tinybench: one call per sample, each far longer than the clock's grain. */
@@ -76,7 +77,7 @@ async function engines(threads: number | undefined): Promise<Engine[]> {
     { name: "javascript-fixed16", ops: referenceFixed16Ops, threads: 1 },
   ];
   for (const arithmetic of ["f64", "fixed16"] as const) {
-    const wasm = await openWasmCpu({ arithmetic, host: nodeThreads(), ...(threads === undefined ? {} : { threads }) });
+    const wasm = await openWasmCpu({ arithmetic, host: host.threads(), ...(threads === undefined ? {} : { threads }) });
     if (!("refusal" in wasm)) found.push({ name: arithmetic === "f64" ? "wasm" : "wasm-fixed16", ops: wasm, wasm, threads: wasm.threads });
   }
   return found;

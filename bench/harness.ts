@@ -4,7 +4,7 @@
  * the timer's grain. What a call is and which clock times it is the competitor's own business (gpu-timer.ts,
  * `hostCompetitor`).
  */
-import process from "node:process";
+import { host } from "#host";
 import { GureumError } from "../core/errors.ts";
 import { quantileOfSorted } from "../core/eval/statistics.ts";
 import { trendOf } from "./statistics.ts";
@@ -35,11 +35,11 @@ export interface Clock {
 }
 export const hostClock: Clock = { now: () => performance.now() };
 
-/** CPU time of this process so far, all threads, in milliseconds. */
-export function processCpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e3;
-}
+/** CPU time of this process so far, all threads, in milliseconds; 0 on a host that does not tell. */
+export const processCpuMs = (): number => host.cpuMs?.() ?? 0;
+
+/** As part of a competitor: there where the host tells. */
+export const cpuMsBy = (cpuMs: () => number): Pick<Competitor, "cpuMs"> => (host.cpuMs ? { cpuMs } : {});
 
 /** How long something is timed. */
 export interface Plan {

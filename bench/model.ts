@@ -3,13 +3,12 @@
  * Prompts are fed to an empty cache, decoding starts at its depth with greedy sampling and ignores every end-of-text id; the parts
  * take turns as kernels do.
  */
-import process from "node:process";
+import { host } from "#host";
 import { listRefs, readWeights } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
 import { exactCpuModel } from "../core/exact/model.ts";
 import { contextLimit } from "../core/generate/generate.ts";
-import { nodeThreads } from "../core/host/node-threads.ts";
 import type { Model, Session } from "../core/model/engine.ts";
 import { linearParts } from "../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
@@ -20,7 +19,7 @@ import { loadExactGpuModel } from "../gpu/model/exact.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import type { VariantOptions } from "../gpu/programs/plan.ts";
 import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
-import { type Competitor, hostClock, measure, type Plan, processCpuMs, type Timing } from "./harness.ts";
+import { type Competitor, cpuMsBy, hostClock, measure, type Plan, processCpuMs, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 import { drawAll, fillBatch } from "./sequences.ts";
 import { lessProfile, type Recorded, tokenTimeOf } from "./token-time.ts";
@@ -72,7 +71,7 @@ const competitorOf = (name: string, timed: () => Promise<number>): Competitor =>
   grainMs: 0,
   maxCalls: 1,
   sample: timed,
-  cpuMs: () => cpuSpentMs,
+  ...cpuMsBy(() => cpuSpentMs),
 });
 
 /** CPU time within `clocked` so far. */
@@ -165,7 +164,7 @@ export async function measureModel(
   const { tokenBytes, tokenOperations } = workOf(config, refs);
   let peakLoadingBytes = 0;
   const watch = (done: number, total: number): void => {
-    peakLoadingBytes = Math.max(peakLoadingBytes, process.memoryUsage().rss);
+    peakLoadingBytes = Math.max(peakLoadingBytes, host.memory?.().rss ?? 0);
     onProgress?.(done, total);
   };
   const profiler = gpu && makeProfiler(gpu, hostClock.now);
@@ -179,7 +178,7 @@ export async function measureModel(
         : exactCpuModel(config, await readWeights(refs, watch));
     if (profiler) return loadGpuModel(profiler.gpu, config, refs, { ...variants, onProgress: watch });
     const loaded = await loadCpuModel(config, refs, {
-      host: nodeThreads(),
+      host: host.threads(),
       ...(variants?.arithmetic === "fixed16" ? { arithmetic: "fixed16" } : {}),
       ...cpu,
       onProgress: watch,
@@ -263,17 +262,21 @@ export async function measureModel(
     model.dispose();
     profiler?.close();
   }
-  const { rss, heapUsed, external } = process.memoryUsage();
+  const memory = host.memory?.();
   return {
     rows,
     tokenTimes,
     facts: {
       "weights as stored": weightBytes,
       ...(gpu ? { "gpu after loading": gpuWeightBytes, "gpu with the session": gpuBytes } : {}),
-      "host rss, largest while loading": peakLoadingBytes,
-      "host rss at the end": rss,
-      "host heap at the end": heapUsed,
-      "host external at the end": external,
+      ...(memory
+        ? {
+            "host rss, largest while loading": peakLoadingBytes,
+            "host rss at the end": memory.rss,
+            "host heap at the end": memory.heapUsed,
+            "host external at the end": memory.external,
+          }
+        : {}),
     },
   };
 }

@@ -3,10 +3,10 @@
  * made. Rates and shares are derived from a row's times and its two counts; only the counts and the times are facts.
  */
 
+import { host } from "#host";
 import type { DeviceIdentity } from "../conformance/certificate/identity.ts";
 import { readBytes } from "../core/checkpoint/byte-source.ts";
 import { GureumError, withinAsync } from "../core/errors.ts";
-import { fileSource, writeFile } from "../core/host/node.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import type { TimerName, Timing } from "./harness.ts";
 import type { MeasuredModel } from "./identity.ts";
@@ -191,7 +191,7 @@ export const operationsPerSecond = ({ operations, median }: Row): number | undef
 export const tokensPerSecond = ({ tokens, median }: Row): number | undefined => tokens && (tokens / median) * 1e3;
 
 /** @throws GureumError "io", "disk-full", "not-found" */
-export const writeText = (path: string, text: string): Promise<void> => writeFile(path, (sink) => sink(encodeUtf8(text)));
+export const writeText = (path: string, text: string): Promise<void> => host.files.writeFile(path, (sink) => sink(encodeUtf8(text)));
 
 /** Writes results for `readResults` and `compare`. @throws GureumError "io", "disk-full", "not-found" */
 export const writeResults = (path: string, results: BenchResults): Promise<void> =>
@@ -205,7 +205,7 @@ const maxResultBytes = 256 * 2 ** 20;
  * @throws GureumError "not-found", "io", "format" for anything that these benchmarks did not write
  */
 export async function readResults(path: string): Promise<BenchResults> {
-  const source = await fileSource(path);
+  const source = await host.files.fileSource(path);
   let bytes: Uint8Array;
   try {
     if (source.byteLength > maxResultBytes)

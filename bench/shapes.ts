@@ -2,13 +2,12 @@
  * Which model's shapes to measure: one that core knows by name, or any config.json. The linears come from core's own
  * list, so that what is measured here is what a checkpoint of that shape holds.
  */
-import { basename, dirname, resolve } from "node:path";
+import { host } from "#host";
 import { type ByteStore, memoryStore, readBytes } from "../core/checkpoint/byte-source.ts";
 import { configFile, readConfig } from "../core/checkpoint/config.ts";
 import { synthShapes } from "../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
-import { directoryStore, fileSource } from "../core/host/node.ts";
 import { linearParts } from "../core/model/layer.ts";
 
 /** A model's sizes, under a name. */
@@ -22,8 +21,8 @@ export interface Shape {
 /** Shapes known by name. */
 export const shapeNames: readonly string[] = Object.keys(synthShapes);
 
-/** The last part of a path, "." resolved: what rows are called by, wherever the folder lies. */
-export const folderName = (path: string): string => basename(resolve(path));
+/** What rows are called by, wherever the folder lies. */
+export const folderName = (path: string): string => host.files.folderName(path);
 
 /** Larger files are not a config. */
 const maxConfigBytes = 16 * 2 ** 20;
@@ -36,7 +35,7 @@ export type OpenFolder = (word: string) => Promise<ByteStore>;
  * @param openFolder by default the folder on disk
  * @throws GureumError "usage" for neither a name nor a path, "not-found", "io", "format", "unsupported"
  */
-export async function openShape(word: string, openFolder: OpenFolder = async (path) => directoryStore(path)): Promise<Shape> {
+export async function openShape(word: string, openFolder: OpenFolder = async (path) => host.files.directoryStore(path)): Promise<Shape> {
   const known = Object.entries(synthShapes).find(([name]) => name === word)?.[1];
   if (known) return { name: word, config: known.config };
   if (!/[./\\]/.test(word))
@@ -46,12 +45,12 @@ export async function openShape(word: string, openFolder: OpenFolder = async (pa
       remedy: `it is one of ${shapeNames.join(", ")}, or the path of a config.json`,
     });
   if (!word.endsWith(".json")) return { name: folderName(word), config: await readConfig(await openFolder(word)) };
-  const source = await fileSource(word);
+  const source = await host.files.fileSource(word);
   try {
     if (source.byteLength > maxConfigBytes)
       throw new GureumError("format", { where: word, what: "too large for a config", got: `${source.byteLength} bytes` });
     const bytes = await readBytes(source, 0, source.byteLength);
-    return { name: folderName(dirname(word)), config: await readConfig(memoryStore(word, new Map([[configFile, bytes]]))) };
+    return { name: folderName(`${word}/..`), config: await readConfig(memoryStore(word, new Map([[configFile, bytes]]))) };
   } finally {
     await source.close();
   }

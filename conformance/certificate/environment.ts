@@ -1,4 +1,5 @@
 /** Where and when something was run: for certificates and for benchmark results, in Node, Deno, Bun and browsers. */
+import { host as own } from "#host";
 import { VERSION } from "../../core/version.ts";
 
 /** What the hosts' global objects say of themselves. */
@@ -73,8 +74,8 @@ export async function environment(globals: Globals = host): Promise<Environment>
     runtime: runtimeOf(globals),
     platform: systemOf(globals),
   };
-  if (!globals.Deno && !globals.process?.versions.node) return { version, commit: null, date, runtime, platform, cpu: "unknown" };
-  const { commitOfCheckout, machine } = await import("./checkout.ts");
-  const { cpu, release } = machine();
-  return { version, commit: await commitOfCheckout(), date, runtime, platform: `${platform}, release ${release}`, cpu };
+  const machine = globals.Deno || globals.process?.versions.node ? own.machine : null;
+  if (!machine) return { version, commit: null, date, runtime, platform, cpu: "unknown" };
+  const { cpu, release, commit } = await machine();
+  return { version, commit, date, runtime, platform: `${platform}, release ${release}`, cpu };
 }

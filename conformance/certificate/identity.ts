@@ -1,5 +1,5 @@
 /** Which device a result is of: one record for certificates and benchmarks. */
-import { dawn } from "../../gpu/device/dawn.ts";
+import { dawn } from "#dawn";
 import type { Gpu } from "../../gpu/device/device.ts";
 import type { Fingerprint } from "../device/arithmetic.ts";
 import { runtime, scriptEngine } from "./environment.ts";

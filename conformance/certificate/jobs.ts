@@ -1,10 +1,9 @@
 /**
  * Subjects held to their laws in processes of their own, each with its own device, so that several are checked at once.
  */
-import { once } from "node:events";
+import { host } from "#host";
 import { GureumError } from "../../core/errors.ts";
 import type { Row } from "../check.ts";
-import { forkModule } from "../host/fork.ts";
 import type { Check, SubjectOptions } from "./subjects.ts";
 
 /** What a process is started with, and what it is then asked, once or more often. It answers with the row. */
@@ -15,25 +14,27 @@ export interface JobRequest {
   readonly options: Parameters<Check>[1];
 }
 
-/** @returns as many checks, which may run at the same time, and what ends their processes */
+/**
+ * @returns as many checks, which may run at the same time, and what ends their processes
+ * @throws GureumError "unsupported" where the host has no processes
+ */
 export function startJobs(count: number, { backend, robustness, adapter }: JobSetup): { checks: readonly Check[]; stop(): void } {
-  const processes = Array.from({ length: count }, () => forkModule("certificate/job", [JSON.stringify({ backend, robustness, adapter })]));
-  const checks = processes.map((child): Check => {
-    const ended = once(child, "exit").then(([code, signal]): never => {
-      throw new GureumError("device-lost", {
-        where: "--jobs",
-        what: "a process ended before its subject was through",
-        got: `${signal ?? `exit ${code}`}`,
-        remedy: "run without --jobs to see where",
-      });
-    });
-    ended.catch(() => {}); // reported to whoever waits for a row
-    return async (index, options) => {
-      const row = once(child, "message");
-      child.send({ index, options } satisfies JobRequest);
-      return ((await Promise.race([row, ended])) as [Row])[0];
-    };
-  });
+  const { fork } = host;
+  if (!fork) throw new GureumError("unsupported", { where: "--jobs", what: "a browser has no processes", remedy: "leave jobs out" });
+  const setup = JSON.stringify({ backend, robustness, adapter });
+  const processes = Array.from({ length: count }, () => fork("conformance/certificate/job", [setup]));
+  const checks = processes.map(
+    (child): Check =>
+      (index, options) =>
+        child.ask({ index, options } satisfies JobRequest).catch((ended: unknown): never => {
+          throw new GureumError("device-lost", {
+            where: "--jobs",
+            what: "a process ended before its subject was through",
+            got: String(ended),
+            remedy: "run without --jobs to see where",
+          });
+        }) as Promise<Row>,
+  );
   return {
     checks,
     stop: () => {

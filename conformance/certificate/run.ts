@@ -13,6 +13,7 @@ import { textOf } from "../own/kernel.ts";
 import { type Certificate, UNLIMITED } from "./certificate.ts";
 import { environment } from "./environment.ts";
 import type { DeviceIdentity } from "./identity.ts";
+import { startJobs } from "./jobs.ts";
 import type { Journal } from "./journal.ts";
 import { type Check, checkSubject, gather, notRun, type SubjectOptions } from "./subjects.ts";
 
@@ -84,7 +85,6 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
     let checks: readonly Check[] = [(index, given) => checkSubject(subjects[index]!, given)];
     const atOnce = Math.min(jobs, chosen.length);
     if (atOnce > 1) {
-      const { startJobs } = await import("./jobs.ts");
       ({ checks, stop } = startJobs(atOnce, options));
     }
     // Both the measurement of the device and what stands around the rows count as time of the run.

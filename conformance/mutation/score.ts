@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from "node:os";
 import { GureumError } from "../../core/errors.ts";
-import { forkModule } from "../host/fork.ts";
+import { forkModule } from "../../host/fork.ts";
 import { allKernels } from "../host/kernels.ts";
 import { mutantsOf } from "./families.ts";
 import { published } from "./published.ts";
@@ -73,7 +73,7 @@ function tryFrom(
   return new Promise((resolve, reject) => {
     let next = first;
     let ready = false;
-    const child = forkModule("mutation/worker", [name, `${first}`, `${end}`, `${runs}`, `${seed}`, JSON.stringify(wanted)]);
+    const child = forkModule("conformance/mutation/worker", [name, `${first}`, `${end}`, `${runs}`, `${seed}`, JSON.stringify(wanted)]);
     let timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
     child.on("message", (message) => {
       clearTimeout(timer);

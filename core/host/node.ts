@@ -4,7 +4,7 @@
  * fsynced: a power cut is not covered.
  */
 import { constants } from "node:fs";
-import { chmod, type FileHandle, lstat, mkdir, open, readdir, readlink, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
+import { chmod, type FileHandle, lstat, mkdir, open, readdir, readFile, readlink, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { ByteSink, FolderWriter } from "../checkpoint/byte-sink.ts";
 import type { ByteSource, ByteStore } from "../checkpoint/byte-source.ts";
@@ -97,6 +97,12 @@ function openedSource(path: string, handle: FileHandle, byteLength: number, mtim
     close: () => withHost(path, () => handle.close()),
   };
 }
+
+/** The text of a file, ill-formed UTF-8 replaced. @throws GureumError "not-found" or "io" */
+export const readText = (path: string): Promise<string> => withHost(path, () => readFile(path, "utf8"));
+
+/** The last part of a path, "." resolved. */
+export const folderName = (path: string): string => basename(resolve(path));
 
 /** Whether there is anything at the path. */
 export const exists = (path: string): Promise<boolean> =>

@@ -2,8 +2,9 @@
  * The adapters of this machine, to choose one by name or by its place in the list. WebGPU itself lists none: Dawn's binding tells them when it
  * is asked for one that there is not, other hosts show those that they prefer for speed, for power and in software.
  */
+
+import { DRIVER, openDawn } from "#dawn";
 import { GureumError } from "../../core/errors.ts";
-import { openDawn } from "./dawn.ts";
 
 export interface AdapterName {
   /** As the driver calls it. */
@@ -11,10 +12,6 @@ export interface AdapterName {
   /** "vulkan", "metal", "d3d12", …; null where the host does not tell. */
   readonly backend: string | null;
 }
-
-/** What helps where no adapter answers. */
-export const DRIVER =
-  "install a GPU driver with Vulkan, Metal or Direct3D 12, or Mesa's software Vulkan (mesa-vulkan-drivers 24 or newer), or use the CPU backend";
 
 /** A name that no adapter has. */
 const NOBODY = "no adapter is called so";

@@ -1,14 +1,23 @@
 /**
  * Dawn in Node, through the npm package `webgpu`: the only file that names it, and only when it is called, so that Deno
- * and browsers never load it.
+ * never loads it. `#dawn` in package.json names it under Node's condition, and no-dawn.ts elsewhere.
  */
 import { GureumError } from "../../core/errors.ts";
+
+/** Kept instances by the words they were started with. */
+export interface Dawn {
+  readonly instances: Map<string, GPU>;
+}
+
+/** What helps where no adapter answers. */
+export const DRIVER =
+  "install a GPU driver with Vulkan, Metal or Direct3D 12, or Mesa's software Vulkan (mesa-vulkan-drivers 24 or newer), or use the CPU backend";
 
 /**
  * Every Dawn instance made here. Dawn's object must stay reachable as long as any of its devices lives: collected, it
  * takes the process down. A live exported object keeps it; every `Gpu` record holds its own as well.
  */
-export const dawn: { readonly instances: Map<string, GPU> } = { instances: new Map() };
+export const dawn: Dawn = { instances: new Map() };
 
 export interface DawnOptions {
   /** "null" validates shaders and pipelines without any GPU and computes nothing; default: the platform's own. */

@@ -3,10 +3,11 @@
  * goes wrong on it, now or later, ends in a GureumError.
  */
 import "./webgpu-names.ts";
+import { DRIVER, openDawn } from "#dawn";
 import { GureumError } from "../../core/errors.ts";
-import { type AdapterName, chooseAdapter, DRIVER, dawnAdapters, dawnChoice, hostAdapters } from "./adapters.ts";
+import { type AdapterName, chooseAdapter, dawnAdapters, dawnChoice, hostAdapters } from "./adapters.ts";
 import { type Capabilities, limitNames, readCapabilities, wantedFeatures } from "./capabilities.ts";
-import { type DawnOptions, openDawn } from "./dawn.ts";
+import type { DawnOptions } from "./dawn.ts";
 import { selfCheck } from "./self-check.ts";
 
 /** A kernel that the device accepted. */

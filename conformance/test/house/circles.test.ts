@@ -2,10 +2,18 @@ import { posix } from "node:path";
 import { describe, expect, it } from "vitest";
 import { sources, textOf } from "./tree.ts";
 
+/** What package.json's `imports` may put in the place of a name. */
+const named: Readonly<Record<string, readonly string[]>> = {
+  "#host": ["host/node.ts", "host/web.ts"],
+  "#dawn": ["gpu/device/dawn.ts", "gpu/device/no-dawn.ts"],
+};
+
 /** What a file imports from the tree by any form: values, types, re-exports, `import(…)` as a type or as a call. */
 function importsOf(name: string, text: string): string[] {
   const code = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
-  return [...code.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)"(\.[\w./-]*)"/g)].map(([, path]) => posix.join(posix.dirname(name), path!));
+  return [...code.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)"([.#][\w./-]*)"/g)].flatMap(
+    ([, path]) => named[path!] ?? [posix.join(posix.dirname(name), path!)],
+  );
 }
 
 /** Circles, each as the list of its files (strongly connected components of more than one file; Tarjan 1972). */

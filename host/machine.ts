@@ -1,14 +1,15 @@
-/** What only a host with files and processes can say of a run. Loaded when it is asked, so that browsers never are. */
+/** What only a host with files and processes can say of a run. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The CPU's name, and the system's release. */
-export const machine = (): { readonly cpu: string; readonly release: string } => ({
+/** The CPU's name, the system's release, and the checkout's commit. */
+export const machine = async (): Promise<{ readonly cpu: string; readonly release: string; readonly commit: string | null }> => ({
   cpu: cpus()[0]?.model.trim() ?? "unknown",
   release: release(),
+  commit: await commitOfCheckout(),
 });
 
 const git = (root: string, ...args: string[]): Promise<string | null> =>
@@ -20,10 +21,10 @@ const git = (root: string, ...args: string[]): Promise<string | null> =>
  * The checkout's commit, "-dirty" behind it where files differ: null where git is missing, or the repository is not the
  * package's own.
  */
-export async function commitOfCheckout(): Promise<string | null> {
+async function commitOfCheckout(): Promise<string | null> {
   const here = dirname(fileURLToPath(import.meta.url));
-  // Two folders up in a checkout, three in a build.
-  const root = [resolve(here, "../.."), resolve(here, "../../..")].find((folder) => existsSync(join(folder, "package.json")));
+  // One folder up in a checkout, two in a build.
+  const root = [resolve(here, ".."), resolve(here, "../..")].find((folder) => existsSync(join(folder, "package.json")));
   if (root === undefined) return null;
   const top = await git(root, "rev-parse", "--show-toplevel");
   if (top === null || resolve(top) !== root) return null;
