@@ -57,6 +57,8 @@ export interface Made {
   readonly model: Model;
   readonly reason: string;
   readonly takeStats: () => Promise<GpuStats | null>;
+  /** Frees the model, and the device that was opened for it. */
+  readonly dispose: () => void;
 }
 
 /**
@@ -82,7 +84,8 @@ export async function makeModel(
   const { arithmetic = "auto", cache, kernels = {} } = variants;
   const cpu = async (reason: string): Promise<Made> => {
     const takeStats = async (): Promise<null> => null;
-    if (arithmetic === "exact") return { model: exactCpuModel(config, await readWeights(refs, onProgress)), reason, takeStats };
+    const made = (model: Model, about: string): Made => ({ model, reason: about, takeStats, dispose: () => model.dispose() });
+    if (arithmetic === "exact") return made(exactCpuModel(config, await readWeights(refs, onProgress)), reason);
     const { model, about } = await loadCpuModel(config, refs, {
       host: host.threads(),
       ...(arithmetic === "fixed16" ? { arithmetic } : {}),
@@ -90,7 +93,7 @@ export async function makeModel(
       ...(threads === undefined ? {} : { threads }),
       ...(onProgress ? { onProgress } : {}),
     });
-    return { model, reason: `${reason}; ${about}`, takeStats };
+    return made(model, `${reason}; ${about}`);
   };
   checkCallback("load", "onProgress", onProgress);
   if (cache !== undefined && cache !== "f32" && cache !== "f16") throw wrongType("load", "cache", '"f32" or "f16"', cache);
@@ -171,7 +174,7 @@ export async function makeModel(
       profiler?.close();
       if (!device) closeDevice(gpu);
     };
-    return { model: { ...model, dispose }, reason: robustness ? `${name}, with bounds checks` : name, takeStats };
+    return { model, reason: robustness ? `${name}, with bounds checks` : name, takeStats, dispose };
   } catch (error) {
     if (!device) closeDevice(gpu);
     throw error;

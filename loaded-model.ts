@@ -252,7 +252,12 @@ export function modelPrompts(config: LlamaConfig, chat: Chat | GureumError, samp
   };
 }
 
-export function loadedModel({ model, reason, takeStats }: Made, prompts: Prompts, loadMs: number, notes: readonly string[]): LoadedModel {
+export function loadedModel(
+  { model, reason, takeStats, dispose }: Made,
+  prompts: Prompts,
+  loadMs: number,
+  notes: readonly string[],
+): LoadedModel {
   const { config, tokenizer, encodePrompt, checked, samplingDefaults, check } = prompts;
   const limit = contextLimit(config);
   let disposed = false;
@@ -374,7 +379,7 @@ export function loadedModel({ model, reason, takeStats }: Made, prompts: Prompts
     },
     takeStats,
     dispose() {
-      if (!disposed) model.dispose();
+      if (!disposed) dispose();
       disposed = true;
     },
   };

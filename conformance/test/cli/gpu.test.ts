@@ -4,6 +4,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { type Choice, variants } from "../../../gpu/programs/plan.ts";
+import { gureum as spoken } from "./gureum.ts";
 
 const cli = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
 
@@ -41,6 +42,12 @@ describe("gureum on WebGPU", () => {
     expect(cache).toBe("f16");
     expect((await gureum("device")).out).toMatch(/^ {2}\* fixed16 +the first that this device and model allow \(embed-fixed16, /m);
     expect(await gureum("device", "--model", "/nonexistent")).toMatchObject({ code: 1, out: "" });
+  });
+
+  it("holds a conversation, a question a line", async () => {
+    const { code, out } = await spoken(["chat", "--backend", "webgpu", "--max-new-tokens", "30"], `안녕하세요\n${question}\n`);
+    expect(out).toMatch(/^안녕하세요\. 만나서 반가워요\.\n\S.*\n$/);
+    expect(code).toBe(0);
   });
 
   it("counts with --stats what went to the GPU, the prompt apart from the tokens", async () => {
