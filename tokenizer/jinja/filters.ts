@@ -132,6 +132,21 @@ const defaultFilter: Filter = (value, args, keywords) => {
 const length: Filter = (value) => BigInt(lengthOf(value));
 
 const filters: Readonly<Record<string, Filter>> = {
+  abs: (value) => {
+    const number = numeric(value);
+    if (number === undefined) return fail(`abs of ${kindOf(value)}`);
+    return number < 0 || Object.is(number, -0) ? -number : number;
+  },
+  batch: (value, args, keywords) => {
+    const [size, fill] = bind("batch", ["linecount", "fill_with"], args, keywords, 1);
+    const by = asInt("batch", size);
+    if (by < 1) return fail("batch takes a size from 1");
+    const items = iterate(value);
+    const rows = Array.from({ length: Math.ceil(items.length / by) }, (_, i) => items.slice(i * by, (i + 1) * by));
+    const last = rows.at(-1);
+    if (last && fill !== undefined && fill !== null) while (last.length < by) last.push(fill);
+    return generator(rows);
+  },
   capitalize: onText("capitalize", capitalize),
   count: length,
   d: defaultFilter,
@@ -192,6 +207,12 @@ const filters: Readonly<Record<string, Filter>> = {
       .join(""),
   ),
   tojson,
+  sum: (value, args, keywords) => {
+    const [attribute, start = 0n] = bind("sum", ["attribute", "start"], args, keywords);
+    return iterate(value)
+      .map(getter(attribute))
+      .reduce<Value>((total, one) => binary("+", total, one), start);
+  },
   trim: (value, args, keywords) => pythonStrip("strip", plainText(value), bind("trim", ["chars"], args, keywords)[0]),
   unique: (value, args, keywords) => {
     const [sensitive, attribute] = bind("unique", ["case_sensitive", "attribute"], args, keywords);
@@ -209,7 +230,7 @@ const filters: Readonly<Record<string, Filter>> = {
 };
 
 const others = new Set(
-  "abs attr batch center e escape filesizeformat forceescape groupby max min pprint random round safe slice striptags sum truncate urlencode urlize wordcount wordwrap xmlattr".split(
+  "attr center e escape filesizeformat forceescape groupby max min pprint random round safe slice striptags truncate urlencode urlize wordcount wordwrap xmlattr".split(
     " ",
   ),
 );

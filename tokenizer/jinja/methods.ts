@@ -6,7 +6,7 @@ import { asInt, asText, bind } from "./arguments.ts";
 import { fail, refuse } from "./errors.ts";
 import { formatText } from "./format.ts";
 import { checkLength } from "./operators.ts";
-import { type Callable, equal, iterate, type Keywords, kindOf, lengthOf, sequence, type Value } from "./values.ts";
+import { type Callable, equal, iterate, type Keywords, kindOf, lengthOf, sequence, truth, type Value } from "./values.ts";
 
 type Method<T> = (self: T, args: readonly Value[], keywords: Keywords) => Value;
 
@@ -96,6 +96,43 @@ const every =
   (self) =>
     self !== "" && pattern.test(self);
 
+/** A text in at least `width` characters; `left` says how many of those that are missing go before it. */
+const pad =
+  (name: string, left: (missing: number, width: number) => number): Method<string> =>
+  (self, args) => {
+    if (args.length < 1 || args.length > 2) return fail(`${name} takes 1 or 2 arguments`);
+    const [size, fill] = [asInt(name, args[0]), args.length > 1 ? asText(name, args[1]) : " "];
+    if (lengthOf(fill) !== 1) return fail(`${name} fills with one character`);
+    const missing = Math.max(0, size - lengthOf(self));
+    checkLength(self.length + missing);
+    const before = left(missing, size);
+    return fill.repeat(before) + self + fill.repeat(missing - before);
+  };
+
+/** Python's line ends; the separators U+001C to U+001E are among them. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are meant
+const lineEnd = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g;
+function splitLines(self: string, args: readonly Value[], keywords: Keywords): string[] {
+  const [keeps] = bind("splitlines", ["keepends"], args, keywords);
+  const lines: string[] = [];
+  let start = 0;
+  for (const { 0: end, index } of self.matchAll(lineEnd)) {
+    lines.push(self.slice(start, keeps === undefined || !truth(keeps) ? index : index + end.length));
+    start = index + end.length;
+  }
+  return start < self.length ? [...lines, self.slice(start)] : lines;
+}
+
+/** The text before, of and after the first or last separator. */
+function partition(name: "partition" | "rpartition", self: string, args: readonly Value[]): Value {
+  if (args.length !== 1) return fail(`${name} takes one argument`);
+  const by = asText(name, args[0]);
+  if (by === "") return fail("an empty separator");
+  const at = name === "partition" ? self.indexOf(by) : self.lastIndexOf(by);
+  if (at < 0) return sequence("tuple", name === "partition" ? [self, "", ""] : ["", "", self]);
+  return sequence("tuple", [self.slice(0, at), by, self.slice(at + by.length)]);
+}
+
 const strings: Readonly<Record<string, Method<string>>> = {
   strip: (self, args) => pythonStrip("strip", self, args[0]),
   lstrip: (self, args) => pythonStrip("lstrip", self, args[0]),
@@ -125,6 +162,25 @@ const strings: Readonly<Record<string, Method<string>>> = {
   removeprefix: (self, args) => (self.startsWith(asText("removeprefix", args[0])) ? self.slice((args[0] as string).length) : self),
   removesuffix: (self, args) =>
     self.endsWith(asText("removesuffix", args[0])) ? self.slice(0, self.length - (args[0] as string).length) : self,
+  ljust: pad("ljust", () => 0),
+  rjust: pad("rjust", (missing) => missing),
+  center: pad("center", (missing, width) => (missing >> 1) + (missing & width & 1)),
+  zfill: (self, args) => {
+    if (args.length !== 1) return fail("zfill takes one argument");
+    const missing = Math.max(0, asInt("zfill", args[0]) - lengthOf(self));
+    checkLength(self.length + missing);
+    const sign = /^[-+]/.exec(self)?.[0] ?? "";
+    return sign + "0".repeat(missing) + self.slice(sign.length);
+  },
+  splitlines: splitLines,
+  partition: (self, args) => partition("partition", self, args),
+  rpartition: (self, args) => partition("rpartition", self, args),
+  isspace: (self) => self !== "" && Array.from(self).every((one) => isPythonSpace(one.codePointAt(0)!)),
+  isascii: (self) => /^[\0-\x7f]*$/.test(self),
+  isalpha: every(/^\p{L}+$/u),
+  isdecimal: every(/^\p{Nd}+$/u),
+  islower: (self) => /\p{Cased}/u.test(self) && !/[\p{Uppercase}\p{Lt}]/u.test(self),
+  isupper: (self) => /\p{Cased}/u.test(self) && !/[\p{Lowercase}\p{Lt}]/u.test(self),
   isdigit: every(/^[\p{Nd}\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089]+$/u),
 };
 
@@ -161,7 +217,7 @@ const withoutArguments = new Set(
 );
 const changing = /^(append|extend|insert|pop|remove|clear|sort|reverse|update|setdefault|popitem)$/;
 const unsupported =
-  /^(partition|ljust|rjust|center|zfill|isalpha|isalnum|splitlines|casefold|swapcase|isdecimal|isnumeric|isspace|isascii|isupper|islower|istitle|rindex|rpartition|encode|maketrans|translate|expandtabs|isidentifier|isprintable|format_map|fromkeys|decode)$/;
+  /^(isalnum|casefold|swapcase|isnumeric|istitle|rindex|encode|maketrans|translate|expandtabs|isidentifier|isprintable|format_map|fromkeys|decode)$/;
 
 /** A value's method of this name; undefined where its type has none. @throws GureumError "template" */
 export function method(self: Value, name: string): Callable | undefined {
