@@ -14,12 +14,18 @@ export interface TokenizerParts {
   readonly roles: readonly PieceRole[];
   /** By piece. */
   readonly ids: ReadonlyMap<string, number>;
+  /** Pieces of a tokenizer.json's model: its added tokens are numbered from there; null: they have the ids that files state. */
+  readonly modelSize: number | null;
   /** Tokens beside the pieces. */
   readonly addedTokens: readonly AddedToken[];
   /** Of the token that begins a text. */
   readonly bosId: number | null;
   /** Of the token that ends a text. */
   readonly eosId: number | null;
+  /** What stands for BOS and EOS around a text where that is not `bosId` and `eosId`: the post-processor's tokens, whatever the config names. */
+  readonly firstId?: number | null;
+  /** As `firstId`, behind the text. */
+  readonly lastId?: number | null;
   /** Of the token for what has none. */
   readonly unkId: number | null;
   /** Of the token that fills a batch. */

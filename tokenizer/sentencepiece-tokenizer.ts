@@ -107,6 +107,7 @@ export function sentencePieceParts(bytes: Uint8Array, legacy = true): TokenizerP
     pieces: pieces.map((piece) => piece.piece),
     roles: pieces.map((piece) => roles[piece.type]),
     ids,
+    modelSize: null,
     addedTokens,
     bosId,
     eosId: control(model.eosPiece),

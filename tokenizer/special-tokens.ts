@@ -23,6 +23,27 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
+/**
+ * Added tokens with the ids that the reference gives them, whatever ids the file states: those of the vocabulary for what it has, else the
+ * next after all added ones, and none below the vocabulary's size. A file that the reference wrote states the same.
+ * @param ids of all pieces; what is new is put in
+ * @param known the added tokens before these
+ */
+export function giveIds(
+  tokens: readonly AddedToken[],
+  ids: Map<string, number>,
+  vocabSize: number,
+  known: readonly AddedToken[],
+): AddedToken[] {
+  let last = known.reduce((most, { id }) => Math.max(most, id), -1);
+  return tokens.map((token) => {
+    const id = ids.get(token.content) ?? Math.max(last + 1, vocabSize);
+    ids.set(token.content, id);
+    last = Math.max(last, id);
+    return { ...token, id };
+  });
+}
+
 /** A stretch of text; `id` is -1 for text of no added token. */
 export interface Split {
   readonly id: number;

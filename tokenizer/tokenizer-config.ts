@@ -18,7 +18,7 @@ export async function readStoreFile(store: ByteStore, fileName: string): Promise
 }
 
 /** The single tokens that transformers gives a name, and a template a variable. */
-const tokenNames = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] as const;
+export const tokenNames = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] as const;
 
 const endOfText = "<|endoftext|>";
 const llama = { bos_token: "<s>", eos_token: "</s>", unk_token: "<unk>" };
@@ -45,9 +45,15 @@ function tokenText(value: unknown, where: string): string | undefined {
   return asString(isObject(value) ? value.content : value, where);
 }
 
+const asTokens = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+const contentOf = (token: unknown): unknown => (isObject(token) ? token.content : token);
+const isFirst = (token: unknown, at: number, all: readonly unknown[]): boolean =>
+  all.findIndex((other) => contentOf(other) === contentOf(token)) === at;
+
 /**
- * The folder's tokenizer_config.json, `{}` where it has none. Tokens it does not name come from
- * special_tokens_map.json; where it has no `added_tokens_decoder`, added_tokens.json makes one.
+ * The folder's tokenizer_config.json, `{}` where it has none. Tokens it does not name come from special_tokens_map.json. In a folder
+ * without `added_tokens_decoder` (older than it) that file's tokens stand also against tokenizer_config.json's, as transformers has it,
+ * and added_tokens.json makes an `added_tokens_decoder`.
  * @throws GureumError "format" naming the broken file
  */
 export async function readTokenizerConfig(store: ByteStore, files: ReadonlySet<string>): Promise<JsonObject> {
@@ -63,14 +69,14 @@ export async function readTokenizerConfig(store: ByteStore, files: ReadonlySet<s
   const own = await readObject("tokenizer_config.json");
   const merged: Record<string, unknown> = { ...own };
   const map = await readObject("special_tokens_map.json");
-  for (const [name, value] of Object.entries(map)) merged[name] ??= value;
+  const isOlder = (own.added_tokens_decoder ?? null) === null;
+  for (const [name, value] of Object.entries(map))
+    if (name === "additional_special_tokens") merged[name] = [...asTokens(own[name]), ...asTokens(value)].filter(isFirst);
+    else if (isOlder || !(name in own)) merged[name] = value;
   const added = await readObject("added_tokens.json");
-  if ((own.added_tokens_decoder ?? null) === null && Object.keys(added).length > 0) {
+  if (isOlder && Object.keys(added).length > 0) {
     const special = new Set<unknown>(
-      [
-        ...tokenNames.map((name) => merged[name]),
-        ...(Array.isArray(merged.additional_special_tokens) ? merged.additional_special_tokens : []),
-      ].map((token) => (isObject(token) ? token.content : token)),
+      [...tokenNames.map((name) => merged[name]), ...asTokens(merged.additional_special_tokens)].map(contentOf),
     );
     merged.added_tokens_decoder = within("added_tokens.json", () =>
       Object.fromEntries(
@@ -85,7 +91,7 @@ export async function readTokenizerConfig(store: ByteStore, files: ReadonlySet<s
 }
 
 /** The class whose defaults hold; undefined where the files leave it open. */
-async function tokenizerClass(store: ByteStore, files: ReadonlySet<string>, config: JsonObject): Promise<string | undefined> {
+export async function tokenizerClass(store: ByteStore, files: ReadonlySet<string>, config: JsonObject): Promise<string | undefined> {
   if (typeof config.tokenizer_class === "string") return config.tokenizer_class.replace(/Fast$/, "");
   if (!files.has("config.json")) return undefined;
   const bytes = await readStoreFile(store, "config.json");

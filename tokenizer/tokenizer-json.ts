@@ -14,7 +14,7 @@ import { parsePostProcessors, type TemplateToken } from "./json-post-processor.t
 import { parsePreTokenizers } from "./json-pre-tokenizer.ts";
 import { parseUnigram } from "./json-unigram.ts";
 import type { PieceRole, TokenizerParts } from "./parts.ts";
-import type { AddedToken } from "./special-tokens.ts";
+import { type AddedToken, giveIds } from "./special-tokens.ts";
 
 /** One entry of `added_tokens` (or, without its id, of `added_tokens_decoder`). */
 export function parseAddedToken(value: unknown, id: number, where: string): AddedToken {
@@ -51,10 +51,10 @@ export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
       remedy: "download the file again",
     });
   const config = asObject(file.model, "model");
-  const addedTokens = asArray(file.added_tokens ?? [], "added_tokens").map((value, i) =>
+  const listed = asArray(file.added_tokens ?? [], "added_tokens").map((value, i) =>
     within("added_tokens", () => parseAddedToken(value, asId(asObject(value, `${i}`).id, `${i} > id`), `${i}`)),
   );
-  const special = new Set(addedTokens.filter((token) => token.special).map((token) => token.content));
+  const special = new Set(listed.filter((token) => token.special).map((token) => token.content));
   const type = config.type ?? (Array.isArray(config.vocab) ? "Unigram" : "BPE");
   if (type !== "BPE" && type !== "Unigram")
     throw new GureumError("unsupported", {
@@ -69,16 +69,7 @@ export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
   const around = within("post_processor", () => parsePostProcessors(file.post_processor));
 
   const ids = new Map(model.vocab);
-  for (const { content, id } of addedTokens) {
-    if ((ids.get(content) ?? id) !== id)
-      throw new GureumError("format", {
-        where: "added_tokens",
-        what: `${JSON.stringify(content)} has two ids`,
-        expected: `${ids.get(content)}`,
-        got: `${id}`,
-      });
-    ids.set(content, id);
-  }
+  const addedTokens = giveIds(listed, ids, model.vocab.size, []);
   let size = 0;
   for (const id of ids.values()) size = Math.max(size, id + 1);
   const pieces = new Array<string>(size).fill("");
@@ -109,6 +100,7 @@ export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
     pieces,
     roles,
     ids,
+    modelSize: model.vocab.size,
     addedTokens,
     bosId: named(around.before, "<s>"),
     eosId: named(around.after, "</s>"),

@@ -13,8 +13,8 @@ import { createStreamingDecoder, type StreamingDecoder } from "./decoding.ts";
 import { asFlag, asId, asObject, isObject, type JsonObject } from "./json.ts";
 import type { TokenizerParts } from "./parts.ts";
 import { sentencePieceParts } from "./sentencepiece-tokenizer.ts";
-import { type AddedToken, createMatcher, splitAtTokens } from "./special-tokens.ts";
-import { readStoreFile, readTokenizerConfig } from "./tokenizer-config.ts";
+import { type AddedToken, createMatcher, giveIds, splitAtTokens } from "./special-tokens.ts";
+import { readStoreFile, readTokenizerConfig, tokenizerClass, tokenNames } from "./tokenizer-config.ts";
 import { parseAddedToken, tokenizerJsonParts } from "./tokenizer-json.ts";
 import { wellFormed } from "./unicode.ts";
 
@@ -147,7 +147,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
       checkOptionsObject("encode", options);
       const { verbatim, normalized } = options.specialTokens === "recognise" ? inRendered : inText;
       const out: number[] = [];
-      if (options.addBos) out.push(need(parts.bosId, "BOS"));
+      if (options.addBos) out.push(need(parts.firstId ?? parts.bosId, "BOS"));
       const whole = wellFormed(text);
       for (const outer of verbatim ? splitAtTokens(verbatim, whole) : [{ id: -1, start: 0, end: whole.length }]) {
         if (outer.id >= 0) {
@@ -160,7 +160,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
           else if (inner.start < inner.end) segment(stretch.slice(inner.start, inner.end), outer.start === 0 && inner.start === 0, out);
         }
       }
-      if (options.addEos) out.push(need(parts.eosId, "EOS"));
+      if (options.addEos) out.push(need(parts.lastId ?? parts.eosId, "EOS"));
       return out;
     },
     decode(ids, options = {}) {
@@ -196,34 +196,63 @@ function namedToken(config: JsonObject, name: string): string | null | undefined
   return content;
 }
 
+/** The tokens of `added_tokens_decoder`, by id. @throws GureumError "format" */
+function moreTokens(config: JsonObject): AddedToken[] {
+  const listed = Object.entries(asObject(config.added_tokens_decoder ?? {}, "added_tokens_decoder"));
+  return listed.map(([key, value]) => {
+    const where = `added_tokens_decoder > ${key}`;
+    return parseAddedToken(value, asId(/^\d+$/.test(key) ? Number(key) : key, where), where);
+  });
+}
+
+/** Special tokens that the files name, of the vocabulary but not yet among the added ones: they are matched like these. */
+function namedTokens(config: JsonObject, ids: ReadonlyMap<string, number>, known: readonly AddedToken[]): AddedToken[] {
+  const additional = Array.isArray(config.additional_special_tokens) ? config.additional_special_tokens : [];
+  const named = [...tokenNames.map((name) => config[name]), ...additional].flatMap((token) => {
+    const { content, ...flags } = isObject(token) ? token : { content: token };
+    return typeof content === "string" ? [parseAddedToken({ ...flags, content, special: true }, 0, content)] : [];
+  });
+  const have = new Set(known.map(({ content }) => content));
+  return named.filter(({ content }) => ids.has(content) && !have.has(content));
+}
+
 /** What tokenizer_config.json says over the tokenizer's own file. */
-function applyConfig(parts: TokenizerParts, config: JsonObject): TokenizerParts {
+function applyConfig(parts: TokenizerParts, config: JsonObject, className: string | undefined): TokenizerParts {
+  // Of a tokenizer.json the post-processor frames a text; only these classes write it anew by the config's flags.
+  const byFlags = parts.modelSize === null || className === undefined || /^(?:Llama|CodeLlama|Gemma|Cohere)Tokenizer$/.test(className);
+  const flag = (name: "add_bos_token" | "add_eos_token", own: boolean, id: number | null): boolean => {
+    const stated = asFlag(config[name], own, name);
+    return byFlags ? stated && id !== null : own;
+  };
   const addedTokens = [...parts.addedTokens];
   const ids = new Map(parts.ids);
   const pieces = [...parts.pieces];
   const roles = [...parts.roles];
-  const decoder = config.added_tokens_decoder;
-  if (decoder !== undefined && decoder !== null)
-    for (const [key, value] of Object.entries(asObject(decoder, "added_tokens_decoder"))) {
-      const id = asId(/^\d+$/.test(key) ? Number(key) : key, `added_tokens_decoder > ${key}`);
-      const token = parseAddedToken(value, id, `added_tokens_decoder > ${key}`);
-      if (addedTokens.some((known) => known.id === id) || token.content === "") continue;
-      if ((ids.get(token.content) ?? id) !== id || (pieces[id] ?? "") !== (ids.has(token.content) ? token.content : ""))
-        throw new GureumError("format", {
-          where: "added_tokens_decoder",
-          what: `${JSON.stringify(token.content)} does not fit the vocabulary`,
-          got: `id ${id}`,
-        });
-      while (pieces.length <= id) {
-        pieces.push("");
-        roles.push("text");
-      }
-      ids.set(token.content, id);
-      pieces[id] = token.content;
-      if (token.special) roles[id] = "control";
-      // transformers matches these in the text as it was given, whatever `normalized` says.
-      addedTokens.push({ ...token, normalized: false });
+  const { modelSize } = parts;
+  const add = (stated: AddedToken): void => {
+    const at = addedTokens.findIndex(({ content }) => content === stated.content);
+    // A sentencepiece model's tokens have the ids that are stated; transformers matches them in the text as it was given.
+    if (stated.content === "" || (modelSize === null && (at >= 0 || addedTokens.some(({ id }) => id === stated.id)))) return;
+    const token = modelSize === null ? { ...stated, normalized: false } : giveIds([stated], ids, modelSize, addedTokens)[0]!;
+    const { id, content } = token;
+    if (modelSize === null && ((ids.get(content) ?? id) !== id || (pieces[id] ?? "") !== (ids.has(content) ? content : "")))
+      throw new GureumError("format", {
+        where: "added_tokens_decoder",
+        what: `${JSON.stringify(content)} does not fit the vocabulary`,
+        got: `id ${id}`,
+      });
+    while (pieces.length <= id) {
+      pieces.push("");
+      roles.push("text");
     }
+    ids.set(content, id);
+    pieces[id] = content;
+    if (roles[id] !== "unknown" && roles[id] !== "byte") roles[id] = token.special ? "control" : "text";
+    if (at >= 0) addedTokens[at] = token;
+    else addedTokens.push(token);
+  };
+  for (const token of moreTokens(config)) add(token);
+  if (modelSize !== null) for (const token of namedTokens(config, ids, addedTokens)) add(token);
   const idOf = (name: string, own: number | null): number | null => {
     const token = namedToken(config, name);
     return token === undefined ? own : token === null ? null : (ids.get(token) ?? null);
@@ -239,8 +268,10 @@ function applyConfig(parts: TokenizerParts, config: JsonObject): TokenizerParts 
     bosId,
     eosId,
     padId: idOf("pad_token", parts.padId),
-    addBos: bosId !== null && asFlag(config.add_bos_token, parts.addBos, "add_bos_token"),
-    addEos: eosId !== null && asFlag(config.add_eos_token, parts.addEos, "add_eos_token"),
+    firstId: !byFlags && parts.addBos ? parts.bosId : null,
+    lastId: !byFlags && parts.addEos ? parts.eosId : null,
+    addBos: flag("add_bos_token", parts.addBos, bosId),
+    addEos: flag("add_eos_token", parts.addEos, eosId),
   };
 }
 
@@ -309,6 +340,7 @@ export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
         error,
       );
     }
-    return createTokenizer(within("tokenizer_config.json", () => applyConfig(parts, config)));
+    const className = await tokenizerClass(folder, files, config);
+    return createTokenizer(within("tokenizer_config.json", () => applyConfig(parts, config, className)));
   });
 }

@@ -150,9 +150,13 @@ describe("a folder's chat templates", () => {
 
   it("get tokens of special_tokens_map.json where tokenizer_config.json names none, null meaning none", async () => {
     const map = { bos_token: "<m>", eos_token: { content: "</m>" }, additional_special_tokens: ["<x>", { content: "<y>" }] };
-    expect(await tokensOf({ "tokenizer_config.json": { bos_token: "<c>", pad_token: null }, "special_tokens_map.json": map })).toBe(
-      "<c> </m> ? ? <x> <y>",
-    );
+    const config = { bos_token: "<c>", pad_token: null, added_tokens_decoder: {} };
+    expect(await tokensOf({ "tokenizer_config.json": config, "special_tokens_map.json": map })).toBe("<c> </m> ? ? <x> <y>");
+  });
+  it("get tokens of special_tokens_map.json first in folders older than added_tokens_decoder, additional ones of both", async () => {
+    const map = { bos_token: "<m>", eos_token: null, additional_special_tokens: ["<x>", { content: "<y>" }] };
+    const config = { bos_token: "<c>", eos_token: "</c>", additional_special_tokens: [{ content: "<z>" }, "<x>"] };
+    expect(await tokensOf({ "tokenizer_config.json": config, "special_tokens_map.json": map })).toBe("<m> ? ? ? <z> <x> <y>");
   });
   it("get the defaults of the tokenizer's class, or of the class that the model's type has", async () => {
     const llama = "<s> </s> <unk> ?";

@@ -11,6 +11,8 @@ import { plainModel, writeModel } from "./model-writer.ts";
 /** One id a character, so that ids spell out what the pipeline made of a text. */
 const characters = ["<unk>", ..."▁ _abcABC[]<>/stkx.,가é", "\u0301", "\t", "\n"];
 const vocab = Object.fromEntries(characters.map((piece, id) => [piece, id]));
+/** The first id behind the vocabulary. */
+const next = characters.length;
 const bpe = { type: "BPE", unk_token: "<unk>", vocab, merges: [] };
 
 function tokenizerOf(file: object): Tokenizer {
@@ -114,12 +116,24 @@ describe("added tokens", () => {
   it("are cut out, the leftmost and longest first", () => {
     const tokenizer = tokenizerOf({
       added_tokens: [
-        { id: 97, content: "ab", special: true },
-        { id: 98, content: "abc", special: true },
-        { id: 99, content: "bca", special: true },
+        { id: next, content: "ab", special: true },
+        { id: next + 1, content: "abc", special: true },
+        { id: next + 2, content: "bca", special: true },
       ],
     });
-    expect(tokenizer.encode("aabcab", { specialTokens: "recognise" })).toEqual([vocab.a, 98, 97]);
+    expect(tokenizer.encode("aabcab", { specialTokens: "recognise" })).toEqual([vocab.a, next + 1, next]);
+  });
+  it("have the ids that the reference gives them, whatever ids a file states: the vocabulary's, else the next free ones", () => {
+    const tokenizer = tokenizerOf({
+      added_tokens: [
+        { id: 50, content: "<s>", special: true },
+        { id: 60, content: "a" },
+        { id: 60, content: "bc" },
+        { id: 3, content: "ab" },
+      ],
+    });
+    expect(tokenizer.encode("<s>bcaab", { specialTokens: "recognise" })).toEqual([next, next + 1, vocab.a, next + 2]);
+    expect([tokenizer.vocabSize, tokenizer.decode([50, 60])]).toEqual([next + 3, ""]);
   });
   it("take white space along where lstrip or rstrip says so", () => {
     expect(added({ lstrip: true, special: true }, "a  <t> b")).toEqual(["a", "<t>", " ", "b"]);
@@ -169,20 +183,25 @@ describe("decoders", () => {
 
 describe("the post-processor", () => {
   const entry = (id: string, ...ids: number[]) => [id, { id, ids, tokens: ids.map(() => id) }] as const;
-  const special_tokens = Object.fromEntries([entry("[B]", 98), entry("[E]", 99), entry("[2]", 98, 99), entry("[far]", 4000)]);
+  const special_tokens = Object.fromEntries([
+    entry("[B]", next),
+    entry("[E]", next + 1),
+    entry("[2]", next, next + 1),
+    entry("[far]", 4000),
+  ]);
   const template = (single: object[]) => ({ type: "TemplateProcessing", single, pair: [], special_tokens });
   const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
   const text = { Sequence: { id: "A", type_id: 0 } };
   const added_tokens = [
-    { id: 98, content: "[B]", special: true },
-    { id: 99, content: "[E]", special: true },
+    { id: next, content: "[B]", special: true },
+    { id: next + 1, content: "[E]", special: true },
   ];
   it("says which tokens go around a text", () => {
     const both = tokenizerOf({ added_tokens, post_processor: template([special("[B]"), text, special("[E]")]) });
-    expect([both.bosId, both.eosId, both.addBos, both.addEos]).toEqual([98, 99, true, true]);
+    expect([both.bosId, both.eosId, both.addBos, both.addEos]).toEqual([next, next + 1, true, true]);
     const after = tokenizerOf({ added_tokens, post_processor: { type: "Sequence", processors: [template([text, special("[E]")])] } });
-    expect([after.bosId, after.eosId, after.addBos, after.addEos]).toEqual([null, 99, false, true]);
-    expect(after.encode("a", { addEos: true })).toEqual([vocab.a, 99]);
+    expect([after.bosId, after.eosId, after.addBos, after.addEos]).toEqual([null, next + 1, false, true]);
+    expect(after.encode("a", { addEos: true })).toEqual([vocab.a, next + 1]);
     expect(() => after.encode("a", { addBos: true })).toThrow(/BOS was asked for/);
   });
   it("does nothing to ids where it only moves offsets", () => {
@@ -246,7 +265,6 @@ describe("a broken tokenizer.json", () => {
     expect(format({ model: { ...bpe, vocab: { a: 1, b: 1 }, unk_token: null } })).toMatch(/id 1 is given twice/);
     expect(format({ model: { ...bpe, vocab: { a: 4e9 }, unk_token: null } })).toMatch(/an id below 2097152/);
     expect(format({ model: { ...bpe, unk_token: "[UNK]" } })).toMatch(/unk_token: "\[UNK\]" is not in the vocabulary/);
-    expect(format({ added_tokens: [{ id: 50, content: "a" }] })).toMatch(/"a" has two ids/);
     expect(format({ model: { type: "Unigram", vocab: [["a", "x"]] } })).toMatch(/vocab > 0: wrong type, expected a finite score/);
     expect(format({ model: { type: "Unigram", vocab: [["a", 0]], unk_id: 1 } })).toMatch(/unk_id/);
     expect(() => parseTokenizer(encodeUtf8("{"), "tokenizer.json")).toThrow(/^tokenizer.json > byte 1: not JSON/);
@@ -326,6 +344,68 @@ describe("a model folder", () => {
     expect(tokenizer.encode("<tool>", { addEos: true })).toEqual([4096, 4097]);
     expect(tokenizer.decode([4096, 4097])).toBe("<tool>");
     expect(tokenizer.decode([4096, 4097], { reading: "huggingface", skipSpecialTokens: false })).toBe("<tool><|im_end|>");
+  });
+  const small = (file: object, config: object, more: Record<string, object> = {}): Promise<Tokenizer> =>
+    load(
+      new Map(
+        Object.entries({ "tokenizer.json": { model: bpe, ...file }, "tokenizer_config.json": config, ...more }).map(([name, value]) => [
+          name,
+          encodeUtf8(JSON.stringify(value)),
+        ]),
+      ),
+    );
+  const framed = {
+    added_tokens: ["<s>", "</s>", "<b>"].map((content, i) => ({ id: next + i, content, special: true })),
+    post_processor: {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      pair: [],
+      special_tokens: { "<s>": { id: "<s>", ids: [next], tokens: ["<s>"] } },
+    },
+  };
+  it.each([
+    ["LlamaTokenizerFast", false, false],
+    ["LlamaTokenizerFast", undefined, true],
+    ["PreTrainedTokenizerFast", false, true],
+    ["PreTrainedTokenizerFast", undefined, true],
+    [undefined, false, false],
+  ] as const)(
+    "puts BOS before a text as the class of its tokenizer does: %s, add_bos_token %s",
+    async (tokenizer_class, add_bos_token, adds) => {
+      const config = { tokenizer_class, add_bos_token, bos_token: "<b>", eos_token: "</s>" };
+      const tokenizer = await small(framed, config);
+      expect([tokenizer.bosId, tokenizer.addBos]).toEqual([next + 2, adds]);
+      // Llama's class frames by the name, the others by the post-processor.
+      const first = tokenizer_class === "PreTrainedTokenizerFast" ? next : next + 2;
+      expect(tokenizer.encode("a", { addBos: tokenizer.addBos })).toEqual(adds ? [first, vocab.a] : [vocab.a]);
+    },
+  );
+  it("frames by the post-processor where the config names no BOS", async () => {
+    const tokenizer = await small(framed, { tokenizer_class: "PreTrainedTokenizerFast", bos_token: null });
+    expect([tokenizer.bosId, tokenizer.addBos, ...tokenizer.encode("a", { addBos: true })]).toEqual([null, true, next, vocab.a]);
+  });
+  it("takes the flags of added_tokens_decoder for tokens of tokenizer.json, and new ones with the next ids", async () => {
+    const tokenizer = await small(
+      { ...framed, normalizer: { type: "Prepend", prepend: "_" } },
+      {
+        added_tokens_decoder: {
+          [next]: { content: "<s>", special: false, rstrip: true },
+          [next + 9]: { content: "<x>", special: true, normalized: true },
+          [next + 7]: { content: "ab", special: false, normalized: false },
+        },
+      },
+    );
+    // Next to a token that is looked for in the normalized text there is no prefix but its own.
+    expect(tokenizer.encode("<s> ab<x>c", { specialTokens: "recognise" })).toEqual([next, next + 3, next + 4, vocab.c]);
+    expect([tokenizer.decode([next, next + 4]), tokenizer.vocabSize]).toEqual(["<s>", next + 5]);
+  });
+  it("recognises special tokens that a file names and the vocabulary has", async () => {
+    const config = { eos_token: "ab", unk_token: "<unk>", additional_special_tokens: [{ content: "c", lstrip: true }] };
+    const model = { ...bpe, vocab: { ...vocab, ab: next } };
+    const tokenizer = await small({ model }, config, { "special_tokens_map.json": { pad_token: "k" } });
+    expect(tokenizer.encode("ab ck", { specialTokens: "recognise" })).toEqual([next, vocab.c, vocab.k]);
+    expect([tokenizer.encode("ab"), tokenizer.decode([next, vocab.c!, vocab.k!]), tokenizer.eosId]).toEqual([[vocab.a, vocab.b], "", next]);
+    expect(tokenizer.decode([vocab.a!, 0])).toBe("a \u2047 ");
   });
   it("gives only the start of a text the dummy prefix where the model is not a legacy one", async () => {
     const map = files("tokenizer.model");
