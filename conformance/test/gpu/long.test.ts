@@ -1,0 +1,89 @@
+/**
+ * Long contexts by the host's code of WebGPU, on a device in JavaScript (fixtures/fake-device.ts) that computes the plain steps with core's ops: the
+ * bits are the CPU's but for RoPE's table, which is f32. About 10 s.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { LlamaConfig } from "../../../core/config.ts";
+import { generateAll } from "../../../core/generate/generate-all.ts";
+import { argmax, greedy } from "../../../core/sample/sampler.ts";
+import { loadGpuModel } from "../../../gpu/model/model.ts";
+import { fakeGpu } from "../fixtures/fake-device.ts";
+import { plainOptions } from "../fixtures/generating.ts";
+import { arbitraryLongConfig, expectedOf, LONGEST, type LongModel, longIds, penalized } from "../fixtures/long-model.ts";
+import { memoryRefs } from "../fixtures/memory-refs.ts";
+import { randomModel } from "../fixtures/random-model.ts";
+import { longLaws } from "../long-laws.ts";
+
+/** The kernels that the device has. */
+const kernels = { linear: "awq-matmul", dense: "matmul", "dense-prefill": "matmul-tiled" };
+
+async function longGpuModel(given: LlamaConfig, seed: number, software: boolean): Promise<LongModel> {
+  const config = { ...given, headDim: 8 };
+  const { weights } = randomModel(config, seed);
+  const { gpu, passes, look } = await fakeGpu({ software });
+  const model = await loadGpuModel(gpu, config, memoryRefs(weights), { arithmetic: "f32", kernels });
+  return { model, passes, look, expected: expectedOf(config, weights, Math.fround) };
+}
+
+describe.each([
+  ["in chunks of 512", false, 512],
+  ["in chunks of 128, as software is fed", true, 128],
+])("a long context on WebGPU %s", (_, software, chunk) => {
+  // Chunks are told of as they are begun, all in the end.
+  const progress = (ids: number): number[] => [...Array.from({ length: Math.ceil(ids / chunk) - 1 }, (_unused, i) => i * chunk), ids];
+  longLaws((config, seed) => longGpuModel(config, seed, software), { numRuns: 6, progress });
+});
+
+describe("a context that is too long for a kernel of one token", () => {
+  it("is named before a kernel is compiled, and a shorter one works", async () => {
+    const [given] = fc.sample(arbitraryLongConfig, { numRuns: 1, seed: 5 });
+    const config = { ...given!, hiddenSize: 16, intermediateSize: 16, headDim: 8 };
+    const { gpu, look } = await fakeGpu();
+    const { linear: _, ...others } = kernels;
+    const refs = memoryRefs(randomModel(config, 1).weights);
+    const model = await loadGpuModel(gpu, config, refs, { arithmetic: "f32", kernels: others });
+    expect(model.plan.programs[0]!.name).toBe("f32");
+    const ids = longIds(config, 1, 20);
+    look.add(19);
+    await expect(model.createSession(LONGEST).prefill(ids)).rejects.toMatchObject({
+      code: "limit",
+      message: expect.stringMatching(
+        /^attention-combine: workgroup memory for a context of 131072 positions, expected at most 16384 bytes on this device, got \d+ — ask for a shorter context$/,
+      ),
+    });
+    const session = model.createSession(LONGEST / 2);
+    await session.prefill(ids);
+    expect(session.ids).toEqual(ids);
+    model.dispose();
+  });
+});
+
+describe("long sequences together on WebGPU", () => {
+  it("give what each gives alone, each in its own slot", async () => {
+    const [config] = fc.sample(
+      arbitraryLongConfig.filter(({ slidingWindow, ropeScaling }) => slidingWindow === null && ropeScaling.type === "llama3"),
+      { numRuns: 1, seed: 5 },
+    );
+    const { model, look, expected } = await longGpuModel(config!, 4, false);
+    const given = [70_000, 5, 4097, 130_900, 63, 64, 65].map((length, i) => ({
+      prompt: longIds(config!, i, length),
+      options: plainOptions(9 + i, i % 2 === 0 ? { sampling: { ...greedy, repetitionPenalty: 1.4 } } : {}),
+    }));
+    for (const { prompt } of given) look.add(prompt.length - 1);
+    const outcomes = await generateAll(model, given, { sequences: 3 });
+    for (const [i, { prompt, options }] of given.entries()) {
+      const outcome = outcomes[i]!;
+      if (!outcome.ok) throw outcome.error;
+      expect(outcome.ids).toHaveLength(options.maxNewTokens);
+      const known = [...prompt];
+      for (const id of outcome.ids) {
+        expect(id, `sequence ${i}, position ${known.length}`).toBe(
+          argmax(penalized(expected(known, LONGEST), known, options.sampling.repetitionPenalty)),
+        );
+        known.push(id);
+      }
+    }
+    model.dispose();
+  });
+});

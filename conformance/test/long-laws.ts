@@ -1,0 +1,137 @@
+/**
+ * Contexts as long as supported models have, to 131,072 positions, on models of a few hundred numbers (fixtures/long-model.ts), for every backend: what
+ * a session gives at late positions is what its ids say, whatever it was fed in between, forgot or forked.
+ */
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import type { LlamaConfig } from "../../core/config.ts";
+import type { SamplingOptions, Session } from "../../core/model/engine.ts";
+import { argmax, greedy } from "../../core/sample/sampler.ts";
+import { arbitraryLongConfig, LONGEST, type LongModel, longIds, penalized } from "./fixtures/long-model.ts";
+
+/** Lengths on both sides of where chunks, caches and 16-bit counts end. */
+const lengths = fc.oneof(
+  fc.integer({ min: 1, max: LONGEST - 200 }),
+  fc
+    .tuple(
+      fc.constantFrom(64, 4096, 8192, 16_384, 32_768, 65_536, 98_304, 131_072 - 256),
+      fc.oneof(fc.constantFrom(-1, 0, 0, 1), fc.integer({ min: -66, max: 66 })),
+    )
+    .map(([at, by]) => Math.max(1, at + by)),
+);
+
+/** Feeds, in one of a session's ways, and holds the logits that follow to the ids. */
+async function feed(
+  long: LongModel,
+  session: Session,
+  ids: readonly number[],
+  how: "prefill" | "forward" | "all",
+  progress: (ids: number) => readonly number[],
+): Promise<void> {
+  const { look, model } = long;
+  const start = session.ids.length;
+  const V = model.config.vocabSize;
+  const all = [...session.ids, ...ids];
+  look.clear();
+  look.add(all.length - 1);
+  const before = long.passes.length;
+  if (how === "prefill") {
+    const told: number[] = [];
+    await session.prefill(ids, (done) => void told.push(done));
+    expect(told).toEqual(progress(ids.length));
+    expect(await session.logits()).toEqual(long.expected(all, session.maxContext));
+  } else {
+    // Of all rows: the first, one in the middle, the last.
+    const rows = how === "all" ? [...new Set([0, ids.length >> 1, ids.length - 1])] : [ids.length - 1];
+    for (const r of rows) look.add(start + r);
+    const { logits } = await session.forward(ids, { logits: how === "all" ? "all" : "last" });
+    expect(logits).toHaveLength((how === "all" ? ids.length : 1) * V);
+    for (const r of rows.toReversed()) {
+      const got = how === "all" ? logits.subarray(r * V, (r + 1) * V) : logits;
+      expect(got, `row ${r}`).toEqual(long.expected(all.slice(0, start + r + 1), session.maxContext));
+    }
+  }
+  expect(long.passes.slice(before).reduce((sum, T) => sum + T, 0)).toBe(ids.length);
+  // Not toEqual: a diff of 131,072 numbers takes minutes.
+  expect(session.ids.length === all.length && session.ids.every((id, i) => id === all[i])).toBe(true);
+}
+
+/** Decodes greedily and holds each id to the logits of those before it. */
+async function decode(long: LongModel, session: Session, count: number, penalty: number): Promise<void> {
+  const sampling: SamplingOptions = { ...greedy, repetitionPenalty: penalty };
+  const known = [...session.ids];
+  const { ids, logprobs } = await session.decode(sampling, count);
+  expect(ids).toHaveLength(Math.min(count, session.maxContext - known.length));
+  for (const [i, id] of ids.entries()) {
+    const logits = long.expected(known, session.maxContext);
+    const sum = logits.reduce((s, l) => s + Math.exp(l - Math.max(...logits)), 0);
+    // Backends sum up in f64 or store f32; nothing here is further apart than that.
+    const logprob = logits[id]! - Math.max(...logits) - Math.log(sum);
+    expect(Math.abs(logprobs[i]! - logprob)).toBeLessThanOrEqual(2 ** -22 * Math.max(1, Math.abs(logprob)));
+    expect(id, `position ${known.length}`).toBe(argmax(penalized(logits, known, penalty)));
+    known.push(id);
+  }
+}
+
+export function longLaws(
+  open: (config: LlamaConfig, seed: number) => LongModel | Promise<LongModel>,
+  {
+    numRuns,
+    progress,
+  }: {
+    readonly numRuns: number /** What a prompt of so many ids tells of its progress. */;
+    readonly progress: (ids: number) => readonly number[];
+  },
+): void {
+  const step = fc.oneof(
+    fc.record({ do: fc.constant("feed" as const), length: lengths, how: fc.constantFrom("prefill", "prefill", "forward", "all") }),
+    fc.record({ do: fc.constant("decode" as const), length: fc.integer({ min: 1, max: 20 }), penalty: fc.constantFrom(1, 1.5) }),
+    fc.record({ do: fc.constant("truncate" as const), length: lengths }),
+    fc.record({ do: fc.constant("fork" as const) }),
+  );
+
+  it("gives what its ids say, whatever is fed, decoded, forgotten and forked", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        arbitraryLongConfig,
+        fc.nat(1e6),
+        fc.oneof(fc.constant(LONGEST), lengths),
+        lengths,
+        fc.array(step, { minLength: 3, maxLength: 8 }),
+        async (config, seed, maxContext, first, steps) => {
+          const long = await open(config, seed);
+          const sessions = [long.model.createSession(maxContext)];
+          let salt = seed;
+          const fill = async (session: Session, upTo: number, how: "prefill" | "forward" | "all"): Promise<void> => {
+            const most = how === "all" ? 9000 : LONGEST;
+            const wanted = Math.min(upTo, maxContext) - session.ids.length;
+            // A few ids are seen early in the context and never again: a penalty must know them.
+            const ids = longIds(config, ++salt, Math.min(wanted, most));
+            if (session.ids.length === 0) for (let i = 0; i < 4 && i < ids.length; i++) ids[i] = config.vocabSize - 1 - i;
+            if (ids.length > 0) await feed(long, session, ids, how, progress);
+          };
+          await fill(sessions[0]!, first, "prefill");
+          for (const [i, one] of steps.entries()) {
+            const session = sessions[i % sessions.length]!;
+            if (one.do === "feed") await fill(session, one.length, one.how as "prefill");
+            else if (one.do === "truncate") {
+              session.truncate(Math.min(one.length, session.ids.length));
+              await fill(session, session.ids.length + 1 + (i % 3), "prefill");
+            } else if (one.do === "fork") {
+              if (sessions.length < 3) sessions.push(await session.fork());
+            } else if (session.ids.length < maxContext) {
+              // What was drawn last may not have been fed; decoding after a truncation wants logits.
+              await fill(session, session.ids.length + 1, "prefill");
+              // A second call goes on where the first ended.
+              for (const count of [one.length, 1 + (i % 4)]) await decode(long, session, count, one.penalty);
+              session.truncate(session.ids.length - 1);
+              await fill(session, session.ids.length + 1, "forward");
+            }
+          }
+          for (const session of sessions) session.dispose();
+        },
+      ),
+      { numRuns, seed: 20261126, endOnFailure: true },
+    );
+  }, 240_000);
+}
