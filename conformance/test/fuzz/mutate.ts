@@ -16,6 +16,9 @@ export interface Grammar {
   readonly words: readonly string[];
 }
 
+/** Share of inputs that are grown to tens of kilobytes. */
+const GROWN = 0.2;
+
 const whole = (next: Next, n: number): number => Math.floor(next() * n);
 const pick = <T>(next: Next, list: readonly T[]): T => list[whole(next, list.length)]!;
 
@@ -98,6 +101,24 @@ function changedTree(next: Next, tree: unknown, other: unknown, words: readonly 
   return root.root;
 }
 
+/** A node of the tree many times over, so that the text has some tens of kilobytes: what grows faster than a file shows there. */
+function grownTree(next: Next, tree: unknown): unknown {
+  const root = { root: tree };
+  const target = 4096 << whole(next, 5);
+  const copies = (value: unknown): number => Math.min(20_000, Math.ceil(target / (1 + JSON.stringify(value).length)));
+  const [holder, key] = pick(next, places(root));
+  const node = holder[key];
+  if (typeof node === "string") holder[key] = (node || "a").repeat(Math.ceil(target / (node.length || 1)));
+  else if (Array.isArray(node) && node.length > 0) {
+    const [one, at] = [pick(next, node as unknown[]) ?? null, whole(next, node.length)];
+    node.splice(at, 0, ...Array<unknown>(copies(one)).fill(one));
+  } else if (node !== null && typeof node === "object" && Object.keys(node).length > 0) {
+    const [name, one] = pick(next, Object.entries(node));
+    for (let n = copies({ [`${name}0000`]: one }); n > 0; n--) (node as Record<string, unknown>)[name + n] = one;
+  } else holder[key] = Array<unknown>(copies(node ?? null)).fill(node ?? null);
+  return root.root;
+}
+
 const join = (parts: readonly Uint8Array[]): Uint8Array => {
   const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -127,6 +148,12 @@ function changedBytes(next: Next, seed: Uint8Array, other: Uint8Array, words: re
       const part = bytes.subarray(at, at + length);
       bytes = join([bytes.subarray(0, at), ...Array<Uint8Array>(1 + whole(next, 60)).fill(part), bytes.subarray(at)]);
     } else bytes = join([bytes.subarray(0, at), Uint8Array.from({ length: 8 }, () => whole(next, 256)), bytes.subarray(at + 8)]);
+  }
+  if (next() < GROWN && bytes.length > 0) {
+    const at = whole(next, bytes.length);
+    const part = bytes.subarray(at, at + 1 + whole(next, 300));
+    const times = Math.floor((4096 << whole(next, 5)) / part.length);
+    bytes = join([bytes.subarray(0, at), ...Array<Uint8Array>(times).fill(part), bytes.subarray(at)]);
   }
   return bytes.subarray(0, 1 << 16);
 }
@@ -163,7 +190,8 @@ export function makeInput({ shape, seeds, words }: Grammar, seed: number, round:
     const bytes = changedBytes(next, one, other, words);
     return shape === "safetensors" ? withLength(next, bytes) : bytes;
   }
-  const tree = changedTree(next, treeOf(one), treeOf(other), words);
+  const changed = changedTree(next, treeOf(one), treeOf(other), words);
+  const tree = next() < GROWN ? grownTree(next, changed) : changed;
   const text = encoder.encode(JSON.stringify(tree) ?? "null");
   return shape === "safetensors" ? withLength(next, text) : text;
 }
