@@ -1,6 +1,6 @@
 /**
  * `gureum inspect` for a whole model: the checkpoint, its tokenizer and its chat template, and what will run with them.
- * No tensor is read.
+ * Of tensors only what says the order of the first layer's int4 inputs is read.
  */
 import { openChatOf } from "./chat.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";

@@ -141,7 +141,7 @@ async function profileDecode(
 /** Bytes of weights that a decoded token reads, and operations of the linears in a fed one. The head runs once a prompt. */
 function workOf(config: LlamaConfig, refs: LlamaWeightRefs): { readonly tokenBytes: number; readonly tokenOperations: number } {
   const bytes = listRefs(refs).reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const embedding = config.tieWordEmbeddings ? 0 : refs.embedTokens.byteLength;
+  const embedding = refs.lmHead === refs.embedTokens ? 0 : refs.embedTokens.byteLength;
   const linears = linearParts.reduce((sum, part) => sum + part.inFeatures(config) * part.outFeatures(config), 0);
   return { tokenBytes: bytes - embedding, tokenOperations: 2 * config.numHiddenLayers * linears };
 }

@@ -146,7 +146,12 @@ function parseQuantization(config: Fields, { quantConfig, quantizeConfig }: Conf
   for (const [i, bytes] of [quantConfig, quantizeConfig].entries()) {
     if (!bytes) continue;
     const [file, method] = quantizerFiles[i]!;
-    return within(file, () => detectLayout(fieldsOf(parseJson(bytes), ""), method));
+    return within(file, () => {
+      const fields = fieldsOf(parseJson(bytes), "");
+      // AutoAWQ's keys say what the file's name does not.
+      const isAwq = ["w_bit", "q_group_size", "zero_point"].some((key) => fields.has(key));
+      return detectLayout(fields, isAwq ? "awq" : method);
+    });
   }
   return null;
 }

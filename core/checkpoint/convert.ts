@@ -18,13 +18,15 @@ export interface Rounding {
   tensors: number;
 }
 
+const placeOf = ({ place, key }: TensorRef): string => place ?? quote(key);
+
 async function readWhole(ref: TensorRef): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = allocateBytes(ref.byteLength, ref.key);
   await ref.readInto(0, bytes);
   return bytes;
 }
 
-function madeRef(key: string, dtype: "I32" | "F16", shape: readonly number[], make: () => Promise<Uint8Array>): TensorRef {
+function madeRef(key: string, place: string, dtype: "I32" | "F16", shape: readonly number[], make: () => Promise<Uint8Array>): TensorRef {
   const byteLength = shape.reduce((product, size) => product * size, dtype === "I32" ? 4 : 2);
   let made: Promise<Uint8Array> | undefined;
   return {
@@ -32,13 +34,14 @@ function madeRef(key: string, dtype: "I32" | "F16", shape: readonly number[], ma
     dtype,
     shape,
     byteLength,
+    place,
     async readInto(byteOffset, target) {
-      made ??= withinAsync(quote(key), make);
+      made ??= withinAsync(place, make);
       const bytes = await made;
       const end = byteOffset + target.length;
       if (byteOffset < 0 || end > byteLength)
         throw new GureumError("range", {
-          where: quote(key),
+          where: place,
           what: "read outside the tensor",
           expected: `at most ${byteLength} bytes`,
           got: `${end}`,
@@ -61,19 +64,29 @@ export function convertedWords(
   checks: readonly { readonly ref: TensorRef; readonly check: (bytes: Uint8Array) => void }[] = [],
 ): TensorRef {
   if (toAwq === "as stored" || stored.byteLength === 0) return stored;
-  return madeRef(stored.key, "I32", awqShape, async () => {
-    for (const { ref, check } of checks) {
+  const check = async (): Promise<void> => {
+    for (const { ref, check: checkContent } of checks) {
       const bytes = await readWhole(ref);
-      await withinAsync(quote(ref.key), async () => check(bytes));
+      await withinAsync(placeOf(ref), async () => checkContent(bytes));
     }
+  };
+  const made = madeRef(stored.key, placeOf(stored), "I32", awqShape, async () => {
     const bytes = await readWhole(stored);
     return bytesOf(toAwq(new Int32Array(bytes.buffer), shape));
   });
+  return {
+    ...made,
+    check,
+    async readInto(byteOffset, target) {
+      if (byteOffset === 0) await check();
+      await made.readInto(byteOffset, target);
+    },
+  };
 }
 
 /** 8 in every nibble: the zero points of a symmetric layout that stores none. */
 export function repeatedZeros(key: string, { N, groups }: Int4Shape): TensorRef {
-  return madeRef(key, "I32", [groups, N / 8], async () => new Uint8Array((groups * N) / 2).fill(0x88));
+  return madeRef(key, quote(key), "I32", [groups, N / 8], async () => new Uint8Array((groups * N) / 2).fill(0x88));
 }
 
 /**
@@ -82,7 +95,7 @@ export function repeatedZeros(key: string, { N, groups }: Int4Shape): TensorRef 
  */
 export function convertedScales(stored: TensorRef, { transposed }: StoredScales, { N, groups }: Int4Shape, rounding: Rounding): TensorRef {
   if ((stored.dtype === "F16" && !transposed) || stored.byteLength === 0) return stored;
-  return madeRef(stored.key, "F16", [groups, N], async () => {
+  return madeRef(stored.key, placeOf(stored), "F16", [groups, N], async () => {
     const bytes = await readWhole(stored);
     const values = stored.dtype === "F16" ? null : widenFloats(bytes.buffer, stored.dtype as FloatDType);
     const bits = values ? roundScales(values, rounding) : new Uint16Array(bytes.buffer);
@@ -100,7 +113,12 @@ function roundScales(values: Float32Array, rounding: Rounding): Uint16Array {
     const nearest = f16Bits(value);
     if (f16[nearest] === value) return nearest;
     if (!Number.isFinite(f16[nearest]!))
-      throw new GureumError("range", { what: `scale at element ${i}`, expected: "at most 65504 (f16)", got: `${value}` });
+      throw new GureumError("range", {
+        what: `scale at element ${i}`,
+        expected: "at most 65504 (f16)",
+        got: `${value}`,
+        remedy: "take another int4 release of the model",
+      });
     inexact++;
     return nearest;
   });

@@ -1,16 +1,18 @@
 /**
  * What a model folder or a single safetensors file holds, whether it can run, and every problem found, from headers and
- * config files alone: no tensor is read. The text form is for people; the record is for `--json`.
+ * config files alone: of tensors only the order of the first layer's int4 inputs is read. The text form is for people; the record is for `--json`.
  */
 
 import type { LlamaConfig, Quantization } from "../config.ts";
 import type { DType } from "../dtype.ts";
 import { type ErrorCode, GureumError } from "../errors.ts";
+import { linearParts } from "../model/layer.ts";
 import type { LlamaWeightRefs } from "../model/weights.ts";
 import { alignColumns, formatBytes } from "../text.ts";
 import type { ByteSource, ByteStore } from "./byte-source.ts";
 import { readConfig } from "./config.ts";
 import { openFolder } from "./folder.ts";
+
 import { countInt4, planWeights } from "./plan.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { indexFile, openTensors, type ShardTensor, type TensorTable } from "./shards.ts";
@@ -124,10 +126,18 @@ function findWarnings(table: TensorTable, warn: (message: string) => void): void
 const sumTensorBytes = (tensors: ReadonlyMap<string, ShardTensor>): number =>
   [...tensors.values()].reduce((sum, { info }) => sum + info.byteLength, 0);
 
+/** What the linears of the first layer say about their order and shape: the other layers are of the same make. */
+async function checkFirstLayer({ layers: [first] }: LlamaWeightRefs): Promise<void> {
+  for (const { name } of first ? linearParts : []) {
+    const linear = first![name];
+    if (linear.kind === "awq") await linear.qweight.check?.();
+  }
+}
+
 function problemList(): { problems: Problem[]; report: (error: unknown) => void; warn: (message: string) => void } {
   const problems: Problem[] = [];
   const add = (problem: Problem): void => {
-    if (problems.length < maxProblems) problems.push(problem);
+    if (problems.length < maxProblems && !problems.some(({ message }) => message === problem.message)) problems.push(problem);
   };
   return {
     problems,
@@ -188,6 +198,7 @@ export async function inspectFolder(store: ByteStore): Promise<InspectReport> {
     if (config && table.tensors.size > 0) {
       refs = planWeights(config, table, { report, warn });
       findWarnings(table, warn);
+      if (!problems.some(({ severity }) => severity === "error")) await checkFirstLayer(refs).catch(report);
     }
     if (!folder.names.has("tokenizer.json") && !folder.names.has("tokenizer.model"))
       warn(`${store.name}: no tokenizer.json and no tokenizer.model, text cannot be encoded`);

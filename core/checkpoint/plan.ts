@@ -102,6 +102,7 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
       dtype,
       shape,
       byteLength: info.byteLength,
+      place: where,
       async readInto(byteOffset, target) {
         if (!isFloat) return readTensorInto(tensor, byteOffset, target);
         const part = new Uint8Array(Math.min(checkedBytes, target.length));
@@ -143,7 +144,7 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
     try {
       checkAwqShape(outFeatures, inFeatures, groupSize);
     } catch (error) {
-      return broken(new GureumError("shape", { ...(error as GureumError).details, where: at(key) }));
+      return broken(new GureumError("shape", { remedy: oneRelease, ...(error as GureumError).details, where: at(key) }));
     }
     const layout = layoutOf(quantization);
     const shape: Int4Shape = { N: outFeatures, K: inFeatures, groups: inFeatures / groupSize };
@@ -184,7 +185,8 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
 
   const { hiddenSize, vocabSize } = config;
   const vocabulary = (key: string): TensorRef => ref(key, floatDTypes, [vocabSize, hiddenSize]);
-  // Tied models keep one of the two: transformers drops the head, some converters the embedding.
+  // Tied models keep one of the two: transformers drops the head, some converters the embedding. Where both are there, both are used:
+  // they need not be equal.
   const tiedKey = !has(embedTokensKey) && has(lmHeadKey) ? lmHeadKey : embedTokensKey;
   const embedTokens = vocabulary(config.tieWordEmbeddings ? tiedKey : embedTokensKey);
   const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) =>
@@ -194,8 +196,8 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
     ),
   );
   const norm = ref(normKey, floatDTypes, [hiddenSize]);
-  if (config.tieWordEmbeddings) used.add(lmHeadKey);
-  const lmHead = config.tieWordEmbeddings ? embedTokens : vocabulary(lmHeadKey);
+  const isTied = config.tieWordEmbeddings && !(has(embedTokensKey) && has(lmHeadKey));
+  const lmHead = isTied ? embedTokens : vocabulary(lmHeadKey);
   const isOurs = ownedBy(config);
   for (const [name, { shard }] of tensors) {
     if (used.has(name)) continue;

@@ -119,6 +119,14 @@ const filesOf = (index: Index | string | null): string[] =>
 export const weightFiles = async (folder: Folder): Promise<string[]> =>
   filesOf(folder.names.has(singleFile) ? null : await readIndex(folder));
 
+function remedyFor(others: readonly string[]): string {
+  if (others.some((name) => /\.(bin|pt|pth|gguf)$/.test(name))) return "take the safetensors release of the model";
+  if (others.some((name) => /-of-\d+\.safetensors$/.test(name))) return `download ${indexFile} too`;
+  if (others.some((name) => /^adapter_/.test(name))) return "merge the adapter into its base model first";
+  if (others.some((name) => /^consolidated/.test(name))) return "take the release of the model in Hugging Face's form";
+  return "download the weights";
+}
+
 /**
  * The index; without one the name of the only other file that can be the checkpoint (AutoGPTQ has names of its own).
  */
@@ -134,7 +142,7 @@ async function readIndex(folder: Folder): Promise<Index | string> {
     what: "no checkpoint",
     expected: `${singleFile} or ${indexFile}`,
     ...hint,
-    remedy: others.some((name) => /\.(bin|pt|pth|gguf)$/.test(name)) ? "take the safetensors release of the model" : "download the weights",
+    remedy: remedyFor(others),
   });
 }
 

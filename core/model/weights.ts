@@ -32,6 +32,10 @@ export interface TensorRef {
   readonly shape: readonly number[];
   /** Bytes of it. */
   readonly byteLength: number;
+  /** File and key, for messages. */
+  readonly place?: string;
+  /** Reads the small tensors that say whether this one can be read. @throws GureumError where it cannot */
+  readonly check?: () => Promise<void>;
   /** Fills `target` with the tensor's bytes from `byteOffset` (within the tensor) on, little-endian as in the file. */
   readInto(byteOffset: number, target: Uint8Array): Promise<void>;
 }

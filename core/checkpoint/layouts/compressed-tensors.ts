@@ -100,7 +100,12 @@ function config({ groupSize, symmetric, unconverted }: WrittenSettings): Record<
 function checkShape(bytes: Uint8Array, { N, K }: Int4Shape): void {
   const stated = new BigInt64Array(bytes.slice().buffer);
   if (stated[0] !== BigInt(N) || stated[1] !== BigInt(K))
-    throw new GureumError("shape", { what: "shape", expected: `[${N}, ${K}]`, got: `[${stated[0]}, ${stated[1]}]` });
+    throw new GureumError("shape", {
+      what: "shape",
+      expected: `[${N}, ${K}]`,
+      got: `[${stated[0]}, ${stated[1]}]`,
+      remedy: "check that config.json and the weights are of one release",
+    });
 }
 
 /** The `weights` of one of config_groups. */

@@ -59,6 +59,8 @@ const inputs: Readonly<Record<string, () => Promise<Files>>> = {
   "weights: GGUF file": small((files) => files.set(weights, text("GGUF\u0003\0\0\0 tensors"))),
   "weights: cut off": small((files) => files.set(weights, files.get(weights)!.subarray(0, 5000))),
   "weights: PyTorch's only": small((files) => files.delete(weights) && files.set("pytorch_model.bin", new Uint8Array(4))),
+  "shards without their index": small((files) => files.delete(index), 3000),
+  "an adapter alone": small((files) => files.set("adapter_model.safetensors", files.get(weights)!) && files.delete(weights)),
   "a shard is missing": small(async (files) => files.delete((await firstShards(files))[1]!), 3000),
   "index and shard disagree": small(
     (files) =>
@@ -73,6 +75,18 @@ const inputs: Readonly<Record<string, () => Promise<Files>>> = {
   "another quantization": config({ quantization_config: { quant_method: "bitsandbytes" } }),
   "another width": config({ quantization_config: { quant_method: "awq", bits: 8 } }),
   "GPTQ in act-order": config({ quantization_config: { quant_method: "gptq", bits: 4, desc_act: true } }),
+  "GPTQ whose tensors are in act-order": small(async (files) => {
+    editJson(files, "config.json", (value) =>
+      Object.assign(value, { quantization_config: { quant_method: "gptq", bits: 4, group_size: 8 } }),
+    );
+    // The same words in GPTQ's shapes, and an order of the inputs: what is stored there matters to no header.
+    const entries = (await readEntries(files, weights)).map((entry) =>
+      entry.name.endsWith(".qweight") ? { ...entry, shape: [entry.shape[0]! / 8, entry.shape[1]! * 8] } : entry,
+    );
+    const order = Int32Array.from({ length: 16 }, (_, k) => k % 2);
+    const index = { name: "model.layers.0.mlp.up_proj.g_idx", dtype: "I32", shape: [16], data: new Uint8Array(order.buffer) } as const;
+    files.set(weights, await encodeSafetensors([...entries, index]));
+  }),
   "int4 without a config": config({ quantization_config: null }),
   "a missing tensor": small((files) => rewrite(files, weights, (entry) => (entry.name === "model.norm.weight" ? null : entry))),
   "tensors of another shape": small((files) =>

@@ -243,6 +243,11 @@ describe("quantization_config", () => {
       symmetric: false,
     });
     expect(parseConfig(bytes(base), { quantConfig: bytes(old) }).quantization).toEqual({ layout: "awq", groupSize: 64, symmetric: false });
+    expect(parseConfig(bytes(base), { quantizeConfig: bytes(old) }).quantization).toEqual({
+      layout: "awq",
+      groupSize: 64,
+      symmetric: false,
+    });
     expect(parse({ quantization_config: null }).quantization).toBeNull();
   });
 

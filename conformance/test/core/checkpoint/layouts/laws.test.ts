@@ -78,7 +78,9 @@ describe("compressed-tensors' weight_shape", () => {
     const check = (n: bigint, k: bigint): string =>
       refusal(() => compressedTensors.checks[0]!.check(new Uint8Array(BigInt64Array.of(n, k).buffer), { N: 8, K: 16, groups: 1 }));
     expect(check(8n, 16n)).toBe("read");
-    expect(check(16n, 8n)).toBe("shape shape, expected [8, 16], got [16, 8]");
+    expect(check(16n, 8n)).toMatch(
+      /^shape shape, expected \[8, 16\], got \[16, 8\] — check that config.json and the weights are of one release$/,
+    );
   });
 });
 
@@ -137,7 +139,7 @@ describe("scales", () => {
   it("beyond f16 are refused, naming the element", async () => {
     await expect(readScales("F32", Float32Array.of(1, 65520), { numbers: 0, tensors: 0 })).rejects.toMatchObject({
       code: "range",
-      message: '"k.scales": scale at element 1, expected at most 65504 (f16), got 65520',
+      message: '"k.scales": scale at element 1, expected at most 65504 (f16), got 65520 — take another int4 release of the model',
     });
   });
 
