@@ -39,10 +39,12 @@ function templateToken(config: JsonObject, name: string): TemplateToken {
 export function parsePostProcessors(config: unknown): Surroundings {
   let before: TemplateToken | null = null;
   let after: TemplateToken | null = null;
+  let seen = 0;
   for (const stage of stagesOf(config, "processors")) {
     if (stage.type === "ByteLevel") continue;
     if (stage.type !== "TemplateProcessing")
       throw unsupportedStage("a post-processor", stage.type, "TemplateProcessing, ByteLevel or Sequence");
+    if (++seen > 1) throw unsupportedTemplate("another before it", "one");
     let seenText = false;
     for (const item of asArray(stage.single, "single")) {
       const object = asObject(item, "single");

@@ -210,6 +210,9 @@ describe("the post-processor", () => {
   });
   it("is refused by name where it does more than put a token on either side", () => {
     const of = (...single: object[]): string => refusal({ added_tokens, post_processor: template(single) });
+    expect(refusal({ added_tokens, post_processor: { type: "Sequence", processors: [template([text]), template([text])] } })).toMatch(
+      /single: a template with another before it is not supported, expected one/,
+    );
     expect(of(special("[B]"), special("[E]"), text)).toMatch(/single: a template with two tokens in a row is not supported/);
     expect(of(special("[2]"), text)).toMatch(/a template with 2 ids for "\[2\]" is not supported, expected one/);
     expect(of(special("[B]"))).toMatch(/a template with no place for the text/);
