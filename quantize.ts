@@ -46,6 +46,8 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
   readonly threads?: number;
   /** After each layer, in order; what it throws ends the run, which can be taken up again. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
+  /** Steps of this run's layers done, and in all; called while the layer is computed. */
+  readonly onStep?: (done: number, total: number) => void;
 }
 
 const { checkFreeSpace, directoryStore, filesIn, folderState, makeFolder, moveFolder, removeFolder, writeFolder } = host.files;
@@ -91,7 +93,7 @@ async function sameFiles(a: string, b: string): Promise<boolean> {
  * @throws GureumError "usage", "unsupported", "shape", "non-finite", "range", "disk-full", "io"
  */
 export async function quantize(place: ModelPlace, options: QuantizeOptions): Promise<QuantizeReport> {
-  const { to, method = "awq", bits = 4, groupSize = 128, calibration = "builtin", maxShardBytes, threads, onLayer } = options;
+  const { to, method = "awq", bits = 4, groupSize = 128, calibration = "builtin", maxShardBytes, threads, onLayer, onStep } = options;
   const base = methods[method];
   if (!base)
     throw new GureumError("usage", { where: "quantize", what: "method", expected: Object.keys(methods).join(", "), got: `${method}` });
@@ -134,6 +136,7 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
       ...(options.stages ? { stages: options.stages } : {}),
       ...(maxShardBytes === undefined ? {} : { maxShardBytes }),
       ...(onLayer ? { onLayer } : {}),
+      ...(onStep ? { onStep } : {}),
     };
     const report = await writeFolder(result, (target) => quantizeModel({ ...run, ...own, target }));
     if (!isThere) await moveFolder(result, to);

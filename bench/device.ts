@@ -9,7 +9,7 @@ import { type Gpu, guarded, waited } from "../gpu/device/device.ts";
 import type { Kernel } from "../gpu/pipeline/kernel.ts";
 import { makeRecorder, type PreparedDispatch, prepare, record, replay } from "../gpu/pipeline/recorder.ts";
 import { type GpuTimer, gpuCompetitor } from "./gpu-timer.ts";
-import { type Competitor, hostClock, measure, type Plan } from "./harness.ts";
+import { type Competitor, hostClock, measure, type OnMeasured, type Plan } from "./harness.ts";
 import {
   dotI8,
   dotI8Operations,
@@ -130,7 +130,7 @@ async function arithmeticCandidates(timer: GpuTimer, operands: Operands): Promis
  * The ceilings of a device and the rows that show them.
  * @throws GureumError "limit", "out-of-memory", "device-lost", "pipeline"
  */
-export async function measureLimits(timer: GpuTimer, plan: Plan): Promise<{ limits: Limits; rows: Row[] }> {
+export async function measureLimits(timer: GpuTimer, plan: Plan, onMeasured?: OnMeasured): Promise<{ limits: Limits; rows: Row[] }> {
   const streams = await openStreams(timer);
   const operands = makeOperands(timer.gpu, 1, 0);
   try {
@@ -138,6 +138,8 @@ export async function measureLimits(timer: GpuTimer, plan: Plan): Promise<{ limi
     const timings = await measure(
       candidates.map(({ competitor }) => competitor),
       plan,
+      hostClock,
+      onMeasured,
     );
     const rows = timings.map((timing, i) => makeRow("device", timing, candidates[i]!.counts, { operationsPerSecond: {} }));
     const operationsPerSecond: Partial<Record<Arithmetic, number>> = {};
@@ -172,7 +174,7 @@ function costCompetitor(
 }
 
 /** What it costs to ask: dispatch, encoding, submission, fence, read-back. */
-export async function measureCosts(timer: GpuTimer, plan: Plan): Promise<Row[]> {
+export async function measureCosts(timer: GpuTimer, plan: Plan, onMeasured?: OnMeasured): Promise<Row[]> {
   const { gpu } = timer;
   const { device } = gpu;
   const operands = makeOperands(gpu, 1, 0);
@@ -222,7 +224,7 @@ export async function measureCosts(timer: GpuTimer, plan: Plan): Promise<Row[]> 
       awaited("submit and fence", () => guarded(gpu, "fence", () => device.queue.submit([])).then(fence)),
       awaited("read back 16 bytes", () => readRanges(gpu, "read back", [{ buffer: small, byteOffset: 0, byteLength: 16 }])),
     ];
-    const timings = await measure(competitors, plan);
+    const timings = await measure(competitors, plan, hostClock, onMeasured);
     return timings.map((timing) => makeRow("device", timing, {}, { operationsPerSecond: {} }));
   } finally {
     operands.close();

@@ -109,24 +109,40 @@ async function warmUp(competitor: Competitor, { warmupMs, flatMs }: Plan, clock:
   }
 }
 
+/** Told of a measurement on its way: what of `total` is done, in parts of about the same length. */
+export type OnMeasured = (done: number, total: number) => void;
+
 /**
- * Times all competitors together.
+ * Times all competitors together: first each is warmed up, a part of the work each, then come the rounds, as many parts again.
  * @throws GureumError "range" where a sample is no number above zero after all, and what the competitors throw
  */
-export async function measure(competitors: readonly Competitor[], plan: Plan = defaultPlan, clock: Clock = hostClock): Promise<Timing[]> {
+export async function measure(
+  competitors: readonly Competitor[],
+  plan: Plan = defaultPlan,
+  clock: Clock = hostClock,
+  onMeasured: OnMeasured = () => {},
+): Promise<Timing[]> {
+  const parts = competitors.length;
   const calls: number[] = [];
-  for (const competitor of competitors) calls.push(await warmUp(competitor, plan, clock));
+  for (const competitor of competitors) {
+    onMeasured(calls.length, 2 * parts);
+    calls.push(await warmUp(competitor, plan, clock));
+  }
   const samples = competitors.map((): number[] => []);
   const cpuSamples = competitors.map((): number[] => []);
   const started = clock.now();
   for (let round = 0; round < plan.maxRounds; round++) {
-    if (round >= plan.minRounds && clock.now() - started >= plan.timeMs) break;
+    const elapsed = clock.now() - started;
+    if (round >= plan.minRounds && elapsed >= plan.timeMs) break;
+    const share = Math.max(round / plan.maxRounds, Math.min(round / plan.minRounds, elapsed / plan.timeMs));
+    onMeasured(parts + Math.min(1, share) * parts, 2 * parts);
     for (const [i, competitor] of competitors.entries()) {
       const cpuBefore = competitor.cpuMs?.() ?? 0;
       samples[i]!.push((await competitor.sample(calls[i]!)) / calls[i]!);
       if (competitor.cpuMs) cpuSamples[i]!.push((competitor.cpuMs() - cpuBefore) / calls[i]!);
     }
   }
+  onMeasured(2 * parts, 2 * parts);
   return competitors.map(({ name, timer, cpuMs }, i) => {
     const taken = samples[i]!;
     if (taken.some((ms) => !(ms >= 0) || !Number.isFinite(ms)) || quantileOfSorted(Float64Array.from(taken).sort(), 0.5) <= 0)

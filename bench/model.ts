@@ -19,7 +19,7 @@ import { loadExactGpuModel } from "../gpu/model/exact.ts";
 import { loadGpuModel } from "../gpu/model/model.ts";
 import type { VariantOptions } from "../gpu/programs/plan.ts";
 import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
-import { type Competitor, cpuMsBy, hostClock, measure, type Plan, processCpuMs, type Timing } from "./harness.ts";
+import { type Competitor, cpuMsBy, hostClock, measure, type OnMeasured, type Plan, processCpuMs, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 import { drawAll, fillBatch } from "./sequences.ts";
 import { lessProfile, type Recorded, tokenTimeOf } from "./token-time.ts";
@@ -146,6 +146,14 @@ function workOf(config: LlamaConfig, refs: LlamaWeightRefs): { readonly tokenByt
   return { tokenBytes: bytes - embedding, tokenOperations: 2 * config.numHiddenLayers * linears };
 }
 
+/** Who looks on. */
+export interface ModelWatch {
+  /** Bytes of weights read so far, and in all. */
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+  /** Of what is timed once the model is loaded. */
+  readonly onMeasured?: OnMeasured;
+}
+
 /**
  * Loads a model and measures prompts, tokens and memory.
  * @param gpu undefined: the CPU
@@ -156,7 +164,7 @@ export async function measureModel(
   gpu: Gpu | undefined,
   limits: Limits,
   plan: Plan,
-  onProgress?: (bytesDone: number, bytesTotal: number) => void,
+  { onProgress, onMeasured }: ModelWatch = {},
 ): Promise<ModelRows> {
   const { name, config, refs, prompts, newTokens, depths, variants, cpu } = selection;
   const maxContext = checkFit(selection);
@@ -253,6 +261,8 @@ export async function measureModel(
     const timings = await measure(
       competitors.map(({ competitor }) => competitor),
       plan,
+      hostClock,
+      onMeasured,
     );
     for (const [i, timing] of timings.entries()) rows.push(makeRow("model", timing, competitors[i]!.counts, limits, threads));
     gpuBytes = profiler?.liveBytes() ?? 0;

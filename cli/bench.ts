@@ -3,7 +3,7 @@ import { compareResults } from "../bench/compare.ts";
 import { measureCosts, measureLimits } from "../bench/device.ts";
 import { makeResults } from "../bench/environment.ts";
 import { makeGpuTimer } from "../bench/gpu-timer.ts";
-import { defaultPlan, type Plan, shortPlan } from "../bench/harness.ts";
+import { defaultPlan, type OnMeasured, type Plan, shortPlan } from "../bench/harness.ts";
 import { resultsPage } from "../bench/html.ts";
 import { measuredModel } from "../bench/identity.ts";
 import { type KernelRows, type KernelSelection, measureKernels } from "../bench/kernels.ts";
@@ -147,14 +147,17 @@ async function report(words: Words, results: BenchResults): Promise<void> {
   if (html !== undefined) await writeText(html, resultsPage(results));
 }
 
+/** While the device's limits are measured. */
+const limitsBar = (): OnMeasured => progressBar("measuring the device: what it can do");
+
 async function runDevice(args: string[]): Promise<number> {
   const words = parseWords("bench device", args, { ...outputOptions, ...adapterOptions }, 0);
   formatOf("bench device", words);
   const results = await withGpu(words, async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
-      const { limits, rows } = await measureLimits(timer, planOf(gpu));
-      const costs = await measureCosts(timer, planOf(gpu));
+      const { limits, rows } = await measureLimits(timer, planOf(gpu), limitsBar());
+      const costs = await measureCosts(timer, planOf(gpu), progressBar("measuring the device: what it costs to ask"));
       return await makeResults(["device", ...args], gpuIdentity(gpu), limits, [...rows, ...costs]);
     } finally {
       timer.close();
@@ -205,7 +208,7 @@ async function runKernels(args: string[]): Promise<number> {
   const results = await withGpu(words, async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
-      const { limits } = await measureLimits(timer, planOf(gpu));
+      const { limits } = await measureLimits(timer, planOf(gpu), limitsBar());
       const { rows, skipped, violations } = await measureKernels(timer, selection, limits, planOf(gpu), bar);
       wrong = violations;
       return await makeResults(["kernels", ...args], gpuIdentity(gpu), limits, rows, { model, skipped });
@@ -262,12 +265,12 @@ async function runModel(args: string[]): Promise<number> {
       ? await openShape(synthetic!, modelLook).then(({ name, config }) => ({ name, config, refs: syntheticRefs(config), async close() {} }))
       : { name: folderName(path), ...(await openCheckpoint(directoryStore(await modelPlace(path)))) };
   const model = measuredModel(source.name, source.config, source.refs);
-  const bar = progressBar("loading");
+  const bars = { onProgress: progressBar("loading"), onMeasured: progressBar("measuring") };
   const measured = async (gpu: Gpu | undefined): Promise<BenchResults> => {
     const timer = gpu && (await makeGpuTimer(gpu));
     try {
-      const limits = timer ? (await measureLimits(timer, planOf(timer.gpu))).limits : { operationsPerSecond: {} };
-      const { rows, tokenTimes, facts } = await measureModel({ ...source, ...sizes }, gpu, limits, modelPlan, bar);
+      const limits = timer ? (await measureLimits(timer, planOf(timer.gpu), limitsBar())).limits : { operationsPerSecond: {} };
+      const { rows, tokenTimes, facts } = await measureModel({ ...source, ...sizes }, gpu, limits, modelPlan, bars);
       return await makeResults(["model", ...args], gpu && gpuIdentity(gpu), limits, rows, { model, tokenTimes, facts });
     } finally {
       timer?.close();

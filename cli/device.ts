@@ -11,6 +11,7 @@ import { describeCpu } from "../wasm/model.ts";
 import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { paint } from "./paint.ts";
 import { modelLook } from "./place.ts";
+import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords } from "./words.ts";
 
@@ -51,7 +52,7 @@ ${adapterHelp}
       const started = performance.now();
       await selfCheck(gpu.device);
       const selfCheckMs = performance.now() - started;
-      const arithmetic = words.flag("arithmetic") ? await fingerprint(gpu) : undefined;
+      const arithmetic = words.flag("arithmetic") ? await fingerprint(gpu, progressBar("measuring the arithmetic")) : undefined;
       if (words.flag("json")) {
         await printJson({ ...c, cpu, selfCheckMs, cache: plan.cache, variants: choices, ...(arithmetic ? { arithmetic } : {}) });
         return 0;

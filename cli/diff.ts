@@ -146,10 +146,19 @@ async function exactDiff(
   json: boolean,
 ): Promise<number> {
   const models = await Promise.all(
-    sides.map(async (side) => (side === "cpu" ? exactCpuModel(config, await readWeights(refs)) : loadExactGpuModel(gpu!, config, refs))),
+    sides.map(async (side) => {
+      const onProgress = progressBar(`loading (${side})`);
+      return side === "cpu"
+        ? exactCpuModel(config, await readWeights(refs, onProgress))
+        : loadExactGpuModel(gpu!, config, refs, { onProgress });
+    }),
   );
+  const bar = progressBar("comparing");
   try {
-    const { steps, words, first } = await diffExact(models[0]!, models[1]!, ids);
+    const { steps, words, first } = await diffExact(models[0]!, models[1]!, ids, async (done, total) => {
+      bar(done, total);
+      await breathe();
+    });
     const device = gpu?.capabilities.description ?? null;
     if (json) await printJson({ a: sides[0], b: sides[1], device, ids, arithmetic: "exact", steps, words, first });
     else if (!first)

@@ -3,7 +3,8 @@ import { type TensorEntry, writeSafetensors } from "../core/checkpoint/safetenso
 import { writeFile } from "../core/host/node.ts";
 import type { LoadedModel } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions, textInput } from "./options.ts";
-import { note, printJson, printLine } from "./terminal.ts";
+import { progressBar } from "./progress.ts";
+import { breathe, note, printJson, printLine } from "./terminal.ts";
 import { textFromWords, textHelp, textOptions } from "./text.ts";
 import { type Command, parseIds, parseWords, usage } from "./words.ts";
 
@@ -50,9 +51,24 @@ ${modelHelp}`,
     const model = await modelFromWords("logits", words, given ? "ids" : "text", ({ check }) => check(input));
     try {
       const ids = model.encodePrompt(input);
+      const bar = progressBar("reading the text");
+      const layers = model.config.numHiddenLayers;
+      let layer = 0;
+      bar(0, 1);
       const { logits: values, trace } = await model.forward(ids, {
         logits: out === undefined ? "last" : "all",
-        trace: hidden ? ["embeddings", "layers.*.residual", "finalNorm"] : [],
+        // Watched, all ids go through one layer after the other; else part by part through all layers.
+        ...(hidden
+          ? {
+              trace: ["embeddings", "layers.*.residual", "finalNorm"],
+              steer: { "layers.*.residual": () => void bar(++layer, layers) },
+            }
+          : {
+              onProgress: async (done: number) => {
+                bar(done, ids.length);
+                await breathe();
+              },
+            }),
       });
       const V = model.config.vocabSize;
       const last = values.subarray(values.length - V);

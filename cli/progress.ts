@@ -39,9 +39,9 @@ export function progressBar(label: string, unit: "parts" | "bytes" = "parts"): (
     const rate = ((value - first!) * 1000) / (performance.now() - firstMs);
     const amounts =
       unit === "bytes" ? `  ${formatBytes(value)} of ${formatBytes(total)}${rate > 0 ? `, ${formatBytes(Math.round(rate))}/s` : ""}` : "";
-    // A bar that came back after something was printed knows no steps of its own yet: then the mean of all says.
+    // A bar that has just come, or come back after something was printed, knows no steps of its own yet, and says 0: then the mean of all says.
     const mean = ((total - value) * (performance.now() - firstMs)) / (value - first!) / 1000;
-    const seconds = Number.isFinite(Number(eta)) ? Number(eta) : mean;
+    const seconds = Number(eta) > 0 && Number.isFinite(Number(eta)) ? Number(eta) : mean;
     const left = value > first! ? `  ${formatSeconds(seconds)} left` : "";
     return `${label} ${bar} ${String(Math.floor(share * 100)).padStart(3)} %${amounts}${left}${said}`;
   };

@@ -8,6 +8,7 @@ import { encodeUtf8 } from "../core/utf8.ts";
 import { quantize as quantizeModel } from "../index.ts";
 import { oneOf } from "./options.ts";
 import { talk } from "./place.ts";
+import { progressBar } from "./progress.ts";
 import { lossTable, quantizePage } from "./quantize-page.ts";
 import { note, printJson, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
@@ -88,6 +89,7 @@ until all is done its work lies in DST.unfinished.
       ...Object.fromEntries(given),
       settings: settingsOf(words.list("set")),
       onLayer: layerNotes(),
+      onStep: progressBar("quantizing"),
     });
     if (words.flag("report")) {
       const page = quantizePage(report, `${from} to ${to}`);

@@ -265,48 +265,64 @@ function sumIn(order: NonNullable<Fingerprint["subgroupAdd"]>, row: Float32Array
   return part[0]!;
 }
 
-/** Measures a device; a second or two. @throws GureumError as the device's own calls do */
-export async function fingerprint(gpu: Gpu): Promise<Fingerprint> {
+/** Measures a device; a second or two. @param onProgress properties measured, and in all @throws GureumError as the device's own calls do */
+export async function fingerprint(gpu: Gpu, onProgress: (done: number, total: number) => void = () => {}): Promise<Fingerprint> {
+  const total = 11;
+  let done = 0;
+  onProgress(0, total);
+  const counted = async <T>(measured: Promise<T>): Promise<T> => {
+    const value = await measured;
+    onProgress(++done, total);
+    return value;
+  };
   return {
-    f16Rounding: await f16Rounding(gpu),
-    subnormals: await subnormals(gpu),
-    fma: { builtin: await fusion(gpu, "fma", "fma(x, y, z)"), expression: await fusion(gpu, "mul-add", "x * y + z") },
-    division: await histogram(
-      gpu,
-      "division",
-      "x / y",
-      (next) => [logUniform(next, -60, 60), logUniform(next, -60, 60)],
-      (x, y) => x / y,
-      () => 2.5,
+    f16Rounding: await counted(f16Rounding(gpu)),
+    subnormals: await counted(subnormals(gpu)),
+    fma: { builtin: await counted(fusion(gpu, "fma", "fma(x, y, z)")), expression: await counted(fusion(gpu, "mul-add", "x * y + z")) },
+    division: await counted(
+      histogram(
+        gpu,
+        "division",
+        "x / y",
+        (next) => [logUniform(next, -60, 60), logUniform(next, -60, 60)],
+        (x, y) => x / y,
+        () => 2.5,
+      ),
     ),
-    exp: await histogram(
-      gpu,
-      "exp",
-      "exp(x)",
-      (next) => [-80 + next() * 160],
-      Math.exp,
-      (x) => 3 + 2 * Math.abs(x),
+    exp: await counted(
+      histogram(
+        gpu,
+        "exp",
+        "exp(x)",
+        (next) => [-80 + next() * 160],
+        Math.exp,
+        (x) => 3 + 2 * Math.abs(x),
+      ),
     ),
-    inverseSqrt: await histogram(
-      gpu,
-      "inverse-sqrt",
-      "inverseSqrt(x)",
-      (next) => [logUniform(next, -100, 100)],
-      (x) => 1 / Math.sqrt(x),
-      () => 2,
+    inverseSqrt: await counted(
+      histogram(
+        gpu,
+        "inverse-sqrt",
+        "inverseSqrt(x)",
+        (next) => [logUniform(next, -100, 100)],
+        (x) => 1 / Math.sqrt(x),
+        () => 2,
+      ),
     ),
     // Inherited from 1 / inverseSqrt(x): 2 ULP, then 2.5.
-    sqrt: await histogram(
-      gpu,
-      "sqrt",
-      "sqrt(x)",
-      (next) => [logUniform(next, -100, 100)],
-      Math.sqrt,
-      () => 4.5,
+    sqrt: await counted(
+      histogram(
+        gpu,
+        "sqrt",
+        "sqrt(x)",
+        (next) => [logUniform(next, -100, 100)],
+        Math.sqrt,
+        () => 4.5,
+      ),
     ),
-    sin: await trigonometric(gpu, "sin"),
-    cos: await trigonometric(gpu, "cos"),
-    subgroupAdd: await subgroupAdd(gpu),
+    sin: await counted(trigonometric(gpu, "sin")),
+    cos: await counted(trigonometric(gpu, "cos")),
+    subgroupAdd: await counted(subgroupAdd(gpu)),
   };
 }
 

@@ -47,6 +47,24 @@ export function sessionLaws(load: () => Promise<Model>): void {
     session.dispose();
   });
 
+  it("tells how many ids forward has fed, up to all of them, whatever is asked for", async () => {
+    const model = await load();
+    const n = Math.min(200, model.config.maxPositionEmbeddings);
+    const ids = Array.from({ length: n }, (_, i) => 1 + (i % 5));
+    for (const options of [{}, { logits: "all" as const }, { trace: ["finalNorm"] }]) {
+      const session = model.createSession(n);
+      const told: number[] = [];
+      await session.forward(ids, { ...options, onProgress: async (done) => void told.push(done) });
+      session.dispose();
+      expect(told).toEqual([...new Set(told)].sort((a, b) => a - b));
+      expect(told.at(-1)).toBe(n);
+      expect(told.every((done) => done > 0)).toBe(true);
+    }
+    const session = model.createSession(n);
+    await expect(session.forward([1], { onProgress: 5 as never })).rejects.toMatchObject({ code: "usage" });
+    session.dispose();
+  });
+
   it("refuses everything after it was disposed of, which it may be twice", async () => {
     const session = await fed();
     session.dispose();

@@ -35,14 +35,26 @@ function compareWords(name: string, a: Float32Array, b: Float32Array): FirstDiff
   return first < 0 ? null : { name, index: first, a: bitsOf(a[first]!), b: bitsOf(b[first]!), differ, words: a.length };
 }
 
+/** Ids fed so far, over both sides and all ways, and in all. */
+export type OnProgress = (done: number, total: number) => void | Promise<void>;
+
 /** Both sides on `ids`, watched, then not. @throws GureumError as the models' sessions */
-export async function diffExact(a: Model, b: Model, ids: readonly number[]): Promise<ExactDiff> {
+export async function diffExact(a: Model, b: Model, ids: readonly number[], onProgress: OnProgress = () => {}): Promise<ExactDiff> {
+  // Every id is fed three times on each side: watched, as a prompt, alone.
+  const total = 6 * ids.length;
+  let done = 0;
+  const advance = async (n: number): Promise<void> => {
+    done += n;
+    await onProgress(done, total);
+  };
+  await advance(0);
   const V = a.config.vocabSize;
   const watched = await Promise.all(
     [a, b].map(async (model) => {
       const session = model.createSession(ids.length);
       const { trace } = await session.forward(ids, { trace: ["embeddings", "layers.*.*", "finalNorm", "logits"], logits: "all" });
       session.dispose();
+      await advance(ids.length);
       return trace;
     }),
   );
@@ -57,9 +69,13 @@ export async function diffExact(a: Model, b: Model, ids: readonly number[]): Pro
   for (const model of [a, b]) {
     const session = model.createSession(ids.length);
     const prompt = (await session.forward(ids)).logits;
+    await advance(ids.length);
     session.truncate(0);
     const single: Float32Array[] = [];
-    for (const id of ids) single.push((await session.forward([id])).logits);
+    for (const id of ids) {
+      single.push((await session.forward([id])).logits);
+      await advance(1);
+    }
     session.dispose();
     const last = expected.subarray(expected.length - V);
     const asPrompt = compareWords(`logits, as a prompt, of side ${model === a ? "a" : "b"}`, last, prompt);

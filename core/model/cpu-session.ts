@@ -72,12 +72,15 @@ export function cpuSession(
       const rows = options.logits === "all" ? T : 1;
       const logits = new Float32Array(rows * V);
       const watched = options.trace !== undefined || options.steer !== undefined;
-      if (watched) feed(Array.from(tokens), rows, logits, taps);
-      else {
+      if (watched) {
+        feed(Array.from(tokens), rows, logits, taps);
+        await options.onProgress?.(T);
+      } else {
         for (let t = 0; t < T; t += CHUNK) {
           const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
           const wanted = rows === T ? part.length : t + CHUNK >= T ? 1 : 0;
           feed(part, wanted, logits.subarray(rows === T ? t * V : 0), noTaps);
+          await options.onProgress?.(t + part.length);
         }
       }
       pending.set(logits.subarray((rows - 1) * V));

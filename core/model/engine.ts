@@ -25,6 +25,8 @@ export interface ForwardOptions {
   readonly trace?: readonly string[];
   /** Hooks by name or pattern, as in `trace`. */
   readonly steer?: Readonly<Record<string, TapHook>>;
+  /** Awaited after each part that is fed, with the tokens fed so far: once, at the end, where `trace` or `steer` watches the pass. */
+  readonly onProgress?: (tokensDone: number) => void | Promise<void>;
 }
 
 /** What a forward pass gave. */

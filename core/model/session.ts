@@ -83,6 +83,7 @@ export function guardSession(session: Session, open: Set<Session> = new Set()): 
       alone("forward", async () => {
         checkIdList("forward", "ids", ids);
         checkOptionsObject("forward", options);
+        checkCallback("forward", "onProgress", options?.onProgress);
         return session.forward(ids, options);
       }),
     prefill: (ids, onProgress) =>

@@ -26,7 +26,14 @@ import { checkAwqShape } from "./awq-format.ts";
 import { layerFile, openPart, type Part, partEntries, partWeights, writePart } from "./quantized-parts.ts";
 import { type Bench, type BlockInputs, blockOutputs, type Captured, captureLayer, makeBench, runLayer } from "./search/capture.ts";
 import { corrected } from "./search/correct.ts";
-import { type BlockError, type FloatLayer, type LinearLoss, type QuantizedLayer, quantizeLayer } from "./search/quantize-layer.ts";
+import {
+  type BlockError,
+  type FloatLayer,
+  LAYER_STEPS,
+  type LinearLoss,
+  type QuantizedLayer,
+  quantizeLayer,
+} from "./search/quantize-layer.ts";
 import { stages as ownStages, type Settings, type Stages } from "./search/stages.ts";
 
 /** Texts that the weights are fitted to. */
@@ -66,6 +73,8 @@ export interface QuantizeJob {
   readonly calibration: Calibration;
   readonly maxShardBytes?: number;
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
+  /** Steps of this run's layers done, and in all. */
+  readonly onStep?: (done: number, total: number) => void;
 }
 
 /** What was done and what it cost; the same for the same input, whatever happened on the way. */
@@ -244,13 +253,17 @@ interface Run extends QuantizeJob {
   readonly bench: Bench;
 }
 
-async function quantizeLayers({ checkpoint, parts, settings, stages, calibration, done, bench, onLayer }: Run): Promise<void> {
+async function quantizeLayers({ checkpoint, parts, settings, stages, calibration, done, bench, onLayer, onStep }: Run): Promise<void> {
   const { config, refs } = checkpoint;
   const { groupSize } = settings;
   const layers = refs.layers.length;
   const isDone = refs.layers.map((_, layer) => done.has(layerFile(layer)));
   /** From here on nothing is left to do, and no texts need to come through. */
   const end = isDone.lastIndexOf(false) + 1;
+  const total = LAYER_STEPS * isDone.filter((is) => !is).length;
+  let steps = 0;
+  onStep?.(0, total);
+  const advance = (): void => onStep?.(++steps, total);
   const streams = end > 0 ? await embedTexts(checkpoint, calibration) : [];
   const follows = settings.inputs !== "float";
   /** The texts as they come through the float layers, where these say what is aimed at. */
@@ -268,7 +281,7 @@ async function quantizeLayers({ checkpoint, parts, settings, stages, calibration
     const weights = await readerOf().layer(own);
     const before = follows && !last ? streams.map((stream) => stream.slice()) : null;
     const captured = captureLayer(bench, weights, streams, settings.scaleLoss === "block" ? settings.blockTexts : 0, float);
-    const quantized = within(`layers.${layer}`, () => quantizeInPass(bench, weights, captured, settings, stages));
+    const quantized = within(`layers.${layer}`, () => quantizeInPass(bench, weights, captured, settings, stages, advance));
     await writePart(parts.writer, layer, quantized);
     if (before) {
       for (const [i, stream] of before.entries()) streams[i]!.set(stream);
@@ -305,7 +318,14 @@ function blockErrorOf(bench: Bench, layer: FloatLayer, inputs: BlockInputs): Blo
 }
 
 /** One layer, within a pass, where other threads help. */
-function quantizeInPass(bench: Bench, weights: LayerWeights, captured: Captured, settings: Settings, stages: Stages): QuantizedLayer {
+function quantizeInPass(
+  bench: Bench,
+  weights: LayerWeights,
+  captured: Captured,
+  settings: Settings,
+  stages: Stages,
+  onStep: () => void,
+): QuantizedLayer {
   const { ops } = bench;
   const { grams, inputs, drifts } = captured;
   let quantized: QuantizedLayer | undefined;
@@ -317,7 +337,7 @@ function quantizeInPass(bench: Bench, weights: LayerWeights, captured: Captured,
           ({ name }) => float[name],
         )
       : float;
-    quantized = quantizeLayer(ops, aimed, grams, blockErrorOf(bench, aimed, inputs), settings, stages);
+    quantized = quantizeLayer(ops, aimed, grams, blockErrorOf(bench, aimed, inputs), settings, stages, onStep);
   });
   return quantized!;
 }

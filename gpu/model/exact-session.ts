@@ -145,7 +145,7 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
   };
 
   /** Logits of every position, chunk by chunk. */
-  const forwardAll = async (tokens: ArrayLike<number>): Promise<Float32Array> => {
+  const forwardAll = async (tokens: ArrayLike<number>, onProgress?: ForwardOptions["onProgress"]): Promise<Float32Array> => {
     const p = await start();
     const scratch = makeMemory(gpu);
     const all = new Float32Array(tokens.length * V);
@@ -165,6 +165,7 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
         });
         for (const id of part) ids.push(id);
         all.set(await readF32(gpu, some, T * V), t * V);
+        await onProgress?.(t + T);
       }
     } finally {
       freeAll(scratch);
@@ -226,9 +227,10 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
         result = await exactForwardTraced(gpu, context, logits, Array.from(tokens), fed, options.logits === "all", taps);
         fed += tokens.length;
         for (let t = 0; t < tokens.length; t++) ids.push(tokens[t]!);
-      } else if (options.logits === "all") result = await forwardAll(tokens);
+        await options.onProgress?.(tokens.length);
+      } else if (options.logits === "all") result = await forwardAll(tokens, options.onProgress);
       else {
-        await feedAll(tokens);
+        await feedAll(tokens, options.onProgress);
         result = await readF32(gpu, logits, V);
       }
       hasPending = true;

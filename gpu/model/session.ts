@@ -112,7 +112,7 @@ export function openGpuSession(
   };
 
   /** Logits of every position, chunk by chunk. */
-  const forwardAll = async (tokens: ArrayLike<number>): Promise<Float32Array> => {
+  const forwardAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<Float32Array> => {
     const feederOf = await start();
     const scratch = makeMemory(gpu);
     const rows = Math.min(CHUNK, tokens.length);
@@ -131,6 +131,7 @@ export function openGpuSession(
           gpu.device.queue.submit([encoder.finish()]);
         });
         logits.set(await readUnlessNoted(self, all, T * V, ids), t * V);
+        await onProgress?.(t + T);
       }
     } finally {
       freeAll(scratch);
@@ -154,9 +155,10 @@ export function openGpuSession(
         logits = await forwardTraced(self, Array.from(tokens), fed, options.logits === "all", taps);
         fed += tokens.length;
         for (let t = 0; t < tokens.length; t++) ids.push(tokens[t]!);
-      } else if (options.logits === "all") logits = await forwardAll(tokens);
+        await options.onProgress?.(tokens.length);
+      } else if (options.logits === "all") logits = await forwardAll(tokens, options.onProgress);
       else {
-        await feedAll(tokens);
+        await feedAll(tokens, options.onProgress);
         logits = await readUnlessNoted(self, self.logits, V, ids);
       }
       hasPending = true;

@@ -105,6 +105,26 @@ describe("the harness", () => {
     );
   });
 
+  it("tells how far it is, from nothing to all, never backwards", async () => {
+    await fc.assert(
+      fc.asyncProperty(costs, async (list) => {
+        const world = fakeWorld();
+        const told: [number, number][] = [];
+        await measure(
+          list.map((cost, i) => world.competitor(`c${i}`, cost)),
+          plan,
+          world.clock,
+          (done, total) => void told.push([done, total]),
+        );
+        const shares = told.map(([done, total]) => done / total);
+        expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+        expect(shares[0]).toBe(0);
+        expect(shares.at(-1)).toBe(1);
+        expect(told.length).toBeGreaterThan(2 * list.length);
+      }),
+    );
+  });
+
   it("makes samples that outlast the timer's grain, as far as maxCalls allows", async () => {
     await fc.assert(
       fc.asyncProperty(costs, fc.integer({ min: 1, max: 5000 }), async (list, maxCalls) => {

@@ -156,6 +156,22 @@ describe.runIf(hasScript)("a bar", () => {
     expect(piped.err).toBe("");
   });
 
+  it.each([
+    ["logits", ["--text", "구름이 하늘에 떠 있다. ".repeat(35)], /reading the text/],
+    ["logits", ["--text", "구름이 하늘에 떠 있다. ".repeat(35), "--hidden-states", "--out", "FILE"], /reading the text/],
+  ])("shows how far %s is over a long text, never that nothing is left", async (command, words, label) => {
+    const out = join(home, "logits.safetensors");
+    const slow = ["--ops", "javascript", "--threads", "1"];
+    const s = screenOf([command, ...words.map((word) => (word === "FILE" ? out : word)), ...slow]);
+    expect(await s.ended).toBe(0);
+    const shown = s
+      .raw()
+      .split(ESC)
+      .filter((part) => / left/.test(part));
+    expect(shown.filter((line) => label.test(line)).length).toBeGreaterThan(1);
+    expect(shown.filter((line) => / 0 s left/.test(line))).toEqual([]);
+  });
+
   it("gives way to what is told, and is gone at the end", async () => {
     const s = screenOf(["generate", "구름", "--backend", "cpu", "--max-new-tokens", "2"]);
     expect(await s.ended).toBe(0);

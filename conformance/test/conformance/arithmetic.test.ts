@@ -6,8 +6,12 @@ describe("the fingerprint of a device", async () => {
   const gpu = await testDevice();
   const f = await fingerprint(gpu);
 
-  it("is the same each time", async () => {
-    expect(await fingerprint(gpu)).toEqual(f);
+  it("is the same each time, and tells how far it is", async () => {
+    const told: number[][] = [];
+    expect(await fingerprint(gpu, (done, total) => void told.push([done, total]))).toEqual(f);
+    const total = told[0]![1]!;
+    expect(total).toBeGreaterThan(5);
+    expect(told).toEqual(Array.from({ length: total + 1 }, (_, i) => [i, total]));
   });
 
   it("finds every built-in within what WGSL allows", () => {

@@ -155,8 +155,12 @@ function roundLinear(
   return sumOf(others) < sumOf(errors) ? { rounded: other, errors: others, rows } : { rounded, errors, rows };
 }
 
+/** Steps of a layer that are told of. */
+export const LAYER_STEPS: number = 1 + linearParts.length;
+
 /**
  * Quantizes the linears of a layer; norms take up scales, all else stays.
+ * @param onStep called LAYER_STEPS times: after the scales, and after each linear
  * @throws GureumError "non-finite", "range", "shape", naming the linear
  */
 export function quantizeLayer(
@@ -166,11 +170,13 @@ export function quantizeLayer(
   errorOf: BlockError,
   settings: Settings,
   stages: Stages,
+  onStep: () => void = () => {},
 ): QuantizedLayer {
   const linears = Object.fromEntries(linearParts.map(({ name }) => [name, layer[name]])) as Record<LinearName, FloatLinear>;
   const norms = { inputLayernorm: layer.inputLayernorm, postAttentionLayernorm: layer.postAttentionLayernorm };
   const state: Scaled = { linears, norms, grams: { ...grams }, rows: {} };
   scaleLayer(ops, state, settings, stages, errorOf);
+  onStep();
   const factors = new Map<LinearInput, Factor>();
   const packed: Partial<Record<LinearName, Linear>> = {};
   const losses: Partial<Record<LinearName, LinearLoss>> = {};
@@ -194,6 +200,7 @@ export function quantizeLayer(
         power,
         sampled: rows.length < linear.N,
       };
+      onStep();
     });
   return {
     weights: { ...layer, ...norms, ...(packed as Record<LinearName, Linear>) },

@@ -12,6 +12,7 @@ import { dequantize } from "../../../../core/quant/awq-format.ts";
 import { type QuantizeJob, quantizeModel } from "../../../../core/quant/quantize-model.ts";
 import { layerFile } from "../../../../core/quant/quantized-parts.ts";
 import { quantize } from "../../../../core/quant/search/grid.ts";
+import { LAYER_STEPS } from "../../../../core/quant/search/quantize-layer.ts";
 import { type MethodName, methods, type Settings, stages } from "../../../../core/quant/search/stages.ts";
 import { editJson, type Files, readEntries } from "../checkpoint/small-checkpoint.ts";
 import { type FloatOptions, smallTexts, writeFloat } from "./float-checkpoint.ts";
@@ -146,7 +147,14 @@ describe("a run that was ended", () => {
           const names = new Set(["job.json", ...kept.map(layerFile)]);
           const parts = new Map([...undisturbed.parts].filter(([name]) => names.has(name)));
           const seen: boolean[] = [];
-          const again = await run(source, settings, { onLayer: ({ resumed }) => void seen.push(resumed) }, parts);
+          const steps: number[][] = [];
+          const watch = {
+            onLayer: ({ resumed }: { readonly resumed: boolean }): void => void seen.push(resumed),
+            onStep: (done: number, total: number): void => void steps.push([done, total]),
+          };
+          const again = await run(source, settings, watch, parts);
+          const total = LAYER_STEPS * (3 - kept.length);
+          expect(steps).toEqual(Array.from({ length: total + 1 }, (_, i) => [i, total]));
           expect(seen).toEqual([0, 1, 2].map((layer) => kept.includes(layer)));
           expect(again.files).toEqual(undisturbed.files);
           expect(again.parts).toEqual(undisturbed.parts);
