@@ -1,6 +1,6 @@
 /** Which backend runs a checkpoint, as the options and the machine have it. */
 import { host } from "#host";
-import { checkCallback, wrongType } from "./core/arguments.ts";
+import { checkCallback, type OptionNames, wrongType } from "./core/arguments.ts";
 import { readWeights } from "./core/checkpoint/weights.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
@@ -45,6 +45,21 @@ export interface BackendOptions extends VariantOptions {
   /** Of a model by name: what the download has brought so far. */
   readonly onDownload?: (progress: DownloadProgress) => void;
 }
+
+export const backendOptionNames: OptionNames<BackendOptions> = {
+  backend: true,
+  arithmetic: true,
+  cache: true,
+  kernels: true,
+  stats: true,
+  device: true,
+  adapter: true,
+  robustness: true,
+  ops: true,
+  threads: true,
+  onProgress: true,
+  onDownload: true,
+};
 
 /**
  * GPU work: milliseconds to encode and submit it and, where the device has timestamps, to run it; dispatches, passes,
@@ -95,6 +110,7 @@ export async function makeModel(
     });
     return made(model, `${reason}; ${about}`);
   };
+  if (wanted !== "auto" && wanted !== "cpu" && wanted !== "webgpu") throw wrongType("load", "backend", '"auto", "cpu" or "webgpu"', wanted);
   checkCallback("load", "onProgress", onProgress);
   if (cache !== undefined && cache !== "f32" && cache !== "f16") throw wrongType("load", "cache", '"f32" or "f16"', cache);
   if (threads !== undefined && typeof threads !== "number") throw wrongType("load", "threads", "a number", threads);

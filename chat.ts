@@ -1,4 +1,5 @@
 /** The chat side of the front door: a folder's tokenizer and templates, and messages to text or ids. */
+import type { OptionNames } from "./core/arguments.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { GureumError } from "./core/errors.ts";
@@ -18,6 +19,15 @@ export interface ChatOptions extends RenderOptions {
   /** Which of the folder's templates; by default "tool_use" where tools are given and there is one, else "default". */
   readonly template?: string;
 }
+
+export const chatOptionNames: OptionNames<ChatOptions> = {
+  template: true,
+  addGenerationPrompt: true,
+  continueFinalMessage: true,
+  tools: true,
+  documents: true,
+  variables: true,
+};
 
 /** A model's chat template with its tokenizer. */
 export interface Chat {

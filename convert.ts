@@ -1,6 +1,7 @@
 /** The front door's converter: a model folder written in another format. The result gets its name in one step. */
 
 import { host } from "#host";
+import { checkOptionsObject, type OptionNames } from "./core/arguments.ts";
 import {
   type Converted,
   type ConvertOptions as CoreOptions,
@@ -26,11 +27,21 @@ export interface ConvertOptions extends CoreOptions, Pick<HubOptions, "onDownloa
 
 const { checkFreeSpace, folderState, moveFolder, removeFolder, writeFolder } = host.files;
 
+const optionNames: OptionNames<ConvertOptions> = {
+  to: true,
+  format: true,
+  maxShardBytes: true,
+  onProgress: true,
+  onDownload: true,
+  onNote: true,
+};
+
 /**
  * Writes a model folder in another format. Int4 to int4 keeps every number; "float16" rounds the dequantized weights.
  * @throws GureumError "usage", "unsupported", "range", "disk-full", "io", and what reading the model throws
  */
 export async function convert(place: ModelPlace, { to, format, ...options }: ConvertOptions): Promise<Converted> {
+  checkOptionsObject("convert", { to, format, ...options }, optionNames);
   if (!formats.includes(format))
     throw new GureumError("usage", { where: "convert", what: "format", expected: formats.join(", "), got: `${format}` });
   if ((await folderState(to)) === "filled")

@@ -4,9 +4,9 @@
  * `gureum/gpu/*`.
  */
 import { host } from "#host";
-import { type BackendOptions, makeModel } from "./backend.ts";
+import { type BackendOptions, backendOptionNames, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
-import { checkIdList, checkOptionsObject, checkText } from "./core/arguments.ts";
+import { checkIdList, checkOptionsObject, checkText, type OptionNames } from "./core/arguments.ts";
 import { readBytes } from "./core/checkpoint/byte-source.ts";
 import { generationConfigFile } from "./core/checkpoint/config.ts";
 import { type Folder, maxSmallBytes, openFolder } from "./core/checkpoint/folder.ts";
@@ -203,6 +203,8 @@ export interface LoadOptions extends BackendOptions {
   readonly before?: (prompts: ModelPrompts) => void;
 }
 
+const loadOptionNames: OptionNames<LoadOptions> = { ...backendOptionNames, needs: true, before: true };
+
 /**
  * Loads a model, downloading what the cache lacks of one by name: reads config, tokenizer and template, checks every tensor's header against the config, then reads the
  * weights. A tokenizer or template that is missing or not supported does not stop it: what needs them throws then.
@@ -211,7 +213,7 @@ export interface LoadOptions extends BackendOptions {
  * with WebGPU also "no-adapter", "missing-feature", "limit", "out-of-memory", "device-lost", "pipeline"
  */
 export async function loadModel(place: ModelPlace, options: LoadOptions = {}): Promise<LoadedModel> {
-  checkOptionsObject("load", options);
+  checkOptionsObject("load", options, loadOptionNames);
   const started = performance.now();
   const told: string[] = [];
   const { onDownload } = options;

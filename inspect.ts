@@ -13,6 +13,7 @@ import { GureumError, within } from "./core/errors.ts";
 import type { Capabilities } from "./gpu/device/capabilities.ts";
 import { maxHeadDim } from "./gpu/kernels/plain/attention.ts";
 import { planVariants } from "./gpu/programs/plan.ts";
+import { type ModelPlace, viewOf } from "./place.ts";
 
 /** Something that a model may be asked for; `refusal`: why it cannot be, null where it can. */
 export interface Use {
@@ -84,7 +85,8 @@ const asProblem = ({ code, details }: GureumError): Problem => ({
  * A model folder. Problems are collected instead of stopping at the first.
  * @throws GureumError only where the store cannot even be listed.
  */
-export async function inspectModel(store: ByteStore): Promise<ModelReport> {
+export async function inspectModel(place: ModelPlace): Promise<ModelReport> {
+  const store = await viewOf(place);
   const folder = await openFolder(store);
   const report = await inspectFolder(folder);
   const checkpoint = isBroken(report) ? "the checkpoint has errors" : null;

@@ -1,8 +1,16 @@
 /** A model with its tokenizer, as `loadModel` hands it out. */
 
 import type { GpuStats, Made } from "./backend.ts";
-import type { Chat, ChatMessage, ChatOptions } from "./chat.ts";
-import { checkCallback, checkIdList, checkOptionsObject, checkText, wrongType } from "./core/arguments.ts";
+import { type Chat, type ChatMessage, type ChatOptions, chatOptionNames } from "./chat.ts";
+import {
+  checkCallback,
+  checkIdList,
+  checkOptionNames,
+  checkOptionsObject,
+  checkText,
+  type OptionNames,
+  wrongType,
+} from "./core/arguments.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
 import { type EmbedOptions, embedIds } from "./core/eval/embed.ts";
@@ -149,6 +157,27 @@ const DEFAULT_CONTEXT = 8192;
 /** Positions of a scoring window that nobody asked for: beyond it a token gains little and costs much. */
 export const DEFAULT_WINDOW = 2048;
 
+const generateOptionNames: OptionNames<GenerateOptions> = {
+  maxNewTokens: true,
+  greedy: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  repetitionPenalty: true,
+  seed: true,
+  stop: true,
+  stopIds: true,
+  topLogprobs: true,
+  processLogits: true,
+  speculate: true,
+  session: true,
+  signal: true,
+  onPrefill: true,
+};
+const scoreOptionNames: OptionNames<ScoreOptions> = { context: true, stride: true, base: true, onProgress: true };
+const embedOptionNames: OptionNames<EmbedOptions> = { pooling: true, normalize: true };
+
 const inputOf = (input: AnyInput): GenerateInput => (typeof input === "string" ? { text: input } : input);
 
 /** @throws GureumError "usage" for what is no input */
@@ -156,7 +185,11 @@ function checkInput(input: GenerateInput): void {
   if (typeof input !== "object" || input === null || !["ids", "messages", "text"].some((key) => key in input))
     throw wrongType("input", "the input", "an object with text, messages or ids", input);
   if ("ids" in input) checkIdList("input", "ids", input.ids);
-  else if ("text" in input && !("messages" in input)) checkText("input", "text", input.text);
+  else if ("messages" in input) checkOptionNames("input", input, { messages: true, ...chatOptionNames });
+  else {
+    checkText("input", "text", input.text);
+    checkOptionNames("input", input, { text: true, specialTokens: true, addBos: true });
+  }
 }
 
 /** The decoder of a model without a tokenizer. */
@@ -209,7 +242,7 @@ export function modelPrompts(config: LlamaConfig, chat: Chat | GureumError, samp
     return (addBos ?? (tokenizer.addBos && ids[0] !== bos)) ? tokenizer.encode(text, { specialTokens, addBos: true }) : ids;
   };
   const checked = (options: GenerateOptions): CheckedOptions => {
-    checkOptionsObject("generate", options);
+    checkOptionsObject("generate", options, generateOptionNames);
     const {
       maxNewTokens = 256,
       stop = [],
@@ -305,7 +338,7 @@ export function loadedModel(
       }
     },
     async perplexity(text, scoring = {}) {
-      checkOptionsObject("perplexity", scoring);
+      checkOptionsObject("perplexity", scoring, scoreOptionNames);
       const { context, stride, ...options } = scoring;
       checkCallback("perplexity", "onProgress", options.onProgress);
       for (const [name, value] of Object.entries({ context, stride }))
@@ -333,12 +366,14 @@ export function loadedModel(
     },
     async embed(text, options) {
       alive();
-      checkOptionsObject("embed", options);
+      checkOptionsObject("embed", options, embedOptionNames);
       return embedIds(model, encodePrompt(inputOf(text)), options);
     },
     generate: (input, options = {}) => run(input, options),
     async generateAll(inputs, options = {}) {
       alive();
+      if (!Array.isArray(inputs)) throw wrongType("generateAll", "inputs", "an array", inputs);
+      checkOptionsObject("generateAll", options);
       const { sequences, onToken, onOutcome, onProgress, ...shared } = options;
       checked(shared); // what is wrong for all is not an outcome of each
       const itemOf = (given: AnyInput | InputWithOptions): Item => {

@@ -6,6 +6,7 @@
 import { host } from "#host";
 import { builtinItems, type CalibrationItem, calibrationOf, readCalibrationFile } from "./calibration.ts";
 import { openChatOf } from "./chat.ts";
+import { checkOptionsObject, type OptionNames } from "./core/arguments.ts";
 import { type ByteSource, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
@@ -52,6 +53,25 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
 
 const { checkFreeSpace, directoryStore, filesIn, folderState, makeFolder, moveFolder, removeFolder, writeFolder } = host.files;
 
+const optionNames: OptionNames<QuantizeOptions> = {
+  to: true,
+  method: true,
+  bits: true,
+  groupSize: true,
+  settings: true,
+  stages: true,
+  calibration: true,
+  samples: true,
+  tokens: true,
+  maxShardBytes: true,
+  ops: true,
+  threads: true,
+  onLayer: true,
+  onStep: true,
+  onDownload: true,
+  onNote: true,
+};
+
 /** Bytes compared at a time. */
 const PART = 4 * 2 ** 20;
 
@@ -93,6 +113,7 @@ async function sameFiles(a: string, b: string): Promise<boolean> {
  * @throws GureumError "usage", "unsupported", "shape", "non-finite", "range", "disk-full", "io"
  */
 export async function quantize(place: ModelPlace, options: QuantizeOptions): Promise<QuantizeReport> {
+  checkOptionsObject("quantize", options, optionNames);
   const { to, method = "awq", bits = 4, groupSize = 128, calibration = "builtin", maxShardBytes, threads, onLayer, onStep } = options;
   const base = methods[method];
   if (!base)

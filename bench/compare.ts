@@ -8,14 +8,21 @@ import type { BenchResults, Row } from "./results.ts";
 import { medianRatio, type RatioInterval } from "./statistics.ts";
 
 /** A row that both files have. */
-export interface ComparedRow extends RatioInterval {
+export interface ComparedRow {
   /** The row's. */
   readonly name: string;
   /** Medians, milliseconds. */
   readonly aMs: number;
   /** Median of B, milliseconds. */
   readonly bMs: number;
-  /** "same": the interval holds 1. "unclear": too few samples for an interval. */
+  /** aMs / bMs */
+  readonly ratio: number;
+  /** Where the ratio lies, 95 %; null where a side has too few samples to say. */
+  readonly interval: RatioInterval | null;
+  /**
+   * "faster", "slower": the interval leaves out 1. "same": it holds 1 and is narrow. "unclear": it holds 1 and other answers, too, or there is
+   * none.
+   */
   readonly verdict: "faster" | "slower" | "same" | "unclear";
 }
 
@@ -36,6 +43,15 @@ export interface Comparison {
 /** Samples a side below which an interval means nothing. */
 const FEWEST_SAMPLES = 3;
 
+/** How far from 1 an interval may reach that says "same". */
+const SAME_WITHIN = 1.1;
+
+function verdictOf({ low, high }: RatioInterval): ComparedRow["verdict"] {
+  if (low > 1) return "faster";
+  if (high < 1) return "slower";
+  return low * SAME_WITHIN >= 1 && high <= SAME_WITHIN ? "same" : "unclear";
+}
+
 /** The model of results as earlier versions wrote them: by its name alone, which their first row ends with. */
 const modelOf = ({ model, rows }: BenchResults): { readonly name: string; readonly identity?: string } | undefined => {
   const loaded = rows.find(({ name, group }) => group === "model" && name.startsWith("load "));
@@ -50,16 +66,10 @@ const sameWork = (a: Row, b: Row): boolean =>
   a.bytes === b.bytes && a.operations === b.operations && a.tokens === b.tokens && a.timer === b.timer;
 
 function compareRow(a: Row, b: Row): ComparedRow {
-  const interval = medianRatio(a.samples, b.samples);
-  const verdict =
-    Math.min(a.samples.length, b.samples.length) < FEWEST_SAMPLES
-      ? "unclear"
-      : interval.low > 1
-        ? "faster"
-        : interval.high < 1
-          ? "slower"
-          : "same";
-  return { name: a.name, aMs: a.median, bMs: b.median, ...interval, verdict };
+  const measured = medianRatio(a.samples, b.samples);
+  const interval = Math.min(a.samples.length, b.samples.length) < FEWEST_SAMPLES ? null : measured;
+  const verdict = interval ? verdictOf(interval) : "unclear";
+  return { name: a.name, aMs: a.median, bMs: b.median, ratio: measured.ratio, interval, verdict };
 }
 
 const modelWords = (model: ReturnType<typeof modelOf>): string =>

@@ -196,18 +196,18 @@ export function formatTokenTimes(times: readonly TokenTime[], style: TableStyle 
 export const csvOfComparison = ({ rows }: Comparison): string =>
   [
     ["name", "a_ms", "b_ms", "b_faster_by", "low", "high", "verdict"],
-    ...rows.map((r) => [r.name, r.aMs, r.bMs, r.ratio, r.low, r.high, r.verdict]),
+    ...rows.map((r) => [r.name, r.aMs, r.bMs, r.ratio, r.interval?.low ?? null, r.interval?.high ?? null, r.verdict]),
   ]
     .map(csvRow)
     .join("\n");
 
 export function formatComparison({ rows, onlyA, onlyB, incomparable, differences }: Comparison, style: TableStyle = "table"): string {
-  const cells = rows.map(({ name, aMs, bMs, ratio, low, high, verdict }) => [
+  const cells = rows.map(({ name, aMs, bMs, ratio, interval, verdict }) => [
     name,
     formatMs(aMs),
     formatMs(bMs),
     `${ratio.toFixed(3)}x`,
-    `${low.toFixed(3)} to ${high.toFixed(3)}`,
+    interval ? `${interval.low.toFixed(3)} to ${interval.high.toFixed(3)}` : "too few samples",
     verdict,
   ]);
   const lists: [string, readonly string[]][] = [

@@ -16,10 +16,29 @@ export function checkText(where: string, what: string, value: unknown): asserts 
   if (typeof value !== "string") throw wrongType(where, what, "a string", value);
 }
 
-/** Options, or none. @throws GureumError "usage" */
-export function checkOptionsObject(where: string, value: unknown): void {
-  if (value !== undefined && (typeof value !== "object" || value === null || Array.isArray(value)))
-    throw wrongType(where, "options", "an object", value);
+/** Every option of a type by its name: what a caller may give. */
+export type OptionNames<T> = Readonly<Record<keyof T, true>>;
+
+/**
+ * Options, or none. An option of another name is an error: a misspelt one would be silently without effect.
+ * @throws GureumError "usage"
+ */
+export function checkOptionsObject(where: string, value: unknown, names?: Readonly<Record<string, true>>): void {
+  if (value === undefined) return;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrongType(where, "options", "an object", value);
+  if (names) checkOptionNames(where, value, names);
+}
+
+/** @throws GureumError "usage" for an option that is given and of none of the names */
+export function checkOptionNames(where: string, value: object, names: Readonly<Record<string, true>>): void {
+  for (const [name, given] of Object.entries(value))
+    if (given !== undefined && !Object.hasOwn(names, name))
+      throw new GureumError("usage", {
+        where,
+        what: "no such option",
+        expected: `one of ${Object.keys(names).join(", ")}`,
+        got: shown(name),
+      });
 }
 
 /** A function, or none. @throws GureumError "usage" */

@@ -3,7 +3,7 @@
  * Two readings of a literal `<s>` exist and both are needed: in a user's text it is characters, in a text that a chat template
  * rendered it is the token. docs/formats/tokenizer.md has the formats and where the reference implementations differ.
  */
-import { checkIdList, checkOptionsObject, checkText, shown as shownValue } from "../core/arguments.ts";
+import { checkIdList, checkOptionsObject, checkText, type OptionNames, shown as shownValue } from "../core/arguments.ts";
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { openFolder } from "../core/checkpoint/folder.ts";
 import { orDownload } from "../core/checkpoint/foreign.ts";
@@ -36,6 +36,8 @@ export interface EncodeOptions {
   readonly addEos?: boolean;
 }
 
+const encodeOptionNames: OptionNames<EncodeOptions> = { specialTokens: true, addBos: true, addEos: true };
+
 /** How tokens are written. */
 export interface DecodeOptions {
   /**
@@ -46,6 +48,8 @@ export interface DecodeOptions {
   /** In Hugging Face's reading: leave special tokens out (default) or write them. */
   readonly skipSpecialTokens?: boolean;
 }
+
+const decodeOptionNames: OptionNames<DecodeOptions> = { reading: true, skipSpecialTokens: true };
 
 /** Text to ids and back. */
 export interface Tokenizer {
@@ -144,7 +148,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
     addedTokens,
     encode(text, options = {}) {
       checkText("encode", "text", text);
-      checkOptionsObject("encode", options);
+      checkOptionsObject("encode", options, encodeOptionNames);
       const { verbatim, normalized } = options.specialTokens === "recognise" ? inRendered : inText;
       const out: number[] = [];
       if (options.addBos) out.push(need(parts.firstId ?? parts.bosId, "BOS"));
@@ -164,7 +168,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
       return out;
     },
     decode(ids, options = {}) {
-      checkOptionsObject("decode", options);
+      checkOptionsObject("decode", options, decodeOptionNames);
       const given = withTokens(ids, pieces);
       if (options.reading !== "huggingface") {
         const decoder = createDecoder();

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { greedy } from "../../core/sample/sampler.ts";
 import {
   checkMessages,
+  convert,
   embeddedModel,
   GureumError,
   inspectModel,
@@ -14,6 +15,7 @@ import {
   openChat,
   openTensors,
   openTokenizer,
+  quantize,
   readEmbeddings,
   readLinear,
   readTensor,
@@ -129,6 +131,42 @@ describe("a value of the wrong type ends in a named error, or does no harm:", ()
     await sweep("options", async (value) => (await loadModel(embeddedModel(), value)).dispose());
     for (const name of ["backend", "device", "cache", "kernels"])
       await sweep(name, async (value) => (await loadModel(embeddedModel(), { [name]: value } as Any)).dispose());
+  });
+
+  it("options whose names are misspelt, which would be silently without effect", async () => {
+    const session = model.createSession(8);
+    const folder = embeddedModel();
+    const calls: Readonly<Record<string, (name: string) => unknown>> = {
+      load: (name) => loadModel(folder, { backend: "cpu", [name]: 1 } as Any),
+      generate: (name) => drain(model.generate({ text: "a" }, { [name]: 1 } as Any)),
+      "generate, of all": (name) => model.generateAll(["a"], { [name]: 1 } as Any),
+      input: (name) => drain(model.generate({ text: "a", [name]: 1 } as Any)),
+      "input, of messages": (name) => model.encodePrompt({ messages: [{ role: "user", content: "a" }], [name]: 1 } as Any),
+      perplexity: (name) => model.perplexity("a b", { [name]: 1 } as Any),
+      embed: (name) => model.embed("a", { [name]: 1 } as Any),
+      forward: (name) => model.forward([1], { [name]: 1 } as Any),
+      "forward, of a session": (name) => session.forward([1], { [name]: 1 } as Any),
+      encode: (name) => model.tokenizer!.encode("a", { [name]: 1 } as Any),
+      decode: (name) => model.tokenizer!.decode([1], { [name]: 1 } as Any),
+      quantize: (name) => quantize(folder, { to: "/nowhere/to", [name]: 1 } as Any),
+      convert: (name) => convert(folder, { to: "/nowhere/to", format: "gptq", [name]: 1 } as Any),
+    };
+    for (const [call, body] of Object.entries(calls))
+      for (const name of ["maxTokens", "toString"])
+        await expect(async () => body(name), call).rejects.toMatchObject({
+          code: "usage",
+          message: expect.stringMatching(new RegExp(`^${call.split(",")[0]}: no such option, expected one of .*, got "${name}"$`)),
+        });
+    const [outcome] = await model.generateAll([{ input: "a", maxTokens: 1 } as Any]);
+    expect(outcome).toMatchObject({ ok: false, error: { code: "usage" } });
+    session.dispose();
+  });
+
+  it("another backend than there are, and many prompts that are no list", async () => {
+    await expect(loadModel(embeddedModel(), { backend: "gpu" as Any })).rejects.toMatchObject({ code: "usage" });
+    await sweep("generateAll", (value) => model.generateAll(value));
+    await sweep("generateAll, options", (value) => model.generateAll([], value));
+    await sweep("generateAll, an input", (value) => model.generateAll([value], { maxNewTokens: 1 }));
   });
 
   it("what reads parts of a folder", async () => {

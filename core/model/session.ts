@@ -1,11 +1,11 @@
 /** Checks that every backend's session makes before it works, so that both refuse the same input in the same words. */
 
-import { checkCallback, checkIdList, checkOptionsObject, shown } from "../arguments.ts";
+import { checkCallback, checkIdList, checkOptionsObject, type OptionNames, shown } from "../arguments.ts";
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import { checkSampling } from "../sample/sampler.ts";
 import { checkIds } from "../tensor.ts";
-import type { Session } from "./engine.ts";
+import type { ForwardOptions, Session } from "./engine.ts";
 
 /**
  * Checks ids about to be fed after `length` others.
@@ -47,6 +47,8 @@ export function checkPositions(where: string, what: string, value: number, least
   return value;
 }
 
+const forwardOptionNames: OptionNames<ForwardOptions> = { logits: true, trace: true, steer: true, onProgress: true };
+
 /**
  * A backend's session behind the checks that all share: one call at a time, none after `dispose`, sizes that are sizes. Every `Model`
  * hands out its sessions so.
@@ -82,7 +84,7 @@ export function guardSession(session: Session, open: Set<Session> = new Set()): 
     forward: (ids, options) =>
       alone("forward", async () => {
         checkIdList("forward", "ids", ids);
-        checkOptionsObject("forward", options);
+        checkOptionsObject("forward", options, forwardOptionNames);
         checkCallback("forward", "onProgress", options?.onProgress);
         return session.forward(ids, options);
       }),

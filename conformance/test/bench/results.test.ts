@@ -18,7 +18,16 @@ import {
   writeResults,
 } from "../../../bench/results.ts";
 import { syntheticRefs } from "../../../bench/synthetic.ts";
-import { csvOfRows, formatColumns, formatComparison, formatMs, formatRate, formatRows, formatTokenTimes } from "../../../bench/table.ts";
+import {
+  csvOfComparison,
+  csvOfRows,
+  formatColumns,
+  formatComparison,
+  formatMs,
+  formatRate,
+  formatRows,
+  formatTokenTimes,
+} from "../../../bench/table.ts";
 import { lessProfile, type Recorded, tokenTimeOf } from "../../../bench/token-time.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../../../core/config.ts";
@@ -119,9 +128,9 @@ describe("compare", () => {
     fc.assert(
       fc.property(rowLists, (rows) => {
         const { rows: compared, ...rest } = compareResults(resultsOf(rows), resultsOf(rows));
-        expect(compared.map(({ name, ratio, verdict }) => ({ name, ratio, verdict }))).toEqual(
-          rows.map(({ name }) => ({ name, ratio: 1, verdict: "same" })),
-        );
+        expect(compared.map(({ name, ratio }) => ({ name, ratio }))).toEqual(rows.map(({ name }) => ({ name, ratio: 1 })));
+        for (const { interval, verdict } of compared)
+          expect(verdict).toMatch(interval!.low > 0.95 && interval!.high < 1.05 ? /^same$/ : /^(same|unclear)$/);
         expect(rest).toEqual({ onlyA: [], onlyB: [], incomparable: [], differences: [] });
       }),
       { numRuns: 10 },
@@ -146,7 +155,17 @@ describe("compare", () => {
     const verdict = (a: number[], b: number[]) => compareResults(resultsOf([row("k", a)]), resultsOf([row("k", b)])).rows[0]!.verdict;
     expect(verdict(base, half)).toBe("faster");
     expect(verdict(half, base)).toBe("slower");
+    expect(verdict(base, base)).toBe("same");
     expect(verdict([10], half)).toBe("unclear");
+    // Samples that lie between half and twice the median rule out neither twice as fast nor half as fast.
+    expect(verdict([5, 10, 20, 7, 14], [14, 7, 20, 10, 5])).toBe("unclear");
+  });
+
+  it("gives no interval where there are too few samples to say", () => {
+    const comparison = compareResults(resultsOf([row("load", [400])]), resultsOf([row("load", [600])]));
+    expect(comparison.rows[0]).toMatchObject({ interval: null, verdict: "unclear" });
+    expect(formatComparison(comparison)).toMatch(/0\.667x +too few samples +unclear/);
+    expect(csvOfComparison(comparison)).toMatch(/\nload,400,600,0\.66+7?,,,unclear$/);
   });
 
   it("lists what only one file has, and sets apart rows that are not the same work", () => {
