@@ -54,6 +54,20 @@ export interface ConformanceOptions extends SubjectOptions {
 }
 
 /**
+ * The order where time is limited, and may end before all had their turn: a device is what is asked about, so its kernels come before the
+ * CPU's ops, and one variant of each op before the second of any.
+ */
+function ranksOf(subjects: readonly AnySubject[]): number[] {
+  const before = new Map<string, number>();
+  return subjects.map(({ op, backend }) => {
+    const key = `${backend} ${op}`;
+    const nth = before.get(key) ?? 0;
+    before.set(key, nth + 1);
+    return nth + (backend === "cpu" ? subjects.length : 0);
+  });
+}
+
+/**
  * Holds subjects to their laws and gives the certificate.
  * @throws GureumError "usage" where nothing is selected, "no-adapter" where webgpu is asked for and absent
  */
@@ -97,6 +111,10 @@ export async function runConformance(options: ConformanceOptions = {}): Promise<
     const rows = chosen.map(([, s]) => before.find((row) => row.op === s.op && `${row.backend}/${row.variant}` === subjectName(s)));
     onStart?.({ devices: measured, subjects: chosen.map(([, s]) => s), finished: rows.filter((row) => row !== undefined) });
     const open = [...rows.keys()].filter((at) => rows[at] === undefined);
+    if (timeMs !== undefined) {
+      const ranks = ranksOf(chosen.map(([, s]) => s));
+      open.sort((a, b) => ranks[a]! - ranks[b]!);
+    }
     let begun = 0;
     let ended = chosen.length - open.length;
     let violated = rows.reduce((sum, row) => sum + (row?.failures.length ?? 0), 0);

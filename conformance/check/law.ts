@@ -34,6 +34,10 @@ export interface LawResult {
 /** Shares of a law's time after which cases of real sizes, and boundary cases, give way to the next, as long as there are some. */
 const REACH_SHARE = 0.6;
 const BOUNDARY_SHARE = 0.85;
+/** Random cases that are tried after a listed case failed, for a smaller one that fails too. */
+const RUNS_TO_SHRINK = 50;
+/** A law with less time than this has none for cases of real sizes: one of them may take all of it, and that of the subjects behind it. */
+const LEAST_REACH_MS = 500;
 /** Random cases from which on a median says something. */
 const FEWEST_HEADROOMS = 50;
 
@@ -64,22 +68,29 @@ export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m:
   const done = (failure: Failure | null, left = 0): LawResult => ({ failure, left, judged: failure !== null || m.cases > before.cases });
   const inOrder = <S>(specs: readonly S[]): readonly S[] => (deadline === undefined ? specs : shuffled(specs, seed));
   const span = (share: number): number => (deadline === undefined ? Infinity : began + share * (deadline - began));
-  let left = 0;
+  const reach = law === BOUND_LAW ? (kit.reach ?? []) : [];
+  const hasTime = deadline === undefined || deadline - began >= LEAST_REACH_MS;
+  let left = hasTime ? 0 : reach.length;
+  /** The case that was listed and fails: what is reported where no smaller one is found. */
+  let listed: Failure | undefined;
   // Cases of real sizes first: they cost more than the others, which get what is left of the time.
   for (const [specs, until] of [
-    [law === BOUND_LAW ? inOrder<unknown>(kit.reach ?? []) : [], span(REACH_SHARE)],
+    [hasTime ? inOrder<unknown>(reach) : [], span(REACH_SHARE)],
     [inOrder<unknown>(kit.boundaries), span(runs > 0 ? BOUNDARY_SHARE : 1)],
   ] as const) {
     const from = performance.now();
     let tried = 0;
-    for (const spec of specs) {
+    for (const spec of listed ? [] : specs) {
       // As long as those before took on average, this one will take.
       const now = performance.now();
       if (now + (now - from) / Math.max(1, tried) > until && tried > 0) break;
       options.onCase?.();
       const wrong = await lawOn(kit, subject, law, spec, m, false);
       tried++;
-      if (wrong) return done(fail(wrong, spec));
+      if (!wrong) continue;
+      listed = fail(wrong, spec);
+      if (options.bail || runs === 0) return done(listed);
+      break;
     }
     left += specs.length - tried;
   }
@@ -94,9 +105,9 @@ export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m:
     if (wrong) throw new Error(wrong);
   });
   const rest = deadline === undefined ? undefined : deadline - performance.now();
-  if (rest !== undefined && rest <= 0 && m.cases + m.refused > before.cases + before.refused) return done(null, left);
+  if (rest !== undefined && rest <= 0 && m.cases + m.refused > before.cases + before.refused) return done(listed ?? null, left);
   const details = await fc.check(property, {
-    numRuns: runs,
+    numRuns: listed ? Math.min(runs, RUNS_TO_SHRINK) : runs,
     seed,
     endOnFailure: options.bail === true,
     ...(rest === undefined ? {} : { interruptAfterTimeLimit: Math.max(1, rest) }),
@@ -107,6 +118,7 @@ export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m:
     const error = details.errorInstance;
     return done(fail(error instanceof Error ? error.message : String(error), spec), left);
   }
+  if (listed) return done(listed, left);
   const refused = m.refused - before.refused;
   if (refused > 0 && m.cases === before.cases)
     return done(fail(`${REFUSED}, nor any other of the ${refused} tried: no case is left to test`, kit.boundaries[0] ?? null), left);

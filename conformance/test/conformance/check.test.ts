@@ -181,6 +181,19 @@ describe("what was not tested", () => {
     expect((await checkKernel(kit, norm("right", right), options)).refused).toBe(0);
   });
 
+  it("is all of the cases of real sizes where time is short, which then leaves room for the others", async () => {
+    const sizes: number[] = [];
+    const watched = norm("watched", (c, out) => {
+      sizes.push(c.x.length);
+      right(c, out);
+    });
+    const row = await checkKernel(kit, watched, { runs: 1000, seed: 1, timeMs: 400, laws: [BOUND_LAW] });
+    const largest = Math.max(...kit.boundaries.map((spec) => kit.make(spec).x.length));
+    expect(sizes.length).toBeGreaterThan(3);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(largest);
+    expect(row.leftOut!.boundaries).toBeGreaterThanOrEqual(kit.reach!.length);
+  });
+
   it("is said law by law and by the number of boundary cases where time is short", async () => {
     const slow = norm("slow", async (c, out) => {
       await new Promise((done) => setTimeout(done, 20));
@@ -194,6 +207,28 @@ describe("what was not tested", () => {
     expect(row.failures).toEqual([]);
     expect(table([row])).toMatch(/holds in part$/);
     expect(table([{ ...row, cases: 0 }])).toMatch(/not run$/);
+  });
+});
+
+describe("a failure", () => {
+  it("is reported by a small case, though a case of real sizes or a boundary case met it first", async () => {
+    const wrong = norm("wrong", (c, out) => {
+      right(c, out);
+      out[0] = out[0]! * 1.01 + 1;
+    });
+    const bound = (row: Awaited<ReturnType<typeof checkKernel>>): { T: number; D: number } => {
+      const failure = row.failures.find(({ law }) => law === BOUND_LAW);
+      return (JSON.parse(failure!.replay) as [string, string, string, { T: number; D: number }])[3];
+    };
+    const { T, D } = bound(await checkKernel(kit, wrong, options));
+    expect(T * D).toBeLessThanOrEqual(2);
+    const large = norm("large", (c, out) => {
+      right(c, out);
+      if (c.x.length > 1000) out[0] = out[0]! + 1;
+    });
+    const found = bound(await checkKernel(kit, large, options));
+    expect(found.T * found.D).toBeGreaterThan(1000);
+    expect(bound(await checkKernel(kit, wrong, { ...options, runs: 0 }))).toMatchObject({ T: expect.any(Number) });
   });
 });
 
@@ -236,6 +271,29 @@ describe("runConformance", () => {
     expect(rows.length).toBeGreaterThan(5);
     expect(rows.filter(({ leftOut }) => leftOut).length).toBeGreaterThan(3);
     expect(leftOutLines(rows).join()).toMatch(/boundary case/);
+  });
+
+  it("meets a device before the CPU where time is limited, and one variant of each op before the second of any", async () => {
+    const silu: Subject<SiluMulCase> = {
+      op: "silu-mul",
+      backend: "mine",
+      variant: "a",
+      arithmetic: "f64",
+      run: (c, out) => siluMul(out, c.gate, c.up, c.gate.length),
+    };
+    const subjects = [{ ...norm("c", right), backend: "cpu" }, norm("a", right), norm("b", right), silu];
+    const order = async (timed: object): Promise<string[]> => {
+      const met: string[] = [];
+      await runConformance({
+        subjects,
+        runs: 1,
+        ...timed,
+        onRow: ({ op, backend, variant }) => void met.push(`${op} ${backend}/${variant}`),
+      });
+      return met;
+    };
+    expect(await order({ timeMs: 2000 })).toEqual(["rms-norm mine/a", "silu-mul mine/a", "rms-norm mine/b", "rms-norm cpu/c"]);
+    expect(await order({})).toEqual(["rms-norm cpu/c", "rms-norm mine/a", "rms-norm mine/b", "silu-mul mine/a"]);
   });
 
   it("goes on after an interruption, with the rows that were kept", async () => {
