@@ -12,7 +12,7 @@ import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadExactGpuModel } from "./gpu/model/exact.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
 import { checkKernels, type VariantOptions } from "./gpu/programs/plan.ts";
-import type { DownloadProgress } from "./hub/model.ts";
+import type { DownloadProgress } from "./core/checkpoint/byte-source.ts";
 import { loadCpuModel } from "./wasm/model.ts";
 
 /**

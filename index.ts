@@ -25,7 +25,7 @@ export type { BackendOptions, GpuStats } from "./backend.ts";
 export type { CalibrationItem } from "./calibration.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
 export { type ConvertOptions, convert } from "./convert.ts";
-export type { ByteSource, ByteStore } from "./core/checkpoint/byte-source.ts";
+export type { ByteSource, ByteStore, DownloadProgress } from "./core/checkpoint/byte-source.ts";
 export type { Rounding } from "./core/checkpoint/convert.ts";
 export { type Converted, type ConvertOptions as CoreConvertOptions, type Format, formats } from "./core/checkpoint/convert-model.ts";
 export type { InspectReport, MemoryNeed, Problem } from "./core/checkpoint/inspect.ts";
@@ -49,6 +49,20 @@ export type {
 } from "./core/generate/generate.ts";
 export type { AllOptions, Outcome } from "./core/generate/generate-all.ts";
 export type { Speculation, SpeculationCounts } from "./core/generate/speculate.ts";
+export type { BlobLike } from "./core/host/blobs.ts";
+export { type DirectoryEntryLike, type DirectoryHandleLike, type FileLike, fileStore, type GivenFolder } from "./core/host/file-store.ts";
+export {
+  deleteKept,
+  type KeepOptions,
+  type KeptFile,
+  type KeptModel,
+  keepModel,
+  listKept,
+  openKept,
+  verifyKept,
+} from "./core/host/kept.ts";
+export { type UrlOptions, urlStore } from "./core/host/url-store.ts";
+export type { Patience } from "./core/host/web-ask.ts";
 export type {
   Batch,
   Choose,
@@ -80,8 +94,8 @@ export type { AwqMatrix, DenseMatrix, Linear, Matrix } from "./core/tensor.ts";
 export type { Profile } from "./gpu/device/profile.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";
 export type { CacheDType } from "./gpu/wgsl/cache.ts";
-export type { DownloadProgress, HubOptions } from "./hub/model.ts";
-export type { Environment, Patience } from "./hub/settings.ts";
+export type { HubOptions } from "./hub/model.ts";
+export type { Environment } from "./hub/settings.ts";
 export { inspectModel, type ModelReport, type Use } from "./inspect.ts";
 export type {
   AnyInput,

@@ -2,14 +2,15 @@
 import { host } from "#host";
 import { wrongType } from "./core/arguments.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
+import { urlStore } from "./core/host/url-store.ts";
 import type { FindOptions } from "./host/host.ts";
 import type { HubOptions } from "./hub/model.ts";
 
 export type { FindOptions } from "./host/host.ts";
 
 /**
- * Where a model comes from: a folder's path, a name on the hub ("org/name", "org/name@revision"), or any storage. A text that is both, a
- * folder on disk and a name, is the folder.
+ * Where a model comes from: a folder's path, a name on the hub ("org/name", "org/name@revision"), an address ("https://…/folder"), or any
+ * storage. A text that is both, a folder on disk and a name, is the folder. In a browser a text is an address, also one relative to the page.
  */
 export type ModelPlace = string | ByteStore;
 
@@ -20,6 +21,8 @@ export type ModelPlace = string | ByteStore;
  */
 export const findModel = (place: string, options?: FindOptions): Promise<string> => host.models.find(place, options);
 
+const isAddress = (place: string): boolean => /^https?:\/\//i.test(place);
+
 /** @throws GureumError "usage" for what is neither a path nor a store */
 function checkedStore(place: ByteStore): ByteStore {
   if (typeof place?.list === "function" && typeof place.open === "function") return place;
@@ -28,10 +31,11 @@ function checkedStore(place: ByteStore): ByteStore {
 
 /** A model's folder, of whatever names it. @throws GureumError as `findModel` */
 export const storeOf = async (place: ModelPlace, options?: FindOptions): Promise<ByteStore> =>
-  typeof place === "string" ? host.models.open(place, options) : checkedStore(place);
+  typeof place !== "string" ? checkedStore(place) : isAddress(place) ? urlStore(place, options) : host.models.open(place, options);
 
 /** A model to look into: of one by name, only small files and what is read of the others is fetched. @throws GureumError as `findModel` */
-export const openModelStore = (place: string, options?: HubOptions): Promise<ByteStore> => host.models.view(place, options);
+export const openModelStore = async (place: string, options?: HubOptions): Promise<ByteStore> =>
+  isAddress(place) ? urlStore(place, options) : host.models.view(place, options);
 
 /** For a look at parts: of a model by name, only those are fetched. */
 export const viewOf = async (place: ModelPlace): Promise<ByteStore> =>

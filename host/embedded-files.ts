@@ -2,8 +2,12 @@
  * The small model that comes with gureum, in a browser. Each file's address stands in the form that bundlers know, so that they bring the
  * files along: relative to this file in the build, `dist/host`.
  */
-import { type ByteStore, memorySource } from "../core/checkpoint/byte-source.ts";
+import { type ByteSource, type ByteStore, memorySource, treeStore } from "../core/checkpoint/byte-source.ts";
 import { GureumError } from "../core/errors.ts";
+import { urlSource } from "../core/host/url-source.ts";
+import type { UrlOptions } from "../core/host/url-store.ts";
+import { usualPatience } from "../core/host/web-ask.ts";
+import { encodeUtf8 } from "../core/utf8.ts";
 
 /** The word for the embedded model. */
 export const embedded = "gureum:embedded";
@@ -17,16 +21,45 @@ const addresses: Readonly<Record<string, () => URL>> = {
   "tokenizer_config.json": () => new URL("../../models/gureum-tiny-awq/tokenizer_config.json", import.meta.url),
 };
 
-export function embeddedStore(): ByteStore {
-  return {
-    name: embedded,
-    list: async () => Object.keys(addresses),
-    async open(fileName) {
-      const address = addresses[fileName];
-      if (!address) throw new GureumError("not-found", { where: `${embedded}/${fileName}`, what: "no such file" });
-      const response = await fetch(address());
-      if (!response.ok) throw new GureumError("network", { where: response.url, what: `the server answers ${response.status}` });
-      return memorySource(`${embedded}/${fileName}`, new Uint8Array(await response.arrayBuffer()));
+/** Bytes of a `data:` address, which bundlers make of small files and a page's policy need not allow to be fetched. */
+function inlined(where: string, { href }: URL): ByteSource {
+  const [head = "", data = ""] = [href.slice(0, href.indexOf(",")), href.slice(href.indexOf(",") + 1)];
+  const text = /;base64$/.test(head) ? atob(data) : null;
+  return memorySource(where, text === null ? encodeUtf8(decodeURIComponent(data)) : Uint8Array.from(text, (c) => c.charCodeAt(0)));
+}
+
+const notBrought = (where: string, cause: unknown): GureumError =>
+  new GureumError(
+    "not-found",
+    {
+      where,
+      what: "the bundler did not bring the embedded model along",
+      remedy: "serve the package's models/gureum-tiny-awq as a folder, and load its address",
     },
+    cause,
+  );
+
+/** Each file is fetched whole, once, and kept in the browser's cache as any file of the page. */
+export function embeddedStore({ onDownload }: Pick<UrlOptions, "onDownload"> = {}): ByteStore {
+  let bytesDone = 0;
+  const open = async (fileName: string, address: () => URL, where: string): Promise<ByteSource> => {
+    let url: URL;
+    try {
+      url = address();
+    } catch (error) {
+      throw notBrought(where, error); // a classic script has no address of its own
+    }
+    if (url.protocol === "data:") return inlined(where, url);
+    const onBytes = (bytes: number, total: number): void => {
+      bytesDone += bytes;
+      onDownload?.({ fileName, bytesDone, bytesTotal: Math.max(bytesDone, total) });
+    };
+    return urlSource(url.href, { headers: {}, patience: usualPatience, whole: true, onBytes }).catch((error: unknown) => {
+      throw error instanceof GureumError && error.code === "not-found" ? notBrought(where, error) : error;
+    });
   };
+  return treeStore(
+    embedded,
+    new Map(Object.entries(addresses).map(([fileName, address]) => [fileName, (where) => open(fileName, address, where)])),
+  );
 }

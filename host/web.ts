@@ -1,6 +1,7 @@
 /** The host in browsers, windows and workers alike: no paths, no processes; models by address. */
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { GureumError } from "../core/errors.ts";
+import { type UrlOptions, urlStore } from "../core/host/url-store.ts";
 import { webThreads } from "../core/host/web-threads.ts";
 import { embedded, embeddedStore } from "./embedded-files.ts";
 import type { Host, HostFiles } from "./host.ts";
@@ -33,7 +34,13 @@ const files: HostFiles = {
   writeFolder: refuse,
 };
 
-const open = async (place: string): Promise<ByteStore> => (place === embedded ? embeddedStore() : refuse(place));
+/** An address, also one relative to the page or the worker. */
+const open = async (place: string, options?: UrlOptions): Promise<ByteStore> => {
+  if (place === embedded) return embeddedStore(options);
+  const { location } = globalThis as { location?: { href: string } };
+  if (URL.canParse(place, location?.href)) return urlStore(new URL(place, location?.href).href, options);
+  throw noPath(place);
+};
 
 export const host: Host = {
   files,

@@ -3,25 +3,12 @@
  * connection are asked again.
  */
 import { GureumError } from "../core/errors.ts";
+import { connectionTrouble, isOff, pause } from "../core/host/web-ask.ts";
 import { VERSION } from "../core/version.ts";
 import type { Settings } from "./settings.ts";
 
 /** `fetch`, for a model of the hub. @throws GureumError "network", "access", "not-found" */
 export type Ask = typeof fetch;
-
-export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** What a failed connection says of itself: Node's fetch hides it one or two causes down. */
-export function connectionTrouble(error: unknown): string {
-  let inner = error;
-  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
-  const { code, message } = inner as { code?: unknown; message?: unknown };
-  return `${message || code || inner}`;
-}
-
-/** Connections that no second try brings about: no such host, nobody there, no network. */
-const isOff = (trouble: string | undefined): boolean =>
-  /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|dns error|connection refused|unreachable/i.test(trouble ?? "");
 
 const offer = (token: string | null): string =>
   token === null

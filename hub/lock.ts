@@ -7,7 +7,7 @@ import { hostname } from "node:os";
 import { dirname } from "node:path";
 import process from "node:process";
 import { hostError } from "../core/host/node.ts";
-import { pause } from "./ask.ts";
+import { pause } from "../core/host/web-ask.ts";
 
 /** A holder touches its lock at this rate, in milliseconds; one that has not for STALE_MS is gone. */
 const TOUCH_MS = 5000;

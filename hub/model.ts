@@ -1,25 +1,16 @@
 /** A model by its name: the folder in the cache that holds it, with what is missing downloaded. */
 import process from "node:process";
-import type { ByteStore } from "../core/checkpoint/byte-source.ts";
+import type { ByteStore, DownloadProgress } from "../core/checkpoint/byte-source.ts";
+import { isCompanion, neededWeights, singleFile } from "../core/checkpoint/needed.ts";
 import { GureumError } from "../core/errors.ts";
 import { checkFreeSpace, directoryStore, fileSource } from "../core/host/node.ts";
+import type { Patience } from "../core/host/web-ask.ts";
 import { type CacheFolder, cachedCommit, cacheFolder, keepBlob, keepCommit, point, sizeOf, snapshotNames } from "./cache.ts";
 import { withLock } from "./lock.ts";
 import type { ModelName } from "./name.ts";
-import { isCompanion, neededWeights, singleFile } from "./needed.ts";
 import { openRepository, type Repository, remoteSource } from "./repository.ts";
-import { type Environment, type Patience, type Settings, settingsOf } from "./settings.ts";
+import { type Environment, type Settings, settingsOf } from "./settings.ts";
 import { type RemoteFile, transfer } from "./transfer.ts";
-
-/** Of all files that one call downloads. */
-export interface DownloadProgress {
-  /** The one that brought bytes last. */
-  readonly fileName: string;
-  /** Counts what an earlier run left. */
-  readonly bytesDone: number;
-  /** All there is to bring. */
-  readonly bytesTotal: number;
-}
 
 /** How models are brought from the hub. */
 export interface HubOptions {

@@ -1,9 +1,10 @@
 /** A model's repository as the hub tells of it, through the official package: the commit of a revision, its files, their bytes. */
 import type { ByteSource } from "../core/checkpoint/byte-source.ts";
+import { templateFolder } from "../core/checkpoint/needed.ts";
 import { GureumError } from "../core/errors.ts";
-import { connectionTrouble, makeAsk } from "./ask.ts";
+import { connectionTrouble } from "../core/host/web-ask.ts";
+import { makeAsk } from "./ask.ts";
 import { isCommit, type ModelName } from "./name.ts";
-import { templateFolder } from "./needed.ts";
 import type { Settings } from "./settings.ts";
 import type { ReadFrom, RemoteFile } from "./transfer.ts";
 

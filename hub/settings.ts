@@ -8,20 +8,11 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { GureumError } from "../core/errors.ts";
 import { hostError } from "../core/host/node.ts";
+import { type Patience, usualPatience } from "../core/host/web-ask.ts";
 import { withoutEnd } from "../core/text.ts";
 
 /** Variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** How long a bad connection is borne. */
-export interface Patience {
-  /** Failures in a row before giving up. */
-  readonly tries: number;
-  /** Wait after the first failure, in milliseconds; it doubles with each. */
-  readonly waitMs: number;
-  /** A connection that brings nothing for so long is taken for cut. */
-  readonly stallMs: number;
-}
 
 export interface Settings {
   /** Address of the hub, without a slash at its end. */
@@ -77,6 +68,6 @@ export async function settingsOf(env: Environment, patience: Partial<Patience> =
     cache: expand(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(home, "hub"), env),
     offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
     token: await readToken(env, home),
-    patience: { tries: 5, waitMs: 1000, stallMs: 30_000, ...patience },
+    patience: { ...usualPatience, ...patience },
   };
 }

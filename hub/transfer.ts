@@ -4,8 +4,7 @@ import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { GureumError } from "../core/errors.ts";
 import { hostError } from "../core/host/node.ts";
-import { connectionTrouble, pause } from "./ask.ts";
-import type { Patience } from "./settings.ts";
+import { connectionTrouble, type Patience, pause } from "../core/host/web-ask.ts";
 
 /** A file of a repository. */
 export interface RemoteFile {

@@ -10,6 +10,8 @@ export interface ByteSource {
   readonly name: string;
   /** Bytes there are. */
   readonly byteLength: number;
+  /** Changes when the bytes do, where the storage has such a thing: a server's ETag. */
+  readonly version?: string;
   /**
    * Fills `target` with the bytes from `byteOffset` on.
    * @throws GureumError "io" where the range cannot be read in full.
@@ -31,6 +33,16 @@ export interface ByteStore {
   folder?(name: string): ByteStore;
 }
 
+/** Of all files that are brought. */
+export interface DownloadProgress {
+  /** The one that brought bytes last. */
+  readonly fileName: string;
+  /** Counts what an earlier run left. */
+  readonly bytesDone: number;
+  /** All there is to bring. */
+  readonly bytesTotal: number;
+}
+
 /** `byteLength` bytes from `byteOffset` on, in a buffer of their own. */
 export async function readBytes(source: ByteSource, byteOffset: number, byteLength: number): Promise<Uint8Array> {
   const target = new Uint8Array(byteLength);
@@ -38,40 +50,49 @@ export async function readBytes(source: ByteSource, byteOffset: number, byteLeng
   return target;
 }
 
+/** @throws GureumError "io" for a range that is not all within the file */
+export function checkRange({ name, byteLength }: Pick<ByteSource, "name" | "byteLength">, byteOffset: number, length: number): void {
+  if (byteOffset < 0 || byteOffset + length > byteLength)
+    throw new GureumError("io", {
+      where: name,
+      what: "read past the end",
+      expected: `at most ${byteLength} bytes`,
+      got: `${byteOffset + length}`,
+    });
+}
+
 /** A source over bytes in memory. */
 export function memorySource(name: string, bytes: Uint8Array): ByteSource {
+  const source = { name, byteLength: bytes.length };
   return {
-    name,
-    byteLength: bytes.length,
+    ...source,
     async readInto(byteOffset, target) {
-      if (byteOffset < 0 || byteOffset + target.length > bytes.length)
-        throw new GureumError("io", {
-          where: name,
-          what: "read past the end",
-          expected: `at most ${bytes.length} bytes`,
-          got: `${byteOffset + target.length}`,
-        });
+      checkRange(source, byteOffset, target.length);
       target.set(bytes.subarray(byteOffset, byteOffset + target.length));
     },
     async close() {},
   };
 }
 
-/** A store over files in memory, named by path: "folder/file" lies in `folder`. */
-export function memoryStore(name: string, files: ReadonlyMap<string, Uint8Array>): ByteStore {
+/** A store over files that are known by path, "folder/file", each with what opens it under the name that messages call it. */
+export function treeStore(name: string, files: ReadonlyMap<string, (where: string) => Promise<ByteSource>>): ByteStore {
   return {
     name,
     async list() {
       return [...files.keys()].filter((path) => !path.includes("/"));
     },
     async open(fileName) {
-      const bytes = files.get(fileName);
-      if (!bytes) throw new GureumError("not-found", { where: `${name}/${fileName}`, what: "no such file" });
-      return memorySource(`${name}/${fileName}`, bytes);
+      const open = files.get(fileName);
+      if (!open) throw new GureumError("not-found", { where: `${name}/${fileName}`, what: "no such file" });
+      return open(`${name}/${fileName}`);
     },
     folder(inner) {
       const inside = [...files].filter(([path]) => path.startsWith(`${inner}/`));
-      return memoryStore(`${name}/${inner}`, new Map(inside.map(([path, bytes]) => [path.slice(inner.length + 1), bytes])));
+      return treeStore(`${name}/${inner}`, new Map(inside.map(([path, open]) => [path.slice(inner.length + 1), open])));
     },
   };
 }
+
+/** A store over files in memory, named by path. */
+export const memoryStore = (name: string, files: ReadonlyMap<string, Uint8Array>): ByteStore =>
+  treeStore(name, new Map([...files].map(([path, bytes]) => [path, async (where) => memorySource(where, bytes)])));

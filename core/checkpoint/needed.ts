@@ -1,12 +1,13 @@
-/** Which of a repository's files the engine reads. Everything else stays where it is. */
-import type { ByteStore } from "../core/checkpoint/byte-source.ts";
-import { openFolder } from "../core/checkpoint/folder.ts";
-import { indexFile, singleFile, weightFiles } from "../core/checkpoint/shards.ts";
+/** Which files of a model's folder the engine reads. Everything else stays where it is. */
+import type { ByteStore } from "./byte-source.ts";
+import { openFolder } from "./folder.ts";
+import { indexFile, singleFile, weightFiles } from "./shards.ts";
 
 /** Folder of further chat templates. */
 export const templateFolder = "additional_chat_templates";
 
-const companions: ReadonlySet<string> = new Set([
+/** Small files: config, tokenizer, templates. */
+export const companions: ReadonlySet<string> = new Set([
   "config.json",
   "generation_config.json",
   "quant_config.json",
