@@ -7,7 +7,7 @@ export const root: URL = new URL("../../../", import.meta.url);
 export const pathOf = (name: string): string => fileURLToPath(new URL(name, root));
 export const textOf = (name: string): string => readFileSync(new URL(name, root), "utf8");
 
-const rooms = ["core", "tokenizer", "gpu", "host", "hub", "wasm", "conformance", "bench", "cli"];
+const rooms = ["core", "tokenizer", "gpu", "host", "hub", "wasm", "conformance", "bench", "cli", "worker"];
 
 /** Every TypeScript file of the rooms and at the top, by its path from the root, in order. */
 export const sources = (): string[] =>

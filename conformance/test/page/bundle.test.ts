@@ -18,6 +18,8 @@ const pages = {
   tokenizer: 'import { loadTokenizer } from "gureum/tokenizer"; console.log(loadTokenizer);',
   conformance: 'import * as all from "gureum/conformance"; console.log(all);',
   bench: 'import * as all from "gureum/bench"; console.log(all);',
+  worker: 'import { serveEngine } from "gureum/worker/serve"; serveEngine();',
+  connect: 'import { connectEngine } from "gureum/worker/connect"; console.log(connectEngine);',
   everything: `import * as a from "gureum"; import * as b from "gureum/conformance"; import * as c from "gureum/bench";
 import * as d from "gureum/tokenizer"; console.log(a, b, c, d);`,
 } as const;
@@ -79,12 +81,15 @@ describe("esbuild", () => {
     for (const [page, { warnings, inputs }] of made) {
       expect(warnings, page).toEqual([]);
       expect(reached(inputs), page).toEqual([]);
-      expect(inputs.length, page).toBeGreaterThan(20);
+      expect(inputs.length, page).toBeGreaterThan(page === "connect" ? 2 : 20);
     }
   });
 
   it("makes what docs/browser.md says, and of everything together less than 400 kB", () => {
-    const stated = [...textOf("docs/browser.md").matchAll(/^\| `(\w+)` \|.*\| (\d+) kB \|$/gm)].map(([, page, kB]) => [page!, Number(kB)]);
+    const stated = [...textOf("docs/browser.md").matchAll(/^\| `(\w+)` \|.*\| (\d+(?:\.\d+)?) kB \|$/gm)].map(([, page, kB]) => [
+      page!,
+      Number(kB),
+    ]);
     expect(stated.map(([page]) => page)).toEqual(Object.keys(pages));
     for (const [page, kB] of stated) {
       const is = made.get(page as string)!.kB;
@@ -101,8 +106,8 @@ describe("esbuild", () => {
   });
 });
 
-/** Vite's own advice about the size of an app's chunks, which is about no module of ours. */
-const advice = /Some chunks are larger than 500 kB/;
+/** Vite speaks of the size of an app's chunks, and, on a busy machine, of the time that plugins took: neither is about a module of ours. */
+const advice = /Some chunks are larger than 500 kB|_TIMINGS|significant time/;
 
 async function viteBuild(page: string): Promise<{ warnings: string[]; modules: string[]; files: string[]; code: string }> {
   const warnings: string[] = [];
@@ -124,7 +129,7 @@ async function viteBuild(page: string): Promise<{ warnings: string[]; modules: s
 }
 
 describe("Vite", () => {
-  for (const page of ["model", "everything"])
+  for (const page of ["model", "worker", "everything"])
     it(`bundles ${page} without a warning and without anything of Node, the embedded model beside it`, async () => {
       const { warnings, modules, files, code } = await viteBuild(page);
       expect(warnings).toEqual([]);
