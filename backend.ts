@@ -1,6 +1,7 @@
 /** Which backend runs a checkpoint, as the options and the machine have it. */
 import { host } from "#host";
 import { checkCallback, type OptionNames, wrongType } from "./core/arguments.ts";
+import type { DownloadProgress } from "./core/checkpoint/byte-source.ts";
 import { readWeights } from "./core/checkpoint/weights.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
@@ -12,7 +13,6 @@ import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadExactGpuModel } from "./gpu/model/exact.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
 import { checkKernels, type VariantOptions } from "./gpu/programs/plan.ts";
-import type { DownloadProgress } from "./core/checkpoint/byte-source.ts";
 import { loadCpuModel } from "./wasm/model.ts";
 
 /**

@@ -65,12 +65,12 @@ async function benchModel(
   try {
     if (backend === "cpu") {
       const limits = { operationsPerSecond: {} };
-      const { rows, facts } = await measureModel(selection, undefined, limits, modelPlan, bar);
+      const { rows, facts } = await measureModel(selection, undefined, limits, modelPlan, { onProgress: bar });
       return await makeResults(words, undefined, limits, rows, { model, facts });
     }
     return await withTimer(async (timer, plan) => {
       const { limits } = await measureLimits(timer, plan);
-      const { rows, tokenTimes, facts } = await measureModel(selection, timer.gpu, limits, modelPlan, bar);
+      const { rows, tokenTimes, facts } = await measureModel(selection, timer.gpu, limits, modelPlan, { onProgress: bar });
       return makeResults(words, gpuIdentity(timer.gpu), limits, rows, { model, tokenTimes, facts });
     });
   } finally {
