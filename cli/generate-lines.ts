@@ -14,16 +14,19 @@ import { usage, type Words } from "./words.ts";
 interface Sink {
   /** Lines that are answered already. */
   readonly done: ReadonlySet<number>;
+  /** How many of them by an error. */
+  readonly failed: number;
   write(line: string): Promise<void>;
   close(): Promise<void>;
 }
 
-const toStdout: Sink = { done: new Set(), write: print, async close() {} };
+const toStdout: Sink = { done: new Set(), failed: 0, write: print, async close() {} };
 
 /** A file, begun or gone on with. @throws GureumError "usage" where it is there and not to be resumed */
 async function toFile(path: string, resume: boolean, lines: readonly InputLine[]): Promise<Sink> {
   try {
     let done: ReadonlySet<number> = new Set();
+    let failed = 0;
     if (resume) {
       const before = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
         if (error.code === "ENOENT") return "";
@@ -31,12 +34,14 @@ async function toFile(path: string, resume: boolean, lines: readonly InputLine[]
       });
       const found = parseDone(path, before, lines);
       done = found.done;
+      failed = found.failed;
       // What was cut off is written again.
       if (found.whole !== before) await writeFile(path, found.whole);
     }
     const handle = await open(path, resume ? "a" : "wx");
     return {
       done,
+      failed,
       async write(line) {
         try {
           await handle.writeFile(line);
@@ -91,12 +96,16 @@ export async function generateLines(words: Words, options: RunOptions): Promise<
   const sink = out === undefined ? toStdout : await toFile(out, resume, lines);
   try {
     const left = lines.filter(({ line }) => !sink.done.has(line));
-    if (sink.done.size > 0) note(`${out}: ${sink.done.size} of ${lines.length} lines are there already`);
-    if (left.length === 0) return 0;
+    if (sink.done.size > 0)
+      note(
+        `${out}: ${sink.done.size} of ${lines.length} lines are there already${sink.failed > 0 ? `, ${sink.failed} of them failed` : ""}`,
+      );
+    if (left.length === 0) return sink.failed > 0 ? 1 : 0;
     const model = await modelFromWords("generate", words, needsOf(left));
     try {
       noteSampling(model, options);
-      return await runLines(model, left, options, sequences, sink);
+      const code = await runLines(model, left, options, sequences, sink);
+      return sink.failed > 0 ? 1 : code;
     } finally {
       model.dispose();
     }

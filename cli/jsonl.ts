@@ -113,22 +113,23 @@ export function parseLines(text: string, shared: PromptOptions): InputLine[] {
 }
 
 /**
- * The numbers of the lines that an output answers, and the length in characters of what of it is whole: a last line that was cut off is not.
+ * The numbers of the lines that an output answers, how many of them with an error, and the length in characters of what of it is whole: a last line that was cut off is not.
  * @throws GureumError "format" for a line that is no result, or answers another input
  */
 export function parseDone(
   path: string,
   text: string,
   lines: readonly InputLine[],
-): { readonly done: ReadonlySet<number>; readonly whole: string } {
+): { readonly done: ReadonlySet<number>; readonly failed: number; readonly whole: string } {
   const end = text.lastIndexOf("\n") + 1;
   const whole = text.slice(0, end);
   const inputs = new Map(lines.map(({ line, input }) => [line, input]));
   const done = new Set<number>();
+  let failed = 0;
   for (const [i, raw] of whole.split("\n").entries()) {
     if (raw.trim() === "") continue;
     const where = `${path}:${i + 1}`;
-    const { line, input } = (parseJson(where, raw) ?? {}) as { line?: unknown; input?: unknown };
+    const { line, input, error } = (parseJson(where, raw) ?? {}) as { line?: unknown; input?: unknown; error?: unknown };
     if (typeof line !== "number" || inputs.get(line) !== input)
       throw new GureumError("format", {
         where,
@@ -139,6 +140,7 @@ export function parseDone(
         remedy: "resume with the input that it was begun with, or write to another file",
       });
     done.add(line);
+    if (error !== undefined) failed++;
   }
-  return { done, whole };
+  return { done, failed, whole };
 }

@@ -171,8 +171,9 @@ export async function checkFreeSpace(path: string, byteLength: number): Promise<
     }
   }
   const free = await withHost(path, async () => {
-    const { bavail, bsize } = await statfs(existing);
-    return bavail * bsize;
+    const { bavail, blocks, bsize } = await statfs(existing);
+    // A file system without blocks (/proc) does not say what is free.
+    return blocks === 0 ? Infinity : bavail * bsize;
   });
   if (free < byteLength)
     throw new GureumError("disk-full", { where: path, what: "not enough free space", expected: `${byteLength} bytes`, got: `${free}` });

@@ -128,6 +128,18 @@ describe("gureum generate --jsonl", () => {
     );
   });
 
+  it("does not call an output done well that holds a failure", async () => {
+    const out = at("failed.jsonl");
+    await writeFile(at("in.jsonl"), '"하나"\n{"prompt": 5}\n');
+    const options = ["--max-new-tokens", "2", "--out", out];
+    expect((await many(at("in.jsonl"), ...options)).code).toBe(1);
+    const again = await many(at("in.jsonl"), ...options, "--resume");
+    expect([again.code, again.err]).toEqual([1, `${out}: 2 of 2 lines are there already, 1 of them failed\n`]);
+    // Its good line goes: the run that writes it anew still leaves the failure there.
+    await writeFile(out, `${(await readFile(out, "utf8")).split("\n")[1]}\n`);
+    expect((await many(at("in.jsonl"), ...options, "--resume")).code).toBe(1);
+  });
+
   it("leaves what Ctrl-C cut off to --resume", async () => {
     const out = at("cut.jsonl");
     const prompts = Array.from({ length: 40 }, (_, i) =>
