@@ -1,5 +1,5 @@
 /**
- * Holds a whole model against transformers: `node dist/conformance/test/models/compare-model.js FOLDER REFERENCE [cpu|webgpu]`, REFERENCE
+ * Holds a whole model against transformers: `node dist/conformance/test/models/compare-model.js FOLDER REFERENCE [cpu|webgpu[:ARITHMETIC]]`, REFERENCE
  * being what model_reference.py wrote for the folder. Per prompt: whether the ids are those rendered here, the largest error of a logit
  * over the largest logit (all positions of prompt and continuation), and the greedy continuation up to the first end of text, which may
  * part from the reference's only where the margin there is below twice the largest error.
@@ -22,12 +22,15 @@ interface Prompt {
   readonly float32Error: number;
 }
 
-const [folder, reference, backend = "cpu"] = process.argv.slice(2);
-if (folder === undefined || reference === undefined || (backend !== "cpu" && backend !== "webgpu"))
-  throw new Error("usage: compare-model FOLDER REFERENCE [cpu|webgpu]");
+const arithmetics = ["auto", "f32", "fixed16", "exact"] as const;
+const [folder, reference, way = "cpu"] = process.argv.slice(2);
+const [backend, word = "auto"] = way.split(":");
+const arithmetic = arithmetics.find((name) => name === word);
+if (folder === undefined || reference === undefined || (backend !== "cpu" && backend !== "webgpu") || !arithmetic)
+  throw new Error("usage: compare-model FOLDER REFERENCE [cpu|webgpu[:auto|f32|fixed16|exact]]");
 const { prompts }: { prompts: Prompt[] } = JSON.parse(readFileSync(`${reference}/reference.json`, "utf8"));
 const tensors = await openSafetensors(await fileSource(`${reference}/reference.safetensors`));
-const model = await loadModel(folder, { backend });
+const model = await loadModel(folder, { backend, arithmetic });
 const same = (a: ArrayLike<number>, b: ArrayLike<number>): boolean => Array.from(a).join() === Array.from(b).join();
 
 let failed = false;
@@ -40,13 +43,13 @@ for (const [i, { messages, text, ids, fed, greedy, margins, float32Error }] of p
   for (let j = 0; j < expected.length; j++) {
     largest = Math.max(largest, Math.abs(expected[j]!));
     const off = Math.abs(logits[j]! - expected[j]!);
-    if (!(off <= error)) error = off;
+    if (!(off <= error) && !Number.isNaN(error)) error = off;
   }
   const said: number[] = [];
   for await (const { id } of model.generate({ ids }, { maxNewTokens: greedy.length })) if (id !== null) said.push(id);
   const equal = said.findIndex((id, at) => id !== greedy[at]);
   const parted = equal >= 0 && margins[equal]! > 2 * error;
-  if (!same(rendered, ids) || logits.length !== expected.length || parted) failed = true;
+  if (!same(rendered, ids) || logits.length !== expected.length || parted || !Number.isFinite(error)) failed = true;
   process.stdout.write(
     `prompt ${i} (${ids.length} ids, ${same(rendered, ids) ? "as rendered here" : "NOT as rendered here"}): largest error ${(error / largest).toExponential(2)} of the largest logit ` +
       `(transformers in float32: ${float32Error.toExponential(2)}); ${equal < 0 ? `${said.length} greedy ids equal` : `greedy ids part at ${equal}, margin ${margins[equal]}`}, ` +

@@ -1,6 +1,7 @@
 """What transformers computes on a model folder: logits in float64 and float32, and greedy continuations.
 
-Usage: model_reference.py FOLDER OUT (torch, transformers, safetensors, numpy). Writes OUT/reference.json (prompts, ids, `fed`: all ids of the pass, 64 greedily chosen
+Usage: model_reference.py FOLDER OUT [TEXT…] (torch, transformers, safetensors, numpy); the texts of files TEXT are prompts as well.
+Writes OUT/reference.json (prompts, ids, `fed`: all ids of the pass, 64 greedily chosen
 ids each, as far as float32 and float64 agree, and in float64 the margin of the best logit over the second at each of them) and
 OUT/reference.safetensors (logits.<i> float64 [T, V] of `fed`: the prompt and all but the last of the chosen ids). RMSNorm, RoPE and softmax
 are in float64 as well: transformers computes them in float32 otherwise.
@@ -15,7 +16,7 @@ from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.llama import modeling_llama as llama
 
-folder, out = sys.argv[1:]
+folder, out, *texts = sys.argv[1:]
 NEW = 64
 tokenizer = AutoTokenizer.from_pretrained(folder)
 PROMPTS = [
@@ -25,6 +26,7 @@ PROMPTS = [
     "def fibonacci(n):\n    ",
     "구름은 하늘에 떠 있는",
     "The three largest planets of the solar system are",
+    *(open(path, encoding="utf-8").read() for path in texts),
 ]
 
 
