@@ -91,10 +91,12 @@ export async function inspectModel(place: ModelPlace): Promise<ModelReport> {
   const report = await inspectFolder(folder);
   const checkpoint = isBroken(report) ? "the checkpoint has errors" : null;
   let vocabulary = 0;
+  let notes: readonly string[] = [];
   let template: GureumError | null = null;
   const tokenizer = await problemOf(async () => {
     const chat = await openChatOf(folder);
     vocabulary = chat.tokenizer.vocabSize;
+    notes = chat.tokenizer.notes;
     template = await problemOf(() => {
       chat.checkTemplate();
       // A template may parse and still use what is refused when it renders.
@@ -116,6 +118,7 @@ export async function inspectModel(place: ModelPlace): Promise<ModelReport> {
   // A missing tokenizer or template is said by the uses; the folder's own report has warned of the former.
   for (const problem of [tokenizer, template] as (GureumError | null)[])
     if (problem && problem.code !== "not-found") problems.push(asProblem(problem));
+  for (const message of notes) problems.push({ severity: "warning", code: "format", message });
   // A file that cannot be read is the folder's report's.
   await problemOf(async () => {
     const bytes = await folder.read(generationConfigFile, maxSmallBytes);

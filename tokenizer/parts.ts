@@ -18,6 +18,8 @@ export interface TokenizerParts {
   readonly modelSize: number | null;
   /** Tokens beside the pieces. */
   readonly addedTokens: readonly AddedToken[];
+  /** What the files state and is read otherwise, a line each. */
+  readonly notes: readonly string[];
   /** Of the token that begins a text. */
   readonly bosId: number | null;
   /** Of the token that ends a text. */

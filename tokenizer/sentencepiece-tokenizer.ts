@@ -109,6 +109,7 @@ export function sentencePieceParts(bytes: Uint8Array, legacy = true): TokenizerP
     ids,
     modelSize: null,
     addedTokens,
+    notes: [],
     bosId,
     eosId: control(model.eosPiece),
     unkId,

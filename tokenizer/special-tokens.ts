@@ -44,6 +44,20 @@ export function giveIds(
   });
 }
 
+/**
+ * A line where added tokens were given other ids than stated; none where all have theirs.
+ * @param given the ids of `stated`, in its order
+ */
+export function renumberedNote(where: string, stated: readonly AddedToken[], given: readonly number[]): string[] {
+  const moved = stated.flatMap(({ content, id }, i) => (given[i] === id ? [] : [{ content, id, now: given[i] }]));
+  const [first] = moved;
+  if (!first) return [];
+  const more = moved.length > 1 ? ` (and of ${moved.length - 1} more)` : "";
+  return [
+    `${where}: the id of ${JSON.stringify(first.content)}${more}, expected ${first.now}, as the reference numbers it, got ${first.id}`,
+  ];
+}
+
 /** A stretch of text; `id` is -1 for text of no added token. */
 export interface Split {
   readonly id: number;

@@ -14,7 +14,7 @@ import { parsePostProcessors, type TemplateToken } from "./json-post-processor.t
 import { parsePreTokenizers } from "./json-pre-tokenizer.ts";
 import { parseUnigram } from "./json-unigram.ts";
 import type { PieceRole, TokenizerParts } from "./parts.ts";
-import { type AddedToken, giveIds } from "./special-tokens.ts";
+import { type AddedToken, giveIds, renumberedNote } from "./special-tokens.ts";
 
 /** One entry of `added_tokens` (or, without its id, of `added_tokens_decoder`). */
 export function parseAddedToken(value: unknown, id: number, where: string): AddedToken {
@@ -102,6 +102,11 @@ export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
     ids,
     modelSize: model.vocab.size,
     addedTokens,
+    notes: renumberedNote(
+      "added_tokens",
+      listed,
+      addedTokens.map(({ id }) => id),
+    ),
     bosId: named(around.before, "<s>"),
     eosId: named(around.after, "</s>"),
     unkId: model.unkId,

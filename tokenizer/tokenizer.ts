@@ -13,7 +13,7 @@ import { createStreamingDecoder, type StreamingDecoder } from "./decoding.ts";
 import { asFlag, asId, asObject, isObject, type JsonObject } from "./json.ts";
 import type { TokenizerParts } from "./parts.ts";
 import { sentencePieceParts } from "./sentencepiece-tokenizer.ts";
-import { type AddedToken, createMatcher, giveIds, splitAtTokens } from "./special-tokens.ts";
+import { type AddedToken, createMatcher, giveIds, renumberedNote, splitAtTokens } from "./special-tokens.ts";
 import { readStoreFile, readTokenizerConfig, tokenizerClass, tokenNames } from "./tokenizer-config.ts";
 import { parseAddedToken, tokenizerJsonParts } from "./tokenizer-json.ts";
 import { wellFormed } from "./unicode.ts";
@@ -69,6 +69,8 @@ export interface Tokenizer {
   readonly addEos: boolean;
   /** Tokens beside the vocabulary's pieces. */
   readonly addedTokens: readonly AddedToken[];
+  /** What its files state and is read otherwise, a line each: added tokens whose ids are not the ones stated. */
+  readonly notes: readonly string[];
   /**
    * Text to ids. A lone surrogate counts as U+FFFD.
    * @throws GureumError "usage" where a BOS or EOS is asked for that the vocabulary lacks; "range" for a character that a
@@ -146,6 +148,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
     addBos: parts.addBos,
     addEos: parts.addEos,
     addedTokens,
+    notes: parts.notes,
     encode(text, options = {}) {
       checkText("encode", "text", text);
       checkOptionsObject("encode", options, encodeOptionNames);
@@ -255,7 +258,9 @@ function applyConfig(parts: TokenizerParts, config: JsonObject, className: strin
     if (at >= 0) addedTokens[at] = token;
     else addedTokens.push(token);
   };
-  for (const token of moreTokens(config)) add(token);
+  const more = moreTokens(config);
+  for (const token of more) add(token);
+  const given = more.map(({ id, content }) => (modelSize === null || content === "" ? id : ids.get(content)!));
   if (modelSize !== null) for (const token of namedTokens(config, ids, addedTokens)) add(token);
   const idOf = (name: string, own: number | null): number | null => {
     const token = namedToken(config, name);
@@ -269,6 +274,7 @@ function applyConfig(parts: TokenizerParts, config: JsonObject, className: strin
     roles,
     ids,
     addedTokens,
+    notes: [...parts.notes, ...renumberedNote("tokenizer_config.json > added_tokens_decoder", more, given)],
     bosId,
     eosId,
     padId: idOf("pad_token", parts.padId),
@@ -288,7 +294,10 @@ function isTiktoken(bytes: Uint8Array): boolean {
 function partsOf(bytes: Uint8Array, fileName: string, config: JsonObject): TokenizerParts {
   const json = /\.json$/i.test(fileName) || (!/\.model$/i.test(fileName) && bytes[0] === 0x7b);
   return within(fileName, () => {
-    if (json) return tokenizerJsonParts(bytes);
+    if (json) {
+      const parts = tokenizerJsonParts(bytes);
+      return { ...parts, notes: parts.notes.map((note) => `${fileName} > ${note}`) };
+    }
     if (isTiktoken(bytes))
       throw new GureumError("unsupported", {
         what: "a vocabulary in tiktoken's format is not supported",
@@ -345,6 +354,7 @@ export async function loadTokenizer(store: ByteStore): Promise<Tokenizer> {
       );
     }
     const className = await tokenizerClass(folder, files, config);
-    return createTokenizer(within("tokenizer_config.json", () => applyConfig(parts, config, className)));
+    const whole = within("tokenizer_config.json", () => applyConfig(parts, config, className));
+    return createTokenizer({ ...whole, notes: whole.notes.map((note) => `${store.name} > ${note}`) });
   });
 }

@@ -290,7 +290,7 @@ export function formatReport(report: InspectReport): string {
   const count = report.problems.length;
   const title =
     count === 0
-      ? "no problems"
+      ? "no problems in headers and small files; the weights were not read: numbers that are not finite, and scales beyond float16, show when they are loaded"
       : count >= maxProblems
         ? `the first ${maxProblems} problems`
         : count === 1

@@ -44,6 +44,20 @@ const f16 = (name: string, ...shape: number[]): TensorEntry => ({
   data: new Uint8Array(2 * shape.reduce((product, size) => product * size, 1)),
 });
 
+/** An added token that the vocabulary does not have: its id is 59. */
+const addToken = (files: Files, id: number): void =>
+  editJson(files, "tokenizer.json", (value) =>
+    (value.added_tokens as object[]).push({
+      id,
+      content: "<big>",
+      special: true,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+    }),
+  );
+
 /** By the words of the table's first column. */
 const inputs: Readonly<Record<string, () => Promise<Files>>> = {
   "weights: Git LFS pointer": small((files) => files.set(weights, pointer)),
@@ -106,9 +120,14 @@ const inputs: Readonly<Record<string, () => Promise<Files>>> = {
     editJson(files, "tokenizer_config.json", (value) => Object.assign(value, { chat_template: "{% if %}" })),
   ),
   "a template that does not render": small((files) => files.set("chat_template.jinja", text("{{ messages | groupby('role') }}"))),
+  "an added token with another id than it gets": small((files) => addToken(files, 500)),
+  "added_tokens_decoder with another id": small((files) =>
+    editJson(files, "tokenizer_config.json", (value) =>
+      Object.assign(value, { added_tokens_decoder: { 7: { content: "</s>", special: true }, 90: { content: "<big>" } } }),
+    ),
+  ),
   "a token beyond the embedding in the template": small((files) => {
-    const extra = { id: 500, content: "<big>", special: true, single_word: false, lstrip: false, rstrip: false, normalized: false };
-    editJson(files, "tokenizer.json", (value) => (value.added_tokens as object[]).push(extra));
+    addToken(files, 59);
     files.set("chat_template.jinja", text("<big>{{ messages[0].content }}"));
   }),
   "sampling that is none": small((files) =>

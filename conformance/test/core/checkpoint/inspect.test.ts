@@ -22,7 +22,9 @@ describe("inspectFolder", () => {
     const text = formatReport(report);
     expect(text).toContain("LlamaForCausalLM, 8 layers, hidden 256, ffn 768, vocabulary 4096");
     expect(text).toMatch(/model\.layers\.7\.mlp\.down_proj\.qweight +I32 +\[768, 32\] +98304 +model\.safetensors/);
-    expect(text.endsWith("no problems")).toBe(true);
+    expect(text.split("\n").at(-1)).toBe(
+      "no problems in headers and small files; the weights were not read: numbers that are not finite, and scales beyond float16, show when they are loaded",
+    );
   });
 
   it("counts weights with norms in f32, and keys and values of every position", async () => {
