@@ -6,6 +6,7 @@ import { paint } from "./cli/paint.ts";
 import { hideBars } from "./cli/progress.ts";
 import { isClosedPipe, note, outputError, printLine } from "./cli/terminal.ts";
 import { GureumError } from "./core/errors.ts";
+import { onLeftParts } from "./core/host/parts.ts";
 import { VERSION } from "./core/version.ts";
 
 /** Loaded when called, so that answering a question does not read the benchmark room. */
@@ -92,6 +93,7 @@ async function main(args: string[]): Promise<number> {
     await printLine(command.help);
     return 0;
   }
+  onLeftParts((folder, parts) => note(`note: ${folder} holds parts of a run that was ended by force: ${parts.join(", ")} — remove them`));
   return command.run(rest);
 }
 

@@ -7,9 +7,8 @@ import { host } from "#host";
 import { type BackendOptions, backendOptionNames, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
 import { checkIdList, checkOptionsObject, checkText, type OptionNames } from "./core/arguments.ts";
-import { readBytes } from "./core/checkpoint/byte-source.ts";
 import { generationConfigFile } from "./core/checkpoint/config.ts";
-import { type Folder, maxSmallBytes, openFolder } from "./core/checkpoint/folder.ts";
+import { type Folder, maxSmallBytes, openFolder, readSmall } from "./core/checkpoint/folder.ts";
 import { type F32Linear, type F32Tensor, readEmbeddingsF32, readLinearF32, readTensorF32 } from "./core/checkpoint/readers.ts";
 import { parseSamplingConfig } from "./core/checkpoint/sampling-config.ts";
 import { openTensors as openShards } from "./core/checkpoint/shards.ts";
@@ -118,12 +117,12 @@ export type { AddedToken, DecodeOptions, EncodeOptions, StreamingDecoder, Tokeni
 /** The place of the small model that comes with gureum: the path of its folder; in a browser "gureum:embedded". */
 export const embeddedModel = (): string => host.models.embedded();
 
-/** The tokenizer of a model folder, or of one tokenizer.model or tokenizer.json. @throws GureumError */
+/** The tokenizer of a model folder, or of one tokenizer.model or tokenizer.json. @throws GureumError, "format" for a file beyond 100 MB */
 export async function openTokenizer(place: ModelPlace): Promise<Tokenizer> {
   if (typeof place !== "string" || !/\.(model|json)$/.test(place)) return loadTokenizer(await storeOf(place, { part: "text" }));
   const source = await host.files.fileSource(place);
   try {
-    return parseTokenizer(await readBytes(source, 0, source.byteLength), place);
+    return parseTokenizer(await readSmall(source, place), place);
   } finally {
     await source.close();
   }

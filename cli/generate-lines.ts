@@ -1,8 +1,9 @@
 /** `gureum generate --jsonl`: prompts a line, results a line in the order of the input, as they complete; many at a time. */
-import { open, readFile, writeFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import process from "node:process";
 import { GureumError } from "../core/errors.ts";
-import { hostError } from "../core/host/node.ts";
+import { hostError, readTextFile, writeFile } from "../core/host/node.ts";
+import { encodeUtf8 } from "../core/utf8.ts";
 import type { LoadedModel, Outcome, TokenEvent } from "../index.ts";
 import { type InputLine, parseDone, parseLines } from "./jsonl.ts";
 import { generateOptions, modelFromWords, noteSampling, type RunOptions } from "./options.ts";
@@ -28,15 +29,12 @@ async function toFile(path: string, resume: boolean, lines: readonly InputLine[]
     let done: ReadonlySet<number> = new Set();
     let failed = 0;
     if (resume) {
-      const before = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") return "";
-        throw error;
-      });
+      const before = (await readTextFile(path)) ?? "";
       const found = parseDone(path, before, lines);
       done = found.done;
       failed = found.failed;
       // What was cut off is written again.
-      if (found.whole !== before) await writeFile(path, found.whole);
+      if (found.whole !== before) await writeFile(path, (sink) => sink(encodeUtf8(found.whole)));
     }
     const handle = await open(path, resume ? "a" : "wx");
     return {

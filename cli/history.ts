@@ -1,7 +1,8 @@
 /** What was typed in earlier conversations: a line each, the newest last, in a file that only its owner reads. */
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { partName } from "../core/host/parts.ts";
 import { asHistory } from "./paste.ts";
 
 /** Lines that are kept; the file may grow to twice as many between two conversations. */
@@ -14,6 +15,14 @@ export interface History {
   /** The newest first, as node:readline wants them. */
   readonly lines: string[];
   add(message: string): void;
+}
+
+/** The whole file or, where the process ends meanwhile, the one before. */
+function replace(path: string, text: string): void {
+  const file = realpathSync(path);
+  const part = join(dirname(file), partName(basename(file)));
+  writeFileSync(part, text, { mode: 0o600 });
+  renameSync(part, file);
 }
 
 /**
@@ -35,7 +44,7 @@ export function openHistory(path: string, tell: (why: string) => void): History 
   let lines: string[] = [];
   trying(() => {
     lines = readFileSync(path, "utf8").split("\n").filter(Boolean);
-    if (lines.length > 2 * KEPT) writeFileSync(path, `${lines.slice(-KEPT).join("\n")}\n`, { mode: 0o600 });
+    if (lines.length > 2 * KEPT) replace(path, `${lines.slice(-KEPT).join("\n")}\n`);
   });
   return {
     lines: lines.slice(-KEPT).reverse(),

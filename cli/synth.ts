@@ -3,7 +3,6 @@ import { synthTensorBytes, synth as writeCheckpoint } from "../core/checkpoint/s
 import { synthShapes } from "../core/checkpoint/synth-shapes.ts";
 import { GureumError } from "../core/errors.ts";
 import { checkFreeSpace, writeFolder } from "../core/host/node.ts";
-import { leftParts } from "../core/host/parts.ts";
 import { progressBar } from "./progress.ts";
 import { note } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
@@ -22,8 +21,6 @@ export const synth: Command = {
     const shape = Object.entries(synthShapes).find(([known]) => known === name)?.[1];
     if (!shape) throw usage("synth", `--shape is one of ${names.join(", ")}${name === undefined ? "" : `, got ${JSON.stringify(name)}`}`);
     if (path === undefined) throw usage("synth", "the folder to write is missing");
-    const left = await leftParts(path);
-    if (left.length > 0) note(`${path} holds parts of a run that was ended by force: ${left.join(", ")} — remove them`);
     await checkFreeSpace(path, synthTensorBytes(shape));
     const bar = progressBar("writing");
     let interrupted = false;

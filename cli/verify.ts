@@ -1,5 +1,5 @@
 /** `gureum verify`: computes what a receipt claims again, on this machine's device, and says the first position that differs. */
-import { readBytes } from "../core/checkpoint/byte-source.ts";
+import { readSmall } from "../core/checkpoint/folder.ts";
 import { modelFiles, sha256 } from "../core/host/hash.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
 import { checkModelFiles, parseReceipt, verifyReceipt } from "../core/receipt.ts";
@@ -43,7 +43,7 @@ ${adapterHelp}
     if (positions !== "all" && !(Number.isInteger(positions) && positions >= 1))
       throw usage("verify", `--positions takes all or a whole number from 1, got ${JSON.stringify(wanted)}`);
     const source = await fileSource(path);
-    const text = await readBytes(source, 0, source.byteLength).finally(() => source.close());
+    const text = await readSmall(source, path).finally(() => source.close());
     const receipt = parseReceipt(new TextDecoder().decode(text), sha256);
     const folder = await modelPlace(words.text("model"));
     checkModelFiles(receipt, await modelFiles(directoryStore(folder), progressBar("hashing the model")));

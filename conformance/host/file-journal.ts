@@ -1,6 +1,6 @@
 /** A journal on disk. */
-import { appendFile, readFile } from "node:fs/promises";
-import { hostError, writeFile } from "../../core/host/node.ts";
+import { appendFile } from "node:fs/promises";
+import { hostError, readTextFile, writeFile } from "../../core/host/node.ts";
 import { encodeUtf8 } from "../../core/utf8.ts";
 import { encodeNumbers, type Journal, readJournal } from "../certificate/journal.ts";
 
@@ -11,10 +11,7 @@ import { encodeNumbers, type Journal, readJournal } from "../certificate/journal
 export function fileJournal(path: string): Journal {
   return {
     async open(head) {
-      const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") return "";
-        throw hostError(path, error);
-      });
+      const text = (await readTextFile(path)) ?? "";
       const rows = readJournal(path, text, head);
       const lines = [head, ...rows].map((value) => `${encodeNumbers(value)}\n`);
       await writeFile(path, (sink) => sink(encodeUtf8(lines.join(""))));

@@ -1,7 +1,7 @@
 /** A model folder as one load sees it: listed once, and each of its small files read once, whoever asks for it. */
 import { wrongType } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
-import { type ByteStore, readBytes } from "./byte-source.ts";
+import { type ByteSource, type ByteStore, readBytes } from "./byte-source.ts";
 import { foreignFile } from "./foreign.ts";
 
 export interface Folder extends ByteStore {
@@ -39,17 +39,17 @@ export async function openFolder(store: ByteStore): Promise<Folder> {
   };
 }
 
+/** A small file whole. @throws GureumError "format" for one longer than `maxBytes`, "io" */
+export async function readSmall(source: ByteSource, where: string, maxBytes: number = maxSmallBytes): Promise<Uint8Array> {
+  if (source.byteLength > maxBytes)
+    throw new GureumError("format", { where, what: "file too long", expected: `at most ${maxBytes} bytes`, got: `${source.byteLength}` });
+  return readBytes(source, 0, source.byteLength);
+}
+
 async function readFile(store: ByteStore, fileName: string, maxBytes: number): Promise<Uint8Array> {
   const source = await store.open(fileName);
   try {
-    if (source.byteLength > maxBytes)
-      throw new GureumError("format", {
-        where: fileName,
-        what: "file too long",
-        expected: `at most ${maxBytes} bytes`,
-        got: `${source.byteLength}`,
-      });
-    const bytes = await readBytes(source, 0, source.byteLength);
+    const bytes = await readSmall(source, fileName, maxBytes);
     const foreign = foreignFile(fileName, bytes, false);
     if (foreign) throw foreign;
     return bytes;

@@ -4,12 +4,13 @@
  * fsynced: a power cut is not covered.
  */
 import { constants } from "node:fs";
-import { chmod, type FileHandle, lstat, mkdir, open, readdir, readFile, readlink, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
+import { chmod, type FileHandle, lstat, mkdir, open, readdir, readlink, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { ByteSink, FolderWriter } from "../checkpoint/byte-sink.ts";
 import type { ByteSource, ByteStore } from "../checkpoint/byte-source.ts";
+import { readSmall } from "../checkpoint/folder.ts";
 import { type ErrorCode, GureumError } from "../errors.ts";
-import { beginPart, endPart, partName } from "./parts.ts";
+import { beginPart, endPart, noteLeftParts, partName } from "./parts.ts";
 
 /** Largest piece handed to one system call, in bytes: read(2) and write(2) stop short of 2 GiB. */
 const maxCallBytes = 2 ** 30;
@@ -98,8 +99,32 @@ function openedSource(path: string, handle: FileHandle, byteLength: number, mtim
   };
 }
 
-/** The text of a file, ill-formed UTF-8 replaced. @throws GureumError "not-found" or "io" */
-export const readText = (path: string): Promise<string> => withHost(path, () => readFile(path, "utf8"));
+/** Longest text that is read whole from a file, in bytes: what a string of any engine holds. */
+const mostTextBytes = 500_000_000;
+
+/**
+ * A text file whole, as UTF-8; null where there is none.
+ * @throws GureumError "format" beyond 500 MB, "io" for what is no regular file
+ */
+export async function readTextFile(path: string): Promise<string | null> {
+  const source = await fileSource(path).catch((error: unknown) => {
+    if (error instanceof GureumError && error.code === "not-found") return null;
+    throw error;
+  });
+  if (!source) return null;
+  try {
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readSmall(source, path, mostTextBytes));
+  } finally {
+    await source.close();
+  }
+}
+
+/** The text of a file, ill-formed UTF-8 replaced. @throws GureumError "not-found"; as readTextFile */
+export async function readText(path: string): Promise<string> {
+  const text = await readTextFile(path);
+  if (text === null) throw new GureumError("not-found", { where: path, what: "no such file or folder" });
+  return text;
+}
 
 /** The last part of a path, "." resolved. */
 export const folderName = (path: string): string => basename(resolve(path));
@@ -212,6 +237,7 @@ async function writeTemporary(temporary: string, final: string, body: (sink: Byt
  */
 export async function writeFolder<T>(path: string, body: (folder: FolderWriter) => Promise<T>): Promise<T> {
   const made = await withHost(path, () => mkdir(path, { recursive: true }));
+  if (made === undefined) await noteLeftParts(path);
   const pending: { readonly temporary: string; readonly final: string }[] = [];
   const renamed: string[] = [];
   try {

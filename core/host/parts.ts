@@ -39,8 +39,25 @@ export function endPart(path: string): void {
   if (unfinished.delete(path) && unfinished.size === 0) unwatch();
 }
 
+let tell: ((folder: string, parts: readonly string[]) => void) | undefined;
+/** Folders that were looked at. */
+const seen = new Set<string>();
+
+/** Hears once of each folder that is written to and holds parts of processes that are no more. */
+export function onLeftParts(listener: (folder: string, parts: readonly string[]) => void): void {
+  tell = listener;
+}
+
+/** Tells of the parts in a folder about to be written to; they may be another machine's, so they stay. */
+export async function noteLeftParts(folder: string): Promise<void> {
+  if (!tell || seen.has(folder)) return;
+  seen.add(folder);
+  const left = await leftParts(folder);
+  if (left.length > 0) tell(folder, left);
+}
+
 /** Parts in a folder of processes that are no more. A folder that is not there has none. */
-export async function leftParts(path: string): Promise<string[]> {
+async function leftParts(path: string): Promise<string[]> {
   const isAlive = (pid: number): boolean => {
     try {
       process.kill(pid, 0);

@@ -25,7 +25,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readBytes } from "../../../../core/checkpoint/byte-source.ts";
 import { GureumError } from "../../../../core/errors.ts";
 import { checkFreeSpace, directoryStore, fileSource, hostError, writeFile, writeFolder } from "../../../../core/host/node.ts";
-import { leftParts } from "../../../../core/host/parts.ts";
+import { onLeftParts } from "../../../../core/host/parts.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -241,9 +241,9 @@ describe("parts of a run that was ended", () => {
   const writing = `
     const { writeFolder } = await import(process.argv[1]);
     await writeFolder(process.argv[2], (w) => w.file("big", async (sink) => { await sink(new Uint8Array(9)); console.log("begun"); await new Promise((r) => setTimeout(r, 60_000)); }));`;
-  const start = async (): Promise<ChildProcess> => {
+  const start = async (folder = "model"): Promise<ChildProcess> => {
     const built = fileURLToPath(new URL("../../../../dist/core/host/node.js", import.meta.url));
-    const child = spawn(process.execPath, ["--input-type=module", "-e", writing, "--", built, path("model")]);
+    const child = spawn(process.execPath, ["--input-type=module", "-e", writing, "--", built, path(folder)]);
     await once(child.stdout!, "data");
     return child;
   };
@@ -255,13 +255,17 @@ describe("parts of a run that was ended", () => {
     expect(await readdir(path("model"))).toEqual([]);
   });
 
-  it("are found after SIGKILL, but not those of a process that lives", async () => {
-    const child = await start();
-    expect(await leftParts(path("model"))).toEqual([]);
-    child.kill("SIGKILL");
-    await once(child, "exit");
-    expect(await leftParts(path("model"))).toEqual([`.big.${child.pid}-0.part`]);
-    expect(await leftParts(path("nowhere"))).toEqual([]);
+  it("are told of once, by the next who writes there, but not those of a process that lives", async () => {
+    const told: unknown[] = [];
+    onLeftParts((...left) => void told.push(left));
+    const [killed, alive] = [await start("killed"), await start("alive")];
+    killed.kill("SIGKILL");
+    await once(killed, "exit");
+    for (const name of ["killed", "killed", "alive"]) await writeFile(path(`${name}/other`), (sink) => sink(bytes(1)));
+    expect(told).toEqual([[path("killed"), [`.big.${killed.pid}-0.part`]]]);
+    alive.kill("SIGKILL");
+    await once(alive, "exit");
+    onLeftParts(() => {});
   });
 });
 
