@@ -27,11 +27,13 @@ async function feed(
   ids: readonly number[],
   how: "prefill" | "forward" | "all",
   progress: (ids: number) => readonly number[],
+  drawn = false,
 ): Promise<void> {
   const { look, model } = long;
-  const start = session.ids.length;
+  // The id drawn last was not fed, and goes.
+  const start = session.ids.length - (drawn ? 1 : 0);
   const V = model.config.vocabSize;
-  const all = [...session.ids, ...ids];
+  const all = [...session.ids.slice(0, start), ...ids];
   look.clear();
   look.add(all.length - 1);
   const before = long.passes.length;
@@ -56,8 +58,8 @@ async function feed(
   expect(session.ids.length === all.length && session.ids.every((id, i) => id === all[i])).toBe(true);
 }
 
-/** Decodes greedily and holds each id to the logits of those before it. */
-async function decode(long: LongModel, session: Session, count: number, penalty: number): Promise<void> {
+/** Decodes greedily and holds each id to the logits of those before it. @returns how many there are */
+async function decode(long: LongModel, session: Session, count: number, penalty: number): Promise<number> {
   const sampling: SamplingOptions = { ...greedy, repetitionPenalty: penalty };
   const known = [...session.ids];
   const { ids, logprobs } = await session.decode(sampling, count);
@@ -71,6 +73,7 @@ async function decode(long: LongModel, session: Session, count: number, penalty:
     expect(id, `position ${known.length}`).toBe(argmax(penalized(logits, known, penalty)));
     known.push(id);
   }
+  return ids.length;
 }
 
 export function longLaws(
@@ -84,7 +87,13 @@ export function longLaws(
   },
 ): void {
   const step = fc.oneof(
-    fc.record({ do: fc.constant("feed" as const), length: lengths, how: fc.constantFrom("prefill", "prefill", "forward", "all") }),
+    fc.record({
+      do: fc.constant("feed" as const),
+      length: lengths,
+      how: fc.constantFrom("prefill", "prefill", "forward", "all"),
+      /** Whether it is fed in whole chunks. */
+      whole: fc.boolean(),
+    }),
     fc.record({ do: fc.constant("decode" as const), length: fc.integer({ min: 1, max: 20 }), penalty: fc.constantFrom(1, 1.5) }),
     fc.record({ do: fc.constant("truncate" as const), length: lengths }),
     fc.record({ do: fc.constant("fork" as const) }),
@@ -102,18 +111,19 @@ export function longLaws(
           const long = await open(config, seed);
           const sessions = [long.model.createSession(maxContext)];
           let salt = seed;
-          const fill = async (session: Session, upTo: number, how: "prefill" | "forward" | "all"): Promise<void> => {
+          const fill = async (session: Session, upTo: number, how: "prefill" | "forward" | "all", whole = false): Promise<void> => {
             const most = how === "all" ? 9000 : LONGEST;
             const wanted = Math.min(upTo, maxContext) - session.ids.length;
             // A few ids are seen early in the context and never again: a penalty must know them.
-            const ids = longIds(config, ++salt, Math.min(wanted, most));
+            const count = Math.min(wanted, most);
+            const ids = longIds(config, ++salt, whole && count > 512 ? count - (count % 512) : count);
             if (session.ids.length === 0) for (let i = 0; i < 4 && i < ids.length; i++) ids[i] = config.vocabSize - 1 - i;
             if (ids.length > 0) await feed(long, session, ids, how, progress);
           };
           await fill(sessions[0]!, first, "prefill");
           for (const [i, one] of steps.entries()) {
             const session = sessions[i % sessions.length]!;
-            if (one.do === "feed") await fill(session, one.length, one.how as "prefill");
+            if (one.do === "feed") await fill(session, one.length, one.how as "prefill", one.whole);
             else if (one.do === "truncate") {
               session.truncate(Math.min(one.length, session.ids.length));
               await fill(session, session.ids.length + 1 + (i % 3), "prefill");
@@ -123,9 +133,13 @@ export function longLaws(
               // What was drawn last may not have been fed; decoding after a truncation wants logits.
               await fill(session, session.ids.length + 1, "prefill");
               // A second call goes on where the first ended.
-              for (const count of [one.length, 1 + (i % 4)]) await decode(long, session, count, one.penalty);
-              session.truncate(session.ids.length - 1);
-              await fill(session, session.ids.length + 1, "forward");
+              let drawn = 0;
+              for (const count of [one.length, 1 + (i % 4)]) drawn += await decode(long, session, count, one.penalty);
+              if (drawn > 0 && i % 2 === 0) await feed(long, session, longIds(config, ++salt, 1), "prefill", progress, true);
+              else {
+                session.truncate(session.ids.length - 1);
+                await fill(session, session.ids.length + 1, "forward");
+              }
             }
           }
           for (const session of sessions) session.dispose();
