@@ -114,8 +114,13 @@ export async function makeModel(
   checkCallback("load", "onProgress", onProgress);
   if (cache !== undefined && cache !== "f32" && cache !== "f16") throw wrongType("load", "cache", '"f32" or "f16"', cache);
   if (threads !== undefined && typeof threads !== "number") throw wrongType("load", "threads", "a number", threads);
-  if (device !== undefined && typeof (device as Partial<GPUDevice> | null)?.createBuffer !== "function")
+  const { createBuffer, features, limits, queue, lost } = (device ?? {}) as Partial<GPUDevice>;
+  if (device !== undefined && !(typeof createBuffer === "function" && features && limits && queue && lost))
     throw wrongType("load", "device", "a GPUDevice", device);
+  if (ops !== undefined && ops !== "auto" && ops !== "wasm" && ops !== "javascript")
+    throw wrongType("load", "ops", '"auto", "wasm" or "javascript"', ops);
+  if (adapter !== undefined && typeof adapter !== "string" && typeof adapter !== "number")
+    throw wrongType("load", "adapter", "a name or a number", adapter);
   if (typeof robustness !== "boolean") throw wrongType("load", "robustness", "true or false", robustness);
   if (robustness && device)
     throw new GureumError("usage", {

@@ -376,9 +376,10 @@ export function loadedModel(
       checkOptionsObject("generateAll", options);
       const { sequences, onToken, onOutcome, onProgress, ...shared } = options;
       checked(shared); // what is wrong for all is not an outcome of each
+      if (!Array.isArray(inputs)) throw wrongType("generateAll", "inputs", "an array", inputs);
       const itemOf = (given: AnyInput | InputWithOptions): Item => {
         try {
-          const { input, ...own } = typeof given === "object" && "input" in given ? given : { input: given };
+          const { input, ...own } = typeof given === "object" && given !== null && "input" in given ? given : { input: given };
           const prompt = encodePrompt(inputOf(input));
           const loop = checked({ ...shared, ...withoutUndefined(own) });
           return { prompt, options: { ...loop, decoder: decoderFor(input, prompt) } };
@@ -387,16 +388,20 @@ export function loadedModel(
         }
       };
       const how = withoutUndefined({ sequences, onToken, onOutcome, onProgress, signal: shared.signal }) as AllOptions;
-      return generateAll(model, inputs.map(itemOf), how);
+      return generateAll(model, Array.from(inputs, itemOf), how); // a hole is an input, too
     },
     createBatch(slots, maxContext = DEFAULT_CONTEXT) {
       alive();
       return model.createBatch(slots, Math.min(limit, checkPositions("batch", "maxContext", maxContext, 1)));
     },
     createConversation() {
+      alive();
       let session: Session | undefined;
+      let ended = false;
       return {
         async *generate(input, options = {}) {
+          if (ended) throw new GureumError("usage", { where: "conversation", what: "was disposed", remedy: "create another" });
+          alive();
           const wanted = Math.min(limit, encodePrompt(input).length + checked(options).maxNewTokens);
           if (!session || session.maxContext < wanted) {
             const doubled = Math.min(limit, 2 * (session?.maxContext ?? 0));
@@ -405,7 +410,10 @@ export function loadedModel(
           }
           return yield* run(input, { ...options, session });
         },
-        dispose: () => session?.dispose(),
+        dispose() {
+          ended = true;
+          session?.dispose();
+        },
       };
     },
     createSession(maxContext = DEFAULT_CONTEXT) {

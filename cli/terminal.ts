@@ -9,11 +9,19 @@ import { GureumError } from "../core/errors.ts";
 import { hostError } from "../core/host/node.ts";
 import { hideBars } from "./progress.ts";
 
+/** Control characters as their symbols, line ends and tabs apart: what a model says must not steer a terminal. */
+const visible = (text: string): string =>
+  text.replace(/(?![\n\t])\p{Cc}/gu, (character) => {
+    const code = character.codePointAt(0)!;
+    return code < 0x20 ? String.fromCodePoint(0x2400 + code) : code === 0x7f ? "\u2421" : "\ufffd";
+  });
+
 /** Writes a result; resolves once it has left, so that a closed pipe is noticed where it matters. */
 export function print(text: string): Promise<void> {
-  if (process.stdout.isTTY) hideBars();
+  const { isTTY } = process.stdout;
+  if (isTTY) hideBars();
   return new Promise((resolve, reject) => {
-    process.stdout.write(text, (error) => {
+    process.stdout.write(isTTY ? visible(text) : text, (error) => {
       if (error) reject(outputError(error));
       else resolve();
     });

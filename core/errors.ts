@@ -49,7 +49,8 @@ export interface ErrorParts {
 const MOST = 600;
 const short = (s: string): string => (s.length <= MOST ? s : `${s.slice(0, MOST / 2)}… (${s.length} characters)`);
 
-const oneLine = (s: string): string => s.replace(/[\s\p{Cc}]+/gu, " ").trim();
+/** Without line ends, control characters, and those that turn the direction of what follows. */
+const oneLine = (s: string): string => s.replace(/[\s\p{Cc}\u202a-\u202e\u2066-\u2069]+/gu, " ").trim();
 
 /** What every part of the package throws, one line long. */
 export class GureumError extends Error {

@@ -10,7 +10,7 @@ import { interpret, type Progress } from "./jinja/interpreter.ts";
 import { type Token, tokenize } from "./jinja/lexer.ts";
 import { strftime } from "./jinja/time.ts";
 import { type Node, rewrite } from "./jinja/tree.ts";
-import { type Callable, iterate, kindOf, sequence, str, toValue, type Value } from "./jinja/values.ts";
+import { beginWalks, type Callable, iterate, kindOf, sequence, str, toValue, type Value } from "./jinja/values.ts";
 import { pythonRange } from "./python-builtins.ts";
 
 const integer = (value: Value): number =>
@@ -100,6 +100,7 @@ export function parseJinja(source: string): (variables: Readonly<Record<string, 
   }
   return (given) => {
     const progress: Progress = { steps: 0, line: 1, depth: 0 };
+    beginWalks();
     try {
       const variables = new Map<string, Value>(Object.entries(globals));
       for (const [name, value] of Object.entries(given)) if (value !== undefined) variables.set(name, toValue(value));

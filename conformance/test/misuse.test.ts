@@ -196,3 +196,112 @@ describe("a value of the wrong type ends in a named error, or does no harm:", ()
     await sweep("checkMessages", (value) => checkMessages("x", value));
   });
 });
+
+describe("what happens while a call runs, or from within a hook, is named and changes nothing for later calls", () => {
+  const usage = (about: RegExp) => expect.objectContaining({ code: "usage", message: expect.stringMatching(about) });
+  const answer = async (): Promise<readonly number[]> => {
+    const session = model.createSession(32);
+    await session.prefill([1, 2, 3]);
+    const { ids } = await session.decode(greedy, 3);
+    session.dispose();
+    return ids;
+  };
+  const meanwhile = usage(/disposed meanwhile — create another/);
+  const others = usage(/^generate: the session was fed or cut meanwhile/);
+
+  it("a session disposed of while it works, from outside and from its own callbacks", async () => {
+    const before = await answer();
+    const long = Array.from({ length: 300 }, (_, i) => i % 100);
+    for (const run of [
+      (s: Any) => s.prefill(long, () => s.dispose()),
+      (s: Any) => s.forward([1, 2], { steer: { "layers.0.residual": () => void s.dispose() } }),
+      (s: Any) => {
+        const running = s.prefill(long);
+        s.dispose();
+        return running;
+      },
+    ]) {
+      const session = model.createSession(400);
+      await expect(run(session)).rejects.toEqual(meanwhile);
+      await expect(session.prefill([1])).rejects.toEqual(usage(/the session was disposed — create another/));
+    }
+    const batch = model.createBatch(1, 32);
+    await batch.prefill(0, [1]);
+    const running = batch.decode([{ slot: 0, sampling: greedy }], 9);
+    batch.dispose();
+    await expect(running).rejects.toEqual(meanwhile);
+    expect(await answer()).toEqual(before);
+  });
+
+  it("a model disposed of while its sessions work", async () => {
+    const own = await loadModel(embeddedModel(), { backend: "cpu" });
+    const [session, batch, conversation] = [own.createSession(400), own.createBatch(1, 32), own.createConversation()];
+    const running = session.prefill(
+      Array.from({ length: 300 }, () => 5),
+      () => own.dispose(),
+    );
+    await expect(running).rejects.toEqual(meanwhile);
+    await expect(session.prefill([1])).rejects.toEqual(usage(/session was disposed/));
+    await expect(batch.prefill(0, [1])).rejects.toEqual(usage(/batch was disposed/));
+    await expect(drain(conversation.generate({ ids: [1] }))).rejects.toEqual(usage(/model: was disposed/));
+    expect(() => own.createConversation()).toThrow(/model: was disposed/);
+  });
+
+  it("a session that two answers share, or that a hook feeds, cuts or disposes of", async () => {
+    const before = await answer();
+    const session = model.createSession(32);
+    const [one, two] = [0, 1].map((id) => model.generate({ ids: [id, 2] }, { maxNewTokens: 4, session }));
+    await one!.next();
+    await two!.next();
+    await expect(one!.next()).rejects.toEqual(others);
+    await two!.return(undefined as never);
+    for (const hook of [() => session.truncate(0), () => void session.prefill([5]), () => void session.decode(greedy, 1).catch(() => {})]) {
+      const run = model.generate({ ids: [1, 2] }, { maxNewTokens: 3, session, processLogits: hook as Any });
+      await expect(drain(run)).rejects.toEqual(others);
+    }
+    const last = model.generate({ ids: [1, 2] }, { maxNewTokens: 3, session, processLogits: () => session.dispose() as Any });
+    await expect(drain(last)).rejects.toEqual(usage(/session was disposed/));
+    const conversation = model.createConversation();
+    conversation.dispose();
+    await expect(drain(conversation.generate({ ids: [1] }))).rejects.toEqual(usage(/conversation: was disposed/));
+    expect(await answer()).toEqual(before);
+  });
+
+  it("work and choices of a batch that are none: the others draw what they draw", async () => {
+    const batch = model.createBatch(2, 32);
+    for (const slot of [0, 1]) await batch.prefill(slot, [1, 2, 3]);
+    for (const work of ["x", null, [null], [5], [{ slot: 0, sampling: greedy, choose: 5 }]])
+      await expect(batch.decode(work as Any, 1)).rejects.toEqual(usage(/^decode: (work|choose)/));
+    for (const token of [undefined, null, 7, {}, { id: 99_999, logprob: 0 }, { id: 1.5, logprob: 0 }, { id: 1 }]) {
+      const work = [{ slot: 0, sampling: greedy, choose: () => token as Any }];
+      const [outcome] = await batch.decode(work, 2);
+      expect(outcome).toMatchObject({ tokens: [], error: usage(/^choose: result, expected an id from 0 to 4095 and its logprob, got/) });
+    }
+    const [own] = await batch.decode([{ slot: 1, sampling: greedy }], 3);
+    expect(own!.tokens.map(({ id }) => id)).toEqual(await answer());
+    batch.dispose();
+    // Slots cost nothing before they are filled.
+    model.createBatch(2 ** 31, 32).dispose();
+  });
+
+  it("inputs, options and places that are none", async () => {
+    await sweep("generateAll", (value) => model.generateAll(value));
+    const outcomes = await model.generateAll([null, undefined, "a", { text: 5 }] as Any, { maxNewTokens: 1 });
+    expect(outcomes.map(({ ok }) => ok)).toEqual([false, false, true, false]);
+    for (const outcome of outcomes) if (!outcome.ok) expect(outcome.error).toBeInstanceOf(GureumError);
+    await sweep("logits", (value) => model.forward([1], { logits: value }));
+    await sweep("adapter", (value) => loadModel(embeddedModel(), { backend: "webgpu", adapter: value, ops: value }));
+    const draft = { config: { vocabSize: model.config.vocabSize }, createSession: () => ({}) } as Any;
+    await expect(drain(model.generate({ ids: [1] }, { speculate: { from: "draft", draft } }))).rejects.toEqual(usage(/draft model/));
+    for (const part of [
+      { open: () => null },
+      { open: async () => ({ byteLength: Number.NaN, readInto() {}, close() {} }) },
+      { list: () => 5 },
+      { list: () => [5] },
+      { open: async () => ({ byteLength: 1e15, readInto() {}, close() {} }) },
+    ])
+      await expect(loadModel({ name: "x", list: () => ["config.json"], open: async () => null, ...part } as Any)).rejects.toBeInstanceOf(
+        GureumError,
+      );
+  });
+});

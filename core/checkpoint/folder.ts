@@ -23,13 +23,15 @@ export async function openFolder(store: ByteStore): Promise<Folder> {
   if (typeof store?.list !== "function") throw wrongType("model", "the place", "a ByteStore", store);
   if (isFolder(store)) return store;
   const list = await store.list();
+  if (!Array.isArray(list) || !list.every((name) => typeof name === "string"))
+    throw wrongType("model", "what the place lists", "an array of names", list);
   const names = new Set(list);
   const files = new Map<string, Promise<Uint8Array>>();
   return {
     name: store.name,
     names,
     list: async () => [...list],
-    open: (fileName) => store.open(fileName),
+    open: (fileName) => openSource(store, fileName),
     ...(store.folder ? { folder: (name) => store.folder!(name) } : {}),
     async read(fileName, maxBytes) {
       if (!names.has(fileName)) return null;
@@ -46,8 +48,17 @@ export async function readSmall(source: ByteSource, where: string, maxBytes: num
   return readBytes(source, 0, source.byteLength);
 }
 
-async function readFile(store: ByteStore, fileName: string, maxBytes: number): Promise<Uint8Array> {
+/** What the store has under a name. @throws GureumError "usage" for what is no ByteSource */
+async function openSource(store: ByteStore, fileName: string): Promise<ByteSource> {
   const source = await store.open(fileName);
+  const { byteLength, readInto, close } = (source ?? {}) as Partial<ByteSource>;
+  const isSource = typeof readInto === "function" && typeof close === "function" && Number.isSafeInteger(byteLength) && byteLength! >= 0;
+  if (!isSource) throw wrongType("model", `what the place opens as ${JSON.stringify(fileName)}`, "a ByteSource", source);
+  return source;
+}
+
+async function readFile(store: ByteStore, fileName: string, maxBytes: number): Promise<Uint8Array> {
+  const source = await openSource(store, fileName);
   try {
     const bytes = await readSmall(source, fileName, maxBytes);
     const foreign = foreignFile(fileName, bytes, false);

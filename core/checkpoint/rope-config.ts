@@ -46,15 +46,27 @@ function parseScaling(scaling: Fields, config: Fields, ropeTheta: number, contex
   const originalMaxPositionEmbeddings = (): number =>
     (scaling.has("original_max_position_embeddings") ? scaling : config).count("original_max_position_embeddings", maxPositionEmbeddings);
 
+  /** What positions are stretched by; at least one must be left. */
+  const stretch = (): number => {
+    const factor = scaling.positive("factor");
+    if (maxPositionEmbeddings * factor >= 1) return factor;
+    throw new GureumError("range", {
+      where: `${scaling.where}.factor`,
+      what: "out of range",
+      expected: `at least ${1 / maxPositionEmbeddings}, which leaves one position`,
+      got: `${factor}`,
+    });
+  };
+
   switch (type) {
     case "default":
       return { type: "none" };
     case "linear":
-      return { type, factor: scaling.positive("factor") };
+      return { type, factor: stretch() };
     case "dynamic":
       if (headDim <= 2)
         throw new GureumError("range", { where: scaling.where, what: "dynamic scaling", expected: "head_dim over 2", got: `${headDim}` });
-      return { type, factor: scaling.positive("factor"), originalMaxPositionEmbeddings: maxPositionEmbeddings };
+      return { type, factor: stretch(), originalMaxPositionEmbeddings: maxPositionEmbeddings };
     case "llama3": {
       const lowFreqFactor = scaling.positive("low_freq_factor");
       const highFreqFactor = scaling.positive("high_freq_factor");

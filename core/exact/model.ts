@@ -21,6 +21,7 @@ import { exactSampler } from "./sample.ts";
 /** @throws GureumError "limit" for a model beyond what the definition covers */
 export function exactCpuModel(config: LlamaConfig, weights: LlamaWeights): Model {
   const exact = exactWeights(config, weights);
+  const open = new Set<{ dispose(): void }>();
   const model: Model = {
     config,
     backend: "cpu",
@@ -29,7 +30,7 @@ export function exactCpuModel(config: LlamaConfig, weights: LlamaWeights): Model
     sameBitsRows: Infinity,
     createSession(asked) {
       const maxContext = checkPositions("session", "maxContext", asked, 1);
-      return guardSession(cpuSession(model, maxContext, exactFeeder(config, exact, maxContext), exactSampler));
+      return guardSession(cpuSession(model, maxContext, exactFeeder(config, exact, maxContext), exactSampler), open);
     },
     createBatch(slots, maxContext) {
       // Tables depend on the longest context where the scaling does, and are shared where it does not.
@@ -39,12 +40,14 @@ export function exactCpuModel(config: LlamaConfig, weights: LlamaWeights): Model
         const spans = feeders.map(({ cache, constants }) => ({ cache, tables: constants().tables, rows: 1 }));
         logits.set(exactForward(config, exact, constants, spans, ids, ids.length, noTaps));
       };
-      const open = (own: number): ExactFeeder => exactFeeder(config, exact, contextOf(own));
-      return cpuBatch(model, slots, maxContext, { open, feed }, exactSampler);
+      const feeder = (own: number): ExactFeeder => exactFeeder(config, exact, contextOf(own));
+      return cpuBatch(model, slots, maxContext, { open: feeder, feed }, exactSampler, open);
     },
     // A row costs the same in any company.
     sequencesAtOnce: () => 1,
-    dispose() {},
+    dispose() {
+      for (const one of [...open]) one.dispose();
+    },
   };
   return model;
 }

@@ -1,4 +1,5 @@
 /** Where guesses of the next ids come from: what followed before in the text itself, or a smaller model. */
+import { wrongType } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import type { Model, SamplingOptions, Session } from "../model/engine.ts";
 import { sharedPrefix } from "./prefix.ts";
@@ -54,6 +55,8 @@ export function draftModel(draft: DraftModel, vocabSize: number, sampling: Sampl
       remedy: "take a draft model with the same tokenizer",
     });
   const session: Session = draft.createSession(maxContext);
+  for (const name of ["prefill", "decode", "truncate", "dispose"] as const)
+    if (typeof session?.[name] !== "function") throw wrongType("speculate", "the session of the draft model", "a session", session);
   return {
     async propose(ids, count) {
       const most = Math.min(count, session.maxContext - ids.length);

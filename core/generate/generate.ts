@@ -7,6 +7,7 @@ import { shown } from "../arguments.ts";
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import type { Choose, SamplingOptions, Session, Token } from "../model/engine.ts";
+import { holdSession } from "../model/session.ts";
 import { checkSampling } from "../sample/sampler.ts";
 import { type AnswerOptions, type FinishReason, makeAnswer, type TokenEvent } from "./answer.ts";
 import { type LogitsProcessor, makeChoose } from "./choose.ts";
@@ -105,12 +106,13 @@ export function checkMaxNewTokens(maxNewTokens: number): void {
  * not finite; nothing is thrown for an abort: the result says so.
  */
 export async function* generate(
-  session: Session,
+  given: Session,
   prompt: ArrayLike<number>,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent, GenerateResult, undefined> {
   const { sampling, maxNewTokens, topLogprobs, signal, speculate } = options;
   checkOptions(options);
+  const session = holdSession(given, "generate");
   const kept = sharedPrefix(session.ids, prompt);
   if (session.ids.length > 0) session.truncate(kept);
   const fresh = Array.prototype.slice.call(prompt, kept) as number[];

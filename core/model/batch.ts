@@ -1,13 +1,35 @@
 /** A batch behind the checks that every backend's shares: one call at a time, none after `dispose`, slots that there are. */
+import { checkCallback, shown, wrongType } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import { checkSampling } from "../sample/sampler.ts";
-import type { Batch } from "./engine.ts";
+import type { Batch, SlotWork, Token } from "./engine.ts";
 import { checkPositions } from "./session.ts";
 
 /** @throws GureumError "usage" for a number of slots or positions that is none */
 export function checkBatchSize(slots: number, maxContext: number): void {
   checkPositions("batch", "slots", slots, 1);
   checkPositions("batch", "maxContext", maxContext, 1);
+}
+
+/** The same work, its choices looked at before they are taken. */
+function withCheckedChoice(work: SlotWork): SlotWork {
+  const { choose } = work;
+  if (!choose) return work;
+  return {
+    ...work,
+    choose(logits, ids) {
+      const token: unknown = choose(logits, ids);
+      const { id, logprob } = (token ?? {}) as Partial<Token>;
+      if (!Number.isInteger(id) || id! < 0 || id! >= logits.length || typeof logprob !== "number")
+        throw new GureumError("usage", {
+          where: "choose",
+          what: "result",
+          expected: `an id from 0 to ${logits.length - 1} and its logprob`,
+          got: typeof token === "object" && token !== null ? `id ${shown(id)}, logprob ${shown(logprob)}` : shown(token),
+        });
+      return token as Token;
+    },
+  };
 }
 
 /** @param open what is not disposed of yet */
@@ -23,11 +45,19 @@ export function guardBatch(batch: Batch, open: Set<{ dispose(): void }> = new Se
   const alone = async <T>(what: string, body: () => Promise<T>): Promise<T> => {
     enter(what);
     running = what;
+    let failure: unknown;
     try {
-      return await body();
+      const result = await body();
+      if (!disposed) return result;
+    } catch (error) {
+      if (!disposed) throw error;
+      failure = error;
     } finally {
       running = null;
+      if (disposed) batch.dispose();
     }
+    // What it gave may have been computed from memory that is somebody else's by now.
+    throw new GureumError("usage", { where: what, what: "the batch was disposed meanwhile", remedy: "create another" }, failure);
   };
   const checkSlot = (where: string, slot: number, filled?: boolean): void => {
     if (!Number.isInteger(slot) || slot < 0 || slot >= batch.slots)
@@ -59,12 +89,16 @@ export function guardBatch(batch: Batch, open: Set<{ dispose(): void }> = new Se
     decode: (work, count) =>
       alone("decode", async () => {
         checkPositions("decode", "count", count, 0);
-        for (const [i, { slot, sampling }] of work.entries()) {
+        if (!Array.isArray(work)) throw wrongType("decode", "work", "an array", work);
+        for (const [i, one] of work.entries()) {
+          if (typeof one !== "object" || one === null) throw wrongType("decode", `work[${i}]`, "an object", one);
+          const { slot, sampling, choose } = one as SlotWork;
           checkSlot("decode", slot, true);
           checkSampling(sampling);
+          checkCallback("decode", `choose of work[${i}]`, choose);
           if (work.findIndex((other) => other.slot === slot) !== i) throw usage("decode", `slot ${slot} is asked for twice`);
         }
-        return batch.decode(work, count);
+        return batch.decode((work as readonly SlotWork[]).map(withCheckedChoice), count);
       }),
     clear(slot) {
       enter("clear");
@@ -74,8 +108,8 @@ export function guardBatch(batch: Batch, open: Set<{ dispose(): void }> = new Se
     dispose() {
       if (disposed) return;
       disposed = true;
-      batch.dispose();
       open.delete(guarded);
+      if (running === null) batch.dispose();
     },
   };
   open.add(guarded);

@@ -28,13 +28,14 @@ export function cpuBatch<F extends CpuFeeder>(
   maxContext: number,
   { open, feed }: CpuTogether<F>,
   { sample, logProbability }: Sampler,
+  notDisposed?: Set<{ dispose(): void }>,
 ): Batch {
   const V = model.config.vocabSize;
   checkBatchSize(slots, maxContext);
-  const sequences: (Sequence<F> | undefined)[] = new Array(slots).fill(undefined);
+  const sequences = new Map<number, Sequence<F>>();
   const clear = (slot: number): void => {
-    sequences[slot]?.feeder.dispose();
-    sequences[slot] = undefined;
+    sequences.get(slot)?.feeder.dispose();
+    sequences.delete(slot);
   };
 
   /** Feeds what the last draws left unfed, a row each; sequences whose logits are not finite fail alone. */
@@ -57,11 +58,11 @@ export function cpuBatch<F extends CpuFeeder>(
     }
   };
 
-  return guardBatch({
+  const batch: Batch = {
     model,
     slots,
     maxContext,
-    ids: (slot) => sequences[slot]?.ids ?? [],
+    ids: (slot) => sequences.get(slot)?.ids ?? [],
     async prefill(slot, ids, own = maxContext, onProgress) {
       checkFeed(model.config, 0, own, ids);
       const feeder = open(own);
@@ -77,13 +78,15 @@ export function cpuBatch<F extends CpuFeeder>(
         feeder.dispose();
         throw error;
       }
-      sequences[slot] = { feeder, maxContext: own, ids: Array.from(ids), pending };
+      sequences.set(slot, { feeder, maxContext: own, ids: Array.from(ids), pending });
     },
     async decode(work: readonly SlotWork[], count: number): Promise<readonly SlotTokens[]> {
       const failed = new Map<Sequence<F>, unknown>();
       const drawn = work.map((): Token[] => []);
       for (let i = 0; i < count; i++) {
-        const alive = work.map(({ slot }) => sequences[slot]!).map((s) => (!failed.has(s) && s.ids.length < s.maxContext ? s : undefined));
+        const alive = work
+          .map(({ slot }) => sequences.get(slot)!)
+          .map((s) => (!failed.has(s) && s.ids.length < s.maxContext ? s : undefined));
         feedDrawn(
           alive.filter((s) => s !== undefined),
           failed,
@@ -109,13 +112,14 @@ export function cpuBatch<F extends CpuFeeder>(
         }
       }
       return work.map(({ slot }, w) => {
-        const sequence = sequences[slot]!;
+        const sequence = sequences.get(slot)!;
         return { tokens: drawn[w]!, ...(failed.has(sequence) ? { error: failed.get(sequence) } : {}) };
       });
     },
     clear,
     dispose() {
-      for (let slot = 0; slot < slots; slot++) clear(slot);
+      for (const slot of [...sequences.keys()]) clear(slot);
     },
-  });
+  };
+  return guardBatch(batch, notDisposed);
 }

@@ -20,6 +20,7 @@ const SEQUENCES = 16;
 export function cpuModel(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps = referenceOps): Model {
   const feederOf = (maxContext: number, activations: ActivationsOf = makeActivationsOf(config)): LlamaFeeder =>
     llamaFeeder(config, weights, ops, maxContext, activations, makeKvCache(maxContext));
+  const open = new Set<{ dispose(): void }>();
   const model: Model = {
     config,
     backend: "cpu",
@@ -27,7 +28,7 @@ export function cpuModel(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps
     sameBitsRows: Infinity,
     createSession(asked) {
       const maxContext = checkPositions("session", "maxContext", asked, 1);
-      return guardSession(cpuSession(model, maxContext, feederOf(maxContext), floatSampler));
+      return guardSession(cpuSession(model, maxContext, feederOf(maxContext), floatSampler), open);
     },
     createBatch(slots, maxContext) {
       const activations = makeActivationsOf(config);
@@ -35,11 +36,14 @@ export function cpuModel(config: LlamaConfig, weights: LlamaWeights, ops: CpuOps
         const spans = feeders.map((feeder) => feeder.span(1));
         forward(config, weights, ops, spans, activations(ids.length), ids, ids.length, logits, noTaps);
       };
-      const open = (maxContext: number): LlamaFeeder => feederOf(maxContext, activations);
-      return cpuBatch(model, slots, maxContext, { open, feed }, floatSampler);
+      const feeder = (maxContext: number): LlamaFeeder => feederOf(maxContext, activations);
+      return cpuBatch(model, slots, maxContext, { open: feeder, feed }, floatSampler, open);
     },
     sequencesAtOnce: () => SEQUENCES,
-    dispose: () => ops.dispose(),
+    dispose() {
+      for (const one of [...open]) one.dispose();
+      ops.dispose();
+    },
   };
   return model;
 }

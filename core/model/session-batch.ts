@@ -11,11 +11,11 @@ interface Sequence {
 /** @param open what is not disposed of yet */
 export function sessionBatch(model: Model, slots: number, maxContext: number, open?: Set<{ dispose(): void }>): Batch {
   checkBatchSize(slots, maxContext);
-  const sequences: (Sequence | undefined)[] = new Array(slots).fill(undefined);
+  const sequences = new Map<number, Sequence>();
   const idsOf = ({ session, unfed }: Sequence): readonly number[] => (unfed === undefined ? session.ids : [...session.ids, unfed]);
   const clear = (slot: number): void => {
-    sequences[slot]?.session.dispose();
-    sequences[slot] = undefined;
+    sequences.get(slot)?.session.dispose();
+    sequences.delete(slot);
   };
   const decodeOne = async (sequence: Sequence, { sampling, choose }: SlotWork, count: number, tokens: Token[]): Promise<void> => {
     const { session } = sequence;
@@ -38,7 +38,10 @@ export function sessionBatch(model: Model, slots: number, maxContext: number, op
       model,
       slots,
       maxContext,
-      ids: (slot) => (sequences[slot] ? idsOf(sequences[slot]) : []),
+      ids(slot) {
+        const sequence = sequences.get(slot);
+        return sequence ? idsOf(sequence) : [];
+      },
       async prefill(slot, ids, own = maxContext, onProgress) {
         const session = model.createSession(own);
         try {
@@ -47,14 +50,14 @@ export function sessionBatch(model: Model, slots: number, maxContext: number, op
           session.dispose();
           throw error;
         }
-        sequences[slot] = { session, unfed: undefined };
+        sequences.set(slot, { session, unfed: undefined });
       },
       async decode(work, count): Promise<readonly SlotTokens[]> {
         const results: SlotTokens[] = [];
         for (const one of work) {
           const tokens: Token[] = [];
           try {
-            await decodeOne(sequences[one.slot]!, one, count, tokens);
+            await decodeOne(sequences.get(one.slot)!, one, count, tokens);
             results.push({ tokens });
           } catch (error) {
             results.push({ tokens, error });
@@ -64,7 +67,7 @@ export function sessionBatch(model: Model, slots: number, maxContext: number, op
       },
       clear,
       dispose() {
-        for (let slot = 0; slot < slots; slot++) clear(slot);
+        for (const slot of [...sequences.keys()]) clear(slot);
       },
     },
     open,

@@ -1,6 +1,6 @@
 /** Checks that every backend's session makes before it works, so that both refuse the same input in the same words. */
 
-import { checkCallback, checkIdList, checkOptionsObject, type OptionNames, shown } from "../arguments.ts";
+import { checkCallback, checkIdList, checkOptionsObject, type OptionNames, shown, wrongType } from "../arguments.ts";
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
 import { checkSampling } from "../sample/sampler.ts";
@@ -49,12 +49,61 @@ export function checkPositions(where: string, what: string, value: number, least
 
 const forwardOptionNames: OptionNames<ForwardOptions> = { logits: true, trace: true, steer: true, onProgress: true };
 
+/** Calls that changed what a session holds, by session. */
+const changes = new WeakMap<Session, { count: number }>();
+
+/**
+ * A session as one holds it for a while: its calls throw where somebody else fed or cut it since the one before.
+ * @throws GureumError "usage" from its calls
+ */
+export function holdSession(session: Session, where: string): Session {
+  const changed = changes.get(session);
+  if (!changed) return session;
+  let known = changed.count;
+  const check = (): void => {
+    if (changed.count === known) return;
+    throw new GureumError("usage", {
+      where,
+      what: "the session was fed or cut meanwhile",
+      remedy: "leave it alone until the answer has ended, or use another session",
+    });
+  };
+  const mine = async <T>(body: () => Promise<T>): Promise<T> => {
+    check();
+    known++;
+    try {
+      return await body();
+    } catch (error) {
+      known = changed.count; // one that was refused changed nothing
+      throw error;
+    }
+  };
+  return {
+    ...session,
+    get ids() {
+      return session.ids;
+    },
+    forward: (ids, options) => mine(() => session.forward(ids, options)),
+    prefill: (ids, onProgress) => mine(() => session.prefill(ids, onProgress)),
+    decode: (sampling, count) => mine(() => session.decode(sampling, count)),
+    async logits() {
+      check();
+      return session.logits();
+    },
+    truncate(length) {
+      check();
+      session.truncate(length);
+      known++;
+    },
+  };
+}
+
 /**
  * A backend's session behind the checks that all share: one call at a time, none after `dispose`, sizes that are sizes. Every `Model`
  * hands out its sessions so.
  * @param open what is not disposed of yet: this session, and what is forked from it
  */
-export function guardSession(session: Session, open: Set<Session> = new Set()): Session {
+export function guardSession(session: Session, open: Set<{ dispose(): void }> = new Set()): Session {
   let running: string | null = null;
   let disposed = false;
   const enter = (what: string): void => {
@@ -66,15 +115,30 @@ export function guardSession(session: Session, open: Set<Session> = new Set()): 
         remedy: "await it first, or use another session",
       });
   };
+  const changed = { count: 0 };
   const alone = async <T>(what: string, body: () => Promise<T>): Promise<T> => {
     enter(what);
     running = what;
+    let failure: unknown;
     try {
-      return await body();
+      const result = await body();
+      if (!disposed) return result;
+    } catch (error) {
+      if (!disposed) throw error;
+      failure = error;
     } finally {
       running = null;
+      if (disposed) session.dispose();
     }
+    // What it gave may have been computed from memory that is somebody else's by now.
+    throw new GureumError("usage", { where: what, what: "the session was disposed meanwhile", remedy: "create another" }, failure);
   };
+  /** A call that changes what the session holds. */
+  const changing = <T>(what: string, body: () => Promise<T>): Promise<T> =>
+    alone(what, () => {
+      changed.count++;
+      return body();
+    });
   const guarded: Session = {
     model: session.model,
     maxContext: session.maxContext,
@@ -82,20 +146,22 @@ export function guardSession(session: Session, open: Set<Session> = new Set()): 
       return session.ids;
     },
     forward: (ids, options) =>
-      alone("forward", async () => {
+      changing("forward", async () => {
         checkIdList("forward", "ids", ids);
         checkOptionsObject("forward", options, forwardOptionNames);
         checkCallback("forward", "onProgress", options?.onProgress);
+        const { logits } = options ?? {};
+        if (logits !== undefined && logits !== "last" && logits !== "all") throw wrongType("forward", "logits", '"last" or "all"', logits);
         return session.forward(ids, options);
       }),
     prefill: (ids, onProgress) =>
-      alone("prefill", async () => {
+      changing("prefill", async () => {
         checkIdList("prefill", "ids", ids);
         checkCallback("prefill", "onProgress", onProgress);
         return session.prefill(ids, onProgress);
       }),
     decode: (sampling, count) =>
-      alone("decode", async () => {
+      changing("decode", async () => {
         if (sampling !== undefined) checkSampling(sampling);
         if (count !== undefined) checkPositions("decode", "count", count, 0);
         return session.decode(sampling, count);
@@ -106,16 +172,19 @@ export function guardSession(session: Session, open: Set<Session> = new Set()): 
       const held = session.ids.length;
       if (checkPositions("truncate", "length", length, 0) > held)
         throw new GureumError("range", { where: "truncate", what: "length", expected: `at most ${held}, the ids held`, got: `${length}` });
+      changed.count++;
       session.truncate(length);
     },
     fork: () => alone("fork", async () => guardSession(await session.fork(), open)),
     dispose() {
       if (disposed) return;
       disposed = true;
-      session.dispose();
       open.delete(guarded);
+      // A call that runs works on what it holds: then it is freed when that ends.
+      if (running === null) session.dispose();
     },
   };
+  changes.set(guarded, changed);
   open.add(guarded);
   return guarded;
 }

@@ -71,7 +71,7 @@ export function gpuBatch(
   const capacity = capacityOf(maxContext);
   const rowBytes = cacheRowBytes(config, plan.cache);
   const most = Math.min(slots, MOST_ROWS);
-  const sequences: (Sequence | undefined)[] = new Array(slots).fill(undefined);
+  const sequences = new Map<number, Sequence>();
   const feedingSession = openGpuSession(model, gpu, weights, plan, maxContext);
   const buffer = <T>(make: () => T): T => {
     try {
@@ -157,8 +157,13 @@ export function gpuBatch(
 
   /** Feeds the short prompts that wait, all but the last id of each, rows of several in a pass. */
   const feedWaiting = async (work: readonly SlotWork[]): Promise<void> => {
-    const waiting = work.filter(({ slot }) => !sequences[slot]!.isFed);
-    const all = waiting.flatMap(({ slot }) => sequences[slot]!.ids.slice(0, -1).map((id, start) => ({ slot, start, id })));
+    const waiting = work.filter(({ slot }) => !sequences.get(slot)!.isFed);
+    const all = waiting.flatMap(({ slot }) =>
+      sequences
+        .get(slot)!
+        .ids.slice(0, -1)
+        .map((id, start) => ({ slot, start, id })),
+    );
     if (all.length > 0) {
       const { feeder } = await prepared();
       await guarded(gpu, "batch", () => {
@@ -176,12 +181,12 @@ export function gpuBatch(
         }
       });
     }
-    for (const { slot } of waiting) sequences[slot]!.isFed = true;
+    for (const { slot } of waiting) sequences.get(slot)!.isFed = true;
   };
 
   /** Puts the sequences of `work` into rows. */
   const writeRows = (work: readonly SlotWork[], penalized: boolean, random: boolean): void => {
-    const own = work.map(({ slot }) => sequences[slot]!);
+    const own = work.map(({ slot }) => sequences.get(slot)!);
     writeInput(
       work.map(({ slot }, t) => ({ slot, start: own[t]!.ids.length - 1 })),
       own.map(({ ids }) => ids.at(-1)!),
@@ -224,7 +229,7 @@ export function gpuBatch(
 
   /** What the device drew in row t, up to a position that the cache does not hold, or to the end of the context. */
   const drawnIn = ({ slot }: SlotWork, t: number, T: number, count: number, words: Uint32Array, notes: Uint32Array): SlotTokens => {
-    const { ids, maxContext: own } = sequences[slot]!;
+    const { ids, maxContext: own } = sequences.get(slot)!;
     const floats = new Float32Array(words.buffer);
     const beyond = notedPosition(notes[slot]!);
     const tokens: Token[] = [];
@@ -243,7 +248,7 @@ export function gpuBatch(
     const ranges = work.map((_, t) => ({ buffer: logits, byteOffset: t * V * 4, byteLength: V * 4 }));
     const rows = await readRanges(gpu, "logits", ranges);
     return work.map(({ slot, choose }, t): SlotTokens => {
-      const { ids } = sequences[slot]!;
+      const { ids } = sequences.get(slot)!;
       const beyond = notedPosition(notes[slot]!);
       if (beyond !== null && beyond < ids.length) return { tokens: [], error: beyondCache(beyond) };
       try {
@@ -261,7 +266,7 @@ export function gpuBatch(
     /** Those that may draw one more. */
     const alive = (onHost: boolean): number[] =>
       work.flatMap(({ slot, choose }, w) => {
-        const { ids, maxContext: own } = sequences[slot]!;
+        const { ids, maxContext: own } = sequences.get(slot)!;
         return (choose !== undefined) === onHost && outcome[w]!.error === undefined && ids.length < own ? [w] : [];
       });
     const take = (those: readonly number[], drawn: readonly SlotTokens[]): void => {
@@ -298,7 +303,7 @@ export function gpuBatch(
       model,
       slots,
       maxContext,
-      ids: (slot) => sequences[slot]?.ids ?? [],
+      ids: (slot) => sequences.get(slot)?.ids ?? [],
       async prefill(slot, given, own = maxContext, onProgress) {
         checkFeed(config, 0, own, given);
         const ids = Array.from(given);
@@ -306,14 +311,14 @@ export function gpuBatch(
         // The last id is fed by the first step.
         await cachePrompt(slot, isFed ? ids.slice(0, -1) : [], onProgress);
         await onProgress?.(ids.length);
-        sequences[slot] = { ids, isFed, maxContext: own };
+        sequences.set(slot, { ids, isFed, maxContext: own });
       },
       decode,
       clear(slot) {
-        sequences[slot] = undefined;
+        sequences.delete(slot);
       },
       dispose() {
-        sequences.fill(undefined);
+        sequences.clear();
         feedingSession.session.dispose();
         freeAll(memory);
       },

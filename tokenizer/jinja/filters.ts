@@ -6,7 +6,7 @@ import { fail, refuse } from "./errors.ts";
 import { percentFormat, toJson } from "./format.ts";
 import { capitalize, replace } from "./methods.ts";
 import { binary, checkLength, compareBy, isIn } from "./operators.ts";
-import { compare, equal, iterate, type Keywords, kindOf, lengthOf, numeric, sequence, str, truth, type Value } from "./values.ts";
+import { compare, equal, intOf, iterate, type Keywords, kindOf, lengthOf, numeric, sequence, str, truth, type Value } from "./values.ts";
 
 type Filter = (value: Value, args: readonly Value[], keywords: Keywords) => Value;
 const none: Keywords = new Map();
@@ -20,7 +20,7 @@ const getter = (path: Value): ((value: Value) => Value) => {
       ? [path]
       : asText("attribute", path)
           .split(".")
-          .map((step) => (/^\d+$/.test(step) ? BigInt(step) : step));
+          .map((step) => (/^\d+$/.test(step) ? intOf(step) : step));
   return (value) => steps.reduce<Value>((at, step) => item(at, step), value);
 };
 const folded = (value: Value): Value => (typeof value === "string" ? value.toLowerCase() : value);
@@ -68,7 +68,7 @@ const toInt: Filter = (value, args, keywords) => {
   if (typeof number === "number")
     return Number.isFinite(number) ? BigInt(Math.trunc(number)) : Number.isNaN(number) ? otherwise : fail("int of infinity");
   const text = typeof value === "string" ? pythonStrip("strip", value).replace(/(\d)_(?=\d)/g, "$1") : "";
-  if (/^[-+]?\d+$/.test(text)) return BigInt(text.replace("+", ""));
+  if (/^[-+]?\d+$/.test(text)) return intOf(text.replace("+", ""));
   const real = typeof value === "string" ? readFloat(text) : undefined;
   if (real === undefined) return otherwise;
   return Number.isFinite(real) ? BigInt(Math.trunc(real)) : Number.isNaN(real) ? otherwise : fail("int of infinity");

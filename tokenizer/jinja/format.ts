@@ -2,7 +2,7 @@
 
 import { item } from "./access.ts";
 import { fail, refuse } from "./errors.ts";
-import { compare, floatText, type Keywords, kindOf, numeric, repr, str, type Value } from "./values.ts";
+import { compare, floatText, intOf, type Keywords, kindOf, numeric, repr, str, type Value, walk } from "./values.ts";
 
 /** The widest field that a format may name. */
 const maxWidth = 2 ** 24;
@@ -101,7 +101,7 @@ export function formatText(template: string, args: readonly Value[], keywords: K
     for (const [step] of path.matchAll(/\.[^.[]+|\[[^\]]*\]/g)) {
       if (step.startsWith(".")) return refuse("an attribute in format()");
       const key = step.slice(1, -1);
-      value = item(value, /^\d+$/.test(key) ? BigInt(key) : key);
+      value = item(value, /^\d+$/.test(key) ? intOf(key) : key);
       if (value === undefined) return fail(`format() finds no ${JSON.stringify(step)}`);
     }
     if (conversion === "a") return refuse("the conversion '!a'");
@@ -174,6 +174,7 @@ const jsonText = (text: string, ascii: boolean): string => {
 
 /** json.dumps. @throws GureumError "template" for what has no JSON. */
 export function toJson(value: Value, options: JsonOptions, depth = 0): string {
+  walk(value);
   if (value === null) return "null";
   if (typeof value === "boolean") return String(value);
   if (typeof value === "string") return jsonText(value, options.ascii);

@@ -27,6 +27,19 @@ export function sequence(kind: string, items: Iterable<Value>): Sequence {
   made.kind = kind;
   return made;
 }
+/** Values and texts that a rendering may walk through inside others: lists that hold a list twice are walked as often as they are written. */
+const maxWalked = 2_000_000;
+let walked = 0;
+/** A rendering begins. */
+export function beginWalks(): void {
+  walked = 0;
+}
+/** Counts a value on the way, and the work that its size makes. @throws GureumError "template" */
+export function walk(value: Value): void {
+  walked += 1 + (typeof value === "string" ? value.length / 16 : 0);
+  if (walked > maxWalked) fail(`a rendering that goes through more than ${maxWalked} values`);
+}
+
 export const isNamespace = (value: Value): value is Namespace => typeof value === "object" && value !== null && "attributes" in value;
 export const kindOf = (value: Value): string => {
   if (value === undefined) return "undefined";
@@ -36,6 +49,11 @@ export const kindOf = (value: Value): string => {
   if (typeof value === "object") return "namespace";
   return { boolean: "bool", bigint: "int", number: "float", string: "str", function: "function" }[typeof value as "string"];
 };
+
+/** Digits that Python reads as an int (sys.int_info.default_max_str_digits). */
+const maxDigits = 4300;
+/** An int by its digits. @throws GureumError "template" */
+export const intOf = (digits: string): bigint => (digits.length > maxDigits ? fail("an integer of too many digits") : BigInt(digits));
 
 /** Plain data as the caller has it. @throws GureumError "template" for what is none. */
 export function toValue(data: unknown): Value {
@@ -59,6 +77,7 @@ export const numeric = (value: Value): bigint | number | undefined =>
   typeof value === "boolean" ? BigInt(value) : typeof value === "bigint" || typeof value === "number" ? value : undefined;
 
 export function equal(a: Value, b: Value): boolean {
+  walk(a);
   const [x, y] = [numeric(a), numeric(b)];
   if (x !== undefined && y !== undefined) return x >= y && x <= y;
   if (Array.isArray(a) && Array.isArray(b))
@@ -72,6 +91,7 @@ const codePoints = (text: string): number[] => Array.from(text, (character) => c
 
 /** Below zero for a < b. @throws GureumError "template" where Python has no order. */
 export function compare(a: Value, b: Value): number {
+  walk(a);
   const [x, y] = [numeric(a), numeric(b)];
   if (x !== undefined && y !== undefined) return x < y ? -1 : x > y ? 1 : x >= y ? 0 : Number.NaN;
   if (typeof a === "string" && typeof b === "string") {
@@ -134,6 +154,7 @@ export function reprText(text: string): string {
 }
 
 export function repr(value: Value): string {
+  walk(value);
   if (typeof value === "string") return reprText(value);
   if (value === undefined) return "Undefined";
   if (Array.isArray(value)) {

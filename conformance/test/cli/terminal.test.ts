@@ -135,6 +135,12 @@ describe.runIf(hasScript)("a conversation in a terminal", () => {
     expect(await readFile(file, "utf8")).toBe("one␊two\n");
   });
 
+  it("shows control characters of what a model says, and does not obey them", async () => {
+    const s = screenOf(["tokenize", "--ids", "3,4,5,30"]);
+    expect(await s.ended).toBe(0);
+    expect(await s.rows()).toEqual(['"\u2400\u2401\u2402\u241b"']);
+  });
+
   it("colours its own words, and under NO_COLOR nothing", async () => {
     // Colours are the codes 30 to 39; bold and dim are no colours, but fall under the same rule.
     const coloured = new RegExp(`${ESC}\\[(1|2|3\\d)m`);

@@ -140,7 +140,12 @@ const filesIn = (folder: string): Map<string, string> =>
 const isAside = (task: Task, path: string): boolean => path.split("/").some((name) => task.aside.test(name));
 
 /** @throws Error where a kill left something half-written under a final name, or the command given again does not end well */
-export async function killCommands(wanted: number, seed: number, only?: string): Promise<KillCounts> {
+export async function killCommands(
+  wanted: number,
+  seed: number,
+  only?: string,
+  onKill: (counts: KillCounts) => void = () => {},
+): Promise<KillCounts> {
   const next = numbers(seed);
   const place = mkdtempSync(join(tmpdir(), "gureum-kills-"));
   const model = Object.fromEntries(
@@ -148,6 +153,7 @@ export async function killCommands(wanted: number, seed: number, only?: string):
   );
   const hub = await fakeHub({ "someone/tiny": { commits: { ["c".repeat(40)]: model }, refs: { main: "c".repeat(40) } } });
   const by: Record<string, { kills: number; left: number; named: number }> = {};
+  const counts = (): KillCounts => ({ kills: Object.values(by).reduce((sum, { kills }) => sum + kills, 0), by });
   try {
     const all = Object.entries(tasks(hub.url)).filter(([name]) => only === undefined || name === only);
     const known = new Map<string, { usual: number; reference: Map<string, string> }>();
@@ -211,8 +217,9 @@ export async function killCommands(wanted: number, seed: number, only?: string):
         if (named) count.named++;
         else fail(`${left.join(", ")} lay there and nobody said so: ${again.err}`);
       }
+      onKill(counts());
     }
-    return { kills: Object.values(by).reduce((sum, { kills }) => sum + kills, 0), by };
+    return counts();
   } finally {
     await hub.close();
     rmSync(place, { recursive: true, force: true });
@@ -221,5 +228,6 @@ export async function killCommands(wanted: number, seed: number, only?: string):
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [kills = "200", seed = "1", only] = process.argv.slice(2);
-  console.log(JSON.stringify(await killCommands(Number(kills), Number(seed), only)));
+  const tell = (counts: KillCounts): void => console.error(JSON.stringify(counts));
+  console.log(JSON.stringify(await killCommands(Number(kills), Number(seed), only, tell)));
 }

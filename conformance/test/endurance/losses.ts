@@ -86,7 +86,12 @@ const inTime = <T>(what: string, promise: Promise<T>): Promise<T> => {
 };
 
 /** @throws Error where a loss ends in anything but its name */
-export async function loseDevices(wanted: number, seed: number, only?: string): Promise<Losses> {
+export async function loseDevices(
+  wanted: number,
+  seed: number,
+  only?: string,
+  onLoss: (losses: Losses) => void = () => {},
+): Promise<Losses> {
   const next = numbers(seed);
   const names = Object.keys(work).filter((name) => only === undefined || name === only);
   const usual = new Map<string, number>();
@@ -151,12 +156,14 @@ export async function loseDevices(wanted: number, seed: number, only?: string): 
     session.dispose();
     model.dispose();
     closeDevice(gpu);
+    onLoss({ losses, by });
   }
   return { losses, by };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [wanted = "50", seed = "1", only] = process.argv.slice(2);
-  console.log(JSON.stringify(await loseDevices(Number(wanted), Number(seed), only)));
+  const tell = (losses: Losses): void => console.error(JSON.stringify(losses));
+  console.log(JSON.stringify(await loseDevices(Number(wanted), Number(seed), only, tell)));
   process.exit(0);
 }

@@ -103,6 +103,9 @@ describe("an error", () => {
 describe("a rendering", () => {
   const doubling = (name: string, start: string, step: string): string =>
     `{% set ns = namespace(${name}=${start}) %}{% for i in range(1000) %}{% set ns.${name} = ${step} %}{% endfor %}`;
+  // Two lists of 2^40 members, of forty lists each.
+  const shared =
+    "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}";
   it.each([
     ["nested ranges", "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", /more than \d+ steps/],
     [
@@ -117,6 +120,17 @@ describe("a rendering", () => {
     ["a number that squares", doubling("x", "3", "ns.x * ns.x"), /too many digits/],
     ["a long repetition", "{{ 'a' * 10**12 }}", /a string of more than/],
     ["a long list", "{{ [0] * 10**12 }}", /more than \d+ steps/],
+    ["lists within lists, as JSON", `${shared}{{ ns.x | tojson }}`, /more than \d+ values/],
+    ["lists within lists, as text", `${shared}{{ ns.x }}`, /more than \d+ values/],
+    ["lists within lists, compared", `${shared}{{ ns.x == ns.y }}`, /more than \d+ values/],
+    [
+      "a long list that is searched for each of its members",
+      "{% set l = range(100000) | list %}{% for i in l %}{{ -1 in l }}{% endfor %}",
+      /more than \d+ values/,
+    ],
+    ["the distinct ones of many", "{{ range(100000) | unique | list | length }}", /more than \d+ values/],
+    ["ten million digits", "{{ ('9' * 10000000) | int }}", /too many digits/],
+    ["ten million digits as an attribute", "{{ [[1]] | map(attribute='9' * 10000000) | list }}", /too many digits/],
     ["a wide field", "{{ '%1000000000d' % 1 }}{{ '{:>1000000000}'.format(1) }}", /a string of more than/],
     ["a replacement that multiplies", "{% set x = 'a' * 1000000 %}{{ x.replace('a', x) }}", /a string of more than/],
     [
