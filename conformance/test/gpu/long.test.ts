@@ -67,7 +67,8 @@ describe("long sequences together on WebGPU", () => {
     );
     const { model, look, expected } = await longGpuModel(config!, 4, false);
     const given = [70_000, 5, 4097, 130_900, 63, 64, 65].map((length, i) => ({
-      prompt: longIds(config!, i, length),
+      // The first ids are seen there alone: a penalty must know them.
+      prompt: [1, 2, 3, 4].map((n) => config!.vocabSize - n).concat(longIds(config!, i, length)),
       options: plainOptions(9 + i, i % 2 === 0 ? { sampling: { ...greedy, repetitionPenalty: 1.4 } } : {}),
     }));
     for (const { prompt } of given) look.add(prompt.length - 1);

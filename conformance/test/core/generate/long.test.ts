@@ -176,7 +176,8 @@ describe("long sequences together", () => {
     const long = longModel(config!, 4);
     const limit = LONGEST * 8; // dynamic scaling stretches it
     const given = [70_000, 5, 4097, 130_900, 63].map((length, i) => ({
-      prompt: longIds(config!, i, length),
+      // The first ids are seen there alone: a penalty must know them.
+      prompt: [1, 2, 3, 4].map((n) => config!.vocabSize - n).concat(longIds(config!, i, length)),
       options: options(9 + i, i % 2 === 0 ? { sampling: { ...greedy, repetitionPenalty: 1.4 } } : {}),
     }));
     for (const { prompt } of given) long.look.add(prompt.length - 1);
