@@ -2,7 +2,7 @@
  * Arbitraries that hunt. A case is drawn as a small JSON-able spec (shapes, and a recipe for each array), which is what
  * shrinks, what a failure prints and what `--replay` reads; arrays are made from it deterministically.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { F32_MAX, nearestHalf } from "./accuracy.ts";
 
 /** Kinds of data, from tame to nasty: shrinking goes to the left. */

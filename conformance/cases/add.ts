@@ -1,5 +1,5 @@
 /** The kit of a linear of one row that adds to the residual, and leaves the next input, by any product. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import type { Kit } from "../kit.ts";

@@ -1,5 +1,5 @@
 /** Cases of attention, whole or in two halves. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { type AttentionInputs, visible } from "../accuracy.ts";
 import { axis, type DataKind, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import type { Refusal } from "../kit.ts";

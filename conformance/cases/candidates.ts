@@ -1,5 +1,5 @@
 /** Logits with ties, and the cuts of top-k and top-p. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { SamplingOptions } from "../../core/model/engine.ts";
 import { greedy } from "../../core/sample/sampler.ts";
 import { axis, type Recipe, recipe, values } from "../arbitraries.ts";

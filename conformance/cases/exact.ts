@@ -1,5 +1,5 @@
 /** What the kits of `exact` share: values brought in, words as what is expected, and equality for a bound. */
-import type fc from "fast-check";
+import type * as fc from "fast-check";
 import { clean } from "../../core/exact/numbers.ts";
 import { type Expected, makeExpected } from "../accuracy.ts";
 import { dataKinds, type Recipe, recipe, values } from "../arbitraries.ts";

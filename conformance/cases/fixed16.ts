@@ -2,7 +2,7 @@
  * What the kits of the fixed16 decode kernels share: shapes, one row (T = 1) and its linear, and what a kernel leaves for the next.
  * Where a kernel leaves digits, these are compared, exactly, with the CPU's quantization of the f32 row it leaves.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { blocksOf } from "../../gpu/wgsl/fixed16.ts";

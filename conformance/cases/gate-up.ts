@@ -1,5 +1,5 @@
 /** The kit of norm, gate and up, and SiLU of one row, by any product. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { siluMulOf, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";

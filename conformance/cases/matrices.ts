@@ -1,5 +1,5 @@
 /** Weights of every storage, made from recipes. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import {

@@ -2,7 +2,7 @@
  * Kits of the row-wise steps between the matrix products of prefill: f32 in, f16 out. Widths are few: each is a
  * pipeline of its own.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { Expected } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";

@@ -1,5 +1,5 @@
 /** The products that the linears of one row are made with: their weights, and the bound of x · W. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { type Expected, expectAwqMatmul, expectFixed16, expectMatmul, inverseRms, plusExact, scaledByRms, wgsl } from "../accuracy.ts";

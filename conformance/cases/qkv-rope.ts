@@ -1,5 +1,5 @@
 /** The kit of norm, q, k and v, RoPE and the cache of one row, by any product; and what norms of heads change of it. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import type { CacheDType } from "../../gpu/wgsl/cache.ts";
 import { anglesAt, type Cached, type Expected, expectNoted, makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";

@@ -2,7 +2,7 @@
  * One law over many cases: those of real sizes where the law is the bound, the boundary cases, then cases drawn from the
  * kit's arbitrary with a fixed seed, within a time where one is given.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { uniform } from "../arbitraries.ts";
 import type { AnyKit, AnySubject } from "../kit.ts";
 import { BOUND_LAW, HEADROOM_LAW, lawOn, type Measured, replayLine } from "./case.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { add } from "../../core/ops/add.ts";
 import { expectAdd } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";

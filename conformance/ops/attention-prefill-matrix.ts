@@ -1,5 +1,5 @@
 /** The causal attention of a prompt by subgroup matrices. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { attentionScores, type Expected, expectAttention, matrixSums, unitF16, visible } from "../accuracy.ts";
 import { axis, type DataKind, plain, type Recipe, recipe } from "../arbitraries.ts";
 import { type AttentionCase, attentionReach, makeAttention } from "../cases/attention.ts";

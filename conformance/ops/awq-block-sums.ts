@@ -2,7 +2,7 @@
  * The integers under every fixed16 linear: a block's scale, its Σ v, and Σ v (q − z) for each output. Equality, not a bound: integers do
  * not depend on the order of summation, so every device and variant must give these. Words are compared as two 16-bit numbers each.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { awqBlockSums } from "../../core/ops/awq-matmul-fixed16.ts";
 import { type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { awqMatmul } from "../../core/ops/awq-matmul.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { expectAwqMatmul, halfNumbers, nibble } from "../accuracy.ts";

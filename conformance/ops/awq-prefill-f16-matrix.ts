@@ -1,5 +1,5 @@
 /** The int4 linears of a prompt by subgroup matrices: f16 operands, f32 sums. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { type Expected, expectF16, halfNumbers, nibble } from "../accuracy.ts";
 import { axis, plain, recipe } from "../arbitraries.ts";
 import { awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";

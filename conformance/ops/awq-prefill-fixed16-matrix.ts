@@ -1,5 +1,5 @@
 /** The int4 linears of a prompt in exact integers by subgroup matrices: digits of fixed16 in blocks of 128. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";

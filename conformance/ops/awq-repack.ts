@@ -1,5 +1,5 @@
 /** Repacking int4 weights loses nothing: the way there and back gives every word. Words are compared as two 16-bit numbers each. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { makeExpected } from "../accuracy.ts";
 import { axis } from "../arbitraries.ts";

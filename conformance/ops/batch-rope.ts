@@ -1,5 +1,5 @@
 /** RoPE of one token of each of several sequences: q turned, turned k and v into the caches of their slots. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { type RopeTables, rope, ropeTables } from "../../core/ops/rope.ts";
 import { anglesAt, type Cached, expectNoted, makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";

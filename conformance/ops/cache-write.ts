@@ -2,7 +2,7 @@
  * Appending to the cache: on the CPU a `set`, on the GPU a kernel. The output is the whole cache afterwards, keys then
  * values, and the first position of what an f16 cache does not hold, or −1.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { type Cached, expectF16, expectNoted, makeExpected } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { sameBits } from "../compare.ts";

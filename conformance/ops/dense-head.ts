@@ -1,5 +1,5 @@
 /** The final norm and the head of one row, weights in each dtype. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { DenseMatrix } from "../../core/tensor.ts";
 import { farHidden, makeRow, type NormedRow, type NormedSpec, normedBoundaries, normedSpec, shapeOf } from "../cases/fixed16.ts";
 import { farRows, sparseMatrix } from "../cases/matrices.ts";

@@ -2,7 +2,7 @@
  * Tokens drawn one after the other from the same logits, at successive positions: those of docs/sampling.md, but for
  * near ties.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { uniformAt } from "../../core/sample/random.ts";
 import { candidates, draw } from "../../core/sample/sampler.ts";
 import { chosen, left, makeExpected, nearTies, uniformOf } from "../accuracy.ts";

@@ -1,5 +1,5 @@
 /** The embedding that starts a row of the fixed16 decode kernels. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import { dequantizeFixed16, FIXED16_MAX } from "../../core/quant/fixed16.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";

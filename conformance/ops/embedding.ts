@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import { embedding } from "../../core/ops/embedding.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";

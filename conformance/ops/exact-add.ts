@@ -1,5 +1,5 @@
 /** Sums of `exact`: equality with the CPU, near cancellation too. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { add, clean } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
 import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";

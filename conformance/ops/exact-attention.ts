@@ -2,7 +2,7 @@
  * Attention of `exact` from q, k, v before the rotation to the mix: rotation, cache, scores, softmax, mix; equality with the CPU. Values' sizes vary from
  * position to position; windows, one position, head sizes of no whole word.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { attention, cacheRows } from "../../core/exact/attention.ts";
 import { clean, mul } from "../../core/exact/numbers.ts";
 import { exactRopeTables, rotate, scoreFactor } from "../../core/exact/rope.ts";

@@ -1,5 +1,5 @@
 /** int4 linears of `exact`: equality with the CPU, any binary16 scales, zero points and nibbles at their ends, biases, results that are added. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { exactAwq, linear } from "../../core/exact/linear.ts";
 import { add } from "../../core/exact/numbers.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";

@@ -1,5 +1,5 @@
 /** Dense linears of `exact`: equality with the CPU, the weights' fixed rows made on the device too. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import { exactDense, linear } from "../../core/exact/linear.ts";
 import { add } from "../../core/exact/numbers.ts";

@@ -1,5 +1,5 @@
 /** Fixed rows of `exact` as digits: digits, their sums over blocks of 32, exponents; equality with the CPU's integers. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { fixedRow } from "../../core/exact/rows.ts";
 import type { Recipe } from "../arbitraries.ts";
 import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";

@@ -1,5 +1,5 @@
 /** Rows of an embedding as values of `exact`: every 16-bit word of either dtype, and binary32 that wants bringing in. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import { clean } from "../../core/exact/numbers.ts";
 import { widenRow } from "../../core/ops/embedding.ts";

@@ -1,5 +1,5 @@
 /** gate_proj and up_proj of `exact` with silu(gate) · up, one row: equality with the CPU. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { silu } from "../../core/exact/functions.ts";
 import { exactAwq, linear } from "../../core/exact/linear.ts";
 import { mul } from "../../core/exact/numbers.ts";

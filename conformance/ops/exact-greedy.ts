@@ -1,5 +1,5 @@
 /** Greedy sampling of `exact`: the id, the lowest among equals, and its surprisal as an integer; equality with the CPU. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { partition, surprisal } from "../../core/exact/sample.ts";
 import { argmax } from "../../core/sample/sampler.ts";
 import type { Recipe } from "../arbitraries.ts";

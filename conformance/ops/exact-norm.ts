@@ -1,5 +1,5 @@
 /** RMS norm of `exact`: equality with the CPU, eps of 0 and rows of zeros too. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";

@@ -1,5 +1,5 @@
 /** silu(gate) · up of `exact`: equality with the CPU. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { silu } from "../../core/exact/functions.ts";
 import { mul } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";

@@ -1,5 +1,5 @@
 /** Conversions of 16-bit floats, bit for bit: core/dtype.ts against tables and searches of its own. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { bf16Value, f16Bits, f16Values } from "../../core/dtype.ts";
 import { bfloatNumber, halfNumbers, makeExpected, nearestHalf } from "../accuracy.ts";
 import { type Recipe, recipe, values } from "../arbitraries.ts";

@@ -1,5 +1,5 @@
 /** The norms of the heads of q and k of one row, RoPE and the cache. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expectRmsNorm, makeExpected, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { rowKinds } from "../cases/fixed16.ts";

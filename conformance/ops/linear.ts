@@ -1,5 +1,5 @@
 /** The dispatch between dense and AWQ: which op runs is all that can be wrong. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { linear } from "../../core/ops/linear.ts";
 import type { Linear } from "../../core/tensor.ts";
 import { expectAwqMatmul, expectMatmul } from "../accuracy.ts";

@@ -1,5 +1,5 @@
 /** The dense linears of a prompt by subgroup matrices: f16 operands, f32 sums. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";
 import { denseElement, type Expected, expectF16 } from "../accuracy.ts";

@@ -1,5 +1,5 @@
 /** The repetition penalty over all logits: the part of sampling that has an array as its result. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { penalize } from "../../core/sample/sampler.ts";
 import { makeExpected, ulpF32 } from "../accuracy.ts";
 import { axis, type Recipe, recipe, uniform, values } from "../arbitraries.ts";

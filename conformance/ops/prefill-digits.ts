@@ -1,5 +1,5 @@
 /** Rows of a prompt as digits of fixed16, in blocks of 128. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { type Fixed16, quantizeFixed16, signedFixed16Digits } from "../../core/quant/fixed16.ts";
 import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { makeExpected } from "../accuracy.ts";

@@ -1,5 +1,5 @@
 /** The norm of heads, where there is one, and RoPE of rows of a prompt: q as f16 operands, k and v into the f16 caches. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { anglesAt, type Cached, expectNoted, expectRmsNorm, makeExpected, rotatePair, storedAsF16, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { type Rotated, rotated, type ScalingName } from "../cases/rope.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { rmsNorm } from "../../core/ops/rms-norm.ts";
 import { expectRmsNorm } from "../accuracy.ts";
 import { axis, dataKinds, plain, type Recipe, recipe, values } from "../arbitraries.ts";

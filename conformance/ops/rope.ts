@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { rope } from "../../core/ops/rope.ts";
 import { expectRope, rotationTable } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, values } from "../arbitraries.ts";

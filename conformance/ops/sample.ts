@@ -3,7 +3,7 @@
  * subject's arithmetic. Output: [id, log-probability, and what a backend keeps of the sequence: rows to feed, position,
  * tokens sampled, the id to feed next, whether the id is marked as seen, how many words changed that should not].
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { SamplingOptions } from "../../core/model/engine.ts";
 import { argmax, greedy, logProbability, sample } from "../../core/sample/sampler.ts";
 import { drawnToken, F32_MAX, logProbabilityError, logShare, makeExpected, nearTies } from "../accuracy.ts";

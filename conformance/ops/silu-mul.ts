@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { siluMul } from "../../core/ops/silu-mul.ts";
 import { expectSiluMul } from "../accuracy.ts";
 import { axis, type Recipe, recipe, values } from "../arbitraries.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { softmax } from "../../core/ops/softmax.ts";
 import { expectSoftmax } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe, uniform, values } from "../arbitraries.ts";

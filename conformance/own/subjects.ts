@@ -45,7 +45,7 @@ const DRAWN = 50;
 
 /** Runs the first case that a subject takes. @returns whether there is one. @throws what running it throws */
 async function takesOne(kit: AnyKit, subject: AnySubject): Promise<boolean> {
-  const { sample } = (await import("fast-check")).default;
+  const { sample } = await import("fast-check");
   for (const spec of [...kit.boundaries, ...sample(kit.spec, { numRuns: DRAWN, seed: 1 })]) {
     const drawn: unknown = kit.make(spec);
     const c: unknown = subject.adapt ? subject.adapt(drawn) : drawn;
