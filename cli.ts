@@ -54,6 +54,7 @@ const commands: readonly CommandName[] = [
     summary: "measure the device, the kernels, a model; compare results",
     load: async () => (await import("./cli/bench.ts")).bench,
   },
+  { name: "page", summary: "all of this in a browser", load: async () => (await import("./cli/page.ts")).page },
   {
     name: "completion",
     summary: "what makes bash, zsh or fish complete gureum's words",

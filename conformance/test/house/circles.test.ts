@@ -45,7 +45,7 @@ describe("the files of the tree", () => {
 
   it("import files that exist", () => {
     const missing = [...files].flatMap(([name, all]) =>
-      all.filter((path) => path.endsWith(".ts") && !files.has(path)).map((p) => [name, p]),
+      all.filter((path) => /\.tsx?$/.test(path) && !files.has(path)).map((p) => [name, p]),
     );
     expect(missing).toEqual([]);
     expect(files.get("index.ts")!.length).toBeGreaterThan(5);

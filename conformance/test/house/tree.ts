@@ -7,7 +7,7 @@ export const root: URL = new URL("../../../", import.meta.url);
 export const pathOf = (name: string): string => fileURLToPath(new URL(name, root));
 export const textOf = (name: string): string => readFileSync(new URL(name, root), "utf8");
 
-const rooms = ["core", "tokenizer", "gpu", "host", "hub", "wasm", "conformance", "bench", "cli", "worker"];
+const rooms = ["core", "tokenizer", "gpu", "host", "hub", "wasm", "conformance", "bench", "cli", "worker", "page"];
 
 /** Every TypeScript file of the rooms and at the top, by its path from the root, in order. */
 export const sources = (): string[] =>
@@ -17,5 +17,5 @@ export const sources = (): string[] =>
       readdirSync(new URL(`${room}/`, root), { recursive: true, encoding: "utf8" }).map((name) => `${room}/${name.replaceAll("\\", "/")}`),
     ),
   ]
-    .filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"))
+    .filter((name) => /\.tsx?$/.test(name) && !name.endsWith(".d.ts"))
     .sort();
