@@ -169,8 +169,8 @@ export async function makeModel(
     if (backend === "auto" && error instanceof GureumError) return cpu(`no WebGPU: ${error.details.what}`);
     throw error;
   }
-  const { software, vendor, description } = gpu.capabilities;
-  const name = description || vendor;
+  const { software, vendor, architecture, description } = gpu.capabilities;
+  const name = description || [vendor, architecture].filter((word) => word !== "").join(" ");
   if (backend === "auto" && software && !device) {
     closeDevice(gpu);
     return cpu(`the only WebGPU adapter is software: ${name}`);

@@ -5,9 +5,10 @@ import { useMemo, useState } from "preact/hooks";
 import { type BenchResults, bytesPerSecond, operationsPerSecond, type Row, tokensPerSecond } from "../../bench/results.ts";
 import { formatMs, formatRate, formatShare, rowCells, warnings } from "../../bench/table.ts";
 import { synthShapes } from "../../core/checkpoint/synth-shapes.ts";
+import type { PartNews } from "../../worker/calls.ts";
 import { place } from "../chat/model.ts";
 import { makeEngine } from "../engine/client.ts";
-import type { BenchAsked, BenchTold } from "../engine/protocol.ts";
+import type { BenchAsked } from "../engine/protocol.ts";
 import { Figure } from "../plots/figure.tsx";
 import { watchBackground } from "../shell/background.ts";
 import { Notice, Progress } from "../shell/notice.tsx";
@@ -20,7 +21,7 @@ import { pointsOf, rooflineDrawing } from "./roofline.ts";
 type What = BenchAsked["what"];
 type State =
   | { readonly kind: "idle" }
-  | { readonly kind: "running"; readonly news: BenchTold | null }
+  | { readonly kind: "running"; readonly news: PartNews | null }
   | { readonly kind: "done"; readonly results: BenchResults; readonly hiddenMs: number }
   | { readonly kind: "failed"; readonly trouble: Trouble };
 
@@ -205,11 +206,11 @@ export function Bench(): VNode {
         )}
         <div class="actions">
           {state.kind === "running" ? (
-            <button type="button" class="main" onClick={() => engine.end()}>
+            <button key="stop" type="button" class="main" onClick={() => engine.end()}>
               {t.stop}
             </button>
           ) : (
-            <button type="submit" class="main">
+            <button key="go" type="submit" class="main">
               {t.measure}
             </button>
           )}

@@ -122,11 +122,11 @@ function Composer(): VNode {
         onKeyDown={onKeyDown}
       />
       {isAnswering.value ? (
-        <button type="button" class="main" onClick={stop}>
+        <button key="stop" type="button" class="main" onClick={stop}>
           {t.stop}
         </button>
       ) : (
-        <button type="submit" class="main" disabled={!isReady || text.trim() === ""}>
+        <button key="send" type="submit" class="main" disabled={!isReady || text.trim() === ""}>
           {t.send}
         </button>
       )}

@@ -7,6 +7,12 @@ interface Picker {
 
 export const directoryPlace = (handle: FileSystemDirectoryHandle): Place => ({ kind: "directory", name: handle.name, handle });
 
+/** A folder on the page's own server, by its address or the path to it. */
+export function addressPlace(text: string, keep: boolean): Place {
+  const { href, pathname, host } = new URL(text.endsWith("/") ? text : `${text}/`, location.href);
+  return { kind: "address", name: decodeURIComponent(pathname.split("/").at(-2) ?? "") || host, address: href, keep };
+}
+
 /** The files of one folder; those of its folders are left out. */
 export function filesPlace(files: readonly File[]): Place | null {
   const [first] = files;

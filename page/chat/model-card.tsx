@@ -1,16 +1,16 @@
 /** Which model computes, on what and why; and how to take another. */
 
 import type { VNode } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { formatBytes } from "../../core/text.ts";
-import type { Backend, Place } from "../engine/protocol.ts";
+import type { Backend, Calls, Place } from "../engine/protocol.ts";
 import { Notice, Progress } from "../shell/notice.tsx";
 import { seconds, speed } from "../shell/numbers.ts";
 import { sentenceOf } from "../shell/trouble.ts";
 import { words } from "../shell/words.ts";
 import { cpuSpeed } from "./conversation.ts";
-import { filesPlace, pickFolder } from "./folder.ts";
-import { backend, loadModel, model, place, takeModel } from "./model.ts";
+import { addressPlace, filesPlace, pickFolder } from "./folder.ts";
+import { backend, engine, loadModel, model, place, takeModel } from "./model.ts";
 
 const backends: readonly Backend[] = ["auto", "webgpu", "cpu"];
 
@@ -71,11 +71,45 @@ function Status(): VNode {
   );
 }
 
+/** Models that were kept in this browser: to open, or to delete. */
+function Kept(): VNode | null {
+  const t = words.value;
+  const [all, setAll] = useState<Calls["kept"]["gives"]>([]);
+  const state = model.value.kind;
+  useEffect(() => {
+    if (state === "ready") void engine.call("kept", null).result.then(setAll, () => setAll([]));
+  }, [state]);
+  const forget = async (name: string): Promise<void> => {
+    await engine.call("forget", name).result;
+    setAll(all.filter((one) => one.name !== name));
+  };
+  if (all.length === 0) return null;
+  return (
+    <div class="field">
+      <span class="label">{t.keptModels}</span>
+      <ul>
+        {all.map(({ name, byteLength }) => (
+          <li key={name} class="actions kept">
+            <span>{`${name} (${formatBytes(byteLength)})`}</span>
+            <button type="button" onClick={() => void takeModel({ place: { kind: "kept", name } })}>
+              {t.load}
+            </button>
+            <button type="button" class="quiet" onClick={() => void forget(name)}>
+              {t.forget}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
 /** The choice of model and device. */
 function Choices(): VNode {
   const t = words.value;
   const field = useRef<HTMLInputElement>(null);
   const [address, setAddress] = useState("");
+  const [keep, setKeep] = useState(false);
   const choose = async (): Promise<void> => {
     const picked = await pickFolder();
     if (picked === undefined) field.current?.click();
@@ -84,8 +118,7 @@ function Choices(): VNode {
   const openAddress = (event: Event): void => {
     event.preventDefault();
     if (address.trim() === "") return;
-    const url = new URL(address.endsWith("/") ? address : `${address}/`, location.href);
-    void takeModel({ place: { kind: "address", name: url.pathname.split("/").at(-2) || url.host, address: url.href } });
+    void takeModel({ place: addressPlace(address, keep) });
   };
   return (
     <div class="choices">
@@ -125,8 +158,13 @@ function Choices(): VNode {
           />
           <button type="submit">{t.load}</button>
         </span>
+        <label class="check">
+          <input type="checkbox" checked={keep} onChange={({ currentTarget }) => setKeep(currentTarget.checked)} />
+          {t.keepCopy}
+        </label>
         <p class="about">{t.openAddressAbout}</p>
       </form>
+      <Kept />
       <div class="field">
         <label for="backend">{t.computeOn}</label>
         <select

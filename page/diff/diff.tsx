@@ -3,9 +3,10 @@
 import type { VNode } from "preact";
 import { useState } from "preact/hooks";
 import { type DiffStep, isAstray, type Unwatched } from "../../conformance/watch/diff.ts";
+import type { DiffGiven } from "../../worker/calls.ts";
 import { place } from "../chat/model.ts";
 import { makeEngine } from "../engine/client.ts";
-import type { DiffGiven, DiffTold } from "../engine/protocol.ts";
+import type { DiffTold } from "../engine/protocol.ts";
 import { Notice, Progress } from "../shell/notice.tsx";
 import { short } from "../shell/numbers.ts";
 import { Scroll } from "../shell/scroll.tsx";
@@ -139,11 +140,11 @@ export function Diff(): VNode {
         </div>
         <div class="actions">
           {state.kind === "running" ? (
-            <button type="button" class="main" onClick={() => engine.end()}>
+            <button key="stop" type="button" class="main" onClick={() => engine.end()}>
               {t.stop}
             </button>
           ) : (
-            <button type="submit" class="main" disabled={text.trim() === ""}>
+            <button key="go" type="submit" class="main" disabled={text.trim() === ""}>
               {t.compare}
             </button>
           )}

@@ -4,7 +4,7 @@ import { openFolder } from "../../core/checkpoint/folder.ts";
 import { GureumError } from "../../core/errors.ts";
 import { contextLimit } from "../../core/generate/generate.ts";
 import { type Chat, type Conversation, type LoadedModel, loadModel, openChat } from "../../index.ts";
-import { breathe } from "./breathe.ts";
+import { breathe } from "../../worker/breathe.ts";
 import type { Work } from "./protocol.ts";
 import { storeOf } from "./stores.ts";
 
@@ -55,7 +55,7 @@ function ownSystem(chat: Chat): string | null {
 
 export const load: Work<"load"> = async ({ place, backend }, tell) => {
   close();
-  const folder = await openFolder(storeOf(place, tell));
+  const folder = await openFolder(await storeOf(place, tell));
   let weightBytes = 0;
   const model = await loadModel(folder, {
     backend,

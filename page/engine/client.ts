@@ -1,18 +1,11 @@
 /** An engine in a worker of its own, as the page sees it: started with the first call, ended by `end`. */
-import type { CallError, CallName, Calls, FromWorker, ToWorker } from "./protocol.ts";
-
-/** What a call that failed throws. */
-export class EngineError extends Error {
-  readonly code: string;
-  constructor({ code, message }: CallError) {
-    super(message);
-    this.name = "EngineError";
-    this.code = code;
-  }
-}
+import { GureumError } from "../../core/errors.ts";
+import { type Calls as Connected, connectCalls, type WorkerLike } from "../../worker/port.ts";
+import type { CallName, Calls } from "./protocol.ts";
 
 /** Of a call that runs. */
 export interface Running<T> {
+  /** @throws GureumError, "worker" where the worker died, "aborted" where it was ended */
   readonly result: Promise<T>;
   /** Asks it to end early, where it can; `result` comes nevertheless. */
   stop(): void;
@@ -20,58 +13,30 @@ export interface Running<T> {
 
 export interface Engine {
   call<K extends CallName>(name: K, takes: Calls[K]["takes"], onNews?: (news: Calls[K]["tells"]) => void): Running<Calls[K]["gives"]>;
-  /** Ends the worker and all that it holds; calls that run fail with "ended". The next call starts another. */
+  /** Ends the worker and all that it holds. The next call starts another. */
   end(): void;
 }
 
-interface Open {
-  onNews(news: unknown): void;
-  done(value: unknown): void;
-  fail(error: EngineError): void;
-}
+/** The DOM's Worker has more than a port needs, and of stricter types. */
+const start = (): WorkerLike =>
+  new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gureum" }) as unknown as WorkerLike;
 
 export function makeEngine(): Engine {
-  let worker: Worker | undefined;
-  let last = 0;
-  const open = new Map<number, Open>();
-  const failAll = (error: CallError): void => {
-    worker?.terminate();
-    worker = undefined;
-    const calls = [...open.values()];
-    open.clear();
-    for (const call of calls) call.fail(new EngineError(error));
-  };
-  const start = (): Worker => {
-    const made = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gureum" });
-    made.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      const call = open.get(data.id);
-      if (!call) return;
-      if ("tells" in data) call.onNews(data.tells);
-      else {
-        open.delete(data.id);
-        if ("error" in data) call.fail(new EngineError(data.error));
-        else call.done(data.gives);
-      }
-    };
-    // A worker that dies of memory, or whose file does not come.
-    made.onerror = (event) => {
-      event.preventDefault();
-      failAll({ code: "worker", message: event.message || "the engine's worker ended" });
-    };
-    return made;
-  };
+  let connected: Connected<Calls> | undefined;
   return {
     call(name, takes, onNews) {
-      worker ??= start();
-      const id = ++last;
-      const to = worker;
-      const send = (message: ToWorker): void => to.postMessage(message);
-      const result = new Promise<unknown>((done, fail) => {
-        open.set(id, { onNews: (news) => onNews?.(news as never), done, fail });
-        send({ id, name, takes });
+      connected ??= connectCalls<Calls>(start());
+      const mine = connected;
+      const abort = new AbortController();
+      const result = mine.call(name, takes, onNews, abort.signal).catch((error: unknown) => {
+        if (error instanceof GureumError && error.code === "worker" && connected === mine) connected = undefined;
+        throw error;
       });
-      return { result: result as Promise<never>, stop: () => open.has(id) && send({ id, stop: true }) };
+      return { result, stop: () => abort.abort() };
     },
-    end: () => failAll({ code: "ended", message: "stopped" }),
+    end() {
+      connected?.close();
+      connected = undefined;
+    },
   };
 }

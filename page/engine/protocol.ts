@@ -1,13 +1,11 @@
-/**
- * What the page asks of an engine's worker. A call is `{ id, name, takes }`; the worker answers with any number of `{ id, tells }` and
- * then one `{ id, gives }` or `{ id, error }`. `{ id, stop: true }` asks a call to end early, where it can.
- */
+/** What the page asks of an engine's worker (worker/port.ts): what each call takes, tells meanwhile, and gives. */
 import type { BenchResults } from "../../bench/results.ts";
 import type { Certificate } from "../../conformance/certificate/certificate.ts";
 import type { DeviceIdentity } from "../../conformance/certificate/identity.ts";
 import type { Failure, Row } from "../../conformance/check/row.ts";
-import type { Diff } from "../../conformance/watch/diff.ts";
 import type { SamplingOptions } from "../../core/model/engine.ts";
+import type { DiffGiven, BenchAsked as EngineBenchAsked, EngineCalls, LoadNews, PartNews } from "../../worker/calls.ts";
+import type { Work as PortWork } from "../../worker/port.ts";
 
 /** Where a model's files are. Nothing of them leaves the browser. */
 export type Place =
@@ -15,16 +13,14 @@ export type Place =
   | { readonly kind: "directory"; readonly name: string; readonly handle: FileSystemDirectoryHandle }
   | { readonly kind: "files"; readonly name: string; readonly files: readonly File[] }
   /** A folder on the page's own server, by its address. */
-  | { readonly kind: "address"; readonly name: string; readonly address: string };
+  | { readonly kind: "address"; readonly name: string; readonly address: string; readonly keep: boolean }
+  /** Kept in this browser, as it came from such a folder. */
+  | { readonly kind: "kept"; readonly name: string };
 
 export type Backend = "auto" | "cpu" | "webgpu";
 
 /** Bytes of a model that have come so far, and what is done with them. */
-export interface Loading {
-  readonly step: "download" | "weights";
-  readonly done: number;
-  readonly total: number;
-}
+export type Loading = LoadNews;
 
 /** What the page shows of a model that is ready. */
 export interface Loaded {
@@ -62,12 +58,6 @@ export interface Answered extends Omit<Piece, "text"> {
   readonly promptTokens: number;
 }
 
-/** What the page can find out about a device. */
-export interface DeviceFound {
-  readonly device: DeviceIdentity;
-  readonly software: boolean;
-}
-
 /** Of a run of the suite. */
 export interface SuiteAsked {
   readonly backend: "cpu" | "webgpu" | "both";
@@ -82,34 +72,15 @@ export type SuiteTold =
   | { readonly kind: "row"; readonly row: Row }
   | { readonly kind: "progress"; readonly done: number; readonly total: number; readonly what: string };
 
-export interface DiffAsked {
-  readonly place: Place;
-  readonly text: string;
-}
-export type DiffTold = Loading | { readonly step: "judging"; readonly done: number; readonly total: number };
-export interface DiffGiven extends Diff {
-  readonly ids: readonly number[];
-  readonly device: string;
-  readonly cpu: string;
-}
+export type DiffTold = EngineCalls["diff"]["tells"];
 
+/** The library's, on a place of the page's. */
 export type BenchAsked =
-  | { readonly what: "device" }
-  | { readonly what: "kernels"; readonly shape: string; readonly rows: readonly number[]; readonly filter: string }
-  | {
-      readonly what: "model";
-      readonly place: Place;
-      readonly backend: "cpu" | "webgpu";
-      readonly prompt: number;
-      readonly newTokens: number;
-    };
-export interface BenchTold {
-  readonly done: number;
-  readonly total: number;
-}
+  | Exclude<EngineBenchAsked, { what: "model" }>
+  | (Omit<Extract<EngineBenchAsked, { what: "model" }>, "place"> & { readonly place: Place });
 
 /** Every call: what it takes, what is told meanwhile, what it gives. */
-export interface Calls {
+export type Calls = {
   readonly load: { takes: { readonly place: Place; readonly backend: Backend }; tells: Loading; gives: Loaded };
   readonly answer: {
     takes: { readonly messages: readonly Message[]; readonly maxNewTokens: number; readonly sampling: Partial<SamplingOptions> };
@@ -118,32 +89,16 @@ export interface Calls {
   };
   /** The prompt that the template makes of a conversation. */
   readonly render: { takes: readonly Message[]; tells: never; gives: string };
-  readonly device: { takes: null; tells: never; gives: DeviceFound };
+  /** The models that are kept in this browser, and what they take. */
+  readonly kept: { takes: null; tells: never; gives: readonly { readonly name: string; readonly byteLength: number }[] };
+  readonly forget: { takes: string; tells: never; gives: null };
   readonly suite: { takes: SuiteAsked; tells: SuiteTold; gives: Certificate };
   readonly replay: { takes: string; tells: never; gives: Failure | null };
-  readonly diff: { takes: DiffAsked; tells: DiffTold; gives: DiffGiven };
-  readonly bench: { takes: BenchAsked; tells: BenchTold; gives: BenchResults };
-}
+  readonly diff: { takes: { readonly place: Place; readonly text: string }; tells: DiffTold; gives: DiffGiven };
+  readonly bench: { takes: BenchAsked; tells: PartNews; gives: BenchResults };
+};
 
 export type CallName = keyof Calls;
 
-/** How a call is carried out in the worker. `signal` fires where the page asks it to stop. */
-export type Work<K extends CallName> = (
-  takes: Calls[K]["takes"],
-  tell: (news: Calls[K]["tells"]) => void,
-  signal: AbortSignal,
-) => Promise<Calls[K]["gives"]>;
-
-/** An error as it crosses from the worker: `code` of a GureumError, "internal" of any other. */
-export interface CallError {
-  readonly code: string;
-  readonly message: string;
-}
-
-export type ToWorker =
-  | { readonly id: number; readonly name: CallName; readonly takes: unknown }
-  | { readonly id: number; readonly stop: true };
-export type FromWorker =
-  | { readonly id: number; readonly tells: unknown }
-  | { readonly id: number; readonly gives: unknown }
-  | { readonly id: number; readonly error: CallError };
+/** How a call is carried out in the worker. */
+export type Work<K extends CallName> = PortWork<Calls[K]>;

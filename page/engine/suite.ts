@@ -1,5 +1,5 @@
 /** The conformance suite in the worker. It is stopped by ending the worker: rows that are done are in the journal. */
-import { replayLine, runConformance } from "../../conformance/certificate/run.ts";
+import { runConformance } from "../../conformance/certificate/run.ts";
 import { BUILD } from "./build.ts";
 import { openJournal } from "./journal.ts";
 import type { Work } from "./protocol.ts";
@@ -22,14 +22,3 @@ export const suite: Work<"suite"> = async ({ backend, filter, timeMs, seed, afre
     journal.close();
   }
 };
-
-/** What people paste: the line alone, or the command around it. */
-export function lineOf(pasted: string): string {
-  const text = pasted.trim();
-  const [, quoted] = /--replay\s+(.*)$/s.exec(text) ?? [];
-  const line = (quoted ?? text).trim();
-  const [, inside] = /^'(.*)'$/s.exec(line) ?? /^"(.*)"$/s.exec(line) ?? [];
-  return (inside ?? line).replaceAll(`'\\''`, "'");
-}
-
-export const replayOne: Work<"replay"> = async (pasted) => replayLine(lineOf(pasted));

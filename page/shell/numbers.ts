@@ -2,7 +2,8 @@
 
 export const seconds = (ms: number): string => (ms < 9950 ? (ms / 1000).toFixed(1) : `${Math.round(ms / 1000)}`);
 
-export const speed = (perSecond: number): string => (perSecond >= 100 ? `${Math.round(perSecond)}` : perSecond.toPrecision(2));
+/** Two digits; all of them from 100 on. */
+export const speed = (perSecond: number): string => (perSecond >= 99.5 ? `${Math.round(perSecond)}` : perSecond.toPrecision(2));
 
 /** Three digits, or a power of ten. */
 export const short = (x: number | null | undefined): string =>
@@ -10,6 +11,6 @@ export const short = (x: number | null | undefined): string =>
     ? "–"
     : x === 0
       ? "0"
-      : Math.abs(x) >= 0.01 && Math.abs(x) < 10_000
+      : Math.abs(x) >= 0.01 && Math.abs(x) < 9999.5
         ? `${Number(x.toPrecision(3))}`
         : x.toExponential(1);

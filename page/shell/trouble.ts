@@ -1,5 +1,5 @@
 /** What went wrong, as the page says it: one sentence with what to do. */
-import { EngineError } from "../engine/client.ts";
+import { GureumError } from "../../core/errors.ts";
 import type { Words } from "../text/en.ts";
 
 export interface Trouble {
@@ -12,12 +12,12 @@ const kinds: Readonly<Record<string, Trouble["kind"]>> = {
   "out-of-memory": "memory",
   worker: "worker",
   "no-adapter": "noGpu",
-  ended: "ended",
+  aborted: "ended",
 };
 
 export function troubleOf(error: unknown): Trouble {
   const message = error instanceof Error ? error.message : String(error);
-  return { kind: (error instanceof EngineError ? kinds[error.code] : undefined) ?? "other", message };
+  return { kind: (error instanceof GureumError ? kinds[error.code] : undefined) ?? "other", message };
 }
 
 /** The sentence; what the engine itself says where it knows better. */

@@ -6,6 +6,7 @@ import type { Row } from "../../conformance/check/row.ts";
 import { makeEngine } from "../engine/client.ts";
 import type { SuiteAsked } from "../engine/protocol.ts";
 import { watchBackground } from "../shell/background.ts";
+import { keep, kept } from "../shell/kept.ts";
 import { type Trouble, troubleOf } from "../shell/trouble.ts";
 
 export interface Suite {
@@ -27,8 +28,20 @@ export type Duration = keyof typeof durations;
 export interface Choice extends Pick<SuiteAsked, "backend" | "filter" | "seed"> {
   readonly duration: Duration;
 }
-export const choice: Signal<Choice> = signal<Choice>({ backend: "both", filter: "", seed: 1, duration: "m1" });
-export const run: Signal<Suite> = signal(empty);
+/** A run that has not ended, for after a reload: its rows are in the journal. */
+interface Pending {
+  readonly choice: Choice;
+  readonly done: number;
+  readonly total: number;
+}
+const isPending = (value: unknown): value is Pending => {
+  const { choice: chosen, done, total } = (value ?? {}) as Partial<Pending>;
+  return typeof done === "number" && typeof total === "number" && chosen !== undefined && chosen.duration in durations;
+};
+const pending = kept("suite", "localStorage", isPending);
+
+export const choice: Signal<Choice> = signal<Choice>(pending?.choice ?? { backend: "both", filter: "", seed: 1, duration: "m1" });
+export const run: Signal<Suite> = signal(pending ? { ...empty, state: "stopped", done: pending.done, total: pending.total } : empty);
 
 const engine = makeEngine();
 
@@ -43,10 +56,14 @@ export async function start(afresh: boolean): Promise<void> {
     const call = engine.call("suite", { ...asked, timeMs: durations[duration], afresh }, (news) => {
       if (news.kind === "start") change({ devices: news.devices, total: news.total, rows: news.finished, done: news.finished.length });
       else if (news.kind === "row") change({ rows: [...run.value.rows, news.row] });
-      else change({ done: news.done, total: news.total, what: news.what });
+      else {
+        change({ done: news.done, total: news.total, what: news.what });
+        keep("suite", "localStorage", { choice: choice.value, done: news.done, total: news.total });
+      }
     });
     const certificate = await call.result;
     change({ state: "done", certificate, rows: certificate.rows });
+    keep("suite", "localStorage", null);
   } catch (error) {
     const trouble = troubleOf(error);
     change({ state: "stopped", trouble: trouble.kind === "ended" ? null : trouble });

@@ -73,18 +73,18 @@ function Form(): VNode {
       </div>
       <div class="actions">
         {isRunning ? (
-          <button type="button" class="main" onClick={stop}>
+          <button key="stop" type="button" class="main" onClick={stop}>
             {t.stop}
           </button>
         ) : state === "stopped" && done < total ? (
           <>
-            <button type="button" class="main" onClick={() => void start(false)}>
+            <button key="resume" type="button" class="main" onClick={() => void start(false)}>
               {t.resume}
             </button>
             <button type="submit">{t.afresh}</button>
           </>
         ) : (
-          <button type="submit" class="main">
+          <button key="run" type="submit" class="main">
             {t.run}
           </button>
         )}
