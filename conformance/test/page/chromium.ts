@@ -41,7 +41,7 @@ export async function open(browser: Browser, url: string, options: BrowserContex
   const requests: string[] = [];
   context.on("request", (request) => requests.push(request.url()));
   // SwiftShader compiles for seconds, and more where the machine is busy.
-  context.setDefaultTimeout(200_000);
+  context.setDefaultTimeout(500_000);
   const page = await context.newPage();
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {

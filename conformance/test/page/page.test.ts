@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { checkResults } from "../../../bench/results.ts";
 import { pageHeaders, policyOf, servePage } from "../../../cli/page.ts";
 import { type Server, serve } from "../../../cli/serve.ts";
@@ -19,6 +19,9 @@ import { pathOf, textOf } from "../house/tree.ts";
 import { launch, type Opened, open } from "./chromium.ts";
 import { before } from "./plain-server.ts";
 import { anew, ask, computeOn, ready, say } from "./talk.ts";
+
+// SwiftShader shares the cores with whatever else runs.
+vi.setConfig({ testTimeout: 600_000 });
 
 const model = embeddedModelPath();
 const question = "너는 누구니?";
@@ -212,13 +215,13 @@ describe("the chat tab", () => {
       const began = performance.now();
       await page.goto(server.url);
       await page.getByRole("button", { name: question }).click();
-      await page.locator(".stats", { hasText: "first after" }).waitFor();
+      await page.locator('.turns[aria-busy="false"] .stats', { hasText: "first after" }).waitFor();
       took.push(performance.now() - began);
       await page.close();
     }
     await context.close();
     console.log(`opened and answered after ${took.map((ms) => (ms / 1000).toFixed(2)).join(", ")} s`);
-    // 3 s on a quiet machine (docs/page.md); others compute beside this test.
+    // It is to be 3 s on a quiet machine; here others compute beside it.
     expect(Math.min(...took.slice(1))).toBeLessThan(12_000);
   });
 });
@@ -350,7 +353,7 @@ describe("the bench tab", () => {
       await page.getByRole("tab", { name: "Bench" }).click();
       await page.getByLabel("Of what").selectOption("kernels");
       await page.getByLabel("Shape").selectOption("tiny");
-      await page.locator("#benchfilter").fill("matmul-tile16 head");
+      await page.locator("#benchfilter").fill("silu-mul ffn");
       await page.getByRole("button", { name: "Measure" }).click();
       // As if another tab were looked at meanwhile.
       await page.evaluate(`Object.defineProperty(document, "hidden", { configurable: true, get: () => globalThis.away });
