@@ -126,6 +126,19 @@ export interface KeptFolder {
   remove(name: string): Promise<void>;
 }
 
+const isPipe = (error: unknown): boolean => /data pipe/.test((error as { message?: string } | null)?.message ?? "");
+
+async function writeOnce(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  const writable = await file.createWritable!();
+  try {
+    await writable.write(bytes);
+  } catch (error) {
+    await writable.abort().catch(() => {});
+    throw error;
+  }
+  await writable.close();
+}
+
 /** Without `createWritable` a file is written in place; one that is cut is shorter than it should be, and so is known. */
 async function writeInPlace(handle: FileHandle, where: string, bytes: Uint8Array): Promise<void> {
   if (!handle.createSyncAccessHandle)
@@ -139,7 +152,9 @@ async function writeInPlace(handle: FileHandle, where: string, bytes: Uint8Array
     access.truncate(0);
     for (let at = 0; at < bytes.length; ) {
       const written = access.write(bytes.subarray(at), { at });
-      if (written <= 0) throw new GureumError("disk-full", { where, what: "the browser's storage takes no more bytes" });
+      // Chromium gives a negative number as an unsigned one where its quota ends.
+      if (written <= 0 || written > bytes.length - at)
+        throw new GureumError("disk-full", { where, what: "the browser's storage takes no more bytes" });
       at += written;
     }
     access.flush();
@@ -166,14 +181,11 @@ function folderOf(where: string, handle: DirectoryHandle): KeptFolder {
       stored(`${where}/${name}`, async () => {
         const file = await handle.getFileHandle(name, { create: true });
         if (!file.createWritable) return writeInPlace(file, `${where}/${name}`, bytes);
-        const writable = await file.createWritable();
-        try {
-          await writable.write(bytes);
-        } catch (error) {
-          await writable.abort().catch(() => {});
-          throw error;
-        }
-        await writable.close();
+        // A busy Chromium says of a full storage only that a pipe broke; asked again it says why.
+        await writeOnce(file, bytes).catch((error: unknown) => {
+          if (!isPipe(error)) throw error;
+          return writeOnce(file, bytes);
+        });
       }),
     async remove(name) {
       await ifThere(`${where}/${name}`, () => handle.removeEntry(name, { recursive: true }));

@@ -211,6 +211,26 @@ describe("a storage that fails", () => {
     });
   });
 
+  it("by its quota is named where a file is written in place, and where only a pipe broke first", async () => {
+    storage.ways = ["sync"];
+    storage.onWrite = (path) => {
+      if (path.includes("safetensors")) storage.quota = 40_000_000;
+    };
+    await expect(keepModel("b", remote())).rejects.toMatchObject({
+      code: "disk-full",
+      message: expect.stringMatching(/takes no more bytes/),
+    });
+    storage.ways = ["writable"];
+    storage.quota = 2 ** 32;
+    let writes = 0;
+    storage.onWrite = (path) => {
+      if (!path.includes("safetensors")) return;
+      if (writes++ === 0) throw new DOMException("Failed to write data to data pipe", "AbortError");
+      throw new DOMException("full", "QuotaExceededError");
+    };
+    await expect(keepModel("b", remote())).rejects.toMatchObject({ code: "disk-full" });
+  });
+
   it("is not there outside of browsers, or refuses, in one line each", async () => {
     vi.stubGlobal("navigator", {});
     await expect(listKept()).rejects.toMatchObject({
