@@ -3,7 +3,7 @@ import { host } from "#host";
 import { builtinChats, builtinTexts } from "./calibration-text.ts";
 import { type Chat, type ChatMessage, checkMessages } from "./chat.ts";
 import { GureumError, within } from "./core/errors.ts";
-import type { Calibration } from "./core/quant/quantize-model.ts";
+import type { Calibration } from "./core/quant/quantize-layers.ts";
 
 /** Texts, conversations, or sequences of ids. */
 export type CalibrationItem = string | readonly ChatMessage[] | { readonly ids: readonly number[] };

@@ -79,9 +79,10 @@ export type {
   TraceValue,
 } from "./core/model/engine.ts";
 export type { LinearName } from "./core/model/layer.ts";
-export type { CacheArrays, CpuOps } from "./core/model/ops.ts";
+export type { CacheArrays, CpuOps, Grouped, SearchOps } from "./core/model/ops.ts";
 export type { AttentionShape } from "./core/ops/attention.ts";
-export type { LayerDone, QuantizeReport } from "./core/quant/quantize-model.ts";
+export type { LayerDone } from "./core/quant/quantize-layers.ts";
+export type { QuantizeReport } from "./core/quant/quantize-model.ts";
 export type { Factor } from "./core/quant/search/compensate.ts";
 export type { Rounded } from "./core/quant/search/descend.ts";
 export type { Gram } from "./core/quant/search/gram.ts";
@@ -89,6 +90,7 @@ export type { Grids, Ranges } from "./core/quant/search/grid.ts";
 export type { LinearLoss } from "./core/quant/search/quantize-layer.ts";
 export type { WeightMatrix } from "./core/quant/search/scale-search.ts";
 export type { MethodName, ScaleGroup, Settings as QuantizeSettings, Stages as QuantizeStages } from "./core/quant/search/stages.ts";
+export type { StepDone } from "./core/quant/train/whole.ts";
 export type { AwqMatrix, DenseMatrix, Linear, Matrix } from "./core/tensor.ts";
 export type { Profile } from "./gpu/device/profile.ts";
 export type { VariantOptions } from "./gpu/programs/plan.ts";

@@ -11,12 +11,18 @@ import { type ByteSource, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
-import { referenceOps } from "./core/model/ops.ts";
-import { checkSource, type LayerDone, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
+import { type CpuOps, referenceOps } from "./core/model/ops.ts";
+import type { LayerDone } from "./core/quant/quantize-layers.ts";
+import { checkSource, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
 import { type MethodName, methods, type Settings, type Stages } from "./core/quant/search/stages.ts";
+import { aloneCrew } from "./core/quant/train/train.ts";
+import type { StepDone } from "./core/quant/train/whole.ts";
 import { withoutEnd } from "./core/text.ts";
+import { gpuTrainer } from "./gpu-training.ts";
 import type { HubOptions } from "./hub/model.ts";
 import { type ModelPlace, storeOf } from "./place.ts";
+import { gpuOps } from "./products.ts";
+import { threadCrew } from "./training-crew.ts";
 import { openWasmCpu } from "./wasm/cpu.ts";
 
 /** How a model is quantized, and where it is written. */
@@ -45,10 +51,19 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
   readonly ops?: "auto" | "javascript";
   /** Threads of WebAssembly; default: physical cores. */
   readonly threads?: number;
+  /**
+   * Where large products are computed: "cpu", the default, "webgpu" (in f32: other bits than the CPU's), or "auto": on a GPU
+   * where there is one.
+   */
+  readonly backend?: "auto" | "cpu" | "webgpu";
+  /** Which of several GPUs. */
+  readonly adapter?: string | number;
   /** After each layer, in order; what it throws ends the run, which can be taken up again. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
   /** Steps of this run's layers done, and in all; called while the layer is computed. */
   readonly onStep?: (done: number, total: number) => void;
+  /** After each step in which all layers are trained together. */
+  readonly onTraining?: (done: StepDone) => void | Promise<void>;
 }
 
 const { checkFreeSpace, directoryStore, filesIn, folderState, makeFolder, moveFolder, removeFolder, writeFolder } = host.files;
@@ -68,6 +83,9 @@ const optionNames: OptionNames<QuantizeOptions> = {
   threads: true,
   onLayer: true,
   onStep: true,
+  onTraining: true,
+  backend: true,
+  adapter: true,
   onDownload: true,
   onNote: true,
 };
@@ -108,13 +126,37 @@ async function sameFiles(a: string, b: string): Promise<boolean> {
   return true;
 }
 
+/** The CPU's ops with products by a GPU where the options ask for it. @throws GureumError as openDevice */
+function gpuFor(cpu: CpuOps, { backend = "cpu", adapter }: Pick<QuantizeOptions, "backend" | "adapter">): CpuOps | null {
+  if (backend === "cpu") return null;
+  try {
+    const gpu = gpuOps(cpu, host.threads(), adapter);
+    if (backend === "webgpu" || !gpu.software) return gpu;
+    gpu.close();
+  } catch (error) {
+    if (backend === "webgpu" || !(error instanceof GureumError)) throw error;
+  }
+  return null;
+}
+
 /**
  * Quantizes a model folder. The same call again goes on with a run that was ended.
  * @throws GureumError "usage", "unsupported", "shape", "non-finite", "range", "disk-full", "io"
  */
 export async function quantize(place: ModelPlace, options: QuantizeOptions): Promise<QuantizeReport> {
   checkOptionsObject("quantize", options, optionNames);
-  const { to, method = "awq", bits = 4, groupSize = 128, calibration = "builtin", maxShardBytes, threads, onLayer, onStep } = options;
+  const {
+    to,
+    method = "awq",
+    bits = 4,
+    groupSize = 128,
+    calibration = "builtin",
+    maxShardBytes,
+    threads,
+    onLayer,
+    onStep,
+    onTraining,
+  } = options;
   const base = methods[method];
   if (!base)
     throw new GureumError("usage", { where: "quantize", what: "method", expected: Object.keys(methods).join(", "), got: `${method}` });
@@ -146,18 +188,26 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
 
   const wasm =
     options.ops === "javascript" ? null : await openWasmCpu({ host: host.threads(), ...(threads === undefined ? {} : { threads }) });
-  const ops = wasm && !("refusal" in wasm) ? wasm : referenceOps;
+  const cpu = wasm && !("refusal" in wasm) ? wasm : referenceOps;
+  const gpu = gpuFor(cpu, options);
+  const ops = gpu ?? cpu;
   const result = `${work}/result`;
   try {
     await makeFolder(work);
     await removeFolder(result);
     const parts = { store: directoryStore(work), writer: filesIn(work) };
-    const run = { source, parts, ops, settings, calibration: texts };
+    const run = { source, parts, ops, settings, calibration: texts, products: gpu ? "webgpu" : "cpu" } as const;
+    const count = threads ?? host.threads().cores;
+    // The device's thread serves one caller; a layer too large for slices has nothing to share out.
+    const crew = gpu || count === 1 || options.ops === "javascript" ? aloneCrew(ops) : threadCrew(host.threads(), count);
     const own = {
+      crew,
+      ...(gpu ? { trainer: gpuTrainer(options.adapter) } : {}),
       ...(options.stages ? { stages: options.stages } : {}),
       ...(maxShardBytes === undefined ? {} : { maxShardBytes }),
       ...(onLayer ? { onLayer } : {}),
       ...(onStep ? { onStep } : {}),
+      ...(onTraining ? { onTraining } : {}),
     };
     const report = await writeFolder(result, (target) => quantizeModel({ ...run, ...own, target }));
     if (!isThere) await moveFolder(result, to);

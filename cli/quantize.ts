@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import { writeFile } from "../core/host/node.ts";
 import { linearParts } from "../core/model/layer.ts";
-import type { LayerDone } from "../core/quant/quantize-model.ts";
+import type { LayerDone } from "../core/quant/quantize-layers.ts";
 import { methods } from "../core/quant/search/stages.ts";
+import type { StepDone } from "../core/quant/train/whole.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import { quantize as quantizeModel } from "../index.ts";
 import { oneOf } from "./options.ts";
@@ -41,6 +42,22 @@ function layerNotes(): (done: LayerDone) => void {
   };
 }
 
+/** A line for some of the steps: how far the texts of late are from the float model, how long the rest will take. */
+function stepNotes(): (done: StepDone) => void {
+  const start = performance.now();
+  let sum = 0;
+  let count = 0;
+  return ({ step, steps, kl }) => {
+    sum += kl;
+    count++;
+    if (step % Math.ceil(steps / 20) !== 0 && step !== steps) return;
+    const left = (((performance.now() - start) / 1000) * (steps - step)) / step;
+    note(`step ${step} of ${steps}: KL ${(sum / count).toFixed(5)}${left > 0 ? `, about ${duration(left)} left` : ""}`);
+    sum = 0;
+    count = 0;
+  };
+}
+
 export const quantize: Command = {
   help: `usage: gureum quantize DIR|NAME DST [options]
 
@@ -56,12 +73,24 @@ until all is done its work lies in DST.unfinished.
   --samples N --tokens N      at most N blocks of N tokens of it (default: 128 of 512)
   --set NAME=VALUE            one choice on top of the method's; may be repeated: ${Object.keys(methods.best).join(", ")}
   --threads N                 threads (default: physical cores); the same bytes for every N
-  --backend auto|cpu          where to compute (default: auto, which is the CPU; the search does not run on WebGPU)
+  --backend auto|cpu|webgpu   where large products are computed; auto is a GPU where there is one (default: cpu; f32 gives other bits)
+  --adapter NAME|N            which of several GPUs
   --shard-bytes N             bytes of a shard, at most (default: 5 GB)
   --report                    also gureum-quantize.html, a page with a heat map
   --json                      print the report as one JSON object`,
   async run(args) {
-    const texts = ["method", "bits", "group-size", "calibration", "samples", "tokens", "threads", "backend", "shard-bytes"] as const;
+    const texts = [
+      "method",
+      "bits",
+      "group-size",
+      "calibration",
+      "samples",
+      "tokens",
+      "threads",
+      "backend",
+      "adapter",
+      "shard-bytes",
+    ] as const;
     const options = Object.fromEntries(texts.map((name) => [name, { type: "string" as const }]));
     const words = parseWords(
       "quantize",
@@ -72,7 +101,9 @@ until all is done its work lies in DST.unfinished.
     const [from, to] = words.positionals;
     if (from === undefined || to === undefined) throw usage("quantize", "give the folder of a float model and the folder to write");
     const method = oneOf("quantize", words, "method", Object.keys(methods) as (keyof typeof methods)[]);
-    oneOf("quantize", words, "backend", ["auto", "cpu"]);
+    const backend = oneOf("quantize", words, "backend", ["auto", "cpu", "webgpu"]);
+    const name = words.text("adapter");
+    const adapter = name !== undefined && /^\d+$/.test(name) ? Number(name) : name;
     const number = (name: (typeof texts)[number]): number | undefined => words.number(name);
     const bits = number("bits");
     if (bits !== undefined && bits !== 2 && bits !== 3 && bits !== 4) throw usage("quantize", `--bits is 4, 3 or 2, got ${bits}`);
@@ -82,7 +113,9 @@ until all is done its work lies in DST.unfinished.
       if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
         throw usage("quantize", `${name} is a whole number from 1, got ${value}`);
     const calibration = words.text("calibration");
-    const given = Object.entries({ method, bits, calibration, maxShardBytes, ...counts }).filter(([, value]) => value !== undefined);
+    const given = Object.entries({ method, bits, calibration, backend, adapter, maxShardBytes, ...counts }).filter(
+      ([, value]) => value !== undefined,
+    );
     const report = await quantizeModel(from, {
       ...talk(),
       to,
@@ -90,6 +123,7 @@ until all is done its work lies in DST.unfinished.
       settings: settingsOf(words.list("set")),
       onLayer: layerNotes(),
       onStep: progressBar("quantizing"),
+      onTraining: stepNotes(),
     });
     if (words.flag("report")) {
       const page = quantizePage(report, `${from} to ${to}`);
@@ -129,7 +163,7 @@ function settingsOf(words: readonly string[]): Record<string, string | number | 
         throw usage("quantize", `--set ${name} is one of ${choices.join(", ")}, got ${JSON.stringify(value)}`);
       if (choices) return [name, name === "scaleBoth" ? value === "true" : value];
       const parsed = Number(value);
-      const isWhole = name === "damping" || Number.isSafeInteger(parsed);
+      const isWhole = ["damping", "rate", "scaleRate"].includes(name) || Number.isSafeInteger(parsed);
       if (value.trim() === "" || !Number.isFinite(parsed) || parsed < 0 || !isWhole)
         throw usage("quantize", `--set ${name} takes a number from 0, got ${JSON.stringify(value)}`);
       return [name, parsed];

@@ -93,6 +93,9 @@ export function treeStore(name: string, files: ReadonlyMap<string, (where: strin
   };
 }
 
-/** A store over files in memory, named by path. */
-export const memoryStore = (name: string, files: ReadonlyMap<string, Uint8Array>): ByteStore =>
-  treeStore(name, new Map([...files].map(([path, bytes]) => [path, async (where) => memorySource(where, bytes)])));
+/** A store over files in memory, named by path; what is put there later is there as well. */
+export function memoryStore(name: string, files: ReadonlyMap<string, Uint8Array>): ByteStore {
+  const now = (): ByteStore =>
+    treeStore(name, new Map([...files].map(([path, bytes]) => [path, async (where) => memorySource(where, bytes)])));
+  return { name, list: () => now().list(), open: (fileName) => now().open(fileName), folder: (inner) => now().folder!(inner) };
+}

@@ -19,6 +19,28 @@ export interface CacheArrays {
   readonly values: readonly Float32Array[];
 }
 
+/** A weight and the groups that it is rounded in. */
+export interface Grouped {
+  /** [N, K] */
+  readonly W: Float32Array;
+  /** Outputs. */
+  readonly N: number;
+  /** Inputs. */
+  readonly K: number;
+  /** Inputs that share a scale. */
+  readonly groupSize: number;
+  /** Values of a grid are 2^bits. */
+  readonly bits: number;
+}
+
+/** Parts of the quantizer's search (core/quant/search) that ops may bring. */
+export interface SearchOps {
+  /** (W ∘ s rounded) / s, to be used by the next calls of `linear` alone. */
+  behindScales(weight: Grouped, s: Float32Array): DenseMatrix | undefined;
+  /** The range with the least loss of each group, [N, K/G] each; H [K, K]. */
+  clip(weight: Grouped, H: Float32Array, asymmetric: boolean): { readonly low: Float64Array; readonly high: Float64Array } | undefined;
+}
+
 /** What computes a layer's steps on the CPU. */
 export interface CpuOps {
   /** core/ops/linear.ts */
@@ -33,6 +55,8 @@ export interface CpuOps {
   makeCache(config: LlamaConfig, capacity: number): CacheArrays;
   /** The arrays are not used any more. */
   dropCache(arrays: CacheArrays): void;
+  /** Parts of the quantizer's search where something does them faster; in f32, and not for every shape (undefined: do it yourself). */
+  readonly search?: SearchOps;
   /** Runs a forward pass: all calls above, `makeCache` and `dropCache` excepted, come from within one. @throws what `body` throws */
   pass(body: () => void): void;
   /** Ends what was started for these ops; nothing is called after it. */

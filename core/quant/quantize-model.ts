@@ -13,54 +13,22 @@ import { float16Entry } from "../checkpoint/float16.ts";
 import { type Folder, maxSmallBytes, openFolder } from "../checkpoint/folder.ts";
 import { withMembers } from "../checkpoint/json-members.ts";
 import { awqQuantizationConfig } from "../checkpoint/layouts/awq.ts";
-import { type Checkpoint, openCheckpoint, readerOf } from "../checkpoint/weights.ts";
+import { type Checkpoint, openCheckpoint } from "../checkpoint/weights.ts";
 import { defaultShardBytes, writeShards, writeText } from "../checkpoint/write-shards.ts";
 import type { LlamaConfig } from "../config.ts";
 import { GureumError, within } from "../errors.ts";
-import { type LinearName, linearParts, makeLayer, partKey } from "../model/layer.ts";
+import { type LinearName, linearParts, partKey } from "../model/layer.ts";
 import type { CpuOps } from "../model/ops.ts";
-import type { LayerWeights, TensorRef } from "../model/weights.ts";
-import { embedding, widenRow } from "../ops/embedding.ts";
+import type { TensorRef } from "../model/weights.ts";
 import { decodeUtf8 } from "../utf8.ts";
 import { checkAwqShape } from "./awq-format.ts";
-import { layerFile, openPart, type Part, partEntries, partWeights, writePart } from "./quantized-parts.ts";
-import { type Bench, type BlockInputs, blockOutputs, type Captured, captureLayer, makeBench, runLayer } from "./search/capture.ts";
-import { corrected } from "./search/correct.ts";
-import {
-  type BlockError,
-  type FloatLayer,
-  LAYER_STEPS,
-  type LinearLoss,
-  type QuantizedLayer,
-  quantizeLayer,
-} from "./search/quantize-layer.ts";
+import { type Calibration, type LayerDone, type Parts, quantizeLayers } from "./quantize-layers.ts";
+import { openPart, type Part, partEntries } from "./quantized-parts.ts";
+import { makeBench } from "./search/capture.ts";
+import type { LinearLoss } from "./search/quantize-layer.ts";
 import { stages as ownStages, type Settings, type Stages } from "./search/stages.ts";
-
-/** Texts that the weights are fitted to. */
-export interface Calibration {
-  /** Where they come from, for the report. */
-  readonly name: string;
-  /** Ids of each text, read from position 0. */
-  readonly texts: readonly (readonly number[])[];
-}
-
-/** Where finished layers lie until all are done. `writer` must make each file appear whole. */
-export interface Parts {
-  readonly store: ByteStore;
-  readonly writer: FolderWriter;
-}
-
-/** A layer that is done. */
-export interface LayerDone {
-  /** Its number, from 0. */
-  readonly layer: number;
-  /** Layers in all. */
-  readonly layers: number;
-  /** It was done by an earlier run. */
-  readonly resumed: boolean;
-  /** By linear. */
-  readonly losses: Readonly<Record<LinearName, LinearLoss>>;
-}
+import { aloneCrew, type Crew } from "./train/train.ts";
+import { crewTrainer, type ModelTrainer, type StepDone, trainWhole } from "./train/whole.ts";
 
 export interface QuantizeJob {
   readonly source: ByteStore;
@@ -71,10 +39,18 @@ export interface QuantizeJob {
   /** Stages of one's own; a run that goes on must be given the same. */
   readonly stages?: Partial<Stages>;
   readonly calibration: Calibration;
+  /** What computes the ops' products; a run goes on with the same. */
+  readonly products?: "cpu" | "webgpu";
+  /** Who trains, where the settings ask for it; this thread alone where it is absent. The bytes are the same. */
+  readonly crew?: Crew;
+  /** What trains all layers together, if not the crew; part of `products`. */
+  readonly trainer?: ModelTrainer;
   readonly maxShardBytes?: number;
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
   /** Steps of this run's layers done, and in all. */
   readonly onStep?: (done: number, total: number) => void;
+  /** With `modelSteps`: behind each of them. */
+  readonly onTraining?: (done: StepDone) => void | Promise<void>;
 }
 
 /** What was done and what it cost; the same for the same input, whatever happened on the way. */
@@ -175,32 +151,6 @@ async function claimParts({ store, writer }: Parts, job: string): Promise<Set<st
   return names;
 }
 
-function floatLayer(layer: LayerWeights): FloatLayer {
-  return makeLayer(
-    ({ name }) => {
-      const { weight, bias } = layer[name];
-      if (weight.kind !== "dense") throw new GureumError("unsupported", { where: name, what: "is quantized already" });
-      const { outFeatures: N, inFeatures: K } = weight;
-      const W = new Float32Array(N * K);
-      for (let n = 0; n < N; n++) widenRow(W, n * K, weight, n);
-      return { W, bias, N, K };
-    },
-    ({ name }) => layer[name],
-  );
-}
-
-/** The texts' embeddings, [T, D] each. */
-async function embedTexts({ config, refs }: Checkpoint, { texts }: Calibration): Promise<Float32Array[]> {
-  const table = await readerOf().dense(refs.embedTokens);
-  return texts.map((ids, i) =>
-    within(`calibration text ${i}`, () => {
-      const stream = new Float32Array(ids.length * config.hiddenSize);
-      embedding(stream, table, ids);
-      return stream;
-    }),
-  );
-}
-
 function checkCalibration({ texts, name }: Calibration, { maxPositionEmbeddings }: LlamaConfig): number {
   const longest = Math.max(0, ...texts.map(({ length }) => length));
   if (longest === 0) throw new GureumError("usage", { where: name, what: "no calibration text" });
@@ -228,118 +178,22 @@ export async function quantizeModel(job: QuantizeJob): Promise<QuantizeReport> {
     checkSource(checkpoint, settings);
     const longest = checkCalibration(calibration, config);
     const configText = decodeUtf8((await folder.read(configFile, maxSmallBytes))!);
-    const identity = { format: "gureum-quantize/1", settings, calibration, source: await sourceMark(folder), config: configText };
+    const identity = {
+      format: "gureum-quantize/1",
+      products: job.products ?? "cpu",
+      settings,
+      calibration,
+      source: await sourceMark(folder),
+      config: configText,
+    };
     const done = await claimParts(parts, JSON.stringify(identity));
-    await quantizeLayers({ ...job, stages, checkpoint, done, bench: makeBench(ops, config, longest) });
+    const crew = job.crew ?? aloneCrew(ops);
+    await quantizeLayers({ ...job, stages, checkpoint, done, crew, bench: makeBench(ops, config, longest) });
+    if (settings.modelSteps > 0) await trainWhole({ ...job, checkpoint, done, trainer: job.trainer ?? crewTrainer(crew) });
     return await assemble(folder, checkpoint, configText, job);
   } finally {
     await checkpoint.close();
   }
-}
-
-async function usingPart<T>({ store }: Parts, layer: number, body: (part: Part) => Promise<T>): Promise<T> {
-  const part = await openPart(store, layer);
-  try {
-    return await body(part);
-  } finally {
-    await part.close();
-  }
-}
-
-interface Run extends QuantizeJob {
-  readonly stages: Stages;
-  readonly checkpoint: Checkpoint;
-  readonly done: ReadonlySet<string>;
-  readonly bench: Bench;
-}
-
-async function quantizeLayers({ checkpoint, parts, settings, stages, calibration, done, bench, onLayer, onStep }: Run): Promise<void> {
-  const { config, refs } = checkpoint;
-  const { groupSize } = settings;
-  const layers = refs.layers.length;
-  const isDone = refs.layers.map((_, layer) => done.has(layerFile(layer)));
-  /** From here on nothing is left to do, and no texts need to come through. */
-  const end = isDone.lastIndexOf(false) + 1;
-  const total = LAYER_STEPS * isDone.filter((is) => !is).length;
-  let steps = 0;
-  onStep?.(0, total);
-  const advance = (): void => onStep?.(++steps, total);
-  const streams = end > 0 ? await embedTexts(checkpoint, calibration) : [];
-  const follows = settings.inputs !== "float";
-  /** The texts as they come through the float layers, where these say what is aimed at. */
-  const float = settings.inputs === "corrected" ? streams.map((stream) => stream.slice()) : null;
-  for (const [layer, own] of refs.layers.entries()) {
-    const last = layer >= end - 1;
-    if (isDone[layer]) {
-      await usingPart(parts, layer, async (part) => {
-        if (!last) runLayer(bench, follows ? await partWeights(part, layer, config, groupSize) : await readerOf().layer(own), streams);
-        if (!last && float) runLayer(bench, await readerOf().layer(own), float);
-        await onLayer?.({ layer, layers, resumed: true, losses: part.losses });
-      });
-      continue;
-    }
-    const weights = await readerOf().layer(own);
-    const before = follows && !last ? streams.map((stream) => stream.slice()) : null;
-    const captured = captureLayer(bench, weights, streams, settings.scaleLoss === "block" ? settings.blockTexts : 0, float);
-    const quantized = within(`layers.${layer}`, () => quantizeInPass(bench, weights, captured, settings, stages, advance));
-    await writePart(parts.writer, layer, quantized);
-    if (before) {
-      for (const [i, stream] of before.entries()) streams[i]!.set(stream);
-      // From the file, as a later run would.
-      await usingPart(parts, layer, async (part) => runLayer(bench, await partWeights(part, layer, config, groupSize), streams));
-    }
-    if (float && !last) runLayer(bench, weights, float);
-    await onLayer?.({ layer, layers, resumed: false, losses: quantized.losses });
-  }
-}
-
-/** A layer to compute with, of f32 weights. */
-const denseLayer = (layer: FloatLayer): LayerWeights =>
-  makeLayer(
-    ({ name }) => {
-      const { W, bias, N, K } = layer[name];
-      return { weight: { kind: "dense", dtype: "F32", outFeatures: N, inFeatures: K, data: W }, bias };
-    },
-    ({ name }) => layer[name],
-  );
-
-/** Errors of a block's output for the kept inputs, against the layer as it is. */
-function blockErrorOf(bench: Bench, layer: FloatLayer, inputs: BlockInputs): BlockError {
-  const expected = new Map<keyof BlockInputs, Float32Array[]>();
-  return (block, weights) => {
-    const right = expected.get(block) ?? blockOutputs(bench, block, denseLayer(layer), inputs);
-    expected.set(block, right);
-    const changed = Object.entries(weights).map(([name, matrix]) => [name, { ...matrix, bias: layer[name as LinearName].bias }]);
-    const got = blockOutputs(bench, block, denseLayer({ ...layer, ...Object.fromEntries(changed) }), inputs);
-    let error = 0;
-    for (const [i, values] of got.entries()) for (let at = 0; at < values.length; at++) error += (values[at]! - right[i]![at]!) ** 2;
-    return error;
-  };
-}
-
-/** One layer, within a pass, where other threads help. */
-function quantizeInPass(
-  bench: Bench,
-  weights: LayerWeights,
-  captured: Captured,
-  settings: Settings,
-  stages: Stages,
-  onStep: () => void,
-): QuantizedLayer {
-  const { ops } = bench;
-  const { grams, inputs, drifts } = captured;
-  let quantized: QuantizedLayer | undefined;
-  ops.pass(() => {
-    const float = floatLayer(weights);
-    const aimed = drifts
-      ? makeLayer(
-          ({ name, input }) => ({ ...float[name], W: corrected(ops, float[name], grams[input], drifts[input], settings.damping) }),
-          ({ name }) => float[name],
-        )
-      : float;
-    quantized = quantizeLayer(ops, aimed, grams, blockErrorOf(bench, aimed, inputs), settings, stages, onStep);
-  });
-  return quantized!;
 }
 
 /** `quantization_config` as AutoAWQ writes it, and the dtype of everything that is not int4. */
@@ -358,7 +212,8 @@ async function assemble(folder: Folder, checkpoint: Checkpoint, configText: stri
   const rounded: Rounding = { numbers: 0, tensors: 0 };
   const open: Part[] = [];
   try {
-    for (const layer of refs.layers.keys()) open.push(await openPart(parts.store, layer));
+    const stage = settings.modelSteps > 0 ? "trained" : "layer";
+    for (const layer of refs.layers.keys()) open.push(await openPart(parts.store, layer, stage));
     const entries = [
       float16Entry(refs.embedTokens, rounded),
       ...open.flatMap(partEntries),

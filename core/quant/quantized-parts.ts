@@ -6,12 +6,15 @@ import { openSafetensors, readTensor, type Safetensors, type TensorEntry, writeS
 import type { LlamaConfig } from "../config.ts";
 import { widenFloats } from "../dtype.ts";
 import { GureumError, withinAsync } from "../errors.ts";
-import { layerParts, makeLayerInTurn, partKey } from "../model/layer.ts";
+import { type LinearName, layerParts, makeLayerInTurn, partKey } from "../model/layer.ts";
 import type { LayerWeights } from "../model/weights.ts";
-import type { LinearLoss, QuantizedLayer } from "./search/quantize-layer.ts";
+import type { LinearLoss, QuantizedLayer, Rows } from "./search/quantize-layer.ts";
 
-export const layerFile = (layer: number): string => `layer-${`${layer}`.padStart(5, "0")}.safetensors`;
+/** A layer as it was quantized by itself, and as it is when all of them have been trained together. */
+export type Stage = "layer" | "trained";
+export const layerFile = (layer: number, stage: Stage = "layer"): string => `${stage}-${`${layer}`.padStart(5, "0")}.safetensors`;
 const lossesKey = "losses";
+const rowsKey = "rows";
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array | Uint16Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
@@ -40,25 +43,42 @@ function layerEntries(layer: number, weights: LayerWeights): TensorEntry[] {
   return entries;
 }
 
-export function writePart(folder: FolderWriter, layer: number, { weights, losses }: QuantizedLayer): Promise<void> {
+export function writePart(
+  folder: FolderWriter,
+  layer: number,
+  { weights, losses, rows }: QuantizedLayer,
+  stage: Stage = "layer",
+): Promise<void> {
   const entries = layerEntries(layer, weights);
-  return folder.file(layerFile(layer), (sink) => writeSafetensors(entries, sink, new Map([[lossesKey, JSON.stringify(losses)]])));
+  const divisors = Object.fromEntries(Object.entries(rows).map(([name, values]) => [name, [...values]]));
+  const metadata = new Map([
+    [lossesKey, JSON.stringify(losses)],
+    [rowsKey, JSON.stringify(divisors)],
+  ]);
+  return folder.file(layerFile(layer, stage), (sink) => writeSafetensors(entries, sink, metadata));
 }
 
 export interface Part {
   readonly file: Safetensors;
   readonly losses: QuantizedLayer["losses"];
+  readonly rows: Rows;
   close(): Promise<void>;
 }
 
 /** @throws GureumError "format" for a file that is none of these */
-export async function openPart(store: ByteStore, layer: number): Promise<Part> {
-  const source = await store.open(layerFile(layer));
+export async function openPart(store: ByteStore, layer: number, stage: Stage = "layer"): Promise<Part> {
+  const source = await store.open(layerFile(layer, stage));
   try {
     const file = await openSafetensors(source);
     const text = file.metadata.get(lossesKey);
     if (text === undefined) throw new GureumError("format", { where: source.name, what: "not a layer of a run of quantize" });
-    return { file, losses: JSON.parse(text) as Record<keyof QuantizedLayer["losses"], LinearLoss>, close: () => source.close() };
+    const rows = JSON.parse(file.metadata.get(rowsKey) ?? "{}") as Record<LinearName, number[]>;
+    return {
+      file,
+      losses: JSON.parse(text) as Record<LinearName, LinearLoss>,
+      rows: Object.fromEntries(Object.entries(rows).map(([name, values]) => [name, Float32Array.from(values)])),
+      close: () => source.close(),
+    };
   } catch (error) {
     await source.close();
     throw error;

@@ -97,7 +97,7 @@ describe("gureum quantize", () => {
       [words(at("x"), "--set", "clip=all"), 2, /--set clip is one of none, symmetric, asymmetric, got "all"/],
       [words(at("x"), "--set", "speed=1"), 2, /--set: no such choice: "speed"/],
       [words(at("x"), "--samples", "0"), 2, /samples is a whole number from 1, got 0/],
-      [words(at("x"), "--backend", "webgpu"), 2, /--backend is auto or cpu, got "webgpu"/],
+      [words(at("x"), "--backend", "cuda"), 2, /--backend is auto, cpu or webgpu, got "cuda"/],
       [words(at("x"), "--calibration", at("none.txt")), 1, /none.txt: no such file or folder$/m],
       [words(at("x"), "--calibration", at("broken.jsonl")), 1, /broken.jsonl, line 1 > messages: no messages/],
       [words(at("x"), "--calibration", at("text.txt")), 1, /tokenizer/],

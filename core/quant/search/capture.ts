@@ -131,8 +131,12 @@ export function captureLayer(bench: Bench, layer: LayerWeights, streams: Streams
       },
     );
   }
+  const grams: [LinearInput, Gram][] = [];
+  ops.pass(() => {
+    for (const [input, sum] of sums) grams.push([input, finishGram(ops, sum)]);
+  });
   return {
-    grams: Object.fromEntries([...sums].map(([input, sum]) => [input, finishGram(sum)])) as Record<LinearInput, Gram>,
+    grams: Object.fromEntries(grams) as Record<LinearInput, Gram>,
     inputs: { attention, feedForward },
     drifts: float ? (Object.fromEntries(drifts) as Record<LinearInput, Drift>) : null,
   };

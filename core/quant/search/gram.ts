@@ -22,12 +22,24 @@ export interface GramSums {
   readonly H: Float64Array;
   readonly magnitude: Float64Array;
   tokens: number;
+  /** Inputs that are to be multiplied yet, [TOKENS, K], and how many. */
+  readonly waiting: Float32Array;
+  count: number;
 }
 
-export const makeGramSums = (K: number): GramSums => ({ K, H: new Float64Array(K * K), magnitude: new Float64Array(K), tokens: 0 });
+export const makeGramSums = (K: number): GramSums => ({
+  K,
+  H: new Float64Array(K * K),
+  magnitude: new Float64Array(K),
+  tokens: 0,
+  waiting: new Float32Array(TOKENS * K),
+  count: 0,
+});
 
 /** Rows of a product at a time: what is below the diagonal in a block is summed for nothing. */
-const BLOCK = 128;
+const blockOf = (K: number): number => Math.max(128, Math.ceil(K / 2048) * 128);
+/** Tokens that are multiplied together. */
+const TOKENS = 2048;
 
 /** out[r, j] = Σ_k x[r, k] · y[j, k], f64 sums rounded once; x [rows, K], y [N, K]. */
 export function product(ops: Pick<CpuOps, "matmul">, x: Float32Array, y: Float32Array, rows: number, N: number, K: number): Float32Array {
@@ -36,29 +48,43 @@ export function product(ops: Pick<CpuOps, "matmul">, x: Float32Array, y: Float32
   return out;
 }
 
-/** Adds T inputs, x [T, K]. */
-export function addToGram(ops: Pick<CpuOps, "matmul">, gram: GramSums, x: Float32Array, T: number): void {
-  const { K, H, magnitude } = gram;
+/** Adds the products of what waits. */
+function multiply(ops: Pick<CpuOps, "matmul">, gram: GramSums): void {
+  const { K, H, waiting, count: T } = gram;
+  if (T === 0) return;
   const columns = new Float32Array(K * T);
-  for (let t = 0; t < T; t++)
-    for (let k = 0; k < K; k++) {
-      const value = x[t * K + k]!;
-      columns[k * T + t] = value;
-      magnitude[k] = magnitude[k]! + Math.abs(value);
-    }
-  for (let i = 0; i < K; i += BLOCK) {
-    const rows = Math.min(BLOCK, K - i);
+  for (let t = 0; t < T; t++) for (let k = 0; k < K; k++) columns[k * T + t] = waiting[t * K + k]!;
+  const block = blockOf(K);
+  for (let i = 0; i < K; i += block) {
+    const rows = Math.min(block, K - i);
     const sums = product(ops, columns.subarray(i * T, (i + rows) * T), columns.subarray(i * T), rows, K - i, T);
     for (let r = 0; r < rows; r++) {
       const to = (i + r) * K + i;
       for (let j = 0; j < K - i; j++) H[to + j] = H[to + j]! + sums[r * (K - i) + j]!;
     }
   }
+  gram.count = 0;
+}
+
+/** Adds T inputs, x [T, K]. */
+export function addToGram(ops: Pick<CpuOps, "matmul">, gram: GramSums, x: Float32Array, T: number): void {
+  const { K, magnitude, waiting } = gram;
+  for (let t = 0; t < T; t++) {
+    if (gram.count === TOKENS) multiply(ops, gram);
+    const to = gram.count++ * K;
+    for (let k = 0; k < K; k++) {
+      const value = x[t * K + k]!;
+      waiting[to + k] = value;
+      magnitude[k] = magnitude[k]! + Math.abs(value);
+    }
+  }
   gram.tokens += T;
 }
 
 /** The Gram of all tokens added. */
-export function finishGram({ K, H: sums, magnitude, tokens }: GramSums): Gram {
+export function finishGram(ops: Pick<CpuOps, "matmul">, gram: GramSums): Gram {
+  multiply(ops, gram);
+  const { K, H: sums, magnitude, tokens } = gram;
   const H = new Float32Array(K * K);
   for (let i = 0; i < K; i++)
     for (let j = i; j < K; j++) {

@@ -5,7 +5,7 @@
 import { f16Bits, f16Values, roundHalfEven } from "../../dtype.ts";
 import { GureumError } from "../../errors.ts";
 import type { AwqMatrix } from "../../tensor.ts";
-import { checkAwqShape, packNibbles } from "../awq-format.ts";
+import { checkAwqShape, packNibbles, unpackNibbles } from "../awq-format.ts";
 
 /** Grids of a matrix [N, K] in groups of G inputs, [N, K/G] each. */
 export interface Grids {
@@ -116,6 +116,24 @@ export function packLinear(q: Uint8Array, { scales, zeros, groupSize }: Grids, N
       s[g * N + n] = f16Bits(scales[n * groups + g]!);
     }
   return { kind: "awq", outFeatures: N, inFeatures: K, groupSize, qweight: packNibbles(transposed), qzeros: packNibbles(z), scales: s };
+}
+
+/** What packLinear packed: integers [N, K] and grids [N, K/G]. */
+export function unpackLinear(
+  { outFeatures: N, inFeatures: K, groupSize, qweight, qzeros, scales }: AwqMatrix,
+  bits: number,
+): { q: Uint8Array; grids: Grids } {
+  const groups = K / groupSize;
+  const f16 = f16Values();
+  const turned = (words: Int32Array, rows: number): Uint8Array => {
+    const values = unpackNibbles(words);
+    const out = new Uint8Array(values.length);
+    for (let r = 0; r < rows; r++) for (let n = 0; n < N; n++) out[n * rows + r] = values[r * N + n]!;
+    return out;
+  };
+  const s = new Float64Array(N * groups);
+  for (let g = 0; g < groups; g++) for (let n = 0; n < N; n++) s[n * groups + g] = f16[scales[g * N + n]!]!;
+  return { q: turned(qweight, K), grids: { bits, groupSize, scales: s, zeros: turned(qzeros, groups) } };
 }
 
 /**

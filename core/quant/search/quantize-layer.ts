@@ -7,7 +7,7 @@ import { f16Bits, f16Values } from "../../dtype.ts";
 import { within } from "../../errors.ts";
 import { type LayerTree, type LinearName, linearParts, type NormName } from "../../model/layer.ts";
 import type { CpuOps } from "../../model/ops.ts";
-import type { Linear } from "../../tensor.ts";
+import type { DenseMatrix, Linear } from "../../tensor.ts";
 import type { BlockInputs, LayerGrams, LinearInput } from "./capture.ts";
 import type { Factor } from "./compensate.ts";
 import type { Rounded } from "./descend.ts";
@@ -36,7 +36,10 @@ export interface LinearLoss {
 export interface QuantizedLayer {
   readonly weights: LayerTree<Linear, Float32Array>;
   readonly losses: Readonly<Record<LinearName, LinearLoss>>;
+  /** By linear: what its rows were divided by, where scales went into it. */
+  readonly rows: Rows;
 }
+export type Rows = Readonly<Partial<Record<LinearName, Float32Array>>>;
 
 /** What scales are searched for: the linears that read `input`, and what is divided by the scales in turn. */
 interface Fold {
@@ -84,7 +87,7 @@ function foldIntoNorm(norm: Float32Array, s: Float32Array): { norm: Float32Array
 }
 
 /** The squared error of a block's output where some of its linears have other weights. */
-export type BlockError = (block: keyof BlockInputs, weights: Partial<Record<LinearName, WeightMatrix>>) => number;
+export type BlockError = (block: keyof BlockInputs, weights: Partial<Record<LinearName, DenseMatrix>>) => number;
 
 /** Searches and folds the scales of all linears of the layer. */
 function scaleLayer(ops: CpuOps, state: Scaled, settings: Settings, stages: Stages, errorOf: BlockError): void {
@@ -94,8 +97,7 @@ function scaleLayer(ops: CpuOps, state: Scaled, settings: Settings, stages: Stag
     const blockError =
       block === undefined
         ? undefined
-        : (weights: readonly Float32Array[]): number =>
-            errorOf(block, Object.fromEntries(names.map((name, i) => [name, { ...linears[name], W: weights[i]! }])));
+        : (weights: readonly DenseMatrix[]): number => errorOf(block, Object.fromEntries(names.map((name, i) => [name, weights[i]!])));
     // Values that several heads read (grouped queries) cannot be divided for one of them.
     if (into === "vProj" && linears.vProj.N !== linears.oProj.K) continue;
     const wanted = stages.scales(ops, { linears: group, gram: grams[input], ...(blockError ? { blockError } : {}) }, settings);
@@ -205,5 +207,26 @@ export function quantizeLayer(
   return {
     weights: { ...layer, ...norms, ...(packed as Record<LinearName, Linear>) },
     losses: losses as Record<LinearName, LinearLoss>,
+    rows: state.rows,
   };
+}
+
+/** The float linears with all scales folded in that came to these norms and rows: what was rounded. */
+export function scaledLinears(
+  layer: FloatLayer,
+  norms: Readonly<Record<NormName, Float32Array>>,
+  rows: Rows,
+): Record<LinearName, FloatLinear> {
+  const linears = Object.fromEntries(linearParts.map(({ name }) => [name, layer[name]])) as Record<LinearName, FloatLinear>;
+  for (const { linears: names, into } of folds) {
+    let scales: Float32Array;
+    if (into === "vProj" || into === "upProj") {
+      const divisors = rows[into];
+      if (!divisors) continue;
+      linears[into] = divideRows(linears[into], divisors);
+      scales = divisors;
+    } else scales = layer[into].map((w, k) => (w === 0 ? 1 : w / norms[into][k]!));
+    for (const name of names) linears[name] = { ...linears[name], W: timesColumns(linears[name].W, linears[name].K, scales) };
+  }
+  return linears;
 }

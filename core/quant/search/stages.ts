@@ -4,6 +4,7 @@
  */
 import type { LinearName } from "../../model/layer.ts";
 import type { CpuOps } from "../../model/ops.ts";
+import type { DenseMatrix } from "../../tensor.ts";
 import { searchClip } from "./clip-search.ts";
 import { compensate, type Factor, factorOf } from "./compensate.ts";
 import { descend, type Rounded, refitScales } from "./descend.ts";
@@ -45,6 +46,16 @@ export interface Settings {
    * with weights that aim at what the float model gives (correct.ts).
    */
   readonly inputs: "float" | "quantized" | "corrected";
+  /** Steps in which each layer is trained by itself, behind all of this (train/train-block.ts). */
+  readonly blockSteps: number;
+  /** Steps in which all layers are trained together, behind that (train/train-model.ts); the whole model is in memory. */
+  readonly modelSteps: number;
+  /** Tokens of a step of either, about. */
+  readonly stepTokens: number;
+  /** How far a step moves an integer's place between its neighbours at first, in steps of the grid. */
+  readonly rate: number;
+  /** How far it moves scales and norms, in proportion to them. */
+  readonly scaleRate: number;
 }
 
 /** Linears that read the same inputs. */
@@ -54,7 +65,7 @@ export interface ScaleGroup {
   /** Of their inputs. */
   readonly gram: Gram;
   /** Squared error of the block's output if the linears had these weights; not there where the linear's own output is judged. */
-  readonly blockError?: (weights: readonly Float32Array[]) => number;
+  readonly blockError?: (weights: readonly DenseMatrix[]) => number;
 }
 
 /** The choices of a quantization, each a function that may be replaced. */
@@ -107,7 +118,16 @@ function behindScales({ W, N, K }: WeightMatrix, s: Float32Array, { bits, groupS
 /** The loss by which scales of a group are judged. */
 function scaleLossOf(ops: CpuOps, { linears, gram, blockError }: ScaleGroup, settings: Settings): (s: Float32Array) => number {
   const { scaleLoss } = settings;
-  if (scaleLoss === "block" && blockError) return (s) => blockError(linears.map((linear) => behindScales(linear, s, settings)));
+  const { bits, groupSize } = settings;
+  const rounded = (linear: WeightMatrix, s: Float32Array): DenseMatrix =>
+    ops.search?.behindScales({ ...linear, bits, groupSize }, s) ?? {
+      kind: "dense",
+      dtype: "F32",
+      outFeatures: linear.N,
+      inFeatures: linear.K,
+      data: behindScales(linear, s, settings),
+    };
+  if (scaleLoss === "block" && blockError) return (s) => blockError(linears.map((linear) => rounded(linear, s)));
   const judged = linears.map((linear) => someRows(linear).matrix);
   const errorOf = (matrix: WeightMatrix, delta: Float32Array): number => sumOf(outputErrors(ops, gram, delta, matrix.N));
   const weights = judged.map((matrix) => (scaleLoss === "absolute" ? 1 : 1 / (errorOf(matrix, matrix.W) || 1)));
@@ -130,7 +150,10 @@ export const stages: Stages = {
   ranges(ops, name, matrix, gram, { bits, groupSize, clip }) {
     const keeps = clip === "none" || (clip === "symmetric" && (name === "qProj" || name === "kProj"));
     if (keeps) return rangesOf(matrix.W, matrix.N, matrix.K, groupSize);
-    return searchClip(ops, matrix, gram, { bits, groupSize, ends: clip });
+    return (
+      ops.search?.clip({ ...matrix, bits, groupSize }, gram.H, clip === "asymmetric") ??
+      searchClip(ops, matrix, gram, { bits, groupSize, ends: clip })
+    );
   },
   round(ops, _name, matrix, gram, grids, factor, { rounding, sweeps, refits }) {
     const q = rounding === "nearest" ? roundToNearest(matrix.W, grids) : compensate(ops, matrix, factor(), grids);
@@ -160,6 +183,11 @@ const plain = {
   sweeps: 0,
   refits: 0,
   inputs: "float",
+  blockSteps: 0,
+  modelSteps: 0,
+  stepTokens: 2048,
+  rate: 0.01,
+  scaleRate: 0.0005,
 } as const;
 
 /** Each is a setting for every choice; single ones may be given on top. */
@@ -167,16 +195,13 @@ export const methods: Readonly<Record<MethodName, Omit<Settings, "bits" | "group
   rtn: { ...plain, scaleSteps: 0, clip: "none" },
   awq: { ...plain, scaleSteps: 20, clip: "symmetric" },
   best: {
+    ...plain,
     scaleSteps: 20,
     scaleBoth: true,
-    scaleLoss: "block",
-    blockTexts: 8,
     clip: "asymmetric",
     rounding: "compensate",
     order: "falling",
-    damping: 0.01,
     sweeps: 4,
     refits: 1,
-    inputs: "float",
   },
 };

@@ -144,7 +144,7 @@ describe("a run that was ended", () => {
       const undisturbed = await run(source, settings);
       await fc.assert(
         fc.asyncProperty(fc.subarray([0, 1, 2]), async (kept) => {
-          const names = new Set(["job.json", ...kept.map(layerFile)]);
+          const names = new Set(["job.json", ...kept.map((layer) => layerFile(layer))]);
           const parts = new Map([...undisturbed.parts].filter(([name]) => names.has(name)));
           const seen: boolean[] = [];
           const steps: number[][] = [];

@@ -49,7 +49,7 @@ const gramOf = ({ x, T, matrix: { K } }: Case): Gram => {
   const half = Math.floor(T / 2);
   if (half > 0) addToGram(ops, sums, x.subarray(0, half * K), half);
   addToGram(ops, sums, x.subarray(half * K), T - half);
-  return finishGram(sums);
+  return finishGram(ops, sums);
 };
 
 /** Σ over tokens of the squared error of each output, from its definition. */

@@ -1,0 +1,368 @@
+/**
+ * A whole model trained on a GPU (core/quant/train, twin of its work): weights, what is kept of the way forward and Adam's
+ * memory stay on the device; a step is one submission. Rows of a step are a fixed number, filled with texts.
+ */
+import type { LlamaConfig } from "../../core/config.ts";
+import { GureumError } from "../../core/errors.ts";
+import { type LinearName, linearParts } from "../../core/model/layer.ts";
+import type { RopeTables } from "../../core/ops/rope.ts";
+import { allocate, freeAll, makeMemory, readF32, upload, usage, writeBytes } from "../device/buffer.ts";
+import { type Gpu, guarded } from "../device/device.ts";
+import { add } from "../kernels/plain/add.ts";
+import { joinPieces } from "../kernels/plain/join-pieces.ts";
+import { matmulTile64 } from "../kernels/plain/matmul-tile64.ts";
+import { rmsNorm } from "../kernels/plain/rms-norm.ts";
+import type { Kernel, Workgroups } from "../pipeline/kernel.ts";
+import { makeRecorder, type PreparedDispatch, prepare, type Recorder, record, recordKernel, replay } from "../pipeline/recorder.ts";
+import { tilePieces } from "../programs/tiles.ts";
+import { encodeStep } from "../wgsl/step.ts";
+import { tile64 } from "../wgsl/tile.ts";
+import { attend, attendBack, attendKeys, distil, gate, gateBack, moveLatents, moveNorm, normBack, transpose, turn } from "./kernels.ts";
+
+type NormName = "inputLayernorm" | "postAttentionLayernorm";
+const normNames: readonly NormName[] = ["inputLayernorm", "postAttentionLayernorm"];
+
+/** What a trainer is made for. */
+export interface TrainerOptions {
+  readonly config: LlamaConfig;
+  readonly tables: RopeTables;
+  readonly bits: number;
+  readonly groupSize: number;
+  /** Rows of a step, a multiple of 16. */
+  readonly rows: number;
+  /** Rows of a text, at most; 512 at most. */
+  readonly longest: number;
+  /** [D] */
+  readonly norm: Float32Array<ArrayBuffer>;
+  /** [V, D] */
+  readonly head: Float32Array<ArrayBuffer>;
+}
+
+/** A text: what the first layer reads, what the float model's last one gives, [T, D] both; rows before `from` do not count. */
+export interface TrainerText {
+  readonly input: Float32Array;
+  readonly aim: Float32Array;
+  readonly from?: number;
+}
+
+/** A step's rates, with Adam's corrections in them. */
+export interface StepRates {
+  readonly rate: number;
+  readonly scaleRate: number;
+  readonly second: number;
+}
+
+export interface LinearState {
+  readonly u: Float32Array<ArrayBuffer>;
+  readonly scales: Float32Array<ArrayBuffer>;
+  readonly zeros: Float32Array<ArrayBuffer>;
+}
+
+/** A model on the device, to be trained. */
+export interface Trainer {
+  setWeights(layer: number, name: LinearName, W: Float32Array<ArrayBuffer>): void;
+  setNorm(layer: number, name: NormName, w: Float32Array<ArrayBuffer>): void;
+  /** Where training begins; Adam's memory is emptied. */
+  setLatents(layer: number, name: LinearName, state: LinearState): void;
+  latents(layer: number, name: LinearName): Promise<{ readonly u: Float32Array; readonly scales: Float32Array }>;
+  norm(layer: number, name: NormName): Promise<Float32Array>;
+  /** What the last layer gives of texts, [rows, D] one after the other. */
+  outputs(texts: readonly Pick<TrainerText, "input">[]): Promise<Float32Array>;
+  /** Σ KL of texts over the rows that count, and how many those are. */
+  judge(texts: readonly TrainerText[]): Promise<{ readonly loss: number; readonly rows: number }>;
+  /** The same before a step, and the step. */
+  step(texts: readonly TrainerText[], rates: StepRates): Promise<{ readonly loss: number; readonly rows: number }>;
+  close(): void;
+}
+
+/** @throws GureumError "unsupported" for what these kernels lack */
+export function checkTrainable(config: LlamaConfig): void {
+  const { hiddenSize, intermediateSize, numAttentionHeads: H, numKeyValueHeads: G, headDim, vocabSize } = config;
+  const refuse = (what: string): never => {
+    throw new GureumError("unsupported", { where: "training on WebGPU", what, remedy: "take --backend cpu" });
+  };
+  if (config.qkNorm) refuse("norms of heads");
+  if (config.slidingWindow !== null) refuse("a sliding window");
+  for (const size of [hiddenSize, intermediateSize, H * headDim, G * headDim, vocabSize])
+    if (size % 16 !== 0) refuse(`a width of ${size}, which is no multiple of 16`);
+}
+
+export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
+  const { config, tables, bits, groupSize, rows: T, longest } = options;
+  checkTrainable(config);
+  const {
+    hiddenSize: D,
+    intermediateSize: F,
+    numAttentionHeads: H,
+    numKeyValueHeads: G,
+    headDim: Hd,
+    vocabSize: V,
+    numHiddenLayers: L,
+    rmsNormEps: eps,
+  } = config;
+  const memory = makeMemory(gpu);
+  const f32 = (label: string, length: number): GPUBuffer => allocate(memory, label, 4 * length);
+  const steps = new Map<number, GPUBuffer>();
+  const stepOf = (rows: number): GPUBuffer => {
+    const known = steps.get(rows);
+    if (known) return known;
+    const made = upload(memory, "step", encodeStep({ T: rows, start: 0, sampled: 0 }), usage.UNIFORM | usage.COPY_DST);
+    steps.set(rows, made);
+    return made;
+  };
+  const none = f32("none", 4);
+  const first = f32("first", T);
+  const spans = f32("spans", 2 * T);
+  const scored = f32("scored", T);
+  const cos = upload(memory, "cos", Float32Array.from(tables.cos));
+  const sin = upload(memory, "sin", Float32Array.from(tables.sin));
+  const pace = allocate(memory, "pace", 16, usage.UNIFORM | usage.COPY_DST);
+  const finalNorm = upload(memory, "norm", options.norm);
+  const head = upload(memory, "head", options.head);
+  const headTurned = f32("head turned", V * D);
+  const widths = Math.max(D, F, H * Hd);
+  const weightSizes = linearParts.map(({ outFeatures, inFeatures }) => outFeatures(config) * inFeatures(config));
+  const most = Math.max(...weightSizes);
+  const layers = Array.from({ length: L }, (_, l) => ({
+    linears: Object.fromEntries(
+      linearParts.map(({ name, outFeatures, inFeatures }) => {
+        const [N, K] = [outFeatures(config), inFeatures(config)];
+        const groups = (N * K) / groupSize;
+        const buffer = (what: string, length: number): GPUBuffer => f32(`layers.${l}.${name}.${what}`, length);
+        const state = {
+          u: buffer("u", N * K),
+          adam: buffer("adam", 2 * N * K),
+          zeros: buffer("zeros", groups),
+          scales: buffer("scales", groups),
+          scaleAdam: buffer("scaleAdam", 2 * groups),
+        };
+        return [name, { N, K, groups, W: buffer("W", N * K), ...state }] as const;
+      }),
+    ) as Record<
+      LinearName,
+      { N: number; K: number; groups: number } & Record<"W" | "u" | "adam" | "zeros" | "scales" | "scaleAdam", GPUBuffer>
+    >,
+    norms: Object.fromEntries(normNames.map((name) => [name, { w: f32(name, D), adam: f32("adam", 2 * D) }])) as Record<
+      NormName,
+      { w: GPUBuffer; adam: GPUBuffer }
+    >,
+    kept: {
+      x: f32("x", T * D),
+      normed: f32("normed", T * D),
+      q: f32("q", T * H * Hd),
+      k: f32("k", T * G * Hd),
+      v: f32("v", T * G * Hd),
+      mixed: f32("mixed", T * H * Hd),
+      between: f32("between", T * D),
+      normed2: f32("normed2", T * D),
+      gate: f32("gate", T * F),
+      up: f32("up", T * F),
+      act: f32("act", T * F),
+    },
+  }));
+  const out = f32("out", T * D);
+  const aim = f32("aim", T * D);
+  const [a, b, c, d] = ["a", "b", "c", "d"].map((label) => f32(label, T * widths)) as [GPUBuffer, GPUBuffer, GPUBuffer, GPUBuffer];
+  const products = f32("products", T * D);
+  const [turnedLeft, turnedRight] = [f32("turned left", Math.max(T * widths, most)), f32("turned right", T * widths)];
+  const dW = f32("dW", most);
+  const parts = f32("parts", 16 * Math.max(most, T * widths));
+  const [P, dS] = [f32("P", T * H * longest), f32("dS", T * H * longest)];
+  const [z, base, kl] = [f32("z", T * V), f32("base", T * V), f32("kl", T)];
+
+  const run = (r: Recorder, kernel: Kernel, buffers: Record<string, GPUBuffer>, params: Record<string, number>, groups: Workgroups): void =>
+    record<string, string>(r, { kernel, buffers, params, workgroups: () => groups });
+  const across = (items: number): Workgroups => {
+    const groups = Math.ceil(items / 256);
+    return groups <= 65535 ? [groups, 1, 1] : [65535, Math.ceil(groups / 65535), 1];
+  };
+  /** out [rows, N] = x [rows, K] · y [N, K]ᵀ */
+  const product = (r: Recorder, to: GPUBuffer, x: GPUBuffer, y: GPUBuffer, rows: number, N: number, K: number): void => {
+    const pieces = gpu.capabilities.software ? 1 : tilePieces(tile64, rows, K, N);
+    const cut = pieces > 1 && pieces * rows * N * 4 <= parts.size;
+    const call = matmulTile64.call({ dtype: "F32", K, N, firstColumn: 0, columns: N, hasBias: false, pieces: cut ? pieces : 1 });
+    const buffers = { step: stepOf(rows), x, weight: y, bias: none, out: cut ? parts : to };
+    record<string, string>(r, {
+      kernel: matmulTile64 as Kernel,
+      buffers,
+      ...call,
+      params: call.params!,
+      workgroups: () => call.workgroups(rows, 0),
+    });
+    if (!cut) return;
+    const joined = joinPieces.call({ N, pieces, hasBias: false });
+    const joining = { step: stepOf(rows), parts, bias: none, out: to };
+    record<string, string>(r, {
+      kernel: joinPieces as Kernel,
+      buffers: joining,
+      ...joined,
+      params: joined.params!,
+      workgroups: () => joined.workgroups(rows, 0),
+    });
+  };
+  const turned = (r: Recorder, to: GPUBuffer, x: GPUBuffer, R: number, C: number): void =>
+    run(r, transpose as Kernel, { x, out: to }, { R, C }, [Math.ceil(C / 16), Math.ceil(R / 16), 1]);
+  const norm = (r: Recorder, to: GPUBuffer, x: GPUBuffer, weight: GPUBuffer): void =>
+    recordKernel(r, rmsNorm, { step: stepOf(T), x, weight, out: to }, { D, eps });
+  const addTo = (r: Recorder, x: GPUBuffer, y: GPUBuffer, width: number): void =>
+    recordKernel(r, add, { step: stepOf(T), x, y }, { width });
+  const rotate = (r: Recorder, x: GPUBuffer, heads: number, sign: number): void =>
+    run(r, turn as Kernel, { first, cos, sin, x }, { T, heads, half: Hd / 2, sign }, across((T * heads * Hd) / 2));
+  const shape = { H, G, Hd, longest };
+
+  const forward = makeRecorder();
+  for (const [l, { linears, norms, kept: s }] of layers.entries()) {
+    const linear = (name: LinearName, x: GPUBuffer, to: GPUBuffer): void =>
+      product(forward, to, x, linears[name].W, T, linears[name].N, linears[name].K);
+    norm(forward, s.normed, s.x, norms.inputLayernorm.w);
+    linear("qProj", s.normed, s.q);
+    linear("kProj", s.normed, s.k);
+    linear("vProj", s.normed, s.v);
+    rotate(forward, s.q, H, 1);
+    rotate(forward, s.k, G, 1);
+    run(forward, attend as Kernel, { first, q: s.q, k: s.k, v: s.v, out: s.mixed }, shape, [T, H, 1]);
+    linear("oProj", s.mixed, s.between);
+    addTo(forward, s.between, s.x, D);
+    norm(forward, s.normed2, s.between, norms.postAttentionLayernorm.w);
+    linear("gateProj", s.normed2, s.gate);
+    linear("upProj", s.normed2, s.up);
+    run(forward, gate as Kernel, { g: s.gate, u: s.up, out: s.act }, { length: T * F }, across(T * F));
+    const next = layers[l + 1]?.kept.x ?? out;
+    linear("downProj", s.act, next);
+    addTo(forward, next, s.between, D);
+  }
+
+  const judge = makeRecorder();
+  norm(judge, a, aim, finalNorm);
+  product(judge, base, a, head, T, V, D);
+  norm(judge, a, out, finalNorm);
+  product(judge, z, a, head, T, V, D);
+  run(judge, distil as Kernel, { scored, base, z, kl }, { V }, [T, 1, 1]);
+
+  const back = makeRecorder();
+  turned(back, headTurned, head, V, D);
+  product(back, a, z, headTurned, T, D, V);
+  run(back, normBack as Kernel, { x: out, w: finalNorm, dy: a, dx: b, products }, { D, eps }, [T, 1, 1]);
+  // b holds ∂L/∂out of each layer in turn.
+  for (let l = L - 1; l >= 0; l--) {
+    const { linears, norms, kept: s } = layers[l]!;
+    /** to = dy W, then a step of the linear by dyᵀ x. */
+    const through = (name: LinearName, dy: GPUBuffer, x: GPUBuffer, to: GPUBuffer): void => {
+      const { N, K, groups, W, u, adam, zeros, scales, scaleAdam } = linears[name];
+      turned(back, turnedLeft, W, N, K);
+      product(back, to, dy, turnedLeft, T, K, N);
+      turned(back, turnedLeft, dy, T, N);
+      turned(back, turnedRight, x, T, K);
+      product(back, dW, turnedLeft, turnedRight, N, K, T);
+      const each: Workgroups = groups <= 65535 ? [groups, 1, 1] : [65535, Math.ceil(groups / 65535), 1];
+      run(back, moveLatents as Kernel, { pace, zeros, dW, u, adam, scales, scaleAdam, W }, { groups, groupSize, top: 2 ** bits - 1 }, each);
+    };
+    const throughNorm = (name: NormName, x: GPUBuffer, dy: GPUBuffer, dx: GPUBuffer): void => {
+      const { w, adam } = norms[name];
+      run(back, normBack as Kernel, { x, w, dy, dx, products }, { D, eps }, [T, 1, 1]);
+      run(back, moveNorm as Kernel, { pace, products, adam, w }, { T, D }, [D, 1, 1]);
+    };
+    through("downProj", b, s.act, a);
+    run(back, gateBack as Kernel, { g: s.gate, u: s.up, dy: a, dg: c, du: d }, { length: T * F }, across(T * F));
+    through("gateProj", c, s.normed2, a);
+    through("upProj", d, s.normed2, c);
+    addTo(back, a, c, D);
+    throughNorm("postAttentionLayernorm", s.between, a, c);
+    addTo(back, b, c, D);
+    through("oProj", b, s.mixed, a);
+    run(back, attendBack as Kernel, { first, q: s.q, k: s.k, v: s.v, dy: a, dq: c, P, dS }, shape, [T, H, 1]);
+    // The values' gradient goes where no one reads any more.
+    run(back, attendKeys as Kernel, { spans, q: s.q, dy: a, P, dS, dk: d, dv: s.gate }, shape, [T, G, 1]);
+    rotate(back, c, H, -1);
+    rotate(back, d, G, -1);
+    through("qProj", c, s.normed, a);
+    through("kProj", d, s.normed, c);
+    addTo(back, a, c, D);
+    through("vProj", s.gate, s.normed, c);
+    addTo(back, a, c, D);
+    throughNorm("inputLayernorm", s.x, a, c);
+    addTo(back, b, c, D);
+  }
+  const [goForward, goJudge, goBack] = await Promise.all([forward, judge, back].map((recorder) => prepare(recorder, memory)));
+
+  const bytesOf = (values: Float32Array | Uint32Array): Uint8Array<ArrayBuffer> =>
+    new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength);
+  /** Puts texts into the rows; how many rows count. */
+  const feed = (texts: readonly TrainerText[]): number => {
+    const [x, right, share] = [new Float32Array(T * D), new Float32Array(T * D), new Float32Array(T)];
+    const begins = Uint32Array.from({ length: T }, (_, t) => t);
+    const both = Uint32Array.from({ length: 2 * T }, (_, i) => (i % 2 === 0 ? i / 2 : (i + 1) / 2));
+    let at = 0;
+    let counted = 0;
+    for (const { input, aim: own, from = 0 } of texts) {
+      const rows = input.length / D;
+      if (rows > longest || at + rows > T)
+        throw new GureumError("range", { where: "training", what: "rows of texts", expected: `at most ${T}, ${longest} in one` });
+      x.set(input, at * D);
+      right.set(own, at * D);
+      for (let t = at; t < at + rows; t++) {
+        begins[t] = at;
+        both[2 * t] = at;
+        both[2 * t + 1] = at + rows;
+        share[t] = t - at >= from ? 1 : 0;
+        counted += share[t]!;
+      }
+      at += rows;
+    }
+    writeBytes(gpu, layers[0]!.kept.x, 0, bytesOf(x));
+    writeBytes(gpu, aim, 0, bytesOf(right));
+    writeBytes(gpu, first, 0, bytesOf(begins));
+    writeBytes(gpu, spans, 0, bytesOf(both));
+    writeBytes(gpu, scored, 0, bytesOf(share));
+    return counted;
+  };
+  const go = (lists: readonly PreparedDispatch[][]): Promise<void> =>
+    guarded(gpu, "training", () => {
+      const encoder = gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (const list of lists) replay(pass, list, T, 0);
+      pass.end();
+      gpu.device.queue.submit([encoder.finish()]);
+    });
+  const lost = async (): Promise<number> => (await readF32(gpu, kl, T)).reduce((sum, value) => sum + value, 0);
+
+  return {
+    setWeights: (l, name, W) => writeBytes(gpu, layers[l]!.linears[name].W, 0, bytesOf(W)),
+    setNorm: (l, name, w) => writeBytes(gpu, layers[l]!.norms[name].w, 0, bytesOf(w)),
+    setLatents(l, name, { u, scales, zeros }) {
+      const to = layers[l]!.linears[name];
+      writeBytes(gpu, to.u, 0, bytesOf(u));
+      writeBytes(gpu, to.scales, 0, bytesOf(scales));
+      writeBytes(gpu, to.zeros, 0, bytesOf(zeros));
+      writeBytes(gpu, to.adam, 0, new Uint8Array(8 * to.N * to.K));
+      writeBytes(gpu, to.scaleAdam, 0, new Uint8Array(8 * to.groups));
+      for (const norm of Object.values(layers[l]!.norms)) writeBytes(gpu, norm.adam, 0, new Uint8Array(8 * D));
+    },
+    async latents(l, name) {
+      const { u, scales, N, K, groups } = layers[l]!.linears[name];
+      return { u: await readF32(gpu, u, N * K), scales: await readF32(gpu, scales, groups) };
+    },
+    norm: (l, name) => readF32(gpu, layers[l]!.norms[name].w, D),
+    async outputs(texts) {
+      feed(texts.map(({ input }) => ({ input, aim: input })));
+      await go([goForward!]);
+      return readF32(
+        gpu,
+        out,
+        texts.reduce((sum, { input }) => sum + input.length, 0),
+      );
+    },
+    async judge(texts) {
+      const rows = feed(texts);
+      await go([goForward!, goJudge!]);
+      return { loss: await lost(), rows };
+    },
+    async step(texts, { rate, scaleRate, second }) {
+      const rows = feed(texts);
+      writeBytes(gpu, pace, 0, bytesOf(Float32Array.of(rate, scaleRate, second, 0)));
+      await go([goForward!, goJudge!, goBack!]);
+      return { loss: await lost(), rows };
+    },
+    close: () => freeAll(memory),
+  };
+}
