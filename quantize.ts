@@ -29,7 +29,7 @@ import { openWasmCpu } from "./wasm/cpu.ts";
 export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote"> {
   /** The folder to write; it must not be there, or be empty. */
   readonly to: string;
-  /** "rtn": plain rounding. "awq", the default: AutoAWQ's choices. "best": with error compensation, see docs/quantization.md. */
+  /** "rtn": plain rounding. "awq", the default: AutoAWQ's choices. "best": with error compensation. "trained": then trained as a whole. */
   readonly method?: MethodName;
   /** 4, the default; 2 and 3 leave values of 4-bit words unused, to measure what fewer bits would cost. */
   readonly bits?: Settings["bits"];

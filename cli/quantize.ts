@@ -65,7 +65,8 @@ Writes a float model, of a folder or by its name on the hub, as AWQ int4 (AutoAW
 files and gureum-quantize.json, which says what each linear lost. A run that was ended goes on when the same command is given again;
 until all is done its work lies in DST.unfinished.
 
-  --method ${Object.keys(methods).join("|").padEnd(19)}plain rounding; AutoAWQ's choices; those and error compensation, see docs/quantization.md (default: awq)
+  --method ${Object.keys(methods).join("|")}
+                              plain rounding; AutoAWQ's choices; those and error compensation; then trained as a whole (default: awq)
   --bits 4|3|2                values of a weight are 2^bits; below 4 the words stay 4 bits wide: to measure, not to save (default: 4)
   --group-size N              inputs that share a scale (default: 128)
   --calibration FILE|builtin  text that weights are fitted to: .jsonl (a text, {"text"}, {"messages"} or {"ids"} in each line), .json

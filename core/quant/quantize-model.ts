@@ -85,6 +85,25 @@ export function checkSource({ config, refs }: Pick<Checkpoint, "config" | "refs"
     }
 }
 
+/** Weights of the linears, at most, of a model that is trained as a whole: each takes some 30 bytes. */
+const TRAINED_WEIGHTS = 2 ** 30;
+
+/** @throws GureumError "limit" where all of a model would have to be in memory that no machine is asked for */
+function checkTraining({ refs }: Pick<Checkpoint, "refs">, { modelSteps }: Settings): void {
+  const weights = refs.layers.reduce(
+    (sum, layer) => sum + linearParts.reduce((own, { name }) => own + layer[name].outFeatures * layer[name].inFeatures, 0),
+    0,
+  );
+  if (modelSteps > 0 && weights > TRAINED_WEIGHTS)
+    throw new GureumError("limit", {
+      where: "quantize",
+      what: "model to be trained as a whole",
+      expected: `at most ${TRAINED_WEIGHTS} weights in its linears`,
+      got: `${weights}`,
+      remedy: "take --method best, or --set modelSteps=0",
+    });
+}
+
 /** Bytes of the tensors of the result: int4 words, scales and zero points of the linears, two bytes for every other number. */
 export function quantizedBytes({ refs }: Pick<Checkpoint, "refs">, groupSize: number): number {
   const elements = ({ shape }: TensorRef): number => shape.reduce((product, size) => product * size, 1);
@@ -176,6 +195,7 @@ export async function quantizeModel(job: QuantizeJob): Promise<QuantizeReport> {
   try {
     const { config } = checkpoint;
     checkSource(checkpoint, settings);
+    checkTraining(checkpoint, settings);
     const longest = checkCalibration(calibration, config);
     const configText = decodeUtf8((await folder.read(configFile, maxSmallBytes))!);
     const identity = {

@@ -92,7 +92,7 @@ describe("gureum quantize", () => {
       [words(at("full")), 2, /full: the folder is not empty — give a new one, or remove it$/m],
       [words(join(at("file"), "x")), 1, /file.*: a part of the path is not a folder$/m],
       [["quantize", source], 2, /give the folder of a float model and the folder to write/],
-      [words(at("x"), "--method", "gptq"), 2, /--method is rtn, awq or best, got "gptq"/],
+      [words(at("x"), "--method", "gptq"), 2, /--method is rtn, awq, best or trained, got "gptq"/],
       [words(at("x"), "--bits", "8"), 2, /--bits is 4, 3 or 2, got 8/],
       [words(at("x"), "--set", "clip=all"), 2, /--set clip is one of none, symmetric, asymmetric, got "all"/],
       [words(at("x"), "--set", "speed=1"), 2, /--set: no such choice: "speed"/],

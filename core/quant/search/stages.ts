@@ -172,7 +172,7 @@ export const factorFor = (ops: CpuOps, gram: Gram, { damping, order }: Settings)
   factorOf(ops, gram, damping, order === "falling");
 
 /** A set of choices by name. */
-export type MethodName = "rtn" | "awq" | "best";
+export type MethodName = "rtn" | "awq" | "best" | "trained";
 const plain = {
   scaleBoth: false,
   scaleLoss: "block",
@@ -190,18 +190,21 @@ const plain = {
   scaleRate: 0.0005,
 } as const;
 
+const best = {
+  ...plain,
+  scaleSteps: 20,
+  scaleBoth: true,
+  clip: "asymmetric",
+  rounding: "compensate",
+  order: "falling",
+  sweeps: 4,
+  refits: 1,
+} as const;
+
 /** Each is a setting for every choice; single ones may be given on top. */
 export const methods: Readonly<Record<MethodName, Omit<Settings, "bits" | "groupSize">>> = {
   rtn: { ...plain, scaleSteps: 0, clip: "none" },
   awq: { ...plain, scaleSteps: 20, clip: "symmetric" },
-  best: {
-    ...plain,
-    scaleSteps: 20,
-    scaleBoth: true,
-    clip: "asymmetric",
-    rounding: "compensate",
-    order: "falling",
-    sweeps: 4,
-    refits: 1,
-  },
+  best,
+  trained: { ...best, modelSteps: 600, stepTokens: 1536, rate: 0.0015, scaleRate: 0.001 },
 };
