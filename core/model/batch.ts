@@ -3,6 +3,7 @@ import { checkCallback, shown, wrongType } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import { checkSampling } from "../sample/sampler.ts";
 import type { Batch, SlotWork, Token } from "./engine.ts";
+import { makeGuard } from "./guard.ts";
 import { checkPositions } from "./session.ts";
 
 /** @throws GureumError "usage" for a number of slots or positions that is none */
@@ -34,31 +35,13 @@ function withCheckedChoice(work: SlotWork): SlotWork {
 
 /** @param open what is not disposed of yet */
 export function guardBatch(batch: Batch, open: Set<{ dispose(): void }> = new Set()): Batch {
-  let running: string | null = null;
-  let disposed = false;
+  const { enter, alone, dispose } = makeGuard(
+    "batch",
+    () => open.delete(guarded),
+    () => batch.dispose(),
+  );
   const usage = (where: string, what: string, remedy?: string): GureumError =>
     new GureumError("usage", { where, what, ...(remedy ? { remedy } : {}) });
-  const enter = (what: string): void => {
-    if (disposed) throw usage(what, "the batch was disposed", "create another");
-    if (running !== null) throw usage(what, `${running} is still running on this batch`, "await it first");
-  };
-  const alone = async <T>(what: string, body: () => Promise<T>): Promise<T> => {
-    enter(what);
-    running = what;
-    let failure: unknown;
-    try {
-      const result = await body();
-      if (!disposed) return result;
-    } catch (error) {
-      if (!disposed) throw error;
-      failure = error;
-    } finally {
-      running = null;
-      if (disposed) batch.dispose();
-    }
-    // What it gave may have been computed from memory that is somebody else's by now.
-    throw new GureumError("usage", { where: what, what: "the batch was disposed meanwhile", remedy: "create another" }, failure);
-  };
   const checkSlot = (where: string, slot: number, filled?: boolean): void => {
     if (!Number.isInteger(slot) || slot < 0 || slot >= batch.slots)
       throw new GureumError("usage", { where, what: "slot", expected: `a whole number from 0 to ${batch.slots - 1}`, got: `${slot}` });
@@ -105,12 +88,7 @@ export function guardBatch(batch: Batch, open: Set<{ dispose(): void }> = new Se
       checkSlot("clear", slot);
       batch.clear(slot);
     },
-    dispose() {
-      if (disposed) return;
-      disposed = true;
-      open.delete(guarded);
-      if (running === null) batch.dispose();
-    },
+    dispose,
   };
   open.add(guarded);
   return guarded;

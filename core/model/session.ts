@@ -6,6 +6,7 @@ import { GureumError } from "../errors.ts";
 import { checkSampling } from "../sample/sampler.ts";
 import { checkIds } from "../tensor.ts";
 import type { ForwardOptions, Session } from "./engine.ts";
+import { makeGuard } from "./guard.ts";
 
 /**
  * Checks ids about to be fed after `length` others.
@@ -104,35 +105,12 @@ export function holdSession(session: Session, where: string): Session {
  * @param open what is not disposed of yet: this session, and what is forked from it
  */
 export function guardSession(session: Session, open: Set<{ dispose(): void }> = new Set()): Session {
-  let running: string | null = null;
-  let disposed = false;
-  const enter = (what: string): void => {
-    if (disposed) throw new GureumError("usage", { where: what, what: "the session was disposed", remedy: "create another" });
-    if (running !== null)
-      throw new GureumError("usage", {
-        where: what,
-        what: `${running} is still running on this session`,
-        remedy: "await it first, or use another session",
-      });
-  };
+  const { enter, alone, dispose } = makeGuard(
+    "session",
+    () => open.delete(guarded),
+    () => session.dispose(),
+  );
   const changed = { count: 0 };
-  const alone = async <T>(what: string, body: () => Promise<T>): Promise<T> => {
-    enter(what);
-    running = what;
-    let failure: unknown;
-    try {
-      const result = await body();
-      if (!disposed) return result;
-    } catch (error) {
-      if (!disposed) throw error;
-      failure = error;
-    } finally {
-      running = null;
-      if (disposed) session.dispose();
-    }
-    // What it gave may have been computed from memory that is somebody else's by now.
-    throw new GureumError("usage", { where: what, what: "the session was disposed meanwhile", remedy: "create another" }, failure);
-  };
   /** A call that changes what the session holds. */
   const changing = <T>(what: string, body: () => Promise<T>): Promise<T> =>
     alone(what, () => {
@@ -176,13 +154,7 @@ export function guardSession(session: Session, open: Set<{ dispose(): void }> = 
       session.truncate(length);
     },
     fork: () => alone("fork", async () => guardSession(await session.fork(), open)),
-    dispose() {
-      if (disposed) return;
-      disposed = true;
-      open.delete(guarded);
-      // A call that runs works on what it holds: then it is freed when that ends.
-      if (running === null) session.dispose();
-    },
+    dispose,
   };
   changes.set(guarded, changed);
   open.add(guarded);
