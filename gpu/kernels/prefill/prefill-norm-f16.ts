@@ -1,8 +1,8 @@
 /**
  * x[t] = f16(residual[t] · rsqrt(mean residual[t]² + eps) ∘ norm) in eights (wgsl/eights.ts); residual [T, K] f32, norm
  * [K] f32. First, where there is something to join, residual[t] += Σ_p residual[APART · p + t] + bias, 1 ≤ p ≤ PIECES
- * ascending: what the product before left in pieces behind the residual's rows, and its bias [K]. One workgroup per row, two passes over it, each invocation on the
- * same elements in both. Sums of a row in fixed order. Limited by memory.
+ * ascending: what the product before left in pieces behind the residual's rows, and its bias [K]. One workgroup of 512 per row, two passes over it, each invocation on the
+ * same elements in both, which it keeps where it has one eight of them. Sums of a row in fixed order. Limited by latency, for many rows by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
@@ -12,6 +12,7 @@ export type PrefillNormShape = Readonly<{ K: number; eps: number; pieces?: numbe
 
 export const prefillNormF16: Card<"residual" | "norm" | "bias" | "x", PrefillNormShape> = makeCard({
   name: "prefill-norm-f16",
+  limits: { maxComputeInvocationsPerWorkgroup: 512, maxComputeWorkgroupSizeX: 512 },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override EPS: f32 = 1e-5;
@@ -23,8 +24,10 @@ override HAS_BIAS: bool = false;
 @group(0) @binding(1) var<storage, read> norm: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4<u32>>;
-var<workgroup> sums: array<f32, 256>;
-var<workgroup> sixteenths: array<f32, 16>;
+const LANES = 512u;
+const FOLDED = 32u;
+var<workgroup> sums: array<f32, LANES>;
+var<workgroup> folded: array<f32, FOLDED>;
 ${eightsWgsl}
 fn joined(row: u32, i: u32) -> vec4<f32> {
   var r = residual[row + i];
@@ -32,13 +35,15 @@ fn joined(row: u32, i: u32) -> vec4<f32> {
   if (HAS_BIAS) { r += bias[i]; }
   return r;
 }
-@compute @workgroup_size(256)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let row = wg.x * (K / 4u);
+  var a = vec4<f32>(0.0);
+  var b = vec4<f32>(0.0);
   var s = 0.0;
-  for (var i = 2u * tid; i < K / 4u; i += 512u) {
-    let a = joined(row, i);
-    let b = joined(row, i + 1u);
+  for (var i = 2u * tid; i < K / 4u; i += 2u * LANES) {
+    a = joined(row, i);
+    b = joined(row, i + 1u);
     if (PIECES > 0u || HAS_BIAS) {
       residual[row + i] = a;
       residual[row + i + 1u] = b;
@@ -47,21 +52,25 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
   sums[tid] = s;
   workgroupBarrier();
-  if (tid < 16u) {
+  if (tid < FOLDED) {
     var t = 0.0;
-    for (var i = tid; i < 256u; i += 16u) { t += sums[i]; }
-    sixteenths[tid] = t;
+    for (var i = tid; i < LANES; i += FOLDED) { t += sums[i]; }
+    folded[tid] = t;
   }
   workgroupBarrier();
   var total = 0.0;
-  for (var i = 0u; i < 16u; i++) { total += sixteenths[i]; }
+  for (var i = 0u; i < FOLDED; i++) { total += folded[i]; }
   let inverse = inverseSqrt(total / f32(K) + EPS);
-  for (var i = tid; i < K / 8u; i += 256u) {
-    x[row / 2u + i] = eight(residual[row + 2u * i] * inverse * norm[2u * i], residual[row + 2u * i + 1u] * inverse * norm[2u * i + 1u]);
+  for (var i = tid; i < K / 8u; i += LANES) {
+    if (K > 8u * LANES) {
+      a = residual[row + 2u * i];
+      b = residual[row + 2u * i + 1u];
+    }
+    x[row / 2u + i] = eight(a * inverse * norm[2u * i], b * inverse * norm[2u * i + 1u]);
   }
 }
 `,
-  workgroupBytes: 4 * (256 + 16),
+  workgroupBytes: 4 * (512 + 32),
   call: ({ K, eps, pieces = 0, apart = 16, hasBias = false }) => ({
     overrides: { K, EPS: eps, PIECES: pieces, APART: apart, HAS_BIAS: hasBias },
     workgroups: (T) => [T, 1, 1],

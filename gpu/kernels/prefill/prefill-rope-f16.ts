@@ -4,7 +4,7 @@
  * H · HEAD] f16 · 1/√HEAD, in natural order, and k_cache, v_cache [S, G, HEAD] f16 at positions start + t. table [S,
  * HEAD/2] (cos, sin) as in rope.ts; what f16 cannot hold is clamped, and noted where it is cached (wgsl/cache.ts). PIECES >
  * 1: a row is Σ_p y[APART · p + t], p < PIECES ascending. extras f32: biases [(H + 2G) · HEAD], then the norms' weights of
- * q and of k [HEAD] each. One workgroup per row, each invocation on two pairs at a time; a head's squares are summed in
+ * q and of k [HEAD] each. An invocation per two pairs, in workgroups of whole heads; a head's squares are summed in
  * the same order by all that work on it. HEAD a multiple of 4. Workgroup memory 1 KiB. Limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
@@ -62,44 +62,42 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let position = step.start + wg.x;
   let half = HEAD / 4u;
   let heads = 256u / half;
-  for (var first = 0u; first < H + 2u * G; first += heads) {
-    let head = first + tid / half;
-    let d = tid % half;
-    let alive = tid < heads * half && head < H + 2u * G;
-    let from_ = min(head, H + 2u * G - 1u) * (HEAD / 2u) + d;
-    var low = joined(wg.x, from_);
-    var high = joined(wg.x, from_ + half);
-    if (NORM) {
-      workgroupBarrier();
-      squares[tid] = dot(low, low) + dot(high, high);
-      workgroupBarrier();
-      if (alive && head < H + G) {
-        var sum = 0.0;
-        for (var i = tid - d; i < tid - d + half; i++) { sum += squares[i]; }
-        let inverse = inverseSqrt(sum / f32(HEAD) + EPS);
-        let weight = (H + 2u * G + select(1u, 0u, head < H)) * (HEAD / 2u) + d;
-        low = low * inverse * extras[weight];
-        high = high * inverse * extras[weight + half];
-      }
+  let head = wg.y * heads + tid / half;
+  let d = tid % half;
+  let alive = tid < heads * half && head < H + 2u * G;
+  let from_ = min(head, H + 2u * G - 1u) * (HEAD / 2u) + d;
+  var low = joined(wg.x, from_);
+  var high = joined(wg.x, from_ + half);
+  if (NORM) {
+    workgroupBarrier();
+    squares[tid] = dot(low, low) + dot(high, high);
+    workgroupBarrier();
+    if (alive && head < H + G) {
+      var sum = 0.0;
+      for (var i = tid - d; i < tid - d + half; i++) { sum += squares[i]; }
+      let inverse = inverseSqrt(sum / f32(HEAD) + EPS);
+      let weight = (H + 2u * G + select(1u, 0u, head < H)) * (HEAD / 2u) + d;
+      low = low * inverse * extras[weight];
+      high = high * inverse * extras[weight + half];
     }
-    if (alive) {
-      if (head < H + G) {
-        let r = table[position * half + d];
-        let rotated = low * r.xz - high * r.yw;
-        high = high * r.xz + low * r.yw;
-        low = rotated;
-      }
-      if (head < H) {
-        let at = (wg.x * H + head) * (HEAD / 2u) + d;
-        q[at] = halves(low * inverseSqrt(f32(HEAD)));
-        q[at + half] = halves(high * inverseSqrt(f32(HEAD)));
-      } else {
-        let held = all(abs(low) <= vec2(65504.0)) && all(abs(high) <= vec2(65504.0));
-        if (!held) { atomicMax(&noted[0], FIRST_NOTED - position); }
-        let at = (position * G + head % G) * (HEAD / 2u) + d;
-        if (head < H + G) { k_cache[at] = halves(low); k_cache[at + half] = halves(high); }
-        else { v_cache[at] = halves(low); v_cache[at + half] = halves(high); }
-      }
+  }
+  if (alive) {
+    if (head < H + G) {
+      let r = table[position * half + d];
+      let rotated = low * r.xz - high * r.yw;
+      high = high * r.xz + low * r.yw;
+      low = rotated;
+    }
+    if (head < H) {
+      let at = (wg.x * H + head) * (HEAD / 2u) + d;
+      q[at] = halves(low * inverseSqrt(f32(HEAD)));
+      q[at + half] = halves(high * inverseSqrt(f32(HEAD)));
+    } else {
+      let held = all(abs(low) <= vec2(65504.0)) && all(abs(high) <= vec2(65504.0));
+      if (!held) { atomicMax(&noted[0], FIRST_NOTED - position); }
+      let at = (position * G + head % G) * (HEAD / 2u) + d;
+      if (head < H + G) { k_cache[at] = halves(low); k_cache[at + half] = halves(high); }
+      else { v_cache[at] = halves(low); v_cache[at + half] = halves(high); }
     }
   }
 }
@@ -116,7 +114,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       NORM: normEps !== null,
       ...(normEps !== null ? { EPS: normEps } : {}),
     },
-    workgroups: (T) => [T, 1, 1],
+    workgroups: (T) => [T, Math.ceil((H + 2 * G) / Math.floor(1024 / Hd)), 1],
   }),
   sizes({ H, G, Hd, pieces = 1, apart = 16, hasBias = false, normEps = null }, T, start) {
     const cache = 2 * (start + T) * G * Hd;

@@ -25,7 +25,8 @@ ${eightsWgsl}
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let row = wg.x * (K / 8u);
-  for (var i = tid; i < K / 8u; i += 256u) {
+  let i = wg.y * 256u + tid;
+  if (i < K / 8u) {
     let at = 2u * (row + i);
     if (SPLITS == 1u) {
       x[row + i] = eight(y[at], y[at + 1u]);
@@ -51,7 +52,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-  call: ({ K, splits = 1, Hd = K }) => ({ overrides: { K, SPLITS: splits, HEAD: Hd }, workgroups: (T) => [T, 1, 1] }),
+  call: ({ K, splits = 1, Hd = K }) => ({ overrides: { K, SPLITS: splits, HEAD: Hd }, workgroups: (T) => [T, Math.ceil(K / 2048), 1] }),
   sizes: ({ K, splits = 1, Hd = K }, T) => ({
     y: 4 * ((splits - 1) * SPLIT_ROWS + T) * K,
     stats: splits > 1 ? 8 * ((splits - 1) * SPLIT_ROWS + T) * (K / Hd) : 0,

@@ -1,6 +1,6 @@
 /**
  * x[t, f] = f16(silu(y[t, f]) · y[t, F + f]) in eights (wgsl/eights.ts); y [T, 2F] f32, gate then up, as one product
- * leaves them; to which first their biases [2F] are added, where there are some. One workgroup per row. Limited by memory.
+ * leaves them; to which first their biases [2F] are added, where there are some. One invocation per eight. Limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
@@ -28,12 +28,13 @@ fn silu_mul(row: u32, i: u32) -> vec4<f32> {
 }
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  for (var i = tid; i < F / 8u; i += 256u) {
+  let i = wg.y * 256u + tid;
+  if (i < F / 8u) {
     let row = wg.x * (F / 2u);
     x[wg.x * (F / 8u) + i] = eight(silu_mul(row, 2u * i), silu_mul(row, 2u * i + 1u));
   }
 }
 `,
-  call: ({ F, hasBias = false }) => ({ overrides: { F, HAS_BIAS: hasBias }, workgroups: (T) => [T, 1, 1] }),
+  call: ({ F, hasBias = false }) => ({ overrides: { F, HAS_BIAS: hasBias }, workgroups: (T) => [T, Math.ceil(F / 2048), 1] }),
   sizes: ({ F, hasBias = false }, T) => ({ y: 8 * T * F, bias: hasBias ? 8 * F : 0, x: 2 * T * F }),
 });
