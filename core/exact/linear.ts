@@ -97,16 +97,19 @@ function awqProducts(out: Float32Array, rows: readonly FixedRow[], weight: Exact
   const tile = new Float64Array(G * 8);
   const sums = new Float64Array(T * 8);
   const sizes = new Float64Array(T * 8);
-  const y = new Float64Array(8);
+  const y = new Float64Array(16);
+  const s = new Float64Array(8);
   for (let c = 0; c < words; c++) {
     sums.fill(0);
     sizes.fill(0);
     for (let g = 0; g < K / G; g++) {
       unpackTile(tile, qweight, g * G * words + c, words, G, qzeros[g * words + c]!);
-      for (let t = 0; t < T; t++) {
-        groupSums(y, rows[t]!.values, g * G, tile, G);
-        for (let j = 0; j < 8; j++) {
-          const term = y[j]! * (scaleOf[scales[g * N + c * 8 + j]!]! * 2 ** 24);
+      for (let j = 0; j < 8; j++) s[j] = scaleOf[scales[g * N + c * 8 + j]!]! * 2 ** 24;
+      for (let t = 0; t < T; t += 2) {
+        if (t + 1 < T) pairSums(y, rows[t]!.values, rows[t + 1]!.values, g * G, tile, G);
+        else rowSums(y, rows[t]!.values, g * G, tile, G);
+        for (let j = 0; j < Math.min(16, (T - t) * 8); j++) {
+          const term = y[j]! * s[j & 7]!;
           sums[t * 8 + j]! += term;
           sizes[t * 8 + j]! += Math.abs(term);
         }
@@ -149,7 +152,7 @@ function unpackTile(tile: Float64Array, qweight: Int32Array, first: number, stri
 }
 
 /** y[j] = Σ_{k < G} v[from + k] · tile[k, j], integers below 2^31 · 15 · G. */
-function groupSums(y: Float64Array, v: Float64Array, from: number, tile: Float64Array, G: number): void {
+function rowSums(y: Float64Array, v: Float64Array, from: number, tile: Float64Array, G: number): void {
   let y0 = 0;
   let y1 = 0;
   let y2 = 0;
@@ -177,6 +180,44 @@ function groupSums(y: Float64Array, v: Float64Array, from: number, tile: Float64
   y[5] = y5;
   y[6] = y6;
   y[7] = y7;
+}
+
+/** y[r, j] = Σ_{k < G} v_r[from + k] · tile[k, j] of two rows, integers below 2^31 · 15 · G. Two share what is read of the tile. */
+function pairSums(y: Float64Array, v: Float64Array, w: Float64Array, from: number, tile: Float64Array, G: number): void {
+  for (let j = 0; j < 8; j += 4) {
+    let v0 = 0;
+    let v1 = 0;
+    let v2 = 0;
+    let v3 = 0;
+    let w0 = 0;
+    let w1 = 0;
+    let w2 = 0;
+    let w3 = 0;
+    for (let k = from, i = j; k < from + G; k++, i += 8) {
+      const a = v[k]!;
+      const b = w[k]!;
+      const t0 = tile[i]!;
+      const t1 = tile[i + 1]!;
+      const t2 = tile[i + 2]!;
+      const t3 = tile[i + 3]!;
+      v0 += a * t0;
+      v1 += a * t1;
+      v2 += a * t2;
+      v3 += a * t3;
+      w0 += b * t0;
+      w1 += b * t1;
+      w2 += b * t2;
+      w3 += b * t3;
+    }
+    y[j] = v0;
+    y[j + 1] = v1;
+    y[j + 2] = v2;
+    y[j + 3] = v3;
+    y[j + 8] = w0;
+    y[j + 9] = w1;
+    y[j + 10] = w2;
+    y[j + 11] = w3;
+  }
 }
 
 /** The sum of one output in integers of any size. */
