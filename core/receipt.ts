@@ -47,8 +47,8 @@ function sealOf(sha256: Sha256, { format, arithmetic, model, context, options, p
 
 const optionNames = ["temperature", "topK", "topP", "minP", "repetitionPenalty"] as const;
 
-/** What is fed at a time while positions are hashed. */
-const AT_ONCE = 128;
+/** What is fed at a time; one part is computed while the one before is hashed. */
+const AT_ONCE = 256;
 
 /** Hashes of the logits that followed positions of `sequence`, and the ids drawn from them, for the positions that `wants` names. */
 async function* replayed(
@@ -64,27 +64,35 @@ async function* replayed(
   // The last id is not fed: nothing was drawn after it.
   const length = sequence.length - 1;
   const session = model.createSession(context);
+  const first = prompt.length - 1;
+  const begin = (from: number) => {
+    const part = sequence.slice(from, Math.min(length, from + AT_ONCE));
+    const wanted = part.map((_, i) => from + i - first).map((index) => index >= 0 && wants(index));
+    const logits = wanted.includes(true) ? session.forward(part, { logits: "all" }).then((r) => r.logits) : session.prefill(part);
+    logits.catch(() => {}); // reported where it is waited for
+    return { from, wanted, logits };
+  };
+  let ahead = length > 0 ? begin(0) : undefined;
   try {
-    for (let from = 0; from < length; from += AT_ONCE) {
-      const part = sequence.slice(from, Math.min(length, from + AT_ONCE));
-      const first = prompt.length - 1;
-      const wanted = part.map((_, i) => from + i - first).map((index) => index >= 0 && wants(index));
-      if (wanted.includes(true)) {
-        const { logits } = await session.forward(part, { logits: "all" });
-        for (const [i, isWanted] of wanted.entries()) {
-          if (!isWanted) continue;
-          const row = logits.slice(i * V, (i + 1) * V);
-          const position = from + i + 1;
-          yield {
-            index: from + i - first,
-            hash: sha256(new Uint8Array(row.buffer, row.byteOffset, row.byteLength)),
-            id: exactSampler.sample(row, sampling, sequence.slice(0, position), position),
-          };
-        }
-      } else await session.prefill(part);
-      await onProgress?.(Math.min(length, from + part.length), length);
+    while (ahead) {
+      const { from, wanted, logits: computed } = ahead;
+      const logits = await computed;
+      const done = from + wanted.length;
+      ahead = done < length ? begin(done) : undefined;
+      for (const [i, isWanted] of wanted.entries()) {
+        if (!isWanted || !logits) continue;
+        const row = logits.subarray(i * V, (i + 1) * V);
+        const position = from + i + 1;
+        yield {
+          index: from + i - first,
+          hash: sha256(new Uint8Array(row.buffer, row.byteOffset, row.byteLength)),
+          id: exactSampler.sample(row, sampling, sequence.slice(0, position), position),
+        };
+      }
+      await onProgress?.(done, length);
     }
   } finally {
+    await ahead?.logits.catch(() => {});
     session.dispose();
   }
 }
