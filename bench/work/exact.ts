@@ -1,16 +1,23 @@
 /** The kernels of the arithmetic exact: integers only, so what they hold does not matter for their time, but that weights are all different. */
 import type { LlamaConfig } from "../../core/config.ts";
 import { exactAdd } from "../../gpu/kernels/exact/exact-add.ts";
+import { exactAttentionRow, ROW_KEYS } from "../../gpu/kernels/exact/exact-attention-row.ts";
 import { exactAwq } from "../../gpu/kernels/exact/exact-awq.ts";
+import { exactAwqMatrix } from "../../gpu/kernels/exact/exact-awq-matrix.ts";
+import { exactAwqMatrix4 } from "../../gpu/kernels/exact/exact-awq-matrix-4.ts";
 import { exactAwqRow, tuneRow } from "../../gpu/kernels/exact/exact-awq-row.ts";
 import { exactAwqStored } from "../../gpu/kernels/exact/exact-awq-stored.ts";
+import { exactAwqTile } from "../../gpu/kernels/exact/exact-awq-tile.ts";
 import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
+import { exactDenseTile } from "../../gpu/kernels/exact/exact-dense-tile.ts";
 import { exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
 import { exactEmbedding } from "../../gpu/kernels/exact/exact-embedding.ts";
 import { exactGreedy } from "../../gpu/kernels/exact/exact-greedy.ts";
 import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
 import { exactNorm } from "../../gpu/kernels/exact/exact-norm.ts";
+import { exactNormDigits } from "../../gpu/kernels/exact/exact-norm-digits.ts";
 import { type ExactAttentionShape, exactRope } from "../../gpu/kernels/exact/exact-rope.ts";
+import { exactScaleBases } from "../../gpu/kernels/exact/exact-scale-bases.ts";
 import { type ExactAttentionPart, exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
 import { exactSiluMul } from "../../gpu/kernels/exact/exact-silu-mul.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
@@ -55,7 +62,19 @@ export const works: readonly Work[] = [
   work(exactAwqRow, ({ intermediateSize: F, ...config }) =>
     linears({ intermediateSize: F, ...config }).map(({ step, K, N, P }) => {
       const paired = step === "gateProj+upProj";
-      const shape = { K, N: paired ? F : N, P, hasBias: false, adds: false, groupSize, firstRow: 0, paired, unit: 4, ...tuneRow(K, N, 4) };
+      const shape = {
+        K,
+        N: paired ? F : N,
+        P,
+        hasBias: false,
+        adds: false,
+        groupSize,
+        firstRow: 0,
+        paired,
+        spread: 5,
+        unit: 4,
+        ...tuneRow(K, N, 4),
+      };
       return {
         step,
         shape,
@@ -64,6 +83,22 @@ export const works: readonly Work[] = [
         arithmetic: "i8",
       };
     }),
+  ),
+  ...[exactAwqTile, exactAwqMatrix, exactAwqMatrix4].map((kernel) =>
+    work(kernel, (config, T) =>
+      linears(config)
+        .filter(({ P }) => kernel === exactAwqTile || (kernel === exactAwqMatrix) === (P === 3))
+        .map(({ step, K, N, P }) => ({
+          step,
+          shape: { K, N, P, hasBias: false, adds: false, groupSize, unit: 4, firstRow: 0, spread: 3 },
+          holds: { digits: "words", weights: { own: "words" }, groups: { own: "groups" }, bases: "blank" },
+          operations: 2 * T * N * K,
+          arithmetic: "i8",
+        })),
+    ),
+  ),
+  work(exactScaleBases, (config) =>
+    linears(config).map(({ step, K, N: rows }) => ({ step, shape: { K, rows, groupSize }, holds: { groups: "groups" } })),
   ),
   work(exactAwqStored, (config, T) =>
     linears(config).map(({ step, K, N, P }) => ({
@@ -83,11 +118,23 @@ export const works: readonly Work[] = [
       arithmetic: "i8",
     },
   ]),
+  work(exactDenseTile, ({ hiddenSize: K, vocabSize: N }, T) => [
+    {
+      step: "lmHead",
+      shape: { K, N, P: 3 as const, hasBias: false, adds: false, firstColumn: 0, columns: N },
+      holds: { digits: "words", weights: { own: "words" } },
+      operations: 2 * T * N * K,
+      arithmetic: "i8",
+    },
+  ]),
   work(exactDigits, ({ hiddenSize: D, intermediateSize: F }) => [
     { step: "hidden", shape: { K: D, P: 3 as const } },
     { step: "ffn", shape: { K: F, P: 4 as const } },
   ]),
   work(exactNorm, ({ hiddenSize: D }) => [{ step: "hidden", shape: { D, inverse: 0x39800000, eps: 0x3727c5ac } }]),
+  work(exactNormDigits, ({ hiddenSize: D }) => [
+    { step: "hidden", shape: { D, inverse: 0x39800000, eps: 0x3727c5ac, lanes: 256, each: 1, unit: 1 } },
+  ]),
   work(exactEmbedding, ({ hiddenSize: D, vocabSize: rows }, T) => [
     {
       step: "embedTokens",
@@ -118,6 +165,11 @@ export const works: readonly Work[] = [
       arithmetic: "i8",
     },
   ]),
+  work(exactAttentionRow, (config) => {
+    const start = Math.min(startOf(config, 1), ROW_KEYS - 1);
+    const operations = 4 * config.numAttentionHeads * config.headDim * pairsSeen(1, start, config.slidingWindow);
+    return [{ step: "attention", start, shape: { ...heads(config), factor: 0x3e000000 }, operations, arithmetic: "i8" }];
+  }),
   work(exactSiluMul, ({ intermediateSize: width }) => [{ step: "ffn", shape: { width }, holds: { gate: "f32" } }]),
   work(exactGreedy, ({ vocabSize: V }) => [
     { step: "logits", shape: { V }, holds: { step: { own: "blank" }, results: { byteLength: 1 << 20 } } },

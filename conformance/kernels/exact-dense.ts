@@ -1,14 +1,15 @@
 import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
+import { exactDenseTile } from "../../gpu/kernels/exact/exact-dense-tile.ts";
 import { digitBytes, exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
 import type { ExactDenseCase } from "../ops/exact-dense.ts";
 import { operand, wordSubject } from "../subjects/exact.ts";
 import { paddedRows } from "../subjects/layouts.ts";
-import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
+import type { AnyGpuSubject, GpuSubject, Rig } from "../subjects/rig.ts";
 
-export const subjects = (rig: Rig): AnyGpuSubject[] => [
+const dense = (rig: Rig, kernel: typeof exactDense | typeof exactDenseTile): GpuSubject<ExactDenseCase> =>
   wordSubject<ExactDenseCase>(
     rig,
-    exactDense,
+    kernel,
     (io, { T, P, tile, x, weight, bias, initial }) => {
       const { inFeatures: K, outFeatures: N, dtype } = weight;
       const bytes = digitBytes(K, 3, N);
@@ -19,9 +20,11 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
       const { digits, exponents } = operand(io, x, K, P, T);
       const given = { digits, exponents, weights, rowExponents, ...(bias ? { bias } : {}), ...(initial ? { out: initial } : {}) };
       const shape = { K, N, P, tile, firstColumn: 0, columns: N, hasBias: bias !== null, adds: initial !== null };
-      io.run(exactDense, shape, given);
+      io.run(kernel, shape, given);
     },
     ({ T }) => ({ T }),
-    { kernels: ["exact-dense", "exact-digits"] },
-  ),
-];
+    { op: "exact-dense", kernels: [kernel.name, "exact-digits"] },
+  );
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => [dense(rig, exactDense)];
+export const tileSubjects = (rig: Rig): AnyGpuSubject[] => [dense(rig, exactDenseTile)];

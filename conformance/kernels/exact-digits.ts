@@ -7,7 +7,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactDigitsCase>(
     rig,
     exactDigits,
-    (io, { K, P, x }) => void io.run(exactDigits, { K, P }, { x }),
+    (io, { K, P, x }) => void io.run(exactDigits, { K, P, each: 2 }, { x }),
     ({ rows }) => ({ T: rows }),
   ),
 ];

@@ -1,6 +1,7 @@
 import { bitsOf } from "../../core/exact/numbers.ts";
 import { rotate, scoreFactor } from "../../core/exact/rope.ts";
 import { fixedRow } from "../../core/exact/rows.ts";
+import { exactAttentionRow } from "../../gpu/kernels/exact/exact-attention-row.ts";
 import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
 import { exactCacheBytes, exactRope, queryBytes, wordsOf } from "../../gpu/kernels/exact/exact-rope.ts";
 import { exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
@@ -8,7 +9,7 @@ import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
 import { type ExactAttentionCase, exactContext } from "../ops/exact-attention.ts";
 import { digitsOf } from "../ops/exact-digits.ts";
 import { wordSubject } from "../subjects/exact.ts";
-import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
+import type { AnyGpuSubject, Io, Rig } from "../subjects/rig.ts";
 
 /** The cache of the positions before `start`, as exact-rope.ts lays it out. */
 function cacheOf({ shape, start, T, k, v, tables }: ExactAttentionCase): Record<"keys" | "values" | "exponents", Uint32Array> {
@@ -33,22 +34,33 @@ function cacheOf({ shape, start, T, k, v, tables }: ExactAttentionCase): Record<
   return { keys: keys!, values: values!, exponents: exponents! };
 }
 
+/** Operands of a case, and the rotation table. */
+function operands(io: Io, c: ExactAttentionCase) {
+  const { shape, start, q, k, v, tables } = c;
+  const { G, Hd } = shape;
+  const table = new Float32Array(tables.cos.length * 2);
+  for (let i = 0; i < tables.cos.length; i++) table.set([tables.cos[i]!, tables.sin[i]!], 2 * i);
+  const earlier = cacheOf(c);
+  const cache = {
+    keys: io.input("keys", earlier.keys),
+    values: io.input("values", earlier.values),
+    exponents: io.input("exponents", earlier.exponents),
+  };
+  const now = { q: io.input("q", q), k: io.input("k", k.slice(start * G * Hd)), v: io.input("v", v.slice(start * G * Hd)) };
+  return { ...now, ...cache, table };
+}
+
 export const subjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactAttentionCase>(
     rig,
     exactMix,
     (io, c) => {
-      const { shape, start, T, q, k, v, tables } = c;
-      const { H, G, Hd } = shape;
-      const table = new Float32Array(tables.cos.length * 2);
-      for (let i = 0; i < tables.cos.length; i++) table.set([tables.cos[i]!, tables.sin[i]!], 2 * i);
-      const earlier = cacheOf(c);
-      const keys = io.input("keys", earlier.keys);
-      const values = io.input("values", earlier.values);
-      const exponents = io.input("exponents", earlier.exponents);
+      const { shape, T } = c;
+      const { H, Hd } = shape;
+      const given = operands(io, c);
+      const { keys, values, exponents } = given;
       const queries = io.scratch("queries", queryBytes(shape, T));
-      const now = { q: io.input("q", q), k: io.input("k", k.slice(start * G * Hd)), v: io.input("v", v.slice(start * G * Hd)) };
-      io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(Hd)) }, { ...now, table, queries, keys, values, exponents });
+      io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(Hd)) }, { ...given, queries });
       const scores = io.scratch("scores", T * H * exactContext * 4);
       const stats = io.scratch("stats", T * H * 8);
       const part = { ...shape, stride: exactContext, first: 0, rows: T };
@@ -58,5 +70,14 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     },
     ({ T, start }) => ({ T, start }),
     { op: "exact-attention", kernels: ["exact-rope", "exact-scores", "exact-softmax", "exact-mix"] },
+  ),
+];
+export const rowSubjects = (rig: Rig): AnyGpuSubject[] => [
+  wordSubject<ExactAttentionCase>(
+    rig,
+    exactAttentionRow,
+    (io, c) => void io.run(exactAttentionRow, { ...c.shape, factor: bitsOf(scoreFactor(c.shape.Hd)) }, operands(io, c)),
+    ({ T, start }) => ({ T, start }),
+    { op: "exact-attention", accepts: ({ T }) => T === 1 },
   ),
 ];

@@ -39,9 +39,12 @@ const shapes: readonly AttentionShape[] = [
   { H: 2, G: 1, Hd: 16, window: null },
   { H: 3, G: 3, Hd: 6, window: 5 },
   { H: 4, G: 2, Hd: 80, window: null },
+  { H: 4, G: 2, Hd: 64, window: 40 },
+  // Of a model, for cases of reach.
+  { H: 4, G: 1, Hd: 128, window: null },
 ];
 /** Positions that the score rows are long. */
-export const exactContext = 160;
+export const exactContext = 1100;
 
 function mixed({ shape, start, T, q, k, v, tables }: ExactAttentionCase): Float32Array {
   const { H, G, Hd } = shape;
@@ -67,20 +70,24 @@ export const kit: Kit<Spec, ExactAttentionCase> = {
   formula: "mul(rn(Σ p̂ v̂), 1/Z), p̂ from exact scores",
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(mixed(c)))) },
   spec: fc.record({
-    shape: fc.nat(shapes.length - 1),
-    T: fc.integer({ min: 1, max: 4 }),
+    shape: fc.nat(3),
+    T: fc.constantFrom(1, 1, 2, 3, 4, 17, 33),
     start: fc.constantFrom(0, 1, 30, 32, 63, 150),
     q: exactRecipe,
     k: exactRecipe,
     v: exactRecipe,
     spread: fc.constantFrom(0, 10, 60),
   }),
-  boundaries: shapes.flatMap((_, shape) =>
+  boundaries: [0, 1, 2, 3].flatMap((shape) =>
     exactRecipes.flatMap((data, i) => [
       { shape, T: 2, start: 33, q: data, k: exactRecipes[5]!, v: exactRecipes[(i + 3) % exactRecipes.length]!, spread: 0 },
       { shape, T: 1, start: 150, q: exactRecipes[5]!, k: data, v: exactRecipes[5]!, spread: 60 },
     ]),
   ),
+  reach: [
+    { T: 33, start: 1000 },
+    { T: 1, start: 927 },
+  ].map((at) => ({ ...at, shape: 4, q: exactRecipes[5]!, k: exactRecipes[5]!, v: exactRecipes[5]!, spread: 10 })),
   make({ shape: at, T, start, q, k, v, spread }) {
     const shape = shapes[at]!;
     const { H, G, Hd } = shape;

@@ -32,11 +32,14 @@ const shapes = [
   { K: 256, N: 24, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
   { K: 2112, N: 8, group: 64, T: 2, P: 3, tile: 4, bias: true, adds: false },
   { K: 1152, N: 56, group: 128, T: 1, P: 4, tile: 1, bias: true, adds: true },
+  // More rows and columns than a tile of matrices has.
+  { K: 384, N: 136, group: 128, T: 67, P: 3, tile: 4, bias: true, adds: true },
   { K: 8320, N: 8, group: 64, T: 1, P: 3, tile: 1, bias: false, adds: false },
   { K: 72, N: 16, group: 24, T: 3, P: 4, tile: 1, bias: true, adds: true },
   // Of models, for cases of reach: 112 groups, and outputs as many as a feed-forward network has.
   { K: 14_336, N: 8, group: 128, T: 1, P: 3, tile: 1, bias: true, adds: true },
   { K: 32, N: 14_336, group: 32, T: 1, P: 3, tile: 1, bias: true, adds: false },
+  { K: 14_336, N: 8, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
 ] as const;
 
 function result({ T, P, x, weight, bias, initial }: ExactAwqCase): Float32Array {
@@ -49,8 +52,8 @@ export const kit: Kit<Spec, ExactAwqCase> = {
   name: "exact-awq",
   formula: "rn(Σ_g S_g Σ_k v_k (q − z) · 2^(e − 24)) + bias",
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(result(c)))) },
-  spec: fc.record({ shape: fc.nat(3), x: exactRecipe, weight: awqSpec, other: exactRecipe }),
-  boundaries: [0, 1, 2, 3].flatMap((shape) => [
+  spec: fc.record({ shape: fc.nat(4), x: exactRecipe, weight: awqSpec, other: exactRecipe }),
+  boundaries: [0, 1, 2, 3, 4].flatMap((shape) => [
     ...exactRecipes.map((x) => ({ shape, x, weight: usualAwq, other: exactRecipes[5]! })),
     ...scaleKinds.map((scales) => ({
       shape,
@@ -59,7 +62,7 @@ export const kit: Kit<Spec, ExactAwqCase> = {
       other: exactRecipes[9]!,
     })),
   ]),
-  reach: [4, 5].map((shape) => ({ shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]! })),
+  reach: [5, 6, 7, 8, 9].map((shape) => ({ shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]! })),
   make({ shape, x, weight, other }) {
     const { K, N, group, T, P, tile, bias, adds } = shapes[shape]!;
     return {

@@ -1,6 +1,10 @@
 /** What the subjects of `exact` share: outputs compared as words, and inputs of a linear as digits. */
+
+import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Digits, digitBytes, exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
+import { exactScaleBases } from "../../gpu/kernels/exact/exact-scale-bases.ts";
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
+import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { halves } from "../cases/words.ts";
 import { type GpuSubject, hand, type Io, inside, type Rig, runKernel, subject } from "./rig.ts";
 
@@ -43,4 +47,23 @@ export function operand(
   };
   io.run(exactDigits, { K, P, unit }, { x, ...made });
   return made;
+}
+
+/** How far the exponents of a column's scales lie apart, in the matrix where that is most. */
+function scaleSpread({ scales, inFeatures, outFeatures, groupSize }: AwqMatrix): number {
+  let most = 0;
+  for (let n = 0; n < outFeatures; n++) {
+    const bits = Array.from({ length: inFeatures / groupSize }, (_, g) => scales[g * outFeatures + n]! & 0x7fff).filter((b) => b > 0);
+    const shifts = bits.map((b) => Math.max(b >> 10, 1));
+    most = Math.max(most, Math.max(...shifts, 0) - Math.min(...shifts, 0x1f));
+  }
+  return most;
+}
+
+/** What exact-scale-bases.ts finds in the scales of repacked rows, of which the matrices make all but some before them. */
+export function foundScales(io: Io, groups: BufferArg, matrices: readonly AwqMatrix[], rows: number): { bases: GPUBuffer; spread: number } {
+  const { inFeatures: K, groupSize } = matrices[0]!;
+  const bases = io.scratch("bases", 4 * rows);
+  io.run(exactScaleBases, { K, rows, groupSize }, { groups, bases, spread: io.scratch("spread", 4) });
+  return { bases, spread: Math.max(...matrices.map(scaleSpread)) };
 }

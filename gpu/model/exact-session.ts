@@ -12,29 +12,33 @@ import type { DecodedBatch, ForwardOptions, ForwardResult, Model, SamplingOption
 import { checkFeed, checkPending } from "../../core/model/session.ts";
 import { makeTaps } from "../../core/model/trace.ts";
 import { checkSampling, greedy } from "../../core/sample/sampler.ts";
-import { allocate, freeAll, type Memory, makeMemory, readF32, readRanges, settle, upload, usage, writeBytes } from "../device/buffer.ts";
+import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, usage, writeBytes } from "../device/buffer.ts";
+import { missingFor } from "../device/capabilities.ts";
 import { type Gpu, guarded, waited } from "../device/device.ts";
-import { EXACT_RESULT_BYTES, exactGreedy } from "../kernels/exact/exact-greedy.ts";
+import { exactGreedy } from "../kernels/exact/exact-greedy.ts";
 import { exactCacheBytes } from "../kernels/exact/exact-rope.ts";
 import { makeRecorder, type PreparedDispatch, prepare, recordKernel, replay } from "../pipeline/recorder.ts";
 import {
   type ExactContext,
   type ExactSequence,
   makeExactActivations,
+  matrixKernels,
   recordExactHead,
   recordExactLayers,
   shapeOf,
 } from "../programs/exact.ts";
+import type { Feeder } from "../programs/program.ts";
+import { RESULT_BYTES } from "../wgsl/sampling.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
+import { BATCH, type Decoder, makeDecoder } from "./chain.ts";
 import { exactForwardTraced } from "./exact-traced.ts";
 import type { ExactGpuWeights } from "./exact-weights.ts";
 import { copyBuffers, type Held, nothingHeld, type Opened } from "./fork.ts";
 
-/** Rows fed at a time: bounds the activations' memory. */
-const CHUNK = 128;
-
-/** Tokens in one submission. */
-const BATCH = 8;
+/** Rows fed at a time: bounds the activations' memory, and in software the time of a submission. */
+const CHUNK = { device: 1024, software: 128 };
+/** Rows whose logits are wanted at a time: a multiple of a tile's. */
+const LOGITS_ROWS = 256;
 
 /** Lanes of a workgroup that has a row to itself. */
 function lanesFor({ capabilities: { limits } }: Gpu): number {
@@ -42,20 +46,23 @@ function lanesFor({ capabilities: { limits } }: Gpu): number {
     512,
     limits.maxComputeInvocationsPerWorkgroup,
     limits.maxComputeWorkgroupSizeX,
-    limits.maxComputeWorkgroupStorageSize / 20,
+    limits.maxComputeWorkgroupStorageSize / 28,
   );
   return 2 ** Math.floor(Math.log2(most));
 }
 
-interface Feed {
-  readonly layers: readonly PreparedDispatch[];
-  readonly head: readonly PreparedDispatch[];
-}
 /** Dispatches for one row, for more, and for choosing the likeliest id. */
 interface Feeds {
-  readonly one: Feed;
-  readonly many: Feed;
+  readonly one: Feeder;
+  readonly many: Feeder;
   readonly choose: readonly PreparedDispatch[];
+}
+
+/** Where the logits of some rows are left, and what makes them. */
+interface AllLogits {
+  readonly buffer: GPUBuffer;
+  readonly rowsAtOnce: number;
+  readonly head: readonly PreparedDispatch[];
 }
 
 /** @throws GureumError "limit" where the context is beyond the definition, or its cache does not fit a binding */
@@ -67,36 +74,38 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
   const V = config.vocabSize;
   checkExactContext(maxContext);
   const memory = makeMemory(gpu);
-  const sequence = makeSequence(memory, model, maxContext);
-  const rows = Math.min(CHUNK, maxContext);
+  const rows = Math.min(gpu.capabilities.software ? CHUNK.software : CHUNK.device, maxContext);
+  const sequence = makeSequence(memory, model, maxContext, rows);
   const context: ExactContext = {
     config,
     weights,
     sequence,
     a: makeExactActivations(memory, config, rows, maxContext),
-    tile: 1,
     oneRow: false,
+    matrices: matrixKernels.every((kernel) => missingFor(kernel, gpu.capabilities) === undefined),
     lanes: lanesFor(gpu),
   };
   const logits = allocate(memory, "logits", V * 4);
-  const results = allocate(memory, "results", BATCH * EXACT_RESULT_BYTES);
+  const results = allocate(memory, "results", BATCH * RESULT_BYTES);
   let feeds: Promise<Feeds> | undefined;
+  let decoder: Decoder | undefined;
+  let allLogits: Promise<AllLogits> | undefined;
   let ids = [...held.ids];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
   let { fed, hasPending } = held;
   let disposed = false;
 
   const prepareFeeds = async (): Promise<Feeds> => {
-    const layers = (tile: number): Promise<PreparedDispatch[]> => {
+    const layers = (oneRow: boolean): Promise<PreparedDispatch[]> => {
       const recorder = makeRecorder();
-      recordExactLayers(recorder, { ...context, tile, oneRow: tile === 1 });
+      recordExactLayers(recorder, { ...context, oneRow });
       return prepare(recorder, memory);
     };
     const last = makeRecorder();
     recordExactHead(last, context, logits, true);
     const greedily = makeRecorder();
     recordKernel(greedily, exactGreedy, { logits, step: sequence.step, ids: sequence.ids, results }, { V });
-    const [one, many, head, choose] = await Promise.all([layers(1), layers(4), prepare(last, memory), prepare(greedily, memory)]);
+    const [one, many, head, choose] = await Promise.all([layers(true), layers(false), prepare(last, memory), prepare(greedily, memory)]);
     return { one: { layers: one, head }, many: { layers: many, head }, choose };
   };
   const start = async (): Promise<Feeds> => {
@@ -106,12 +115,26 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
     return feeds;
   };
   const settleIds = (): void => {
+    decoder?.forget();
     ids.length = fed;
     hasPending = false;
   };
 
+  /** The likeliest ids, each chosen and fed without the host. */
+  const decodeGreedy = async ({ one, choose }: Feeds, sampling: SamplingOptions, count: number): Promise<DecodedBatch> => {
+    const { step } = sequence;
+    const line = { memory, step, ids: sequence.ids, results, feeder: one, note: null, begin: () => choose, logprob: toLogProbability };
+    decoder ??= await makeDecoder(line, maxContext);
+    // The line has no note, so `noted` is null.
+    const { noted: _, ...batch } = await decoder.decode(sampling, count, ids, ids.length > fed);
+    for (const id of batch.ids) ids.push(id);
+    fed = ids.length - 1;
+    hasPending = false;
+    return batch;
+  };
+
   /** Submits one chunk; `then` may add to its pass. */
-  const feed = (f: Feed, tokens: readonly number[], then?: (pass: GPUComputePassEncoder) => void): void => {
+  const feed = (f: Feeder, tokens: readonly number[], then?: (pass: GPUComputePassEncoder) => void): void => {
     const T = tokens.length;
     writeBytes(gpu, sequence.step, 0, new Uint8Array(encodeStep({ T, start: fed, sampled: 0 }).buffer));
     writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
@@ -144,71 +167,33 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
     await onProgress?.(tokens.length);
   };
 
+  const prepareAll = async (): Promise<AllLogits> => {
+    const rowsAtOnce = Math.min(rows, LOGITS_ROWS);
+    const buffer = allocate(memory, "logits (all)", rowsAtOnce * V * 4);
+    const recorder = makeRecorder();
+    recordExactHead(recorder, context, buffer, false);
+    return { buffer, rowsAtOnce, head: await prepare(recorder, memory) };
+  };
   /** Logits of every position, chunk by chunk. */
   const forwardAll = async (tokens: ArrayLike<number>, onProgress?: ForwardOptions["onProgress"]): Promise<Float32Array> => {
     const p = await start();
-    const scratch = makeMemory(gpu);
+    allLogits ??= prepareAll();
+    const { buffer, rowsAtOnce, head } = await allLogits;
     const all = new Float32Array(tokens.length * V);
-    try {
-      const some = allocate(scratch, "logits (all)", Math.min(rows, tokens.length) * V * 4);
-      const recorder = makeRecorder();
-      recordExactHead(recorder, { ...context, tile: tokens.length === 1 ? 1 : 4 }, some, false);
-      const head = await prepare(recorder, scratch);
-      for (let t = 0; t < tokens.length; t += rows) {
-        const part = Array.prototype.slice.call(tokens, t, t + rows) as number[];
-        const T = part.length;
-        await guarded(gpu, "forward", () => {
-          feed(T === 1 ? p.one : p.many, part, (pass) => replay(pass, head, T, fed));
-          const encoder = gpu.device.createCommandEncoder();
-          encoder.copyBufferToBuffer(some, (T - 1) * V * 4, logits, 0, V * 4);
-          gpu.device.queue.submit([encoder.finish()]);
-        });
-        for (const id of part) ids.push(id);
-        all.set(await readF32(gpu, some, T * V), t * V);
-        await onProgress?.(t + T);
-      }
-    } finally {
-      freeAll(scratch);
-    }
-    return all;
-  };
-
-  /** The likeliest ids, BATCH in a submission, each chosen and fed without the host. */
-  const decodeGreedy = async (p: Feeds, count: number): Promise<DecodedBatch> => {
-    const sampled: number[] = [];
-    const logprobs: number[] = [];
-    while (sampled.length < count) {
-      const n = Math.min(BATCH, count - sampled.length);
-      const pending = ids.length === fed;
-      if (pending) checkPending(hasPending);
-      await guarded(gpu, "decode", () => {
-        // `start` is where the id fed last stands: the kernel that chooses moves on from there.
-        writeBytes(gpu, sequence.step, 0, new Uint8Array(encodeStep({ T: 1, start: ids.length - 1, sampled: 0 }).buffer));
-        if (!pending) writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.of(ids[fed]!).buffer));
-        const encoder = gpu.device.createCommandEncoder({ label: "exact decode" });
-        for (let i = 0; i < n; i++) {
-          const position = ids.length - 1 + i;
-          const pass = encoder.beginComputePass();
-          if (i > 0 || !pending) {
-            replay(pass, p.one.layers, 1, position);
-            replay(pass, p.one.head, 1, position);
-          }
-          replay(pass, p.choose, 1, position);
-          pass.end();
-        }
+    for (let t = 0; t < tokens.length; t += rowsAtOnce) {
+      const part = Array.prototype.slice.call(tokens, t, t + rowsAtOnce) as number[];
+      const T = part.length;
+      await guarded(gpu, "forward", () => {
+        feed(T === 1 ? p.one : p.many, part, (pass) => replay(pass, head, T, fed));
+        const encoder = gpu.device.createCommandEncoder();
+        encoder.copyBufferToBuffer(buffer, (T - 1) * V * 4, logits, 0, V * 4);
         gpu.device.queue.submit([encoder.finish()]);
       });
-      const [bytes] = await readRanges(gpu, "decode", [{ buffer: results, byteOffset: 0, byteLength: n * EXACT_RESULT_BYTES }]);
-      const words = new Uint32Array(bytes!);
-      for (let i = 0; i < n; i++) {
-        sampled.push(words[2 * i]!);
-        logprobs.push(toLogProbability(words[2 * i + 1]!));
-        ids.push(words[2 * i]!);
-      }
-      fed = ids.length - 1;
-      hasPending = false;
+      for (const id of part) ids.push(id);
+      all.set(await readF32(gpu, buffer, T * V), t * V);
+      await onProgress?.(t + T);
     }
-    return { ids: sampled, logprobs };
+    return all;
   };
 
   const session: Session = {
@@ -243,13 +228,16 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
     },
     async decode(sampling: SamplingOptions = greedy, count = 1): Promise<DecodedBatch> {
       checkSampling(sampling);
+      const wanted = Math.min(count, maxContext - ids.length);
+      if (wanted <= 0) return { ids: [], logprobs: [] };
+      if (ids.length === fed) checkPending(hasPending);
       const p = await start();
-      if (sampling.temperature === 0 && sampling.repetitionPenalty === 1) return decodeGreedy(p, Math.min(count, maxContext - ids.length));
+      if (sampling.temperature === 0 && sampling.repetitionPenalty === 1) return decodeGreedy(p, sampling, wanted);
+      decoder?.forget();
       const sampled: number[] = [];
       const logprobs: number[] = [];
-      for (let i = 0; i < count && ids.length < maxContext; i++) {
+      for (let i = 0; i < wanted; i++) {
         if (ids.length > fed) await guarded(gpu, "decode", () => feed(p.one, [ids[fed]!], (pass) => replay(pass, p.one.head, 1, fed)));
-        else checkPending(hasPending);
         const row = await readF32(gpu, logits, V);
         const id = sample(row, sampling, ids, ids.length);
         sampled.push(id);
@@ -264,6 +252,7 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
       return readF32(gpu, logits, V);
     },
     truncate(length) {
+      decoder?.forget();
       ids = ids.slice(0, length);
       fed = Math.min(fed, length);
       hasPending = false;
@@ -298,7 +287,7 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
   return { session, memory, sequence, logits: logits };
 }
 
-function makeSequence(memory: Memory, { config }: Model, maxContext: number): ExactSequence {
+function makeSequence(memory: Memory, { config }: Model, maxContext: number, rows: number): ExactSequence {
   try {
     const { cos, sin } = exactRopeTables(config, maxContext);
     const turns = new Uint32Array(cos.length * 2);
@@ -313,7 +302,7 @@ function makeSequence(memory: Memory, { config }: Model, maxContext: number): Ex
       );
     return {
       step: allocate(memory, "step", STEP_BYTES, usage.UNIFORM | usage.STORAGE | usage.COPY_DST | usage.COPY_SRC),
-      ids: allocate(memory, "ids", Math.min(CHUNK, maxContext) * 4),
+      ids: allocate(memory, "ids", rows * 4),
       table: upload(memory, "rope table", turns),
       keys: caches("keys"),
       values: caches("values"),

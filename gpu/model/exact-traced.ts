@@ -34,7 +34,7 @@ export async function exactForwardTraced(
   try {
     const a = makeExactActivations(memory, config, T, maxContext);
     const sequence = { ...shared.sequence, ids: allocate(memory, "ids", T * 4) };
-    const c: ExactContext = { ...shared, sequence, a, tile: T === 1 ? 1 : 4, oneRow: false };
+    const c: ExactContext = { ...shared, sequence, a, oneRow: false };
     const recorder = makeRecorder();
     const wanted: { name: string; buffer: GPUBuffer; after: number }[] = [];
     const weightsWanted = Array.from({ length: numHiddenLayers }, (_, i) => `layers.${i}.attentionWeights`).filter(taps.wants);

@@ -3,8 +3,9 @@
  * device (gpu/kernels/exact/exact-digits.ts). What they were stays only where it is the embedding.
  */
 import type { LlamaWeightRefs, WeightTree } from "../../core/model/weights.ts";
-import { allocate, free, freeAll, type Memory, makeMemory } from "../device/buffer.ts";
+import { allocate, free, freeAll, type Memory, makeMemory, readRanges } from "../device/buffer.ts";
 import { digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
+import { exactScaleBases } from "../kernels/exact/exact-scale-bases.ts";
 import { unitOf } from "../kernels/layout/awq-repack.ts";
 import { makeRecorder, prepare, recordKernel, submit } from "../pipeline/recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
@@ -25,8 +26,13 @@ export interface ExactGpuDense {
   readonly N: number;
   readonly pieces: readonly ExactPiece[];
 }
+/** Repacked, with what gpu/kernels/exact/exact-scale-bases.ts finds in its scales. */
+export interface ExactGpuPacked extends GpuPacked {
+  readonly bases: GPUBuffer;
+  readonly spread: number;
+}
 export interface ExactGpuLinear {
-  readonly weight: ExactGpuDense | GpuAwq | GpuPacked;
+  readonly weight: ExactGpuDense | GpuAwq | ExactGpuPacked;
   readonly bias: GPUBuffer | null;
 }
 /** Linears of one input as one of all their rows, for the kernels that take them at once; null where they do not lie in one matrix. */
@@ -35,13 +41,50 @@ export interface ExactJoined {
   readonly gateUp: JoinedLinear | null;
 }
 export interface JoinedLinear {
-  readonly weight: GpuPacked;
+  readonly weight: ExactGpuPacked;
   readonly bias: GPUBuffer | null;
 }
 export interface ExactGpuWeights extends Omit<WeightTree<ExactGpuLinear, GpuDense, GPUBuffer>, "lmHead"> {
   readonly lmHead: ExactGpuDense;
   /** Per layer. */
   readonly joined: readonly ExactJoined[];
+}
+
+type Loaded = Awaited<ReturnType<typeof loadWeights>>;
+const linearsOf = ({ layers }: Loaded): GpuPacked[] =>
+  layers
+    .flatMap(({ qProj, kProj, vProj, oProj, gateProj, upProj, downProj }) => [qProj, kProj, vProj, oProj, gateProj, upProj, downProj])
+    .map(({ weight }) => weight)
+    .filter((weight) => weight.kind === "packed");
+
+/** The bases of every repacked matrix, and how far its scales spread, by the buffer of its groups. */
+async function scaleBases(
+  memory: Memory,
+  linears: readonly GpuPacked[],
+): Promise<ReadonlyMap<GPUBuffer, Pick<ExactGpuPacked, "bases" | "spread">>> {
+  const { gpu } = memory;
+  const matrices = new Map<GPUBuffer, { K: number; groupSize: number; rows: number }>();
+  for (const { groups, K, groupSize, firstRow, N } of linears)
+    matrices.set(groups, { K, groupSize, rows: Math.max(matrices.get(groups)?.rows ?? 0, firstRow + N) });
+  if (matrices.size === 0) return new Map();
+  const scratch = makeMemory(gpu);
+  try {
+    // A word each, where bindings may begin.
+    const stride = gpu.capabilities.limits.minStorageBufferOffsetAlignment;
+    const spreads = allocate(scratch, "spreads of scales", matrices.size * stride);
+    const recorder = makeRecorder();
+    const bases = [...matrices].map(([groups, shape], i) => {
+      const own = allocate(memory, "bases of scales", shape.rows * 4);
+      recordKernel(recorder, exactScaleBases, { groups, bases: own, spread: { buffer: spreads, offset: i * stride, size: 4 } }, shape);
+      return own;
+    });
+    await submit(scratch, await prepare(recorder, scratch), 1);
+    const [bytes] = await readRanges(gpu, "spreads of scales", [{ buffer: spreads, byteOffset: 0, byteLength: spreads.size }]);
+    const words = new Uint32Array(bytes!);
+    return new Map([...matrices.keys()].map((groups, i) => [groups, { bases: bases[i]!, spread: words[(i * stride) / 4]! }]));
+  } finally {
+    freeAll(scratch);
+  }
 }
 
 /** Where a piece may begin: bindings begin at multiples of 256 bytes, and a row has at least four. */
@@ -92,10 +135,11 @@ export async function loadExactWeights(
     return { kind: "exact-dense", K, N, pieces: out };
   };
 
-  const linear = async ({ weight, bias }: (typeof loaded)["layers"][number]["qProj"], label: string): Promise<ExactGpuLinear> => ({
-    weight: weight.kind === "dense" ? await digits(weight, label, false) : weight,
-    bias,
-  });
+  const found = await scaleBases(memory, linearsOf(loaded));
+  const linear = async ({ weight, bias }: (typeof loaded)["layers"][number]["qProj"], label: string): Promise<ExactGpuLinear> => {
+    if (weight.kind === "dense") return { weight: await digits(weight, label, false), bias };
+    return { weight: weight.kind === "packed" ? { ...weight, ...found.get(weight.groups)! } : weight, bias };
+  };
 
   const join = (linears: readonly ExactGpuLinear[], label: string): JoinedLinear | null => {
     const { weight: first } = linears[0]!;

@@ -11,6 +11,7 @@ import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../device/buffer.ts";
 import { checkDevice, type Gpu } from "../device/device.ts";
 import { partRefusal } from "../programs/program.ts";
+import { BATCH } from "./chain.ts";
 import { exactGpuSession } from "./exact-session.ts";
 import { loadExactWeights } from "./exact-weights.ts";
 
@@ -47,7 +48,7 @@ export async function loadExactGpuModel(
       config,
       backend: "webgpu",
       sampler: exactSampler,
-      decodeBatch: 8,
+      decodeBatch: BATCH,
       sameBitsRows: Infinity,
       createSession(maxContext) {
         const positions = Math.min(checkPositions("session", "maxContext", maxContext, 1), EXACT_LIMITS.positions + 1);

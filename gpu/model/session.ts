@@ -20,6 +20,7 @@ import { encodeStep } from "../wgsl/step.ts";
 import { type Decoder, makeDecoder } from "./chain.ts";
 import { copyBuffers, type Held, nothingHeld, type Opened } from "./fork.ts";
 import { beyondF16, clearNoted, readUnlessNoted } from "./noted.ts";
+import { sampledLine } from "./sampled.ts";
 import { cacheRowBytes, type ForwardContext, type GpuSequence, makeActivations, makeSequence, type SequenceBuffers } from "./sequence.ts";
 import { forwardTraced } from "./traced.ts";
 import type { GpuLlamaWeights } from "./tree.ts";
@@ -175,7 +176,7 @@ export function openGpuSession(
       if (wanted <= 0) return { ids: [], logprobs: [] };
       if (ids.length === fed) checkPending(hasPending);
       const feederOf = await start();
-      decoder ??= await makeDecoder(self, feederOf(programFor(1)), maxContext);
+      decoder ??= await makeDecoder(await sampledLine(self, feederOf(programFor(1))), maxContext);
       const { noted, ...batch } = await decoder.decode(sampling, wanted, ids, ids.length > fed);
       if (noted !== null) {
         decoder.forget();

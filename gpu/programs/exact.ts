@@ -8,20 +8,28 @@ import { bitsOf, nearest } from "../../core/exact/numbers.ts";
 import { scoreFactor } from "../../core/exact/rope.ts";
 import type { LayerTapName } from "../../core/model/trace.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
+import type { Needs } from "../device/capabilities.ts";
 import { exactAdd } from "../kernels/exact/exact-add.ts";
+import { exactAttentionRow, ROW_KEYS } from "../kernels/exact/exact-attention-row.ts";
 import { exactAwq } from "../kernels/exact/exact-awq.ts";
+import { exactAwqMatrix } from "../kernels/exact/exact-awq-matrix.ts";
+import { exactAwqMatrix4 } from "../kernels/exact/exact-awq-matrix-4.ts";
 import { exactAwqRow, MOST_ROW_INPUTS, tuneRow } from "../kernels/exact/exact-awq-row.ts";
 import { exactAwqStored } from "../kernels/exact/exact-awq-stored.ts";
+import { exactAwqTile } from "../kernels/exact/exact-awq-tile.ts";
 import { exactDense } from "../kernels/exact/exact-dense.ts";
+import { exactDenseTile } from "../kernels/exact/exact-dense-tile.ts";
 import { type Digits, digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
 import { exactEmbedding } from "../kernels/exact/exact-embedding.ts";
 import { exactMix } from "../kernels/exact/exact-mix.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
+import { exactNormDigits } from "../kernels/exact/exact-norm-digits.ts";
 import { type ExactAttentionShape, exactRope, queryBytes } from "../kernels/exact/exact-rope.ts";
 import { type ExactAttentionPart, exactScores } from "../kernels/exact/exact-scores.ts";
 import { exactSiluMul } from "../kernels/exact/exact-silu-mul.ts";
 import { exactSoftmax } from "../kernels/exact/exact-softmax.ts";
 import type { ExactGpuLinear, ExactGpuWeights, JoinedLinear } from "../model/exact-weights.ts";
+import type { Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 
 /** What lasts as long as a session. */
@@ -75,7 +83,7 @@ export interface ExactActivations {
 }
 
 /** Bytes that the scores of some query rows may take. */
-const SCORE_BYTES = 64 * 2 ** 20;
+const SCORE_BYTES = 128 * 2 ** 20;
 
 export const shapeOf = (config: LlamaConfig): ExactAttentionShape => ({
   H: config.numAttentionHeads,
@@ -131,10 +139,10 @@ export interface ExactContext {
   readonly weights: ExactGpuWeights;
   readonly sequence: ExactSequence;
   readonly a: ExactActivations;
-  /** Rows of T that share a reading of the weights: 1, or 4 where there are more. */
-  readonly tile: number;
   /** Whether T is 1, and nobody looks at what lies between: linears of one input then run as one. */
   readonly oneRow: boolean;
+  /** Whether the device multiplies matrices of i8. */
+  readonly matrices: boolean;
   /** Lanes that share a row where there is one: a power of two. */
   readonly lanes: number;
 }
@@ -148,7 +156,14 @@ export interface ExactMarks {
 }
 const noMarks: ExactMarks = { wants: () => false, mark() {} };
 
-/** x [T, K] as digits in c.a, for a linear. */
+/** From so many rows on, linears go by tiles. */
+const MANY_ROWS = 5;
+/** Words of digits that a lane makes there: fewer workgroups read a row's largest number each for itself. */
+const WORDS_EACH = 4;
+const few: Span = { from: 1, to: MANY_ROWS };
+const many: Span = { from: MANY_ROWS, to: Infinity };
+
+/** x [T, K] as digits in c.a, for a linear; blocks lie as who reads them wants. */
 function recordDigits(
   recorder: Recorder,
   { a, oneRow, lanes }: ExactContext,
@@ -157,8 +172,51 @@ function recordDigits(
   P: Digits,
   label: string,
 ): void {
-  const shape = { K: weight.K, P, unit: weight.kind === "packed" ? weight.unit : 1, ...(oneRow ? { lanes } : {}) };
-  recordKernel(recorder, exactDigits, { x, digits: a.digits, sums: a.sums, exponents: a.exponents }, shape, { label });
+  const buffers = { x, digits: a.digits, sums: a.sums, exponents: a.exponents };
+  const shape = { K: weight.K, P, ...(oneRow ? { lanes } : {}) };
+  const unit = weight.kind === "packed" ? weight.unit : 1;
+  if (oneRow || unit === 1) {
+    recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label });
+    return;
+  }
+  recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label, rows: few });
+  recordKernel(recorder, exactDigits, buffers, { ...shape, each: WORDS_EACH, unit: 1 }, { label, rows: many });
+}
+
+/** The norm of a.x as digits, for linears that read it; by way of a.normed where that is looked at. */
+function recordNormed(
+  recorder: Recorder,
+  c: ExactContext,
+  weight: GPUBuffer,
+  reader: Pick<ExactGpuLinear, "weight">,
+  marks: ExactMarks,
+  name: string,
+): void {
+  const { a, config, lanes, oneRow, sequence } = c;
+  const D = config.hiddenSize;
+  const norm = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(nearest(config.rmsNormEps)) };
+  if (marks.wants(name)) {
+    recordKernel(recorder, exactNorm, { step: sequence.step, x: a.x, weight, out: a.normed }, norm, { label: name });
+    marks.mark(name, a.normed);
+    recordDigits(recorder, c, a.normed, reader, 3, name);
+    return;
+  }
+  const buffers = { x: a.x, weight, digits: a.digits, sums: a.sums, exponents: a.exponents };
+  const unit = reader.weight.kind === "packed" ? reader.weight.unit : 1;
+  const shape = { ...norm, lanes: oneRow ? lanes : Math.min(lanes, 256) };
+  if (oneRow || unit === 1) recordKernel(recorder, exactNormDigits, buffers, { ...shape, each: 1, unit }, { label: name });
+  else {
+    recordKernel(recorder, exactNormDigits, buffers, { ...shape, each: 1, unit }, { label: name, rows: few });
+    recordKernel(recorder, exactNormDigits, buffers, { ...shape, each: WORDS_EACH, unit: 1 }, { label: name, rows: many });
+  }
+}
+
+/** How a linear's result is left. */
+interface Left {
+  readonly P?: Digits;
+  readonly adds?: boolean;
+  /** Of one row of digits, however large T is. */
+  readonly oneRow?: boolean;
 }
 
 /** out = (adds: out +) the linear of the digits in c.a. */
@@ -167,24 +225,29 @@ function recordLinear(
   c: ExactContext,
   { weight, bias }: ExactGpuLinear,
   out: GPUBuffer,
-  { P = 3, adds = false, oneRow = false }: { readonly P?: Digits; readonly adds?: boolean; readonly oneRow?: boolean },
+  { P = 3, adds = false, oneRow = false }: Left,
   label: string,
 ): void {
-  const {
-    a,
-    tile,
-    sequence: { step },
-  } = c;
+  const { a, sequence } = c;
+  const { step } = sequence;
   if (c.oneRow && weight.kind === "packed" && weight.K <= MOST_ROW_INPUTS) {
     recordRow(recorder, c, { weight, bias }, out, { P, adds, paired: false }, label);
     return;
   }
   const { digits, sums, exponents } = a;
   const shared = { step, digits, exponents, bias: bias ?? a.nothing, out };
+  const tile = c.oneRow || oneRow ? 1 : MANY_ROWS - 1;
   const shape = { K: weight.K, P, hasBias: bias !== null, adds, tile };
+  const when = tile === 1 ? { label } : { label, rows: few };
   if (weight.kind === "packed") {
-    const { weights, groups, N, groupSize, unit, firstRow } = weight;
-    recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, { ...shape, N, groupSize, unit, firstRow }, { label });
+    const { weights, groups, bases, N, groupSize, unit, firstRow, spread } = weight;
+    const packed = { ...shape, N, groupSize, unit, firstRow };
+    recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, packed, when);
+    if (tile > 1) {
+      const byMatrices = c.matrices && weight.K % 128 === 0 && groupSize % 128 === 0;
+      const kernel = byMatrices ? (P === 3 ? exactAwqMatrix : exactAwqMatrix4) : exactAwqTile;
+      recordKernel(recorder, kernel, { ...shared, weights, groups, bases }, { ...packed, spread }, { label, rows: many });
+    }
   } else if (weight.kind === "awq") {
     for (const { firstColumn, N, ...piece } of weight.pieces)
       recordKernel(
@@ -195,8 +258,11 @@ function recordLinear(
         { label },
       );
   } else {
-    for (const { firstColumn, N, ...piece } of weight.pieces)
-      recordKernel(recorder, exactDense, { ...shared, ...piece }, { ...shape, N, firstColumn, columns: weight.N, oneRow }, { label });
+    for (const { firstColumn, N, ...piece } of weight.pieces) {
+      const dense = { ...shape, N, firstColumn, columns: weight.N };
+      recordKernel(recorder, exactDense, { ...shared, ...piece }, { ...dense, oneRow }, when);
+      if (tile > 1) recordKernel(recorder, exactDenseTile, { ...shared, ...piece }, dense, { label, rows: many });
+    }
   }
 }
 
@@ -209,11 +275,11 @@ function recordRow(
   { P, adds, paired }: { readonly P: Digits; readonly adds: boolean; readonly paired: boolean },
   label: string,
 ): void {
-  const { weights, groups, K, groupSize, firstRow, unit } = weight;
+  const { weights, groups, bases, spread, K, groupSize, firstRow, unit } = weight;
   const { digits, sums, exponents } = a;
   const N = paired ? weight.N / 2 : weight.N;
-  const shape = { K, N, P, groupSize, unit, firstRow, hasBias: bias !== null, adds, paired, ...tuneRow(K, weight.N, unit) };
-  const buffers = { digits, sums, exponents, weights, groups, bias: bias ?? a.nothing, out };
+  const shape = { K, N, P, groupSize, unit, firstRow, hasBias: bias !== null, adds, paired, spread, ...tuneRow(K, weight.N, unit) };
+  const buffers = { digits, sums, exponents, weights, groups, bases, bias: bias ?? a.nothing, out };
   recordKernel(recorder, exactAwqRow, buffers, shape, { label });
 }
 
@@ -221,7 +287,6 @@ function recordRow(
 export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: ExactMarks = noMarks): void {
   const { config, weights, sequence, a } = c;
   const { hiddenSize: D, intermediateSize: F } = config;
-  const { step } = sequence;
   const table = weights.embedTokens;
   for (const { firstColumn: firstRow, N: rows, weight } of table.pieces)
     recordKernel(
@@ -232,23 +297,15 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
       { label: "embeddings" },
     );
   marks.mark("embeddings", a.x);
-  const norm = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(nearest(config.rmsNormEps)), ...(c.oneRow ? { lanes: c.lanes } : {}) };
   weights.layers.forEach((layer, i) => {
     const at = `layers.${i}.`;
     const tap = (name: LayerTapName, buffer: GPUBuffer): void => marks.mark(at + name, buffer);
-    recordKernel(recorder, exactNorm, { step, x: a.x, weight: layer.inputLayernorm, out: a.normed }, norm, {
-      label: `${at}inputLayernorm`,
-    });
-    tap("inputLayernorm", a.normed);
+    recordNormed(recorder, c, layer.inputLayernorm, layer.qProj, marks, `${at}inputLayernorm`);
     recordAttention(recorder, c, i, marks, tap);
     recordBranch(recorder, c, layer.oProj, 3, marks, `${at}attentionOutput`);
     tap("attentionResidual", a.x);
 
-    recordKernel(recorder, exactNorm, { step, x: a.x, weight: layer.postAttentionLayernorm, out: a.normed }, norm, {
-      label: `${at}postAttentionLayernorm`,
-    });
-    tap("postAttentionLayernorm", a.normed);
-    recordDigits(recorder, c, a.normed, layer.gateProj, 3, `${at}postAttentionLayernorm`);
+    recordNormed(recorder, c, layer.postAttentionLayernorm, layer.gateProj, marks, `${at}postAttentionLayernorm`);
     const { gateUp } = weights.joined[i]!;
     if (c.oneRow && gateUp && D <= MOST_ROW_INPUTS)
       recordRow(recorder, c, gateUp, a.gate, { P: 3, adds: false, paired: true }, `${at}gateUp`);
@@ -278,6 +335,9 @@ function recordBranch(recorder: Recorder, c: ExactContext, linear: ExactGpuLinea
   recordKernel(recorder, exactAdd, { x: a.x, y: a.branch }, { width: config.hiddenSize }, { label: name });
 }
 
+/** What a device must run for prompts to go by matrices. */
+export const matrixKernels: readonly Needs[] = [exactAwqMatrix, exactAwqMatrix4];
+
 /** a.digits = those of the attention's output; writes layer i of the cache. */
 function recordAttention(
   recorder: Recorder,
@@ -291,7 +351,6 @@ function recordAttention(
   const layer = weights.layers[i]!;
   const at = `layers.${i}.`;
   const shape = shapeOf(config);
-  recordDigits(recorder, c, a.normed, layer.qProj, 3, `${at}inputLayernorm`);
   const { qkv } = weights.joined[i]!;
   const joined = c.oneRow && qkv && config.hiddenSize <= MOST_ROW_INPUTS ? a.qkv : null;
   if (joined) recordRow(recorder, c, qkv!, joined.all, { P: 3, adds: false, paired: false }, `${at}qkv`);
@@ -321,13 +380,19 @@ function recordAttention(
   const k = layer.kNorm ? a.kNormed : a.k;
   const turned = { q: joined && !layer.qNorm ? joined.q : q, k: joined && !layer.kNorm ? joined.k : k };
   const factor = bitsOf(scoreFactor(shape.Hd));
-  recordKernel(
-    recorder,
-    exactRope,
-    { step, ...turned, v, table, queries, keys, values, exponents },
-    { ...shape, factor },
-    { label: `${at}qRope` },
-  );
+  // One row takes one dispatch as long as a workgroup holds its scores.
+  const positions: Span = { from: c.oneRow ? ROW_KEYS : 0, to: Infinity };
+  const held: Span = { from: 0, to: ROW_KEYS };
+  const buffers = { step, ...turned, v, table, queries, keys, values, exponents };
+  if (c.oneRow)
+    recordKernel(
+      recorder,
+      exactAttentionRow,
+      { ...buffers, out: a.attention },
+      { ...shape, factor },
+      { label: `${at}attention`, positions: held },
+    );
+  recordKernel(recorder, exactRope, buffers, { ...shape, factor }, { label: `${at}qRope`, positions });
   tap("qRope", q);
   tap("kRope", k);
   const part = (first: number, rows: number): ExactAttentionPart => ({ ...shape, stride: maxContext, first, rows });
@@ -343,11 +408,12 @@ function recordAttention(
     );
     tap("attentionWeights", marks.shares);
   }
-  for (let first = 0; first < a.rows; first += a.attentionRows) {
+  for (let first = 0; first < (c.oneRow ? 1 : a.rows); first += a.attentionRows) {
     const some = part(first, a.attentionRows);
-    recordKernel(recorder, exactScores, { step, queries, keys, exponents, scores }, some, { label: `${at}attention` });
-    recordKernel(recorder, exactSoftmax, { step, exponents, scores, stats }, some, { label: `${at}attention` });
-    recordKernel(recorder, exactMix, { step, scores, stats, values, out: a.attention }, some, { label: `${at}attention` });
+    const when = { label: `${at}attention`, positions };
+    recordKernel(recorder, exactScores, { step, queries, keys, exponents, scores }, some, when);
+    recordKernel(recorder, exactSoftmax, { step, exponents, scores, stats }, some, when);
+    recordKernel(recorder, exactMix, { step, scores, stats, values, out: a.attention }, some, when);
   }
   tap("attention", a.attention);
   recordDigits(recorder, c, a.attention, layer.oProj, 3, `${at}attention`);
@@ -362,7 +428,7 @@ export function recordExactHead(recorder: Recorder, c: ExactContext, out: GPUBuf
   marks.mark("finalNorm", a.normed);
   const first = recorder.dispatches.length;
   recordDigits(recorder, c, a.normed, { weight: weights.lmHead }, 3, "finalNorm");
-  recordLinear(recorder, lastRow ? { ...c, tile: 1 } : c, { weight: weights.lmHead, bias: null }, out, { oneRow: lastRow }, "logits");
+  recordLinear(recorder, c, { weight: weights.lmHead, bias: null }, out, { oneRow: lastRow }, "logits");
   if (!lastRow) return;
   for (let i = first; i < recorder.dispatches.length; i++) {
     const dispatch = recorder.dispatches[i]!;

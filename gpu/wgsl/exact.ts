@@ -68,14 +68,19 @@ fn rn64(a: vec2<u32>, e: i32) -> u32 {
 }
 fn exponent_of(x: u32) -> i32 { return i32((x >> 23u) & 0xffu); }
 fn significand(x: u32) -> u32 { return select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u); }
-fn mulf(a: u32, b: u32) -> u32 { // two significands make 47 or 48 bits, here the highest of 64
-  let p = mul64(significand(a) << 8u, significand(b) << 8u);
-  let up = 1u - (p.y >> 31u);
-  let s = (p.y << up) | ((p.x >> 31u) & up);
-  let rest = ((s & 0xffu) << 1u) | select(0u, 1u, (p.x << up) != 0u);
+fn mulf(a: u32, b: u32) -> u32 { // two significands make 47 or 48 bits: the highest 32 and the 16 below them
+  let m = significand(a);
+  let n = significand(b);
+  let low = (m & 255u) * (n & 255u);
+  let middle = (m >> 8u) * (n & 255u) + (m & 255u) * (n >> 8u) + (low >> 8u);
+  let top = (m >> 8u) * (n >> 8u) + (middle >> 8u);
+  let below = ((middle & 255u) << 8u) | (low & 255u);
+  let up = 1u - (top >> 31u);
+  let s = (top << up) | ((below >> 15u) & up);
+  let rest = ((s & 0xffu) << 1u) | select(0u, 1u, (below << (16u + up)) != 0u);
   let r = (s >> 8u) + select(0u, 1u, rest > 0x100u || (rest == 0x100u && (s & 0x100u) != 0u));
   let E = exponent_of(a) + exponent_of(b) - 126 - i32(up) + i32(r >> 24u);
-  if (E < 1 || p.y == 0u) { return 0u; }
+  if (E < 1 || top == 0u) { return 0u; }
   return ((a ^ b) & 0x80000000u) | select((u32(E) << 23u) | (r & 0x7fffffu), 0x7f7fffffu, E > 254);
 }
 fn negf(a: u32) -> u32 { return select(a ^ 0x80000000u, 0u, significand(a) == 0u); }
@@ -219,19 +224,115 @@ fn distance(d: u32) -> u32 { // d ≥ 0 in units of 2^−24, below 2^30
 }
 `;
 
-/** row_max(lane, mine): the largest of all lanes' u32. Wants LANES, a power of two. */
+/**
+ * Σ p̂ v̂ of four components: halves of p̂ (32 bits) times digits of v in columns of eight bits, two products a column at most: i32 for MIXED_AT_ONCE = 64
+ * positions (64 · 2 · 65,535 · 128 < 2^31), then 96 bits. Wants exact96.
+ */
+export const exactMixing = /* wgsl */ `
+const MIXED_AT_ONCE = 64u;
+struct Mixed { c0: vec4<i32>, c1: vec4<i32>, c2: vec4<i32>, c3: vec4<i32>, c4: vec4<i32> }
+fn bytes(w: u32) -> vec4<i32> { return bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w)) >> vec4<u32>(24u); }
+fn mixed(m: Mixed, p: i32, digits: vec3<u32>) -> Mixed {
+  let low = p & 0xffff;
+  let high = p >> 16u;
+  let a = bytes(digits.x);
+  let b = bytes(digits.y);
+  let c = bytes(digits.z);
+  return Mixed(m.c0 + a * low, m.c1 + b * low, m.c2 + c * low + a * high, m.c3 + b * high, m.c4 + c * high);
+}
+fn fold(m: Mixed, i: u32) -> vec3<u32> {
+  var y = wide96(m.c4[i]);
+  y = add96(byte_up(y), wide96(m.c3[i]));
+  y = add96(byte_up(y), wide96(m.c2[i]));
+  y = add96(byte_up(y), wide96(m.c1[i]));
+  return add96(byte_up(y), wide96(m.c0[i]));
+}
+`;
+
+/** row_max(lane, mine): the largest of all lanes' u32, in two rounds. Wants LANES, a power of two. */
 export const exactRowMax = /* wgsl */ `
 var<workgroup> tops: array<u32, LANES>;
 fn row_max(lane: u32, mine: u32) -> u32 {
+  let width = min(LANES, 32u);
   tops[lane] = mine;
-  for (var h = LANES / 2u; h > 0u; h = h >> 1u) {
-    workgroupBarrier();
-    if (lane < h) { tops[lane] = max(tops[lane], tops[lane + h]); }
+  workgroupBarrier();
+  var top = mine;
+  if (lane < width) {
+    for (var i = lane + width; i < LANES; i += width) { top = max(top, tops[i]); }
+    tops[lane] = top;
   }
   workgroupBarrier();
-  let top = tops[0];
+  top = tops[0];
+  for (var i = 1u; i < width; i++) { top = max(top, tops[i]); }
   workgroupBarrier();
   return top;
+}
+`;
+
+/** row_sum(lane, mine): the sum of all lanes' 64 bits, in two rounds. Wants exactIntegers, LANES, a power of two. */
+export const exactRowSum = /* wgsl */ `
+var<workgroup> sums_of: array<vec2<u32>, LANES>;
+fn row_sum(lane: u32, mine: vec2<u32>) -> vec2<u32> {
+  let width = min(LANES, 32u);
+  sums_of[lane] = mine;
+  workgroupBarrier();
+  var sum = mine;
+  if (lane < width) {
+    for (var i = lane + width; i < LANES; i += width) { sum = add64(sum, sums_of[i]); }
+    sums_of[lane] = sum;
+  }
+  workgroupBarrier();
+  sum = sums_of[0];
+  for (var i = 1u; i < width; i++) { sum = add64(sum, sums_of[i]); }
+  workgroupBarrier();
+  return sum;
+}
+`;
+
+/**
+ * Words of four digits, and where they go: word j of a row, eight words a block, which lies as UNIT says (awq-repack.ts). Eight neighbours must call put_word
+ * together. Without SUMS none are left. Wants exactDigitsOf, LANES, digits, sums.
+ */
+export const exactWords = /* wgsl */ `
+override UNIT: u32 = 1u;
+override EACH: u32 = 1u; // words of a lane
+override SUMS: bool = true;
+struct Word { digits: vec4<u32>, sum: vec4<i32> }
+var<workgroup> word_sums: array<vec4<i32>, LANES>;
+fn with_digits(word: Word, v: i32, c: u32) -> Word {
+  let d = digits_of(v);
+  return Word(word.digits | vec4<u32>(byte_of(d.x, c), byte_of(d.y, c), byte_of(d.z, c), byte_of(d.w, c)), word.sum + d);
+}
+fn put_word(word: Word, row: u32, P: u32, at: u32, lane: u32, blocks: u32) {
+  let b = at / 8u;
+  let j = at % 8u;
+  let slot = b % UNIT * (blocks / UNIT) + b / UNIT;
+  if (b < blocks) {
+    for (var p = 0u; p < P; p++) { digits[(((row * P + p) * 2u + j / 4u) * blocks + slot) * 4u + (j & 3u)] = word.digits[p]; }
+  }
+  word_sums[lane] = word.sum;
+  workgroupBarrier();
+  if (SUMS && j == 0u && b < blocks) {
+    var total = vec4<i32>(0);
+    for (var i = 0u; i < 8u; i++) { total += word_sums[lane + i]; }
+    sums[row * blocks + slot] = total;
+  }
+  workgroupBarrier();
+}
+`;
+
+/** norm_factor: what RMS norm multiplies the D words of x from `row` on by. Wants exactRoot, exactRows, exactRowMax, exactRowSum, x. */
+export const exactNormFactor = /* wgsl */ `
+fn norm_factor(row: u32, lane: u32, D: u32, inverse: u32, eps: u32) -> u32 {
+  var top = 0u;
+  for (var d = lane; d < D; d += LANES) { top = max(top, x[row + d] & 0x7fffffffu); }
+  let largest = row_max(lane, top);
+  var sum = vec2<u32>(0u);
+  for (var d = lane; d < D; d += LANES) {
+    let v = bitcast<u32>(abs(fix24(x[row + d], row_biased(largest))));
+    sum = add64(sum, mul64(v, v));
+  }
+  return rsqrtf(addf(mulf(rn64u(false, row_sum(lane, sum), 2 * row_exponent(largest)), inverse), eps));
 }
 `;
 
@@ -259,6 +360,33 @@ fn stored(word: u32, odd: bool) -> u32 {
   let half = select(word & 0xffffu, word >> 16u, odd);
   if (DTYPE == 1u) { return widened(half); }
   return clean(half << 16u);
+}
+`;
+
+/** The scale of a group as awq-repack.ts leaves it: ± significand · 2^shift in units of 2^−24. */
+export const exactScale = /* wgsl */ `
+fn scale_shift(group: u32) -> u32 { return max((group >> 10u) & 31u, 1u) - 1u; }
+fn scale_significand(group: u32) -> u32 { return (group & 1023u) | select(0u, 1024u, (group & 0x7c00u) != 0u); }
+`;
+
+/** A window of a scale, and limbs as 96 bits (exact-join.ts). Wants exact96, exactScale. */
+export const exactJoin = /* wgsl */ `
+override WINDOW_BITS: u32 = 16u;
+override WINDOWS: u32 = 1u;
+fn scale_window(group: u32, base: u32, window: u32) -> u32 {
+  let m = scale_significand(group);
+  if (m == 0u) { return 0u; }
+  let up = scale_shift(group) - base;
+  let bottom = window * WINDOW_BITS;
+  return select((m >> 1u) >> min(bottom - up - 1u, 31u), m << min(up - bottom, 31u), up >= bottom) & ((1u << WINDOW_BITS) - 1u);
+}
+fn limbs(c0: u32, c1: u32, c2: u32) -> vec3<u32> {
+  return add96(vec3<u32>(c0, c2, bitcast<u32>(bitcast<i32>(c2) >> 31u)), vec3<u32>(c1 << 16u, c1 >> 16u, 0u));
+}
+fn shl96(a: vec3<u32>, n: u32) -> vec3<u32> { // n < 64
+  let b = select(a, vec3<u32>(0u, a.xy), n > 31u);
+  let k = n & 31u;
+  return vec3<u32>(b.x << k, (b.y << k) | ((b.x >> 1u) >> (31u - k)), (b.z << k) | ((b.y >> 1u) >> (31u - k)));
 }
 `;
 

@@ -12,7 +12,7 @@ import { exact96, exactIntegers, exactNumbers, exactPower, exactReciprocal, exac
 import { type Digits, digitBytes } from "./exact-digits.ts";
 
 /**
- * Rows firstRow … of a repacked matrix, whose blocks lie by `unit`. `adds`: the result is added to `out`; `paired`: N outputs of 2 N rows. `quads`: of
+ * Rows firstRow … of a repacked matrix, whose blocks lie by `unit` and whose scales spread so far (exact-scale-bases.ts), or less. `adds`: the result is added to `out`; `paired`: N outputs of 2 N rows. `quads`: of
  * each team; `split`: teams that share a quad, 1, 2 or 4, and at most 2 where paired.
  */
 export type ExactAwqRowShape = Readonly<{
@@ -25,6 +25,7 @@ export type ExactAwqRowShape = Readonly<{
   hasBias: boolean;
   adds: boolean;
   paired: boolean;
+  spread: number;
   quads: number;
   split: number;
 }>;
@@ -40,9 +41,10 @@ export function tuneRow(K: number, rows: number, unit: number): { quads: number;
   return { quads, split: rows < 8192 && steps >= 4 ? 4 : rows < 8192 && steps >= 2 ? 2 : 1 };
 }
 
-export const exactAwqRow: Card<"digits" | "sums" | "exponents" | "weights" | "groups" | "bias" | "out", ExactAwqRowShape> = makeCard({
-  name: "exact-awq-row",
-  wgsl: /* wgsl */ `
+export const exactAwqRow: Card<"digits" | "sums" | "exponents" | "weights" | "groups" | "bases" | "bias" | "out", ExactAwqRowShape> =
+  makeCard({
+    name: "exact-awq-row",
+    wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override N: u32 = 4096u;
 override GROUP: u32 = 128u;
@@ -51,6 +53,7 @@ override P: u32 = 3u;
 override HAS_BIAS: bool = false;
 override ADDS: bool = false;
 override PAIRED: bool = false;
+override WIDE: bool = true; // scales of a row need more than 16 bits on its least exponent
 override QUADS: u32 = 1u; // of a team
 override SPLIT: u32 = 1u; // teams that share a quad
 override BLOCKS: u32 = K / 32u;
@@ -67,8 +70,9 @@ const LIMBS = 5u;
 @group(0) @binding(2) var<storage, read> exponents: array<i32>;
 @group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> groups: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read> bias: array<u32>;
-@group(0) @binding(6) var<storage, read_write> out: array<u32>;
+@group(0) @binding(5) var<storage, read> bases: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read> bias: array<u32>;
+@group(0) @binding(7) var<storage, read_write> out: array<u32>;
 var<workgroup> limbs: array<u32, 2640>; // [4 teams][4 rows][5 limbs][32 lanes and one]
 var<workgroup> totals: array<u32, QUADS * 80>; // [quads][4 teams][4 rows][5 limbs]
 ${exactIntegers}${exactNumbers}${exact96}${exactPower}${exactReciprocal}${exactSilu}
@@ -94,7 +98,7 @@ fn quad_of(wg: u32, i: u32) -> u32 {
   if (PAIRED) { return min(wg * OWN / 2u + i / 2u, N / 4u - 1u) + (i & 1u) * (N / 4u) + FIRST_ROW / 4u; }
   return min(wg * OWN + i, N / 4u - 1u) + FIRST_ROW / 4u;
 }
-fn total(i: u32, row: u32) -> u32 { // of row 4 i + row, rounded
+fn total(wg: u32, i: u32, row: u32) -> u32 { // of row 4 i + row, rounded
   var y = vec3<u32>(0u);
   for (var part = 0u; part < SPLIT; part++) {
     let at = ((i * SPLIT + part) * 4u + row) * LIMBS;
@@ -103,7 +107,7 @@ fn total(i: u32, row: u32) -> u32 { // of row 4 i + row, rounded
     y = add96(y, vec3<u32>(0u, totals[at + 2u], 0u));
     y = add96(y, vec3<u32>(0u, totals[at + 3u] << 16u, totals[at + 3u] >> 16u));
   }
-  return rn96(y, exponents[0] - 24);
+  return rn96(y, exponents[0] - 24 + i32(select(bases[quad_of(wg, i)][row], 0u, WIDE)));
 }
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -114,17 +118,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var rows = load_rows(quad_of(wg.x, mine), min(lane + part * TEAM, UNITS - 1u));
   for (var q = 0u; q < QUADS; q++) {
     let quad = quad_of(wg.x, mine + q);
+    let base = select(bases[quad], vec4<u32>(0u), vec4<bool>(WIDE));
     var c = Columns();
     for (var s = part; s < STEPS; s += SPLIT) {
       let u = lane + s * TEAM;
       let unit = min(u, UNITS - 1u);
       let group = groups[quad * GROUPS + unit * UNIT / BLOCKS_PER_GROUP];
       // 1. Digit sums of a unit, the next block's weights on their way.
-      var d0 = vec4<i32>(0);
-      var d1 = vec4<i32>(0);
-      var d2 = vec4<i32>(0);
-      var d3 = vec4<i32>(0);
-      var sum = vec4<i32>(0);
+      var d0 = vec4<i32>(0); var d1 = vec4<i32>(0); var d2 = vec4<i32>(0); var d3 = vec4<i32>(0); var sum = vec4<i32>(0);
       for (var i = 0u; i < UNIT; i++) {
         let slot = i * UNITS + unit;
         var next = rows;
@@ -139,37 +140,41 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         rows = next;
       }
       if (u < UNITS) {
-        // 2. Zero points and signs; scales in units of 2^−24: bytes of 40 bits.
+        // 2. Zero points and signs; scales in units of 2^−24, or of the row's least exponent: bytes of 40 bits, or of 16.
         let zero = vec4<i32>(group >> vec4<u32>(16u));
         let E = (group >> vec4<u32>(10u)) & vec4<u32>(31u);
-        let shift = max(E, vec4<u32>(1u)) - vec4<u32>(1u);
         let m = (group & vec4<u32>(1023u)) | select(vec4<u32>(0u), vec4<u32>(1024u), E > vec4<u32>(0u));
         let sign = select(vec4<i32>(1), vec4<i32>(-1), (group & vec4<u32>(0x8000u)) != vec4<u32>(0u));
+        let shift = max(E, vec4<u32>(1u)) - vec4<u32>(1u) - base;
         let low = m << shift;
         let byte = vec4<u32>(255u);
         let s0 = vec4<i32>(low & byte) * sign;
         let s1 = vec4<i32>((low >> vec4<u32>(8u)) & byte) * sign;
-        let s2 = vec4<i32>((low >> vec4<u32>(16u)) & byte) * sign;
-        let s3 = vec4<i32>(low >> vec4<u32>(24u)) * sign;
-        let s4 = vec4<i32>((m >> vec4<u32>(1u)) >> (vec4<u32>(31u) - shift)) * sign;
-        d0 -= zero * sum.x;
-        d1 -= zero * sum.y;
-        d2 -= zero * sum.z;
+        d0 -= zero * sum.x; d1 -= zero * sum.y; d2 -= zero * sum.z;
         // 3. Digit sums times bytes, by columns.
         c.c0 += d0 * s0;
         c.c1 += d0 * s1 + d1 * s0;
-        c.c2 += d0 * s2 + d1 * s1 + d2 * s0;
-        c.c3 += d0 * s3 + d1 * s2 + d2 * s1;
-        c.c4 += d0 * s4 + d1 * s3 + d2 * s2;
-        c.c5 += d1 * s4 + d2 * s3;
-        c.c6 += d2 * s4;
+        c.c2 += d1 * s1 + d2 * s0;
+        c.c3 += d2 * s1;
         if (P == 4u) {
           d3 -= zero * sum.w;
           c.c3 += d3 * s0;
           c.c4 += d3 * s1;
-          c.c5 += d3 * s2;
-          c.c6 += d3 * s3;
-          c.c7 += d3 * s4;
+        }
+        if (WIDE) {
+          let s2 = vec4<i32>((low >> vec4<u32>(16u)) & byte) * sign;
+          let s3 = vec4<i32>(low >> vec4<u32>(24u)) * sign;
+          let s4 = vec4<i32>((m >> vec4<u32>(1u)) >> (vec4<u32>(31u) - shift)) * sign;
+          c.c2 += d0 * s2;
+          c.c3 += d0 * s3 + d1 * s2;
+          c.c4 += d0 * s4 + d1 * s3 + d2 * s2;
+          c.c5 += d1 * s4 + d2 * s3;
+          c.c6 += d2 * s4;
+          if (P == 4u) {
+            c.c5 += d3 * s2;
+            c.c6 += d3 * s3;
+            c.c7 += d3 * s4;
+          }
         }
       }
     }
@@ -205,15 +210,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (PAIRED) {
     let n = wg.x * OWN * 2u + tid;
     if (tid < OWN * 2u && n < N) {
-      var gate = total(tid / 4u * 2u, tid % 4u);
-      var up = total(tid / 4u * 2u + 1u, tid % 4u);
+      var gate = total(wg.x, tid / 4u * 2u, tid % 4u);
+      var up = total(wg.x, tid / 4u * 2u + 1u, tid % 4u);
       if (HAS_BIAS) { gate = addf(gate, bias[n]); up = addf(up, bias[N + n]); }
       out[n] = mulf(siluf(gate), up);
     }
   } else {
     let n = wg.x * OWN * 4u + tid;
     if (tid < OWN * 4u && n < N) {
-      var y = total(tid / 4u, tid % 4u);
+      var y = total(wg.x, tid / 4u, tid % 4u);
       if (HAS_BIAS) { y = addf(y, bias[n]); }
       if (ADDS) { y = addf(out[n], y); }
       out[n] = y;
@@ -221,31 +226,33 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-  workgroupBytes: ({ quads }) => 10560 + 320 * quads,
-  call: ({ K, N, P, hasBias, adds, groupSize, firstRow, paired, quads, split, unit }) => ({
-    overrides: {
-      K,
-      N,
-      GROUP: groupSize,
-      FIRST_ROW: firstRow,
-      P,
-      HAS_BIAS: hasBias,
-      ADDS: adds,
-      PAIRED: paired,
-      QUADS: quads,
-      SPLIT: split,
-      UNIT: unit,
+    workgroupBytes: ({ quads }) => 10560 + 320 * quads,
+    call: ({ K, N, P, hasBias, adds, groupSize, firstRow, paired, spread, quads, split, unit }) => ({
+      overrides: {
+        K,
+        N,
+        GROUP: groupSize,
+        FIRST_ROW: firstRow,
+        P,
+        HAS_BIAS: hasBias,
+        ADDS: adds,
+        PAIRED: paired,
+        WIDE: spread > 5,
+        QUADS: quads,
+        SPLIT: split,
+        UNIT: unit,
+      },
+      workgroups: () => [Math.ceil((paired ? 2 * N : N) / (((4 * TEAMS) / split) * quads)), 1, 1],
+    }),
+    sizes: ({ K, N, P, hasBias, groupSize, firstRow, paired }) => {
+      const rows = paired ? 2 * N : N;
+      return {
+        ...digitBytes(K, P, 1),
+        weights: ((firstRow + rows) * K) / 2,
+        groups: 4 * (firstRow + rows) * (K / groupSize),
+        bases: 4 * (firstRow + rows),
+        bias: hasBias ? 4 * rows : 0,
+        out: 4 * N,
+      };
     },
-    workgroups: () => [Math.ceil((paired ? 2 * N : N) / (((4 * TEAMS) / split) * quads)), 1, 1],
-  }),
-  sizes: ({ K, N, P, hasBias, groupSize, firstRow, paired }) => {
-    const rows = paired ? 2 * N : N;
-    return {
-      ...digitBytes(K, P, 1),
-      weights: ((firstRow + rows) * K) / 2,
-      groups: 4 * (firstRow + rows) * (K / groupSize),
-      bias: hasBias ? 4 * rows : 0,
-      out: 4 * N,
-    };
-  },
-});
+  });

@@ -5,11 +5,9 @@
  * memory: 3 KiB. Limited by integer instructions: some sixty for each logit, on one workgroup.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exactIntegers, exactNumbers, exactOrder, exactPower, exactRowMax } from "../../wgsl/exact.ts";
+import { exactIntegers, exactNumbers, exactOrder, exactPower, exactRowMax, exactRowSum } from "../../wgsl/exact.ts";
+import { RESULT_BYTES } from "../../wgsl/sampling.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-
-/** Bytes of one result. */
-export const EXACT_RESULT_BYTES = 8;
 
 export const exactGreedy: Card<"logits" | "step" | "ids" | "results", Readonly<{ V: number }>> = makeCard({
   name: "exact-greedy",
@@ -22,8 +20,7 @@ struct Params { V: u32 }
 @group(0) @binding(3) var<storage, read_write> results: array<vec2<u32>>;
 @group(0) @binding(4) var<uniform> params: Params;
 const LANES = 256u;
-var<workgroup> sums: array<vec2<u32>, LANES>;
-${exactIntegers}${exactNumbers}${exactPower}${exactOrder}${exactRowMax}
+${exactIntegers}${exactNumbers}${exactPower}${exactOrder}${exactRowMax}${exactRowSum}
 fn log2n(n: vec2<u32>) -> u32 { // of n ≥ 1, in units of 2^−24
   let zeros = select(countLeadingZeros(n.y), 32u + countLeadingZeros(n.x), n.y == 0u);
   var y = select(shl64(n, zeros & 31u).y, n.x << (zeros & 31u), zeros >= 32u);
@@ -54,13 +51,9 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     sum = add64(sum, vec2<u32>((w.x >> (n & 31u)) | ((w.y << 1u) << (31u - (n & 31u))), w.y >> (n & 31u)));
   }
   let id = 0xffffffffu - row_max(lane, first);
-  sums[lane] = sum;
-  for (var h = LANES / 2u; h > 0u; h = h >> 1u) {
-    workgroupBarrier();
-    if (lane < h) { sums[lane] = add64(sums[lane], sums[lane + h]); }
-  }
+  let total = row_sum(lane, sum);
   if (lane > 0u) { return; }
-  results[step.sampled] = vec2<u32>(id, log2n(sums[0]) - (44u << 24u));
+  results[step.sampled] = vec2<u32>(id, log2n(total) - (44u << 24u));
   ids[0] = id;
   step.T = 1u;
   step.start += 1u;
@@ -69,5 +62,5 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 `,
   workgroupBytes: 3072,
   call: ({ V }) => ({ params: { V }, workgroups: () => [1, 1, 1] }),
-  sizes: ({ V }) => ({ logits: 4 * V, ids: 4, results: EXACT_RESULT_BYTES }),
+  sizes: ({ V }) => ({ logits: 4 * V, ids: 4, results: RESULT_BYTES }),
 });

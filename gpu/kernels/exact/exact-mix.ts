@@ -5,7 +5,7 @@
  * positions, then 96 bits; a tree adds teams. Workgroup memory: 12 KiB. Limited by integer instructions and values' memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
+import { exact96, exactIntegers, exactMixing, exactNumbers } from "../../wgsl/exact.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { exactCacheBytes, wordsOf } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
@@ -28,15 +28,7 @@ override FIRST: u32 = 0u;
 @group(0) @binding(3) var<storage, read> values: array<u32>;
 @group(0) @binding(4) var<storage, read_write> out: array<u32>;
 var<workgroup> parts: array<vec3<u32>, 1024>; // [4 components][256 lanes]
-${exactIntegers}${exactNumbers}${exact96}
-fn bytes(w: u32) -> vec4<i32> { return bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w)) >> vec4<u32>(24u); }
-fn fold(a: i32, b: i32, c: i32, d: i32, e: i32) -> vec3<u32> { // a + 2^8 b + 2^16 c + …
-  var y = wide96(e);
-  y = add96(byte_up(y), wide96(d));
-  y = add96(byte_up(y), wide96(c));
-  y = add96(byte_up(y), wide96(b));
-  return add96(byte_up(y), wide96(a));
-}
+${exactIntegers}${exactNumbers}${exact96}${exactMixing}
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let h = wg.x;
@@ -51,25 +43,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (j < WORDS) {
     var s = first + tid / COLUMN;
     while (s <= last) {
-      var c0 = vec4<i32>(0); var c1 = vec4<i32>(0); var c2 = vec4<i32>(0); var c3 = vec4<i32>(0); var c4 = vec4<i32>(0);
-      for (var i = 0u; i < 64u && s <= last; i++) { // two products a column at most: 64 · 2 · 65,535 · 128 < 2^31
+      var c = Mixed();
+      for (var i = 0u; i < MIXED_AT_ONCE && s <= last; i++) {
         let p = scores[row + s];
-        if (p != 0) {
-          let low = p & 0xffff;
-          let high = p >> 16u;
-          let at = (s * G + g) * 3u * WORDS + j;
-          let a = bytes(values[at]);
-          let b = bytes(values[at + WORDS]);
-          let c = bytes(values[at + 2u * WORDS]);
-          c0 += a * low;
-          c1 += b * low;
-          c2 += c * low + a * high;
-          c3 += b * high;
-          c4 += c * high;
-        }
+        let at = (s * G + g) * 3u * WORDS + j;
+        if (p != 0) { c = mixed(c, p, vec3<u32>(values[at], values[at + WORDS], values[at + 2u * WORDS])); }
         s += teams;
       }
-      for (var i = 0u; i < 4u; i++) { total[i] = add96(total[i], fold(c0[i], c1[i], c2[i], c3[i], c4[i])); }
+      for (var i = 0u; i < 4u; i++) { total[i] = add96(total[i], fold(c, i)); }
     }
   }
   for (var i = 0u; i < 4u; i++) { parts[i * 256u + tid] = total[i]; }

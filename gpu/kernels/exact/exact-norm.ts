@@ -4,7 +4,16 @@
  * whole row's largest word and sum of squares by itself, integers of 64 bits. Workgroup memory: 12 bytes per lane. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exactIntegers, exactNumbers, exactReciprocal, exactRoot, exactRowMax, exactRows } from "../../wgsl/exact.ts";
+import {
+  exactIntegers,
+  exactNormFactor,
+  exactNumbers,
+  exactReciprocal,
+  exactRoot,
+  exactRowMax,
+  exactRowSum,
+  exactRows,
+} from "../../wgsl/exact.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
 /** `inverse`, `eps`: words of rn(1/D) and of eps. `lanes`: of a workgroup, one component each; absent: 256 of four. With `heads` all are [T, heads, D], and each head is a row. */
@@ -23,26 +32,11 @@ struct Params { D: u32, inverse: u32, eps: u32 }
 override LAST_ROW: bool = false;
 override LANES: u32 = 256u;
 override PER: u32 = 4u; // components of a lane
-var<workgroup> squares: array<vec2<u32>, LANES>;
-${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}
+${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}${exactRowSum}${exactNormFactor}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = select(wg.y, step.T - 1u, LAST_ROW) * params.D;
-  var top = 0u;
-  for (var d = lane; d < params.D; d += LANES) { top = max(top, x[row + d] & 0x7fffffffu); }
-  let largest = row_max(lane, top);
-  var sum = vec2<u32>(0u);
-  for (var d = lane; d < params.D; d += LANES) {
-    let v = bitcast<u32>(abs(fix24(x[row + d], row_biased(largest))));
-    sum = add64(sum, mul64(v, v));
-  }
-  squares[lane] = sum;
-  for (var h = LANES / 2u; h > 0u; h = h >> 1u) {
-    workgroupBarrier();
-    if (lane < h) { squares[lane] = add64(squares[lane], squares[lane + h]); }
-  }
-  workgroupBarrier();
-  let r = rsqrtf(addf(mulf(rn64u(false, squares[0], 2 * row_exponent(largest)), params.inverse), params.eps));
+  let r = norm_factor(row, lane, params.D, params.inverse, params.eps);
   for (var d = wg.x * LANES * PER + lane; d < min(params.D, (wg.x + 1u) * LANES * PER); d += LANES) {
     out[wg.y * params.D + d] = mulf(mulf(x[row + d], r), weight[d]);
   }

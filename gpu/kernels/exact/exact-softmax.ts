@@ -12,6 +12,7 @@ import {
   exactPower,
   exactReciprocal,
   exactRowMax,
+  exactRowSum,
   exactRows,
   exactRows32,
 } from "../../wgsl/exact.ts";
@@ -38,8 +39,7 @@ const LANES = 256u;
 @group(0) @binding(1) var<storage, read> exponents: array<i32>;
 @group(0) @binding(2) var<storage, read_write> scores: array<u32>;
 @group(0) @binding(3) var<storage, read_write> stats: array<vec2<u32>>;
-var<workgroup> sums: array<vec2<u32>, LANES>;
-${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactOrder}${exactRowMax}
+${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactOrder}${exactRowMax}${exactRowSum}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let h = wg.x;
@@ -67,13 +67,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     top = max(top, p);
   }
   let largest = row_max(lane, top);
-  sums[lane] = Z;
-  for (var b = LANES / 2u; b > 0u; b = b >> 1u) {
-    workgroupBarrier();
-    if (lane < b) { sums[lane] = add64(sums[lane], sums[lane + b]); }
-  }
-  workgroupBarrier();
-  let inverse = recipf(rn64u(false, sums[0], -46));
+  let inverse = recipf(rn64u(false, row_sum(lane, Z), -46));
   // 3. p̂: each lane takes what it wrote itself.
   for (var s = first + lane; s <= last; s += LANES) {
     scores[row + s] = select(bitcast<u32>(fix32(scores[row + s], row_biased(largest))), mulf(scores[row + s], inverse), SHARES);

@@ -1,0 +1,1 @@
+export { rowSubjects as subjects } from "./exact-mix.ts";

@@ -1,0 +1,1 @@
+export { matrix4Subjects as subjects } from "./exact-awq-tile.ts";

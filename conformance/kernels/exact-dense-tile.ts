@@ -1,0 +1,1 @@
+export { tileSubjects as subjects } from "./exact-dense.ts";

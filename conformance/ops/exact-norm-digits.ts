@@ -1,0 +1,48 @@
+/** RMS norm of `exact` as the digits that the next linear multiplies: equality with the CPU's norm and its integers. */
+import fc from "fast-check";
+import { rmsNorm } from "../../core/exact/norm.ts";
+import { nearest } from "../../core/exact/numbers.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+import { digitWords } from "./exact-digits.ts";
+import type { ExactNormCase } from "./exact-norm.ts";
+
+interface Spec extends Pick<ExactNormCase, "D" | "rows" | "eps"> {
+  readonly x: Recipe;
+  readonly weight: Recipe;
+}
+
+function allWords({ D, rows, eps, x, weight }: ExactNormCase): Uint32Array {
+  const normed = new Float32Array(rows * D);
+  rmsNorm(normed, x, weight, eps, rows);
+  const { digits, sums, exponents } = digitWords({ K: D, rows, P: 3, x: normed });
+  return Uint32Array.from([...digits, ...sums, ...exponents]);
+}
+
+export const kit: Kit<Spec, ExactNormCase> = {
+  name: "exact-norm-digits",
+  formula: "rne(norm(x) · 2^−e) = Σ 256^p d_p",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(allWords(c))) },
+  spec: fc.record({
+    D: fc.constantFrom(1, 33, 256, 1100, 4100),
+    rows: fc.integer({ min: 1, max: 3 }),
+    eps: fc.constantFrom(1e-5, 1e-6, 0),
+    x: exactRecipe,
+    weight: exactRecipe,
+  }),
+  boundaries: exactRecipes.flatMap((x, i) =>
+    [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[(i + 5) % exactRecipes.length]! })),
+  ),
+  reach: [
+    { D: 16_384, rows: 1 },
+    { D: 40, rows: 300 },
+  ].map((shape) => ({ ...shape, eps: 1e-5, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
+  make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
+  length: ({ D, rows }) => 2 * rows * (Math.ceil(D / 32) * 28 + 1),
+  expected: (c) => exactly(allWords(c)),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};

@@ -1,0 +1,201 @@
+/**
+ * int4 linears of `exact` by subgroup matrices of i8: the text that exact-awq-matrix and exact-awq-matrix-4 share. The same buffers and results as
+ * exact-awq-tile.ts. K % 128 = 0, G % 128 = 0. A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by 128 through workgroup memory, rows 9 words
+ * of 16 bytes apart. Elements of a matrix are out of reach, so a step's sums go through workgroup memory, where the operands were, to the invocation that
+ * joins them with their scales (exact-join.ts): both planes at once where they fit, else one after the other. With PAIRS the two high digits are staged and
+ * multiplied before the two low ones, where all four would not fit.
+ */
+import { i8Matrix } from "../device/capabilities.ts";
+import type { Digits } from "../kernels/exact/exact-digits.ts";
+import { type Card, makeCard } from "../pipeline/kernel.ts";
+import { joinRow } from "./exact-join.ts";
+import { type ExactTileBuffers, type ExactTileShape, exactTileOverrides, exactTileSizes, exactTileWgsl } from "./exact-tile.ts";
+
+/** P digits; SR, SC subgroups; MF, NF matrices of one; `ahead`: a step is loaded during the products of the one before. */
+export interface ExactMatrixTile {
+  readonly P: Digits;
+  readonly SR: number;
+  readonly SC: number;
+  readonly MF: number;
+  readonly NF: number;
+  readonly ahead: boolean;
+  readonly pairs?: boolean;
+}
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
+
+function matrixWgsl({ P, SR, SC, MF, NF, ahead, pairs = false }: ExactMatrixTile): { wgsl: string; bytes: number } {
+  const [rows, columns, lanes] = [16 * MF * SR, 16 * NF * SC, 32 * SR * SC];
+  // Digits staged together: all, or the high ones before the low ones.
+  const turns: readonly (readonly number[])[] = pairs ? [range(P - 2).map((p) => p + 2), [0, 1]] : [range(P)];
+  const right = 9 * rows * Math.max(...turns.map((t) => t.length)); // where the weights are staged
+  const staged = right + 9 * columns;
+  const stride = columns / 4 + 1;
+  const plane = rows * stride;
+  const both = 2 * plane <= Math.max(staged, 3000);
+  const size = Math.max(staged, both ? 2 * plane : plane, 3 * lanes);
+  const own = (MF * NF * 8) / 4; // rows of four outputs of an invocation
+  const left = turns.map((planes) => Math.ceil((rows * planes.length * 8) / lanes));
+  const [blocks, loadsRight] = [4 * columns, Math.ceil((4 * columns) / lanes)];
+  const guard = (i: number, all: number, then: string): string =>
+    (i + 1) * lanes <= all ? then : `if (tid + ${i * lanes}u < ${all}u) { ${then} }`;
+  // Digit vectors of a step: [row][digit][half][4 blocks], 64 bytes each.
+  const digitsOf = (turn: number, line: (i: number, planes: readonly number[]) => string): string => {
+    const planes = turns[turn]!;
+    return each(left[turn]!, (i) => guard(i, rows * planes.length * 8, line(i, planes)), "\n      ");
+  };
+  const load = (k: string): string => `
+      ${turns
+        .map((_, turn) =>
+          digitsOf(
+            turn,
+            (i, planes) => `x${turn}_${i} = digits[digit_at(row0, tid + ${i * lanes}u, ${planes.length}u, ${planes[0]}u, ${k})];`,
+          ),
+        )
+        .join("\n      ")}
+      ${each(
+        loadsRight,
+        (i) =>
+          guard(
+            i,
+            blocks,
+            `{ let c = min(col0 + weight_column(tid + ${i * lanes}u), N - 1u) + FIRST_ROW; let b = 4u * ${k} + (tid + ${i * lanes}u) / 4u % 4u; w${i} = block_of(c, b); g${i} = group_of(c, b); }`,
+          ),
+        "\n      ",
+      )}
+      if (tid < ${columns}u) { gs = group_of(column, 4u * ${k}); }`;
+  const storeDigits = (turn: number): string =>
+    digitsOf(turn, (i, planes) => `stage[digit_to(tid + ${i * lanes}u, ${planes.length}u)] = x${turn}_${i};`);
+  const store = `
+      ${storeDigits(0)}
+      ${each(loadsRight, (i) => guard(i, blocks, `put(${right}u + weight_column(tid + ${i * lanes}u) * 9u + 2u * ((tid + ${i * lanes}u) / 4u % 4u), w${i}, g${i});`), "\n      ")}
+      if (tid < ${columns}u) { scales[tid] = scale_window(gs, base, window); }`;
+  const next = `if (k + 1u < K / 128u) {${load("(k + 1u)")}\n      }`;
+  const cells = range(MF).flatMap((i) => range(NF).map((j) => [i, j] as const));
+  const products = (c: string, p: number): string =>
+    `
+      for (var s = 0u; s < 8u; s += 2u) {
+        ${each(NF, (j) => `let q${j} = subgroupMatrixLoad<Right, col_major>(&stage, right0 + ${144 * j}u + s, 9u);`)}
+        ${each(
+          MF,
+          (i) => `let p${i} = subgroupMatrixLoad<Left, row_major>(&stage, left0 + ${9 * rows * p + 144 * i}u + s, 9u);
+        ${each(NF, (j) => `${c}${i}${j} = subgroupMatrixMultiplyAccumulate(p${i}, q${j}, ${c}${i}${j});`)}`,
+          "\n        ",
+        )}
+      }`;
+  const zero = (c: string): string => cells.map(([i, j]) => `var ${c}${i}${j} = Sum(0i);`).join(" ");
+  const up = (c: string): string => cells.map(([i, j]) => `${c}${i}${j} = subgroupMatrixScalarMultiply(${c}${i}${j}, 256i);`).join(" ");
+  const put = (c: string, at: number): string =>
+    cells
+      .map(([i, j]) => `subgroupMatrixStore<row_major>(&stage, ${at}u + sums0 + ${16 * i * stride + 4 * j}u, ${c}${i}${j}, ${stride}u);`)
+      .join("\n      ");
+  const joins = (at: number, B: (r: number) => string): string =>
+    each(own, (r) => joinRow(r, `stage[${at}u + own0 + ${stride * r}u]`, B(r)), "\n    ");
+  const wgsl = /* wgsl */ `
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+${exactTileWgsl}
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+var<workgroup> stage: array<vec4<u32>, ${size}>;
+var<workgroup> scales: array<u32, ${columns}>;
+fn weight_column(i: u32) -> u32 { return i / 16u * 4u + i % 4u; }
+fn digit_at(row0: u32, i: u32, planes: u32, first: u32, k: u32) -> u32 {
+  return (min(row0 + i / (8u * planes), step.T - 1u) * ${2 * P}u + 2u * first + i / 4u % (2u * planes)) * BLOCKS + 4u * k + i % 4u;
+}
+fn digit_to(i: u32, planes: u32) -> u32 { return (i / 8u % planes * ${rows}u + i / (8u * planes)) * 9u + 2u * (i % 4u) + i / 4u % 2u; }
+fn put(at: u32, w: vec4<u32>, group: u32) {
+  let z = ((group >> 16u) & 15u) * 0x01010101u;
+  let n = (group & 0x8000u) != 0u;
+  stage[at] = vec4<u32>(bytes(w.x, z, n), bytes(w.x >> 4u, z, n), bytes(w.y, z, n), bytes(w.y >> 4u, z, n));
+  stage[at + 1u] = vec4<u32>(bytes(w.z, z, n), bytes(w.z >> 4u, z, n), bytes(w.w, z, n), bytes(w.w >> 4u, z, n));
+}
+var<private> totals: array<vec3<u32>, ${4 * own}>;
+fn settle(at: u32, t: u32, n: u32, tid: u32, window: u32, c0: vec4<u32>, c1: vec4<u32>, c2: vec4<u32>) { // of four outputs, at the end of a window
+  // By way of workgroup memory, since a loop cannot index registers.
+  stage[3u * tid] = c0; stage[3u * tid + 1u] = c1; stage[3u * tid + 2u] = c2;
+  for (var j = 0u; j < min(4u, N - min(N, n)); j++) {
+    var sum = limbs(stage[3u * tid][j], stage[3u * tid + 1u][j], stage[3u * tid + 2u][j]);
+    if (WINDOWS > 1u) {
+      sum = add96(totals[at + j], shl96(sum, window * WINDOW_BITS));
+      totals[at + j] = sum;
+    }
+    if (window + 1u == WINDOWS) { finish(t, n + j, sum); }
+  }
+}
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
+  let row0 = wg.x * ${rows}u;
+  let col0 = wg.y * ${columns}u;
+  let left0 = sg / ${SC}u * ${9 * 16 * MF}u;
+  let right0 = ${right}u + sg % ${SC}u * ${9 * 16 * NF}u;
+  let sums0 = sg / ${SC}u * ${16 * MF * stride}u + sg % ${SC}u * ${4 * NF}u;
+  let c4 = tid % ${columns / 4}u;
+  let r0 = tid / ${columns / 4}u * ${own}u;
+  let own0 = r0 * ${stride}u + c4;
+  let column = FIRST_ROW + min(col0 + tid % ${columns}u, N - 1u);
+  let base = bases[column];
+  let low = vec4<u32>(0xffffu);
+  let sixteen = vec4<u32>(16u);
+  for (var window = 0u; window < WINDOWS; window++) {
+    ${each(own, (r) => each(3, (c) => `var c${r}_${c} = vec4<u32>(0u);`))}
+    ${left.map((n, turn) => each(n, (i) => `var x${turn}_${i} = vec4<u32>(0u);`)).join(" ")} ${each(loadsRight, (i) => `var w${i} = vec4<u32>(0u); var g${i} = 0u;`)} var gs = 0u;
+    ${ahead ? load("0u") : ""}
+    for (var k = 0u; k < K / 128u; k++) {
+      ${ahead ? "" : load("k")}
+      ${store}
+      workgroupBarrier();
+      ${ahead && !pairs ? next : ""}
+      let s = vec4<u32>(scales[4u * c4], scales[4u * c4 + 1u], scales[4u * c4 + 2u], scales[4u * c4 + 3u]);
+      ${zero("h")}
+      ${P === 4 ? products("h", pairs ? 1 : 3) + up("h") : ""}
+      ${products("h", pairs ? 0 : 2)}
+      ${pairs ? `workgroupBarrier();\n      ${storeDigits(1)}\n      workgroupBarrier();\n      ${ahead ? next : ""}` : ""}
+      ${zero("l")}
+      ${products("l", 1)}
+      ${up("l")}
+      ${products("l", 0)}
+      workgroupBarrier();
+      ${put("h", 0)}
+      ${both ? put("l", plane) : ""}
+      workgroupBarrier();
+      ${
+        both
+          ? ""
+          : `${each(own, (r) => `let b${r} = stage[own0 + ${stride * r}u];`)}
+      workgroupBarrier();
+      ${put("l", 0)}
+      workgroupBarrier();`
+      }
+      ${joins(both ? plane : 0, (r) => (both ? `stage[own0 + ${stride * r}u]` : `b${r}`))}
+      workgroupBarrier();
+    }
+    ${each(own, (r) => `settle(${4 * r}u, row0 + r0 + ${r}u, col0 + 4u * c4, tid, window, c${r}_0, c${r}_1, c${r}_2);`, "\n    ")}
+    workgroupBarrier();
+  }
+}
+`;
+  return { wgsl, bytes: 16 * size + 4 * columns };
+}
+
+export function exactMatrixTile(name: string, tile: ExactMatrixTile): Card<ExactTileBuffers, ExactTileShape> {
+  const { wgsl, bytes } = matrixWgsl(tile);
+  const { P, SR, SC, MF, NF } = tile;
+  const lanes = 32 * SR * SC;
+  return makeCard({
+    name,
+    features: ["subgroups", "chromium-experimental-subgroup-matrix"],
+    subgroupSize: 32,
+    matrices: [i8Matrix],
+    limits: { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: lanes, maxComputeWorkgroupSizeX: lanes },
+    wgsl,
+    workgroupBytes: bytes,
+    call: (shape) => ({
+      overrides: { ...exactTileOverrides(shape), P },
+      workgroups: (T) => [Math.ceil(T / (16 * MF * SR)), Math.ceil(shape.N / (16 * NF * SC)), 1],
+    }),
+    sizes: exactTileSizes,
+  });
+}

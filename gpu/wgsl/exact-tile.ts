@@ -1,0 +1,63 @@
+/** What the tiles of `exact` for int4 linears share: shape, bindings, how weights are read, and what is done with a sum. */
+import type { ExactAwqShape } from "../kernels/exact/exact-awq.ts";
+import { digitBytes } from "../kernels/exact/exact-digits.ts";
+import type { Sized } from "../pipeline/kernel.ts";
+import { exact96, exactIntegers, exactJoin, exactNumbers, exactScale } from "./exact.ts";
+import { windowOverrides } from "./exact-join.ts";
+import { stepWgsl } from "./step.ts";
+
+/** `spread`: of the matrix's scales, or more. */
+export type ExactTileShape = Omit<ExactAwqShape, "tile"> & Readonly<{ spread: number }>;
+export type ExactTileBuffers = "step" | "digits" | "exponents" | "weights" | "groups" | "bases" | "bias" | "out";
+
+/** Sizes of what a tile reaches. */
+export function exactTileSizes(shape: ExactTileShape, T: number): Record<Sized<ExactTileBuffers>, number> {
+  const { K, N, P, hasBias, groupSize, firstRow } = shape;
+  const { digits, exponents } = digitBytes(K, P, T);
+  const rows = firstRow + N;
+  const bias = hasBias ? 4 * N : 0;
+  return { digits, exponents, weights: (rows * K) / 2, groups: (4 * rows * K) / groupSize, bases: 4 * rows, bias, out: 4 * T * N };
+}
+export function exactTileOverrides(shape: ExactTileShape): Record<string, number | boolean> {
+  const { K, N, P, hasBias, adds, groupSize, unit, firstRow, spread } = shape;
+  const windows = windowOverrides(K, P, spread);
+  return { K, N, P, GROUP: groupSize, FIRST_ROW: firstRow, HAS_BIAS: hasBias, ADDS: adds, UNIT: unit, ...windows };
+}
+
+/** What the tiles declare: shapes, bindings, and what is done with a sum. */
+export const exactTileWgsl: string = /* wgsl */ `${stepWgsl}
+override K: u32 = 4096u;
+override N: u32 = 4096u;
+override P: u32 = 3u; // digits: 3 or 4
+override GROUP: u32 = 128u;
+override FIRST_ROW: u32 = 0u;
+override HAS_BIAS: bool = false;
+override ADDS: bool = false;
+override BLOCKS: u32 = K / 32u;
+override GROUPS: u32 = K / GROUP;
+override UNIT: u32 = 4u;
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> digits: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> exponents: array<i32>;
+@group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> groups: array<u32>;
+@group(0) @binding(5) var<storage, read> bases: array<u32>;
+@group(0) @binding(6) var<storage, read> bias: array<u32>;
+@group(0) @binding(7) var<storage, read_write> out: array<u32>;
+${exactIntegers}${exactNumbers}${exact96}${exactScale}${exactJoin}
+fn group_of(row: u32, block: u32) -> u32 { return groups[(row / 4u * GROUPS + 32u * block / GROUP) * 4u + (row & 3u)]; }
+fn block_of(row: u32, block: u32) -> vec4<u32> {
+  return weights[(row / 4u * BLOCKS + block % UNIT * (BLOCKS / UNIT) + block / UNIT) * 4u + (row & 3u)];
+}
+fn bytes(w: u32, z: u32, negative: bool) -> u32 { // ± (q − z), each as an i8
+  let q = w & 0x0f0f0f0fu;
+  return ((select(q, z, negative) | 0x80808080u) - select(z, q, negative)) ^ 0x80808080u;
+}
+fn finish(t: u32, n: u32, sum: vec3<u32>) {
+  if (t >= step.T || n >= N) { return; }
+  var y = rn96(sum, exponents[t] - 24 + i32(bases[FIRST_ROW + n]));
+  if (HAS_BIAS) { y = addf(y, bias[n]); }
+  if (ADDS) { y = addf(out[t * N + n], y); }
+  out[t * N + n] = y;
+}
+`;
