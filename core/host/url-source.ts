@@ -7,7 +7,7 @@ import { GureumError } from "../errors.ts";
 import { makeSha256 } from "../sha256.ts";
 import { formatBytes } from "../text.ts";
 import { blobSource, collectBlob } from "./blobs.ts";
-import { type Answer, type Asking, ask, connectionTrouble, pause } from "./web-ask.ts";
+import { type Answer, type AnswerHead, type Asking, ask, connectionTrouble, pause } from "./web-ask.ts";
 
 /** How one file is read. */
 export interface UrlReading extends Asking {
@@ -26,7 +26,7 @@ const PAGE = 2 ** 20;
 const PAGES = 16;
 
 /** What tells one state of a file from another: its ETag, or when it was changed. A server may hide either from a page of another origin. */
-const versionOf = ({ headers }: Response): string | null => headers.get("etag") ?? headers.get("last-modified");
+const versionOf = ({ headers }: AnswerHead): string | null => headers.get("etag") ?? headers.get("last-modified");
 
 /** Only a strong ETag may ask for the rest of the same bytes. */
 const isStrong = (version: string | null): version is string => version?.startsWith('"') === true;
@@ -57,7 +57,7 @@ const lost = (address: string, failures: number, error: unknown, kept: string): 
   );
 
 /** The first and last byte of a 206 answer, and the file's length; null where the server hides them. */
-function rangeOf({ headers }: Response): { readonly from: number; readonly total: number } | null {
+function rangeOf({ headers }: AnswerHead): { readonly from: number; readonly total: number } | null {
   const [, from, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers.get("content-range") ?? "") ?? [];
   return from === undefined ? null : { from: Number(from), total: Number(total) };
 }

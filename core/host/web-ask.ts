@@ -95,9 +95,15 @@ export interface Init {
   readonly cache?: "no-store";
 }
 
+/** As much of the web's Response as is needed. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+}
+
 /** An answer whose body ends with an error where it stalls. */
 export interface Answer {
-  readonly response: Response;
+  readonly response: AnswerHead;
   /** Pieces of the body. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Ends the transfer. */
