@@ -208,7 +208,10 @@ describe("the chat tab", () => {
   });
 
   it("answers within a few seconds of opening on a warm cache", async () => {
-    const context = await browser.newContext({ locale: "en-US" });
+    // Without WebGPU: its process may still be busy with what the test before left behind.
+    const own = await launch({ webgpu: false });
+    const context = await own.newContext({ locale: "en-US" });
+    context.setDefaultTimeout(200_000);
     const took: number[] = [];
     for (let i = 0; i < 3; i++) {
       const page = await context.newPage();
@@ -219,7 +222,7 @@ describe("the chat tab", () => {
       took.push(performance.now() - began);
       await page.close();
     }
-    await context.close();
+    await own.close();
     console.log(`opened and answered after ${took.map((ms) => (ms / 1000).toFixed(2)).join(", ")} s`);
     // It is to be 3 s on a quiet machine; here others compute beside it.
     expect(Math.min(...took.slice(1))).toBeLessThan(12_000);
