@@ -1,6 +1,8 @@
 /** Steps of rows that belong to different sequences, each with as many keys as a single one is measured over. */
 import { batchAttention } from "../../gpu/kernels/batch/batch-attention.ts";
+import { batchAttentionF16 } from "../../gpu/kernels/batch/batch-attention-f16.ts";
 import { batchRope } from "../../gpu/kernels/batch/batch-rope.ts";
+import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { cacheBytes } from "../../gpu/wgsl/cache.ts";
 import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
 import { startOf, type Work, work } from "../measured.ts";
@@ -25,6 +27,26 @@ export const works: readonly Work[] = [
       arithmetic: "f32" as const,
     }));
   }),
+  work(
+    batchAttentionF16,
+    (config, T) => {
+      const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
+      if (T > MOST_ROWS || Hd % 8 !== 0 || H % G !== 0) return [];
+      const start = startOf(config, 1);
+      const seen = Math.min(start + 1, window ?? Number.POSITIVE_INFINITY);
+      return [1, ...(T <= SPLIT_ROWS ? [4] : [])].map((splits) => ({
+        step: `S=${start + 1}`,
+        variant: `splits-${splits}`,
+        start,
+        shape: { H, G, Hd, window, slots: T, capacity: start + 1, splits },
+        holds: { rows: rowsOf(T, start), keys: { own: "f16" as const }, values: { own: "f16" as const } },
+        bytes: 4 * T * seen * G * Hd + (splits > 1 ? 4 * splits + 4 : 6) * T * H * Hd,
+        operations: 4 * H * Hd * T * seen,
+        arithmetic: "f32" as const,
+      }));
+    },
+    batchAttention.name,
+  ),
   work(batchRope, (config, T) => {
     const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
     if (T > MOST_ROWS || Hd % 4 !== 0) return [];

@@ -109,17 +109,17 @@ const around = (window: number, T: number): number[] => [...new Set([0, 1, T, wi
 export const attentionReach: readonly AttentionSpec[] = [
   ...(
     [
-      { T: 1, start: LAST, Hd: 2 },
+      { T: 1, start: LAST, Hd: 8 },
       { T: 2, start: 40_000, Hd: 2 },
       // A chunk at a late position: row t does not see the keys of the rows after it.
-      { T: 40, start: 5000, Hd: 4 },
+      { T: 40, start: 5000, Hd: 8 },
       { T: 2, start: 4094, Hd: 64 },
     ] as const
   ).map((at) => ({ ...shape, ...at, G: 1, perGroup: 2, marks: [...farBack(at.start + at.T - 1), 2, 17, 39] })),
   // Windows that slide, the first key they leave and the last they take.
   ...(
     [
-      { T: 2, start: LAST - 2, window: 4096, Hd: 2 },
+      { T: 2, start: LAST - 2, window: 4096, Hd: 8 },
       { T: 20, start: 9000, window: 1024, Hd: 8 },
       { T: 2, start: 40_000, window: 32_768, Hd: 2 },
     ] as const

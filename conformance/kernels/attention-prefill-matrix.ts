@@ -1,6 +1,6 @@
 import { attentionPrefillMatrix, SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import type { AttentionCase } from "../cases/attention.ts";
-import { toHalves } from "../subjects/layouts.ts";
+import { joinSplits, toHalves } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, asF32, hand, inside, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 const SPLITS = 3;
@@ -16,19 +16,7 @@ const way = (rig: Rig, splits: number): AnyGpuSubject =>
       const read = await runKernel(rig, T, start, (io) => void io.run(attentionPrefillMatrix, call, given));
       const rows = asF32(inside(read.out!));
       if (splits === 1) return hand(out, rows.subarray(0, out.length), read);
-      const stats = asF32(inside(read.stats!));
-      const { H, Hd } = shape;
-      const joined = Float32Array.from({ length: out.length }, (_, i) => {
-        const of = Array.from({ length: splits }, (_, z) => {
-          const at = z * SPLIT_ROWS * H + Math.floor(i / Hd);
-          return { most: stats[2 * at]!, sum: stats[2 * at + 1]!, value: rows[at * Hd + (i % Hd)]! };
-        }).filter(({ sum }) => sum !== 0);
-        const most = Math.max(...of.map(({ most }) => most));
-        const weights = of.map(({ most: m, sum }) => sum * Math.exp(m - most));
-        const total = weights.reduce((a, b) => a + b, 0);
-        return of.reduce((sum, { value }, z) => sum + (weights[z]! / total) * value, 0);
-      });
-      hand(out, joined, read);
+      hand(out, joinSplits(rows, asF32(inside(read.stats!)), splits, T, shape.H, shape.Hd), read);
     },
     {
       variant: splits > 1 ? "attention-prefill-matrix-in-splits" : "attention-prefill-matrix",

@@ -10,6 +10,8 @@ interface Spec {
   /** Position of each row, its slot being its index from the back. */
   readonly positions: readonly number[];
   readonly shape: number;
+  /** Positions of a slot; 13 where absent. */
+  readonly capacity?: number;
   readonly y: Recipe;
 }
 export interface BatchRopeCase {
@@ -30,7 +32,11 @@ const heads = [
   { H: 6, G: 2, Hd: 64 },
   { H: 4, G: 4, Hd: 128 },
   { H: 3, G: 3, Hd: 20 },
+  // Of models, for cases of reach.
+  { H: 28, G: 4, Hd: 128 },
+  { H: 71, G: 1, Hd: 64 },
 ] as const;
+const DRAWN = 4;
 
 /** Where row t's part of an output lies, for [q, keys, values]. */
 const placeOf = (c: BatchRopeCase, t: number): readonly [number, number, number] => {
@@ -62,17 +68,25 @@ export const kit: Kit<Spec, BatchRopeCase> = {
   },
   spec: fc.record({
     positions: fc.array(fc.nat(12), { minLength: 1, maxLength: 5 }),
-    shape: fc.nat(heads.length - 1),
+    shape: fc.nat(DRAWN - 1),
     y: recipe(),
   }),
-  boundaries: heads.flatMap((_, shape) =>
-    [[0], [12, 0, 5], new Array(18).fill(3)].flatMap((positions) =>
-      [plain, { ...plain, kind: "f16Overflow" as const }].map((y) => ({ positions, shape, y })),
+  boundaries: heads
+    .slice(0, DRAWN)
+    .flatMap((_, shape) =>
+      [[0], [12, 0, 5], new Array(18).fill(3)].flatMap((positions) =>
+        [plain, { ...plain, kind: "f16Overflow" as const }].map((y) => ({ positions, shape, y })),
+      ),
     ),
-  ),
-  make({ positions, shape, y }) {
+  // The last positions of a context of 131,072; as many rows as a call has; heads of models.
+  reach: [
+    { positions: [131_071, 65_536], shape: 0, capacity: 131_072, y: plain },
+    { positions: Array.from({ length: 128 }, (_, t) => (t * 5) % 13), shape: 0, y: plain },
+    { positions: [257, 1], shape: 4, capacity: 258, y: plain },
+    { positions: [7, 2], shape: 5, y: plain },
+  ],
+  make({ positions, shape, capacity = 13, y }) {
     const { H, G, Hd } = heads[shape]!;
-    const capacity = 13;
     const tables = ropeTables({ headDim: Hd, ropeTheta: 10000, ropeScaling: { type: "none" }, maxPositionEmbeddings: capacity }, capacity);
     const rows = positions.map((start, t) => ({ slot: positions.length - t, start }));
     return { rows, H, G, Hd, slots: positions.length + 1, capacity, tables, y: values(y, rows.length * (H + 2 * G) * Hd) };

@@ -2,6 +2,7 @@
 import { packFixed16Digits } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix, DenseMatrix } from "../../core/tensor.ts";
 import { awqRepack } from "../../gpu/kernels/layout/awq-repack.ts";
+import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { packedSizes } from "../../gpu/wgsl/awq.ts";
@@ -177,3 +178,17 @@ export function inPieces(x: Float32Array, width: number, count: number): Float32
 
 /** The position that a kernel noted (gpu/wgsl/cache.ts), −1 for none. */
 export const positionNoted = (word: number): number => notedPosition(word) ?? -1;
+
+/** Means of `splits` of the keys (attention-prefill-matrix.ts, batch-attention.ts) as one: out [T, H, Hd]. */
+export function joinSplits(rows: Float32Array, stats: Float32Array, splits: number, T: number, H: number, Hd: number): Float32Array {
+  return Float32Array.from({ length: T * H * Hd }, (_, i) => {
+    const of = Array.from({ length: splits }, (_, z) => {
+      const at = z * SPLIT_ROWS * H + Math.floor(i / Hd);
+      return { most: stats[2 * at]!, sum: stats[2 * at + 1]!, value: rows[at * Hd + (i % Hd)]! };
+    }).filter(({ sum }) => sum !== 0);
+    const most = Math.max(...of.map(({ most }) => most));
+    const weights = of.map(({ most: m, sum }) => sum * Math.exp(m - most));
+    const total = weights.reduce((a, b) => a + b, 0);
+    return of.reduce((sum, { value }, z) => sum + (weights[z]! / total) * value, 0);
+  });
+}

@@ -24,7 +24,7 @@ import { cacheRowBytes, type ForwardContext, makeActivations, type SequenceBuffe
 import { openGpuSession } from "./session.ts";
 import type { GpuLlamaWeights } from "./tree.ts";
 
-/** Steps that a submission holds. */
+/** Steps that a submission holds, but for the first. */
 const PER_SUBMIT = 2;
 /** Ids from which on a prompt is worth passes of its own. */
 const LONG = 64;
@@ -38,6 +38,12 @@ interface Sequence {
   readonly ids: number[];
   isFed: boolean;
   readonly maxContext: number;
+}
+
+/** Ids and log-probabilities [steps, rows], and the notes of every slot. */
+interface Drawn {
+  readonly words: Uint32Array;
+  readonly noted: Uint32Array;
 }
 
 /** Positions of a slot: the device may be some steps ahead of a sequence's end. */
@@ -111,7 +117,7 @@ export function gpuBatch(
       noted,
       sequence,
       a: makeActivations(memory, config, MOST_ROWS),
-      logits: allocate(memory, "logits", most * V * 4),
+      logits: allocate(memory, "logits", Math.ceil(most / plan.batch.tile) * plan.batch.tile * V * 4),
       sampling: allocate(memory, "sampling", SAMPLING_BYTES, usage.UNIFORM | usage.COPY_DST),
       seen: allocate(memory, "seen", most * seenBytes(V)),
       results: allocate(memory, "results", BATCH * most * RESULT_BYTES),
@@ -148,13 +154,13 @@ export function gpuBatch(
     });
   };
 
-  /** Writes rows: which sequences, where, and the ids that are fed there. */
-  const writeInput = (rows: readonly Row[], ids: readonly number[]): void => {
-    const bytes = (words: Uint32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => new Uint8Array(words.buffer);
-    writeBytes(gpu, buffers.rows, 0, bytes(encodeRows(rows)));
-    writeBytes(gpu, sequence.step, 0, bytes(encodeStep({ T: rows.length, start: 0, sampled: 0 })));
-    writeBytes(gpu, sequence.ids, 0, bytes(Uint32Array.from(ids)));
+  const wordsOf = (words: Uint32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => new Uint8Array(words.buffer);
+  /** Which sequences the rows are of, and where. */
+  const writeRows = (rows: readonly Row[]): void => {
+    writeBytes(gpu, buffers.rows, 0, wordsOf(encodeRows(rows)));
+    writeBytes(gpu, sequence.step, 0, wordsOf(encodeStep({ T: rows.length, start: 0, sampled: 0 })));
   };
+  const writeIds = (ids: readonly number[]): void => writeBytes(gpu, sequence.ids, 0, wordsOf(Uint32Array.from(ids)));
 
   /** Feeds the short prompts that wait, all but the last id of each, rows of several in a pass. */
   const feedWaiting = async (work: readonly SlotWork[]): Promise<void> => {
@@ -170,13 +176,11 @@ export function gpuBatch(
       await guarded(gpu, "batch", () => {
         for (let first = 0; first < all.length; first += MOST_ROWS) {
           const rows = all.slice(first, first + MOST_ROWS);
-          writeInput(
-            rows,
-            rows.map(({ id }) => id),
-          );
+          writeRows(rows);
+          writeIds(rows.map(({ id }) => id));
           const encoder = gpu.device.createCommandEncoder({ label: "batch" });
           const pass = encoder.beginComputePass();
-          replay(pass, feeder.layers, rows.length, 0);
+          replay(pass, feeder.layers, rows.length, Math.max(...rows.map(({ start }) => start)));
           pass.end();
           gpu.device.queue.submit([encoder.finish()]);
         }
@@ -185,42 +189,40 @@ export function gpuBatch(
     for (const { slot } of waiting) sequences.get(slot)!.isFed = true;
   };
 
-  /** Puts the sequences of `work` into rows. */
-  const writeRows = (work: readonly SlotWork[], penalized: boolean, random: boolean): void => {
-    const own = work.map(({ slot }) => sequences.get(slot)!);
-    writeInput(
-      work.map(({ slot }, t) => ({ slot, start: own[t]!.ids.length - 1 })),
-      own.map(({ ids }) => ids.at(-1)!),
-    );
-    writeBytes(gpu, buffers.sampling, 0, encodeSampling(...work.map(({ sampling }) => (random ? drawn(sampling) : sampling))));
-    if (penalized) for (const [t, { ids }] of own.entries()) writeBytes(gpu, buffers.seen, t * seenBytes(V), seenBits(ids, V));
-    writeBytes(gpu, results, 0, notWritten(BATCH * work.length));
-  };
-
-  /** Runs `count` steps of the rows; ids and log-probabilities [count, T], and what is noted of each slot. */
-  const runSteps = async (
-    work: readonly SlotWork[],
-    count: number,
-    draws: boolean,
-  ): Promise<{ words: Uint32Array; noted: Uint32Array }> => {
-    await feedWaiting(work);
-    const { feeder, programs } = await prepared();
-    const penalized = work.some(({ sampling }) => sampling.repetitionPenalty !== 1);
-    const random = work.some(({ sampling }) => sampling.temperature > 0);
-    const sample: readonly PreparedDispatch[] = draws ? programs[Number(penalized)]![Number(random)]! : [];
+  /** Submits `count` steps of the rows of `work`, the first of them `ahead` positions behind what is known of a sequence. */
+  const submitSteps = async (work: readonly SlotWork[], count: number, sample: readonly PreparedDispatch[], ahead = 0): Promise<void> => {
+    const { feeder } = await prepared();
     const T = work.length;
     await guarded(gpu, "batch", () => {
-      writeRows(work, penalized, random);
-      for (let first = 0; first < count; first += PER_SUBMIT) {
+      const own = work.map(({ slot }) => sequences.get(slot)!.ids);
+      const rows = work.map(({ slot }, t) => ({ slot, start: own[t]!.length - 1 + ahead }));
+      const last = Math.max(...rows.map(({ start }) => start));
+      writeRows(rows);
+      if (ahead === 0) writeIds(own.map((ids) => ids.at(-1)!));
+      writeBytes(gpu, results, 0, notWritten(BATCH * T));
+      const submit = (steps: readonly number[], ...lists: (readonly PreparedDispatch[])[]): void => {
         const encoder = gpu.device.createCommandEncoder({ label: "batch" });
-        for (let i = first; i < Math.min(count, first + PER_SUBMIT); i++) {
+        for (const i of steps) {
           const pass = encoder.beginComputePass();
-          for (const dispatches of [feeder.layers, feeder.head, sample]) replay(pass, dispatches, T, 0);
+          for (const dispatches of lists) replay(pass, dispatches, T, last + i);
           pass.end();
         }
         gpu.device.queue.submit([encoder.finish()]);
+      };
+      // The device starts on the first layers while the rest is still encoded.
+      const { layers, head } = feeder;
+      const early = Math.floor(layers.length / 8);
+      submit([0], layers.slice(0, early));
+      submit([0], layers.slice(early), head, sample);
+      for (let i = 1; i < count; i += PER_SUBMIT) {
+        const steps = Array.from({ length: Math.min(PER_SUBMIT, count - i) }, (_, n) => i + n);
+        submit(steps, layers, head, sample);
       }
     });
+  };
+
+  /** What the device drew in `count` steps of `T` rows, and what is noted of each slot. */
+  const readDrawn = async (T: number, count: number): Promise<Drawn> => {
     const [words, notes] = await readRanges(gpu, "batch", [
       { buffer: results, byteOffset: 0, byteLength: count * T * RESULT_BYTES },
       { buffer: noted, byteOffset: 0, byteLength: slots * 4 },
@@ -228,8 +230,11 @@ export function gpuBatch(
     return { words: new Uint32Array(words!), noted: new Uint32Array(notes!) };
   };
 
+  /** Positions that are left of a sequence. */
+  const roomOf = ({ slot }: SlotWork): number => sequences.get(slot)!.maxContext - sequences.get(slot)!.ids.length;
+
   /** What the device drew in row t, up to a position that the cache does not hold, or to the end of the context. */
-  const drawnIn = ({ slot }: SlotWork, t: number, T: number, count: number, words: Uint32Array, notes: Uint32Array): SlotTokens => {
+  const drawnIn = ({ slot }: SlotWork, t: number, T: number, count: number, { words, noted: notes }: Drawn): SlotTokens => {
     const { ids, maxContext: own } = sequences.get(slot)!;
     const floats = new Float32Array(words.buffer);
     const beyond = notedPosition(notes[slot]!);
@@ -245,7 +250,9 @@ export function gpuBatch(
 
   /** A step whose logits come to the host, where each row is drawn by its own `choose`. */
   const stepOnHost = async (work: readonly SlotWork[]): Promise<SlotTokens[]> => {
-    const { noted: notes } = await runSteps(work, 1, false);
+    await feedWaiting(work);
+    await submitSteps(work, 1, []);
+    const { noted: notes } = await readDrawn(work.length, 1);
     const ranges = work.map((_, t) => ({ buffer: logits, byteOffset: t * V * 4, byteLength: V * 4 }));
     const rows = await readRanges(gpu, "logits", ranges);
     return work.map(({ slot, choose }, t): SlotTokens => {
@@ -262,6 +269,33 @@ export function gpuBatch(
     });
   };
 
+  /**
+   * Draws up to `count` tokens of each, all on the device: the next eight steps are submitted before those before them are looked at, as long as
+   * every sequence goes on. What it draws past the end of one is dropped.
+   */
+  const drawOnDevice = async (work: readonly SlotWork[], count: number, take: (drawn: readonly SlotTokens[]) => void): Promise<void> => {
+    await feedWaiting(work);
+    const { programs } = await prepared();
+    const penalized = work.some(({ sampling }) => sampling.repetitionPenalty !== 1);
+    const random = work.some(({ sampling }) => sampling.temperature > 0);
+    const sample = programs[Number(penalized)]![Number(random)]!;
+    await guarded(gpu, "batch", () => {
+      writeBytes(gpu, buffers.sampling, 0, encodeSampling(...work.map(({ sampling }) => (random ? drawn(sampling) : sampling))));
+      if (penalized)
+        for (const [t, { slot }] of work.entries()) writeBytes(gpu, buffers.seen, t * seenBytes(V), seenBits(sequences.get(slot)!.ids, V));
+    });
+    const T = work.length;
+    const next = (done: number): number => Math.min(BATCH, count - done);
+    await submitSteps(work, next(0), sample);
+    for (let done = 0; done < count; done += BATCH) {
+      const reading = readDrawn(T, next(done));
+      reading.catch(() => {}); // reported where it is waited for
+      if (done + BATCH < count) await submitSteps(work, next(done + BATCH), sample, next(done));
+      const read = await reading;
+      take(work.map((row, t) => drawnIn(row, t, T, next(done), read)));
+    }
+  };
+
   const decode = async (work: readonly SlotWork[], count: number): Promise<SlotTokens[]> => {
     const outcome = work.map((): { tokens: Token[]; error?: unknown } => ({ tokens: [] }));
     /** Those that may draw one more. */
@@ -272,22 +306,26 @@ export function gpuBatch(
       });
     const take = (those: readonly number[], drawn: readonly SlotTokens[]): void => {
       for (const [t, w] of those.entries()) {
+        if (outcome[w]!.error !== undefined) continue;
         outcome[w]!.tokens.push(...drawn[t]!.tokens);
         if (drawn[t]!.error !== undefined) outcome[w]!.error = drawn[t]!.error;
       }
     };
-    for (let done = 0; done < count; done += BATCH) {
-      const steps = Math.min(BATCH, count - done);
+    for (let done = 0; done < count; ) {
       const onDevice = alive(false);
+      if (onDevice.length === 0) break;
+      /** Steps before the first of them comes to its end, in whole eights. */
+      const left = Math.min(...onDevice.map((w) => roomOf(work[w]!)));
+      const steps = Math.min(count - done, Math.max(BATCH, left - (left % BATCH)));
       for (let first = 0; first < onDevice.length; first += MOST_ROWS) {
         const those = onDevice.slice(first, first + MOST_ROWS);
-        const rows = those.map((w) => work[w]!);
-        const { words, noted } = await runSteps(rows, steps, true);
-        take(
-          those,
-          rows.map((row, t) => drawnIn(row, t, rows.length, steps, words, noted)),
+        await drawOnDevice(
+          those.map((w) => work[w]!),
+          steps,
+          (drawn) => take(those, drawn),
         );
       }
+      done += steps;
     }
     for (let step = 0; step < count; step++) {
       const onHost = alive(true);

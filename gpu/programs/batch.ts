@@ -7,16 +7,18 @@ import type { LlamaConfig } from "../../core/config.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
 import type { Refusal } from "../device/capabilities.ts";
 import { batchAttention } from "../kernels/batch/batch-attention.ts";
+import { batchAttentionF16 } from "../kernels/batch/batch-attention-f16.ts";
 import { batchRope } from "../kernels/batch/batch-rope.ts";
 import { embedding } from "../kernels/plain/embedding.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
+import { SPLIT_ROWS } from "../kernels/prefill/attention-prefill-matrix.ts";
 import { recordFinalNorm, recordHead, recordLayers, recordLinear } from "../model/llama.ts";
 import type { ForwardContext } from "../model/sequence.ts";
 import type { GpuLinear } from "../model/tree.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import { nothingPending, type Operands, type OperandsContext } from "./prefill-operands.ts";
-import { rowsInPieces } from "./prefill-products.ts";
+import { recordProduct, rowsInPieces } from "./prefill-products.ts";
 import type { Feeder } from "./program.ts";
 import { fewRows, manyRows } from "./steps.ts";
 
@@ -24,13 +26,14 @@ import { fewRows, manyRows } from "./steps.ts";
 export interface BatchContext {
   readonly memory: Memory;
   readonly forward: ForwardContext;
-  /** [T, V] f32 */
+  /** [T, V] f32, with room for a multiple of the program's `tile` rows */
   readonly logits: GPUBuffer;
 }
 
 export interface BatchProgram {
   readonly name: string;
-  /** Allocates, records and compiles. Replayed for T rows: ids, `rows` and {T} in `step` come first. */
+  readonly tile: number;
+  /** Allocates, records and compiles. Replayed for T rows, at the largest of their positions: ids, `rows` and {T} in `step` come first. */
   prepare(context: BatchContext): Promise<Feeder>;
 }
 
@@ -62,6 +65,7 @@ function recordBoth(recorder: Recorder, c: ForwardContext, body: (recorder: Reco
 /** The plain steps. */
 export const plainBatch: BatchProgram = {
   name: "plain",
+  tile: 1,
   async prepare({ memory, forward, logits }) {
     const layers = makeRecorder();
     recordBoth(layers, forward, (recorder, c) => recordLayers(recorder, c));
@@ -73,12 +77,27 @@ export const plainBatch: BatchProgram = {
   },
 };
 
-/** Rows of a tile: activations have room for a multiple of it. */
+/** Rows of a tile: activations have room for a multiple of it. Columns that a subgroup makes. */
 const TILE = 128;
+const COLUMNS = 64;
+
+/** Positions from which on the keys of up to 32 rows are worth two splits. */
+const SPLIT_FROM = 1024;
+
+/** In how many splits of the keys attention runs, by rows and the largest position: few rows alone are too few workgroups. */
+const attentionWays: readonly { readonly splits: number; readonly rows: Span; readonly positions?: Span }[] = [
+  { splits: 8, rows: { from: 1, to: 5 } },
+  { splits: 4, rows: { from: 5, to: 9 } },
+  { splits: 1, rows: { from: 9, to: 33 }, positions: { from: 0, to: SPLIT_FROM } },
+  { splits: 2, rows: { from: 9, to: 33 }, positions: { from: SPLIT_FROM, to: Infinity } },
+  { splits: 1, rows: { from: 33, to: Infinity } },
+];
+const MOST_SPLITS = 8;
 
 /** The products of a prompt, with operands as `makeOperands` makes them. */
 export const matrixBatch = (name: string, makeOperands: (context: OperandsContext) => Operands): BatchProgram => ({
   name,
+  tile: TILE,
   async prepare({ memory, forward: c, logits }) {
     const { config, weights, sequence } = c;
     const { hiddenSize: D, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps, slidingWindow: window } = config;
@@ -90,10 +109,11 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
     const residual = allocate(memory, "residual (batch)", Math.max(padded, rowsInPieces(added, padded)) * D * 4);
     const heads = [{ K: D, N: width, add: false }];
     const qkvOut = allocate(memory, "qkv (batch)", Math.max(padded, rowsInPieces(heads, padded)) * width * 4);
-    const attention = allocate(memory, "attention (batch)", padded * H * Hd * 4);
 
     const layers = makeRecorder();
     const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step, nothing: sequence.nothing });
+    const attention = allocate(memory, "attention (batch)", Math.max(padded, MOST_SPLITS * SPLIT_ROWS) * H * Hd * 4);
+    const stats = allocate(memory, "attention statistics (batch)", MOST_SPLITS * SPLIT_ROWS * H * 8);
     for (const { firstColumn: firstRow, N, weight } of weights.embedTokens.pieces) {
       const shape = { dtype: weights.embedTokens.dtype, D, firstRow, rows: N };
       recordKernel(layers, embedding, { ids, table: weight, out: residual }, shape, { label: "embeddings" });
@@ -110,9 +130,19 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
         const { pieces, apart } = left;
         recordKernel(layers, batchRope, turned, { ...shape, pieces, apart }, { label: `${at}rope`, rows: left.rows });
       }
-      const attended = { rows, q, ...caches, out: attention };
-      recordKernel(layers, batchAttention, attended, { H, G, Hd, window, dtype, slots, capacity }, { label: `${at}attention` });
-      operands.rows(attention, sequence.nothing, 1, { label: `${at}attention` });
+      const heads = { H, G, Hd, window, slots, capacity };
+      const attended = { rows, q, ...caches, stats };
+      const label = `${at}attention`;
+      if (operands.eights) {
+        for (const { splits, ...when } of attentionWays) {
+          const out = splits > 1 ? attention : operands.eights;
+          recordKernel(layers, batchAttentionF16, { ...attended, out }, { ...heads, splits }, { label, ...when });
+          if (splits > 1) operands.rows(attention, stats, splits, { label, ...when });
+        }
+      } else {
+        recordKernel(layers, batchAttention, { ...attended, out: attention }, { ...heads, dtype }, { label });
+        operands.rows(attention, stats, 1, { label });
+      }
       const add = (linear: GpuLinear, label: string): void => {
         pending = { left: operands.product([linear], D, residual, true, label), bias: linear.extras };
       };
@@ -121,12 +151,16 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
       operands.gateUp([layer.gateProj, layer.upProj], at);
       add(layer.downProj, `${at}residual`);
     }
-    operands.settle(residual, weights.norm.weight, pending, "residual");
     const head = makeRecorder();
-    recordKernel(head, rmsNorm, { step, x: residual, weight: weights.norm.weight, out: c.a.normed }, { D, eps }, { label: "finalNorm" });
-    recordBoth(head, c, (recorder, own) =>
-      recordLinear(recorder, own, { weight: weights.lmHead, bias: null, extras: null, shared: null }, own.a.normed, logits, "logits"),
-    );
+    const lmHead: GpuLinear = { weight: weights.lmHead, bias: null, extras: null, shared: null };
+    if (operands.eights && weights.lmHead.pieces.every(({ N }) => N % COLUMNS === 0)) {
+      operands.norm(residual, weights.norm.weight, pending, "finalNorm");
+      recordProduct(head, operands.eights, [lmHead], logits, { N: weights.lmHead.N, add: false, whole: true }, "logits");
+    } else {
+      operands.settle(residual, weights.norm.weight, pending, "residual");
+      recordKernel(head, rmsNorm, { step, x: residual, weight: weights.norm.weight, out: c.a.normed }, { D, eps }, { label: "finalNorm" });
+      recordBoth(head, c, (recorder, own) => recordLinear(recorder, own, lmHead, own.a.normed, logits, "logits"));
+    }
     const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
     return { layers: preparedLayers, head: preparedHead };
   },

@@ -36,6 +36,8 @@ export interface Operands {
   gateUp(linears: readonly GpuLinear[], at: string): void;
   /** y = x · Wᵀ of linears side by side, N outputs in all, or y += where `add`, but for biases; and how it leaves y. */
   product(linears: readonly GpuLinear[], N: number, y: GPUBuffer, add: boolean, label: string): readonly Left[];
+  /** What `product` multiplies, where that is f16 rows in eights (gpu/wgsl/eights.ts): others may write it, and dense linears read it. */
+  readonly eights: GPUBuffer | null;
   /** Adds what is pending after the last product of all; as `norm`, but nobody wants its result. */
   settle(residual: GPUBuffer, weight: GPUBuffer, pending: Pending, label: string): void;
 }
@@ -71,6 +73,7 @@ export function f16Operands({ memory, recorder, config, rows, nothing }: Operand
   return {
     norm: (residual, norm, pending, label) => norms(residual, norm, pending, label, true),
     splits: 8,
+    eights: x,
     rows: (y, stats, splits, when) => recordKernel(recorder, prefillRowsF16, { y, stats, x }, { K: H * Hd, Hd, splits }, when),
     gateUp(linears, at) {
       const { extras } = linears[0]!;
@@ -113,6 +116,7 @@ export function fixed16Operands({ memory, recorder, config, rows, step }: Operan
       quantize(normed, D, label);
     },
     splits: 1,
+    eights: null,
     rows: (y, _stats, _splits, { label }) => quantize(y, H * Hd, label!),
     gateUp(linears, at) {
       const packed = linears[0]!.weight as GpuPacked;

@@ -97,6 +97,32 @@ describe.each(configs.map((config, i) => [i, config] as const))("many sequences 
 
 describe("many sequences on WebGPU", () => {
   const [config] = configs;
+
+  it("draw the same in one call of many steps as in calls of few, each to the end of its own context", async () => {
+    const model = await loadGpuModel(await testDevice(), config!, memoryRefs(randomModel(config!, 5).weights), { arithmetic: "f32" });
+    const contexts = [45, 12, 64];
+    const drawn = async (count: number): Promise<number[][]> => {
+      const batch = model.createBatch(3, 64);
+      for (const [slot, own] of contexts.entries()) await batch.prefill(slot, [1 + slot, 2, 3], own);
+      const ids: number[][] = contexts.map(() => []);
+      for (let done = 0; done < 61; done += count) {
+        const open = [0, 1, 2].filter((slot) => batch.ids(slot).length < contexts[slot]!);
+        const outcome = await batch.decode(
+          open.map((slot) => ({ slot, sampling: greedy })),
+          count,
+        );
+        for (const [i, slot] of open.entries()) ids[slot]!.push(...outcome[i]!.tokens.map(({ id }) => id));
+      }
+      expect(contexts.map((_, slot) => batch.ids(slot).slice(3))).toEqual(ids);
+      batch.dispose();
+      return ids;
+    };
+    const atOnce = await drawn(61);
+    expect(atOnce.map((ids) => ids.length)).toEqual([42, 9, 61]);
+    expect(await drawn(5)).toEqual(atOnce);
+    model.dispose();
+  });
+
   const withNaN = (): ReturnType<typeof memoryRefs> => {
     const { weights } = randomModel(config!, 5);
     const data = (weights.embedTokens.data as Float32Array).slice();

@@ -30,7 +30,7 @@ export const batchRope: Card<"rows" | "q_in" | "k_in" | "v_in" | "table" | "q" |
   name: "batch-rope",
   wgsl: /* wgsl */ `
 ${stepWgsl}
-struct Params { H: u32, G: u32, HEAD: u32, CAPACITY: u32, PIECES: u32, APART: u32, qFirst: u32, kFirst: u32, vFirst: u32, qStride: u32, kvStride: u32 }
+struct Params { H: u32, G: u32, HEAD: u32, CAPACITY: u32, APART: u32, qFirst: u32, kFirst: u32, vFirst: u32, qStride: u32, kvStride: u32 }
 @group(0) @binding(0) ${rowsBindingWgsl}
 @group(0) @binding(1) var<storage, read> q_in: array<f32>;
 @group(0) @binding(2) var<storage, read> k_in: array<f32>;
@@ -42,6 +42,7 @@ struct Params { H: u32, G: u32, HEAD: u32, CAPACITY: u32, PIECES: u32, APART: u3
 @group(0) @binding(8) var<storage, read_write> noted: array<atomic<u32>>;
 @group(0) @binding(9) var<uniform> params: Params;
 ${cacheOverrideWgsl}
+override PIECES: u32 = 1u;
 ${notedWgsl}
 
 const LANES = 128u;
@@ -50,13 +51,13 @@ const F16_MAX = vec2(65504.0);
 // Elements i and i + HEAD / 2 of a head of q, and two neighbours of each half of a head of k or v.
 fn queryAt(t: u32, i: u32) -> f32 {
   var x = q_in[params.qFirst + t * params.qStride + i];
-  for (var p = 1u; p < params.PIECES; p++) { x += q_in[params.qFirst + (params.APART * p + t) * params.qStride + i]; }
+  for (var p = 1u; p < PIECES; p++) { x += q_in[params.qFirst + (params.APART * p + t) * params.qStride + i]; }
   return x;
 }
 fn keysAt(t: u32, i: u32) -> vec2<f32> {
   let at = params.kFirst + i;
   var x = vec2(k_in[at + t * params.kvStride], k_in[at + t * params.kvStride + 1u]);
-  for (var p = 1u; p < params.PIECES; p++) {
+  for (var p = 1u; p < PIECES; p++) {
     let row = at + (params.APART * p + t) * params.kvStride;
     x += vec2(k_in[row], k_in[row + 1u]);
   }
@@ -65,7 +66,7 @@ fn keysAt(t: u32, i: u32) -> vec2<f32> {
 fn valuesAt(t: u32, i: u32) -> vec2<f32> {
   let at = params.vFirst + i;
   var x = vec2(v_in[at + t * params.kvStride], v_in[at + t * params.kvStride + 1u]);
-  for (var p = 1u; p < params.PIECES; p++) {
+  for (var p = 1u; p < PIECES; p++) {
     let row = at + (params.APART * p + t) * params.kvStride;
     x += vec2(v_in[row], v_in[row + 1u]);
   }
@@ -124,8 +125,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 }
 `,
   call: ({ H, G, Hd, capacity, dtype, pieces = 1, apart = 16, qFirst, kFirst, vFirst, qStride, kvStride }) => ({
-    params: { H, G, HEAD: Hd, CAPACITY: capacity, PIECES: pieces, APART: apart, qFirst, kFirst, vFirst, qStride, kvStride },
-    overrides: { CACHE_F16: dtype === "f16" },
+    params: { H, G, HEAD: Hd, CAPACITY: capacity, APART: apart, qFirst, kFirst, vFirst, qStride, kvStride },
+    overrides: { CACHE_F16: dtype === "f16", PIECES: pieces },
     workgroups: (T) => [T, Math.ceil((H * (Hd / 2) + G * (Hd / 4)) / 128), 1],
   }),
   sizes({ H, G, Hd, capacity, slots, dtype, pieces = 1, apart = 16, qFirst, kFirst, vFirst, qStride, kvStride }, T) {
