@@ -167,7 +167,7 @@ interface Begun {
 function rangedSource(address: string, reading: UrlReading, { byteLength, version, head }: Begun): ByteSource {
   const { patience } = reading;
   const source = { name: address, byteLength };
-  const condition = isStrong(version) && sameOrigin(address) ? { "if-range": version } : {};
+  const condition: Readonly<Record<string, string>> = isStrong(version) && sameOrigin(address) ? { "if-range": version } : {};
 
   /** One request; fills `target` from its beginning. @returns how many bytes came before the connection broke, and how it did */
   const once = async (byteOffset: number, target: Uint8Array): Promise<{ done: number; error?: unknown }> => {
