@@ -20,6 +20,7 @@ import { type ModelPlace, storeOf, viewOf } from "./place.ts";
 import { openTensorsOf, type TensorReader } from "./tensors.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
+export { quantize } from "#quantize";
 export type { BackendOptions, GpuStats } from "./backend.ts";
 export type { CalibrationItem } from "./calibration.ts";
 export { type Chat, type ChatMessage, type ChatOptions, type ChatTemplate, checkMessages } from "./chat.ts";
@@ -110,7 +111,7 @@ export type {
   ScoreOptions,
 } from "./loaded-model.ts";
 export { type FindOptions, findModel, type ModelPlace, openModelStore } from "./place.ts";
-export { type QuantizeOptions, quantize } from "./quantize.ts";
+export type { QuantizeOptions } from "./quantize.ts";
 export type { TensorArray, TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";
 export { PythonFloat, parseTemplateJson } from "./tokenizer/template-json.ts";

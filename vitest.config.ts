@@ -21,6 +21,7 @@ export default defineConfig({
     alias: {
       "#host": fileURLToPath(new URL("host/node.ts", import.meta.url)),
       "#dawn": fileURLToPath(new URL("gpu/device/dawn.ts", import.meta.url)),
+      "#quantize": fileURLToPath(new URL("quantize.ts", import.meta.url)),
     },
   },
   test: {

@@ -47,7 +47,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Modules that only a host with files and processes has, or that come in their place. */
 const hosted =
-  /node_modules\/(webgpu|cli-progress|@huggingface\/hub)\/|dist\/(hub|cli)\/|host\/(node|node-threads|parts|fork|machine)\.js|dawn\.js/;
+  /node_modules\/(webgpu|cli-progress|@huggingface\/hub)\/|dist\/(hub|cli)\/|dist\/quantize\.js|host\/(node|node-threads|parts|fork|machine)\.js|dawn\.js/;
 const reached = (inputs: Iterable<string>): string[] => [...inputs].filter((path) => hosted.test(path) && !/no-dawn\.js/.test(path));
 /** Kilobytes of 1000 bytes, as gzip sends them. */
 const kilobytes = (bytes: Uint8Array): number => gzipSync(bytes, { level: 9 }).length / 1000;

@@ -25,7 +25,7 @@ beforeAll(async () => {
     outfile: join(folder, "entry.js"),
     logLevel: "silent",
     tsconfigRaw: "{}",
-    alias: { "#host": pathOf("host/web.ts"), "#dawn": pathOf("gpu/device/no-dawn.ts") },
+    alias: { "#host": pathOf("host/web.ts"), "#dawn": pathOf("gpu/device/no-dawn.ts"), "#quantize": pathOf("no-quantize.ts") },
     plugins: [
       {
         name: "no-node",
