@@ -50,7 +50,14 @@ export type {
 export type { AllOptions, Outcome } from "./core/generate/generate-all.ts";
 export type { Speculation, SpeculationCounts } from "./core/generate/speculate.ts";
 export type { BlobLike } from "./core/host/blobs.ts";
-export { type DirectoryEntryLike, type DirectoryHandleLike, type FileLike, fileStore, type GivenFolder } from "./core/host/file-store.ts";
+export {
+  type DirectoryEntryLike,
+  type DirectoryHandleLike,
+  type EntryLike,
+  type FileLike,
+  fileStore,
+  type GivenFolder,
+} from "./core/host/file-store.ts";
 export {
   deleteKept,
   type KeepOptions,

@@ -4,8 +4,11 @@ import { GureumError } from "../errors.ts";
 
 /** As much of the web's Blob as is needed. */
 export interface BlobLike {
+  /** Bytes. */
   readonly size: number;
+  /** The bytes from one offset to before another, not yet read. */
   slice(from: number, to: number): BlobLike;
+  /** Reads them all. */
   arrayBuffer(): Promise<ArrayBuffer>;
   /** Of a File: when it was changed, in milliseconds. */
   readonly lastModified?: number;

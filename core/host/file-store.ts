@@ -8,6 +8,7 @@ import { type BlobLike, blobSource } from "./blobs.ts";
 
 /** As much of the web's File as is needed. */
 export interface FileLike extends BlobLike {
+  /** Without its folder. */
   readonly name: string;
   /** "folder/file" where a folder was chosen. */
   readonly webkitRelativePath?: string;
@@ -15,20 +16,30 @@ export interface FileLike extends BlobLike {
 
 /** As much of FileSystemDirectoryHandle as is needed. */
 export interface DirectoryHandleLike {
+  /** What tells it from a file's handle. */
   readonly kind: "directory";
+  /** Without the path that leads to it. */
   readonly name: string;
+  /** What lies in it. */
   values(): AsyncIterable<{ readonly kind: string; readonly name: string }>;
+  /** A file in it; rejects where there is none. */
   getFileHandle(name: string): Promise<{ getFile(): Promise<BlobLike> }>;
+  /** A folder in it; rejects where there is none. */
   getDirectoryHandle(name: string): Promise<DirectoryHandleLike>;
 }
 
 /** As much of FileSystemDirectoryEntry as is needed. */
 export interface DirectoryEntryLike {
+  /** Whether it is a folder: a dropped item may be a file. */
   readonly isDirectory: boolean;
+  /** Without the path that leads to it. */
   readonly name: string;
+  /** Of a folder: tells what lies in it, some entries at each call, none at the end. */
   createReader?(): { readEntries(done: (entries: readonly EntryLike[]) => void, fail: (error: unknown) => void): void };
 }
-interface EntryLike extends DirectoryEntryLike {
+/** What lies in a dropped folder: a folder or a file. */
+export interface EntryLike extends DirectoryEntryLike {
+  /** Of a file: its bytes. */
   file?(done: (file: BlobLike) => void, fail: (error: unknown) => void): void;
 }
 

@@ -15,6 +15,7 @@ import { type KeptFolder, openRoot, type Storage, storageOf } from "./opfs.ts";
 
 /** A file of a kept model. */
 export interface KeptFile {
+  /** Bytes that it has where it came from. */
   readonly byteLength: number;
   /** What told one state of the file from another where it came from: an ETag. */
   readonly version: string | null;
@@ -24,6 +25,7 @@ export interface KeptFile {
 
 /** A model that is kept, or was begun to be. */
 export interface KeptModel {
+  /** By which it is opened and deleted. */
   readonly name: string;
   /** Whether all its files are there. */
   readonly whole: boolean;
