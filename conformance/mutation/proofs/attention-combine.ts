@@ -11,13 +11,13 @@ export const rules: readonly Rule[] = [
     proof: clamped,
   },
   {
-    from: "if (tid < 4u * PARTS) { factor",
-    to: ["if (true) { factor", "if (tid <= 4u * PARTS) { factor", "if (tid < 5u * PARTS) { factor"],
+    from: "i < 4u * PARTS; i += 256u) { factor",
+    to: ["i <= 4u * PARTS; i += 256u) { factor"],
     proof: "zeros further on, where nothing is read, or on the last of the zeros",
   },
   {
-    from: "if (tid < 4u * PARTS) { factor",
-    to: ["if (false) { factor", "if (tid < 4u + PARTS) { factor", "if (tid < 4u) { factor"],
+    from: "i < 4u * PARTS; i += 256u) { factor",
+    to: ["i + 1u < 4u * PARTS; i += 256u) { factor", "i < 4u * PARTS; i += 2u * (256u)) { factor"],
     proof: startsAsZero,
   },
   {
@@ -37,7 +37,7 @@ export const rules: readonly Rule[] = [
     proof: clamped,
   },
   {
-    from: "factor[splits + tid]",
+    from: "factor[splits + i]",
     to: ["factor[splits]"],
     proof: startsAsZero,
   },

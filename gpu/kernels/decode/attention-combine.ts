@@ -55,7 +55,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     l += f * s.y;
   }
   mass[tid] = l;
-  if (tid < 4u * PARTS) { factor[splits + tid] = 0.0; }
+  // Heads of 8 have 512 of them.
+  for (var i = tid; i < 4u * PARTS; i += 256u) { factor[splits + i] = 0.0; }
   workgroupBarrier();
   let part = tid / WIDTH;
   let lane = tid % WIDTH;
