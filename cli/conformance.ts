@@ -1,5 +1,4 @@
 /** `gureum conformance`: holds every op and kernel on this machine to its laws and derived bounds. */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { csvLines, leftOutLines, markdownLines, type TableLines, tableLines, violations } from "../conformance/certificate/certificate.ts";
 import { encodeNumbers } from "../conformance/certificate/journal.ts";
@@ -11,7 +10,7 @@ import { readOwnFiles } from "../conformance/host/own-file.ts";
 import { formatScore, mutationScore } from "../conformance/mutation/score.ts";
 import { families } from "../conformance/mutation/text.ts";
 import { OWN } from "../conformance/own/subjects.ts";
-import { hostError, writeFile } from "../core/host/node.ts";
+import { hostError, makeFolders, writeFile } from "../core/host/node.ts";
 import { formatOf } from "./format.ts";
 import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { ownOptions } from "./own.ts";
@@ -175,7 +174,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   for (const line of leftOutLines(certificate.rows)) note(line);
   if (report !== undefined) {
     try {
-      await mkdir(report, { recursive: true });
+      await makeFolders(report);
     } catch (error) {
       throw hostError(report, error);
     }

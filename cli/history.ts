@@ -1,5 +1,5 @@
 /** What was typed in earlier conversations: a line each, the newest last, in a file that only its owner reads. */
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { partName } from "../core/host/parts.ts";
@@ -15,6 +15,13 @@ export interface History {
   /** The newest first, as node:readline wants them. */
   readonly lines: string[];
   add(message: string): void;
+}
+
+/** Level by level: Node's recursive mkdir never comes back from /proc. */
+function makeFolders(path: string): void {
+  if (existsSync(path)) return;
+  makeFolders(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
 }
 
 /** The whole file or, where the process ends meanwhile, the one before. */
@@ -50,7 +57,7 @@ export function openHistory(path: string, tell: (why: string) => void): History 
     lines: lines.slice(-KEPT).reverse(),
     add: (message) =>
       trying(() => {
-        mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+        makeFolders(dirname(path));
         appendFileSync(path, `${asHistory(message)}\n`, { mode: 0o600 });
         chmodSync(path, 0o600);
       }),

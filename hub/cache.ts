@@ -5,10 +5,10 @@
  * Python's locks are those of flock(2), which Node cannot take; it keeps its own parts apart (ETAG.RANDOM.incomplete), and so does gureum
  * (ETAG.gureum.incomplete): both may download the same file at once, neither breaks the other's.
  */
-import { copyFile, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import process from "node:process";
-import { hostError } from "../core/host/node.ts";
+import { hostError, makeFolders } from "../core/host/node.ts";
 import { isCommit, type ModelName } from "./name.ts";
 
 export interface CacheFolder {
@@ -53,7 +53,7 @@ export async function keepCommit(folder: CacheFolder, revision: string, commit: 
   if (revision === commit || (await cachedCommit(folder, revision)) === commit) return;
   const path = folder.ref(revision);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     const aside = `${path}.${process.pid}`;
     await writeFile(aside, commit);
     await rename(aside, path);
@@ -76,7 +76,7 @@ export async function point(folder: CacheFolder, commit: string, path: string, e
   const pointer = folder.pointer(commit, path);
   const target = relative(dirname(pointer), folder.blob(etag));
   try {
-    await mkdir(dirname(pointer), { recursive: true });
+    await makeFolders(dirname(pointer));
     if ((await readlink(pointer).catch(() => null)) === target) return;
     await rm(pointer, { force: true });
     await symlink(target, pointer).catch(async (error: unknown) => {

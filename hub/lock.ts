@@ -2,11 +2,11 @@
  * One process at a time, by a file that names its holder. Held is a file whose process lives on this host, or that was touched a short
  * while ago from another. It saves work, no more: what two processes write would be the same bytes at the same places.
  */
-import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import process from "node:process";
-import { hostError } from "../core/host/node.ts";
+import { hostError, makeFolders } from "../core/host/node.ts";
 import { pause } from "../core/host/web-ask.ts";
 
 /** A holder touches its lock at this rate, in milliseconds; one that has not for STALE_MS is gone. */
@@ -42,7 +42,7 @@ async function isStale(path: string): Promise<boolean> {
  */
 export async function withLock<T>(path: string, onWait: () => void, body: () => Promise<T>): Promise<T> {
   const mine = `${process.pid} ${hostname()} ${count++}`;
-  await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
+  await makeFolders(dirname(path)).catch((error: unknown) => {
     throw hostError(dirname(path), error);
   });
   for (let waited = false; ; ) {

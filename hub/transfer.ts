@@ -1,9 +1,9 @@
 /** One file from a server to the disk: goes on where it stopped, and is there only once its hash is right. */
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { GureumError } from "../core/errors.ts";
-import { hostError } from "../core/host/node.ts";
+import { hostError, makeFolders } from "../core/host/node.ts";
 import { connectionTrouble, type Patience, pause } from "../core/host/web-ask.ts";
 
 /** A file of a repository. */
@@ -99,7 +99,7 @@ export async function transfer(
   onBytes: (n: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const handle = await mkdir(dirname(partial), { recursive: true })
+  const handle = await makeFolders(dirname(partial))
     .then(() => open(partial, "a+"))
     .catch((error: unknown) => {
       throw hostError(partial, error);

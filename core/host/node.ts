@@ -126,6 +126,38 @@ export async function readText(path: string): Promise<string> {
   return text;
 }
 
+/**
+ * Makes a folder and the parents that it lacks. Node's own recursive mkdir never comes back from /proc, which refuses every folder as if its
+ * parent were missing.
+ * @returns the topmost folder that was made; undefined where all were there
+ * @throws what Node's mkdir throws
+ */
+export async function makeFolders(path: string): Promise<string | undefined> {
+  const make = async (): Promise<string | undefined> => {
+    try {
+      await mkdir(path);
+      return path;
+    } catch (error) {
+      if (
+        await stat(path).then(
+          (found) => found.isDirectory(),
+          () => false,
+        )
+      )
+        return undefined;
+      throw error;
+    }
+  };
+  try {
+    return await make();
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "ENOENT" || dirname(path) === path) throw error;
+    const first = await makeFolders(dirname(path));
+    const own = await make();
+    return first ?? own;
+  }
+}
+
 /** The last part of a path, "." resolved. */
 export const folderName = (path: string): string => basename(resolve(path));
 
@@ -236,7 +268,7 @@ async function writeTemporary(temporary: string, final: string, body: (sink: Byt
  * @throws GureumError "disk-full", "io", or what `body` throws.
  */
 export async function writeFolder<T>(path: string, body: (folder: FolderWriter) => Promise<T>): Promise<T> {
-  const made = await withHost(path, () => mkdir(path, { recursive: true }));
+  const made = await withHost(path, () => makeFolders(path));
   if (made === undefined) await noteLeftParts(path);
   const pending: { readonly temporary: string; readonly final: string }[] = [];
   const renamed: string[] = [];
@@ -325,7 +357,7 @@ export async function folderState(path: string): Promise<"absent" | "empty" | "f
 /** Makes a folder, and its parents, where they are missing. @throws GureumError "io", "disk-full" */
 export const makeFolder = (path: string): Promise<void> =>
   withHost(path, async () => {
-    await mkdir(path, { recursive: true });
+    await makeFolders(path);
   });
 
 /** Removes a folder and what is in it, if it is there. @throws GureumError "io" */
