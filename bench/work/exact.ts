@@ -21,6 +21,7 @@ import { exactScaleBases } from "../../gpu/kernels/exact/exact-scale-bases.ts";
 import { type ExactAttentionPart, exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
 import { exactSiluMul } from "../../gpu/kernels/exact/exact-silu-mul.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
+import { MANY_ROWS } from "../../gpu/programs/exact.ts";
 import { pairsSeen, startOf, type Work, work } from "../measured.ts";
 
 const heads = ({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window }: LlamaConfig): ExactAttentionShape => ({
@@ -87,7 +88,7 @@ export const works: readonly Work[] = [
   ...[exactAwqTile, exactAwqMatrix, exactAwqMatrix4].map((kernel) =>
     work(kernel, (config, T) =>
       linears(config)
-        .filter(({ P }) => kernel === exactAwqTile || (kernel === exactAwqMatrix) === (P === 3))
+        .filter(({ P }) => T >= MANY_ROWS && (kernel === exactAwqTile || (kernel === exactAwqMatrix) === (P === 3)))
         .map(({ step, K, N, P }) => ({
           step,
           shape: { K, N, P, hasBias: false, adds: false, groupSize, unit: 4, firstRow: 0, spread: 3 },
@@ -118,15 +119,19 @@ export const works: readonly Work[] = [
       arithmetic: "i8",
     },
   ]),
-  work(exactDenseTile, ({ hiddenSize: K, vocabSize: N }, T) => [
-    {
-      step: "lmHead",
-      shape: { K, N, P: 3 as const, hasBias: false, adds: false, firstColumn: 0, columns: N },
-      holds: { digits: "words", weights: { own: "words" } },
-      operations: 2 * T * N * K,
-      arithmetic: "i8",
-    },
-  ]),
+  work(exactDenseTile, ({ hiddenSize: K, vocabSize: N }, T) =>
+    T < MANY_ROWS
+      ? []
+      : [
+          {
+            step: "lmHead",
+            shape: { K, N, P: 3 as const, hasBias: false, adds: false, firstColumn: 0, columns: N },
+            holds: { digits: "words", weights: { own: "words" } },
+            operations: 2 * T * N * K,
+            arithmetic: "i8",
+          },
+        ],
+  ),
   work(exactDigits, ({ hiddenSize: D, intermediateSize: F }) => [
     { step: "hidden", shape: { K: D, P: 3 as const } },
     { step: "ffn", shape: { K: F, P: 4 as const } },

@@ -5,7 +5,7 @@ import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
 import { foundScales, operand, wordSubject } from "../subjects/exact.ts";
 import { packed } from "../subjects/layouts.ts";
-import type { AnyGpuSubject, GpuSubject, Rig } from "../subjects/rig.ts";
+import { type AnyGpuSubject, type GpuSubject, onMatrices, type Rig } from "../subjects/rig.ts";
 
 /** Rows of another matrix before the one under test, as q, k and v share one. */
 const FIRST_ROW = 12;
@@ -29,5 +29,7 @@ const tile = (rig: Rig, kernel: typeof exactAwqTile, accepts: (c: ExactAwqCase) 
 
 const steps = ({ weight: { inFeatures, groupSize } }: ExactAwqCase, of: number): boolean => inFeatures % of === 0 && groupSize % of === 0;
 export const subjects = (rig: Rig): AnyGpuSubject[] => [tile(rig, exactAwqTile, (c) => steps(c, 32))];
-export const matrixSubjects = (rig: Rig): AnyGpuSubject[] => [tile(rig, exactAwqMatrix, (c) => c.P === 3 && steps(c, 128))];
-export const matrix4Subjects = (rig: Rig): AnyGpuSubject[] => [tile(rig, exactAwqMatrix4, (c) => c.P === 4 && steps(c, 128))];
+export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
+  onMatrices(rig, exactAwqMatrix, [tile(rig, exactAwqMatrix, (c) => c.P === 3 && steps(c, 128))]);
+export const matrix4Subjects = (rig: Rig): AnyGpuSubject[] =>
+  onMatrices(rig, exactAwqMatrix4, [tile(rig, exactAwqMatrix4, (c) => c.P === 4 && steps(c, 128))]);

@@ -157,7 +157,7 @@ export interface ExactMarks {
 const noMarks: ExactMarks = { wants: () => false, mark() {} };
 
 /** From so many rows on, linears go by tiles. */
-const MANY_ROWS = 5;
+export const MANY_ROWS = 5;
 /** Words of digits that a lane makes there: fewer workgroups read a row's largest number each for itself. */
 const WORDS_EACH = 4;
 const few: Span = { from: 1, to: MANY_ROWS };
