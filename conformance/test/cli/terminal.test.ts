@@ -138,7 +138,7 @@ describe.runIf(hasScript)("a conversation in a terminal", () => {
   it("shows control characters of what a model says, and does not obey them", async () => {
     const s = screenOf(["tokenize", "--ids", "3,4,5,30"]);
     expect(await s.ended).toBe(0);
-    expect(await s.rows()).toEqual(['"\u2400\u2401\u2402\u241b"']);
+    expect(await s.rows()).toEqual(["\u2400\u2401\u2402\u241b"]);
   });
 
   it("colours its own words, and under NO_COLOR nothing", async () => {
