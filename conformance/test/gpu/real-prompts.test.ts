@@ -12,7 +12,13 @@ import { desktop } from "./device.ts";
 const withMatrices: Capabilities = {
   ...desktop,
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-  limits: { ...desktop.limits, maxComputeWorkgroupStorageSize: 49152 },
+  // What every device with such matrices offers.
+  limits: {
+    ...desktop.limits,
+    maxComputeWorkgroupStorageSize: 49152,
+    maxComputeInvocationsPerWorkgroup: 1024,
+    maxComputeWorkgroupSizeX: 1024,
+  },
   subgroupMinSize: 32,
   subgroupMaxSize: 32,
   subgroupMatrixConfigs: [f16Matrix],
