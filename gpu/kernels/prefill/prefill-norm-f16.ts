@@ -1,7 +1,7 @@
 /**
  * x[t] = f16(residual[t] · rsqrt(mean residual[t]² + eps) ∘ norm) in eights (wgsl/eights.ts); residual [T, K] f32, norm
  * [K] f32. First, where there is something to join, residual[t] += Σ_p residual[APART · p + t] + bias, 1 ≤ p ≤ PIECES
- * ascending: what the product before left in pieces behind the residual's rows, and its bias [K]. One workgroup of 512 per row, two passes over it, each invocation on the
+ * ascending: what the product before left in pieces behind the residual's rows, and its bias [K]. One workgroup of 256 per row, two passes over it, each invocation on the
  * same elements in both, which it keeps where it has one eight of them. Sums of a row in fixed order. Limited by latency, for many rows by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
@@ -12,7 +12,6 @@ export type PrefillNormShape = Readonly<{ K: number; eps: number; pieces?: numbe
 
 export const prefillNormF16: Card<"residual" | "norm" | "bias" | "x", PrefillNormShape> = makeCard({
   name: "prefill-norm-f16",
-  limits: { maxComputeInvocationsPerWorkgroup: 512, maxComputeWorkgroupSizeX: 512 },
   wgsl: /* wgsl */ `
 override K: u32 = 4096u;
 override EPS: f32 = 1e-5;
@@ -24,8 +23,8 @@ override HAS_BIAS: bool = false;
 @group(0) @binding(1) var<storage, read> norm: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4<u32>>;
-const LANES = 512u;
-const FOLDED = 32u;
+const LANES = 256u;
+const FOLDED = 16u;
 var<workgroup> sums: array<f32, LANES>;
 var<workgroup> folded: array<f32, FOLDED>;
 ${eightsWgsl}
@@ -70,7 +69,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-  workgroupBytes: 4 * (512 + 32),
+  workgroupBytes: 4 * (256 + 16),
   call: ({ K, eps, pieces = 0, apart = 16, hasBias = false }) => ({
     overrides: { K, EPS: eps, PIECES: pieces, APART: apart, HAS_BIAS: hasBias },
     workgroups: (T) => [T, 1, 1],
