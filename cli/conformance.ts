@@ -10,7 +10,7 @@ import { readOwnFiles } from "../conformance/host/own-file.ts";
 import { formatScore, mutationScore } from "../conformance/mutation/score.ts";
 import { families } from "../conformance/mutation/text.ts";
 import { OWN } from "../conformance/own/subjects.ts";
-import { hostError, makeFolders, writeFile } from "../core/host/node.ts";
+import { makeFolder, writeFile } from "../core/host/node.ts";
 import { formatOf } from "./format.ts";
 import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { ownOptions } from "./own.ts";
@@ -173,11 +173,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   if (format === "json") await printLine(encodeNumbers(certificate));
   for (const line of leftOutLines(certificate.rows)) note(line);
   if (report !== undefined) {
-    try {
-      await makeFolders(report);
-    } catch (error) {
-      throw hostError(report, error);
-    }
+    await makeFolder(report);
     await writeText(join(report, "certificate.json"), `${encodeNumbers(certificate, 1)}\n`);
     await writeText(join(report, "report.html"), reportHtml(certificate));
   }

@@ -126,6 +126,12 @@ export async function readText(path: string): Promise<string> {
   return text;
 }
 
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+
 /**
  * Makes a folder and the parents that it lacks. Node's own recursive mkdir never comes back from /proc, which refuses every folder as if its
  * parent were missing.
@@ -138,13 +144,7 @@ export async function makeFolders(path: string): Promise<string | undefined> {
       await mkdir(path);
       return path;
     } catch (error) {
-      if (
-        await stat(path).then(
-          (found) => found.isDirectory(),
-          () => false,
-        )
-      )
-        return undefined;
+      if (await isFolder(path)) return undefined;
       throw error;
     }
   };
