@@ -46,8 +46,8 @@ function checkArguments<S, C>(kit: Kit<S, C>, subject: Subject<C>, options: Chec
 }
 
 /**
- * Holds one subject to the laws of its kit. Never throws for what the subject does: that is a failure in the row.
- * @throws GureumError "usage" where kit, subject and options do not fit together
+ * Holds one subject to the laws of its kit. What the subject does is a failure in the row; only with its device the check ends.
+ * @throws GureumError "usage" where kit, subject and options do not fit together; "device-lost", whose place is the line that replays the case
  */
 export async function checkKernel<S, C>(kit: Kit<S, C>, subject: Subject<C>, options: CheckOptions): Promise<Row> {
   checkArguments(kit, subject, options);

@@ -98,6 +98,7 @@ async function complete(place: Place, repository: Repository, files: readonly Re
   const stop = new AbortController();
   const fetchOne = async (file: RemoteFile): Promise<void> => {
     const { path, etag, byteLength } = file;
+    const isLacking = lacking.includes(file);
     const had = Math.min(byteLength, (await sizeOf(folder.partial(etag))) ?? 0);
     let arrived = 0;
     const tell = (bytes: number): void => {
@@ -111,12 +112,12 @@ async function complete(place: Place, repository: Repository, files: readonly Re
         await transfer(name.text, file, folder.partial(etag), repository.read(file), settings.patience, tell, stop.signal);
         await keepBlob(folder, etag);
       }
-      tell(byteLength - had - arrived);
+      if (isLacking) tell(byteLength - had - arrived);
     });
     for (const one of unlinked) if (one.etag === etag) await point(folder, commit, one.path, etag);
   };
-  for (const { path, etag } of unlinked) if (!lacking.some((file) => file.etag === etag)) await point(folder, commit, path, etag);
-  const queue = [...lacking];
+  // Those that are there go through their lock too: a process that was killed behind its last byte left it.
+  const queue = [...blobs];
   const worker = async (): Promise<void> => {
     for (let file = queue.shift(); file && !stop.signal.aborted; file = queue.shift())
       await fetchOne(file).catch((error: unknown) => stop.abort(error));

@@ -1,5 +1,5 @@
 /** One case under one law. */
-import { GureumError } from "../../core/errors.ts";
+import { GureumError, within } from "../../core/errors.ts";
 import type { Expected } from "../accuracy.ts";
 import { compare, describeWorst, makeOutput, sameBits, strayWrite, type Worst } from "../compare.ts";
 import type { AnyKit, AnySubject, Bench } from "../kit.ts";
@@ -117,7 +117,13 @@ async function checkRefusals(kit: AnyKit, subject: AnySubject, c: unknown): Prom
   return null;
 }
 
-/** What a law says of one case: null, or what is wrong. Anything thrown is wrong too. */
+/** Whether an error is the end of the device rather than something that a subject did to its case. */
+export const isLost = (error: unknown): boolean => error instanceof GureumError && error.code === "device-lost";
+
+/**
+ * What a law says of one case: null, or what is wrong. Anything thrown is wrong too, but for the end of the device: nothing that comes after it can be judged.
+ * @throws GureumError "device-lost", with the line that replays the case
+ */
 export async function lawOn(
   kit: AnyKit,
   subject: AnySubject,
@@ -151,6 +157,10 @@ export async function lawOn(
       m.refused++;
       return null;
     }
+    if (isLost(error))
+      within(replayLine(kit, subject, law, spec), () => {
+        throw error;
+      });
     return `threw ${error instanceof Error ? `${error.name}: ${error.message}` : error}`;
   }
 }

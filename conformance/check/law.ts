@@ -54,7 +54,10 @@ function shuffled<T>(list: readonly T[], seed: number): T[] {
   return order;
 }
 
-/** Holds a subject to one law. The headroom law judges what the bound law measured before. */
+/**
+ * Holds a subject to one law. The headroom law judges what the bound law measured before.
+ * @throws GureumError "device-lost"
+ */
 export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m: Measured, options: LawOptions): Promise<LawResult> {
   const { runs, seed, deadline } = options;
   const fail = (message: string, spec: unknown): Failure => ({ law, message, replay: replayLine(kit, subject, law, spec) });
@@ -97,9 +100,15 @@ export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m:
   // fast-check gives up waiting when time is up; the case itself goes on, and nothing else may start on the device
   // before it ends.
   let running: Promise<unknown> = Promise.resolve();
+  let lost: { readonly error: unknown } | undefined;
   const property = fc.asyncProperty(kit.spec, async (spec) => {
+    // No case after the end of the device says anything, and there is nothing to shrink.
+    if (lost) return;
     options.onCase?.();
-    const verdict = lawOn(kit, subject, law, spec, m, true);
+    const verdict = lawOn(kit, subject, law, spec, m, true).catch((error: unknown) => {
+      lost = { error };
+      return null;
+    });
     running = verdict;
     const wrong = await verdict;
     if (wrong) throw new Error(wrong);
@@ -113,6 +122,7 @@ export async function checkLaw(kit: AnyKit, subject: AnySubject, law: string, m:
     ...(rest === undefined ? {} : { interruptAfterTimeLimit: Math.max(1, rest) }),
   });
   await running;
+  if (lost) throw lost.error;
   if (details.failed && details.counterexample) {
     const [spec] = details.counterexample;
     const error = details.errorInstance;

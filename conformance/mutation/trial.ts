@@ -66,6 +66,7 @@ function keptSubject(subject: AnySubject): AnySubject {
 /**
  * Runs the laws of every subject that uses the mutant's kernel until one notices. A fault that acts from some n on is
  * met by boundary cases alone, since random ones are small, and by their bounds.
+ * @throws GureumError "device-lost": it killed the mutant, and the next one needs another device
  */
 export async function tryMutant(
   gpu: Gpu,

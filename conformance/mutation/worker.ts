@@ -3,6 +3,7 @@
  */
 import process from "node:process";
 import { openDevice } from "../../gpu/device/device.ts";
+import { isLost } from "../check/case.ts";
 import { allKernels } from "../host/kernels.ts";
 import { mutantsOf } from "./families.ts";
 import type { Family } from "./text.ts";
@@ -10,7 +11,7 @@ import { tryMutant } from "./trial.ts";
 
 const [name, first, end, runs, seed, families] = process.argv.slice(2) as [string, string, string, string, string, string];
 const kernel = (await allKernels()).get(name)!;
-const gpu = await openDevice();
+let gpu = await openDevice();
 const mutants = mutantsOf(kernel, JSON.parse(families) as Family[]);
 process.send!({ ready: true });
 let told = 0;
@@ -21,11 +22,15 @@ const onCase = (): void => {
   process.send!({ alive: true });
 };
 for (let i = Number(first); i < Number(end); i++) {
-  const { verdict, by } = await tryMutant(gpu, kernel, mutants[i]!, {
-    runs: Number(runs),
-    seed: Number(seed),
-    onCase,
-  });
-  process.send!({ i, verdict, by });
+  const options = { runs: Number(runs), seed: Number(seed), onCase };
+  try {
+    const { verdict, by } = await tryMutant(gpu, kernel, mutants[i]!, options);
+    process.send!({ i, verdict, by });
+  } catch (error) {
+    if (!isLost(error)) throw error;
+    // On a lost device every other mutant would seem noticed.
+    process.send!({ i, verdict: "killed", by: "loses the device" });
+    gpu = await openDevice();
+  }
 }
 process.exit(0);
