@@ -43,7 +43,7 @@ function commandOf(message: string): readonly [string, string] | null {
  */
 export async function converse(speaker: Speaker, { system, keepsHistory }: ConversationOptions): Promise<void> {
   const isTyped = process.stdin.isTTY === true;
-  const history = isTyped && keepsHistory ? openHistory(historyPath(process.env), (why) => note(`note: ${why}`)) : null;
+  const history = isTyped && keepsHistory ? await openHistory(historyPath(process.env), (why) => note(`note: ${why}`)) : null;
   const lines = isTyped ? typedLines({ history: history?.lines ?? [], commands: Object.keys(commands) }) : pipedLines();
   const told = (text: string): void => note(paint("dim", text));
   let prompt = system;
@@ -64,7 +64,7 @@ export async function converse(speaker: Speaker, { system, keepsHistory }: Conve
   try {
     for (let message = await lines.next(); message !== null; message = await lines.next()) {
       if (message.trim() === "") continue;
-      history?.add(message);
+      await history?.add(message);
       const command = commandOf(message);
       if (command) {
         obey(...command);

@@ -1,8 +1,9 @@
 /** What was typed in earlier conversations: a line each, the newest last, in a file that only its owner reads. */
-import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
+import { appendFile, chmod, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { basename, dirname, join } from "node:path";
-import { partName } from "../core/host/parts.ts";
+import { dirname, join } from "node:path";
+import { hostError, makeFolder, writeFile } from "../core/host/node.ts";
+import { encodeUtf8 } from "../core/utf8.ts";
 import { asHistory } from "./paste.ts";
 
 /** Lines that are kept; the file may grow to twice as many between two conversations. */
@@ -14,52 +15,47 @@ export const historyPath = (env: Readonly<Record<string, string | undefined>>): 
 export interface History {
   /** The newest first, as node:readline wants them. */
   readonly lines: string[];
-  add(message: string): void;
+  add(message: string): Promise<void>;
 }
 
-/** Level by level: Node's recursive mkdir never comes back from /proc. */
-function makeFolders(path: string): void {
-  if (existsSync(path)) return;
-  makeFolders(dirname(path));
-  mkdirSync(path, { mode: 0o700 });
-}
-
-/** The whole file or, where the process ends meanwhile, the one before. */
-function replace(path: string, text: string): void {
-  const file = realpathSync(path);
-  const part = join(dirname(file), partName(basename(file)));
-  writeFileSync(part, text, { mode: 0o600 });
-  renameSync(part, file);
+/** The lines of the file, none where there is no such file yet; a long one is cut to the newest of them. */
+async function readLines(path: string): Promise<string[]> {
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    if ((error as { code?: unknown }).code === "ENOENT") return "";
+    throw error;
+  });
+  const lines = text.split("\n").filter(Boolean);
+  const kept = lines.slice(-KEPT);
+  if (lines.length > 2 * KEPT) await writeFile(path, (sink) => sink(encodeUtf8(`${kept.join("\n")}\n`)));
+  return kept;
 }
 
 /**
  * A file that cannot be read or written costs the history, not the conversation.
  * @param tell hears once why it does not work
  */
-export function openHistory(path: string, tell: (why: string) => void): History {
+export async function openHistory(path: string, tell: (why: string) => void): Promise<History> {
   let works = true;
-  const trying = (body: () => void): void => {
+  const trying = async (body: () => Promise<void>): Promise<void> => {
     if (!works) return;
     try {
-      body();
+      await body();
     } catch (error) {
-      if ((error as { code?: unknown }).code === "ENOENT") return;
       works = false;
-      tell(`the history is not kept: ${(error as Error).message}`);
+      tell(`the history is not kept: ${hostError(path, error).message}`);
     }
   };
   let lines: string[] = [];
-  trying(() => {
-    lines = readFileSync(path, "utf8").split("\n").filter(Boolean);
-    if (lines.length > 2 * KEPT) replace(path, `${lines.slice(-KEPT).join("\n")}\n`);
+  await trying(async () => {
+    lines = await readLines(path);
   });
   return {
-    lines: lines.slice(-KEPT).reverse(),
+    lines: lines.toReversed(),
     add: (message) =>
-      trying(() => {
-        makeFolders(dirname(path));
-        appendFileSync(path, `${asHistory(message)}\n`, { mode: 0o600 });
-        chmodSync(path, 0o600);
+      trying(async () => {
+        await makeFolder(dirname(path), 0o700);
+        await appendFile(path, `${asHistory(message)}\n`, { mode: 0o600 });
+        await chmod(path, 0o600);
       }),
   };
 }

@@ -138,10 +138,10 @@ const isFolder = (path: string): Promise<boolean> =>
  * @returns the topmost folder that was made; undefined where all were there
  * @throws what Node's mkdir throws
  */
-export async function makeFolders(path: string): Promise<string | undefined> {
+export async function makeFolders(path: string, mode?: number): Promise<string | undefined> {
   const make = async (): Promise<string | undefined> => {
     try {
-      await mkdir(path);
+      await mkdir(path, mode);
       return path;
     } catch (error) {
       if (await isFolder(path)) return undefined;
@@ -152,7 +152,7 @@ export async function makeFolders(path: string): Promise<string | undefined> {
     return await make();
   } catch (error) {
     if ((error as { code?: unknown }).code !== "ENOENT" || dirname(path) === path) throw error;
-    const first = await makeFolders(dirname(path));
+    const first = await makeFolders(dirname(path), mode);
     const own = await make();
     return first ?? own;
   }
@@ -256,9 +256,11 @@ async function send(handle: FileHandle, final: string, body: (sink: ByteSink) =>
 /** Writes `temporary`, which stands for `final` and gets the mode of what is there. */
 async function writeTemporary(temporary: string, final: string, body: (sink: ByteSink) => Promise<void>): Promise<void> {
   const present = await stat(final).catch(() => null);
-  const handle = await open(temporary, "wx");
+  const mode = present?.isFile() ? present.mode & 0o7777 : undefined;
+  // From the start, so that nobody reads meanwhile what is nobody else's; and again, for what the process masks.
+  const handle = await open(temporary, "wx", mode);
   await send(handle, final, body);
-  if (present?.isFile()) await chmod(temporary, present.mode & 0o7777);
+  if (mode !== undefined) await chmod(temporary, mode);
 }
 
 /**
@@ -354,10 +356,10 @@ export async function folderState(path: string): Promise<"absent" | "empty" | "f
   });
 }
 
-/** Makes a folder, and its parents, where they are missing. @throws GureumError "io", "disk-full" */
-export const makeFolder = (path: string): Promise<void> =>
+/** Makes a folder, and its parents, where they are missing, of the mode given. @throws GureumError "io", "disk-full" */
+export const makeFolder = (path: string, mode?: number): Promise<void> =>
   withHost(path, async () => {
-    await makeFolders(path);
+    await makeFolders(path, mode);
   });
 
 /** Removes a folder and what is in it, if it is there. @throws GureumError "io" */

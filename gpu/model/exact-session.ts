@@ -96,7 +96,7 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
   let disposed = false;
 
   const prepareFeeds = async (): Promise<Feeds> => {
-    const layers = (oneRow: boolean): Promise<PreparedDispatch[]> => {
+    const layers = async (oneRow: boolean): Promise<PreparedDispatch[]> => {
       const recorder = makeRecorder();
       recordExactLayers(recorder, { ...context, oneRow });
       return prepare(recorder, memory);

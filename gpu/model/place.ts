@@ -82,7 +82,7 @@ export async function placeAwq(stream: Stream, memory: Memory, ref: AwqRef): Pro
       scales: allocate(memory, ref.scales.key, groups * N * 2),
     }),
   );
-  const place = (name: "qweight" | "qzeros" | "scales", columnBytes: number): Promise<void> => {
+  const place = async (name: "qweight" | "qzeros" | "scales", columnBytes: number): Promise<void> => {
     if (pieces.length === 1 && name !== "scales") return stream.whole(ref[name], pieces[0]![name]);
     const rowBytes = N * columnBytes;
     return stream.parts(ref[name], rowBytes, (bytes, firstRow) => {

@@ -23,11 +23,11 @@ type SamplePrograms = readonly (readonly (readonly PreparedDispatch[])[])[];
 type SampledBuffers = Readonly<Record<"logits" | "seen" | "sampling" | "step" | "ids" | "results", GPUBuffer>>;
 
 /** From logits [T, V] of up to `rows` rows to the next id of each. */
-export function prepareSampling(memory: Memory, V: number, rows: number, shared: SampledBuffers): Promise<SamplePrograms> {
+export async function prepareSampling(memory: Memory, V: number, rows: number, shared: SampledBuffers): Promise<SamplePrograms> {
   const partials = allocate(memory, "partials", rows * PARTIALS * PARTIAL_BYTES);
   const border = allocate(memory, "border", rows * BORDER_BYTES);
   const scores = allocate(memory, "scores", rows * V * 4);
-  const program = (penalized: boolean, random: boolean): Promise<PreparedDispatch[]> => {
+  const program = async (penalized: boolean, random: boolean): Promise<PreparedDispatch[]> => {
     const recorder = makeRecorder();
     const buffers = { ...shared, partials, border, scores: penalized ? scores : shared.logits };
     if (penalized) recordKernel(recorder, penalize, buffers, { V });

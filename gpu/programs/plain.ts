@@ -57,7 +57,7 @@ export const plainMany: Program = plain("plain-prefill", true);
  * Final norm and logits of every row that the layers of `plainFew`, or with `many` of `plainMany`, were fed: out [T,
  * V].
  */
-export function prepareHeads(memory: Memory, forward: ForwardContext, many: boolean, out: GPUBuffer): Promise<PreparedDispatch[]> {
+export async function prepareHeads(memory: Memory, forward: ForwardContext, many: boolean, out: GPUBuffer): Promise<PreparedDispatch[]> {
   const recorder = makeRecorder();
   recordFinalNorm(recorder, forward, false);
   recordHead(recorder, { ...forward, many }, forward.a.normed, out, false);

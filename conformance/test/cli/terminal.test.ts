@@ -232,10 +232,31 @@ describe("history", () => {
     await writeFile(join(home, "file"), "");
     const { openHistory } = await import("../../../cli/history.ts");
     const notes: string[] = [];
-    const history = openHistory(join(home, "file/gureum/history"), (why) => notes.push(why));
-    history.add("a");
-    history.add("b");
-    expect(history.lines).toEqual([]);
-    expect(notes).toHaveLength(1);
+    for (const place of [join(home, "file/gureum/history"), "/proc/self/none/gureum/history"]) {
+      notes.length = 0;
+      const history = await openHistory(place, (why) => notes.push(why));
+      await history.add("a");
+      await history.add("b");
+      expect(history.lines).toEqual([]);
+      expect(notes).toEqual([expect.stringMatching(/^the history is not kept: .*gureum/)]);
+    }
+  });
+
+  it("is read by its owner alone, the newest line first, and cut to a thousand where it is long", async () => {
+    const { openHistory } = await import("../../../cli/history.ts");
+    const path = join(home, "new/state/gureum/history");
+    const tell = (why: string): never => {
+      throw new Error(why);
+    };
+    const first = await openHistory(path, tell);
+    expect(first.lines).toEqual([]);
+    for (let i = 0; i < 2001; i++) await first.add(`${i}`);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect((await stat(join(home, "new"))).mode & 0o777).toBe(0o700);
+    const { lines } = await openHistory(path, tell);
+    expect(lines).toHaveLength(1000);
+    expect(lines.slice(0, 2)).toEqual(["2000", "1999"]);
+    expect((await readFile(path, "utf8")).split("\n")).toHaveLength(1001);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
   });
 });

@@ -19,6 +19,8 @@ const cli = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../../../di
 interface Task {
   readonly words: readonly string[];
   readonly stdin?: string;
+  /** What is read from stdin counts as typed. */
+  readonly isTyped?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   /** Whether what stands under a final name is whole: the bytes of an undisturbed run, or the form of it where times differ. */
   whole(path: string, text: string, reference: string | undefined): boolean;
@@ -94,8 +96,10 @@ function tasks(hub: string): Readonly<Record<string, Task>> {
     history: {
       words: ["chat", ...short],
       stdin: "구름\n",
+      isTyped: true,
       env: { XDG_STATE_HOME: "state" },
-      whole: (_path, text) => text.split("\n").filter(Boolean).length >= 1000,
+      // All that was there, or the newest thousand, and the message.
+      whole: (_path, text) => text.endsWith("\n") && [1000, 1001, 5000].includes(text.split("\n").filter(Boolean).length),
       aside: parts,
       prepare(folder) {
         mkdirSync(join(folder, "state/gureum"), { recursive: true });
@@ -116,7 +120,8 @@ function run(task: Task, cwd: string, ms?: number): Promise<{ code: number | nul
   return new Promise((resolve, reject) => {
     const env = { ...process.env, ...task.env, ...(task.env?.HF_HOME ? { HF_HOME: join(cwd, "hf") } : {}) };
     if (task.env?.XDG_STATE_HOME) Object.assign(env, { XDG_STATE_HOME: join(cwd, "state") });
-    const child = spawn(process.execPath, [cli, ...task.words], { cwd, env, stdio: ["pipe", "ignore", "pipe"] });
+    const typed = task.isTyped ? ["--import", "data:text/javascript,Object.assign(process.stdin,{isTTY:true,setRawMode(){}})"] : [];
+    const child = spawn(process.execPath, [...typed, cli, ...task.words], { cwd, env, stdio: ["pipe", "ignore", "pipe"] });
     let err = "";
     child.stderr.on("data", (part) => (err += part));
     child.stdin.on("error", () => {});

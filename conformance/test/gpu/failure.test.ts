@@ -32,12 +32,16 @@ describe("a device that is lost", () => {
     const model = await load(first);
     const session = model.createSession(64);
     await session.prefill([1, 2, 3]);
+    const batch = model.createBatch(2, 16);
+    await batch.prefill(0, [1, 2]);
     const under = session.decode(greedy, 32);
     first.device.destroy();
     await expect(under).rejects.toMatchObject({ code: "device-lost", message: expect.stringContaining("load the model again") });
     await expect(session.prefill([4])).rejects.toMatchObject({ code: "device-lost" });
     await expect(session.forward([4], { logits: "all" })).rejects.toMatchObject({ code: "device-lost" });
     await expect(session.forward([4], { trace: ["finalNorm"] })).rejects.toMatchObject({ code: "device-lost" });
+    // Its first step compiles: of what that starts at once, each fails, and none goes unheard.
+    await expect(batch.decode([{ slot: 0, sampling: greedy }], 1)).rejects.toMatchObject({ code: "device-lost" });
     expect(() => model.createSession(8)).toThrow(/device was lost/);
     await expect(load(first)).rejects.toMatchObject({ code: "device-lost" });
     session.dispose();
