@@ -2,10 +2,8 @@
 import { host } from "#host";
 import { checkCallback, type OptionNames, wrongType } from "./core/arguments.ts";
 import type { DownloadProgress } from "./core/checkpoint/byte-source.ts";
-import { readWeights } from "./core/checkpoint/weights.ts";
 import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
-import { exactCpuModel } from "./core/exact/model.ts";
 import type { Model } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
@@ -100,10 +98,9 @@ export async function makeModel(
   const cpu = async (reason: string): Promise<Made> => {
     const takeStats = async (): Promise<null> => null;
     const made = (model: Model, about: string): Made => ({ model, reason: about, takeStats, dispose: () => model.dispose() });
-    if (arithmetic === "exact") return made(exactCpuModel(config, await readWeights(refs, onProgress)), reason);
     const { model, about } = await loadCpuModel(config, refs, {
       host: host.threads(),
-      ...(arithmetic === "fixed16" ? { arithmetic } : {}),
+      ...(arithmetic === "fixed16" || arithmetic === "exact" ? { arithmetic } : {}),
       ...(ops ? { ops } : {}),
       ...(threads === undefined ? {} : { threads }),
       ...(onProgress ? { onProgress } : {}),
@@ -138,12 +135,6 @@ export async function makeModel(
       remedy: "leave cache and kernels out",
     });
   const choosesCpu = (ops !== undefined && ops !== "auto") || threads !== undefined;
-  if (arithmetic === "exact" && choosesCpu)
-    throw new GureumError("usage", {
-      where: "arithmetic exact",
-      what: "has ops of its own on the CPU, in one thread",
-      remedy: "leave ops and threads out",
-    });
   if (adapter !== undefined && device)
     throw new GureumError("usage", { where: "webgpu", what: "adapter and device both say where to compute", remedy: "give one of them" });
   if (adapter !== undefined && wanted === "cpu")

@@ -7,6 +7,7 @@
 import { Bench } from "tinybench";
 import { host } from "#host";
 import { GureumError } from "../core/errors.ts";
+import { type ExactOps, referenceExactOps } from "../core/exact/ops.ts";
 import { type CpuOps, referenceFixed16Ops, referenceOps } from "../core/model/ops.ts";
 import { occursIn } from "../core/names.ts";
 import { openWasmCpu, type WasmCpu } from "../wasm/cpu.ts";
@@ -21,6 +22,8 @@ import { type Limits, makeRow, type Row } from "./results.ts";
 interface Engine {
   readonly name: string;
   readonly ops: CpuOps;
+  /** Steps of the arithmetic `exact`, for an engine that has only these. */
+  readonly exact?: ExactOps;
   readonly wasm?: WasmCpu;
   readonly threads: number;
 }
@@ -55,8 +58,8 @@ async function timeAlone(name: string, body: () => unknown, { timeMs, warmupMs, 
 }
 
 /** A competitor whose calls lie within a forward pass, so that workers are awake, as in a model. */
-function competitorOf(name: string, { ops, wasm }: Engine, item: CpuCase): Competitor {
-  const body = item.make(ops, wasm);
+function competitorOf(name: string, { ops, exact, wasm }: Engine, item: CpuCase): Competitor {
+  const body = exact ? item.makeExact!(exact, wasm) : item.make(ops, wasm);
   const whole = timed(name, body);
   return {
     ...whole,
@@ -75,10 +78,13 @@ async function engines(threads: number | undefined): Promise<Engine[]> {
   const found: Engine[] = [
     { name: "javascript", ops: referenceOps, threads: 1 },
     { name: "javascript-fixed16", ops: referenceFixed16Ops, threads: 1 },
+    { name: "javascript-exact", ops: referenceOps, exact: referenceExactOps, threads: 1 },
   ];
   for (const arithmetic of ["f64", "fixed16"] as const) {
     const wasm = await openWasmCpu({ arithmetic, host: host.threads(), ...(threads === undefined ? {} : { threads }) });
-    if (!("refusal" in wasm)) found.push({ name: arithmetic === "f64" ? "wasm" : "wasm-fixed16", ops: wasm, wasm, threads: wasm.threads });
+    if ("refusal" in wasm) continue;
+    found.push({ name: arithmetic === "f64" ? "wasm" : "wasm-fixed16", ops: wasm, wasm, threads: wasm.threads });
+    if (arithmetic === "f64") found.push({ name: "wasm-exact", ops: wasm, exact: wasm.exact, wasm, threads: wasm.threads });
   }
   return found;
 }
@@ -100,7 +106,8 @@ export async function measureCpu(
         item,
         runs: all
           .filter(({ name }) => !name.endsWith("fixed16") || item.op === "awq-matmul")
-          .filter(({ name }) => !item.once || name === "javascript")
+          .filter(({ name, exact }) => !item.once || name === "javascript" || exact)
+          .filter(({ exact }) => !exact || item.makeExact)
           .map((engine) => ({ engine, name: `${item.op} ${engine.name} ${item.step} T=${T} ${shape.name}` }))
           .filter(
             ({ engine, name }) =>

@@ -4,10 +4,9 @@
  * take turns as kernels do.
  */
 import { host } from "#host";
-import { listRefs, readWeights } from "../core/checkpoint/weights.ts";
+import { listRefs } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
-import { exactCpuModel } from "../core/exact/model.ts";
 import { contextLimit } from "../core/generate/generate.ts";
 import type { Model, Session } from "../core/model/engine.ts";
 import { linearParts } from "../core/model/layer.ts";
@@ -180,14 +179,12 @@ export async function measureModel(
   let threads: Pick<Row, "threads"> = {};
   const loadStarted = hostClock.now();
   const load = async (): Promise<Model> => {
-    if (variants?.arithmetic === "exact")
-      return profiler
-        ? loadExactGpuModel(profiler.gpu, config, refs, { onProgress: watch })
-        : exactCpuModel(config, await readWeights(refs, watch));
+    const arithmetic = variants?.arithmetic;
+    if (profiler && arithmetic === "exact") return loadExactGpuModel(profiler.gpu, config, refs, { onProgress: watch });
     if (profiler) return loadGpuModel(profiler.gpu, config, refs, { ...variants, onProgress: watch });
     const loaded = await loadCpuModel(config, refs, {
       host: host.threads(),
-      ...(variants?.arithmetic === "fixed16" ? { arithmetic: "fixed16" } : {}),
+      ...(arithmetic === "fixed16" || arithmetic === "exact" ? { arithmetic } : {}),
       ...cpu,
       onProgress: watch,
     });

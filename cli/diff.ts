@@ -10,8 +10,7 @@ import {
   type Unwatched,
 } from "../conformance/watch/diff.ts";
 import { diffExact } from "../conformance/watch/exact-diff.ts";
-import { type Checkpoint, openCheckpoint, readWeights } from "../core/checkpoint/weights.ts";
-import { exactCpuModel } from "../core/exact/model.ts";
+import { type Checkpoint, openCheckpoint } from "../core/checkpoint/weights.ts";
 import { contextLimit } from "../core/generate/generate.ts";
 import { directoryStore } from "../core/host/node.ts";
 import { nodeThreads } from "../core/host/node-threads.ts";
@@ -90,7 +89,8 @@ ${cpuHelp}
     checkFeed(checkpoint.config, 0, contextLimit(checkpoint.config), ids);
     const gpu = sides.includes("webgpu") ? await openDevice({ robustness: false, ...adapterFromWords(words) }) : undefined;
     try {
-      if (variants.arithmetic === "exact") return await exactDiff(sides, checkpoint, gpu, ids, words.flag("json"));
+      if (variants.arithmetic === "exact")
+        return await exactDiff(sides, checkpoint, gpu, cpuFromWords("diff", words), ids, words.flag("json"));
       const { model: cpu, weights } = await loadCpuModel(checkpoint.config, checkpoint.refs, {
         host: nodeThreads(),
         ...cpuFromWords("diff", words),
@@ -142,6 +142,7 @@ async function exactDiff(
   sides: readonly string[],
   { config, refs }: Pick<Checkpoint, "config" | "refs">,
   gpu: Gpu | undefined,
+  cpu: ReturnType<typeof cpuFromWords>,
   ids: readonly number[],
   json: boolean,
 ): Promise<number> {
@@ -149,7 +150,7 @@ async function exactDiff(
     sides.map(async (side) => {
       const onProgress = progressBar(`loading (${side})`);
       return side === "cpu"
-        ? exactCpuModel(config, await readWeights(refs, onProgress))
+        ? (await loadCpuModel(config, refs, { host: nodeThreads(), ...cpu, arithmetic: "exact", onProgress })).model
         : loadExactGpuModel(gpu!, config, refs, { onProgress });
     }),
   );

@@ -8,7 +8,7 @@ import type { Banks } from "./memory/banks.ts";
 import { kernelIndex, type Team } from "./threads/team.ts";
 
 /** Multiply-adds below which waking other threads costs more than they save. */
-const WORTH_SHARING = 1 << 18;
+export const WORTH_SHARING: number = 1 << 18;
 const kernel = kernelIndex("attention");
 
 /** Frame bytes for up to S keys. */

@@ -4,9 +4,12 @@
  */
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
+import type { ExactOps } from "../core/exact/ops.ts";
 import type { CacheArrays, CpuOps } from "../core/model/ops.ts";
 import type { HostThreads } from "../core/threads.ts";
 import { attentionFrameBytes, makeAttention } from "./attention.ts";
+import { makeExactOps } from "./exact.ts";
+import { exactFrameBytes } from "./exact-linears.ts";
 import { openWasm } from "./host.ts";
 import { linearFrameBytes, makeLinears } from "./linears.ts";
 import { type Bank, makePlacement } from "./memory/bank.ts";
@@ -16,6 +19,8 @@ import { makeTeam } from "./threads/team.ts";
 
 export interface WasmCpu extends CpuOps {
   readonly threads: number;
+  /** The steps of the arithmetic `exact`, on the same threads and banks. */
+  readonly exact: ExactOps;
   /** Whether multiply-adds are fused (relaxed SIMD); the bits are the same. */
   readonly relaxed: boolean;
   /**
@@ -55,6 +60,7 @@ export async function openWasmCpu({
   const banksOfCaches = new Map<CacheArrays, readonly Bank[]>();
   return {
     threads: team.threads,
+    exact: makeExactOps(wasm, team, banks),
     relaxed: wasm.relaxed,
     linear(out, x, { weight, bias }, T) {
       if (weight.kind === "awq") int4(out, x, weight, bias, T);
@@ -81,7 +87,8 @@ export async function openWasmCpu({
     pass: (body) => team.pass(body),
     dispose: () => team.close(),
     placeWeights({ hiddenSize: D, intermediateSize: F, vocabSize: V, numAttentionHeads: H, headDim: Hd }, totalBytes, arrays) {
-      const frameBytes = linearFrameBytes(Math.max(D, F, H * Hd), Math.max(D, F, V, H * Hd), team.threads);
+      const [K, N] = [Math.max(D, F, H * Hd), Math.max(D, F, V, H * Hd)];
+      const frameBytes = Math.max(linearFrameBytes(K, N, team.threads), exactFrameBytes(K, N, team.threads));
       const placement = makePlacement(wasm, totalBytes, arrays, frameBytes, "weights");
       return (byteLengths) => {
         const known = placement.banks.length;

@@ -7,6 +7,8 @@ import { aligned, type Bank } from "./memory/bank.ts";
 interface Views {
   readonly f32: Float32Array;
   readonly f64: Float64Array;
+  readonly i16: Int16Array;
+  readonly i32: Int32Array;
   readonly bytes: Uint8Array;
 }
 const viewsOfBuffers = new WeakMap<ArrayBufferLike, Views>();
@@ -14,7 +16,13 @@ const viewsOfBuffers = new WeakMap<ArrayBufferLike, Views>();
 export function viewsOf({ buffer }: Bank): Views {
   let views = viewsOfBuffers.get(buffer);
   if (!views) {
-    views = { f32: new Float32Array(buffer), f64: new Float64Array(buffer), bytes: new Uint8Array(buffer) };
+    views = {
+      f32: new Float32Array(buffer),
+      f64: new Float64Array(buffer),
+      i16: new Int16Array(buffer),
+      i32: new Int32Array(buffer),
+      bytes: new Uint8Array(buffer),
+    };
     viewsOfBuffers.set(buffer, views);
   }
   return views;

@@ -38,12 +38,38 @@ export function linearFrameBytes(K: number, N: number, threads: number): number 
   return foursBytes(ROWS, K) + 4 * (ROWS + 1) * N + threads * scratch + 1024;
 }
 
+/** The bank that holds `arrays`, or one that they are copied to for this call; and their addresses in it. */
+export function locate(banks: Banks, arrays: readonly BitArray[], frameBytes: number): { bank: Bank; addresses: number[] } {
+  const [first] = arrays;
+  const home = banks.find(first!.buffer);
+  if (home && arrays.every((array) => array.buffer === first!.buffer) && frameBytes <= home.end - home.frame)
+    return { bank: home, addresses: arrays.map((array) => array.byteOffset) };
+  return banks.visit(arrays, frameBytes);
+}
+
 type BitArray = AwqMatrix["qweight"] | DenseMatrix["data"];
 
-/** Units of work a chunk: all for one thread, else a few chunks per thread, so that a slow thread takes fewer. */
-function stepOf(units: number, least: number, threads: number, work: number): number {
+/** Most chunks per thread: a few, so that a slow thread takes fewer. */
+const CHUNKS = 8;
+
+/**
+ * Units of work a chunk, a multiple of `least`: all for one thread, else what lets as many threads end soonest, and the smallest such chunks. What
+ * matters is the last round: seven chunks take two threads as long as eight.
+ */
+export function stepOf(units: number, least: number, threads: number, work: number): number {
   if (threads === 1 || work < WORTH_SHARING) return units;
-  return Math.max(least, Math.ceil(units / (4 * threads) / least) * least);
+  let best = units;
+  let soonest = units;
+  for (let step = Math.ceil(units / least) * least; step > 0; step -= least) {
+    const chunks = Math.ceil(units / step);
+    if (chunks > CHUNKS * threads) break;
+    const ends = Math.ceil(chunks / threads) * step;
+    if (ends <= soonest) {
+      best = step;
+      soonest = ends;
+    }
+  }
+  return best;
 }
 
 export interface Linears {
@@ -71,15 +97,6 @@ export function makeLinears(team: Team, banks: Banks): Linears {
     return known;
   };
 
-  /** The bank that holds `arrays`, or one that they are copied to for this call; and their addresses in it. */
-  const locate = (arrays: readonly BitArray[], frameBytes: number): { bank: Bank; addresses: number[] } => {
-    const [first] = arrays;
-    const home = banks.find(first!.buffer);
-    if (home && arrays.every((array) => array.buffer === first!.buffer) && frameBytes <= home.end - home.frame)
-      return { bank: home, addresses: arrays.map((array) => array.byteOffset) };
-    return banks.visit(arrays, frameBytes);
-  };
-
   return {
     awqMatmul(out, x, weight, bias, T) {
       const { inFeatures: K, outFeatures: N, groupSize, qweight, qzeros, scales } = weight;
@@ -92,7 +109,7 @@ export function makeLinears(team: Team, banks: Banks): Linears {
       checkLength("awqMatmul", "x", x, T * K);
       checkLength("awqMatmul", "out", out, T * N);
       if (bias) checkLength("awqMatmul", "bias", bias, N);
-      const { bank, addresses } = locate([qweight, qzeros, scales], linearFrameBytes(K, N, threads));
+      const { bank, addresses } = locate(banks, [qweight, qzeros, scales], linearFrameBytes(K, N, threads));
       if (!allFinite(weight, bank, addresses[2]!, scales, 0x7c00)) {
         awqMatmul(out, x, weight, bias, T);
         return;
@@ -132,7 +149,7 @@ export function makeLinears(team: Team, banks: Banks): Linears {
       }
       checkLength("awqMatmulFixed16", "out", out, T * N);
       if (bias) checkLength("awqMatmulFixed16", "bias", bias, N);
-      const { bank, addresses } = locate([qweight, qzeros, scales], linearFrameBytes(K, N, threads));
+      const { bank, addresses } = locate(banks, [qweight, qzeros, scales], linearFrameBytes(K, N, threads));
       if (!allFinite(weight, bank, addresses[2]!, scales, 0x7c00)) {
         reference();
         return;
@@ -179,7 +196,7 @@ export function makeLinears(team: Team, banks: Banks): Linears {
       if (data.length !== N * K)
         throw new GureumError("shape", { where: "matmul", what: "weight", expected: `${N} x ${K} elements`, got: `${data.length}` });
       if (bias) checkLength("matmul", "bias", bias, N);
-      const { bank, addresses } = locate([data], linearFrameBytes(K, N, threads));
+      const { bank, addresses } = locate(banks, [data], linearFrameBytes(K, N, threads));
       if (dtype !== "F32" && !allFinite(weight, bank, addresses[0]!, data as Uint16Array, dtype === "F16" ? 0x7c00 : 0x7f80)) {
         matmul(out, x, weight, bias, T);
         return;

@@ -2,16 +2,19 @@
 import { listRefs, readWeights } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
+import { exactCpuModel } from "../core/exact/model.ts";
 import { cpuModel } from "../core/model/cpu.ts";
 import type { Model } from "../core/model/engine.ts";
 import { linearParts } from "../core/model/layer.ts";
-import { type CpuOps, referenceFixed16Ops, referenceOps } from "../core/model/ops.ts";
+import { referenceFixed16Ops, referenceOps } from "../core/model/ops.ts";
 import type { LlamaWeightRefs, LlamaWeights } from "../core/model/weights.ts";
 import { FIXED16_BLOCK } from "../core/quant/fixed16.ts";
 import type { HostThreads } from "../core/threads.ts";
-import { openWasmCpu } from "./cpu.ts";
+import { openWasmCpu, type WasmCpu } from "./cpu.ts";
 import { openWasm } from "./host.ts";
 import { whyAlone } from "./threads/team.ts";
+
+export type CpuArithmetic = "f64" | "fixed16" | "exact";
 
 /** How the CPU computes. */
 export interface CpuOptions {
@@ -19,8 +22,11 @@ export interface CpuOptions {
   readonly ops?: "auto" | "wasm" | "javascript";
   /** Threads in all, for WebAssembly; the host's cores where it is not given. The bits are the same for any number. */
   readonly threads?: number;
-  /** How int4 linears compute: sums in f64, the default, or exact integers over 16-bit block fixed point (docs/cpu.md). */
-  readonly arithmetic?: "f64" | "fixed16";
+  /**
+   * "f64", the default: sums in f64. "fixed16": int4 linears in exact integers over 16-bit block fixed point (docs/cpu.md). "exact": every
+   * number defined to its last bit (docs/exact.md).
+   */
+  readonly arithmetic?: CpuArithmetic;
   /** How the host starts threads; without it there is one. */
   readonly host?: HostThreads;
   /** Called while weights are read. */
@@ -69,16 +75,23 @@ function checkFixed16(refs: LlamaWeightRefs): void {
 export async function loadCpuModel(config: LlamaConfig, refs: LlamaWeightRefs, options: CpuOptions = {}): Promise<LoadedCpu> {
   const { ops: wanted = "auto", threads, arithmetic = "f64", host, onProgress } = options;
   if (arithmetic === "fixed16") checkFixed16(refs);
-  const reference = arithmetic === "fixed16" ? referenceFixed16Ops : referenceOps;
-  const about = await describeCpu(options);
-  const plain = async (ops: CpuOps): Promise<LoadedCpu> => {
-    const weights = await readWeights(refs, onProgress);
-    return { model: cpuModel(config, weights, ops), weights, threads: 1, about };
+  const modelOf = (weights: LlamaWeights, ops: WasmCpu | undefined): Model => {
+    if (arithmetic === "exact") return exactCpuModel(config, weights, ops?.exact);
+    return cpuModel(config, weights, ops ?? (arithmetic === "fixed16" ? referenceFixed16Ops : referenceOps));
   };
-  if (wanted === "javascript") return plain(reference);
-  const ops = await openWasmCpu({ arithmetic, ...(threads === undefined ? {} : { threads }), ...(host ? { host } : {}) });
+  const about = await describeCpu(options);
+  const plain = async (): Promise<LoadedCpu> => {
+    const weights = await readWeights(refs, onProgress);
+    return { model: modelOf(weights, undefined), weights, threads: 1, about };
+  };
+  if (wanted === "javascript") return plain();
+  const ops = await openWasmCpu({
+    ...(arithmetic === "exact" ? {} : { arithmetic }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(host ? { host } : {}),
+  });
   if ("refusal" in ops) {
-    if (wanted === "auto") return plain(reference);
+    if (wanted === "auto") return plain();
     throw new GureumError("unsupported", {
       where: "cpu",
       what: "WebAssembly ops",
@@ -90,7 +103,7 @@ export async function loadCpuModel(config: LlamaConfig, refs: LlamaWeightRefs, o
     const list = listRefs(refs);
     const totalBytes = list.reduce((sum, { byteLength }) => sum + byteLength, 0);
     const weights = await readWeights(refs, onProgress, ops.placeWeights(config, totalBytes, list.length));
-    return { model: cpuModel(config, weights, ops), weights, threads: ops.threads, about };
+    return { model: modelOf(weights, ops), weights, threads: ops.threads, about };
   } catch (error) {
     ops.dispose();
     throw error;

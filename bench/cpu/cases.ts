@@ -1,5 +1,10 @@
 /** The CPU's ops on a model's shapes: what is timed, and what it does. */
 import type { LlamaConfig } from "../../core/config.ts";
+import { f16Bits } from "../../core/dtype.ts";
+import { cacheRows } from "../../core/exact/attention.ts";
+import { DOWN_WIDTH, INPUT_WIDTH } from "../../core/exact/forward.ts";
+import type { ExactOps } from "../../core/exact/ops.ts";
+import { scoreFactor } from "../../core/exact/rope.ts";
 import type { CpuOps } from "../../core/model/ops.ts";
 import { add } from "../../core/ops/add.ts";
 import { embedding } from "../../core/ops/embedding.ts";
@@ -20,6 +25,8 @@ export interface CpuCase {
   readonly once?: boolean;
   /** Allocates, and gives what is timed; `wasm` is `ops` where they are WebAssembly's. */
   make(ops: CpuOps, wasm?: WasmCpu): () => unknown;
+  /** The same in the arithmetic `exact`, where it has the op. */
+  makeExact?(ops: ExactOps, wasm?: WasmCpu): () => unknown;
 }
 
 /** Keys that attention is measured over, where the model has so many positions. */
@@ -47,11 +54,15 @@ function awqMatrix({ K, N, groupSize }: LinearShape): AwqMatrix {
   };
 }
 
-/** f16 between 2^−7 and 2^−6: none is subnormal. */
+/** f16 of a normal distribution, σ = 0.02, as weights are: one in some 400 is subnormal. */
 function denseMatrix({ K, N }: Pick<LinearShape, "K" | "N">): DenseMatrix {
   const random = makeRandom(1);
+  const uniform = (): number => ((random() >>> 0) + 0.5) / 2 ** 32;
+  const drawn = Uint16Array.from({ length: 1 << 16 }, () =>
+    f16Bits(0.02 * Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform())),
+  );
   const data = new Uint16Array(K * N);
-  for (let i = 0; i < data.length; i++) data[i] = 0x2000 | (random() & 0x3ff);
+  for (let i = 0; i < data.length; i++) data[i] = drawn[random() & 0xffff]!;
   return { kind: "dense", dtype: "F16", inFeatures: K, outFeatures: N, data };
 }
 
@@ -91,6 +102,13 @@ function linearCase(config: LlamaConfig, shape: LinearShape, T: number): CpuCase
       const weight = placed(awqMatrix(shape), wasm, config);
       return () => ops.linear(out, x, { weight, bias: null }, T);
     },
+    makeExact(ops, wasm) {
+      const x = floats(T * K);
+      const out = new Float32Array(T * N);
+      const weight = placed(groupSize === undefined ? denseMatrix(shape) : awqMatrix(shape), wasm, config);
+      const linear = ops.linear({ weight, bias: null });
+      return () => linear(out, x, T, step === "downProj" ? DOWN_WIDTH : INPUT_WIDTH);
+    },
   };
 }
 
@@ -124,6 +142,12 @@ export function cpuCases(config: LlamaConfig, T: number): CpuCase[] {
         const [out, q] = [new Float32Array(T * H * Hd), floats(T * H * Hd)];
         return () => ops.attention(out, q, keys[0]!, values[0]!, start, T, shape);
       },
+      makeExact(ops) {
+        const [cache] = ops.makeCache({ ...config, numHiddenLayers: 1 }, S);
+        cacheRows(cache!, floats(S * G * Hd), floats(S * G * Hd), 0, S, G, Hd);
+        const [out, q] = [new Float32Array(T * H * Hd), floats(T * H * Hd)];
+        return () => ops.attention(out, q, cache!, start, T, shape, scoreFactor(Hd));
+      },
     },
     {
       op: "rms-norm",
@@ -148,6 +172,13 @@ export function cpuCases(config: LlamaConfig, T: number): CpuCase[] {
     {
       op: "silu-mul",
       once: true,
+      makeExact(ops) {
+        const [gate, up, fresh] = [new Float32Array(T * F), floats(T * F), floats(T * F)];
+        return () => {
+          gate.set(fresh);
+          ops.siluMul(gate, up);
+        };
+      },
       step: "ffn",
       counts: elements(T * F, 3, 5),
       make() {

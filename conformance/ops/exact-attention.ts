@@ -3,8 +3,9 @@
  * position to position; windows, one position, head sizes of no whole word.
  */
 import * as fc from "fast-check";
-import { attention, cacheRows } from "../../core/exact/attention.ts";
+import { cacheRows } from "../../core/exact/attention.ts";
 import { clean, mul } from "../../core/exact/numbers.ts";
+import { type ExactOps, referenceExactOps } from "../../core/exact/ops.ts";
 import { exactRopeTables, rotate, scoreFactor } from "../../core/exact/rope.ts";
 import type { AttentionShape } from "../../core/ops/attention.ts";
 import { type Recipe, uniform } from "../arbitraries.ts";
@@ -46,7 +47,8 @@ const shapes: readonly AttentionShape[] = [
 /** Positions that the score rows are long. */
 export const exactContext = 1100;
 
-function mixed({ shape, start, T, q, k, v, tables }: ExactAttentionCase): Float32Array {
+/** A case's result by these ops. */
+export function mixedBy(ops: Pick<ExactOps, "attention">, { shape, start, T, q, k, v, tables }: ExactAttentionCase): Float32Array {
   const { H, G, Hd } = shape;
   const S = start + T;
   const turnedQ = q.slice();
@@ -61,9 +63,11 @@ function mixed({ shape, start, T, q, k, v, tables }: ExactAttentionCase): Float3
   };
   cacheRows(cache, turnedK, v, 0, S, G, Hd);
   const out = new Float32Array(T * H * Hd);
-  attention(out, turnedQ, cache, start, T, shape, scoreFactor(Hd));
+  ops.attention(out, turnedQ, cache, start, T, shape, scoreFactor(Hd));
   return out;
 }
+
+const mixed = (c: ExactAttentionCase): Float32Array => mixedBy(referenceExactOps, c);
 
 export const kit: Kit<Spec, ExactAttentionCase> = {
   name: "exact-attention",

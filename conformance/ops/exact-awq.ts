@@ -1,7 +1,7 @@
 /** int4 linears of `exact`: equality with the CPU, any binary16 scales, zero points and nibbles at their ends, biases, results that are added. */
 import * as fc from "fast-check";
-import { exactAwq, linear } from "../../core/exact/linear.ts";
 import { add } from "../../core/exact/numbers.ts";
+import { type ExactOps, referenceExactOps } from "../../core/exact/ops.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Recipe, scaleKinds } from "../arbitraries.ts";
 import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
@@ -42,11 +42,14 @@ const shapes = [
   { K: 14_336, N: 8, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
 ] as const;
 
-function result({ T, P, x, weight, bias, initial }: ExactAwqCase): Float32Array {
+/** A case's result by these ops. */
+export function productsBy(ops: Pick<ExactOps, "linear">, { T, P, x, weight, bias, initial }: ExactAwqCase): Float32Array {
   const out = new Float32Array(T * weight.outFeatures);
-  linear(out, x, { weight: exactAwq(weight), bias }, T, P === 3 ? 24 : 32);
+  ops.linear({ weight, bias })(out, x, T, P === 3 ? 24 : 32);
   return initial ? out.map((y, i) => add(initial[i]!, y)) : out;
 }
+
+const result = (c: ExactAwqCase): Float32Array => productsBy(referenceExactOps, c);
 
 export const kit: Kit<Spec, ExactAwqCase> = {
   name: "exact-awq",

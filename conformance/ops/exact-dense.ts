@@ -1,8 +1,8 @@
 /** Dense linears of `exact`: equality with the CPU, the weights' fixed rows made on the device too. */
 import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
-import { exactDense, linear } from "../../core/exact/linear.ts";
 import { add } from "../../core/exact/numbers.ts";
+import { type ExactOps, referenceExactOps } from "../../core/exact/ops.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";
 import type { Recipe } from "../arbitraries.ts";
 import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
@@ -36,11 +36,14 @@ const shapes = [
   { K: 4, N: 70_000, T: 1, P: 3, tile: 1, bias: false, adds: false },
 ] as const;
 
-function result({ T, P, x, weight, bias, initial }: ExactDenseCase): Float32Array {
+/** A case's result by these ops. */
+export function denseProductsBy(ops: Pick<ExactOps, "linear">, { T, P, x, weight, bias, initial }: ExactDenseCase): Float32Array {
   const out = new Float32Array(T * weight.outFeatures);
-  linear(out, x, { weight: exactDense(weight), bias }, T, P === 3 ? 24 : 32);
+  ops.linear({ weight, bias })(out, x, T, P === 3 ? 24 : 32);
   return initial ? out.map((y, i) => add(initial[i]!, y)) : out;
 }
+
+const result = (c: ExactDenseCase): Float32Array => denseProductsBy(referenceExactOps, c);
 
 export const kit: Kit<Spec, ExactDenseCase> = {
   name: "exact-dense",

@@ -10,10 +10,9 @@ import type { LlamaWeights } from "../model/weights.ts";
 import { embedding } from "../ops/embedding.ts";
 import type { DenseMatrix } from "../tensor.ts";
 import { attention, cacheRows, type FixedCache } from "./attention.ts";
-import { silu } from "./functions.ts";
-import { type ExactDense, type ExactLinear, exactDense, exactLinear, linear } from "./linear.ts";
 import { rmsNorm } from "./norm.ts";
-import { add, clean, mul, nearest } from "./numbers.ts";
+import { add, clean, nearest } from "./numbers.ts";
+import type { ExactLinearOp, ExactOps } from "./ops.ts";
 import { type ExactRopeTables, exactRopeTables, rotate, scoreFactor } from "./rope.ts";
 import type { Width } from "./rows.ts";
 
@@ -37,16 +36,16 @@ export const DOWN_WIDTH: Width = 32;
 
 interface ExactLayer {
   readonly inputLayernorm: Float32Array;
-  readonly qProj: ExactLinear;
-  readonly kProj: ExactLinear;
-  readonly vProj: ExactLinear;
-  readonly oProj: ExactLinear;
+  readonly qProj: ExactLinearOp;
+  readonly kProj: ExactLinearOp;
+  readonly vProj: ExactLinearOp;
+  readonly oProj: ExactLinearOp;
   readonly qNorm: Float32Array | null;
   readonly kNorm: Float32Array | null;
   readonly postAttentionLayernorm: Float32Array;
-  readonly gateProj: ExactLinear;
-  readonly upProj: ExactLinear;
-  readonly downProj: ExactLinear;
+  readonly gateProj: ExactLinearOp;
+  readonly upProj: ExactLinearOp;
+  readonly downProj: ExactLinearOp;
 }
 
 /** Weights brought to the form that the arithmetic works on, once a model. */
@@ -54,13 +53,13 @@ export interface ExactWeights {
   readonly embedTokens: DenseMatrix;
   readonly layers: readonly ExactLayer[];
   readonly norm: Float32Array;
-  readonly lmHead: ExactDense;
+  readonly lmHead: ExactLinearOp;
 }
 
 export interface ExactCache {
   length: number;
   capacity: number;
-  readonly layers: readonly FixedCache[];
+  layers: readonly FixedCache[];
 }
 
 /** @throws GureumError "limit" for a model beyond what the definition covers */
@@ -94,7 +93,7 @@ export function checkExactContext(maxContext: number): void {
 }
 
 /** @throws GureumError "limit", "unsupported" for a part of a layer that the definition does not have */
-export function exactWeights(config: LlamaConfig, weights: LlamaWeights): ExactWeights {
+export function exactWeights(config: LlamaConfig, weights: LlamaWeights, ops: ExactOps): ExactWeights {
   checkExactLimits(config);
   const part = unlistedPart(weights.layers, exactParts);
   if (part)
@@ -107,65 +106,65 @@ export function exactWeights(config: LlamaConfig, weights: LlamaWeights): ExactW
     embedTokens: weights.embedTokens,
     layers: weights.layers.map((layer) => ({
       inputLayernorm: layer.inputLayernorm.map(clean),
-      qProj: exactLinear(layer.qProj),
-      kProj: exactLinear(layer.kProj),
-      vProj: exactLinear(layer.vProj),
-      oProj: exactLinear(layer.oProj),
+      qProj: ops.linear(layer.qProj),
+      kProj: ops.linear(layer.kProj),
+      vProj: ops.linear(layer.vProj),
+      oProj: ops.linear(layer.oProj),
       qNorm: layer.qNorm === null ? null : layer.qNorm.map(clean),
       kNorm: layer.kNorm === null ? null : layer.kNorm.map(clean),
       postAttentionLayernorm: layer.postAttentionLayernorm.map(clean),
-      gateProj: exactLinear(layer.gateProj),
-      upProj: exactLinear(layer.upProj),
-      downProj: exactLinear(layer.downProj),
+      gateProj: ops.linear(layer.gateProj),
+      upProj: ops.linear(layer.upProj),
+      downProj: ops.linear(layer.downProj),
     })),
     norm: weights.norm.map(clean),
-    lmHead: exactDense(weights.lmHead),
+    lmHead: ops.linear({ weight: weights.lmHead, bias: null }),
   };
 }
 
-export const makeExactCache = (config: LlamaConfig): ExactCache => ({
-  length: 0,
-  capacity: 0,
-  layers: Array.from({ length: config.numHiddenLayers }, () => ({
-    keys: new Float32Array(0),
-    values: new Float32Array(0),
-    keyExponents: new Int16Array(0),
-    valueExponents: new Int16Array(0),
-  })),
-});
+export const makeExactCache = (): ExactCache => ({ length: 0, capacity: 0, layers: [] });
+
+/** What the first `length` positions of one cache hold, in the arrays of another. */
+function fill(
+  layers: readonly FixedCache[],
+  from: readonly FixedCache[],
+  length: number,
+  { numKeyValueHeads: G, headDim: Hd }: LlamaConfig,
+): void {
+  for (const [i, { keys, values, keyExponents, valueExponents }] of from.entries()) {
+    layers[i]!.keys.set(keys.subarray(0, length * G * Hd));
+    layers[i]!.values.set(values.subarray(0, length * G * Hd));
+    layers[i]!.keyExponents.set(keyExponents.subarray(0, length * G));
+    layers[i]!.valueExponents.set(valueExponents.subarray(0, length * G));
+  }
+}
 
 /** Another cache with the same positions. */
-export const copyOfExact = ({ length, capacity, layers }: ExactCache): ExactCache => ({
-  length,
-  capacity,
-  layers: layers.map(({ keys, values, keyExponents, valueExponents }) => ({
-    keys: keys.slice(),
-    values: values.slice(),
-    keyExponents: keyExponents.slice(),
-    valueExponents: valueExponents.slice(),
-  })),
-});
+export function copyOfExact(cache: ExactCache, ops: ExactOps, config: LlamaConfig): ExactCache {
+  const copy = makeExactCache();
+  if (cache.length === 0) return copy;
+  reserve(copy, ops, config, cache.length);
+  fill(copy.layers, cache.layers, cache.length, config);
+  copy.length = cache.length;
+  return copy;
+}
+
+/** Forgets everything and gives the arrays back. */
+export function dropExact(cache: ExactCache, ops: ExactOps): void {
+  if (cache.capacity > 0) ops.dropCache(cache.layers);
+  cache.layers = [];
+  cache.capacity = 0;
+  cache.length = 0;
+}
 
 /** Makes room for `positions`; what is there stays. */
-function reserve(cache: ExactCache, { numKeyValueHeads: G, headDim: Hd }: LlamaConfig, positions: number): void {
+export function reserve(cache: ExactCache, ops: ExactOps, config: LlamaConfig, positions: number): void {
   if (positions <= cache.capacity) return;
   const capacity = Math.max(positions, 2 * cache.capacity, 64);
-  for (const layer of cache.layers) {
-    const rows = (old: Float32Array): Float32Array => {
-      const grown = new Float32Array(capacity * G * Hd);
-      grown.set(old.subarray(0, cache.length * G * Hd));
-      return grown;
-    };
-    const exponents = (old: Int16Array): Int16Array => {
-      const grown = new Int16Array(capacity * G);
-      grown.set(old.subarray(0, cache.length * G));
-      return grown;
-    };
-    layer.keys = rows(layer.keys);
-    layer.values = rows(layer.values);
-    layer.keyExponents = exponents(layer.keyExponents);
-    layer.valueExponents = exponents(layer.valueExponents);
-  }
+  const layers = ops.makeCache(config, capacity);
+  fill(layers, cache.layers, cache.length, config);
+  if (cache.capacity > 0) ops.dropCache(cache.layers);
+  cache.layers = layers;
   cache.capacity = capacity;
 }
 
@@ -195,10 +194,12 @@ export interface ExactSpan {
 }
 
 /**
- * Feeds `ids`, the rows of one sequence or of several one after the other; logits [rows, V] of the last `rows` of them. Each cache grows by its rows.
+ * Feeds `ids`, the rows of one sequence or of several one after the other; logits [rows, V] of the last `rows` of them. Each cache
+ * has room for its rows (`reserve`) and grows by them.
  * @throws GureumError "range" for an id outside the vocabulary, "unsupported" for a hook on attention weights
  */
 export function exactForward(
+  ops: ExactOps,
   config: LlamaConfig,
   weights: ExactWeights,
   { factor, eps }: Omit<ExactConstants, "tables">,
@@ -231,16 +232,15 @@ export function exactForward(
   embedding(x, weights.embedTokens, ids);
   for (let i = 0; i < x.length; i++) x[i] = clean(x[i]!);
   tap("embeddings", x);
-  for (const { cache, rows } of spans) reserve(cache, config, cache.length + rows);
   weights.layers.forEach((layer, i) => {
     const at = `layers.${i}.`;
     rmsNorm(normed, x, layer.inputLayernorm, eps, T);
     tap(`${at}inputLayernorm`, normed);
-    linear(q, normed, layer.qProj, T, INPUT_WIDTH);
+    layer.qProj(q, normed, T, INPUT_WIDTH);
     tap(`${at}q`, q);
-    linear(k, normed, layer.kProj, T, INPUT_WIDTH);
+    layer.kProj(k, normed, T, INPUT_WIDTH);
     tap(`${at}k`, k);
-    linear(v, normed, layer.vProj, T, INPUT_WIDTH);
+    layer.vProj(v, normed, T, INPUT_WIDTH);
     tap(`${at}v`, v);
     if (layer.qNorm) {
       rmsNorm(q, q, layer.qNorm, eps, T * H);
@@ -261,28 +261,29 @@ export function exactForward(
       tap(`${at}kRope`, ks);
       cacheRows(cache.layers[i]!, ks, vs, before, rows, G, Hd);
       const watched = taps.wants(`${at}attentionWeights`) ? new Float32Array(T * H * (start + T)) : undefined;
-      attention(rowsOf(mixed, H * Hd), qs, cache.layers[i]!, before, rows, shape, factor, watched);
-      if (watched) {
+      if (!watched) ops.attention(rowsOf(mixed, H * Hd), qs, cache.layers[i]!, before, rows, shape, factor);
+      else {
+        attention(rowsOf(mixed, H * Hd), qs, cache.layers[i]!, before, rows, shape, factor, watched);
         if (taps.steers(`${at}attentionWeights`)) throw noSuchHook(`${at}attentionWeights`);
         tap(`${at}attentionWeights`, watched);
       }
       first += rows;
     }
     tap(`${at}attention`, mixed);
-    linear(branch, mixed, layer.oProj, T, INPUT_WIDTH);
+    layer.oProj(branch, mixed, T, INPUT_WIDTH);
     tap(`${at}attentionOutput`, branch);
     accumulate(x, branch);
     tap(`${at}attentionResidual`, x);
 
     rmsNorm(normed, x, layer.postAttentionLayernorm, eps, T);
     tap(`${at}postAttentionLayernorm`, normed);
-    linear(gate, normed, layer.gateProj, T, INPUT_WIDTH);
+    layer.gateProj(gate, normed, T, INPUT_WIDTH);
     tap(`${at}gate`, gate);
-    linear(up, normed, layer.upProj, T, INPUT_WIDTH);
+    layer.upProj(up, normed, T, INPUT_WIDTH);
     tap(`${at}up`, up);
-    for (let j = 0; j < gate.length; j++) gate[j] = mul(silu(gate[j]!), up[j]!);
+    ops.siluMul(gate, up);
     tap(`${at}siluMul`, gate);
-    linear(branch, gate, layer.downProj, T, DOWN_WIDTH);
+    layer.downProj(branch, gate, T, DOWN_WIDTH);
     tap(`${at}mlp`, branch);
     accumulate(x, branch);
     tap(`${at}residual`, x);
@@ -293,7 +294,7 @@ export function exactForward(
   if (rows === 0) return logits;
   rmsNorm(normed, x, weights.norm, eps, T);
   tap("finalNorm", normed);
-  linear(logits, normed.subarray((T - rows) * D), { weight: weights.lmHead, bias: null }, rows, INPUT_WIDTH);
+  weights.lmHead(logits, normed.subarray((T - rows) * D), rows, INPUT_WIDTH);
   tap("logits", logits, rows);
   return logits;
 }

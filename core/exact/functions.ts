@@ -14,7 +14,7 @@ export function mulHigh(a: number, b: number): number {
 }
 
 /** (1 − 2^−x) / x on [0, 1] at six Chebyshev nodes, in units of 2^−32; signs alternate. */
-const POWER = [2977044447, 1031763206, 238367376, 41218952, 5547538, 493577] as const;
+export const POWER = [2977044447, 1031763206, 238367376, 41218952, 5547538, 493577] as const;
 
 /**
  * ≈ 2^30 · 2^(−f / 2^24), f an integer of 24 bits. Over all of them: relative error below 2^−26.3, never rising, 2^30 at 0, above 2^29.
@@ -91,6 +91,11 @@ export function silu(x: number): number {
   const sigma = nearest(reciprocalInteger(2 ** 30 + Math.floor(W * 2 ** -whole)) * 2 ** -31);
   if (x >= 0) return mul(x, sigma);
   return whole === 63 && fraction === 2 ** 24 - 1 ? 0 : mul(x, mul(sigma, nearest(W * 2 ** (-30 - whole))));
+}
+
+/** gate = silu(gate) · up. */
+export function siluMul(gate: Float32Array, up: Float32Array): void {
+  for (let i = 0; i < gate.length; i++) gate[i] = mul(silu(gate[i]!), up[i]!);
 }
 
 /**

@@ -53,16 +53,30 @@ function each<K extends string, F>(opcodes: Readonly<Record<K, number>>, make: (
 const v128Unary = (opcode: number): Unary<"v128"> => unary("v128", simd(opcode));
 const v128Binary = (opcode: number): Binary<"v128"> => binary("v128", simd(opcode));
 
+/** Either of two values: `a` where the condition is not 0. */
+export const select = <T extends ValueType>(condition: Value<"i32">, a: Value<T>, b: Value<T>): Value<T> => ({
+  type: a.type,
+  code: [...a.code, ...b.code, ...condition.code, 0x1b],
+});
+
 type I32Binary = "add" | "sub" | "mul" | "and" | "or" | "shl" | "shr_s" | "shr_u" | "div_u" | "eq" | "ne" | "lt_u" | "gt_u" | "ge_u";
 /** Addresses, counts and bits; comparisons give 1 or 0. */
 export const i32: Readonly<Record<I32Binary, Binary<"i32">>> & {
   readonly const: (n: number) => Value<"i32">;
   readonly eqz: Unary<"i32">;
+  readonly wrap_i64: Unary<"i64", "i32">;
+  readonly trunc_f64_s: Unary<"f64", "i32">;
+  readonly reinterpret_f32: Unary<"f32", "i32">;
   readonly load: Load<"i32">;
+  readonly load16_s: Load<"i32">;
   readonly load16_u: Load<"i32">;
 } = {
   const: (n) => ({ type: "i32", code: [0x41, ...signed(BigInt(n | 0))] }),
   eqz: unary("i32", [0x45]),
+  wrap_i64: unary("i32", [0xa7]),
+  trunc_f64_s: unary("i32", [0xaa]),
+  reinterpret_f32: unary("i32", [0xbc]),
+  load16_s: load("i32", [0x2e]),
   load: load("i32", [0x28]),
   load16_u: load("i32", [0x2f]),
   ...each(
@@ -86,12 +100,24 @@ export const i32: Readonly<Record<I32Binary, Binary<"i32">>> & {
   ),
 };
 
-export const i64: { readonly shl: Binary<"i64">; readonly const: (n: bigint) => Value<"i64">; readonly extend_i32_u: Unary<"i32", "i64"> } =
-  {
-    shl: binary("i64", [0x86]),
-    const: (n) => ({ type: "i64", code: [0x42, ...signed(BigInt.asIntN(64, n))] }),
-    extend_i32_u: unary("i64", [0xad]),
-  };
+type I64Binary = "add" | "sub" | "mul" | "div_u" | "and" | "or" | "shl" | "shr_s" | "shr_u";
+export const i64: Readonly<Record<I64Binary, Binary<"i64">>> & {
+  readonly const: (n: bigint) => Value<"i64">;
+  readonly eqz: Unary<"i64", "i32">;
+  readonly extend_i32_s: Unary<"i32", "i64">;
+  readonly extend_i32_u: Unary<"i32", "i64">;
+  readonly reinterpret_f64: Unary<"f64", "i64">;
+} = {
+  const: (n) => ({ type: "i64", code: [0x42, ...signed(BigInt.asIntN(64, n))] }),
+  eqz: unary("i32", [0x50]),
+  extend_i32_s: unary("i64", [0xac]),
+  extend_i32_u: unary("i64", [0xad]),
+  reinterpret_f64: unary("i64", [0xbd]),
+  ...each(
+    { add: 0x7c, sub: 0x7d, mul: 0x7e, div_u: 0x80, and: 0x83, or: 0x84, shl: 0x86, shr_s: 0x87, shr_u: 0x88 },
+    (opcode): Binary<"i64"> => binary("i64", [opcode]),
+  ),
+};
 
 export const f32: {
   readonly load: Load<"f32">;
@@ -99,8 +125,18 @@ export const f32: {
   readonly demote_f64: Unary<"f64", "f32">;
   readonly mul: Binary<"f32">;
   readonly add: Binary<"f32">;
+  readonly min: Binary<"f32">;
+  readonly max: Binary<"f32">;
+  readonly const: (x: number) => Value<"f32">;
+  readonly abs: Unary<"f32">;
+  readonly convert_i64_u: Unary<"i64", "f32">;
 } = {
   load: load("f32", [0x2a]),
+  abs: unary("f32", [0x8b]),
+  convert_i64_u: unary("f32", [0xb5]),
+  min: binary("f32", [0x96]),
+  max: binary("f32", [0x97]),
+  const: (x) => ({ type: "f32", code: [0x43, ...bytesOf([x], 4, (view, at, value) => view.setFloat32(at, value, true))] }),
   store: store([0x38]),
   demote_f64: unary("f32", [0xb6]),
   mul: binary("f32", [0x94]),
@@ -115,15 +151,19 @@ function bytesOf<T>(values: readonly T[], width: number, set: (view: DataView, a
 }
 const bytesOfF64 = (values: readonly number[]): number[] => bytesOf(values, 8, (view, at, x) => view.setFloat64(at, x, true));
 
-export const f64: Readonly<Record<"add" | "sub" | "mul" | "div", Binary<"f64">>> & {
+export const f64: Readonly<Record<"add" | "sub" | "mul" | "div" | "min" | "max", Binary<"f64">>> & {
   readonly const: (x: number) => Value<"f64">;
   readonly load: Load<"f64">;
   readonly store: Store<"f64">;
   readonly sqrt: Unary<"f64">;
   readonly promote_f32: Unary<"f32", "f64">;
-  readonly convert_i32_u: Unary<"i32", "f64">;
+  readonly floor: Unary<"f64">;
+  readonly convert_i32_s: Unary<"i32", "f64">;
+  readonly convert_i64_u: Unary<"i64", "f64">;
   readonly reinterpret_i64: Unary<"i64", "f64">;
+  readonly abs: Unary<"f64">;
   readonly gt: Binary<"f64", "i32">;
+  readonly lt: Binary<"f64", "i32">;
   readonly eq: Binary<"f64", "i32">;
 } = {
   const: (x) => ({ type: "f64", code: [0x44, ...bytesOfF64([x])] }),
@@ -131,11 +171,15 @@ export const f64: Readonly<Record<"add" | "sub" | "mul" | "div", Binary<"f64">>>
   store: store([0x39]),
   sqrt: unary("f64", [0x9f]),
   promote_f32: unary("f64", [0xbb]),
-  convert_i32_u: unary("f64", [0xb8]),
+  floor: unary("f64", [0x9c]),
+  convert_i32_s: unary("f64", [0xb7]),
+  convert_i64_u: unary("f64", [0xba]),
   reinterpret_i64: unary("f64", [0xbf]),
+  abs: unary("f64", [0x99]),
   gt: binary("i32", [0x64]),
+  lt: binary("i32", [0x63]),
   eq: binary("i32", [0x61]),
-  ...each({ add: 0xa0, sub: 0xa1, mul: 0xa2, div: 0xa3 }, (opcode): Binary<"f64"> => binary("f64", [opcode])),
+  ...each({ add: 0xa0, sub: 0xa1, mul: 0xa2, div: 0xa3, min: 0xa4, max: 0xa5 }, (opcode): Binary<"f64"> => binary("f64", [opcode])),
 };
 
 /** Vectors of 128 bits, whatever their lanes. */
@@ -177,16 +221,16 @@ export const shuffleLanes = (a: Value<"v128">, b: Value<"v128">, width: number, 
     lanes.flatMap((lane) => Array.from({ length: width }, (_, i) => lane * width + i)),
   );
 
-export const i16x8: Readonly<Record<"add" | "sub" | "max_s", Binary<"v128">>> &
+export const i16x8: Readonly<Record<"add" | "sub" | "max_s" | "eq", Binary<"v128">>> &
   Readonly<Record<"shl" | "shr_s" | "shr_u", Shift>> & {
     readonly splat: Unary<"i32", "v128">;
   } = {
   splat: unary("v128", simd(0x10)),
-  ...each({ add: 0x8e, sub: 0x91, max_s: 0x98 }, v128Binary),
+  ...each({ eq: 0x2d, add: 0x8e, sub: 0x91, max_s: 0x98 }, v128Binary),
   ...each({ shl: 0x8b, shr_s: 0x8c, shr_u: 0x8d }, shift),
 };
 
-export const i32x4: Readonly<Record<"add" | "sub" | "mul" | "gt_s" | "dot_i16x8_s", Binary<"v128">>> &
+export const i32x4: Readonly<Record<"add" | "sub" | "mul" | "eq" | "gt_s" | "dot_i16x8_s", Binary<"v128">>> &
   Readonly<Record<"shl" | "shr_s" | "shr_u", Shift>> &
   Readonly<Record<"extend_low_i16x8_u" | "extend_high_i16x8_u" | "extend_low_i16x8_s" | "extend_high_i16x8_s", Unary<"v128">>> & {
     readonly const: (a: number, b: number, c: number, d: number) => Value<"v128">;
@@ -194,7 +238,7 @@ export const i32x4: Readonly<Record<"add" | "sub" | "mul" | "gt_s" | "dot_i16x8_
   } = {
   const: (...lanes) => constant(bytesOf(lanes, 4, (view, at, n) => view.setInt32(at, n, true))),
   splat: unary("v128", simd(0x11)),
-  ...each({ gt_s: 0x3b, add: 0xae, sub: 0xb1, mul: 0xb5, dot_i16x8_s: 0xba }, v128Binary),
+  ...each({ eq: 0x37, gt_s: 0x3b, add: 0xae, sub: 0xb1, mul: 0xb5, dot_i16x8_s: 0xba }, v128Binary),
   ...each({ shl: 0xab, shr_s: 0xac, shr_u: 0xad }, shift),
   ...each({ extend_low_i16x8_s: 0xa7, extend_high_i16x8_s: 0xa8, extend_low_i16x8_u: 0xa9, extend_high_i16x8_u: 0xaa }, v128Unary),
 };
@@ -217,7 +261,7 @@ export const f32x4: Readonly<Record<"add" | "mul", Binary<"v128">>> &
 };
 
 export const f64x2: Readonly<Record<"add" | "sub" | "mul" | "div", Binary<"v128">>> &
-  Readonly<Record<"sqrt" | "promote_low_f32x4", Unary<"v128">>> & {
+  Readonly<Record<"sqrt" | "promote_low_f32x4" | "convert_low_i32x4_s", Unary<"v128">>> & {
     readonly splat: Unary<"f64", "v128">;
     readonly extract_lane: Extract<"f64">;
     readonly replace_lane: Replace<"f64">;
@@ -231,5 +275,5 @@ export const f64x2: Readonly<Record<"add" | "sub" | "mul" | "div", Binary<"v128"
   const: (...lanes) => constant(bytesOfF64(lanes)),
   relaxed_madd: (a, b, c) => ({ type: "v128", code: [...a.code, ...b.code, ...c.code, ...simd(0x107)] }),
   ...each({ add: 0xf0, sub: 0xf1, mul: 0xf2, div: 0xf3 }, v128Binary),
-  ...each({ sqrt: 0xef, promote_low_f32x4: 0x5f }, v128Unary),
+  ...each({ sqrt: 0xef, promote_low_f32x4: 0x5f, convert_low_i32x4_s: 0xfe }, v128Unary),
 };

@@ -6,7 +6,12 @@ import { attention } from "./attention.ts";
 import { awqMatmul } from "./awq-matmul.ts";
 import { awqMatmulFixed16 } from "./awq-matmul-fixed16.ts";
 import { awqMatmulRows } from "./awq-matmul-rows.ts";
-import { expandBF16, expandF16, expandF32 } from "./expand.ts";
+import { exactAttention } from "./exact-attention.ts";
+import { exactAwqRow } from "./exact-awq-row.ts";
+import { exactAwqRows } from "./exact-awq-rows.ts";
+import { exactMatmulBF16, exactMatmulF16, exactMatmulF32 } from "./exact-matmul.ts";
+import { exactSiluMul } from "./exact-silu-mul.ts";
+import { expandBF16, expandF16, expandF32, expandFixedBF16, expandFixedF16, expandFixedF32 } from "./expand.ts";
 import type { Kernel, Surroundings } from "./kernel.ts";
 import { largest } from "./largest.ts";
 import { matmulBF16, matmulF16, matmulF32 } from "./matmul.ts";
@@ -28,6 +33,16 @@ export const kernels: readonly Kernel[] = [
   attention,
   rmsNorm,
   largest,
+  exactAwqRow,
+  exactAwqRows,
+  expandFixedF16,
+  expandFixedBF16,
+  expandFixedF32,
+  exactMatmulF16,
+  exactMatmulBF16,
+  exactMatmulF32,
+  exactAttention,
+  exactSiluMul,
 ];
 
 export interface ModuleOptions {

@@ -5,18 +5,18 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { openCheckpoint, readWeights } from "../../../core/checkpoint/weights.ts";
-import { exactCpuModel } from "../../../core/exact/model.ts";
+import { openCheckpoint } from "../../../core/checkpoint/weights.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { directoryStore } from "../../../core/host/node.ts";
 import type { Model } from "../../../core/model/engine.ts";
 import { greedy } from "../../../core/sample/sampler.ts";
+import { loadCpuModel } from "../../../wasm/model.ts";
 import { dataFile, largeFixtures, modelGolden } from "../fixtures/golden.ts";
 
 async function load(folder: string): Promise<Model> {
   const checkpoint = await openCheckpoint(directoryStore(folder));
   try {
-    return exactCpuModel(checkpoint.config, await readWeights(checkpoint.refs));
+    return (await loadCpuModel(checkpoint.config, checkpoint.refs, { arithmetic: "exact" })).model;
   } finally {
     await checkpoint.close();
   }
