@@ -9,7 +9,7 @@ import { exactCpuModel } from "../../../core/exact/model.ts";
 import { type ExactOps, referenceExactOps } from "../../../core/exact/ops.ts";
 import { type ExactCase, embeddedCase, randomCases } from "../fixtures/exact-models.ts";
 import { dataFile } from "../fixtures/golden.ts";
-import { wasmOps } from "../wasm/ops.ts";
+import { suiteExactOps } from "../fixtures/ops.ts";
 
 const hashes = JSON.parse(readFileSync(dataFile("exact/hashes.json"), "utf8")) as Record<string, string>;
 const sha256 = (logits: Float32Array): string =>
@@ -25,16 +25,16 @@ async function logitsOf({ config, weights, ids }: ExactCase, chunk: number, ops:
   return logits;
 }
 
-const { exact } = await wasmOps();
+const suite = await suiteExactOps();
 
 describe.each([
-  ["WebAssembly", exact],
+  ["the suite's ops", suite],
   ["the JavaScript ops", referenceExactOps],
 ] as const)("exact on %s", (_, ops) => {
   it("gives the logits of gureum-tiny-awq that are on record, 17 ids at a time and one", async () => {
     const embedded = await embeddedCase();
     expect(sha256(await logitsOf(embedded, 17, ops))).toBe(hashes[embedded.name]);
-    if (ops === exact) expect(sha256(await logitsOf(embedded, 1, ops))).toBe(hashes[embedded.name]);
+    if (ops === suite) expect(sha256(await logitsOf(embedded, 1, ops))).toBe(hashes[embedded.name]);
   });
 
   it.each(randomCases().map((c) => [c.name, c] as const))("gives the logits on record, however it is fed: %s", async (name, c) => {

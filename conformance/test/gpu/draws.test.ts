@@ -12,6 +12,7 @@ import { loadGpuModel } from "../../../gpu/model/model.ts";
 import { isNearTie } from "../../accuracy/near-tie.ts";
 import { drawDelta, wgsl } from "../../accuracy.ts";
 import { dataFile, modelGolden } from "../fixtures/golden.ts";
+import { suiteOps } from "../fixtures/ops.ts";
 import { testDevice } from "./device.ts";
 
 /** All of it where GUREUM_LONG=1, a share that takes seconds otherwise. */
@@ -27,7 +28,7 @@ it(
   async () => {
     const golden = await modelGolden(dataFile("model/gureum-tiny-awq"));
     const checkpoint = await openCheckpoint(directoryStore(embeddedModelPath()));
-    const cpu = cpuModel(checkpoint.config, await readWeights(checkpoint.refs));
+    const cpu = cpuModel(checkpoint.config, await readWeights(checkpoint.refs), await suiteOps());
     const gpu = await loadGpuModel(await testDevice(), checkpoint.config, checkpoint.refs, { arithmetic: "f32" });
     const counts = { seeds, tokens: 0, identical: 0, nearTies: 0, differAtNearTie: 0, largestError: 0 };
     for (let seed = 0; seed < seeds; seed++) {

@@ -24,6 +24,7 @@ import { allKernels } from "../../host/kernels.ts";
 import { kitOf } from "../../laws.ts";
 import { webgpuSubjects } from "../../subjects/webgpu.ts";
 import { dataFile, modelGolden } from "../fixtures/golden.ts";
+import { suiteOps } from "../fixtures/ops.ts";
 
 const { values: words } = parseArgs({
   options: { "no-robustness": { type: "boolean" }, portable: { type: "boolean" }, positions: { type: "string", default: "0" } },
@@ -95,7 +96,7 @@ for (const [arithmetic, on] of Object.entries(arithmetics)) {
 const agreement: Record<string, { positions: number; meanKl: number; worstKl: number; sameTop: number }> = {};
 const wanted = Number(words.positions);
 if (wanted > 0) {
-  const cpu = cpuModel(config, await readWeights(refs));
+  const cpu = cpuModel(config, await readWeights(refs), await suiteOps());
   const sequences = [
     ...golden.generate.map(({ prompt_ids, ids }) => [...prompt_ids, ...ids]),
     ...golden.logits.map(({ input_ids }) => input_ids.slice(0, 700)),

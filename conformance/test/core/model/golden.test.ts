@@ -13,12 +13,12 @@ import { argmax, greedy } from "../../../../core/sample/sampler.ts";
 import type { DenseMatrix, Linear } from "../../../../core/tensor.ts";
 import { sameBits } from "../../../compare.ts";
 import { dataFile, type LogitsGolden, largeFixtures, type ModelGolden, modelGolden } from "../../fixtures/golden.ts";
-import { wasmOps } from "../../wasm/ops.ts";
+import { suiteOps } from "../../fixtures/ops.ts";
 
 async function load(folder: string, change: (weights: LlamaWeights) => LlamaWeights = (w) => w, ops?: CpuOps): Promise<Model> {
   const checkpoint = await openCheckpoint(directoryStore(folder));
   try {
-    return cpuModel(checkpoint.config, change(await readWeights(checkpoint.refs)), ops ?? (await wasmOps()));
+    return cpuModel(checkpoint.config, change(await readWeights(checkpoint.refs)), ops ?? (await suiteOps()));
   } finally {
     await checkpoint.close();
   }
@@ -99,7 +99,7 @@ describe("gureum-tiny-awq on the CPU", () => {
 
 describe("gureum-tiny-awq in fixed16 on the CPU", () => {
   it("continues every prompt greedily with the same 64 ids", async () => {
-    const m = await load(embeddedModelPath(), (w) => w, await wasmOps({ arithmetic: "fixed16" }));
+    const m = await load(embeddedModelPath(), (w) => w, await suiteOps("fixed16"));
     for (const { name, variant, prompt_ids, ids } of (await modelGolden(dataFile("model/gureum-tiny-awq"))).generate) {
       const session = m.createSession(prompt_ids.length + ids.length);
       await session.prefill(prompt_ids);
@@ -112,7 +112,7 @@ describe("gureum-tiny-awq in fixed16 on the CPU", () => {
     const { input_ids } = logits.find(({ name }) => name === "ko_chat")!;
     const run = async (ops: CpuOps): Promise<Float32Array> =>
       (await (await load(embeddedModelPath(), (w) => w, ops)).createSession(64).forward(input_ids, { logits: "all" })).logits;
-    expect(sameBits(await run(await wasmOps({ arithmetic: "fixed16" })), await run(referenceFixed16Ops))).toBeNull();
+    expect(sameBits(await run(await suiteOps("fixed16")), await run(referenceFixed16Ops))).toBeNull();
   });
 });
 
