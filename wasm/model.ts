@@ -14,8 +14,6 @@ import { openWasmCpu, type WasmCpu } from "./cpu.ts";
 import { openWasm } from "./host.ts";
 import { whyAlone } from "./threads/team.ts";
 
-export type CpuArithmetic = "f64" | "fixed16" | "exact";
-
 /** How the CPU computes. */
 export interface CpuOptions {
   /** "wasm", and its JavaScript twins where the host does not run it: the default. "javascript": the ops of core/ops. */
@@ -26,7 +24,7 @@ export interface CpuOptions {
    * "f64", the default: sums in f64. "fixed16": int4 linears in exact integers over 16-bit block fixed point (docs/cpu.md). "exact": every
    * number defined to its last bit (docs/exact.md).
    */
-  readonly arithmetic?: CpuArithmetic;
+  readonly arithmetic?: "f64" | "fixed16" | "exact";
   /** How the host starts threads; without it there is one. */
   readonly host?: HostThreads;
   /** Called while weights are read. */

@@ -19,6 +19,7 @@ import { syntheticRefs } from "../../../bench/synthetic.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../../../core/config.ts";
 import { GureumError } from "../../../core/errors.ts";
+import { referenceExactOps } from "../../../core/exact/ops.ts";
 import { referenceOps } from "../../../core/model/ops.ts";
 import { occursIn } from "../../../core/names.ts";
 import { allocate, freeAll, makeMemory, readF32, upload } from "../../../gpu/device/buffer.ts";
@@ -166,7 +167,10 @@ describe("the kernels that measure limits", () => {
 
 describe("the CPU's ops", () => {
   it("run, each on its own shapes", () => {
-    for (const { make } of cpuCases(small, 2)) make(referenceOps)();
+    for (const { make, makeExact } of cpuCases(small, 2)) {
+      make(referenceOps)();
+      makeExact?.(referenceExactOps)();
+    }
   });
 
   it("give rows by every engine with CPU time and threads, below a ceiling and the plain dot product", async () => {
@@ -177,11 +181,13 @@ describe("the CPU's ops", () => {
       "Float64Array dot",
       "f64 multiply-add,",
       "attention javascript",
+      "attention javascript-exact",
       "attention wasm",
+      "attention wasm-exact",
     ]);
     expect(limits.operationsPerSecond.f64).toBeGreaterThan(0);
     expect(rows[2]!.limitShare).toBeGreaterThan(0);
-    expect(rows.map(({ threads }) => threads)).toEqual([1, 1, 1, 2]);
+    expect(rows.map(({ threads }) => threads)).toEqual([1, 1, 1, 1, 2, 2]);
     for (const { cpuMs } of rows.slice(2)) expect(cpuMs).toBeGreaterThan(0);
     await expect(measureCpu({ shape, rows: [1], filter: "nonesuch" }, plan)).rejects.toMatchObject({ code: "usage" });
   });
