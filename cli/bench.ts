@@ -36,13 +36,29 @@ import { ownOptions } from "./own.ts";
 import { modelLook, modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
-import { type Command, parseWords, usage, type WordOptions, type Words } from "./words.ts";
+import { type Command, parseTime, parseWords, usage, type WordOptions, type Words } from "./words.ts";
 
-const outputOptions: WordOptions = { json: { type: "string" }, html: { type: "string" }, format: { type: "string" } };
+const outputOptions: WordOptions = {
+  json: { type: "string" },
+  html: { type: "string" },
+  format: { type: "string" },
+  time: { type: "string" },
+};
 /** Fewer and longer rounds: a sample is a whole prompt, or some hundred tokens. */
 const modelPlan: Plan = { warmupMs: 0, minRounds: 3, maxRounds: 20, timeMs: 10_000 };
 const cpuPlan: Plan = { warmupMs: 200, minRounds: 5, maxRounds: 15, timeMs: 2000 };
 const planOf = ({ capabilities }: Gpu): Plan => (capabilities.software ? shortPlan : defaultPlan);
+
+/** Plans for as long as --time says, warm-ups in proportion; the rounds that a plan wants at least are taken all the same. */
+function inTime(command: string, words: Words): (plan: Plan) => Plan {
+  const timeMs = parseTime(command, words);
+  return (plan) => {
+    if (timeMs === undefined) return plan;
+    const { warmupMs, flatMs } = plan;
+    const part = timeMs / plan.timeMs;
+    return { ...plan, timeMs, warmupMs: warmupMs * part, ...(flatMs === undefined ? {} : { flatMs: flatMs * part }) };
+  };
+}
 
 const help = `usage: gureum bench device [options]
        gureum bench kernels [options]
@@ -80,6 +96,8 @@ peers: gureum on the CPU beside llama.cpp's native code on the same weights, one
   --browser PATH              also wllama in this headless Chromium (Linux); needs npm install --no-save @wllama/wllama@3.13.0
 compare: how much faster B is than A, row by row, with 95 % intervals
 
+  --time T                    time taken for each group of rows that take turns, and in proportion for warm-ups: 200ms, 10s (default: by
+                              kind, 100 ms on a software device to 10 s for a model)
   --format F                  what is printed: table, markdown, csv (numbers in full) or json (default: table)
 ${adapterHelp}
   --json FILE                 write results for \`compare\`
@@ -153,11 +171,13 @@ const limitsBar = (): OnMeasured => progressBar("measuring the device: what it c
 async function runDevice(args: string[]): Promise<number> {
   const words = parseWords("bench device", args, { ...outputOptions, ...adapterOptions }, 0);
   formatOf("bench device", words);
+  const timed = inTime("bench device", words);
   const results = await withGpu(words, async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
-      const { limits, rows } = await measureLimits(timer, planOf(gpu), limitsBar());
-      const costs = await measureCosts(timer, planOf(gpu), progressBar("measuring the device: what it costs to ask"));
+      const plan = timed(planOf(gpu));
+      const { limits, rows } = await measureLimits(timer, plan, limitsBar());
+      const costs = await measureCosts(timer, plan, progressBar("measuring the device: what it costs to ask"));
       return await makeResults(["device", ...args], gpuIdentity(gpu), limits, [...rows, ...costs]);
     } finally {
       timer.close();
@@ -187,6 +207,7 @@ async function runKernels(args: string[]): Promise<number> {
   );
   const backend = backendOf("bench kernels", words);
   formatOf("bench kernels", words);
+  const timed = inTime("bench kernels", words);
   const selection: KernelSelection = {
     rows: counts("bench kernels", words, "rows", 1, backend === "cpu" ? [1, 16] : [1, 16, 512, 2048]),
     shape: await openShape(words.text("shape") ?? "solar-10.7b", modelLook),
@@ -200,7 +221,7 @@ async function runKernels(args: string[]): Promise<number> {
   const bar = progressBar("measuring");
   if (backend === "cpu") {
     const { measureCpu } = await import("../bench/cpu.ts");
-    const { limits, rows } = await measureCpu(selection, cpuPlan, cpuFromWords("bench kernels", words), bar);
+    const { limits, rows } = await measureCpu(selection, timed(cpuPlan), cpuFromWords("bench kernels", words), bar);
     await report(words, await makeResults(["kernels", ...args], undefined, limits, rows, { model }));
     return 0;
   }
@@ -208,8 +229,9 @@ async function runKernels(args: string[]): Promise<number> {
   const results = await withGpu(words, async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
-      const { limits } = await measureLimits(timer, planOf(gpu), limitsBar());
-      const { rows, skipped, violations } = await measureKernels(timer, selection, limits, planOf(gpu), bar);
+      const plan = timed(planOf(gpu));
+      const { limits } = await measureLimits(timer, plan, limitsBar());
+      const { rows, skipped, violations } = await measureKernels(timer, selection, limits, plan, bar);
       wrong = violations;
       return await makeResults(["kernels", ...args], gpuIdentity(gpu), limits, rows, { model, skipped });
     } finally {
@@ -249,6 +271,7 @@ async function runModel(args: string[]): Promise<number> {
   );
   const backend = backendOf("bench model", words);
   formatOf("bench model", words);
+  const timed = inTime("bench model", words);
   const [path] = words.positionals;
   const synthetic = words.text("synthetic");
   if ((path === undefined) === (synthetic === undefined)) throw usage("bench model", "give a model folder or --synthetic SHAPE");
@@ -269,8 +292,8 @@ async function runModel(args: string[]): Promise<number> {
   const measured = async (gpu: Gpu | undefined): Promise<BenchResults> => {
     const timer = gpu && (await makeGpuTimer(gpu));
     try {
-      const limits = timer ? (await measureLimits(timer, planOf(timer.gpu), limitsBar())).limits : { operationsPerSecond: {} };
-      const { rows, tokenTimes, facts } = await measureModel({ ...source, ...sizes }, gpu, limits, modelPlan, bars);
+      const limits = timer ? (await measureLimits(timer, timed(planOf(timer.gpu)), limitsBar())).limits : { operationsPerSecond: {} };
+      const { rows, tokenTimes, facts } = await measureModel({ ...source, ...sizes }, gpu, limits, timed(modelPlan), bars);
       return await makeResults(["model", ...args], gpu && gpuIdentity(gpu), limits, rows, { model, tokenTimes, facts });
     } finally {
       timer?.close();
@@ -302,6 +325,7 @@ async function runPeers(args: string[]): Promise<number> {
     { ...outputOptions, prompt: { type: "string" }, new: { type: "string" }, browser: { type: "string" }, filter: { type: "string" } },
     1,
   );
+  const timed = inTime("bench peers", words);
   const [path] = words.positionals;
   if (path === undefined) throw usage("bench peers", "give a model folder");
   const prompt = counts("bench peers", words, "prompt", 1, [64])[0]!;
@@ -313,7 +337,7 @@ async function runPeers(args: string[]): Promise<number> {
     const { measurePeers } = await import("../bench/peers.ts");
     const rows = await measurePeers(
       { name: path, config, refs, prompt, newTokens, ...(browser === undefined ? {} : { browser }), filter: words.text("filter") ?? "" },
-      modelPlan,
+      timed(modelPlan),
       note,
     );
     await report(

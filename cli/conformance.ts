@@ -16,18 +16,10 @@ import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { ownOptions } from "./own.ts";
 import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
-import { type Command, parseWords, usage, type Words } from "./words.ts";
+import { type Command, parseTime, parseWords, usage, type Words } from "./words.ts";
 
 /** What --quick takes: long enough to meet every variant on a GPU. */
 const QUICK_MS = 30_000;
-
-/** "90", "60s", "5m", "2h" in milliseconds. */
-function parseTime(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(s|m|h)?$/.exec(text);
-  const ms = match ? Number(match[1]) * { s: 1000, m: 60_000, h: 3_600_000 }[(match[2] ?? "s") as "s" | "m" | "h"] : 0;
-  if (!(ms > 0)) throw usage("conformance", `--time takes a duration such as 60s, 5m or 2h, got ${JSON.stringify(text)}`);
-  return ms;
-}
 
 const wholeNumber = (name: string, value: number | undefined, least: number): number | undefined => {
   if (value !== undefined && !(Number.isInteger(value) && value >= least && value <= 0xffffffff))
@@ -116,9 +108,9 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const variant = words.text("variant");
   const runs = wholeNumber("runs", words.number("runs"), 1);
   const seed = wholeNumber("seed", words.number("seed"), 0);
-  const time = words.text("time");
-  if (words.flag("quick") && time !== undefined) throw usage("conformance", "give --quick or --time, not both");
-  const timeMs = words.flag("quick") ? QUICK_MS : time === undefined ? undefined : parseTime(time);
+  const asked = parseTime("conformance", words);
+  if (words.flag("quick") && asked !== undefined) throw usage("conformance", "give --quick or --time, not both");
+  const timeMs = words.flag("quick") ? QUICK_MS : asked;
   const out = words.text("out");
   const format = words.flag("json") ? "json" : formatOf("conformance", words);
   const jobs = wholeNumber("jobs", words.number("jobs"), 1);

@@ -63,6 +63,17 @@ export function parseWords(command: string, args: string[], options: WordOptions
 export const usage = (command: string, what: string, remedy: string = `see gureum ${command} --help`): GureumError =>
   new GureumError("usage", { where: command, what, remedy });
 
+/** --time as milliseconds: "90", "60s", "5m", "2h" or "50ms"; undefined without one. @throws GureumError "usage" */
+export function parseTime(command: string, words: Words): number | undefined {
+  const text = words.text("time");
+  if (text === undefined) return undefined;
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
+  const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  const ms = match ? Number(match[1]) * units[(match[2] ?? "s") as keyof typeof units] : 0;
+  if (!(ms > 0)) throw usage(command, `--time takes a duration such as 60s, 5m or 2h, got ${JSON.stringify(text)}`);
+  return ms;
+}
+
 /**
  * A list of token ids: "1,2,3" or "1 2 3".
  * @throws GureumError "usage"

@@ -63,6 +63,7 @@ describe("gureum bench", () => {
     ["neither folder nor shape", ["model"], /a model folder or --synthetic/],
     ["both folder and shape", ["model", "a", "--synthetic", "tiny"], /a model folder or --synthetic/],
     ["one file to compare", ["compare", "a.json"], /give two files/],
+    ["a time that is none", ["kernels", "--time", "soon"], /--time takes a duration such as .*"soon"/],
     ["an unknown format", ["kernels", "--format", "yaml"], /--format is one of table, markdown, csv, json, got "yaml"/],
   ];
   it.each(wrong)("refuses %s with exit code 2 and one line", async (_what, args, message) => {
@@ -94,7 +95,7 @@ describe("gureum bench", () => {
   });
 
   it("measures the CPU's ops and compares two files of them", async () => {
-    const words = ["kernels", "--backend", "cpu", "--shape", "tiny", "--rows", "1", "--filter", "rms*tiny"];
+    const words = ["kernels", "--backend", "cpu", "--shape", "tiny", "--rows", "1", "--filter", "rms*tiny", "--time", "50ms"];
     const { code, out } = await bench(...words, "--json", at("cpu.json"), "--html", at("cpu.html"));
     expect(code).toBe(0);
     expect(out).toMatch(/rms-norm (?:javascript|wasm) hidden T=1 tiny +[\d.]+ (ns|µs)/);
@@ -112,7 +113,23 @@ describe("gureum bench", () => {
   });
 
   it("measures sequences together, their tokens counted together", async () => {
-    const words = ["model", "--synthetic", "tiny", "--backend", "cpu", "--prompt", "4", "--new", "3", "--depth", "4", "--sequences", "1,5"];
+    const words = [
+      "model",
+      "--synthetic",
+      "tiny",
+      "--backend",
+      "cpu",
+      "--prompt",
+      "4",
+      "--new",
+      "3",
+      "--depth",
+      "4",
+      "--sequences",
+      "1,5",
+      "--time",
+      "50ms",
+    ];
     const { code, out } = await bench(...words, "--json", at("sequences.json"));
     expect(code).toBe(0);
     expect(out).toMatch(/decode 3 of 5 sequences at 4 tiny/);
@@ -122,7 +139,7 @@ describe("gureum bench", () => {
   });
 
   it.skipIf(!hasDevice)("measures every kernel of one row on the tiny shape", async () => {
-    const { code, out, err } = await bench("kernels", "--shape", "tiny", "--rows", "1", "--json", at("kernels.json"));
+    const { code, out, err } = await bench("kernels", "--shape", "tiny", "--rows", "1", "--time", "10ms", "--json", at("kernels.json"));
     expect({ code, err: err.replace(/^Warning: .*\n?/gm, "") }).toEqual({ code: 0, err: "" });
     const { rows, device, limits, skipped } = await readResults(at("kernels.json"));
     const planned = planKernels({ shape: { name: "tiny", config: synthShapes.tiny.config }, rows: [1] }).flat();

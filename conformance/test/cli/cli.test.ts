@@ -28,6 +28,23 @@ describe("gureum chat", () => {
     expect(err).toMatch(/\d+ prompt tokens, 24 new \(stop\); first after [\d.]+ ms, then [\d.]+ tokens\/s on cpu/);
   });
 
+  it.each([
+    ["has no WebAssembly", "delete globalThis.WebAssembly"],
+    ["forbids WebAssembly: not by this policy", "WebAssembly.compile = async () => { throw new Error('not by this policy') }"],
+  ])("answers where the host %s, which `device` tells, and --ops wasm is refused for", async (why, program) => {
+    const host = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(program)}` };
+    const run = (...args: string[]): ReturnType<typeof gureum> => gureum(args, undefined, undefined, host);
+    const [answer, refused, device] = await Promise.all([
+      run("chat", "고려대학교에 대해서 알고 있니?", "--backend", "cpu"),
+      run("chat", "너는 누구니?", "--backend", "cpu", "--ops", "wasm"),
+      // No adapter is called that: the line on the CPU comes first.
+      run("device", "--adapter", "no such adapter"),
+    ]);
+    expect(answer).toMatchObject({ code: 0, out: "네, 고려대학교는 서울에 있는 사립 대학교로 1905년에 설립되었어요.\n" });
+    expectFailure(refused, 1, new RegExp(`WebAssembly ops, got this host ${why} — .*JavaScript ops`));
+    expect(device.out).toMatch(new RegExp(`^cpu +JavaScript ops: this host ${why}; f64`));
+  });
+
   it("says of an answer stopped before its first token that nothing is new, and no time of it", async () => {
     const { formatFigures } = (await import(new URL("../../../dist/cli/run.js", import.meta.url).href)) as {
       formatFigures(figures: object): string;

@@ -127,6 +127,8 @@ describe.skipIf(!hasDevice)("a kernel in a file", () => {
       "tiny",
       "--rows",
       "1",
+      "--time",
+      "10ms",
       "--runs",
       "1",
       "--json",
@@ -143,7 +145,7 @@ describe.skipIf(!hasDevice)("a kernel in a file", () => {
 
   it("that computes something else exits 1 in both, with a line that replays the case through the file", async () => {
     const path = await file("wrong.mjs", text.replace("sums[0]", "sums[1]"));
-    const wrong = await gureum(["bench", "kernels", "--with", path, "--shape", "tiny", "--rows", "1", "--runs", "1"]);
+    const wrong = await gureum(["bench", "kernels", "--with", path, "--shape", "tiny", "--rows", "1", "--runs", "1", "--time", "10ms"]);
     expect(wrong).toMatchObject({
       code: 1,
       out: expect.stringMatching(/^my-rms-norm .* WRONG$/m),
@@ -170,7 +172,7 @@ describe.skipIf(!hasDevice)("a kernel in a file", () => {
   it("that does not compile ends in one line with the compiler's words and the line of the file", async () => {
     const path = await file("broken.mjs", text.replace("sum += dot(", "sum += dat("));
     const line = text.split("\n").findIndex((row) => row.includes("sum += dot(")) + 1;
-    for (const words of [["conformance"], ["bench", "kernels", "--shape", "tiny", "--rows", "1"]]) {
+    for (const words of [["conformance"], ["bench", "kernels", "--shape", "tiny", "--rows", "1", "--time", "10ms"]]) {
       const outcome = await gureum([...words, "--with", path]);
       expect(said(outcome)).toHaveLength(1);
       expect(said(outcome)[0]).toMatch(
@@ -188,6 +190,8 @@ describe.skipIf(!hasDevice)("a kernel in a file", () => {
       return (await promisify(execFile)("npx", ["deno", "run", "-A", "cli.ts", ...words, "--with", source, "--runs", "1"], { cwd })).stdout;
     };
     expect(await run("conformance")).toMatch(/^rms-norm +own\/my-rms-norm .* holds$/m);
-    expect(await run("bench", "kernels", "--shape", "tiny", "--rows", "1")).toMatch(/^my-rms-norm hidden T=1 tiny .* hold$/m);
+    expect(await run("bench", "kernels", "--shape", "tiny", "--rows", "1", "--time", "10ms")).toMatch(
+      /^my-rms-norm hidden T=1 tiny .* hold$/m,
+    );
   });
 });
