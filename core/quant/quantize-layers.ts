@@ -7,7 +7,16 @@ import { type LinearName, makeLayer } from "../model/layer.ts";
 import type { LayerWeights } from "../model/weights.ts";
 import { embedding, widenRow } from "../ops/embedding.ts";
 import { layerFile, openPart, type Part, partWeights, writePart } from "./quantized-parts.ts";
-import { type Bench, type BlockInputs, blockOutputs, type Captured, captureLayer, runLayer, type Streams } from "./search/capture.ts";
+import {
+  type Bench,
+  type BlockInputs,
+  blockOutput,
+  type Captured,
+  captureLayer,
+  runLayer,
+  type Streams,
+  shareOf,
+} from "./search/capture.ts";
 import { corrected } from "./search/correct.ts";
 import {
   type BlockError,
@@ -157,17 +166,20 @@ const denseLayer = (layer: FloatLayer): LayerWeights =>
     ({ name }) => layer[name],
   );
 
-/** Errors of a block's output for the kept inputs, against the layer as it is. */
+/** Errors of a block's output for a share of the kept inputs, against the layer as it is. */
 function blockErrorOf(bench: Bench, layer: FloatLayer, inputs: BlockInputs): BlockError {
-  const expected = new Map<keyof BlockInputs, Float32Array[]>();
-  return (block, weights) => {
-    const right = expected.get(block) ?? blockOutputs(bench, block, denseLayer(layer), inputs);
-    expected.set(block, right);
-    const whole = denseLayer(layer);
+  const expected = new Map<Float32Array, Float32Array>();
+  const whole = denseLayer(layer);
+  return (block, weights, share) => {
     const changed = Object.entries(weights).map(([name, weight]) => [name, { weight, bias: layer[name as LinearName].bias }]);
-    const got = blockOutputs(bench, block, { ...whole, ...Object.fromEntries(changed) }, inputs);
+    const other = { ...whole, ...Object.fromEntries(changed) };
     let error = 0;
-    for (const [i, values] of got.entries()) for (let at = 0; at < values.length; at++) error += (values[at]! - right[i]![at]!) ** 2;
+    for (const x of shareOf(inputs[block], share)) {
+      const right = expected.get(x) ?? blockOutput(bench, block, whole, x);
+      expected.set(x, right);
+      const got = blockOutput(bench, block, other, x);
+      for (let at = 0; at < got.length; at++) error += (got[at]! - right[at]!) ** 2;
+    }
     return error;
   };
 }

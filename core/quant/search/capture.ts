@@ -63,11 +63,23 @@ export function runLayer(
   }
 }
 
-/** What a layer's blocks read, of a few texts: [T, D] each, behind the norms. */
+/** What a layer's blocks read behind the norms, [T, D] each. */
 export interface BlockInputs {
+  /** A few texts. */
   readonly attention: readonly Float32Array[];
+  /** As many tokens, evenly spaced over all texts, dealt out to parts: each part alone stands for all texts, too. */
   readonly feedForward: readonly Float32Array[];
 }
+
+/** Parts of the feed-forward network's inputs: the first heat of the search looks at one. */
+export const TOKEN_PARTS = 16;
+
+/** `count` of n places, evenly spaced. */
+export const spaced = (count: number, n: number): number[] => Array.from({ length: count }, (_, i) => Math.floor((i * n) / count));
+
+/** A share of a block's inputs, at least one of them. */
+export const shareOf = <T>(inputs: readonly T[], share: number): T[] =>
+  spaced(Math.max(1, Math.round(share * inputs.length)), inputs.length).map((i) => inputs[i]!);
 
 export interface Captured {
   readonly grams: LayerGrams;
@@ -87,7 +99,7 @@ function readByFloat(bench: Bench, layer: LayerWeights, stream: Float32Array): M
 
 /**
  * Runs a layer on every stream, in place, and sums what its linears read.
- * @param kept of how many streams, evenly spaced, the blocks' inputs are kept
+ * @param kept of how many streams, evenly spaced, the attention's inputs are kept
  * @param float the same texts as they come through the float layers, left as they are
  */
 export function captureLayer(bench: Bench, layer: LayerWeights, streams: Streams, kept: number, float: Streams | null): Captured {
@@ -105,9 +117,19 @@ export function captureLayer(bench: Bench, layer: LayerWeights, streams: Streams
       : [],
   );
   const count = Math.min(kept, streams.length);
-  const wanted = new Set(Array.from({ length: count }, (_, i) => Math.floor((i * streams.length) / count)));
+  const wanted = new Set(spaced(count, streams.length));
   const attention: Float32Array[] = [];
-  const feedForward: Float32Array[] = [];
+  const tokensOf = (stream: Float32Array): number => stream.length / D;
+  const total = streams.reduce((sum, stream) => sum + tokensOf(stream), 0);
+  const tokens = spaced(
+    [...wanted].reduce((sum, i) => sum + tokensOf(streams[i]!), 0),
+    total,
+  );
+  const longest = Math.max(...streams.map(tokensOf));
+  const parts = Math.min(tokens.length, Math.max(TOKEN_PARTS, Math.ceil(tokens.length / longest)));
+  const feedForward = Array.from({ length: parts }, (_, part) => new Float32Array(Math.ceil((tokens.length - part) / parts) * D));
+  let seen = 0;
+  let taken = 0;
   for (const [i, stream] of streams.entries()) {
     const right = float && readByFloat(bench, layer, float[i]!);
     let between: Float32Array | undefined;
@@ -122,9 +144,13 @@ export function captureLayer(bench: Bench, layer: LayerWeights, streams: Streams
           addToCross(ops, drift.inputs, right.get(input)!, data, data, T);
           if (drift.residual) addToCross(ops, drift.residual, right.get("between")!, between!, data, T);
         }
-        if (!wanted.has(i)) return;
-        if (input === "inputLayernorm") attention.push(data.slice(0, T * D));
-        if (input === "postAttentionLayernorm") feedForward.push(data.slice(0, T * D));
+        if (input === "inputLayernorm" && wanted.has(i)) attention.push(data.slice(0, T * D));
+        if (input !== "postAttentionLayernorm") return;
+        for (; taken < tokens.length && tokens[taken]! < seen + T; taken++) {
+          const t = tokens[taken]! - seen;
+          feedForward[taken % parts]!.set(data.subarray(t * D, (t + 1) * D), Math.floor(taken / parts) * D);
+        }
+        seen += T;
       },
       (data) => {
         if (float) between = data.slice();
@@ -142,18 +168,15 @@ export function captureLayer(bench: Bench, layer: LayerWeights, streams: Streams
   };
 }
 
-/** The outputs of one of a layer's blocks for such inputs. */
-export function blockOutputs(bench: Bench, block: keyof BlockInputs, layer: LayerWeights, inputs: BlockInputs): Float32Array[] {
+/** The output of one of a layer's blocks for such an input, [T, D]; T is no more than the bench has room for. */
+export function blockOutput(bench: Bench, block: keyof BlockInputs, layer: LayerWeights, x: Float32Array): Float32Array {
   const { ops, config, tables, activations: a, cache } = bench;
-  const D = config.hiddenSize;
-  return inputs[block].map((x) => {
-    const T = x.length / D;
-    cache.length = 0;
-    a.normed.set(x);
-    ops.pass(() => {
-      if (block === "attention") selfAttention(ops, config, layer, [{ cache, tables, rows: T }], 0, a, T, () => {}, false);
-      else feedForward(ops, config, layer, a, T, () => {});
-    });
-    return a.branch.slice(0, T * D);
+  const T = x.length / config.hiddenSize;
+  cache.length = 0;
+  a.normed.set(x);
+  ops.pass(() => {
+    if (block === "attention") selfAttention(ops, config, layer, [{ cache, tables, rows: T }], 0, a, T, () => {}, false);
+    else feedForward(ops, config, layer, a, T, () => {});
   });
+  return a.branch.slice(0, x.length);
 }

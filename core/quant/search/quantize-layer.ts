@@ -86,8 +86,8 @@ function foldIntoNorm(norm: Float32Array, s: Float32Array): { norm: Float32Array
   return { norm: folded, scales: s.map((scale, k) => (norm[k] === 0 ? scale : norm[k]! / folded[k]!)) };
 }
 
-/** The squared error of a block's output where some of its linears have other weights. */
-export type BlockError = (block: keyof BlockInputs, weights: Partial<Record<LinearName, DenseMatrix>>) => number;
+/** The squared error of a block's output, on a share of its inputs, where some of its linears have other weights. */
+export type BlockError = (block: keyof BlockInputs, weights: Partial<Record<LinearName, DenseMatrix>>, share: number) => number;
 
 /** Searches and folds the scales of all linears of the layer. */
 function scaleLayer(ops: CpuOps, state: Scaled, settings: Settings, stages: Stages, errorOf: BlockError): void {
@@ -97,7 +97,8 @@ function scaleLayer(ops: CpuOps, state: Scaled, settings: Settings, stages: Stag
     const blockError =
       block === undefined
         ? undefined
-        : (weights: readonly DenseMatrix[]): number => errorOf(block, Object.fromEntries(names.map((name, i) => [name, weights[i]!])));
+        : (weights: readonly DenseMatrix[], share: number): number =>
+            errorOf(block, Object.fromEntries(names.map((name, i) => [name, weights[i]!])), share);
     // Values that several heads read (grouped queries) cannot be divided for one of them.
     if (into === "vProj" && linears.vProj.N !== linears.oProj.K) continue;
     const wanted = stages.scales(ops, { linears: group, gram: grams[input], ...(blockError ? { blockError } : {}) }, settings);

@@ -51,32 +51,49 @@ export function scalesOf(x: Float64Array, w: Float64Array | null, r: number): Fl
   });
 }
 
-export interface ScaleChoice {
+/** Scales that are tried. */
+export interface Candidate {
   /** null: all scales are 1. */
   readonly ratio: number | null;
   readonly scales: Float32Array;
-  readonly loss: number;
+}
+
+/** No scales at all, then r = i / steps for i = 0 … steps − 1; `both`: each r without w̄ as well. */
+export function candidatesOf(x: Float64Array, w: Float64Array, steps: number, both: boolean): Candidate[] {
+  const ones = new Float32Array(x.length).fill(1);
+  const tried = Array.from({ length: steps }, (_, i) =>
+    (both ? [w, null] : [w]).map((divisor) => ({ ratio: i / steps, scales: scalesOf(x, divisor, i / steps) })),
+  );
+  return [{ ratio: null, scales: ones }, ...tried.flat()];
 }
 
 /**
- * Tries s = 1, then r = i / steps for i = 0 … steps − 1; the first of equal losses is taken, so that the loss is never
- * above that of no scales at all.
- * @param both whether each r is tried without w̄ as well
+ * Candidates are told apart in heats: all are judged by a small share of the tokens (or outputs), the best of them, and no
+ * scales at all, by a larger one, and the last by all there are. Losses of candidates on the same tokens differ by far less
+ * than losses of different tokens, so that a small share finds the leaders.
  */
-export function searchScale(
-  x: Float64Array,
-  w: Float64Array,
-  steps: number,
-  both: boolean,
-  loss: (scales: Float32Array) => number,
-): ScaleChoice {
-  const ones = new Float32Array(x.length).fill(1);
-  let best: ScaleChoice = { ratio: null, scales: ones, loss: loss(ones) };
-  for (let i = 0; i < steps; i++)
-    for (const divisor of both ? [w, null] : [w]) {
-      const scales = scalesOf(x, divisor, i / steps);
-      const value = loss(scales);
-      if (value < best.loss) best = { ratio: i / steps, scales, loss: value };
-    }
-  return best;
+export const heats: readonly { readonly share: number; readonly kept: number }[] = [
+  { share: 1 / 16, kept: 6 },
+  { share: 1 / 4, kept: 2 },
+  { share: 1, kept: 1 },
+];
+
+/** Places of the `kept` least losses in their order; of equal ones the first. */
+export function leading(losses: readonly number[], kept: number): number[] {
+  const places = losses.map((_, i) => i).sort((a, b) => losses[a]! - losses[b]! || a - b);
+  return places.slice(0, kept).sort((a, b) => a - b);
+}
+
+/**
+ * The candidate with the least loss, found in heats. The last heat has no scales at all among its candidates and takes the first of
+ * equal losses, so that the loss is never above that of no scales.
+ */
+export function searchScale(candidates: readonly Candidate[], loss: (scales: Float32Array, share: number) => number): Candidate {
+  let left = candidates;
+  for (const { share, kept } of heats) {
+    const losses = left.map(({ scales }) => loss(scales, share));
+    const places = new Set(leading(losses, kept));
+    left = left.filter((_, i) => places.has(i) || (i === 0 && share < 1));
+  }
+  return left[0]!;
 }

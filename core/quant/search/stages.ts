@@ -10,7 +10,7 @@ import { compensate, type Factor, factorOf } from "./compensate.ts";
 import { descend, type Rounded, refitScales } from "./descend.ts";
 import { type Gram, outputErrors, sumOf } from "./gram.ts";
 import { type Grids, gridsOf, type Ranges, rangesOf, roundToNearest, valuesOf } from "./grid.ts";
-import { searchScale, type WeightMatrix, weightMagnitude } from "./scale-search.ts";
+import { candidatesOf, searchScale, type WeightMatrix, weightMagnitude } from "./scale-search.ts";
 
 /** What is chosen once for all layers. */
 export interface Settings {
@@ -27,7 +27,7 @@ export interface Settings {
    * AutoAWQ has it; or their own outputs' errors, added as they are, or each over its own squared output.
    */
   readonly scaleLoss: "block" | "absolute" | "relative";
-  /** With "block": on how many texts. */
+  /** With "block": on how many texts, and for the feed-forward network on as many tokens of all texts. */
   readonly blockTexts: number;
   /** How ranges are cut: not at all; as AutoAWQ does, which leaves q and k whole; each end on its own, in all linears. */
   readonly clip: "none" | "symmetric" | "asymmetric";
@@ -64,8 +64,11 @@ export interface ScaleGroup {
   readonly linears: readonly WeightMatrix[];
   /** Of their inputs. */
   readonly gram: Gram;
-  /** Squared error of the block's output if the linears had these weights; not there where the linear's own output is judged. */
-  readonly blockError?: (weights: readonly DenseMatrix[]) => number;
+  /**
+   * Squared error of the block's output, on a share of the kept tokens, if the linears had these weights; not there where the
+   * linear's own output is judged.
+   */
+  readonly blockError?: (weights: readonly DenseMatrix[], share: number) => number;
 }
 
 /** The choices of a quantization, each a function that may be replaced. */
@@ -81,9 +84,13 @@ export interface Stages {
 /** Products that one evaluation of a loss may cost: larger linears are judged by some of their rows. */
 const PRODUCTS = 2 ** 31;
 
-/** At most so many evenly spaced rows that their loss costs no more than PRODUCTS; all of a small linear. */
-export function someRows({ W, N, K }: WeightMatrix): { readonly matrix: WeightMatrix; readonly rows: readonly number[] } {
-  const count = Math.min(N, Math.max(64, Math.floor(PRODUCTS / (K * K))));
+/** Rows that stand for a linear in a heat of the search, at least: a few carry much of the loss. */
+const LEAST_ROWS = 256;
+
+/** At most so many evenly spaced rows that their loss costs no more than PRODUCTS, all of a small linear; of those a share. */
+export function someRows({ W, N, K }: WeightMatrix, share = 1): { readonly matrix: WeightMatrix; readonly rows: readonly number[] } {
+  const most = Math.min(N, Math.max(64, Math.floor(PRODUCTS / (K * K))));
+  const count = Math.min(most, Math.max(LEAST_ROWS, Math.ceil(share * most)));
   const rows = Array.from({ length: count }, (_, i) => Math.floor((i * N) / count));
   if (count === N) return { matrix: { W, N, K }, rows };
   const some = new Float32Array(count * K);
@@ -115,8 +122,12 @@ function behindScales({ W, N, K }: WeightMatrix, s: Float32Array, { bits, groupS
   return values;
 }
 
-/** The loss by which scales of a group are judged. */
-function scaleLossOf(ops: CpuOps, { linears, gram, blockError }: ScaleGroup, settings: Settings): (s: Float32Array) => number {
+/** The loss by which scales of a group are judged, on a share of the tokens or of the outputs. */
+function scaleLossOf(
+  ops: CpuOps,
+  { linears, gram, blockError }: ScaleGroup,
+  settings: Settings,
+): (s: Float32Array, share: number) => number {
   const { scaleLoss } = settings;
   const { bits, groupSize } = settings;
   const rounded = (linear: WeightMatrix, s: Float32Array): DenseMatrix =>
@@ -127,16 +138,29 @@ function scaleLossOf(ops: CpuOps, { linears, gram, blockError }: ScaleGroup, set
       inFeatures: linear.K,
       data: behindScales(linear, s, settings),
     };
-  if (scaleLoss === "block" && blockError) return (s) => blockError(linears.map((linear) => rounded(linear, s)));
-  const judged = linears.map((linear) => someRows(linear).matrix);
+  if (scaleLoss === "block" && blockError) {
+    return (s, share) =>
+      blockError(
+        linears.map((linear) => rounded(linear, s)),
+        share,
+      );
+  }
   const errorOf = (matrix: WeightMatrix, delta: Float32Array): number => sumOf(outputErrors(ops, gram, delta, matrix.N));
-  const weights = judged.map((matrix) => (scaleLoss === "absolute" ? 1 : 1 / (errorOf(matrix, matrix.W) || 1)));
-  return (s) =>
-    judged.reduce((total, matrix, i) => {
+  const judgedBy = new Map<number, { matrix: WeightMatrix; weight: number }[]>();
+  return (s, share) => {
+    const judged =
+      judgedBy.get(share) ??
+      linears.map((linear) => {
+        const { matrix } = someRows(linear, share);
+        return { matrix, weight: scaleLoss === "relative" ? 1 / (errorOf(matrix, matrix.W) || 1) : 1 };
+      });
+    judgedBy.set(share, judged);
+    return judged.reduce((total, { matrix, weight }) => {
       const delta = behindScales(matrix, s, settings);
       for (let at = 0; at < delta.length; at++) delta[at] = delta[at]! - matrix.W[at]!;
-      return total + weights[i]! * errorOf(matrix, delta);
+      return total + weight * errorOf(matrix, delta);
     }, 0);
+  };
 }
 
 export const stages: Stages = {
@@ -144,7 +168,8 @@ export const stages: Stages = {
     if (settings.scaleSteps === 0) return null;
     const { linears, gram } = group;
     const w = weightMagnitude(linears, gram.K, settings.groupSize);
-    const { ratio, scales } = searchScale(gram.magnitude, w, settings.scaleSteps, settings.scaleBoth, scaleLossOf(ops, group, settings));
+    const candidates = candidatesOf(gram.magnitude, w, settings.scaleSteps, settings.scaleBoth);
+    const { ratio, scales } = searchScale(candidates, scaleLossOf(ops, group, settings));
     return ratio === null ? null : scales;
   },
   ranges(ops, name, matrix, gram, { bits, groupSize, clip }) {

@@ -8,7 +8,14 @@ import { addToCross, corrected, makeCrossSums } from "../../../../../core/quant/
 import { descend, type Rounded, refitScales } from "../../../../../core/quant/search/descend.ts";
 import { addToGram, finishGram, type Gram, makeGramSums, outputErrors, scaleGram, sumOf } from "../../../../../core/quant/search/gram.ts";
 import { type Grids, gridsOf, type Ranges, rangesOf, roundToNearest, valuesOf } from "../../../../../core/quant/search/grid.ts";
-import { scalesOf, searchScale, type WeightMatrix, weightMagnitude } from "../../../../../core/quant/search/scale-search.ts";
+import {
+  candidatesOf,
+  heats,
+  scalesOf,
+  searchScale,
+  type WeightMatrix,
+  weightMagnitude,
+} from "../../../../../core/quant/search/scale-search.ts";
 import { methods, nearestDelta, stages, timesColumns } from "../../../../../core/quant/search/stages.ts";
 import { numbers } from "../../../fixtures/random-model.ts";
 
@@ -159,14 +166,28 @@ describe("the search for scales", () => {
     const raw = [0, 1, 2].map((k) => Math.sqrt(x[k]!) / (Math.sqrt(w[k]!) + 1e-4));
     const middle = Math.sqrt(Math.max(...raw) * Math.min(...raw));
     expect(scalesOf(x, w, 0.5)).toEqual(Float32Array.from(raw, (s) => s / middle));
-    const tried: number[] = [];
-    const choice = searchScale(x, w, 4, false, (s) => {
-      tried.push(s[2]! / s[0]!);
-      return tried.length === 1 ? 5 : 3;
-    });
-    expect(choice.ratio).toBe(0);
-    expect(tried).toHaveLength(5);
-    expect(searchScale(x, w, 4, false, () => 1).ratio).toBeNull();
+    const candidates = candidatesOf(x, w, 4, false);
+    expect(candidates.map(({ ratio }) => ratio)).toEqual([null, 0, 1 / 4, 1 / 2, 3 / 4]);
+    expect(searchScale(candidates, (s) => (s === candidates[0]!.scales ? 5 : 3)).ratio).toBe(0);
+    expect(searchScale(candidates, () => 1).ratio).toBeNull();
+    expect(candidatesOf(x, w, 2, true).map(({ scales }) => scales)).toEqual([
+      Float32Array.of(1, 1, 1),
+      ...[0, 1 / 2].flatMap((r) => [scalesOf(x, w, r), scalesOf(x, null, r)]),
+    ]);
+  });
+
+  it("finds in heats the least of all losses where shares agree, and never takes what all tokens put above no scales", () => {
+    const losses = fc.array(fc.tuple(fc.nat(50), fc.nat(50), fc.nat(50)), { minLength: 1, maxLength: 45 });
+    fc.assert(
+      fc.property(losses, (all) => {
+        const candidates = all.map((_, i) => ({ ratio: i, scales: Float32Array.of(i) }));
+        const column = (share: number): number => heats.findIndex((heat) => heat.share === share);
+        const agreed = searchScale(candidates, (s) => all[s[0]!]![2]);
+        expect(all[agreed.scales[0]!]![2]).toBe(Math.min(...all.map((own) => own[2])));
+        const chosen = searchScale(candidates, (s, share) => all[s[0]!]![column(share)]!);
+        expect(all[chosen.scales[0]!]![2]).toBeLessThanOrEqual(all[0]![2]);
+      }),
+    );
   });
 
   it("measures weights as AutoAWQ does: the mean over the outputs of |w| over the largest of its group", () => {
