@@ -9,7 +9,7 @@ import { openChatOf } from "./chat.ts";
 import { checkOptionsObject, type OptionNames } from "./core/arguments.ts";
 import { type ByteSource, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
-import { openCheckpoint } from "./core/checkpoint/weights.ts";
+import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import { type CpuOps, referenceOps } from "./core/model/ops.ts";
 import type { LayerDone } from "./core/quant/quantize-layers.ts";
@@ -18,6 +18,8 @@ import { type MethodName, methods, type Settings, type Stages } from "./core/qua
 import { aloneCrew } from "./core/quant/train/train.ts";
 import type { StepDone } from "./core/quant/train/whole.ts";
 import { withoutEnd } from "./core/text.ts";
+import type { DeviceSearch } from "./gpu/search/layer-search.ts";
+import { gpuSearch } from "./gpu-search.ts";
 import { gpuTrainer } from "./gpu-training.ts";
 import type { HubOptions } from "./hub/model.ts";
 import { type ModelPlace, storeOf } from "./place.ts";
@@ -126,17 +128,32 @@ async function sameFiles(a: string, b: string): Promise<boolean> {
   return true;
 }
 
-/** The CPU's ops with products by a GPU where the options ask for it. @throws GureumError as openDevice */
-function gpuFor(cpu: CpuOps, { backend = "cpu", adapter }: Pick<QuantizeOptions, "backend" | "adapter">): CpuOps | null {
-  if (backend === "cpu") return null;
+/** What computes large products, or searches: a device, where the options ask for one and there is one. */
+interface Device {
+  readonly ops: CpuOps | null;
+  readonly search: DeviceSearch | null;
+}
+
+/** A device for the whole search where it can do that, for products alone where not. @throws GureumError as openDevice */
+async function deviceFor(
+  cpu: CpuOps,
+  checkpoint: Pick<Checkpoint, "config" | "refs">,
+  settings: Settings,
+  longest: number,
+  { backend = "cpu", adapter, stages }: Pick<QuantizeOptions, "backend" | "adapter" | "stages">,
+): Promise<Device> {
+  const none = { ops: null, search: null };
+  if (backend === "cpu") return none;
   try {
-    const gpu = gpuOps(cpu, host.threads(), adapter);
-    if (backend === "webgpu" || !gpu.software) return gpu;
-    gpu.close();
+    const search = stages ? null : await gpuSearch(checkpoint, settings, longest, backend === "auto", adapter);
+    if (search) return { ops: null, search };
+    const ops = gpuOps(cpu, host.threads(), adapter);
+    if (backend === "webgpu" || !ops.software) return { ops, search: null };
+    ops.close();
   } catch (error) {
     if (backend === "webgpu" || !(error instanceof GureumError)) throw error;
   }
-  return null;
+  return none;
 }
 
 /**
@@ -189,20 +206,24 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
   const wasm =
     options.ops === "javascript" ? null : await openWasmCpu({ host: host.threads(), ...(threads === undefined ? {} : { threads }) });
   const cpu = wasm && !("refusal" in wasm) ? wasm : referenceOps;
-  const gpu = gpuFor(cpu, options);
+  const longest = Math.max(0, ...texts.texts.map(({ length }) => length));
+  const device = await deviceFor(cpu, checkpoint, settings, longest, options);
+  const { search } = device;
+  const gpu = device.ops;
   const ops = gpu ?? cpu;
   const result = `${work}/result`;
   try {
     await makeFolder(work);
     await removeFolder(result);
     const parts = { store: directoryStore(work), writer: filesIn(work) };
-    const run = { source, parts, ops, settings, calibration: texts, products: gpu ? "webgpu" : "cpu" } as const;
+    const run = { source, parts, ops, settings, calibration: texts, products: gpu || search ? "webgpu" : "cpu" } as const;
     const count = threads ?? host.threads().cores;
     // The device's thread serves one caller; a layer too large for slices has nothing to share out.
     const crew = gpu || count === 1 || options.ops === "javascript" ? aloneCrew(ops) : threadCrew(host.threads(), count);
     const own = {
       crew,
-      ...(gpu ? { trainer: gpuTrainer(options.adapter) } : {}),
+      ...(gpu || search ? { trainer: gpuTrainer(options.adapter) } : {}),
+      ...(search ? { search } : {}),
       ...(options.stages ? { stages: options.stages } : {}),
       ...(maxShardBytes === undefined ? {} : { maxShardBytes }),
       ...(onLayer ? { onLayer } : {}),
@@ -216,6 +237,7 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
     await removeFolder(work);
     return report;
   } finally {
+    search?.close();
     ops.dispose();
   }
 }

@@ -2,7 +2,7 @@
 import type { FolderWriter } from "../checkpoint/byte-sink.ts";
 import type { ByteStore } from "../checkpoint/byte-source.ts";
 import { type Checkpoint, readerOf } from "../checkpoint/weights.ts";
-import { GureumError, within } from "../errors.ts";
+import { GureumError, within, withinAsync } from "../errors.ts";
 import { type LinearName, makeLayer } from "../model/layer.ts";
 import type { LayerWeights } from "../model/weights.ts";
 import { embedding, widenRow } from "../ops/embedding.ts";
@@ -18,6 +18,7 @@ import {
   shareOf,
 } from "./search/capture.ts";
 import { corrected } from "./search/correct.ts";
+import type { LayerSearch } from "./search/layer-search.ts";
 import {
   type BlockError,
   type FloatLayer,
@@ -104,13 +105,40 @@ export interface LayerRun {
   readonly bench: Bench;
   /** Who trains. */
   readonly crew: Crew;
+  /** What searches instead of the stages; only for settings that `isPlainSearch`. */
+  readonly search?: LayerSearch;
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
   /** Steps of this run's layers done, and in all. */
   readonly onStep?: (done: number, total: number) => void;
 }
 
+/** Quantizes every layer that the parts lack, by a search that keeps the texts. */
+async function searchLayers({ checkpoint, parts, calibration, done, onLayer, onStep }: LayerRun, search: LayerSearch): Promise<void> {
+  const own = checkpoint.refs.layers;
+  const isDone = own.map((_, layer) => done.has(layerFile(layer)));
+  const end = isDone.lastIndexOf(false) + 1;
+  const total = LAYER_STEPS * isDone.filter((is) => !is).length;
+  let steps = 0;
+  onStep?.(0, total);
+  if (end > 0) await search.begin(await embedTexts(checkpoint, calibration));
+  for (const [layer, refs] of own.entries()) {
+    const resumed = isDone[layer]!;
+    await withinAsync(`layers.${layer}`, async () => {
+      if (layer >= end) return;
+      const weights = await readerOf().layer(refs);
+      if (resumed) await search.move(weights);
+      else await writePart(parts.writer, layer, await search.quantize(weights, () => onStep?.(++steps, total)));
+    });
+    await usingPart(parts, layer, async ({ losses }) => onLayer?.({ layer, layers: own.length, resumed, losses }));
+  }
+}
+
 /** Quantizes every layer that the parts lack. */
 export async function quantizeLayers(run: LayerRun): Promise<void> {
+  if (run.search) {
+    await searchLayers(run, run.search);
+    return;
+  }
   const { checkpoint, parts, settings, stages, calibration, done, bench, crew, onLayer, onStep } = run;
   const { config, refs } = checkpoint;
   const { groupSize, inputs, blockSteps, scaleLoss, blockTexts } = settings;

@@ -25,6 +25,7 @@ import { checkAwqShape } from "./awq-format.ts";
 import { type Calibration, type LayerDone, type Parts, quantizeLayers } from "./quantize-layers.ts";
 import { openPart, type Part, partEntries } from "./quantized-parts.ts";
 import { makeBench } from "./search/capture.ts";
+import type { LayerSearch } from "./search/layer-search.ts";
 import type { LinearLoss } from "./search/quantize-layer.ts";
 import { stages as ownStages, type Settings, type Stages } from "./search/stages.ts";
 import { aloneCrew, type Crew } from "./train/train.ts";
@@ -43,6 +44,8 @@ export interface QuantizeJob {
   readonly products?: "cpu" | "webgpu";
   /** Who trains, where the settings ask for it; this thread alone where it is absent. The bytes are the same. */
   readonly crew?: Crew;
+  /** What searches instead of the stages, where the settings ask for no more than it does; part of `products`. */
+  readonly search?: LayerSearch;
   /** What trains all layers together, if not the crew; part of `products`. */
   readonly trainer?: ModelTrainer;
   readonly maxShardBytes?: number;

@@ -174,7 +174,7 @@ export function makeProducts(gpu: Gpu): Products {
           target = allocate(memory, "behind scales", 4 * N * K);
           kept.set(to, target);
         }
-        const params = uniform("search params", paramsFor({ groups, K, G }, 2 ** bits - 1));
+        const params = uniform("search params", paramsFor({ groups, K, G, at: 0 }, 2 ** bits - 1));
         const encoder = device.createCommandEncoder();
         const pass = encoder.beginComputePass();
         encode(pass, pipeline, [source, s, target, params], across(groups));
@@ -194,7 +194,7 @@ export function makeProducts(gpu: Gpu): Products {
         const ranges = room("ranges", whole.byteLength);
         write(ranges, whole);
         for (const mode of modes) {
-          const params = uniform("search params", paramsFor({ N, K, G }, 2 ** bits - 1, mode));
+          const params = uniform("search params", paramsFor({ N, K, G, pitch: G }, 2 ** bits - 1, mode));
           const encoder = device.createCommandEncoder();
           const pass = encoder.beginComputePass();
           encode(pass, pipeline, [source, moments, ranges, best, params], [Math.ceil(N / CLIP_ROWS), K / G, 1]);

@@ -85,6 +85,13 @@ export function makeCard<Buffers extends string, Shape>(
   } as Card<Buffers, Shape>;
 }
 
+/** A kernel without a card: no plan chooses it, and its caller counts the workgroups. */
+export const uncounted = <Buffers extends string, Params extends string>(name: string, wgsl: string): Kernel<Buffers, Params> =>
+  makeCard<string, never>({ name, wgsl, call: () => ({ workgroups: () => [0, 0, 0] }), sizes: () => ({}) }) as unknown as Kernel<
+    Buffers,
+    Params
+  >;
+
 export const workgroupBytes = <Shape>({ workgroupBytes: bytes = 0 }: Card<never, Shape>, shape: Shape): number =>
   typeof bytes === "number" ? bytes : bytes(shape);
 

@@ -3,13 +3,10 @@
  * range of each group (clip-search.ts). Where two candidates are within f32's rounding of each other the device may take
  * the other one.
  */
-import { type Kernel, makeCard } from "../pipeline/kernel.ts";
-
-const kernel = <B extends string, P extends string>(name: string, wgsl: string): Kernel<B, P> =>
-  makeCard<string, never>({ name, wgsl, call: () => ({ workgroups: () => [0, 0, 0] }), sizes: () => ({}) }) as unknown as Kernel<B, P>;
+import { type Kernel, uncounted } from "../pipeline/kernel.ts";
 
 /** f16's nearest, and the grid of a range: scale and zero point, as core/quant/search/grid.ts has them. */
-const gridWgsl = /* wgsl */ `
+export const gridWgsl: string = /* wgsl */ `
 // By hand: pack2x16float may round either way.
 fn half(x: f32) -> f32 {
   if (x < 6.103515625e-5) { return round(x * 16777216.0) / 16777216.0; }
@@ -24,11 +21,11 @@ fn value(w: f32, g: vec2<f32>) -> f32 {
   return (clamp(round(clamp(w / g.x, -4.0 * params.top, 4.0 * params.top)) + g.y, 0.0, params.top) - g.y) * g.x;
 }`;
 
-/** out = (W ∘ s rounded to the nearest of each group's grid) / s; W [N, K], s [K]. A workgroup for each group. */
-export const behindScales: Kernel<"W" | "s" | "out", "groups" | "K" | "G" | "top"> = kernel(
+/** out = (W ∘ s rounded to the nearest of each group's grid) / s; W [N, K], s [K] from number `at` on. A workgroup for each group. */
+export const behindScales: Kernel<"W" | "s" | "out", "groups" | "K" | "G" | "at" | "top"> = uncounted(
   "search-behind-scales",
   /* wgsl */ `
-struct Params { groups: u32, K: u32, G: u32, top: f32 }
+struct Params { groups: u32, K: u32, G: u32, at: u32, top: f32 }
 @group(0) @binding(0) var<storage, read> W: array<f32>;
 @group(0) @binding(1) var<storage, read> s: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
@@ -41,7 +38,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: ve
   let g = wg.x + wg.y * count.x;
   if (g >= params.groups) { return; }
   let first = g * params.G;
-  let column = first % params.K;
+  let column = params.at + first % params.K;
   var low = 3.4e38;
   var high = -3.4e38;
   for (var j = lane; j < params.G; j += 64u) {
@@ -70,13 +67,13 @@ export const CLIP_GROUP = 128;
 /**
  * The best of ten cuts of each group's range, into best [groups] (low, high, loss, 0), where it is better than what
  * stands there; whole [groups] (min, max). mode 0: the range as it is, for the first loss; 1: both ends by one
- * magnitude; 2: the low end; 3: the high one. H: the Gram's blocks on the diagonal [K/G, G, G]. A workgroup for each group
- * of inputs and CLIP_ROWS rows.
+ * magnitude; 2: the low end; 3: the high one. H: the Gram's blocks on the diagonal [K/G, G, G], or all of it [K, K]: `pitch` is how
+ * long its rows are. A workgroup for each group of inputs and CLIP_ROWS rows.
  */
-export const clip: Kernel<"W" | "H" | "whole" | "best", "N" | "K" | "G" | "top" | "mode"> = kernel(
+export const clip: Kernel<"W" | "H" | "whole" | "best", "N" | "K" | "G" | "pitch" | "top" | "mode"> = uncounted(
   "search-clip",
   /* wgsl */ `
-struct Params { N: u32, K: u32, G: u32, top: f32, mode: u32 }
+struct Params { N: u32, K: u32, G: u32, pitch: u32, top: f32, mode: u32 }
 @group(0) @binding(0) var<storage, read> W: array<f32>;
 @group(0) @binding(1) var<storage, read> H: array<f32>;
 @group(0) @binding(2) var<storage, read> whole: array<vec2<f32>>;
@@ -120,8 +117,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   var sums: array<f32, EACH>;
   for (var e = 0u; e < EACH; e++) { sums[e] = 0.0; }
   if (inside) {
+    let column = select(g * params.G, 0u, params.pitch == params.G);
     for (var j = 0u; j < params.G; j++) {
-      let h = H[(g * params.G + j) * params.G + lane];
+      let h = H[(g * params.G + j) * params.pitch + column + lane];
       for (var e = 0u; e < EACH; e++) { sums[e] += h * deltas[e * LANES + j]; }
     }
   }

@@ -8,16 +8,10 @@ import { type LinearName, linearParts } from "../../core/model/layer.ts";
 import type { RopeTables } from "../../core/ops/rope.ts";
 import { allocate, freeAll, makeMemory, readF32, upload, usage, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded } from "../device/device.ts";
-import { add } from "../kernels/plain/add.ts";
-import { joinPieces } from "../kernels/plain/join-pieces.ts";
-import { matmulTile64 } from "../kernels/plain/matmul-tile64.ts";
-import { rmsNorm } from "../kernels/plain/rms-norm.ts";
-import type { Kernel, Workgroups } from "../pipeline/kernel.ts";
-import { makeRecorder, type PreparedDispatch, prepare, type Recorder, record, recordKernel, replay } from "../pipeline/recorder.ts";
-import { tilePieces } from "../programs/tiles.ts";
-import { encodeStep } from "../wgsl/step.ts";
-import { tile64 } from "../wgsl/tile.ts";
-import { attend, attendBack, attendKeys, distil, gate, gateBack, moveLatents, moveNorm, normBack, transpose, turn } from "./kernels.ts";
+import type { Kernel } from "../pipeline/kernel.ts";
+import { makeRecorder, type PreparedDispatch, prepare, type Recorder, replay } from "../pipeline/recorder.ts";
+import { attendBack, attendKeys, distil, gateBack, moveLatents, moveNorm, normBack } from "./backward-kernels.ts";
+import { across, checkSteps, each, makeLayerSteps } from "./layer-steps.ts";
 
 type NormName = "inputLayernorm" | "postAttentionLayernorm";
 const normNames: readonly NormName[] = ["inputLayernorm", "postAttentionLayernorm"];
@@ -30,7 +24,7 @@ export interface TrainerOptions {
   readonly groupSize: number;
   /** Rows of a step, a multiple of 16. */
   readonly rows: number;
-  /** Rows of a text, at most; 512 at most. */
+  /** Rows of a text, at most; LONGEST at most. */
   readonly longest: number;
   /** [D] */
   readonly norm: Float32Array<ArrayBuffer>;
@@ -75,21 +69,12 @@ export interface Trainer {
   close(): void;
 }
 
-/** @throws GureumError "unsupported" for what these kernels lack */
-export function checkTrainable(config: LlamaConfig): void {
-  const { hiddenSize, intermediateSize, numAttentionHeads: H, numKeyValueHeads: G, headDim, vocabSize } = config;
-  const refuse = (what: string): never => {
-    throw new GureumError("unsupported", { where: "training on WebGPU", what, remedy: "take --backend cpu" });
-  };
-  if (config.qkNorm) refuse("norms of heads");
-  if (config.slidingWindow !== null) refuse("a sliding window");
-  for (const size of [hiddenSize, intermediateSize, H * headDim, G * headDim, vocabSize])
-    if (size % 16 !== 0) refuse(`a width of ${size}, which is no multiple of 16`);
-}
-
 export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
   const { config, tables, bits, groupSize, rows: T, longest } = options;
-  checkTrainable(config);
+  const where = "training on WebGPU";
+  checkSteps(config, where);
+  if (config.vocabSize % 16 !== 0)
+    throw new GureumError("unsupported", { where, what: `${config.vocabSize} ids, no multiple of 16`, remedy: "take --backend cpu" });
   const {
     hiddenSize: D,
     intermediateSize: F,
@@ -102,20 +87,9 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
   } = config;
   const memory = makeMemory(gpu);
   const f32 = (label: string, length: number): GPUBuffer => allocate(memory, label, 4 * length);
-  const steps = new Map<number, GPUBuffer>();
-  const stepOf = (rows: number): GPUBuffer => {
-    const known = steps.get(rows);
-    if (known) return known;
-    const made = upload(memory, "step", encodeStep({ T: rows, start: 0, sampled: 0 }), usage.UNIFORM | usage.COPY_DST);
-    steps.set(rows, made);
-    return made;
-  };
-  const none = f32("none", 4);
   const first = f32("first", T);
   const spans = f32("spans", 2 * T);
   const scored = f32("scored", T);
-  const cos = upload(memory, "cos", Float32Array.from(tables.cos));
-  const sin = upload(memory, "sin", Float32Array.from(tables.sin));
   const pace = allocate(memory, "pace", 16, usage.UNIFORM | usage.COPY_DST);
   const finalNorm = upload(memory, "norm", options.norm);
   const head = upload(memory, "head", options.head);
@@ -166,70 +140,24 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
   const products = f32("products", T * D);
   const [turnedLeft, turnedRight] = [f32("turned left", Math.max(T * widths, most)), f32("turned right", T * widths)];
   const dW = f32("dW", most);
-  const parts = f32("parts", 16 * Math.max(most, T * widths));
   const [P, dS] = [f32("P", T * H * longest), f32("dS", T * H * longest)];
   const [z, base, kl] = [f32("z", T * V), f32("base", T * V), f32("kl", T)];
 
-  const run = (r: Recorder, kernel: Kernel, buffers: Record<string, GPUBuffer>, params: Record<string, number>, groups: Workgroups): void =>
-    record<string, string>(r, { kernel, buffers, params, workgroups: () => groups });
-  const across = (items: number): Workgroups => {
-    const groups = Math.ceil(items / 256);
-    return groups <= 65535 ? [groups, 1, 1] : [65535, Math.ceil(groups / 65535), 1];
-  };
-  /** out [rows, N] = x [rows, K] · y [N, K]ᵀ */
-  const product = (r: Recorder, to: GPUBuffer, x: GPUBuffer, y: GPUBuffer, rows: number, N: number, K: number): void => {
-    const pieces = gpu.capabilities.software ? 1 : tilePieces(tile64, rows, K, N);
-    const cut = pieces > 1 && pieces * rows * N * 4 <= parts.size;
-    const call = matmulTile64.call({ dtype: "F32", K, N, firstColumn: 0, columns: N, hasBias: false, pieces: cut ? pieces : 1 });
-    const buffers = { step: stepOf(rows), x, weight: y, bias: none, out: cut ? parts : to };
-    record<string, string>(r, {
-      kernel: matmulTile64 as Kernel,
-      buffers,
-      ...call,
-      params: call.params!,
-      workgroups: () => call.workgroups(rows, 0),
-    });
-    if (!cut) return;
-    const joined = joinPieces.call({ N, pieces, hasBias: false });
-    const joining = { step: stepOf(rows), parts, bias: none, out: to };
-    record<string, string>(r, {
-      kernel: joinPieces as Kernel,
-      buffers: joining,
-      ...joined,
-      params: joined.params!,
-      workgroups: () => joined.workgroups(rows, 0),
-    });
-  };
-  const turned = (r: Recorder, to: GPUBuffer, x: GPUBuffer, R: number, C: number): void =>
-    run(r, transpose as Kernel, { x, out: to }, { R, C }, [Math.ceil(C / 16), Math.ceil(R / 16), 1]);
-  const norm = (r: Recorder, to: GPUBuffer, x: GPUBuffer, weight: GPUBuffer): void =>
-    recordKernel(r, rmsNorm, { step: stepOf(T), x, weight, out: to }, { D, eps });
-  const addTo = (r: Recorder, x: GPUBuffer, y: GPUBuffer, width: number): void =>
-    recordKernel(r, add, { step: stepOf(T), x, y }, { width });
-  const rotate = (r: Recorder, x: GPUBuffer, heads: number, sign: number): void =>
-    run(r, turn as Kernel, { first, cos, sin, x }, { T, heads, half: Hd / 2, sign }, across((T * heads * Hd) / 2));
+  const steps = makeLayerSteps(memory, config, tables, longest);
+  const { run, product, turned } = steps;
+  const norm = (r: Recorder, to: GPUBuffer, x: GPUBuffer, weight: GPUBuffer): void => steps.norm(r, to, x, weight, T);
+  const addTo = (r: Recorder, x: GPUBuffer, y: GPUBuffer): void => steps.addTo(r, x, y, T, D);
   const shape = { H, G, Hd, longest };
 
   const forward = makeRecorder();
   for (const [l, { linears, norms, kept: s }] of layers.entries()) {
-    const linear = (name: LinearName, x: GPUBuffer, to: GPUBuffer): void =>
-      product(forward, to, x, linears[name].W, T, linears[name].N, linears[name].K);
     norm(forward, s.normed, s.x, norms.inputLayernorm.w);
-    linear("qProj", s.normed, s.q);
-    linear("kProj", s.normed, s.k);
-    linear("vProj", s.normed, s.v);
-    rotate(forward, s.q, H, 1);
-    rotate(forward, s.k, G, 1);
-    run(forward, attend as Kernel, { first, q: s.q, k: s.k, v: s.v, out: s.mixed }, shape, [T, H, 1]);
-    linear("oProj", s.mixed, s.between);
-    addTo(forward, s.between, s.x, D);
+    steps.attention(forward, s.between, s.normed, linears, s, first, T);
+    addTo(forward, s.between, s.x);
     norm(forward, s.normed2, s.between, norms.postAttentionLayernorm.w);
-    linear("gateProj", s.normed2, s.gate);
-    linear("upProj", s.normed2, s.up);
-    run(forward, gate as Kernel, { g: s.gate, u: s.up, out: s.act }, { length: T * F }, across(T * F));
     const next = layers[l + 1]?.kept.x ?? out;
-    linear("downProj", s.act, next);
-    addTo(forward, next, s.between, D);
+    steps.feedForward(forward, next, s.normed2, linears, s, T);
+    addTo(forward, next, s.between);
   }
 
   const judge = makeRecorder();
@@ -254,8 +182,8 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
       turned(back, turnedLeft, dy, T, N);
       turned(back, turnedRight, x, T, K);
       product(back, dW, turnedLeft, turnedRight, N, K, T);
-      const each: Workgroups = groups <= 65535 ? [groups, 1, 1] : [65535, Math.ceil(groups / 65535), 1];
-      run(back, moveLatents as Kernel, { pace, zeros, dW, u, adam, scales, scaleAdam, W }, { groups, groupSize, top: 2 ** bits - 1 }, each);
+      const step = { groups, groupSize, top: 2 ** bits - 1 };
+      run(back, moveLatents as Kernel, { pace, zeros, dW, u, adam, scales, scaleAdam, W }, step, each(groups));
     };
     const throughNorm = (name: NormName, x: GPUBuffer, dy: GPUBuffer, dx: GPUBuffer): void => {
       const { w, adam } = norms[name];
@@ -266,22 +194,22 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
     run(back, gateBack as Kernel, { g: s.gate, u: s.up, dy: a, dg: c, du: d }, { length: T * F }, across(T * F));
     through("gateProj", c, s.normed2, a);
     through("upProj", d, s.normed2, c);
-    addTo(back, a, c, D);
+    addTo(back, a, c);
     throughNorm("postAttentionLayernorm", s.between, a, c);
-    addTo(back, b, c, D);
+    addTo(back, b, c);
     through("oProj", b, s.mixed, a);
     run(back, attendBack as Kernel, { first, q: s.q, k: s.k, v: s.v, dy: a, dq: c, P, dS }, shape, [T, H, 1]);
     // The values' gradient goes where no one reads any more.
     run(back, attendKeys as Kernel, { spans, q: s.q, dy: a, P, dS, dk: d, dv: s.gate }, shape, [T, G, 1]);
-    rotate(back, c, H, -1);
-    rotate(back, d, G, -1);
+    steps.rotate(back, first, c, T, H, -1);
+    steps.rotate(back, first, d, T, G, -1);
     through("qProj", c, s.normed, a);
     through("kProj", d, s.normed, c);
-    addTo(back, a, c, D);
+    addTo(back, a, c);
     through("vProj", s.gate, s.normed, c);
-    addTo(back, a, c, D);
+    addTo(back, a, c);
     throughNorm("inputLayernorm", s.x, a, c);
-    addTo(back, b, c, D);
+    addTo(back, b, c);
   }
   const [goForward, goJudge, goBack] = await Promise.all([forward, judge, back].map((recorder) => prepare(recorder, memory)));
 

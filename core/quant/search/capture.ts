@@ -97,6 +97,25 @@ function readByFloat(bench: Bench, layer: LayerWeights, stream: Float32Array): M
   return read;
 }
 
+/** Which texts the attention is judged on, and which tokens, counted through all texts, are in each part for the feed-forward network. */
+export interface KeptPlaces {
+  readonly texts: readonly number[];
+  readonly parts: readonly (readonly number[])[];
+}
+
+/** @param kept how many texts, evenly spaced @param lengths of all texts */
+export function keptPlaces(lengths: readonly number[], kept: number): KeptPlaces {
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const texts = spaced(Math.min(kept, lengths.length), lengths.length);
+  const tokens = spaced(
+    texts.reduce((sum, i) => sum + lengths[i]!, 0),
+    total,
+  );
+  // A part is no longer than the longest text: there is room for that.
+  const count = Math.min(tokens.length, Math.max(TOKEN_PARTS, Math.ceil(tokens.length / Math.max(1, ...lengths))));
+  return { texts, parts: Array.from({ length: count }, (_, part) => tokens.filter((_token, i) => i % count === part)) };
+}
+
 /**
  * Runs a layer on every stream, in place, and sums what its linears read.
  * @param kept of how many streams, evenly spaced, the attention's inputs are kept
@@ -116,20 +135,15 @@ export function captureLayer(bench: Bench, layer: LayerWeights, streams: Streams
         ])
       : [],
   );
-  const count = Math.min(kept, streams.length);
-  const wanted = new Set(spaced(count, streams.length));
-  const attention: Float32Array[] = [];
-  const tokensOf = (stream: Float32Array): number => stream.length / D;
-  const total = streams.reduce((sum, stream) => sum + tokensOf(stream), 0);
-  const tokens = spaced(
-    [...wanted].reduce((sum, i) => sum + tokensOf(streams[i]!), 0),
-    total,
+  const { texts, parts } = keptPlaces(
+    streams.map((stream) => stream.length / D),
+    kept,
   );
-  const longest = Math.max(...streams.map(tokensOf));
-  const parts = Math.min(tokens.length, Math.max(TOKEN_PARTS, Math.ceil(tokens.length / longest)));
-  const feedForward = Array.from({ length: parts }, (_, part) => new Float32Array(Math.ceil((tokens.length - part) / parts) * D));
+  const wanted = new Set(texts);
+  const attention: Float32Array[] = [];
+  const feedForward = parts.map((tokens) => new Float32Array(tokens.length * D));
+  const places = new Map(parts.flatMap((tokens, part) => tokens.map((token, at) => [token, { part, at }] as const)));
   let seen = 0;
-  let taken = 0;
   for (const [i, stream] of streams.entries()) {
     const right = float && readByFloat(bench, layer, float[i]!);
     let between: Float32Array | undefined;
@@ -146,9 +160,9 @@ export function captureLayer(bench: Bench, layer: LayerWeights, streams: Streams
         }
         if (input === "inputLayernorm" && wanted.has(i)) attention.push(data.slice(0, T * D));
         if (input !== "postAttentionLayernorm") return;
-        for (; taken < tokens.length && tokens[taken]! < seen + T; taken++) {
-          const t = tokens[taken]! - seen;
-          feedForward[taken % parts]!.set(data.subarray(t * D, (t + 1) * D), Math.floor(taken / parts) * D);
+        for (let t = 0; t < T; t++) {
+          const place = places.get(seen + t);
+          if (place) feedForward[place.part]!.set(data.subarray(t * D, (t + 1) * D), place.at * D);
         }
         seen += T;
       },

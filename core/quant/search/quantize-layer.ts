@@ -42,7 +42,7 @@ export interface QuantizedLayer {
 export type Rows = Readonly<Partial<Record<LinearName, Float32Array>>>;
 
 /** What scales are searched for: the linears that read `input`, and what is divided by the scales in turn. */
-interface Fold {
+export interface Fold {
   readonly input: LinearInput;
   readonly linears: readonly LinearName[];
   readonly into: NormName | "vProj" | "upProj";
@@ -50,7 +50,7 @@ interface Fold {
   readonly block?: keyof BlockInputs;
 }
 
-const folds: readonly Fold[] = [
+export const folds: readonly Fold[] = [
   { input: "inputLayernorm", linears: ["qProj", "kProj", "vProj"], into: "inputLayernorm", block: "attention" },
   { input: "attention", linears: ["oProj"], into: "vProj" },
   { input: "postAttentionLayernorm", linears: ["gateProj", "upProj"], into: "postAttentionLayernorm", block: "feedForward" },
@@ -77,7 +77,7 @@ function divideRows({ W, bias, N, K }: FloatLinear, s: Float32Array): FloatLinea
  * norm / s as f16 holds it, and the scales that this leaves, norm / norm': what goes into the weights is exactly what
  * came out of the norm. A weight of 0 keeps s.
  */
-function foldIntoNorm(norm: Float32Array, s: Float32Array): { norm: Float32Array; scales: Float32Array } {
+export function foldIntoNorm(norm: Float32Array, s: Float32Array): { norm: Float32Array; scales: Float32Array } {
   const f16 = f16Values();
   const folded = norm.map((w, k) => {
     const divided = f16[f16Bits(w / s[k]!)]!;
@@ -118,8 +118,8 @@ function scaleLayer(ops: CpuOps, state: Scaled, settings: Settings, stages: Stag
 }
 
 /** Σ of the errors of rows that were divided by `divisors`, in the units of before. */
-const inFormerUnits = (errors: Float64Array, rows: readonly number[], divisors: Float32Array | undefined): number =>
-  sumOf(divisors ? errors.map((error, i) => error * divisors[rows[i]!]! ** 2) : errors);
+export const inFormerUnits = (errors: ArrayLike<number>, rows: readonly number[], divisors: Float32Array | undefined): number =>
+  sumOf(divisors ? Array.from(errors, (error, i) => error * divisors[rows[i]!]! ** 2) : errors);
 
 /** ŵ − w of some rows. */
 function deltaOf({ q, grids }: Rounded, { W, K }: WeightMatrix, rows: readonly number[]): Float32Array {

@@ -58,6 +58,9 @@ export interface Candidate {
   readonly scales: Float32Array;
 }
 
+/** How many candidates there are. */
+export const candidateCount = (steps: number, both: boolean): number => 1 + steps * (both ? 2 : 1);
+
 /** No scales at all, then r = i / steps for i = 0 … steps − 1; `both`: each r without w̄ as well. */
 export function candidatesOf(x: Float64Array, w: Float64Array, steps: number, both: boolean): Candidate[] {
   const ones = new Float32Array(x.length).fill(1);
@@ -78,10 +81,15 @@ export const heats: readonly { readonly share: number; readonly kept: number }[]
   { share: 1, kept: 1 },
 ];
 
-/** Places of the `kept` least losses in their order; of equal ones the first. */
-export function leading(losses: readonly number[], kept: number): number[] {
-  const places = losses.map((_, i) => i).sort((a, b) => losses[a]! - losses[b]! || a - b);
-  return places.slice(0, kept).sort((a, b) => a - b);
+/**
+ * Who goes on from a heat: the `kept` least losses, of equal ones the first, and in all heats but the last the first candidate.
+ */
+export function leading<T>(candidates: readonly T[], losses: readonly number[], { share, kept }: (typeof heats)[number]): T[] {
+  const lossOf = (i: number): number => (Number.isNaN(losses[i]!) ? Infinity : losses[i]!);
+  const places = candidates.map((_, i) => i).sort((a, b) => lossOf(a) - lossOf(b) || a - b);
+  const ahead = new Set(places.slice(0, kept));
+  if (share < 1) ahead.add(0);
+  return candidates.filter((_, i) => ahead.has(i));
 }
 
 /**
@@ -90,10 +98,11 @@ export function leading(losses: readonly number[], kept: number): number[] {
  */
 export function searchScale(candidates: readonly Candidate[], loss: (scales: Float32Array, share: number) => number): Candidate {
   let left = candidates;
-  for (const { share, kept } of heats) {
-    const losses = left.map(({ scales }) => loss(scales, share));
-    const places = new Set(leading(losses, kept));
-    left = left.filter((_, i) => places.has(i) || (i === 0 && share < 1));
-  }
+  for (const heat of heats)
+    left = leading(
+      left,
+      left.map(({ scales }) => loss(scales, heat.share)),
+      heat,
+    );
   return left[0]!;
 }

@@ -87,15 +87,20 @@ const PRODUCTS = 2 ** 31;
 /** Rows that stand for a linear in a heat of the search, at least: a few carry much of the loss. */
 const LEAST_ROWS = 256;
 
-/** At most so many evenly spaced rows that their loss costs no more than PRODUCTS, all of a small linear; of those a share. */
-export function someRows({ W, N, K }: WeightMatrix, share = 1): { readonly matrix: WeightMatrix; readonly rows: readonly number[] } {
+/** At most so many evenly spaced outputs that their loss costs no more than PRODUCTS, all of a small linear; of those a share. */
+export function judgedRows(N: number, K: number, share = 1): number[] {
   const most = Math.min(N, Math.max(64, Math.floor(PRODUCTS / (K * K))));
   const count = Math.min(most, Math.max(LEAST_ROWS, Math.ceil(share * most)));
-  const rows = Array.from({ length: count }, (_, i) => Math.floor((i * N) / count));
-  if (count === N) return { matrix: { W, N, K }, rows };
-  const some = new Float32Array(count * K);
+  return Array.from({ length: count }, (_, i) => Math.floor((i * N) / count));
+}
+
+/** The rows by which a matrix is judged, as a matrix, and which they are. */
+export function someRows({ W, N, K }: WeightMatrix, share = 1): { readonly matrix: WeightMatrix; readonly rows: readonly number[] } {
+  const rows = judgedRows(N, K, share);
+  if (rows.length === N) return { matrix: { W, N, K }, rows };
+  const some = new Float32Array(rows.length * K);
   for (const [i, n] of rows.entries()) some.set(W.subarray(n * K, (n + 1) * K), i * K);
-  return { matrix: { W: some, N: count, K }, rows };
+  return { matrix: { W: some, N: rows.length, K }, rows };
 }
 
 /** ŵ − w of a matrix rounded to the nearest on its own ranges. */
@@ -163,6 +168,10 @@ function scaleLossOf(
   };
 }
 
+/** Whether a linear's ranges are cut: AutoAWQ leaves those of q and k whole. */
+export const isCut = (name: LinearName, clip: Settings["clip"]): boolean =>
+  clip === "asymmetric" || (clip === "symmetric" && name !== "qProj" && name !== "kProj");
+
 export const stages: Stages = {
   scales(ops, group, settings) {
     if (settings.scaleSteps === 0) return null;
@@ -173,8 +182,7 @@ export const stages: Stages = {
     return ratio === null ? null : scales;
   },
   ranges(ops, name, matrix, gram, { bits, groupSize, clip }) {
-    const keeps = clip === "none" || (clip === "symmetric" && (name === "qProj" || name === "kProj"));
-    if (keeps) return rangesOf(matrix.W, matrix.N, matrix.K, groupSize);
+    if (clip === "none" || !isCut(name, clip)) return rangesOf(matrix.W, matrix.N, matrix.K, groupSize);
     return (
       ops.search?.clip({ ...matrix, bits, groupSize }, gram.H, clip === "asymmetric") ??
       searchClip(ops, matrix, gram, { bits, groupSize, ends: clip })
