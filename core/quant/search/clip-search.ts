@@ -6,7 +6,7 @@
  */
 import type { CpuOps } from "../../model/ops.ts";
 import { type Gram, outputErrors } from "./gram.ts";
-import { gridsOf, type Ranges, rangesOf, roundToNearest, valuesOf } from "./grid.ts";
+import { type Ranges, rangesOf, roundToGrid, scaleFor, zeroOf } from "./grid.ts";
 import type { WeightMatrix } from "./scale-search.ts";
 
 export interface ClipOptions {
@@ -26,7 +26,10 @@ export function searchClip(ops: CpuOps, { W, N, K }: WeightMatrix, { H }: Gram, 
   const groups = K / G;
   const whole = rangesOf(W, N, K, G);
   const chosen: Ranges = { low: whole.low.slice(), high: whole.high.slice() };
+  const top = 2 ** bits - 1;
   const part = new Float32Array(N * G);
+  /** ŵ − w of the group. */
+  const delta = new Float32Array(N * G);
   const block = new Float32Array(G * G);
   for (let g = 0; g < groups; g++) {
     // The group's columns of W and its block of H, by themselves.
@@ -34,10 +37,13 @@ export function searchClip(ops: CpuOps, { W, N, K }: WeightMatrix, { H }: Gram, 
     for (let i = 0; i < G; i++) block.set(H.subarray((g * G + i) * K + g * G, (g * G + i) * K + (g + 1) * G), i * G);
     const min = Float64Array.from({ length: N }, (_, n) => whole.low[n * groups + g]!);
     const max = Float64Array.from({ length: N }, (_, n) => whole.high[n * groups + g]!);
-    const errorsOf = (ranges: Ranges): Float64Array => {
-      const grids = gridsOf(ranges, bits, G);
-      const delta = valuesOf(roundToNearest(part, grids), grids);
-      for (let i = 0; i < delta.length; i++) delta[i] = delta[i]! - part[i]!;
+    const errorsOf = ({ low, high }: Ranges): Float64Array => {
+      for (let n = 0; n < N; n++) {
+        const scale = scaleFor(low[n]!, high[n]!, top);
+        const zero = zeroOf(low[n]!, scale, top);
+        for (let i = n * G; i < (n + 1) * G; i++)
+          delta[i] = Math.fround((roundToGrid(part[i]!, scale, zero, top) - zero) * scale) - part[i]!;
+      }
       return outputErrors(ops, { K: G, H: block }, delta, N);
     };
     const best = { low: min.slice(), high: max.slice() };

@@ -69,13 +69,16 @@ export function rangesOf(W: Float32Array, N: number, K: number, groupSize: numbe
   return { low, high };
 }
 
+/** The scale of a grid from `low` to `high`: f16(max(high − low, 1e-5) / top), top = 2^bits − 1. @throws as f16Scale */
+export const scaleFor = (low: number, high: number, top: number): number => f16Scale(Math.max(high - low, LEAST_RANGE) / top);
+
 /**
- * The grids within the given ranges: s = f16(max(high − low, 1e-5) / (2^bits − 1)).
+ * The grids within the given ranges.
  * @throws GureumError "range" where a scale is beyond binary16
  */
 export function gridsOf({ low, high }: Ranges, bits: number, groupSize: number): Grids {
   const top = 2 ** bits - 1;
-  const scales = low.map((min, g) => f16Scale(Math.max(high[g]! - min, LEAST_RANGE) / top));
+  const scales = low.map((min, g) => scaleFor(min, high[g]!, top));
   const zeros = Uint8Array.from(low, (min, g) => zeroOf(min, scales[g]!, top));
   return { bits, groupSize, scales, zeros };
 }

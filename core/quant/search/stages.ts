@@ -9,7 +9,7 @@ import { searchClip } from "./clip-search.ts";
 import { compensate, type Factor, factorOf } from "./compensate.ts";
 import { descend, type Rounded, refitScales } from "./descend.ts";
 import { type Gram, outputErrors, sumOf } from "./gram.ts";
-import { type Grids, gridsOf, type Ranges, rangesOf, roundToNearest, valuesOf } from "./grid.ts";
+import { type Grids, gridsOf, type Ranges, rangesOf, roundToGrid, roundToNearest, scaleFor, valuesOf, zeroOf } from "./grid.ts";
 import { candidatesOf, searchScale, type WeightMatrix, weightMagnitude } from "./scale-search.ts";
 
 /** What is chosen once for all layers. */
@@ -118,13 +118,30 @@ export const timesColumns = (W: Float32Array, K: number, s: ArrayLike<number>): 
   return out;
 };
 
-/** (W ∘ s rounded to the nearest) / s: what the linear amounts to behind scales s. */
+/** (W ∘ s rounded to the nearest) / s: what the linear amounts to behind scales s; group after group, so that nothing large is made. */
 function behindScales({ W, N, K }: WeightMatrix, s: Float32Array, { bits, groupSize }: Settings): Float32Array {
-  const scaled = timesColumns(W, K, s);
-  const grids = gridsOf(rangesOf(scaled, N, K, groupSize), bits, groupSize);
-  const values = valuesOf(roundToNearest(scaled, grids), grids);
-  for (let row = 0; row < values.length; row += K) for (let k = 0; k < K; k++) values[row + k] = values[row + k]! / s[k]!;
-  return values;
+  const top = 2 ** bits - 1;
+  const out = new Float32Array(N * K);
+  const scaled = new Float32Array(groupSize);
+  for (let first = 0; first < N * K; first += groupSize) {
+    const column = first % K;
+    let low = Infinity;
+    let high = -Infinity;
+    for (let i = 0; i < groupSize; i++) {
+      scaled[i] = W[first + i]! * s[column + i]!;
+      const w = scaled[i]!;
+      if (w < low) low = w;
+      if (w > high) high = w;
+      if (w - w !== 0) rangesOf(scaled, 1, groupSize, groupSize); // throws
+    }
+    const scale = scaleFor(low, high, top);
+    const zero = zeroOf(low, scale, top);
+    for (let i = 0; i < groupSize; i++) {
+      const value = (roundToGrid(scaled[i]!, scale, zero, top) - zero) * scale;
+      out[first + i] = value / s[column + i]!;
+    }
+  }
+  return out;
 }
 
 /** The loss by which scales of a group are judged, on a share of the tokens or of the outputs. */
