@@ -15,8 +15,9 @@ import { openTensors as openShards } from "./core/checkpoint/shards.ts";
 import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import type { SamplingOptions } from "./core/model/engine.ts";
-import { type LoadedModel, loadedModel, type ModelPrompts, modelPrompts } from "./loaded-model.ts";
+import { type LoadedModel, loadedModel } from "./loaded-model.ts";
 import { type ModelPlace, storeOf, viewOf } from "./place.ts";
+import { type ModelPrompts, modelPrompts } from "./prompts.ts";
 import { openTensorsOf, type TensorReader } from "./tensors.ts";
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -106,18 +107,9 @@ export type { CacheDType } from "./gpu/wgsl/cache.ts";
 export type { HubOptions } from "./hub/model.ts";
 export type { Environment } from "./hub/settings.ts";
 export { inspectModel, type ModelReport, type Use } from "./inspect.ts";
-export type {
-  AnyInput,
-  Conversation,
-  GenerateAllOptions,
-  GenerateInput,
-  GenerateOptions,
-  InputWithOptions,
-  LoadedModel,
-  ModelPrompts,
-  ScoreOptions,
-} from "./loaded-model.ts";
+export type { Conversation, GenerateAllOptions, InputWithOptions, LoadedModel, ScoreOptions } from "./loaded-model.ts";
 export { type FindOptions, findModel, type ModelPlace, openModelStore } from "./place.ts";
+export type { AnyInput, GenerateInput, GenerateOptions, ModelPrompts } from "./prompts.ts";
 export type { QuantizeOptions } from "./quantize.ts";
 export type { TensorArray, TensorReader, TensorValues } from "./tensors.ts";
 export type { RenderOptions } from "./tokenizer/chat-template.ts";

@@ -11,7 +11,7 @@ import type { GenerateResult, TokenEvent } from "../core/generate/generate.ts";
 import type { DirectoryHandleLike, FileLike } from "../core/host/file-store.ts";
 import type { UrlOptions } from "../core/host/url-store.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
-import type { GenerateInput, GenerateOptions } from "../loaded-model.ts";
+import type { GenerateInput, GenerateOptions } from "../prompts.ts";
 
 /**
  * Where a model is: a text as `loadModel` takes it, an address with how to read it, the name of a kept one, a picked folder's handle, or

@@ -12,7 +12,7 @@ import type { Certificate } from "../conformance/certificate/certificate.ts";
 import type { DeviceIdentity } from "../conformance/certificate/identity.ts";
 import type { Failure } from "../conformance/check.ts";
 import type { GenerateResult, TokenEvent } from "../core/generate/generate.ts";
-import type { GenerateInput } from "../loaded-model.ts";
+import type { GenerateInput } from "../prompts.ts";
 import type {
   BenchAsked,
   ConformanceAsked,
