@@ -2,7 +2,6 @@
  * What a change of an op's output means for its inputs: for y = f(x) and a loss L, dx = (∂y/∂x)ᵀ dy, where dx stands for
  * ∂L/∂x. One function for each op of core/ops that a layer has; sums in f64, one rounding.
  */
-import type { AttentionShape } from "../../ops/attention.ts";
 import type { RopeTables } from "../../ops/rope.ts";
 import { type Floats, type Numbers, turned } from "./numbers.ts";
 
@@ -62,68 +61,6 @@ export function siluMulBackward(dg: Floats, du: Floats, dy: Floats, gate: Floats
     const d = dy[i]!;
     dg[i] = d * up[i]! * sigma * (1 + g * (1 - sigma));
     du[i] = d * g * sigma;
-  }
-}
-
-/**
- * Of attention over one sequence: with P the weights, dv = Pᵀ dy, dP = dy vᵀ, dS = P ∘ (dP − Σ_s P dP) / √Hd, dq = dS k,
- * dk = dSᵀ q. q, dq, dy [T, H, Hd], k, v, dk, dv [T, G, Hd]; all arrays are one sequence's; dk and dv are added to.
- */
-export function attentionBackward(
-  dq: Floats,
-  dk: Floats,
-  dv: Floats,
-  dy: Floats,
-  q: Floats,
-  k: Floats,
-  v: Floats,
-  T: number,
-  { H, G, Hd, window }: AttentionShape,
-): void {
-  const scale = 1 / Math.sqrt(Hd);
-  const P = new Float64Array(T);
-  const dP = new Float64Array(T);
-  for (let h = 0; h < H; h++) {
-    const group = Math.floor((h * G) / H);
-    for (let t = 0; t < T; t++) {
-      const query = (t * H + h) * Hd;
-      const first = window === null ? 0 : Math.max(0, t - window + 1);
-      // The weights again, and what is asked of each of them.
-      let largest = -Infinity;
-      for (let s = first; s <= t; s++) {
-        const key = (s * G + group) * Hd;
-        let dot = 0;
-        let asked = 0;
-        for (let i = 0; i < Hd; i++) {
-          dot += q[query + i]! * k[key + i]!;
-          asked += dy[query + i]! * v[key + i]!;
-        }
-        P[s] = dot * scale;
-        dP[s] = asked;
-        largest = Math.max(largest, P[s]!);
-      }
-      let sum = 0;
-      for (let s = first; s <= t; s++) {
-        const e = Math.exp(P[s]! - largest);
-        P[s] = e;
-        sum += e;
-      }
-      let mean = 0;
-      for (let s = first; s <= t; s++) {
-        P[s] = P[s]! / sum;
-        mean += P[s]! * dP[s]!;
-      }
-      for (let s = first; s <= t; s++) {
-        const key = (s * G + group) * Hd;
-        const p = P[s]!;
-        const dS = p * (dP[s]! - mean) * scale;
-        for (let i = 0; i < Hd; i++) {
-          dq[query + i] = dq[query + i]! + dS * k[key + i]!;
-          dk[key + i] = dk[key + i]! + dS * q[query + i]!;
-          dv[key + i] = dv[key + i]! + p * dy[query + i]!;
-        }
-      }
-    }
   }
 }
 

@@ -4,9 +4,9 @@
  */
 import type { LlamaConfig } from "../../config.ts";
 import { type LayerTree, type LinearName, makeLayer } from "../../model/layer.ts";
-import type { AttentionShape } from "../../ops/attention.ts";
 import type { RopeTables } from "../../ops/rope.ts";
-import { attentionBackward, linearInputs, linearWeights, rmsNormBackward, ropeBackward, siluMulBackward } from "./backward.ts";
+import { attend, attentionBackward } from "./attention.ts";
+import { linearInputs, linearWeights, rmsNormBackward, ropeBackward, siluMulBackward } from "./backward.ts";
 import type { Floats, Numbers } from "./numbers.ts";
 
 /** A weight [N, K] and bias [N]. */
@@ -77,37 +77,6 @@ const rotated = (x: Floats, { halfDim, cos, sin }: RopeTables, lengths: Lengths,
       }
   return out;
 };
-
-/** One sequence: out [T, H, Hd] of q, k, v, all its own. */
-function attend(out: Floats, q: Floats, k: Floats, v: Floats, T: number, { H, G, Hd, window }: AttentionShape): void {
-  const scale = 1 / Math.sqrt(Hd);
-  const P = new Float64Array(T);
-  const sums = new Float64Array(Hd);
-  for (let h = 0; h < H; h++) {
-    const group = Math.floor((h * G) / H);
-    for (let t = 0; t < T; t++) {
-      const query = (t * H + h) * Hd;
-      const first = window === null ? 0 : Math.max(0, t - window + 1);
-      let largest = -Infinity;
-      for (let s = first; s <= t; s++) {
-        const key = (s * G + group) * Hd;
-        let dot = 0;
-        for (let i = 0; i < Hd; i++) dot += q[query + i]! * k[key + i]!;
-        P[s] = dot * scale;
-        largest = Math.max(largest, P[s]!);
-      }
-      let sum = 0;
-      sums.fill(0);
-      for (let s = first; s <= t; s++) {
-        const e = Math.exp(P[s]! - largest);
-        sum += e;
-        const value = (s * G + group) * Hd;
-        for (let i = 0; i < Hd; i++) sums[i] = sums[i]! + e * v[value + i]!;
-      }
-      for (let i = 0; i < Hd; i++) out[query + i] = sums[i]! / sum;
-    }
-  }
-}
 
 /** The part of each sequence in arrays of so many numbers a row. */
 function* sequences(lengths: Lengths, width: number): Generator<readonly [from: number, to: number, T: number]> {
