@@ -51,13 +51,11 @@ export function checkSearch({ config, refs }: Pick<Checkpoint, "config" | "refs"
 /** @throws GureumError "non-finite" for the first weight that is no number */
 function checkFinite({ data, dtype, inFeatures: K }: DenseMatrix): void {
   const exponent = dtype === "F16" ? 0x7c00 : 0x7f80;
-  const bad =
-    dtype === "F32"
-      ? (data as Float32Array).findIndex((w) => !Number.isFinite(w))
-      : (data as Uint16Array).findIndex((bits) => (bits & exponent) === exponent);
-  if (bad < 0) return;
-  const got = dtype === "F32" ? data[bad]! : widenFloats(Uint16Array.of(data[bad]!).buffer, dtype)[0]!;
-  throw new GureumError("non-finite", { where: `row ${Math.floor(bad / K)}, input ${bad % K}`, what: "weight", got: `${got}` });
+  for (let i = 0; i < data.length; i++) {
+    if (dtype === "F32" ? Number.isFinite(data[i]!) : (data[i]! & exponent) !== exponent) continue;
+    const got = dtype === "F32" ? data[i]! : widenFloats(Uint16Array.of(data[i]!).buffer, dtype)[0]!;
+    throw new GureumError("non-finite", { where: `row ${Math.floor(i / K)}, input ${i % K}`, what: "weight", got: `${got}` });
+  }
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> =>
