@@ -8,10 +8,11 @@ import type { Expected } from "./accuracy.ts";
 /**
  * The arithmetic a subject claims, which decides its bound:
  * `f64` sums in f64, one rounding to f32 (the CPU reference); `f32` WGSL's f32, zero point subtracted from the weight;
- * `f32-folded` the same with the zero point folded out of the sum; `f16-cache` f32 with keys and values kept as f16.
+ * `f32-folded` the same with the zero point folded out of the sum; `f16-cache` f32 with keys and values kept as f16; `f16-running` f32 with
+ * weights of attention rounded to f16 before they are divided by their sum.
  */
-export type SubjectArithmetic = "f64" | "f32" | "f32-folded" | "f16-cache";
-export const subjectArithmetics: readonly SubjectArithmetic[] = ["f64", "f32", "f32-folded", "f16-cache"];
+export type SubjectArithmetic = "f64" | "f32" | "f32-folded" | "f16-cache" | "f16-running";
+export const subjectArithmetics: readonly SubjectArithmetic[] = ["f64", "f32", "f32-folded", "f16-cache", "f16-running"];
 
 /** What draws specs: an arbitrary of fast-check. */
 export type Arbitrary<S> = import("fast-check").Arbitrary<S>;

@@ -31,7 +31,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
           const read = await runKernel(rig, T, start, (io) => void io.run(batchAttention, { ...shape, slots: SLOTS, capacity }, given));
           hand(out, turned(asF32(inside(read.out!))), read);
         },
-        { op: "attention", ...more, accepts: ({ shape: { H, G, Hd } }) => Hd % 8 === 0 && Hd <= 256 && H % G === 0 },
+        { op: "attention", ...more, accepts: ({ shape: { H, G, Hd } }) => Hd % 4 === 0 && Hd <= 256 && H % G === 0 },
       ),
     batchAttention.name,
   );

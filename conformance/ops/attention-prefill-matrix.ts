@@ -70,7 +70,7 @@ export const kit: Kit<AttentionSpec, AttentionCase> = {
     return { T, start, shape, scaled: true, q: f16Row(q, T * H * Hd), k: f16Row(k, S * G * Hd), v: f16Row(v, S * G * Hd) };
   },
   length: (c) => c.T * c.shape.H * c.shape.Hd,
-  expected: expectMatrixAttention,
+  expected: (c, arithmetic) => expectMatrixAttention(c, arithmetic === "f16-running"),
   laws: attention.laws.filter(({ name }) => !name.includes("one key")),
   refusals: [],
   dotLike: false,
@@ -78,9 +78,10 @@ export const kit: Kit<AttentionSpec, AttentionCase> = {
 
 /**
  * To the bound of attention comes the rounding of each weight to f16, which the denominator does not share: Σ_s |δp_s|
- * · |v_s|.
+ * · |v_s|. `running`: what is rounded is e_s = exp(score − a maximum so far) ≤ 1, and p_s = e_s · (at most 1): |δp_s| ≤ 2⁻¹⁰ p_s while e_s is
+ * normal, which it is with p_s; else e_s may be read as zero, and all of p_s is missing.
  */
-function expectMatrixAttention(c: AttentionCase): Expected {
+function expectMatrixAttention(c: AttentionCase, running: boolean): Expected {
   const { H, G, Hd } = c.shape;
   const e = expectAttention(c, matrixSums, c.start + c.T);
   for (let t = 0; t < c.T; t++)
@@ -92,7 +93,8 @@ function expectMatrixAttention(c: AttentionCase): Expected {
         // No number where a score may be anything; then the bound is infinite already, and a weight is at most 1 but
         // for its roundings.
         const reach = ((p[j]! * Math.exp(errors[j]!)) / low) * (1 + 2 ** -10);
-        const rounding = unitF16(reach < 2 ? reach : 1.5);
+        const weight = reach < 2 ? reach : 1.5;
+        const rounding = !running ? unitF16(weight) : (p[j]! * low) / Math.exp(errors[j]!) >= F16_TINY ? weight * 2 ** -10 : weight;
         for (let i = 0; i < Hd; i++) {
           const v = Math.abs(c.v[((first + j) * G + group) * Hd + i]!);
           e.bound[(t * H + h) * Hd + i]! += (rounding + (v < F16_TINY ? 1 : 0)) * v * (1 + 2 ** -10);

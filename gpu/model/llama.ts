@@ -187,12 +187,11 @@ function recordBatchAttention(recorder: Recorder, { a, sequence, config }: Forwa
   const { rows, slots, capacity, q } = batch;
   const { ropeTable: table, cacheDType: dtype, noted } = sequence;
   const caches = { keys: sequence.keys[i]!, values: sequence.values[i]! };
-  const apart = { qFirst: 0, kFirst: 0, vFirst: 0, qStride: H * Hd, kvStride: G * Hd };
   recordKernel(
     recorder,
     batchRope,
     { rows, q_in: a.q, k_in: a.k, v_in: a.v, table, q, ...caches, noted },
-    { H, G, Hd, capacity, slots, dtype, ...apart },
+    { H, G, Hd, capacity, slots, dtype },
     { label: `${at}rope` },
   );
   const shape = { H, G, Hd, window, dtype, slots, capacity };

@@ -6,16 +6,15 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
 import type { Refusal } from "../device/capabilities.ts";
-import { batchAttention } from "../kernels/batch/batch-attention.ts";
-import { batchAttentionF16 } from "../kernels/batch/batch-attention-f16.ts";
-import { batchRope } from "../kernels/batch/batch-rope.ts";
+import { batchAttentionMatrix } from "../kernels/batch/batch-attention-matrix.ts";
+import { batchRopeF16 } from "../kernels/batch/batch-rope-f16.ts";
 import { embedding } from "../kernels/plain/embedding.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
 import { SPLIT_ROWS } from "../kernels/prefill/attention-prefill-matrix.ts";
 import { recordFinalNorm, recordHead, recordLayers, recordLinear } from "../model/llama.ts";
 import type { ForwardContext } from "../model/sequence.ts";
 import type { GpuLinear } from "../model/tree.ts";
-import type { Span } from "../pipeline/kernel.ts";
+import type { Kernel, Span } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import { nothingPending, type Operands, type OperandsContext } from "./prefill-operands.ts";
 import { recordProduct, rowsInPieces } from "./prefill-products.ts";
@@ -32,6 +31,8 @@ export interface BatchContext {
 
 export interface BatchProgram {
   readonly name: string;
+  /** What of its kernels no other program has. */
+  readonly kernels: readonly Kernel[];
   readonly tile: number;
   /** Allocates, records and compiles. Replayed for T rows, at the largest of their positions: ids, `rows` and {T} in `step` come first. */
   prepare(context: BatchContext): Promise<Feeder>;
@@ -40,7 +41,7 @@ export interface BatchProgram {
 /** What stands against computing sequences of this model together. */
 export function batchRefusal({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, ropeScaling }: LlamaConfig): Refusal | undefined {
   const unsupported = (reason: string): Refusal => ({ code: "unsupported", reason });
-  if (Hd % 8 !== 0) return unsupported(`head_dim ${Hd} is no multiple of 8`);
+  if (Hd % 4 !== 0) return unsupported(`head_dim ${Hd} is no multiple of 4`);
   if (H % G !== 0) return unsupported(`${H} query heads are no multiple of ${G} key/value heads`);
   if (ropeScaling.type === "dynamic") return unsupported("dynamic RoPE scaling depends on the length of each sequence");
   return undefined;
@@ -65,6 +66,7 @@ function recordBoth(recorder: Recorder, c: ForwardContext, body: (recorder: Reco
 /** The plain steps. */
 export const plainBatch: BatchProgram = {
   name: "plain",
+  kernels: [],
   tile: 1,
   async prepare({ memory, forward, logits }) {
     const layers = makeRecorder();
@@ -81,34 +83,39 @@ export const plainBatch: BatchProgram = {
 const TILE = 128;
 const COLUMNS = 64;
 
-/** Positions from which on the keys of up to 32 rows are worth two splits. */
+/** Positions from which on the keys of some workgroups are worth two splits. */
 const SPLIT_FROM = 1024;
 
-/** In how many splits of the keys attention runs, by rows and the largest position: few rows alone are too few workgroups. */
-const attentionWays: readonly { readonly splits: number; readonly rows: Span; readonly positions?: Span }[] = [
-  { splits: 8, rows: { from: 1, to: 5 } },
-  { splits: 4, rows: { from: 5, to: 9 } },
-  { splits: 1, rows: { from: 9, to: 33 }, positions: { from: 0, to: SPLIT_FROM } },
-  { splits: 2, rows: { from: 9, to: 33 }, positions: { from: SPLIT_FROM, to: Infinity } },
-  { splits: 1, rows: { from: 33, to: Infinity } },
-];
+/** In how many splits of the keys attention runs, by rows and the largest position: few workgroups leave multiprocessors idle, `perRow` for a row. */
+function attentionWays(perRow: number): readonly { readonly splits: number; readonly rows: Span; readonly positions?: Span }[] {
+  const upTo = (workgroups: number): number => 1 + Math.min(SPLIT_ROWS, Math.floor(workgroups / perRow));
+  const [eight, four, some] = [upTo(32), upTo(64), upTo(256)];
+  const ways = [
+    { splits: 8, rows: { from: 1, to: eight } },
+    { splits: 4, rows: { from: eight, to: four } },
+    { splits: 1, rows: { from: four, to: some }, positions: { from: 0, to: SPLIT_FROM } },
+    { splits: 2, rows: { from: four, to: some }, positions: { from: SPLIT_FROM, to: Number.POSITIVE_INFINITY } },
+    { splits: 1, rows: { from: some, to: Number.POSITIVE_INFINITY } },
+  ];
+  return ways.filter(({ rows }) => rows.from < rows.to);
+}
 const MOST_SPLITS = 8;
 
 /** The products of a prompt, with operands as `makeOperands` makes them. */
 export const matrixBatch = (name: string, makeOperands: (context: OperandsContext) => Operands): BatchProgram => ({
   name,
+  kernels: [batchRopeF16, batchAttentionMatrix],
   tile: TILE,
   async prepare({ memory, forward: c, logits }) {
     const { config, weights, sequence } = c;
     const { hiddenSize: D, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, rmsNormEps: eps, slidingWindow: window } = config;
-    const { step, ids, ropeTable: table, noted, cacheDType: dtype } = sequence;
+    const { step, ids, ropeTable: table, noted } = sequence;
     const { rows, slots, capacity, q } = sequence.batch!;
     const padded = Math.ceil(c.a.rows / TILE) * TILE;
     const width = (H + 2 * G) * Hd;
     const added = [H * Hd, config.intermediateSize].map((K) => ({ K, N: D, add: true }));
     const residual = allocate(memory, "residual (batch)", Math.max(padded, rowsInPieces(added, padded)) * D * 4);
-    const heads = [{ K: D, N: width, add: false }];
-    const qkvOut = allocate(memory, "qkv (batch)", Math.max(padded, rowsInPieces(heads, padded)) * width * 4);
+    const qkvOut = allocate(memory, "qkv (batch)", Math.max(padded, rowsInPieces([{ K: D, N: width, add: false }], padded)) * width * 4);
 
     const layers = makeRecorder();
     const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step, nothing: sequence.nothing });
@@ -118,30 +125,28 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
       const shape = { dtype: weights.embedTokens.dtype, D, firstRow, rows: N };
       recordKernel(layers, embedding, { ids, table: weight, out: residual }, shape, { label: "embeddings" });
     }
+    const ways = attentionWays(
+      batchAttentionMatrix.call({ H, G, Hd, window, slots, capacity, splits: 1, eights: true }).workgroups(1, 0)[0],
+    );
     let pending = nothingPending;
     for (const [i, layer] of weights.layers.entries()) {
       const at = `layers.${i}.`;
-      const caches = { keys: sequence.keys[i]!, values: sequence.values[i]! };
+      const [keys, values] = [sequence.keys[i]!, sequence.values[i]!];
       operands.norm(residual, layer.inputLayernorm.weight, pending, `${at}inputLayernorm`);
-      const sideBySide = { qFirst: 0, kFirst: H * Hd, vFirst: (H + G) * Hd, qStride: width, kvStride: width };
-      const shape = { H, G, Hd, capacity, slots, dtype, ...sideBySide };
-      const turned = { rows, q_in: qkvOut, k_in: qkvOut, v_in: qkvOut, table, q, ...caches, noted };
+      const heads = { H, G, Hd, slots, capacity };
+      const { extras } = layer.qProj;
+      const shape = { ...heads, hasBias: extras !== null, normEps: layer.qNorm ? eps : null };
+      const turned = { rows, y: qkvOut, table, q, k_cache: keys, v_cache: values, noted, extras: extras ?? sequence.nothing };
       for (const left of operands.product([layer.qProj, layer.kProj, layer.vProj], width, qkvOut, false, `${at}qkv`)) {
         const { pieces, apart } = left;
-        recordKernel(layers, batchRope, turned, { ...shape, pieces, apart }, { label: `${at}rope`, rows: left.rows });
+        recordKernel(layers, batchRopeF16, turned, { ...shape, pieces, apart }, { label: `${at}rope`, rows: left.rows });
       }
-      const heads = { H, G, Hd, window, slots, capacity };
-      const attended = { rows, q, ...caches, stats };
-      const label = `${at}attention`;
-      if (operands.eights) {
-        for (const { splits, ...when } of attentionWays) {
-          const out = splits > 1 ? attention : operands.eights;
-          recordKernel(layers, batchAttentionF16, { ...attended, out }, { ...heads, splits }, { label, ...when });
-          if (splits > 1) operands.rows(attention, stats, splits, { label, ...when });
-        }
-      } else {
-        recordKernel(layers, batchAttention, { ...attended, out: attention }, { ...heads, dtype }, { label });
-        operands.rows(attention, stats, 1, { label });
+      for (const { splits, ...span } of operands.eights ? ways : [{ splits: 1 }]) {
+        const direct = splits === 1 && operands.eights !== null;
+        const when = { label: `${at}attention`, ...span };
+        const attended = { rows, q, keys, values, out: direct ? operands.eights! : attention, stats };
+        recordKernel(layers, batchAttentionMatrix, attended, { ...heads, window, splits, eights: direct }, when);
+        if (!direct) operands.rows(attention, stats, splits, when);
       }
       const add = (linear: GpuLinear, label: string): void => {
         pending = { left: operands.product([linear], D, residual, true, label), bias: linear.extras };

@@ -69,10 +69,10 @@ const batchPrograms: ReadonlyMap<Variant, BatchProgram> = new Map([
   [fixed16MatrixPrefill, matrixBatch("fixed16-matrix", fixed16Operands)],
 ]);
 
-/** The products of the program that feeds prompts, where no bias and no norm of a head stands between them and batch-rope. */
-function batchOf(prefill: Variant, { layers }: LlamaWeightRefs): BatchProgram {
-  const bare = layers.every(({ qProj, kProj, vProj, qNorm }) => qNorm === null && [qProj, kProj, vProj].every(({ bias }) => bias === null));
-  return (bare ? batchPrograms.get(prefill) : undefined) ?? plainBatch;
+/** The products of the program that feeds prompts, where the device has what attention by rows of their own needs. */
+function batchOf(prefill: Variant, capabilities: Capabilities): BatchProgram {
+  const program = batchPrograms.get(prefill);
+  return program?.kernels.every((kernel) => !missingFor(kernel, capabilities)) ? program : plainBatch;
 }
 
 /** A variant and whether it runs: a row of `gureum device`. */
@@ -191,7 +191,7 @@ export function planVariants(
       plain,
       layout: layout!,
       cache: cache ?? ran.find((program) => program.cache)?.cache ?? "f32",
-      batch: batchOf(taken["linear-prefill"], refs),
+      batch: batchOf(taken["linear-prefill"], capabilities),
     };
     return { plan, choices: variants.map((variant) => choiceOf(variant, plan, refusals.get(variant), setting)) };
   }

@@ -184,8 +184,8 @@ describe("many sequences on WebGPU", () => {
   });
 
   it("are computed in turn where they cannot be together, and say what does not fit", async () => {
-    const small: LlamaConfig = { ...config!, headDim: 4, numAttentionHeads: 8, numKeyValueHeads: 8 };
-    expect(batchRefusal(small)?.reason).toMatch(/head_dim 4/);
+    const small: LlamaConfig = { ...config!, headDim: 6, numAttentionHeads: 8, numKeyValueHeads: 8 };
+    expect(batchRefusal(small)?.reason).toMatch(/head_dim 6/);
     const gpu = await testDevice();
     const turns = await loadGpuModel(gpu, small, memoryRefs(randomModel(small, 5).weights), { arithmetic: "f32" });
     expect(turns.sequencesAtOnce(64)).toBe(1);

@@ -1,10 +1,11 @@
 /** Which kernels run: from a device's report, a model's headers and what is asked for; no device is needed. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Checkpoint, openCheckpoint } from "../../../core/checkpoint/weights.ts";
+import type { LlamaConfig } from "../../../core/config.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { directoryStore } from "../../../core/host/node.ts";
 import { plainParts } from "../../../core/model/layer.ts";
-import type { Capabilities } from "../../../gpu/device/capabilities.ts";
+import { type Capabilities, f16Matrix8 } from "../../../gpu/device/capabilities.ts";
 import { planVariants, stepKernel, type VariantOptions, variants } from "../../../gpu/programs/plan.ts";
 import { partRefusal } from "../../../gpu/programs/program.ts";
 import { type VariantStep, variantSteps } from "../../../gpu/programs/steps.ts";
@@ -167,33 +168,38 @@ describe("the choice of variants", () => {
     return { config: changed, refs: memoryRefs(weights) };
   };
 
+  const model = (groupSize: number | "whole", headDim = 128, more: Partial<LlamaConfig> = {}) => {
+    const changed = {
+      ...tiny.config,
+      hiddenSize: 128,
+      intermediateSize: 128,
+      numAttentionHeads: 2,
+      numKeyValueHeads: 1,
+      headDim,
+      numHiddenLayers: 1,
+      vocabSize: 16,
+      quantization: { layout: "awq" as const, groupSize, symmetric: false },
+      ...more,
+    };
+    const refs = memoryRefs(randomModel(changed, 1).weights);
+    const half = (ref: typeof refs.embedTokens) => ({ ...ref, dtype: "F16" as const });
+    return { config: changed, refs: { ...refs, embedTokens: half(refs.embedTokens), lmHead: half(refs.lmHead) } };
+  };
+  const able: Capabilities = {
+    ...portable,
+    features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+    limits: {
+      ...portableLimits,
+      maxComputeWorkgroupStorageSize: 49152,
+      maxComputeInvocationsPerWorkgroup: 512,
+      maxComputeWorkgroupSizeX: 512,
+    },
+    subgroupMinSize: 32,
+    subgroupMaxSize: 32,
+    subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
+  };
+
   it("takes the matrices for prompts where device and shapes have them, and says what is missing elsewhere", () => {
-    const config = { ...tiny.config, hiddenSize: 128, intermediateSize: 128, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 128 };
-    const model = (groupSize: number | "whole", headDim = 128) => {
-      const changed = {
-        ...config,
-        headDim,
-        numHiddenLayers: 1,
-        vocabSize: 16,
-        quantization: { layout: "awq" as const, groupSize, symmetric: false },
-      };
-      const refs = memoryRefs(randomModel(changed, 1).weights);
-      const half = (ref: typeof refs.embedTokens) => ({ ...ref, dtype: "F16" as const });
-      return { config: changed, refs: { ...refs, embedTokens: half(refs.embedTokens), lmHead: half(refs.lmHead) } };
-    };
-    const able: Capabilities = {
-      ...portable,
-      features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-      limits: {
-        ...portableLimits,
-        maxComputeWorkgroupStorageSize: 49152,
-        maxComputeInvocationsPerWorkgroup: 512,
-        maxComputeWorkgroupSizeX: 512,
-      },
-      subgroupMinSize: 32,
-      subgroupMaxSize: 32,
-      subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
-    };
     const both: Capabilities = {
       ...able,
       subgroupMatrixConfigs: [...able.subgroupMatrixConfigs, { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 }],
@@ -235,6 +241,14 @@ describe("the choice of variants", () => {
       expect(() => planOf(forced, able, shape)).toThrow(
         expect.objectContaining({ code: "unsupported", message: expect.stringMatching(reason) }),
       );
+    }
+  });
+
+  it("takes them for sequences together, with biases and norms of heads too, where the device has those of 8 columns", () => {
+    const narrow: Capabilities = { ...able, subgroupMatrixConfigs: [...able.subgroupMatrixConfigs, f16Matrix8] };
+    for (const more of [{}, { attentionBias: true }, { qkNorm: true }]) {
+      expect(planOf({}, narrow, model(128, 128, more)).plan.batch.name).toBe("f16-matrix");
+      expect(planOf({}, able, model(128, 128, more)).plan.batch.name).toBe("plain");
     }
   });
 

@@ -1,10 +1,10 @@
 /**
  * out[t, h, :] = Σ_s softmax_s(q[t, h] · k[s, g] / √Hd) · v[s, g, :] over the keys s ≤ rows[t].start of slot rows[t].slot that a window leaves, g = h · G/H;
  * q and out [T, H, Hd] f32, caches [slots, CAPACITY, G, Hd] f32 or f16. attention.ts for rows of different sequences (wgsl/rows.ts). One workgroup of 128
- * per row and four heads of one g, which read its keys and values once between them, eight components a load. It goes through the keys 128 at
- * a time, one per invocation, keeps each head's running maximum and sum (Milakov & Gimelshein 2018, arXiv 1805.02867), then turns to eight
+ * per row and four heads of one g, which read its keys and values once between them, four components a load. It goes through the keys 128 at
+ * a time, one per invocation, keeps each head's running maximum and sum (Milakov & Gimelshein 2018, arXiv 1805.02867), then turns to four
  * components of the output per invocation, the keys shared out among the invocations that own the same ones. The order of all sums depends on the
- * position alone. Hd a multiple of 8, at most 256; H one of G. Workgroup memory 12.6 KiB. Limited by the bytes of the caches.
+ * position alone. Hd a multiple of 4, at most 256; H one of G. Workgroup memory 10.5 KiB. Limited by the bytes of the caches.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { type CacheDType, cacheBytes, cacheOverrideWgsl } from "../../wgsl/cache.ts";
@@ -14,10 +14,9 @@ import { stepWgsl } from "../../wgsl/step.ts";
 /** Heads that share a reading of keys and values. */
 const SHARE = 4;
 const heads = ["x", "y", "z", "w"];
-/** A line for each head, and statements for each of eight components, four a line: what they index is then in registers everywhere. */
+/** A line for each head, and a statement for each of four components: what they index is then in registers everywhere. */
 const perHead = (line: (head: string, h: number) => string): string => heads.map((head, h) => `${line(head, h)}\n`).join("");
-const perEighth = (statement: (i: number, of: string) => string): string =>
-  ["low", "high"].map((half, n) => `${heads.map((component, i) => statement(4 * n + i, `${half}.${component}`)).join(" ")}\n`).join("");
+const perFourth = (statement: (component: string, i: number) => string): string => `${heads.map(statement).join(" ")}\n`;
 
 /** As AttentionParams of attention.ts, with the slots and the positions of one. */
 export type BatchAttentionShape = Readonly<{
@@ -37,8 +36,8 @@ ${stepWgsl}
 struct Params { H: u32, G: u32, Hd: u32, window: u32, scale: f32, CAPACITY: u32 }
 @group(0) @binding(0) ${rowsBindingWgsl}
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> keys: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read> values: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(5) var<uniform> params: Params;
 ${cacheOverrideWgsl}
@@ -52,19 +51,17 @@ var<workgroup> scores: array<vec4<f32>, LANES>; // of four heads
 var<workgroup> weights: array<vec4<f32>, LANES>;
 var<workgroup> maxima: array<vec4<f32>, FOLDED>; // of eight scores each
 var<workgroup> sums: array<vec4<f32>, FOLDED>; // of eight weights each
-var<workgroup> mixed: array<vec4<f32>, 256>; // a head's components of each part, [parts, Hd/4]
+var<workgroup> mixed: array<vec4<f32>, LANES>; // a head's components of each part, [parts, Hd/4]
 
-struct Eight { low: vec4<f32>, high: vec4<f32> }
-fn fromHalves(w: vec4<u32>) -> Eight {
-  return Eight(vec4(unpack2x16float(w.x), unpack2x16float(w.y)), vec4(unpack2x16float(w.z), unpack2x16float(w.w)));
-}
-fn keysAt(i: u32) -> Eight { // components 8 i … 8 i + 7
+fn fromHalves(w: vec2<u32>) -> vec4<f32> { return vec4(unpack2x16float(w.x), unpack2x16float(w.y)); }
+fn wide(low: vec2<u32>, high: vec2<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(vec4(low, high)); }
+fn keysAt(i: u32) -> vec4<f32> { // components 4 i … 4 i + 3
   if (CACHE_F16) { return fromHalves(keys[i]); }
-  return Eight(bitcast<vec4<f32>>(keys[2u * i]), bitcast<vec4<f32>>(keys[2u * i + 1u]));
+  return wide(keys[2u * i], keys[2u * i + 1u]);
 }
-fn valuesAt(i: u32) -> Eight {
+fn valuesAt(i: u32) -> vec4<f32> {
   if (CACHE_F16) { return fromHalves(values[i]); }
-  return Eight(bitcast<vec4<f32>>(values[2u * i]), bitcast<vec4<f32>>(values[2u * i + 1u]));
+  return wide(values[2u * i], values[2u * i + 1u]);
 }
 
 @compute @workgroup_size(LANES)
@@ -78,7 +75,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let last = rows[t].start;
   let slot = rows[t].slot * params.CAPACITY;
   let fours = params.Hd / 4u;
-  let eights = params.Hd / 8u;
   var base = 0u;
   if (params.window > 0u && last + 1u > params.window) { base = last + 1u - params.window; }
   for (var i = lane; i < SHARE * fours; i += LANES) {
@@ -89,21 +85,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   workgroupBarrier();
 
   // For the values, invocations stand side by side along Hd, and what is left of them shares the keys.
-  let column = lane % eights;
-  let part = lane / eights;
-  let parts = LANES / eights;
+  let column = lane % fours;
+  let part = lane / fours;
+  let parts = LANES / fours;
   var most = vec4(LOWEST);
   var total = vec4(0.0);
   // Of four heads, a component each.
-${perEighth((i) => `  var sum${i} = vec4(0.0);`)}  for (; base <= last; base += LANES) {
+${perFourth((_, i) => `  var sum${i} = vec4(0.0);`)}  for (; base <= last; base += LANES) {
     let s = base + lane;
     var score = vec4(LOWEST);
     if (s <= last) {
-      let key = ((slot + s) * params.G + g) * eights;
+      let key = ((slot + s) * params.G + g) * fours;
       var dots = vec4(0.0);
-      for (var i = 0u; i < eights; i++) {
+      for (var i = 0u; i < fours; i++) {
         let k = keysAt(key + i);
-${perHead((head, h) => `        dots.${head} += dot(query[${h}u * fours + 2u * i], k.low) + dot(query[${h}u * fours + 2u * i + 1u], k.high);`)}      }
+${perHead((head, h) => `        dots.${head} += dot(query[${h}u * fours + i], k);`)}      }
       score = dots * params.scale;
     }
     scores[lane] = score;
@@ -131,20 +127,19 @@ ${perHead((head, h) => `        dots.${head} += dot(query[${h}u * fours + 2u * i
     workgroupBarrier();
     total *= carried;
     for (var j = 0u; j < FOLDED; j++) { total += sums[j]; }
-${perEighth((i) => `    sum${i} *= carried;`)}    let seen = min(LANES, last + 1u - base);
+${perFourth((_, i) => `    sum${i} *= carried;`)}    let seen = min(LANES, last + 1u - base);
     if (part < parts) {
       for (var j = part; j < seen; j += parts) {
-        let v = valuesAt(((slot + base + j) * params.G + g) * eights + column);
+        let v = valuesAt(((slot + base + j) * params.G + g) * fours + column);
         let w = weights[j];
-${perEighth((i, of) => `        sum${i} += w * v.${of};`)}      }
+${perFourth((component, i) => `        sum${i} += w * v.${component};`)}      }
     }
   }
 ${perHead(
   (head, h) => `  if (${h}u < heads) {
     workgroupBarrier();
     if (part < parts) {
-      mixed[part * fours + 2u * column] = vec4(sum0.${head}, sum1.${head}, sum2.${head}, sum3.${head});
-      mixed[part * fours + 2u * column + 1u] = vec4(sum4.${head}, sum5.${head}, sum6.${head}, sum7.${head});
+      mixed[lane] = vec4(sum0.${head}, sum1.${head}, sum2.${head}, sum3.${head});
     }
     workgroupBarrier();
     for (var i = lane; i < fours; i += LANES) {
@@ -155,7 +150,7 @@ ${perHead(
   }`,
 )}}
 `,
-  workgroupBytes: 16 * (256 + 128 + 128 + 16 + 16 + 256),
+  workgroupBytes: 16 * (256 + 128 + 128 + 16 + 16 + 128),
   call: ({ H, G, Hd, window, dtype, capacity }) => ({
     params: { H, G, Hd, window: window ?? 0, scale: 1 / Math.sqrt(Hd), CAPACITY: capacity },
     overrides: { CACHE_F16: dtype === "f16" },

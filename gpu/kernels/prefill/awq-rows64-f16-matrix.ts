@@ -1,6 +1,6 @@
 /**
- * awq-prefill-f16-matrix.ts for at most 64 rows: the same operands, layouts and rounding. A workgroup of four subgroups a
- * tile 64 × 256, a subgroup 64 × 64; K in pieces, so that all multiprocessors have work, joined by the kernels that read
+ * awq-prefill-f16-matrix.ts for at most 64 rows: the same operands, layouts and rounding. A workgroup of eight subgroups a
+ * tile 64 × 256, a subgroup 64 × 32; K in pieces, so that all multiprocessors have work, joined by the kernels that read
  * them (prefill-rope-f16.ts, prefill-norm-f16.ts). x has room for 64 rows, y for 64 after each FIRST and APART. Workgroup
  * memory 45.0 KB (wgsl/matrix-tile.ts). Limit: not found.
  */

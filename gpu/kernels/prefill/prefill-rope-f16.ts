@@ -1,126 +1,26 @@
 /**
- * What lies between the product of q, k, v and attention, and the cache, for T rows: y [T, (H + 2G) · HEAD] f32 (q, k, v as
- * one product leaves them), plus its biases; the norm of each head of q and k, where a model has it (NORM); RoPE; → q [T,
- * H · HEAD] f16 · 1/√HEAD, in natural order, and k_cache, v_cache [S, G, HEAD] f16 at positions start + t. table [S,
- * HEAD/2] (cos, sin) as in rope.ts; what f16 cannot hold is clamped, and noted where it is cached (wgsl/cache.ts). PIECES >
- * 1: a row is Σ_p y[APART · p + t], p < PIECES ascending. extras f32: biases [(H + 2G) · HEAD], then the norms' weights of
- * q and of k [HEAD] each. An invocation per two pairs, in workgroups of whole heads; a head's squares are summed in
- * the same order by all that work on it. HEAD a multiple of 4. Workgroup memory 1 KiB. Limited by memory.
+ * What lies between the product of q, k, v and attention, and the cache, for T rows of a prompt (wgsl/rope-f16.ts): biases, the norm of each head of
+ * q and k, RoPE; → q [T, H · HEAD] f16 · 1/√HEAD, in natural order, and k_cache, v_cache [S, G, HEAD] f16 at positions start + t. table [S,
+ * HEAD/2] (cos, sin) as in rope.ts; what f16 cannot hold is clamped, and noted where it is cached (wgsl/cache.ts). HEAD a multiple of 4. Workgroup
+ * memory 1 KiB. Limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { notedWgsl } from "../../wgsl/cache.ts";
-import { stepWgsl } from "../../wgsl/step.ts";
+import { ROPE_F16_BYTES, type RopeF16Shape, ropeF16Call, ropeF16Sizes, ropeF16Wgsl } from "../../wgsl/rope-f16.ts";
 
-/**
- * Heads and their size; `pieces` of y, `apart` rows one behind the other. `extras` hold biases where `hasBias`, and the
- * norms' weights behind them where there is an `eps` for them; without either they are not read.
- */
-export type PrefillRopeShape = Readonly<{
-  H: number;
-  G: number;
-  Hd: number;
-  pieces?: number;
-  apart?: number;
-  hasBias?: boolean;
-  normEps?: number | null;
-}>;
-
-export const prefillRopeF16: Card<"y" | "table" | "q" | "k_cache" | "v_cache" | "noted" | "extras" | "step", PrefillRopeShape> = makeCard({
+export const prefillRopeF16: Card<"y" | "table" | "q" | "k_cache" | "v_cache" | "noted" | "extras" | "step", RopeF16Shape> = makeCard({
   name: "prefill-rope-f16",
-  wgsl: /* wgsl */ `
-${stepWgsl}
-${notedWgsl}
-override H: u32 = 32u;
-override G: u32 = 8u;
-override HEAD: u32 = 128u;
-override PIECES: u32 = 1u;
-override APART: u32 = 16u;
-override HAS_BIAS: bool = false;
-override NORM: bool = false;
-override EPS: f32 = 1e-6;
-
-@group(0) @binding(0) var<storage, read> y: array<vec2<f32>>;
-@group(0) @binding(1) var<storage, read> table: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> q: array<u32>;
-@group(0) @binding(3) var<storage, read_write> k_cache: array<u32>;
-@group(0) @binding(4) var<storage, read_write> v_cache: array<u32>;
-@group(0) @binding(5) var<storage, read_write> noted: array<atomic<u32>>;
-@group(0) @binding(6) var<storage, read> extras: array<vec2<f32>>;
-@group(0) @binding(7) var<uniform> step: Step;
-var<workgroup> squares: array<f32, 256>;
-fn joined(row: u32, i: u32) -> vec2<f32> {
-  let width = (H + 2u * G) * (HEAD / 2u);
-  var r = y[row * width + i];
-  for (var p = 1u; p < PIECES; p++) { r += y[(row + p * APART) * width + i]; }
-  if (HAS_BIAS) { r += extras[i]; }
-  return r;
-}
-// WGSL leaves the conversion of what f16 cannot hold open.
-fn halves(x: vec2<f32>) -> u32 { return pack2x16float(clamp(x, vec2(-65504.0), vec2(65504.0))); }
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  let position = step.start + wg.x;
-  let half = HEAD / 4u;
-  let heads = 256u / half;
-  let head = wg.y * heads + tid / half;
-  let d = tid % half;
-  let alive = tid < heads * half && head < H + 2u * G;
-  let from_ = min(head, H + 2u * G - 1u) * (HEAD / 2u) + d;
-  var low = joined(wg.x, from_);
-  var high = joined(wg.x, from_ + half);
-  if (NORM) {
-    workgroupBarrier();
-    squares[tid] = dot(low, low) + dot(high, high);
-    workgroupBarrier();
-    if (alive && head < H + G) {
-      var sum = 0.0;
-      for (var i = tid - d; i < tid - d + half; i++) { sum += squares[i]; }
-      let inverse = inverseSqrt(sum / f32(HEAD) + EPS);
-      let weight = (H + 2u * G + select(1u, 0u, head < H)) * (HEAD / 2u) + d;
-      low = low * inverse * extras[weight];
-      high = high * inverse * extras[weight + half];
-    }
-  }
-  if (alive) {
-    if (head < H + G) {
-      let r = table[position * half + d];
-      let rotated = low * r.xz - high * r.yw;
-      high = high * r.xz + low * r.yw;
-      low = rotated;
-    }
-    if (head < H) {
-      let at = (wg.x * H + head) * (HEAD / 2u) + d;
-      q[at] = halves(low * inverseSqrt(f32(HEAD)));
-      q[at + half] = halves(high * inverseSqrt(f32(HEAD)));
-    } else {
-      let held = all(abs(low) <= vec2(65504.0)) && all(abs(high) <= vec2(65504.0));
-      if (!held) { atomicMax(&noted[0], FIRST_NOTED - position); }
-      let at = (position * G + head % G) * (HEAD / 2u) + d;
-      if (head < H + G) { k_cache[at] = halves(low); k_cache[at + half] = halves(high); }
-      else { v_cache[at] = halves(low); v_cache[at + half] = halves(high); }
-    }
-  }
-}
-`,
-  workgroupBytes: 4 * 256,
-  call: ({ H, G, Hd, pieces = 1, apart = 16, hasBias = false, normEps = null }) => ({
-    overrides: {
-      H,
-      G,
-      HEAD: Hd,
-      PIECES: pieces,
-      APART: apart,
-      HAS_BIAS: hasBias,
-      NORM: normEps !== null,
-      ...(normEps !== null ? { EPS: normEps } : {}),
-    },
-    workgroups: (T) => [T, Math.ceil((H + 2 * G) / Math.floor(1024 / Hd)), 1],
+  wgsl: ropeF16Wgsl({
+    binding: "var<uniform> step: Step;",
+    overrides: "",
+    position: "step.start + wg.x",
+    cached: "position",
+    slot: "0",
   }),
-  sizes({ H, G, Hd, pieces = 1, apart = 16, hasBias = false, normEps = null }, T, start) {
+  workgroupBytes: ROPE_F16_BYTES,
+  call: ropeF16Call,
+  sizes(shape, T, start) {
+    const { G, Hd } = shape;
     const cache = 2 * (start + T) * G * Hd;
-    const width = (H + 2 * G) * Hd;
-    const extras = hasBias || normEps !== null ? 4 * (width + (normEps !== null ? 2 * Hd : 0)) : 0;
-    const y = 4 * (apart * (pieces - 1) + T) * width;
-    return { y, table: 4 * (start + T) * Hd, q: 2 * T * H * Hd, k_cache: cache, v_cache: cache, noted: 4, extras };
+    return { ...ropeF16Sizes(shape, T), table: 4 * (start + T) * Hd, k_cache: cache, v_cache: cache, noted: 4 };
   },
 });

@@ -1,0 +1,67 @@
+import { batchAttentionMatrix } from "../../gpu/kernels/batch/batch-attention-matrix.ts";
+import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
+import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
+import type { AttentionCase } from "../cases/attention.ts";
+import { fromEights, joinSplits, toHalves } from "../subjects/layouts.ts";
+import {
+  type AnyGpuSubject,
+  asF32,
+  FILL,
+  type GpuSubject,
+  hand,
+  inside,
+  onMatrices,
+  type Rig,
+  runKernel,
+  subject,
+} from "../subjects/rig.ts";
+
+/** Slots of the cache; the case's sequence is in the middle one, the others hold what must not be seen. */
+const SLOTS = 3;
+const SPLITS = 3;
+
+/** `exact`, NaN where `halves` are not the same rounded to f16. */
+const whereRounded = (exact: Float32Array, halves: Float32Array): Float32Array =>
+  exact.map((x, i) => {
+    const held = Math.max(-65504, Math.min(65504, x));
+    return Math.abs(halves[i]! - held) <= Math.abs(held) * 2 ** -10 + 2 ** -24 ? x : Number.NaN;
+  });
+
+/** The queries of a case as rows of a batch, the last first, each at its own position of one slot: in `splits`, joined here, or whole, as f32 and as f16. */
+const way = (rig: Rig, splits: number, more: Partial<GpuSubject<AttentionCase>>): AnyGpuSubject =>
+  subject<AttentionCase>(
+    batchAttentionMatrix,
+    async (c, out) => {
+      const { T, start } = c;
+      const { H, G, Hd } = c.shape;
+      const capacity = start + T + 2;
+      const cached = (rows: Float32Array): Uint16Array => {
+        const all = new Float32Array(SLOTS * capacity * G * Hd).fill(FILL);
+        all.set(rows, capacity * G * Hd);
+        return toHalves(all);
+      };
+      const width = H * Hd;
+      const turned = (rows: Float32Array): Float32Array => rows.map((_, i) => rows[(T - 1 - Math.floor(i / width)) * width + (i % width)]!);
+      const rows = encodeRows(Array.from({ length: T }, (_, t) => ({ slot: 1, start: start + T - 1 - t })));
+      const given = { rows, q: toHalves(turned(c.q)), keys: cached(c.k), values: cached(c.v) };
+      const shape = { ...c.shape, slots: SLOTS, capacity, splits };
+      const run = (eights: boolean) => runKernel(rig, T, start, (io) => void io.run(batchAttentionMatrix, { ...shape, eights }, given));
+      const read = await run(false);
+      const exact = asF32(inside(read.out!));
+      if (splits > 1) return hand(out, turned(joinSplits(exact, asF32(inside(read.stats!)), splits, T, H, Hd)), read);
+      const rounded = await run(true);
+      hand(out, turned(whereRounded(exact, fromEights(rounded.out!))), {
+        ...read,
+        ...Object.fromEntries(Object.entries(rounded).map(([name, words]) => [`rounded ${name}`, words])),
+      });
+    },
+    {
+      op: "attention-prefill-matrix",
+      arithmetic: "f16-running",
+      ...more,
+      accepts: ({ T, shape: { Hd } }) => Hd % 16 === 0 && Hd <= 256 && T <= (splits > 1 ? SPLIT_ROWS : MOST_ROWS),
+    },
+  );
+
+export const subjects = (rig: Rig): AnyGpuSubject[] =>
+  onMatrices(rig, batchAttentionMatrix, [way(rig, 1, {}), way(rig, SPLITS, { variant: "batch-attention-matrix-in-splits" })]);
