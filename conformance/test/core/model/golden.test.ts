@@ -11,13 +11,16 @@ import type { LlamaWeights } from "../../../../core/model/weights.ts";
 import { dequantize } from "../../../../core/quant/awq-format.ts";
 import { argmax, greedy } from "../../../../core/sample/sampler.ts";
 import type { DenseMatrix, Linear } from "../../../../core/tensor.ts";
+import { loadCpuModel } from "../../../../wasm/model.ts";
 import { sameBits } from "../../../compare.ts";
 import { dataFile, type LogitsGolden, largeFixtures, type ModelGolden, modelGolden } from "../../fixtures/golden.ts";
 import { suiteOps } from "../../fixtures/ops.ts";
 
-async function load(folder: string, change: (weights: LlamaWeights) => LlamaWeights = (w) => w, ops?: CpuOps): Promise<Model> {
+/** A folder as it is run by default, its weights where the kernels want them; or changed, or on other ops. */
+async function load(folder: string, change?: (weights: LlamaWeights) => LlamaWeights, ops?: CpuOps): Promise<Model> {
   const checkpoint = await openCheckpoint(directoryStore(folder));
   try {
+    if (!change) return (await loadCpuModel(checkpoint.config, checkpoint.refs)).model;
     return cpuModel(checkpoint.config, change(await readWeights(checkpoint.refs)), ops ?? (await suiteOps()));
   } finally {
     await checkpoint.close();
