@@ -49,8 +49,8 @@ export function locate(banks: Banks, arrays: readonly BitArray[], frameBytes: nu
 
 type BitArray = AwqMatrix["qweight"] | DenseMatrix["data"];
 
-/** Most chunks per thread: a few, so that a slow thread takes fewer. */
-const CHUNKS = 8;
+/** Most chunks per thread: a slow thread takes fewer, and the last ones end close together. */
+const CHUNKS = 32;
 
 /**
  * Units of work a chunk, a multiple of `least`: all for one thread, else what lets as many threads end soonest, and the smallest such chunks. What

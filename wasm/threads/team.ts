@@ -4,7 +4,7 @@ import type { HostThreads, HostWorker } from "../../core/threads.ts";
 import type { Wasm } from "../host.ts";
 import { kernels } from "../kernels/module.ts";
 import type { Bank } from "../memory/bank.ts";
-import { controlWords, maxArgs, slots, type WorkerMessage, workerProgram } from "./control.ts";
+import { controlWords, maxArgs, slots, spins, type WorkerMessage, workerProgram } from "./control.ts";
 
 export interface Team {
   readonly threads: number;
@@ -74,7 +74,7 @@ export function makeTeam(wasm: Wasm, threads: number, host: HostThreads | undefi
     workers.push(worker);
     const { module } = wasm;
     const control = words.buffer as SharedArrayBuffer;
-    worker.post({ kind: "start", control, module, kernels: names, thread: i + 1, slots } satisfies WorkerMessage);
+    worker.post({ kind: "start", control, module, kernels: names, thread: i + 1, slots, spins } satisfies WorkerMessage);
   }
 
   /** Waits while word `slot` is `value`. */
@@ -102,6 +102,7 @@ export function makeTeam(wasm: Wasm, threads: number, host: HostThreads | undefi
     );
 
   const join = (chunks: number): void => {
+    for (let spin = 0; spin < spins && Atomics.load(words, slots.DONE) < chunks; spin++);
     for (let done = Atomics.load(words, slots.DONE); done < chunks; done = Atomics.load(words, slots.DONE)) wait(slots.DONE, done);
     if (Atomics.load(words, slots.FAILED) === 0) return;
     const text = String.fromCharCode(...words.subarray(slots.MESSAGE + 1, slots.MESSAGE + 1 + words[slots.MESSAGE]!));
