@@ -4,7 +4,7 @@
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import { attentionCombine } from "../../gpu/kernels/decode/attention-combine.ts";
-import { attentionDecode, SPLIT_KEYS, splitsAt, splitsOf, tuneAttention } from "../../gpu/kernels/decode/attention-decode.ts";
+import { attentionDecode, SPLIT_KEYS, splitsAt, splitsAtOnce, splitsOf, tuneAttention } from "../../gpu/kernels/decode/attention-decode.ts";
 import { awqAddF32 } from "../../gpu/kernels/decode/awq-add-f32.ts";
 import { awqAddFixed16 } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
 import { awqGateUpF32 } from "../../gpu/kernels/decode/awq-gate-up-f32.ts";
@@ -59,9 +59,10 @@ const attentionWork: Work = {
         record(recorder, o) {
           const ways = Object.values(tuneAttention({ H, G, Hd, window, cache: "f16" }, workgroupLimits(o.memory.gpu.capabilities)));
           const caches = { k_cache: o.own("keys", S * G * Hd * 2, "f16"), v_cache: o.own("values", S * G * Hd * 2, "f16") };
-          const stats = o.shared("stats", splitsOf(S) * H * 8, "blank");
+          const splits = splitsOf(S, ways[0]!.shape.atOnce);
+          const stats = o.shared("stats", splits * H * 8, "blank");
           for (const { shape, positions } of ways) {
-            const out = shape.split ? o.shared("partial", splitsOf(S) * H * Hd * 4, "blank") : o.shared("out", H * Hd * 4, "blank");
+            const out = shape.split ? o.shared("partial", splits * H * Hd * 4, "blank") : o.shared("out", H * Hd * 4, "blank");
             const buffers = { q: o.shared("q", H * Hd * 4), ...caches, stats, step: o.step, out };
             recordKernel(recorder, attentionDecode, buffers, shape, { positions });
           }
@@ -156,11 +157,12 @@ export const works: readonly Work[] = [
   attentionWork,
   work(
     attentionCombine,
-    decode(({ numAttentionHeads: H, headDim: Hd, maxPositionEmbeddings }) => {
+    decode(({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, maxPositionEmbeddings }) => {
       const S = Math.min(CONTEXT, maxPositionEmbeddings);
-      const splits = splitsAt(S - 1, SPLIT_KEYS);
+      const atOnce = splitsAtOnce(H, G);
+      const splits = splitsAt(S - 1, SPLIT_KEYS, atOnce);
       if (splits < 3) return [];
-      const shape = { H, Hd, keys: SPLIT_KEYS, splits: splitsOf(S) };
+      const shape = { H, Hd, keys: SPLIT_KEYS, atOnce, splits: splitsOf(S, atOnce) };
       return [{ step: `S=${S}`, start: S - 1, shape, operations: 2 * splits * H * Hd, arithmetic: "f32" }];
     }),
     "joining of split attention",

@@ -14,33 +14,35 @@ interface Way {
   readonly cache: CacheDType;
   /** Head dimensions that cases are brought to: each is a pipeline. */
   readonly dimensions: readonly number[];
+  readonly atOnce: number;
 }
 const ways: readonly Way[] = [
-  { heads: 1, cache: "f16", dimensions: [40, 128, 256] },
-  { heads: 2, cache: "f16", dimensions: [8, 104, 256] },
-  { heads: 2, cache: "f32", dimensions: [64] },
+  { heads: 1, cache: "f16", dimensions: [40, 128, 256], atOnce: 2 },
+  { heads: 2, cache: "f16", dimensions: [8, 104, 256], atOnce: 3 },
+  { heads: 2, cache: "f32", dimensions: [64], atOnce: 1 },
 ];
 
 export const subjects = (rig: Rig): AnyGpuSubject[] =>
-  ways.map(({ heads, cache, dimensions }) =>
+  ways.map(({ heads, cache, dimensions, atOnce }) =>
     subject<AttentionCase>(
       attentionDecode,
       async ({ start, shape: { H, G, Hd, window }, q, k, v }, out) => {
-        const shape = { H, G, Hd, window, cache, keys: KEYS, heads };
-        const splits = splitsAt(start, KEYS);
+        const shape = { H, G, Hd, window, cache, keys: KEYS, heads, atOnce };
+        // What one turn holds goes into the result at once.
+        const split = start >= KEYS;
+        const splits = splitsAt(start, KEYS, atOnce);
         const read = await runKernel(rig, 1, start, (io) => {
           const stats = io.scratch("stats", 8 * splits * H);
           const given = { q, k_cache: asCache(k, cache), v_cache: asCache(v, cache), stats };
-          // What one split holds goes into the result at once.
           const out = inPlanes(new Float32Array(H * Hd));
-          if (splits === 1) return void io.run(attentionDecode, { ...shape, split: false }, { ...given, out });
+          if (!split) return void io.run(attentionDecode, { ...shape, split: false }, { ...given, out });
           const partial_ = io.scratch("partial", splits * planeBytes(H * Hd));
           io.run(attentionDecode, { ...shape, split: true }, { ...given, out: partial_ });
           // Room for a power of two, as the engine makes it: fewer pipelines.
           const room = 2 ** Math.ceil(Math.log2(splits));
-          io.run(attentionCombine, { H, Hd, keys: KEYS, splits: room }, { partial_, stats, joined: out });
+          io.run(attentionCombine, { H, Hd, keys: KEYS, atOnce, splits: room }, { partial_, stats, joined: out });
         });
-        hand(out, fromPlanes((splits === 1 ? read.out : read.joined)!, H * Hd), read);
+        hand(out, fromPlanes((split ? read.joined : read.out)!, H * Hd), read);
       },
       {
         op: "attention",

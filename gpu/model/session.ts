@@ -49,7 +49,7 @@ export function openGpuSession(
   const a = makeActivations(memory, config, Math.min(rows, maxContext));
   const context: ForwardContext = { config, weights, sequence, a, plain: plan.plain, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
-  let feeders: Promise<ReadonlyMap<Program, Feeder>> | undefined;
+  const feeders = new Map<Program, Promise<Feeder>>();
   let decoder: Decoder | undefined;
   let ids = [...held.ids];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
@@ -58,18 +58,21 @@ export function openGpuSession(
   let dropped = held !== nothingHeld;
   let disposed = false;
 
-  const prepared = async (program: Program): Promise<[Program, Feeder]> => {
-    const { logits } = self;
-    return [program, await program.prepare({ memory, forward: context, logits, maxContext, chunk })];
+  /** A program's feeder, made when it is first asked for. */
+  const feederOf = (program: Program): Promise<Feeder> => {
+    let feeder = feeders.get(program);
+    if (!feeder) {
+      feeder = program.prepare({ memory, forward: context, logits: self.logits, maxContext, chunk });
+      feeder.catch(() => {}); // reported where it is waited for
+      feeders.set(program, feeder);
+    }
+    return feeder;
   };
-  const start = async (): Promise<(program: Program) => Feeder> => {
+  const start = async (): Promise<void> => {
     if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
     await settle(memory);
-    feeders ??= Promise.all(plan.programs.map(prepared)).then((pairs) => new Map(pairs));
-    const ready = await feeders;
     if (dropped) await clearNoted(self, fed);
     dropped = false;
-    return (program) => ready.get(program)!;
   };
   const settleIds = (): void => {
     decoder?.forget();
@@ -95,12 +98,16 @@ export function openGpuSession(
 
   /** Feeds all of `tokens`, at most two chunks ahead of the GPU; the last position's logits end in `self.logits`. */
   const feedAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<void> => {
-    const feederOf = await start();
+    await start();
+    // What follows a prompt is compiled while the prompt runs.
+    feederOf(programFor(Math.min(chunk, tokens.length)));
+    const next = feederOf(programFor(1));
     let previous: Promise<undefined> | undefined;
     for (let t = 0; t < tokens.length; t += chunk) {
       const part = Array.prototype.slice.call(tokens, t, t + chunk) as number[];
       const isLast = t + chunk >= tokens.length;
-      const program = feederOf(programFor(part.length));
+      const program = await feederOf(programFor(part.length));
+      await program.ready?.(part.length);
       await guarded(gpu, "prefill", () => feed(program, part, (_encoder, pass) => isLast && replay(pass, program.head, part.length, fed)));
       const now = gpu.device.queue.onSubmittedWorkDone();
       if (previous) await waited(gpu, "prefill", previous);
@@ -108,13 +115,14 @@ export function openGpuSession(
       if (!isLast) await onProgress?.(t);
     }
     await waited(gpu, "prefill", previous!);
+    await next;
     hasPending = true;
     await onProgress?.(tokens.length);
   };
 
   /** Logits of every position, chunk by chunk. */
   const forwardAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<Float32Array> => {
-    const feederOf = await start();
+    await start();
     const scratch = makeMemory(gpu);
     const rows = Math.min(CHUNK, tokens.length);
     const logits = new Float32Array(tokens.length * V);
@@ -124,9 +132,10 @@ export function openGpuSession(
       for (let t = 0; t < tokens.length; t += CHUNK) {
         const part = Array.prototype.slice.call(tokens, t, t + CHUNK) as number[];
         const T = part.length;
+        const [program, head] = T < FEW_ROWS ? [plainFew, few!] : [plainMany, many!];
+        const feeder = await feederOf(program);
         await guarded(gpu, "forward", () => {
-          const [layers, head] = T < FEW_ROWS ? [plainFew, few!] : [plainMany, many!];
-          feed(feederOf(layers), part, (_encoder, pass) => replay(pass, head, T, fed));
+          feed(feeder, part, (_encoder, pass) => replay(pass, head, T, fed));
           const encoder = gpu.device.createCommandEncoder();
           encoder.copyBufferToBuffer(all, (T - 1) * V * 4, self.logits, 0, V * 4);
           gpu.device.queue.submit([encoder.finish()]);
@@ -175,8 +184,8 @@ export function openGpuSession(
       const wanted = Math.min(count, maxContext - ids.length);
       if (wanted <= 0) return { ids: [], logprobs: [] };
       if (ids.length === fed) checkPending(hasPending);
-      const feederOf = await start();
-      decoder ??= await makeDecoder(await sampledLine(self, feederOf(programFor(1))), maxContext);
+      await start();
+      decoder ??= await makeDecoder(await sampledLine(self, await feederOf(programFor(1))), maxContext);
       const { noted, ...batch } = await decoder.decode(sampling, wanted, ids, ids.length > fed);
       if (noted !== null) {
         decoder.forget();
@@ -225,6 +234,7 @@ export function openGpuSession(
       fed = 0;
       hasPending = false;
       freeAll(memory);
+      for (const feeder of feeders.values()) feeder.finally(() => freeAll(memory)).catch(() => {});
     },
   };
   return { session, memory, sequence, logits: self.logits };

@@ -7,7 +7,7 @@ import { GureumError } from "../../core/errors.ts";
 import { allocate, type Memory, settle, usage } from "../device/buffer.ts";
 import { guarded } from "../device/device.ts";
 import type { WorkgroupLimits } from "../wgsl/teams.ts";
-import { compile } from "./compile.ts";
+import { compile, layoutEntries } from "./compile.ts";
 import { type Card, type Constants, holds, type Kernel, paramsByteLength, type Span, type TunedCard, type Workgroups } from "./kernel.ts";
 
 /** A whole buffer, or a range of one (offset and size in bytes). */
@@ -36,7 +36,8 @@ export interface Dispatch<Buffers extends string = string, Params extends string
 export interface PreparedDispatch {
   readonly label: string;
   readonly kernel: string;
-  readonly pipeline: GPUComputePipeline;
+  /** Absent until it is compiled, where that waits for the rows that want it: `prepareByRows`. */
+  readonly pipeline: GPUComputePipeline | undefined;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: (T: number, start: number) => Workgroups;
   readonly rows: Span;
@@ -108,17 +109,15 @@ const SLOT = 256;
  * @throws GureumError "pipeline", "missing-feature", "limit", "out-of-memory", "device-lost"
  */
 export async function prepare(
-  recorder: Recorder,
+  { dispatches }: Recorder,
   memory: Memory,
   onPipeline?: (ready: number, total: number) => void,
 ): Promise<PreparedDispatch[]> {
-  const { gpu } = memory;
-  const { dispatches } = recorder;
   const distinct = new Set<unknown>();
   let ready = 0;
   const compiled = await Promise.all(
     dispatches.map((dispatch) => {
-      const promise = compile(gpu, dispatch.kernel as Kernel, dispatch);
+      const promise = compile(memory.gpu, dispatch.kernel as Kernel, dispatch);
       if (onPipeline && !distinct.has(promise)) {
         distinct.add(promise);
         promise.then(
@@ -129,6 +128,47 @@ export async function prepare(
       return promise;
     }),
   );
+  const bound = await bind(dispatches, memory, (_kernel, i) => compiled[i]!.layout);
+  return bound.map((one, i) => ({ ...one, pipeline: compiled[i]!.pipeline }));
+}
+
+/** Dispatches whose pipelines are compiled when a number of rows first wants them. */
+export interface PreparedByRows {
+  readonly dispatches: readonly PreparedDispatch[];
+  /** Before `replay` for T rows. @throws as `prepare` */
+  ready(T: number): Promise<void>;
+}
+
+/** As `prepare`, for programs that have kernels for every number of rows: a first prompt waits for its own alone. @throws as `prepare` */
+export async function prepareByRows({ dispatches }: Recorder, memory: Memory): Promise<PreparedByRows> {
+  const { gpu } = memory;
+  const layouts = new Map<Kernel, GPUBindGroupLayout>();
+  const layoutOf = (kernel: Kernel): GPUBindGroupLayout => {
+    const layout = layouts.get(kernel) ?? gpu.device.createBindGroupLayout({ label: kernel.name, entries: layoutEntries(kernel) });
+    layouts.set(kernel, layout);
+    return layout;
+  };
+  const bound: { -readonly [Key in keyof PreparedDispatch]: PreparedDispatch[Key] }[] = await bind(dispatches, memory, layoutOf);
+  return {
+    dispatches: bound,
+    async ready(T) {
+      await Promise.all(
+        bound.map(async (one, i) => {
+          const dispatch = dispatches[i]!;
+          if (!one.pipeline && holds(one.rows, T)) one.pipeline = (await compile(gpu, dispatch.kernel as Kernel, dispatch)).pipeline;
+        }),
+      );
+    },
+  };
+}
+
+/** Bind groups and uniforms, without pipelines. */
+async function bind(
+  dispatches: readonly Dispatch[],
+  memory: Memory,
+  layoutOf: (kernel: Kernel, i: number) => GPUBindGroupLayout,
+): Promise<PreparedDispatch[]> {
+  const { gpu } = memory;
   const slots = new Map<string, number>();
   const contents: Uint8Array[] = [];
   const slotOf = dispatches.map((dispatch) => {
@@ -162,17 +202,18 @@ export async function prepare(
       const size = paramsByteLength(kernel);
       if (size > 0) entries.push({ binding: names.length, resource: { buffer: uniforms, offset: slotOf[i]! * SLOT, size } });
       const label = dispatch.label ?? kernel.name;
-      const { pipeline, layout } = compiled[i]!;
-      const bindGroup = gpu.device.createBindGroup({ label, layout, entries });
-      return { label, kernel: kernel.name, pipeline, bindGroup, workgroups, rows, positions };
+      const bindGroup = gpu.device.createBindGroup({ label, layout: layoutOf(kernel, i), entries });
+      return { label, kernel: kernel.name, pipeline: undefined, bindGroup, workgroups, rows, positions };
     });
   });
 }
 
-/** Encodes prepared dispatches for T rows, the first of them at position `start`. */
+/** Encodes prepared dispatches for T rows, the first of them at position `start`. @throws GureumError "usage" for one that is not compiled */
 export function replay(pass: GPUComputePassEncoder, dispatches: readonly PreparedDispatch[], T: number, start: number): void {
-  for (const { pipeline, bindGroup, workgroups, rows, positions } of dispatches) {
+  for (const { label, pipeline, bindGroup, workgroups, rows, positions } of dispatches) {
     if (!holds(rows, T) || !holds(positions, start)) continue;
+    if (!pipeline)
+      throw new GureumError("usage", { where: label, what: "is not compiled", remedy: "wait for `ready` of these rows first" });
     const [x, y, z] = workgroups(T, start);
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);

@@ -71,8 +71,9 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
   const limits = workgroupLimits(memory.gpu.capabilities);
   const A = H * Hd;
   const { few, more, many } = tuneAttention({ H, G, Hd, window: config.slidingWindow, cache }, limits);
-  const splits = splitsOf(maxContext);
-  const combined = { H, Hd, keys: more.shape.keys, splits };
+  const { keys, atOnce } = more.shape;
+  const splits = splitsOf(maxContext, atOnce);
+  const combined = { H, Hd, keys, atOnce, splits };
   const joining = workgroupBytes(attentionCombine, combined);
   if (joining > limits.bytes)
     throw new GureumError("limit", {

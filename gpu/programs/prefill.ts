@@ -16,7 +16,7 @@ import { recordHead } from "../model/llama.ts";
 import { packRefusal } from "../model/packing.ts";
 import type { GpuLinear } from "../model/tree.ts";
 import type { Kernel, Span } from "../pipeline/kernel.ts";
-import { makeRecorder, prepare, recordKernel } from "../pipeline/recorder.ts";
+import { makeRecorder, prepare, prepareByRows, recordKernel } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
 import {
   f16OperandKernels,
@@ -146,8 +146,8 @@ async function preparePrefill(
   const last = { step, x: residual, weight: weights.norm.weight, out: c.a.normed };
   recordKernel(head, rmsNorm, last, { D, eps, lastRow: true }, { label: "finalNorm" });
   recordHead(head, c, c.a.normed, logits, true);
-  const [preparedLayers, preparedHead] = await Promise.all([prepare(layers, memory), prepare(head, memory)]);
-  return { layers: preparedLayers, head: preparedHead };
+  const [{ dispatches, ready }, preparedHead] = await Promise.all([prepareByRows(layers, memory), prepare(head, memory)]);
+  return { layers: dispatches, head: preparedHead, ready };
 }
 
 type MatrixPrefill = Program & { readonly step: "linear-prefill" };

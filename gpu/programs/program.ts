@@ -34,6 +34,8 @@ export interface ProgramContext {
 export interface Feeder {
   readonly layers: readonly PreparedDispatch[];
   readonly head: readonly PreparedDispatch[];
+  /** What must be waited for before T rows are fed; nothing where absent. @throws as `prepare` of gpu/pipeline/recorder.ts */
+  ready?(T: number): Promise<void>;
 }
 
 export interface Program {

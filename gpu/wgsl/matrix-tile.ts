@@ -19,9 +19,9 @@ import { eightsWgsl, eightWeightsWgsl } from "./eights.ts";
 /** SR, SC subgroups; MF, NF matrices of one. */
 export type MatrixTile = Readonly<{ SR: number; SC: number; MF: number; NF: number }>;
 
-/** 128 × 128: the tile for any number of rows. */
-export const wideTile: MatrixTile = { SR: 2, SC: 2, MF: 4, NF: 4 };
-/** 64 × 256 by eight subgroups, which wait for memory and for each other less than four, and 32 × 128. */
+/** 128 × 128: the tile for any number of rows. Eight subgroups of 64 × 32: two on each scheduler, one at work while the other waits. */
+export const wideTile: MatrixTile = { SR: 2, SC: 4, MF: 4, NF: 2 };
+/** 64 × 256, alike, and 32 × 128. */
 export const tileOf64: MatrixTile = { SR: 1, SC: 8, MF: 4, NF: 2 };
 export const tileOf32: MatrixTile = { SR: 1, SC: 4, MF: 2, NF: 2 };
 

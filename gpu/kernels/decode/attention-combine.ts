@@ -10,8 +10,8 @@ import { planeBytes } from "../../wgsl/fixed16.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { splitsAt } from "./attention-decode.ts";
 
-/** `splits`: the most there can be, of `keys` keys each. */
-export type CombineShape = Readonly<{ H: number; Hd: number; keys: number; splits: number }>;
+/** `splits`: the most there can be, `keys` and `atOnce` as attention-decode cuts them. */
+export type CombineShape = Readonly<{ H: number; Hd: number; keys: number; splits: number; atOnce: number }>;
 
 export const attentionCombine: Card<"partial_" | "stats" | "joined" | "step", CombineShape> = makeCard({
   name: "attention-combine",
@@ -20,6 +20,7 @@ ${stepWgsl}
 override H: u32 = 32u;
 override HEAD: u32 = 128u;
 override KEYS: u32 = 64u;
+override AT_ONCE: u32 = 16u;
 override SPLITS: u32 = 32u;
 override WIDTH: u32 = HEAD / 4u;
 override PARTS: u32 = 256u / WIDTH;
@@ -36,7 +37,7 @@ var<workgroup> sixteenths: array<f32, 16>;
 var<workgroup> sums: array<vec4<f32>, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  let splits = step.start / KEYS + 1u;
+  let splits = step.start / (KEYS * (step.start / (KEYS * AT_ONCE) + 1u)) + 1u;
   var m = -3e38;
   for (var i = tid; i < splits; i += 256u) { m = max(m, stats[i * H + wg.x].x); }
   maxima[tid] = m;
@@ -90,9 +91,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     const parts = Math.floor(256 / (Hd / 4));
     return 4 * (256 + splits + 4 * parts + 256 + 16) + 16 * 256;
   },
-  call: ({ H, Hd, keys, splits }) => ({ overrides: { H, HEAD: Hd, KEYS: keys, SPLITS: splits }, workgroups: () => [H, 1, 1] }),
-  sizes({ H, Hd, keys }, _T, start) {
-    const splits = splitsAt(start, keys);
+  call: ({ H, Hd, keys, splits, atOnce }) => ({
+    overrides: { H, HEAD: Hd, KEYS: keys, SPLITS: splits, AT_ONCE: atOnce },
+    workgroups: () => [H, 1, 1],
+  }),
+  sizes({ H, Hd, keys, atOnce }, _T, start) {
+    const splits = splitsAt(start, keys, atOnce);
     return { partial_: splits * planeBytes(H * Hd), stats: 8 * splits * H, joined: planeBytes(H * Hd) };
   },
 });
