@@ -4,7 +4,6 @@
  * f32 beside them. Each kernel's head comment names the steps it covers. Needs no optional device feature.
  */
 import type { LlamaConfig } from "../../core/config.ts";
-import { GureumError } from "../../core/errors.ts";
 import { biasParts, type ListedPart, plainParts } from "../../core/model/layer.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate } from "../device/buffer.ts";
@@ -25,7 +24,7 @@ import { embedFixed16 } from "../kernels/decode/embed-fixed16.ts";
 import { headNormRope } from "../kernels/decode/head-norm-rope.ts";
 import { shareRefusal } from "../model/packing.ts";
 import type { GpuLinear, SharedMatrix } from "../model/tree.ts";
-import { type Kernel, workgroupBytes } from "../pipeline/kernel.ts";
+import type { Kernel } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, recordKernel, recordTuned } from "../pipeline/recorder.ts";
 import type { AddKernel } from "../wgsl/decode/add.ts";
 import type { GateUpKernel } from "../wgsl/decode/gate-up.ts";
@@ -74,15 +73,6 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
   const { keys, atOnce } = more.shape;
   const splits = splitsOf(maxContext, atOnce);
   const combined = { H, Hd, keys, atOnce, splits };
-  const joining = workgroupBytes(attentionCombine, combined);
-  if (joining > limits.bytes)
-    throw new GureumError("limit", {
-      where: "attention-combine",
-      what: `workgroup memory for a context of ${maxContext} positions`,
-      expected: `at most ${limits.bytes} bytes on this device`,
-      got: `${joining}`,
-      remedy: "ask for a shorter context",
-    });
   const room = (label: string, byteLength: number): GPUBuffer => allocate(memory, label, byteLength);
   const residual = room("residual", planeBytes(D));
   const scaled = room("residual ∘ norm", planeBytes(D));

@@ -4,6 +4,7 @@
  * bound. The laws of each op are in conformance/ops.
  */
 import { describe, expect, it } from "vitest";
+import { allocate, freeAll, makeMemory } from "../../../gpu/device/buffer.ts";
 import { attention } from "../../../gpu/kernels/plain/attention.ts";
 import { awqMatmul } from "../../../gpu/kernels/plain/awq-matmul.ts";
 import { awqMatmulTiled } from "../../../gpu/kernels/plain/awq-matmul-tiled.ts";
@@ -12,7 +13,7 @@ import { matmulTiled } from "../../../gpu/kernels/plain/matmul-tiled.ts";
 import { rmsNorm } from "../../../gpu/kernels/plain/rms-norm.ts";
 import { attentionPrefillMatrix } from "../../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { cachePositions } from "../../../gpu/model/sequence.ts";
-import { recordKernel } from "../../../gpu/pipeline/recorder.ts";
+import { makeRecorder, prepareByRows, recordKernel, submit } from "../../../gpu/pipeline/recorder.ts";
 import { expectAttention, wgsl } from "../../accuracy.ts";
 import { finiteF16Bits, nibbleWords, scaleBits, values } from "../../arbitraries.ts";
 import { compare, describeWorst, strayWrite } from "../../compare.ts";
@@ -136,5 +137,31 @@ describe("a session's caches", () => {
           const reached = attentionPrefillMatrix.sizes(shape, T, start).k_cache / (2 * shape.G * shape.Hd);
           expect(reached, `${T} rows from ${start} of ${maxContext}`).toBeLessThanOrEqual(cachePositions(maxContext));
         }
+  });
+});
+
+describe("what is prepared by rows", () => {
+  it("compiles for the rows that are asked for alone, and refuses others until they are", async () => {
+    const gpu = await testDevice();
+    const memory = makeMemory(gpu);
+    try {
+      const recorder = makeRecorder();
+      const room = (label: string): GPUBuffer => allocate(memory, label, 4096);
+      const buffers = { step: allocate(memory, "step", 256, 0x40 | 0x8), x: room("x"), weight: room("weight"), out: room("out") };
+      // Sizes that no other test compiles for.
+      recordKernel(recorder, rmsNorm, buffers, { D: 19, eps: 1e-5 }, { rows: { from: 1, to: 17 } });
+      recordKernel(recorder, rmsNorm, buffers, { D: 21, eps: 1e-5 }, { rows: { from: 17, to: Infinity } });
+      const compiled = gpu.pipelines.size;
+      const { dispatches, ready } = await prepareByRows(recorder, memory);
+      expect(gpu.pipelines.size).toBe(compiled);
+      await ready(4);
+      expect(gpu.pipelines.size).toBe(compiled + 1);
+      await submit(memory, dispatches, 4);
+      await expect(submit(memory, dispatches, 20)).rejects.toThrow(/rms-norm: is not compiled/);
+      await ready(20);
+      await submit(memory, dispatches, 20);
+    } finally {
+      freeAll(memory);
+    }
   });
 });
