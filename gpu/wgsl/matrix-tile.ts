@@ -2,7 +2,7 @@
  * Products of many rows by subgroup matrices: the text that awq-prefill-f16-matrix, awq-rows64-f16-matrix and their like
  * share. y[t, n] (+)= Σ_k x[t, k] · W[n, k], operands f16, sums f32. x [T, K] f16 in eights (eights.ts). A workgroup of
  * SR × SC subgroups makes a tile of 16·MF·SR rows × 16·NF·SC columns, a subgroup MF × NF matrices of it; K goes by 64
- * through workgroup memory, rows 9 words of 16 bytes apart, the next step's loads in flight during this one's products (a
+ * through workgroup memory, rows 9 words of 16 bytes apart, the next steps' loads in flight during this one's products (a
  * branch guards those of the last step: clamped ones were 5 to 10 % slower). Part p of PIECES
  * of K goes APART rows behind the one before it, the first to row FIRST: 0, or APART where the pieces are to be added to
  * what y holds. ADD: y's tile is the start of the sum (one piece). y has WIDTH columns, of which the product makes N from
@@ -18,6 +18,9 @@ import { eightsWgsl, eightWeightsWgsl } from "./eights.ts";
 
 /** SR, SC subgroups; MF, NF matrices of one. */
 export type MatrixTile = Readonly<{ SR: number; SC: number; MF: number; NF: number }>;
+
+/** How many steps ahead weights are loaded: 2 where they come from memory in few registers. */
+export type Ahead = 1 | 2;
 
 /** 128 × 128: the tile for any number of rows. Eight subgroups of 64 × 32: two on each scheduler, one at work while the other waits. */
 export const wideTile: MatrixTile = { SR: 2, SC: 4, MF: 4, NF: 2 };
@@ -98,19 +101,41 @@ fn put(row: u32, part: u32, loaded: Loaded, thousand: u32) {
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const each = (n: number, line: (i: number) => string): string => range(n).map(line).join(" ");
 
-export function matrixTileWgsl(tile: MatrixTile, { bindings, overrides, loads, wgsl }: MatrixWeights): string {
+export function matrixTileWgsl(tile: MatrixTile, { bindings, overrides, loads, wgsl }: MatrixWeights, ahead: Ahead): string {
   const { SR, SC, MF, NF } = tile;
   const lanes = 32 * SR * SC;
   const [rows, columns] = [tileRows(tile), tileColumns(tile)];
   const [left, right] = [(8 * rows) / lanes, (loads * columns) / lanes];
   const row = (i: number, of: number): string => `(tid + ${i * lanes}u) / ${of}u`;
   const loadLeft = (k: string): string => each(left, (i) => `x${i} = x[(row0 + ${row(i, 8)}) * (K / 8u) + 8u * ${k} + tid % 8u];`);
-  const loadRight = (k: string): string =>
-    each(right, (i) => `w${i} = load_weights(min(column0 + ${row(i, loads)}, N - 1u), tid % ${loads}u, ${k});`);
+  /** What step k needs lies in set k % ahead of registers. */
+  const loadRight = (k: string, set: number): string =>
+    each(right, (i) => `w${set}${i} = load_weights(min(column0 + ${row(i, loads)}, N - 1u), tid % ${loads}u, ${k});`);
   const sums = (line: (i: number, j: number) => string): string =>
     range(MF)
       .map((i) => each(NF, (j) => line(i, j)))
       .join("\n    ");
+  /** Step k + set of K: what was loaded for it to workgroup memory, then the loads of later ones, then its products. */
+  const step = (set: number): string => `${set > 0 ? `if (k + ${set}u >= end) { break; }` : ""}
+    workgroupBarrier();
+    ${each(left, (i) => `left[${row(i, 8)} * 9u + tid % 8u] = x${i};`)}
+    ${each(right, (i) => `put(${row(i, loads)}, tid % ${loads}u, w${set}${i}, thousand);`)}
+    workgroupBarrier();
+    if (k + ${set + 1}u < end) {
+      ${loadLeft(`(k + ${set + 1}u)`)}${ahead === 1 ? `\n      ${loadRight("(k + 1u)", 0)}` : ""}
+    }
+    ${ahead === 1 ? "" : `if (k + ${set + ahead}u < end) { ${loadRight(`(k + ${set + ahead}u)`, set)} }`}
+    for (var s = 0u; s < 4u; s++) {
+      let l = a0 * 9u + 2u * s;
+      let r = b0 * 9u + 2u * s;
+      ${each(MF, (i) => `let p${i} = subgroupMatrixLoad<Left, row_major>(&left, l + ${144 * i}u, 9u);`)}
+      ${range(NF)
+        .map(
+          (j) => `let q${j} = subgroupMatrixLoad<Right, col_major>(&right, r + ${144 * j}u, 9u);
+      ${each(MF, (i) => `c${i}${j} = subgroupMatrixMultiplyAccumulate(p${i}, q${j}, c${i}${j});`)}`,
+        )
+        .join("\n      ")}
+    }`;
   return /* wgsl */ `
 enable f16;
 enable subgroups;
@@ -156,31 +181,13 @@ fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec
   var k = piece * EACH;
   var ${range(left)
     .map((i) => `x${i} = vec4<u32>(0u);`)
-    .join(" var ")} var ${range(right)
-    .map((i) => `w${i}: Loaded;`)
+    .join(" var ")} var ${range(ahead)
+    .flatMap((set) => range(right).map((i) => `w${set}${i}: Loaded;`))
     .join(" var ")}
   ${loadLeft("min(k, K / 64u - 1u)")}
-  ${loadRight("min(k, K / 64u - 1u)")}
-  for (; k < end; k++) {
-    workgroupBarrier();
-    ${each(left, (i) => `left[${row(i, 8)} * 9u + tid % 8u] = x${i};`)}
-    ${each(right, (i) => `put(${row(i, loads)}, tid % ${loads}u, w${i}, thousand);`)}
-    workgroupBarrier();
-    if (k + 1u < end) {
-      ${loadLeft("(k + 1u)")}
-      ${loadRight("(k + 1u)")}
-    }
-    for (var s = 0u; s < 4u; s++) {
-      let l = a0 * 9u + 2u * s;
-      let r = b0 * 9u + 2u * s;
-      ${each(MF, (i) => `let p${i} = subgroupMatrixLoad<Left, row_major>(&left, l + ${144 * i}u, 9u);`)}
-      ${range(NF)
-        .map(
-          (j) => `let q${j} = subgroupMatrixLoad<Right, col_major>(&right, r + ${144 * j}u, 9u);
-      ${each(MF, (i) => `c${i}${j} = subgroupMatrixMultiplyAccumulate(p${i}, q${j}, c${i}${j});`)}`,
-        )
-        .join("\n      ")}
-    }
+  ${each(ahead, (set) => loadRight(`min(k + ${set}u, K / 64u - 1u)`, set))}
+  for (; k < end; k += ${ahead}u) {
+    ${range(ahead).map(step).join("\n    ")}
   }
   if (inside) {
     ${sums((i, j) => `subgroupMatrixStore<row_major>(&y, at + ${16 * i}u * WIDTH + ${16 * j}u, c${i}${j}, WIDTH);`)}
@@ -228,11 +235,11 @@ const callOf =
 const padded = (tile: MatrixTile, T: number): number => tileRows(tile) * Math.ceil(T / tileRows(tile));
 
 /** The card of a tile of int4 weights. */
-export const int4MatrixTile = (name: string, tile: MatrixTile): Card<"x" | "weights" | "groups" | "y", PiecesShape> =>
+export const int4MatrixTile = (name: string, tile: MatrixTile, ahead: Ahead = 1): Card<"x" | "weights" | "groups" | "y", PiecesShape> =>
   makeCard({
     name,
     ...matrixTileNeeds(tile),
-    wgsl: matrixTileWgsl(tile, int4Weights),
+    wgsl: matrixTileWgsl(tile, int4Weights, ahead),
     workgroupBytes: matrixTileBytes(tile),
     call: (shape) => callOf(tile)(shape, { GROUP: shape.group }),
     sizes(shape, T) {
@@ -250,7 +257,7 @@ export const denseMatrixTile = (name: string, tile: MatrixTile): Card<"x" | "wei
   makeCard({
     name,
     ...matrixTileNeeds(tile),
-    wgsl: matrixTileWgsl(tile, denseWeights),
+    wgsl: matrixTileWgsl(tile, denseWeights, 1),
     workgroupBytes: matrixTileBytes(tile),
     call: (shape) => callOf(tile)(shape, { DTYPE: dtypeCode[shape.dtype], WIDTH: shape.width, COLUMN: shape.column }),
     sizes(shape, T) {

@@ -4,10 +4,14 @@
  * K/32], groups [N/4, K/G] of four (awq-repack.ts); y [T, N] f32. N % 64 = 0, K % 64 = 0, G % 32 = 0; x and y have
  * room for T rounded up to 128 rows, and the rows after T of y come out of whatever x holds there. w = (q − z) · s, one
  * rounding to f16 (wgsl/eights.ts). ADD: y's tile is the start of the sum. Work: a workgroup of eight subgroups a tile 128
- * × 128 (wgsl/matrix-tile.ts), a subgroup 64 × 32 of it as 4 × 2 matrices; two threads read the 64 weights of a row.
+ * × 128 (wgsl/matrix-tile.ts), a subgroup 64 × 32 of it as 4 × 2 matrices; two threads read the 64 weights of a row, two steps ahead.
  * Workgroup memory 36 KB. Limit: reads of the matrices' operands from workgroup memory.
  */
 import type { Card } from "../../pipeline/kernel.ts";
 import { int4MatrixTile, type PiecesShape, wideTile } from "../../wgsl/matrix-tile.ts";
 
-export const awqPrefillF16Matrix: Card<"x" | "weights" | "groups" | "y", PiecesShape> = int4MatrixTile("awq-prefill-f16-matrix", wideTile);
+export const awqPrefillF16Matrix: Card<"x" | "weights" | "groups" | "y", PiecesShape> = int4MatrixTile(
+  "awq-prefill-f16-matrix",
+  wideTile,
+  2,
+);
