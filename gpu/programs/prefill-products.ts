@@ -121,10 +121,12 @@ export function recordProduct(
   product: Product,
   label: string,
 ): readonly Left[] {
-  const { weight } = linears[0]!;
-  return weight.kind === "packed"
-    ? recordPacked(recorder, x, weight, y, product, label)
-    : recordDense(recorder, x, linears.map(({ weight }) => weight) as GpuDense[], y, product, label);
+  const { weight, shared } = linears[0]!;
+  if (weight.kind === "packed") return recordPacked(recorder, x, weight, y, product, label);
+  if (shared?.kind !== "dense") return recordDense(recorder, x, linears.map(({ weight }) => weight) as GpuDense[], y, product, label);
+  const { weights, ...matrix } = shared;
+  const { N } = product;
+  return recordDense(recorder, x, [{ ...matrix, N, pieces: [{ firstColumn: 0, N, weight: weights }] }], y, product, label);
 }
 
 /** A matrix that the linears share. */
@@ -146,7 +148,7 @@ function recordPacked(
   return [few, ...left];
 }
 
-/** Each matrix, and each part of one that lies in several buffers. */
+/** Each matrix, or the one that they share, and each part of one that lies in several buffers. */
 function recordDense(
   recorder: Recorder,
   x: BufferArg,
