@@ -3,7 +3,7 @@
  * asked for no optional feature and no more than WebGPU's default limits: what passes here needs neither.
  */
 import { freeAll, makeMemory, readRanges, upload, usage } from "../../../gpu/device/buffer.ts";
-import type { Capabilities, LimitName } from "../../../gpu/device/capabilities.ts";
+import { type Capabilities, f16Matrix, type LimitName } from "../../../gpu/device/capabilities.ts";
 import { type Gpu, openDevice } from "../../../gpu/device/device.ts";
 import { type BufferArg, makeRecorder, prepare, type Recorder, submit } from "../../../gpu/pipeline/recorder.ts";
 import { encodeStep } from "../../../gpu/wgsl/step.ts";
@@ -82,4 +82,19 @@ export const desktop: Capabilities = {
   subgroupMinSize: 0,
   subgroupMaxSize: 0,
   subgroupMatrixConfigs: [],
+};
+
+/** The same with what prompts by matrices want, as NVIDIA's cards have it. */
+export const withMatrices: Capabilities = {
+  ...desktop,
+  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+  limits: {
+    ...desktop.limits,
+    maxComputeWorkgroupStorageSize: 49152,
+    maxComputeInvocationsPerWorkgroup: 512,
+    maxComputeWorkgroupSizeX: 512,
+  },
+  subgroupMinSize: 32,
+  subgroupMaxSize: 32,
+  subgroupMatrixConfigs: [f16Matrix],
 };
