@@ -74,7 +74,8 @@ until all is done its work lies in DST.unfinished.
   --samples N --tokens N      at most N blocks of N tokens of it (default: 128 of 512)
   --set NAME=VALUE            one choice on top of the method's; may be repeated: ${Object.keys(methods.best).join(", ")}
   --threads N                 threads (default: physical cores); the same bytes for every N
-  --backend auto|cpu|webgpu   where large products are computed; auto is a GPU where there is one (default: cpu; f32 gives other bits)
+  --backend auto|cpu|webgpu   where rtn and awq search, and large products of the others; auto is a GPU where there is one
+                              (default: cpu; f32 gives other bits)
   --adapter NAME|N            which of several GPUs
   --shard-bytes N             bytes of a shard, at most (default: 5 GB)
   --report                    also gureum-quantize.html, a page with a heat map

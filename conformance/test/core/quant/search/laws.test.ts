@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { referenceOps } from "../../../../../core/model/ops.ts";
+import { keptPlaces, shareOf } from "../../../../../core/quant/search/capture.ts";
 import { searchClip } from "../../../../../core/quant/search/clip-search.ts";
 import { compensate, factorOf } from "../../../../../core/quant/search/compensate.ts";
 import { addToCross, corrected, makeCrossSums } from "../../../../../core/quant/search/correct.ts";
@@ -186,6 +187,22 @@ describe("the search for scales", () => {
         expect(all[agreed.scales[0]!]![2]).toBe(Math.min(...all.map((own) => own[2])));
         const chosen = searchScale(candidates, (s, share) => all[s[0]!]![column(share)]!);
         expect(all[chosen.scales[0]!]![2]).toBeLessThanOrEqual(all[0]![2]);
+      }),
+    );
+  });
+
+  it("judges by texts and tokens spread over all there are: as many tokens as the texts have, each in one part, none longer than a text", () => {
+    const given = fc.tuple(fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 30 }), fc.integer({ min: 1, max: 40 }));
+    fc.assert(
+      fc.property(given, ([lengths, kept]) => {
+        const { texts, parts } = keptPlaces(lengths, kept);
+        expect(texts).toHaveLength(Math.min(kept, lengths.length));
+        const tokens = parts.flat().sort((a, b) => a - b);
+        expect(new Set(tokens).size).toBe(texts.reduce((sum, i) => sum + lengths[i]!, 0));
+        const total = lengths.reduce((sum, length) => sum + length, 0);
+        for (const [i, token] of tokens.entries()) expect(Math.abs(token - (i * total) / tokens.length)).toBeLessThan(1);
+        for (const part of parts) expect(part.length).toBeLessThanOrEqual(Math.max(...lengths, Math.ceil(tokens.length / 16)));
+        for (const { share } of heats) expect(new Set(shareOf(parts, share)).size).toBe(Math.max(1, Math.round(share * parts.length)));
       }),
     );
   });
