@@ -1,6 +1,6 @@
 /**
- * The front door's quantizer: a float model folder to an AWQ one beside it. Unfinished work lies in a folder of its own,
- * TO.unfinished; the result gets its name in one step, when all of it is written.
+ * The front door's quantizer: a float model folder to an AWQ one beside it. Unfinished work lies in a folder of its
+ * own, TO.unfinished; the result gets its name in one step, when all of it is written.
  */
 
 import { host } from "#host";
@@ -54,8 +54,8 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
   /** Threads of WebAssembly; default: physical cores. */
   readonly threads?: number;
   /**
-   * Where "rtn" and "awq" search, and where large products of other methods are computed: "cpu", the default, "webgpu" (in f32: other
-   * bits than the CPU's), or "auto": on a GPU where there is one.
+   * Where "rtn" and "awq" search, and where large products of other methods are computed: "cpu", the default, "webgpu"
+   * (in f32: other bits than the CPU's), or "auto": on a GPU where there is one.
    */
   readonly backend?: "auto" | "cpu" | "webgpu";
   /** Which of several GPUs. */

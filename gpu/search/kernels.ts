@@ -1,7 +1,7 @@
 /**
- * Kernels of the quantizer's search, twins of core/quant/search in f32: weights rounded behind scales (stages.ts), and the
- * range of each group (clip-search.ts). Where two candidates are within f32's rounding of each other the device may take
- * the other one.
+ * Kernels of the quantizer's search, twins of core/quant/search in f32: weights rounded behind scales (stages.ts), and
+ * the range of each group (clip-search.ts). Where two candidates are within f32's rounding of each other the device may
+ * take the other one.
  */
 import { type Kernel, uncounted } from "../pipeline/kernel.ts";
 
@@ -67,8 +67,8 @@ export const CLIP_GROUP = 128;
 /**
  * The best of ten cuts of each group's range, into best [groups] (low, high, loss, 0), where it is better than what
  * stands there; whole [groups] (min, max). mode 0: the range as it is, for the first loss; 1: both ends by one
- * magnitude; 2: the low end; 3: the high one. H: the Gram's blocks on the diagonal [K/G, G, G], or all of it [K, K]: `pitch` is how
- * long its rows are. A workgroup for each group of inputs and CLIP_ROWS rows.
+ * magnitude; 2: the low end; 3: the high one. H: the Gram's blocks on the diagonal [K/G, G, G], or all of it [K, K]:
+ * `pitch` is how long its rows are. A workgroup for each group of inputs and CLIP_ROWS rows.
  */
 export const clip: Kernel<"W" | "H" | "whole" | "best", "N" | "K" | "G" | "pitch" | "top" | "mode"> = uncounted(
   "search-clip",

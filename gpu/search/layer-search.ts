@@ -1,7 +1,7 @@
 /**
- * The quantizer's search for one layer after the other on a GPU, twin of core/quant/search/quantize-layer.ts in f32 for scales, cuts and
- * plain rounding (`isPlainSearch`): texts, weights, moments and candidates stay on the device. All candidates of a heat are one
- * submission; read back are losses, and in the end the words.
+ * The quantizer's search for one layer after the other on a GPU, twin of core/quant/search/quantize-layer.ts in f32 for
+ * scales, cuts and plain rounding (`isPlainSearch`): texts, weights, moments and candidates stay on the device. All
+ * candidates of a heat are one submission; read back are losses, and in the end the words.
  */
 import type { Checkpoint } from "../../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../../core/config.ts";

@@ -1,14 +1,14 @@
 /**
- * The kernels of the way back, twins of core/quant/train in f32: what a change of an op's output means for its inputs, and the steps of
- * latents, scales and norms. Rows are those of several texts one after the other (forward-kernels.ts); `spans[t]`: the first row of row
- * t's text, and the one behind its last.
+ * The kernels of the way back, twins of core/quant/train in f32: what a change of an op's output means for its inputs,
+ * and the steps of latents, scales and norms. Rows are those of several texts one after the other (forward-kernels.ts);
+ * `spans[t]`: the first row of row t's text, and the one behind its last.
  */
 import { type Kernel, uncounted } from "../pipeline/kernel.ts";
 import { attentionWeightsWgsl } from "./forward-kernels.ts";
 
 /**
- * dq [T, H, Hd] of dy; and the weights P and what is asked of the scores, dS, [T, H, longest] each, for the keys' part. A
- * workgroup for each (t, h).
+ * dq [T, H, Hd] of dy; and the weights P and what is asked of the scores, dS, [T, H, longest] each, for the keys' part.
+ * A workgroup for each (t, h).
  */
 export const attendBack: Kernel<"first" | "q" | "k" | "v" | "dy" | "dq" | "P" | "dS", "H" | "G" | "Hd" | "longest"> = uncounted(
   "train-attend-back",

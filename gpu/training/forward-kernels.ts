@@ -1,8 +1,8 @@
 /**
- * Rows of several texts through a layer, in f32: what a forward pass of gpu/kernels does at positions that follow each other, here
- * with a position of its own for each row: `first[t]` is the row that row t's text begins at. Training and the quantizer's search run
- * them. Products are those of plain/matmul-tile64.ts, norms those of plain/rms-norm.ts.
- * None of them is tuned: together they take less than the products.
+ * Rows of several texts through a layer, in f32: what a forward pass of gpu/kernels does at positions that follow each
+ * other, here with a position of its own for each row: `first[t]` is the row that row t's text begins at. Training and
+ * the quantizer's search run them. Products are those of plain/matmul-tile64.ts, norms those of plain/rms-norm.ts. None
+ * of them is tuned: together they take less than the products.
  */
 import { type Kernel, uncounted } from "../pipeline/kernel.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A layer's steps on rows of several texts, recorded: products of matrices and what lies between them (forward-kernels.ts). Training
- * and the quantizer's search record them once and replay them.
+ * A layer's steps on rows of several texts, recorded: products of matrices and what lies between them
+ * (forward-kernels.ts). Training and the quantizer's search record them once and replay them.
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import { GureumError } from "../../core/errors.ts";

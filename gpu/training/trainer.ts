@@ -1,6 +1,6 @@
 /**
- * A whole model trained on a GPU (core/quant/train, twin of its work): weights, what is kept of the way forward and Adam's
- * memory stay on the device; a step is one submission. Rows of a step are a fixed number, filled with texts.
+ * A whole model trained on a GPU (core/quant/train, twin of its work): weights, what is kept of the way forward and
+ * Adam's memory stay on the device; a step is one submission. Rows of a step are a fixed number, filled with texts.
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import { GureumError } from "../../core/errors.ts";

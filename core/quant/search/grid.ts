@@ -140,9 +140,9 @@ export function unpackLinear(
 }
 
 /**
- * Plain rounding of a linear's weight [N, K] to AWQ int4. Where a group's range holds 0, |W − w| ≤ s/2 + max(0, max − min
- * − 15 s): half a step, and what rounding s to f16 leaves uncovered. Groups on one side of 0 lose more, as in AutoAWQ: z
- * is clamped.
+ * Plain rounding of a linear's weight [N, K] to AWQ int4. Where a group's range holds 0, |W − w| ≤ s/2 + max(0, max −
+ * min − 15 s): half a step, and what rounding s to f16 leaves uncovered. Groups on one side of 0 lose more, as in
+ * AutoAWQ: z is clamped.
  * @throws GureumError "shape", "non-finite" for NaN or infinity in the weight, "range" where a scale overflows f16.
  */
 export function quantize(weight: Float32Array, outFeatures: number, inFeatures: number, groupSize: number): AwqMatrix {

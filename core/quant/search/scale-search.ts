@@ -71,9 +71,9 @@ export function candidatesOf(x: Float64Array, w: Float64Array, steps: number, bo
 }
 
 /**
- * Candidates are told apart in heats: all are judged by a small share of the tokens (or outputs), the best of them, and no
- * scales at all, by a larger one, and the last by all there are. Losses of candidates on the same tokens differ by far less
- * than losses of different tokens, so that a small share finds the leaders.
+ * Candidates are told apart in heats: all are judged by a small share of the tokens (or outputs), the best of them, and
+ * no scales at all, by a larger one, and the last by all there are. Losses of candidates on the same tokens differ by
+ * far less than losses of different tokens, so that a small share finds the leaders.
  */
 export const heats: readonly { readonly share: number; readonly kept: number }[] = [
   { share: 1 / 16, kept: 6 },
@@ -82,7 +82,8 @@ export const heats: readonly { readonly share: number; readonly kept: number }[]
 ];
 
 /**
- * Who goes on from a heat: the `kept` least losses, of equal ones the first, and in all heats but the last the first candidate.
+ * Who goes on from a heat: the `kept` least losses, of equal ones the first, and in all heats but the last the first
+ * candidate.
  */
 export function leading<T>(candidates: readonly T[], losses: readonly number[], { share, kept }: (typeof heats)[number]): T[] {
   const lossOf = (i: number): number => (Number.isNaN(losses[i]!) ? Infinity : losses[i]!);
@@ -93,8 +94,8 @@ export function leading<T>(candidates: readonly T[], losses: readonly number[], 
 }
 
 /**
- * The candidate with the least loss, found in heats. The last heat has no scales at all among its candidates and takes the first of
- * equal losses, so that the loss is never above that of no scales.
+ * The candidate with the least loss, found in heats. The last heat has no scales at all among its candidates and takes
+ * the first of equal losses, so that the loss is never above that of no scales.
  */
 export function searchScale(candidates: readonly Candidate[], loss: (scales: Float32Array, share: number) => number): Candidate {
   let left = candidates;

@@ -23,8 +23,9 @@ export interface Settings {
   /** Whether each ratio is tried without the weights' magnitude as well. */
   readonly scaleBoth: boolean;
   /**
-   * What judges the scales of linears that share one: the output of the block that they are in (attention, feed-forward), as
-   * AutoAWQ has it; or their own outputs' errors, added as they are, or each over its own squared output.
+   * What judges the scales of linears that share one: the output of the block that they are in (attention,
+   * feed-forward), as AutoAWQ has it; or their own outputs' errors, added as they are, or each over its own squared
+   * output.
    */
   readonly scaleLoss: "block" | "absolute" | "relative";
   /** With "block": on how many texts, and for the feed-forward network on as many tokens of all texts. */
@@ -42,8 +43,8 @@ export interface Settings {
   /** How often scales are solved anew behind the rounding, each time with `sweeps` passes after it. */
   readonly refits: number;
   /**
-   * What a layer reads while it is quantized: the float layers' outputs; those of the layers quantized before it; or those,
-   * with weights that aim at what the float model gives (correct.ts).
+   * What a layer reads while it is quantized: the float layers' outputs; those of the layers quantized before it; or
+   * those, with weights that aim at what the float model gives (correct.ts).
    */
   readonly inputs: "float" | "quantized" | "corrected";
   /** Steps in which each layer is trained by itself, behind all of this (train/train-block.ts). */
@@ -65,8 +66,8 @@ export interface ScaleGroup {
   /** Of their inputs. */
   readonly gram: Gram;
   /**
-   * Squared error of the block's output, on a share of the kept tokens, if the linears had these weights; not there where the
-   * linear's own output is judged.
+   * Squared error of the block's output, on a share of the kept tokens, if the linears had these weights; not there
+   * where the linear's own output is judged.
    */
   readonly blockError?: (weights: readonly DenseMatrix[], share: number) => number;
 }

@@ -1,13 +1,13 @@
 /**
- * Attention over one sequence, there and back: q, dq, dy, out [T, H, Hd], k, v, dk, dv [T, G, Hd], all arrays one sequence's. Sums in
- * f64, one rounding. core/ops/attention.ts is the same with a cache, of which training has none.
+ * Attention over one sequence, there and back: q, dq, dy, out [T, H, Hd], k, v, dk, dv [T, G, Hd], all arrays one
+ * sequence's. Sums in f64, one rounding. core/ops/attention.ts is the same with a cache, of which training has none.
  */
 import type { AttentionShape } from "../../ops/attention.ts";
 import type { Floats } from "./numbers.ts";
 
 /**
- * For each head h and position t: P[s] = softmax over s of q[t, h] · k[s] / √Hd for the keys first ≤ s ≤ t; then `visit`, with the
- * places of the query and of key 0 of its group.
+ * For each head h and position t: P[s] = softmax over s of q[t, h] · k[s] / √Hd for the keys first ≤ s ≤ t; then
+ * `visit`, with the places of the query and of key 0 of its group.
  */
 function weigh(
   q: Floats,
