@@ -7,6 +7,7 @@ export { kit as "attention-weights" } from "./ops/attention-weights.ts";
 export { kit as "awq-add-f32" } from "./ops/awq-add-f32.ts";
 export { kit as "awq-add-fixed16" } from "./ops/awq-add-fixed16.ts";
 export { kit as "awq-block-sums" } from "./ops/awq-block-sums.ts";
+export { kit as "awq-gate-up-f16-matrix" } from "./ops/awq-gate-up-f16-matrix.ts";
 export { kit as "awq-gate-up-f32" } from "./ops/awq-gate-up-f32.ts";
 export { kit as "awq-gate-up-fixed16" } from "./ops/awq-gate-up-fixed16.ts";
 export { kit as "awq-matmul" } from "./ops/awq-matmul.ts";

@@ -7,8 +7,11 @@ import { attentionPrefillMatrix, SPLIT_ROWS } from "../../gpu/kernels/prefill/at
 import { awqPrefillF16Matrix } from "../../gpu/kernels/prefill/awq-prefill-f16-matrix.ts";
 import { awqPrefillFixed16Matrix } from "../../gpu/kernels/prefill/awq-prefill-fixed16-matrix.ts";
 import { awqRows16F16Matrix, ROWS16, type Rows16Shape, rows16Pieces } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
+import { awqRows16GateUpMatrix } from "../../gpu/kernels/prefill/awq-rows16-gate-up-matrix.ts";
 import { awqRows32F16Matrix } from "../../gpu/kernels/prefill/awq-rows32-f16-matrix.ts";
+import { awqRows32GateUpMatrix } from "../../gpu/kernels/prefill/awq-rows32-gate-up-matrix.ts";
 import { awqRows64F16Matrix } from "../../gpu/kernels/prefill/awq-rows64-f16-matrix.ts";
+import { awqRows64GateUpMatrix } from "../../gpu/kernels/prefill/awq-rows64-gate-up-matrix.ts";
 import { matmulPrefillF16Matrix } from "../../gpu/kernels/prefill/matmul-prefill-f16-matrix.ts";
 import { matmulRows32F16Matrix } from "../../gpu/kernels/prefill/matmul-rows32-f16-matrix.ts";
 import { prefillDigits } from "../../gpu/kernels/prefill/prefill-digits.ts";
@@ -155,7 +158,33 @@ const rowStep = <Buffers extends string, Shape extends object>(
     return [{ step, start: startOf(config, T), ...rest, bytes: T * bytes, operations: T * operations, arithmetic: "f32" }];
   });
 
+/** Gate, up and SiLU in one kernel, of up to `most` rows. */
+const gateUpWork = (kernel: typeof awqRows16GateUpMatrix, most: number): Work =>
+  work(
+    kernel,
+    (config, T) => {
+      const { hiddenSize: K, intermediateSize: F, quantization } = config;
+      const group = groupOf(config, K);
+      if (T === 1 || T > most || !quantization || F % 64 !== 0 || K % 64 !== 0 || group % 32 !== 0) return [];
+      const { weights, groups } = packedSizes(K, 2 * F, group);
+      return [
+        {
+          step: "gateUp",
+          shape: { K, F, group, hasBias: false },
+          holds: { x: "f16", weights: { own: "words" }, groups: { own: "groups" } },
+          bytes: weights + groups + 2 * T * (K + F),
+          operations: 4 * T * K * F,
+          arithmetic: "matrix f16",
+        },
+      ];
+    },
+    "gate and up of prefill",
+  );
+
 export const works: readonly Work[] = [
+  gateUpWork(awqRows16GateUpMatrix, ROWS16),
+  gateUpWork(awqRows32GateUpMatrix, 32),
+  gateUpWork(awqRows64GateUpMatrix, 64),
   tileWork(
     awqPrefillF16Matrix,
     [128, 128, 1],

@@ -15,7 +15,7 @@ import {
 import type { Kit } from "../kit.ts";
 
 /** 65504 / 15, down to a power of two: the largest scale whose weights f16 holds. */
-const MOST_SCALE = 0x6c00;
+export const MOST_SCALE = 0x6c00;
 
 /**
  * Steps of 64 along K: one, three, four in groups of two, nine, sixty-six (for boundary cases alone), five; two tiles
@@ -76,7 +76,7 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
 };
 
 /** Each weight is a product rounded to f16, to either neighbour, |error| ≤ one ULP (expectF16); a subnormal scale may be read as zero. */
-function expectMatrixLinear({ T, x, weight, before }: MatrixLinearCase): Expected {
+export function expectMatrixLinear({ T, x, weight, before }: MatrixLinearCase): Expected {
   const { inFeatures: K, outFeatures: N, groupSize: G, qweight, qzeros, scales } = weight;
   const half = halfNumbers();
   return expectF16Products({ T, K, N, x, before }, (n, k) => {

@@ -15,7 +15,7 @@ import type { GpuLinear, GpuPacked } from "../model/tree.ts";
 import type { Kernel } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
-import { type Left, leftWhole, recordProduct } from "./prefill-products.ts";
+import { type Left, leftWhole, recordGateUp, recordProduct } from "./prefill-products.ts";
 
 /** What is still to be added to the residual: pieces of a product, and its bias. */
 export interface Pending {
@@ -60,7 +60,9 @@ export const f16OperandKernels: readonly Kernel[] = [prefillNormF16, prefillRows
 /** f16 numbers. */
 export function f16Operands({ memory, recorder, config, rows, nothing }: OperandsContext): Operands {
   const { hiddenSize: K, intermediateSize: F, numAttentionHeads: H, headDim: Hd, rmsNormEps: eps } = config;
-  const x = allocate(memory, "operands (prefill)", rows * widest(config) * 2);
+  const x = allocate(memory, "operands (prefill)", rows * Math.max(K, H * Hd) * 2);
+  const gated = allocate(memory, "gated operands (prefill)", rows * F * 2);
+  let operands = x;
   const both = allocate(memory, "gate, up (prefill)", rows * 2 * F * 4);
   const norms = (residual: GPUBuffer, norm: GPUBuffer, { left, bias }: Pending, label: string, all: boolean): void => {
     const hasBias = bias !== null;
@@ -71,17 +73,24 @@ export function f16Operands({ memory, recorder, config, rows, nothing }: Operand
     }
   };
   return {
-    norm: (residual, norm, pending, label) => norms(residual, norm, pending, label, true),
+    norm(residual, norm, pending, label) {
+      norms(residual, norm, pending, label, true);
+      operands = x;
+    },
     splits: 8,
     eights: x,
     rows: (y, stats, splits, when) => recordKernel(recorder, prefillRowsF16, { y, stats, x }, { K: H * Hd, Hd, splits }, when),
     gateUp(linears, at) {
-      const { extras } = linears[0]!;
-      recordProduct(recorder, x, linears, both, { N: 2 * F, add: false, whole: true }, `${at}gateUp`);
+      const { weight, extras } = linears[0]!;
       const shape = { F, hasBias: extras !== null };
-      recordKernel(recorder, prefillSiluMulF16, { y: both, bias: extras ?? nothing, x }, shape, { label: `${at}siluMul` });
+      const bias = extras ?? nothing;
+      const from = weight.kind === "packed" ? recordGateUp(recorder, { x, bias, out: gated }, weight, shape, `${at}siluMul`) : 1;
+      recordProduct(recorder, x, linears, both, { N: 2 * F, add: false, whole: true, from }, `${at}gateUp`);
+      const many = { from, to: Number.POSITIVE_INFINITY };
+      recordKernel(recorder, prefillSiluMulF16, { y: both, bias, x: gated }, shape, { label: `${at}siluMul`, rows: many });
+      operands = gated;
     },
-    product: (linears, N, y, add, label) => recordProduct(recorder, x, linears, y, { N, add, whole: false }, label),
+    product: (linears, N, y, add, label) => recordProduct(recorder, operands, linears, y, { N, add, whole: false }, label),
     settle: (residual, norm, pending, label) => norms(residual, norm, pending, label, false),
   };
 }

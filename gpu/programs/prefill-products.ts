@@ -5,8 +5,11 @@
  */
 import { awqPrefillF16Matrix } from "../kernels/prefill/awq-prefill-f16-matrix.ts";
 import { awqRows16F16Matrix, ROWS16, rows16Pieces } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
+import { awqRows16GateUpMatrix } from "../kernels/prefill/awq-rows16-gate-up-matrix.ts";
 import { awqRows32F16Matrix } from "../kernels/prefill/awq-rows32-f16-matrix.ts";
+import { awqRows32GateUpMatrix } from "../kernels/prefill/awq-rows32-gate-up-matrix.ts";
 import { awqRows64F16Matrix } from "../kernels/prefill/awq-rows64-f16-matrix.ts";
+import { awqRows64GateUpMatrix } from "../kernels/prefill/awq-rows64-gate-up-matrix.ts";
 import { matmulPrefillF16Matrix } from "../kernels/prefill/matmul-prefill-f16-matrix.ts";
 import { matmulRows32F16Matrix } from "../kernels/prefill/matmul-rows32-f16-matrix.ts";
 import type { GpuDense, GpuLinear, GpuPacked } from "../model/tree.ts";
@@ -52,7 +55,20 @@ const denseRanges: readonly Range<typeof matmulPrefillF16Matrix>[] = [
   ...[128, 256, 512, Infinity].map((upTo) => ({ ...wideDense, upTo })),
 ];
 
-export const productKernels: readonly Kernel[] = [awqRows16F16Matrix, awqRows32F16Matrix, awqRows64F16Matrix, awqPrefillF16Matrix];
+/** Gate, up and SiLU in one kernel, by their numbers of rows; more rows by a product of both and a kernel after it. */
+const gateUps: readonly { readonly kernel: typeof awqRows16GateUpMatrix; readonly rows: Span }[] = [
+  { kernel: awqRows16GateUpMatrix, rows: { from: 1, to: 17 } },
+  { kernel: awqRows32GateUpMatrix, rows: { from: 17, to: 33 } },
+  { kernel: awqRows64GateUpMatrix, rows: { from: 33, to: 65 } },
+];
+
+export const productKernels: readonly Kernel[] = [
+  awqRows16F16Matrix,
+  awqRows32F16Matrix,
+  awqRows64F16Matrix,
+  awqPrefillF16Matrix,
+  ...gateUps.map(({ kernel }) => kernel),
+];
 export const denseProductKernels: readonly Kernel[] = [matmulRows32F16Matrix, matmulPrefillF16Matrix];
 
 /** Multiprocessors of the cards it was measured on. */
@@ -84,11 +100,12 @@ export function rowsInPieces(products: readonly { readonly K: number; readonly N
   return most;
 }
 
-/** What a product makes: N columns of y, or adds to them; `whole`: in one piece whatever the rows. */
+/** What a product makes: N columns of y, or adds to them; `whole`: in one piece whatever the rows; from so many rows on, 1 where absent. */
 export interface Product {
   readonly N: number;
   readonly add: boolean;
   readonly whole: boolean;
+  readonly from?: number;
 }
 
 /** How the kernels of `ranges` leave a product of K inputs; ranges that do not differ are one. */
@@ -138,9 +155,15 @@ function recordPacked(
   product: Product,
   label: string,
 ): readonly Left[] {
-  const { N, add, whole } = product;
+  const { N, add, whole, from = 1 } = product;
   const buffers = { x, weights, groups, y };
   const shape = { K, N, group, add };
+  if (from > ROWS16) {
+    const all = leftBy(ranges, ROWS16 + 1, K, product).filter(({ rows }) => rows.to > from);
+    for (const { kernel, rows, ...how } of all)
+      recordKernel(recorder, kernel, buffers, { ...shape, ...how }, { label, rows: { ...rows, from: Math.max(from, rows.from) } });
+    return all;
+  }
   const few: Left = { rows: { from: 1, to: ROWS16 + 1 }, pieces: whole ? 1 : rows16Pieces(K, N), apart: ROWS16 };
   recordKernel(recorder, awqRows16F16Matrix, buffers, { ...shape, pieces: few.pieces }, { label, rows: few.rows });
   const left = leftBy(ranges, ROWS16 + 1, K, product);
@@ -168,4 +191,20 @@ function recordDense(
     first += columns;
   }
   return left;
+}
+
+/**
+ * Records out = f16(silu(x · gateᵀ + bias) ∘ (x · upᵀ + bias)), F of a row, for the numbers of rows that one kernel makes it of, and says from
+ * which number on it does not.
+ */
+export function recordGateUp(
+  recorder: Recorder,
+  buffers: { readonly x: BufferArg; readonly bias: BufferArg; readonly out: BufferArg },
+  { weights, groups, K, groupSize: group }: GpuPacked,
+  { F, hasBias }: { readonly F: number; readonly hasBias: boolean },
+  label: string,
+): number {
+  for (const { kernel, rows } of gateUps)
+    recordKernel(recorder, kernel, { ...buffers, weights, groups }, { K, F, group, hasBias }, { label, rows });
+  return gateUps.at(-1)!.rows.to;
 }

@@ -40,9 +40,9 @@ export const matrixTileNeeds = (tile: MatrixTile): Needs => ({
   ...(matrixTileBytes(tile) > 16384 ? { limits: { maxComputeWorkgroupStorageSize: matrixTileBytes(tile) } } : {}),
 });
 
-/** How weights come: bindings 1 on and y's, what a thread loads of one row in a step, and how it stages that. */
+/** How weights come: bindings behind that of x, what a thread loads of one row in a step, and how it stages that. */
 export interface MatrixWeights {
-  readonly bindings: string;
+  readonly bindings: readonly string[];
   readonly overrides: string;
   /** Loads of a row that a step of 64 takes. */
   readonly loads: number;
@@ -52,9 +52,7 @@ export interface MatrixWeights {
 
 /** int4, repacked (awq-repack.ts): a load is a block of 32 of a row. */
 export const int4Weights: MatrixWeights = {
-  bindings: `@group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> groups: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;`,
+  bindings: ["var<storage, read> weights: array<vec4<u32>>;", "var<storage, read> groups: array<u32>;"],
   overrides: `override GROUP: u32 = 128u;
 override GROUPS: u32 = K / GROUP;`,
   loads: 2,
@@ -73,8 +71,7 @@ fn put(row: u32, part: u32, loaded: Loaded, thousand: u32) {
 
 /** Dense rows in the checkpoint's dtype (dense.ts): a load is eight of a row, brought into the order of eights. */
 export const denseWeights: MatrixWeights = {
-  bindings: `@group(0) @binding(1) var<storage, read> weight: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;`,
+  bindings: ["var<storage, read> weight: array<vec4<u32>>;"],
   overrides: "",
   loads: 8,
   wgsl: `${denseWgsl}
@@ -98,10 +95,41 @@ fn put(row: u32, part: u32, loaded: Loaded, thousand: u32) {
 }`,
 };
 
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const each = (n: number, line: (i: number) => string): string => range(n).map(line).join(" ");
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+export const each = (n: number, line: (i: number) => string): string => range(n).map(line).join(" ");
 
-export function matrixTileWgsl(tile: MatrixTile, { bindings, overrides, loads, wgsl }: MatrixWeights, ahead: Ahead): string {
+/** What becomes of a tile: bindings behind those of the weights, which row of these its column c is, how it begins and ends. */
+export interface MatrixEnd {
+  readonly bindings: readonly string[];
+  readonly overrides: string;
+  readonly wgsl: string;
+  readonly row: (c: string) => string;
+  readonly start: (tile: MatrixTile) => string;
+  readonly end: (tile: MatrixTile) => string;
+}
+
+export const sumsOf = ({ MF, NF }: MatrixTile, line: (i: number, j: number) => string): string =>
+  range(MF)
+    .map((i) => each(NF, (j) => line(i, j)))
+    .join("\n    ");
+
+/** Its columns of y. */
+const storedEnd: MatrixEnd = {
+  bindings: ["var<storage, read_write> y: array<f32>;"],
+  overrides: "",
+  wgsl: "",
+  row: (c) => c,
+  start: (tile) => `if (ADD && inside) {
+    ${sumsOf(tile, (i, j) => `c${i}${j} = subgroupMatrixLoad<Sum, row_major>(&y, at + ${16 * i}u * WIDTH + ${16 * j}u, WIDTH);`)}
+  }`,
+  end: (tile) => `if (inside) {
+    ${sumsOf(tile, (i, j) => `subgroupMatrixStore<row_major>(&y, at + ${16 * i}u * WIDTH + ${16 * j}u, c${i}${j}, WIDTH);`)}
+  }`,
+};
+
+export function matrixTileWgsl(tile: MatrixTile, weights: MatrixWeights, ahead: Ahead, ends: MatrixEnd = storedEnd): string {
+  const { overrides, loads, wgsl } = weights;
+  const bindings = [...weights.bindings, ...ends.bindings].map((line, i) => `@group(0) @binding(${i + 1}) ${line}`).join("\n");
   const { SR, SC, MF, NF } = tile;
   const lanes = 32 * SR * SC;
   const [rows, columns] = [tileRows(tile), tileColumns(tile)];
@@ -110,11 +138,7 @@ export function matrixTileWgsl(tile: MatrixTile, { bindings, overrides, loads, w
   const loadLeft = (k: string): string => each(left, (i) => `x${i} = x[(row0 + ${row(i, 8)}) * (K / 8u) + 8u * ${k} + tid % 8u];`);
   /** What step k needs lies in set k % ahead of registers. */
   const loadRight = (k: string, set: number): string =>
-    each(right, (i) => `w${set}${i} = load_weights(min(column0 + ${row(i, loads)}, N - 1u), tid % ${loads}u, ${k});`);
-  const sums = (line: (i: number, j: number) => string): string =>
-    range(MF)
-      .map((i) => each(NF, (j) => line(i, j)))
-      .join("\n    ");
+    each(right, (i) => `w${set}${i} = load_weights(${ends.row(`min(column0 + ${row(i, loads)}, N - 1u)`)}, tid % ${loads}u, ${k});`);
   /** Step k + set of K: what was loaded for it to workgroup memory, then the loads of later ones, then its products. */
   const step = (set: number): string => `${set > 0 ? `if (k + ${set}u >= end) { break; }` : ""}
     workgroupBarrier();
@@ -151,7 +175,7 @@ override FIRST: u32 = 0u;
 override WIDTH: u32 = N;
 override COLUMN: u32 = 0u;
 override EACH: u32 = (K / 64u + PIECES - 1u) / PIECES; // steps of a piece
-${overrides}
+${overrides}${ends.overrides}
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
 ${bindings}
@@ -161,7 +185,7 @@ alias Sum = subgroup_matrix_result<f32, 16, 16>;
 var<workgroup> left: array<vec4<u32>, ${9 * rows}>;
 var<workgroup> right: array<vec4<u32>, ${9 * columns}>;
 
-${wgsl}
+${wgsl}${ends.wgsl}
 @compute @workgroup_size(${lanes})
 fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32,
         @builtin(subgroup_id) sg: u32) {
@@ -173,10 +197,8 @@ fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec
   let b0 = (sg / ${SR}u) * ${16 * NF}u;
   let inside = column0 + b0 < N;
   let at = (FIRST + piece * APART + row0 + a0) * WIDTH + COLUMN + column0 + b0;
-  ${sums((i, j) => `var c${i}${j} = Sum(0.0);`)}
-  if (ADD && inside) {
-    ${sums((i, j) => `c${i}${j} = subgroupMatrixLoad<Sum, row_major>(&y, at + ${16 * i}u * WIDTH + ${16 * j}u, WIDTH);`)}
-  }
+  ${sumsOf(tile, (i, j) => `var c${i}${j} = Sum(0.0);`)}
+  ${ends.start(tile)}
   let end = min((piece + 1u) * EACH, K / 64u);
   var k = piece * EACH;
   var ${range(left)
@@ -189,9 +211,7 @@ fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec
   for (; k < end; k += ${ahead}u) {
     ${range(ahead).map(step).join("\n    ")}
   }
-  if (inside) {
-    ${sums((i, j) => `subgroupMatrixStore<row_major>(&y, at + ${16 * i}u * WIDTH + ${16 * j}u, c${i}${j}, WIDTH);`)}
-  }
+  ${ends.end(tile)}
 }
 `;
 }
@@ -232,7 +252,7 @@ const callOf =
     };
   };
 
-const padded = (tile: MatrixTile, T: number): number => tileRows(tile) * Math.ceil(T / tileRows(tile));
+export const paddedRows = (tile: MatrixTile, T: number): number => tileRows(tile) * Math.ceil(T / tileRows(tile));
 
 /** The card of a tile of int4 weights. */
 export const int4MatrixTile = (name: string, tile: MatrixTile, ahead: Ahead = 1): Card<"x" | "weights" | "groups" | "y", PiecesShape> =>
@@ -244,7 +264,7 @@ export const int4MatrixTile = (name: string, tile: MatrixTile, ahead: Ahead = 1)
     call: (shape) => callOf(tile)(shape, { GROUP: shape.group }),
     sizes(shape, T) {
       const { K, N, group } = shape;
-      const rows = padded(tile, T);
+      const rows = paddedRows(tile, T);
       return { x: 2 * rows * K, ...packedSizes(K, N, group), y: 4 * Math.max(rows, piecesRows(shape)) * N };
     },
   });
@@ -262,7 +282,7 @@ export const denseMatrixTile = (name: string, tile: MatrixTile): Card<"x" | "wei
     call: (shape) => callOf(tile)(shape, { DTYPE: dtypeCode[shape.dtype], WIDTH: shape.width, COLUMN: shape.column }),
     sizes(shape, T) {
       const { K, N, dtype, width } = shape;
-      const rows = padded(tile, T);
+      const rows = paddedRows(tile, T);
       return { x: 2 * rows * K, weight: 4 * N * rowWords(dtype, K), y: 4 * Math.max(rows, piecesRows(shape)) * width };
     },
   });

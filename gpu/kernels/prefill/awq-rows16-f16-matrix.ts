@@ -8,7 +8,7 @@
  * memory 6.75 KiB. Weights by wgsl/eights.ts. Steps past K have scale and zero point 0. Limited by latency: a
  * multiprocessor of one NVIDIA H100 gives workgroups 48 KiB in all, seven of these.
  */
-import { f16Matrix } from "../../device/capabilities.ts";
+import { f16Matrix, type Needs } from "../../device/capabilities.ts";
 import { type Card, makeCard, type Span } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
 import { eightWeightsWgsl } from "../../wgsl/eights.ts";
@@ -49,15 +49,19 @@ export function rows16Pieces(K: number, N: number): number {
   return Math.ceil(turns / Math.ceil(turns / most));
 }
 
-/** Pieces begin behind the rows of y where the products are to be added to it (`add`), else at its first row. */
-export type Rows16Shape = ProductShape & Readonly<{ pieces: number }>;
+/** What a subgroup's 32 columns are of the weights, and what becomes of their products c0 and c1. */
+interface Rows16End {
+  readonly bindings: readonly string[];
+  readonly overrides: string;
+  readonly wgsl: string;
+  /** Rows of the weights from one workgroup's first to the next one's, and from its first 16 to the other 16. */
+  readonly columns: number;
+  readonly second: string;
+  readonly end: string;
+}
+export const rows16Memory: number = 432 * 16;
 
-export const awqRows16F16Matrix: Card<"x" | "weights" | "groups" | "y", Rows16Shape> = makeCard({
-  name: "awq-rows16-f16-matrix",
-  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-  subgroupSize: 32,
-  matrices: [f16Matrix],
-  wgsl: /* wgsl */ `
+export const rows16Wgsl = ({ bindings, overrides, wgsl, columns, second, end }: Rows16End): string => /* wgsl */ `
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -73,18 +77,18 @@ override GROUPS: u32 = K / GROUP;
 override STEPS: u32 = K / 64u;
 override TURNS: u32 = (K / 64u + 3u) / 4u;
 override EACH: u32 = (TURNS + PIECES - 1u) / PIECES; // turns of a part
-
+${overrides}
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> groups: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+${bindings.map((line, i) => `@group(0) @binding(${i + 3}) ${line}`).join("\n")}
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
 // 32 columns of 64 weights, then 16 rows of 64 activations, 9 words of 16 bytes apart.
 var<workgroup> staged: array<vec4<u32>, 432>;
 
-${eightWeightsWgsl}
+${eightWeightsWgsl}${wgsl}
 struct Operands { w0: vec4<u32>, w1: vec4<u32>, g0: u32, g1: u32, x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32> }
 fn load_step(n: u32, lane: u32, step: u32) -> Operands {
   let s = min(step, STEPS - 1u);
@@ -92,7 +96,7 @@ fn load_step(n: u32, lane: u32, step: u32) -> Operands {
   let w = ((n >> 2u) * BLOCKS + 2u * s + (lane >> 2u) % 2u) * 4u + n % 4u;
   let g = ((n >> 2u) * GROUPS + (64u * s + 32u * ((lane >> 2u) % 2u)) / GROUP) * 4u + n % 4u;
   let at = (lane >> 3u) * (K / 8u) + 8u * s + lane % 8u;
-  return Operands(weights[w], weights[w + 16u * BLOCKS], select(0u, groups[g], alive), select(0u, groups[g + 16u * GROUPS], alive),
+  return Operands(weights[w], weights[w + ${second} * BLOCKS], select(0u, groups[g], alive), select(0u, groups[g + ${second} * GROUPS], alive),
                x[at], x[at + K / 2u], x[at + K], x[at + K / 2u * 3u]);
 }
 fn put(to_right: u32, to_left: u32, p: Operands, thousand: u32) {
@@ -106,7 +110,7 @@ fn put(to_right: u32, to_left: u32, p: Operands, thousand: u32) {
 fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let thousand = 0x64006400u + (size.z - 1u);
   let column = (lane >> 3u) * 4u + lane % 4u;
-  let n = wg.x * 32u + column;
+  let n = wg.x * ${columns}u + column;
   let to_right = column * 9u + (lane >> 2u) % 2u * 4u;
   let to_left = 288u + (lane >> 3u) * 9u + lane % 8u;
   let end = min((wg.y + 1u) * EACH, TURNS);
@@ -119,12 +123,33 @@ fn main(@builtin(num_workgroups) size: vec3<u32>, @builtin(workgroup_id) wg: vec
   for (var turn = wg.y * EACH; turn < end; turn++) {
     let next = 4u * min(turn + 1u, TURNS - 1u);
 ${["a", "b", "c", "d"].map(step).join("")}  }
-  let at = (FIRST + 16u * wg.y) * N + wg.x * 32u;
-  subgroupMatrixStore<row_major>(&y, at, c0, N);
-  subgroupMatrixStore<row_major>(&y, at + 16u, c1, N);
+  ${end}
 }
-`,
-  workgroupBytes: 432 * 16,
+`;
+
+export const rows16Needs: Needs = {
+  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+  subgroupSize: 32,
+  matrices: [f16Matrix],
+};
+
+/** Pieces begin behind the rows of y where the products are to be added to it (`add`), else at its first row. */
+export type Rows16Shape = ProductShape & Readonly<{ pieces: number }>;
+
+export const awqRows16F16Matrix: Card<"x" | "weights" | "groups" | "y", Rows16Shape> = makeCard({
+  name: "awq-rows16-f16-matrix",
+  ...rows16Needs,
+  wgsl: rows16Wgsl({
+    bindings: ["var<storage, read_write> y: array<f32>;"],
+    overrides: "",
+    wgsl: "",
+    columns: 32,
+    second: "16u",
+    end: `let at = (FIRST + 16u * wg.y) * N + wg.x * 32u;
+  subgroupMatrixStore<row_major>(&y, at, c0, N);
+  subgroupMatrixStore<row_major>(&y, at + 16u, c1, N);`,
+  }),
+  workgroupBytes: rows16Memory,
   call: ({ K, N, group, add, pieces }) => ({
     overrides: { K, N, GROUP: group, FIRST: add ? ROWS16 : 0, PIECES: pieces },
     workgroups: () => [N / 32, pieces, 1],

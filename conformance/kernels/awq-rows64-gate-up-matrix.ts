@@ -1,0 +1,5 @@
+import { awqRows64GateUpMatrix } from "../../gpu/kernels/prefill/awq-rows64-gate-up-matrix.ts";
+import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
+import { gateUpSubjects } from "./awq-rows16-gate-up-matrix.ts";
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => gateUpSubjects(rig, awqRows64GateUpMatrix, 64);
