@@ -126,12 +126,17 @@ export async function checkDevice(gpu: Gpu): Promise<void> {
   gpu.checked = true;
 }
 
-/** A device that the caller made, with the features and limits the caller asked for. */
+/** A device that the caller made, with the features and limits the caller asked for. Adopted again it is the same record. */
 export function adoptDevice(device: GPUDevice): Gpu {
   return adopt(device, device.adapterInfo, undefined);
 }
 
+/** The record of each device: what waits for the device's loss keeps its record, and with it what is compiled, as long as the device lasts. */
+const records = new WeakMap<GPUDevice, Gpu>();
+
 function adopt(device: GPUDevice, info: GPUAdapterInfo, instance: GPU | undefined): Gpu {
+  const known = records.get(device);
+  if (known) return known;
   const gpu: Gpu = {
     device,
     capabilities: readCapabilities(device, info),
@@ -143,6 +148,7 @@ function adopt(device: GPUDevice, info: GPUAdapterInfo, instance: GPU | undefine
   void device.lost.then((lost) => {
     gpu.lost = lost;
   });
+  records.set(device, gpu);
   return gpu;
 }
 

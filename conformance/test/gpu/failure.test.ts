@@ -260,6 +260,11 @@ describe("memory", () => {
 });
 
 describe("a device of the caller's", () => {
+  it("is the same record however often it is adopted: nothing of it stays behind for each model", () => {
+    expect(adoptDevice(gpu.device)).toBe(gpu);
+    expect(adoptDevice(gpu.device).pipelines).toBe(gpu.pipelines);
+  });
+
   it("runs a model", async () => {
     const mine = adoptDevice(gpu.device);
     const model = await load(mine);
