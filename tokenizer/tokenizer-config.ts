@@ -7,7 +7,7 @@ import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { maxSmallBytes, openFolder } from "../core/checkpoint/folder.ts";
 import { orDownload } from "../core/checkpoint/foreign.ts";
 import { GureumError, within, withinAsync } from "../core/errors.ts";
-import { parseJson, plainJson } from "../core/json.ts";
+import { parsePlainJson } from "../core/json.ts";
 import { asArray, asId, asObject, asString, isObject, type JsonObject } from "./json.ts";
 
 /** A whole file of a store. @throws GureumError as `Folder.read`, "not-found" */
@@ -61,7 +61,7 @@ export async function readTokenizerConfig(store: ByteStore, files: ReadonlySet<s
     if (!files.has(fileName)) return {};
     const bytes = await readStoreFile(store, fileName);
     try {
-      return within(fileName, () => asObject(plainJson(parseJson(bytes)), ""));
+      return within(fileName, () => asObject(parsePlainJson(bytes), ""));
     } catch (error) {
       throw orDownload(error);
     }
@@ -95,7 +95,7 @@ export async function tokenizerClass(store: ByteStore, files: ReadonlySet<string
   if (typeof config.tokenizer_class === "string") return config.tokenizer_class.replace(/Fast$/, "");
   if (!files.has("config.json")) return undefined;
   const bytes = await readStoreFile(store, "config.json");
-  const { model_type } = within("config.json", () => asObject(plainJson(parseJson(bytes)), ""));
+  const { model_type } = within("config.json", () => asObject(parsePlainJson(bytes), ""));
   return typeof model_type === "string" ? classOfModel[model_type] : undefined;
 }
 

@@ -4,7 +4,7 @@
  * Source: huggingface/tokenizers `src/tokenizer/serialization.rs`.
  */
 import { GureumError, within } from "../core/errors.ts";
-import { parseJson, plainJson } from "../core/json.ts";
+import { parsePlainJson } from "../core/json.ts";
 import { asArray, asFlag, asId, asObject, asString } from "./json.ts";
 import { parseBpe } from "./json-bpe.ts";
 import { parseDecoders } from "./json-decoder.ts";
@@ -36,7 +36,7 @@ export function parseAddedToken(value: unknown, id: number, where: string): Adde
  * @throws GureumError "format" for a broken file, "unsupported" (by name) for a stage or model that is not done here.
  */
 export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
-  const file = asObject(plainJson(parseJson(bytes)), "");
+  const file = asObject(parsePlainJson(bytes), "");
   if (file.model === undefined && file.config !== undefined)
     throw new GureumError("unsupported", {
       what: "a vocabulary in Mistral's tekken format is not supported",

@@ -285,7 +285,9 @@ export function formatReport(report: InspectReport): string {
       `${byteLength}`,
       file,
     ]);
-    lines.push("", `${report.tensors.length} tensors`, ...indented([["name", "dtype", "shape", "bytes", "file"], ...rows], [3]));
+    lines.push("", `${report.tensors.length} tensors`);
+    // One by one: a call takes some hundred thousand arguments at most.
+    for (const line of indented([["name", "dtype", "shape", "bytes", "file"], ...rows], [3])) lines.push(line);
   }
   const count = report.problems.length;
   const title =

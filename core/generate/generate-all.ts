@@ -40,11 +40,14 @@ interface Running {
   readonly promptTokens: number;
 }
 
+/** The largest of numbers above 0, however many there are. */
+const longestOf = (lengths: readonly number[]): number => lengths.reduce((most, length) => Math.max(most, length), 0);
+
 /** @throws GureumError "usage" for a number of sequences that is none */
 function slotsFor(model: Model, lengths: readonly number[], sequences: number | undefined): number {
   if (sequences !== undefined && !(Number.isInteger(sequences) && sequences >= 1))
     throw new GureumError("usage", { where: "generateAll", what: "sequences", expected: "a whole number from 1", got: `${sequences}` });
-  return Math.min(lengths.length, sequences ?? model.sequencesAtOnce(Math.max(...lengths)));
+  return Math.min(lengths.length, sequences ?? model.sequencesAtOnce(longestOf(lengths)));
 }
 
 /** Positions that an item may come to, as `generate` alone gives it. */
@@ -71,7 +74,7 @@ export async function generateAll(model: Model, items: readonly Item[], options:
   };
   const lengths = items.flatMap((item) => ("prompt" in item ? [contextOf(model, item)] : []));
   const slots = slotsFor(model, lengths, options.sequences);
-  const batch: Batch | undefined = slots > 0 ? model.createBatch(slots, Math.max(...lengths)) : undefined;
+  const batch: Batch | undefined = slots > 0 ? model.createBatch(slots, longestOf(lengths)) : undefined;
   const running = new Map<number, Running>();
   const free = Array.from({ length: slots }, (_, slot) => slot).reverse();
 

@@ -53,7 +53,10 @@ export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
       where: "generate",
       what: "stop",
       expected: `at most ${MOST_STOPS} strings of at most ${MOST_STOP_LENGTH} characters`,
-      got: stop.length > MOST_STOPS ? `${stop.length} strings` : `one of ${Math.max(...stop.map(({ length }) => length))} characters`,
+      got:
+        stop.length > MOST_STOPS
+          ? `${stop.length} strings`
+          : `one of ${stop.find(({ length }) => length > MOST_STOP_LENGTH)!.length} characters`,
     });
   for (const id of stopIds)
     if (!Number.isInteger(id) || id < 0)

@@ -174,7 +174,7 @@ async function claimParts({ store, writer }: Parts, job: string): Promise<Set<st
 }
 
 function checkCalibration({ texts, name }: Calibration, { maxPositionEmbeddings }: LlamaConfig): number {
-  const longest = Math.max(0, ...texts.map(({ length }) => length));
+  const longest = texts.reduce((most, { length }) => Math.max(most, length), 0);
   if (longest === 0) throw new GureumError("usage", { where: name, what: "no calibration text" });
   if (longest > maxPositionEmbeddings)
     throw new GureumError("context", {

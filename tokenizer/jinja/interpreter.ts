@@ -150,7 +150,7 @@ class PythonInterpreter extends PackageInterpreter {
     const keywords = new Map<string, Value>();
     for (const node of nodes)
       if (node.type === "KeywordArgumentExpression") keywords.set(nameOf(node.key as Node), this.value(node.value, scope));
-      else if (node.type === "SpreadExpression") args.push(...iterate(this.value(node.argument, scope)));
+      else if (node.type === "SpreadExpression") for (const one of iterate(this.value(node.argument, scope))) args.push(one);
       else if (node.type === "KeywordSpreadExpression") {
         const given = this.value(node.argument, scope);
         if (!(given instanceof Map)) return fail("** takes a dict");

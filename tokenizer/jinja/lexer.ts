@@ -320,7 +320,7 @@ export function tokenize(text: string, progress: { line: number }): Token[] {
       tag.unshift({ ...tag[0]!, type: "OpenParen", value: "(" });
       tag.push({ ...tag[0]!, type: "CloseParen", value: ")" });
     }
-    tokens.push(...(isBlock ? rewriteStatement(rewriteTag(tag)) : rewriteTag(tag)));
+    for (const token of isBlock ? rewriteStatement(rewriteTag(tag)) : rewriteTag(tag)) tokens.push(token);
     tokens.push(end);
   }
 }

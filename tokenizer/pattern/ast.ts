@@ -37,7 +37,7 @@ export function widthOf(node: Node): readonly [number, number] {
     }
     case "choice": {
       const widths = node.nodes.map(widthOf);
-      return [Math.min(...widths.map(([low]) => low)), Math.max(...widths.map(([, high]) => high))];
+      return widths.reduce(([least, most], [low, high]) => [Math.min(least, low), Math.max(most, high)]);
     }
     case "repeat": {
       const [least, most] = widthOf(node.node);

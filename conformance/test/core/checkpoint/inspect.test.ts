@@ -123,6 +123,20 @@ describe("inspectFolder", () => {
   });
 });
 
+describe("formatReport", () => {
+  it("lists more tensors than a call takes arguments", async () => {
+    const tensors = Array.from({ length: 200_000 }, (_, i) => ({
+      name: `t${i}`,
+      dtype: "U8" as const,
+      shape: [0],
+      byteLength: 0,
+      file: "a",
+    }));
+    const none = { name: "a", config: null, quantization: null, files: [], tensorBytes: 0, bytesOnDisk: 0, memory: [], problems: [] };
+    expect(formatReport({ ...none, tensors }).split("\n").length).toBeGreaterThan(200_000);
+  });
+});
+
 describe("inspectFile", () => {
   it("lists one file alone, or says what breaks it", async () => {
     const bytes = await encodeSafetensors([{ name: "a", dtype: "F8_E4M3", shape: [2, 3], data: new Uint8Array(6) }]);
