@@ -1,12 +1,12 @@
 import { bitsOf } from "../../core/exact/numbers.ts";
 import { rotate, scoreFactor } from "../../core/exact/rope.ts";
 import { fixedRow } from "../../core/exact/rows.ts";
-import { exactAttentionRow } from "../../gpu/kernels/exact/exact-attention-row.ts";
+import { exactAttentionRow, ROW_KEYS } from "../../gpu/kernels/exact/exact-attention-row.ts";
 import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
 import { exactCacheBytes, exactRope, queryBytes, wordsOf } from "../../gpu/kernels/exact/exact-rope.ts";
 import { exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
-import { type ExactAttentionCase, exactContext } from "../ops/exact-attention.ts";
+import type { ExactAttentionCase } from "../ops/exact-attention.ts";
 import { digitsOf } from "../ops/exact-digits.ts";
 import { wordSubject } from "../subjects/exact.ts";
 import type { AnyGpuSubject, Io, Rig } from "../subjects/rig.ts";
@@ -61,9 +61,11 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
       const { keys, values, exponents } = given;
       const queries = io.scratch("queries", queryBytes(shape, T));
       io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(Hd)) }, { ...given, queries });
-      const scores = io.scratch("scores", T * H * exactContext * 4);
+      // Rows of scores are longer than they need be.
+      const stride = c.start + T + 5;
+      const scores = io.scratch("scores", T * H * stride * 4);
       const stats = io.scratch("stats", T * H * 8);
-      const part = { ...shape, stride: exactContext, first: 0, rows: T };
+      const part = { ...shape, stride, first: 0, rows: T };
       io.run(exactScores, part, { queries, keys, exponents, scores });
       io.run(exactSoftmax, part, { exponents, scores, stats });
       io.run(exactMix, part, { scores, stats, values });
@@ -78,6 +80,6 @@ export const rowSubjects = (rig: Rig): AnyGpuSubject[] => [
     exactAttentionRow,
     (io, c) => void io.run(exactAttentionRow, { ...c.shape, factor: bitsOf(scoreFactor(c.shape.Hd)) }, operands(io, c)),
     ({ T, start }) => ({ T, start }),
-    { op: "exact-attention", accepts: ({ T }) => T === 1 },
+    { op: "exact-attention", accepts: ({ T, start }) => T === 1 && start < ROW_KEYS },
   ),
 ];

@@ -41,11 +41,14 @@ const shapes: readonly AttentionShape[] = [
   { H: 3, G: 3, Hd: 6, window: 5 },
   { H: 4, G: 2, Hd: 80, window: null },
   { H: 4, G: 2, Hd: 64, window: 40 },
-  // Of a model, for cases of reach.
+  // For cases of reach: a model's heads; narrow ones for the latest positions; 28 heads in groups of seven, 71 in one.
   { H: 4, G: 1, Hd: 128, window: null },
+  { H: 2, G: 1, Hd: 4, window: null },
+  { H: 2, G: 1, Hd: 4, window: 4096 },
+  { H: 28, G: 4, Hd: 16, window: null },
+  { H: 71, G: 1, Hd: 6, window: null },
 ];
-/** Positions that the score rows are long. */
-export const exactContext = 1100;
+const LAST = 131_071;
 
 /** A case's result by these ops. */
 export function mixedBy(ops: Pick<ExactOps, "attention">, { shape, start, T, q, k, v, tables }: ExactAttentionCase): Float32Array {
@@ -89,9 +92,12 @@ export const kit: Kit<Spec, ExactAttentionCase> = {
     ]),
   ),
   reach: [
-    { T: 33, start: 1000 },
-    { T: 1, start: 927 },
-  ].map((at) => ({ ...at, shape: 4, q: exactRecipes[5]!, k: exactRecipes[5]!, v: exactRecipes[5]!, spread: 10 })),
+    { shape: 4, T: 33, start: 1000 },
+    { shape: 4, T: 1, start: 927 },
+    { shape: 5, T: 1, start: LAST },
+    { shape: 6, T: 2, start: 9000 },
+    ...[7, 8].map((shape) => ({ shape, T: 1, start: 70 })),
+  ].map((at) => ({ ...at, q: exactRecipes[5]!, k: exactRecipes[5]!, v: exactRecipes[5]!, spread: 10 })),
   make({ shape: at, T, start, q, k, v, spread }) {
     const shape = shapes[at]!;
     const { H, G, Hd } = shape;

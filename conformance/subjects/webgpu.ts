@@ -1,19 +1,21 @@
 /**
  * GPU kernels as subjects: every kernel of gpu/kernels in every way it is called, each with its invocations renumbered
- * as well.
+ * and with junk in its workgroup memory as well.
  */
-
+import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 import * as kernels from "../kernels.ts";
 import type { AnySubject } from "../kit.ts";
 import { renumberInvocations } from "../mutation/schedule.ts";
+import { fillWorkgroupMemory } from "../mutation/unset.ts";
 import type { AnyGpuSubject, Rig } from "./rig.ts";
 
 const subjectsOf = (rig: Rig): AnyGpuSubject[] => Object.values(kernels).flatMap((subjects) => subjects(rig));
 
-/** Every subject with its renumbered twins. */
+/** Every subject with its renumbered twins, whose workgroup memory holds junk at first. */
 function renumbered(rig: Rig): AnyGpuSubject[] {
+  const disturbed = (kernel: Kernel, backwards: boolean): Kernel => renumberInvocations(fillWorkgroupMemory(kernel, backwards), backwards);
   const twins = [false, true].map((backwards) =>
-    subjectsOf({ ...rig, rewrite: (kernel) => renumberInvocations(rig.rewrite ? rig.rewrite(kernel) : kernel, backwards) }),
+    subjectsOf({ ...rig, rewrite: (kernel) => disturbed(rig.rewrite ? rig.rewrite(kernel) : kernel, backwards) }),
   );
   return subjectsOf(rig).map((subject, i) => ({
     ...subject,
