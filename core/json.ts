@@ -210,7 +210,10 @@ function parseArray(cursor: Cursor, depth: number): Json[] {
   return items;
 }
 
-/** What objects of JSON are made from: a member may have any name, and none is inherited; those with the same names share a shape. */
+/**
+ * What objects of JSON are made from: a member may have any name, and none is inherited; those with the same names
+ * share a shape.
+ */
 const Bare = function Bare() {} as unknown as new () => Record<string, unknown>;
 Bare.prototype = Object.freeze(Object.create(null));
 
@@ -327,7 +330,8 @@ export const parseJson = (bytes: Uint8Array, dialect: JsonDialect = "python"): J
   parseWhole({ bytes, python: dialect === "python", at: 0 });
 
 /**
- * The one JSON value in `bytes`, in Python's dialect, as JSON.parse gives it: f64 for every number, objects that inherit nothing.
+ * The one JSON value in `bytes`, in Python's dialect, as JSON.parse gives it: f64 for every number, objects that
+ * inherit nothing.
  * @throws GureumError "format" with the byte where it breaks.
  */
 export const parsePlainJson = (bytes: Uint8Array): unknown => parseWhole({ bytes, python: true, plain: true, at: 0 });

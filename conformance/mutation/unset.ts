@@ -1,7 +1,7 @@
 /**
- * A kernel whose workgroup memory holds junk where WGSL promises zeros: Dawn leaves it as another dispatch left it where
- * its checks are off, and no run with checks shows who reads what nobody set. A kernel that sets all that it reads gives
- * the same bits.
+ * A kernel whose workgroup memory holds junk where WGSL promises zeros: Dawn leaves it as another dispatch left it
+ * where its checks are off, and no run with checks shows who reads what nobody set. A kernel that sets all that it
+ * reads gives the same bits.
  */
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 import { withoutComments } from "./text.ts";

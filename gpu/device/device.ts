@@ -126,12 +126,18 @@ export async function checkDevice(gpu: Gpu): Promise<void> {
   gpu.checked = true;
 }
 
-/** A device that the caller made, with the features and limits the caller asked for. Adopted again it is the same record. */
+/**
+ * A device that the caller made, with the features and limits the caller asked for. Adopted again it is the same
+ * record.
+ */
 export function adoptDevice(device: GPUDevice): Gpu {
   return adopt(device, device.adapterInfo, undefined);
 }
 
-/** The record of each device: what waits for the device's loss keeps its record, and with it what is compiled, as long as the device lasts. */
+/**
+ * The record of each device: what waits for the device's loss keeps its record, and with it what is compiled, as long
+ * as the device lasts.
+ */
 const records = new WeakMap<GPUDevice, Gpu>();
 
 function adopt(device: GPUDevice, info: GPUAdapterInfo, instance: GPU | undefined): Gpu {
