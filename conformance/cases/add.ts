@@ -56,13 +56,17 @@ export const addKit = <S extends { readonly seed: number }, W extends AwqMatrix 
     ...shapes.map((_, shape) => ({ shape, x: plain, weight, residual: { ...plain, seed: 3 }, norm: { ...plain, seed: 4 } })),
     { shape: 2, x: { ...plain, kind: "zeros" as const }, weight, residual: nearlyOne, norm: ones },
   ]),
-  reach: [...farInputs.map((shape) => ({ shape, N: 32 })), ...[8192, 14_336].map((N) => ({ shape: 0, N }))].map((far) => {
-    return { ...far, x: plain, weight: product.usual[0]!, residual: { ...plain, seed: 3 }, norm: { ...plain, seed: 4 } };
-  }),
+  // The widest inputs, one with as many outputs as 16 bits of words take; the widest residual stream.
+  reach: product.usual.flatMap((weight) =>
+    [...farInputs.map((shape, i) => ({ shape, N: i === 0 ? 32 : 256 })), { shape: 0, N: 8192 }].map((far) => {
+      return { ...far, x: plain, weight, residual: { ...plain, seed: 3 }, norm: { ...plain, seed: 4 } };
+    }),
+  ),
   make({ shape, x, weight, residual, norm, N: far }) {
     const { K, group } = shapeOf(shape);
-    const { hasBias, ...near } = outputs[shape] ?? outputs[0];
+    const near = outputs[shape] ?? outputs[0];
     const N = far ?? near.N;
+    const hasBias = far !== undefined || near.hasBias;
     return {
       x: values(x, K),
       weight: product.make(weight, K, N, group),

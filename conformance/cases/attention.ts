@@ -133,6 +133,13 @@ export const attentionReach: readonly AttentionSpec[] = [
     ] as const
   ).map(([G, perGroup]) => ({ ...shape, G, perGroup, T: 1, start: 9 })),
   { ...shape, G: 8, perGroup: 4, Hd: 128, T: 2, start: 70, marks: [0, 1, 40, 64, 70] },
+  // Llama 2 13B's: each head has keys of its own.
+  { ...shape, G: 40, perGroup: 1, Hd: 128, T: 20, start: 20 },
+  { ...shape, G: 40, perGroup: 1, Hd: 128, T: 1, start: 20 },
+  // As many heads over several splits of the keys.
+  { ...shape, G: 8, perGroup: 5, Hd: 128, T: 1, start: 2100 },
+  // And scores so far apart that only a head's own largest keeps its exponentials in range.
+  { ...shape, G: 8, perGroup: 5, Hd: 128, T: 1, start: 300, q: { ...plain, exponent: 6 }, k: { ...plain, exponent: 2, seed: 2 } },
 ];
 
 /** A case with marks: values of every key, group and component differ from their neighbours'. */

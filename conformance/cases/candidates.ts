@@ -59,6 +59,12 @@ export const candidatesBoundaries: readonly CandidatesSpec[] = [
 export const candidatesReach: readonly CandidatesSpec[] = [
   { V: 152_064, data: { kind: "normal", exponent: 1, seed: 1 }, topK: 40, topP: 0.9, temperature: 1 },
   { V: 128_256, data: ties, topK: 0, topP: 0.75, temperature: 4 },
+  // Nearly all of them.
+  { V: 152_064, data: ties, topK: 120_000, topP: 1, temperature: 4 },
+  // As many rows as a call has.
+  { V: 60, data: ties, topK: 20, topP: 0.75, temperature: 4 },
+  // Each id weighs as much as any other.
+  { V: 152_064, data: equal, topK: 0, topP: 0.9, temperature: 1 },
 ];
 
 export const makeCandidates = ({ V, data, topK, topP, temperature }: CandidatesSpec): CandidatesCase => ({

@@ -38,9 +38,9 @@ export const gateUpKit = <S extends { readonly seed: number }, W extends AwqMatr
   formula: "h = silu(x · Wgate / rms + bias) · (x · Wup / rms + bias)",
   spec: fc.record({ ...normedSpec, weight: product.spec, bias: recipe(rowKinds) }),
   boundaries: product.usual.flatMap((weight) => normedBoundaries.map((spec) => ({ ...spec, weight, bias: { ...plain, seed: 6 } }))),
-  reach: [...normedReach, { ...normedBoundaries[0]!, F: 14_336 }].map((far) => {
-    return { ...far, weight: product.usual[0]!, bias: { ...plain, seed: 6 } };
-  }),
+  reach: product.usual.flatMap((weight) =>
+    [...normedReach, { ...normedBoundaries[0]!, F: 14_336 }].map((far) => ({ ...far, weight, bias: { ...plain, seed: 6 } })),
+  ),
   make({ shape, residual, norm, weight, bias, F: far }) {
     const { K, group } = shapeOf(shape);
     const { hasBias, ...near } = outputs[shape] ?? outputs[0];

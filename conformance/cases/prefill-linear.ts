@@ -29,6 +29,8 @@ export const f16Row = (r: Recipe, length: number): Float32Array => values(r, len
 
 export interface LinearSpec {
   readonly shape: number;
+  /** Only every so manyth value of x is not 0, where so many are multiplied that each counts. */
+  readonly every?: number;
   readonly T: number;
   readonly adds: boolean;
   readonly x: Recipe;
@@ -42,6 +44,9 @@ export interface MatrixLinearCase {
   /** [T, N]: what y holds before; null where the product replaces it. */
   readonly before: Float32Array | null;
 }
+
+/** A case's x with all but every so manyth value 0. */
+export const sparse = (x: Float32Array, every = 1): Float32Array => (every === 1 ? x : x.map((value, i) => (i % every === 0 ? value : 0)));
 
 /** What y holds before a product is added to it: far from overflow. */
 export const valuesBefore = (x: Recipe, length: number): Float32Array =>
@@ -76,6 +81,7 @@ export function expectF16Products(
       let moved = 0;
       for (let k = 0; k < K; k++) {
         const xk = x[t * K + k]!;
+        if (xk === 0) continue;
         addTerm(terms, xk, w[k]!, matrixSums);
         moved += Math.abs(xk) * away[k]!;
       }

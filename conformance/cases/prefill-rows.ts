@@ -36,13 +36,15 @@ const rowsBoundaries = [
   { T: 2, width: 1024, x: { ...plain, exponent: 9 }, y: { ...plain, seed: 2 } },
 ];
 
-/** Widths of models, and more rows than a batch of 128. */
+/** Widths of models, more rows than a batch of 128, and rows that fill more than 16 bits of words. */
 const rowsReach = (
   [
     { T: 1, width: 8192 },
     { T: 2, width: 14_336 },
     { T: 1, width: 28_672 },
     { T: 300, width: 32 },
+    { T: 12, width: 14_336 },
+    { T: 64, width: 5120 },
   ] as const
 ).map((shape) => ({ ...shape, x: plain, y: { ...plain, seed: 2 } }));
 

@@ -66,10 +66,11 @@ const heads = [
   { G: 2, perGroup: 2, Hd: 64, hasBias: false, cache: "f32", raw: false },
   { G: 1, perGroup: 3, Hd: 80, hasBias: true, cache: "f16", raw: true },
   { G: 2, perGroup: 1, Hd: 128, hasBias: false, cache: "f16", raw: false },
-  // Of models: SOLAR's, Qwen 2.5 7B's; and three groups of three.
+  // Of models: SOLAR's, Qwen 2.5 7B's; three groups of three; Llama 2 13B's.
   { G: 8, perGroup: 4, Hd: 128, hasBias: false, cache: "f16", raw: false },
   { G: 4, perGroup: 7, Hd: 128, hasBias: true, cache: "f16", raw: false },
   { G: 3, perGroup: 3, Hd: 32, hasBias: false, cache: "f16", raw: false },
+  { G: 40, perGroup: 1, Hd: 128, hasBias: true, cache: "f16", raw: false },
 ] as const;
 
 const LAST = 131_071;
@@ -105,8 +106,10 @@ export const qkvRopeKit = <S extends { readonly seed: number }, W extends AwqMat
     const [weight, bias] = [product.usual[0]!, { ...plain, seed: 6 }];
     const near = { ...normedBoundaries[0]!, weight, bias };
     return [
-      { ...far, weight, bias, position: 100, heads: 0 },
-      ...[4, 5, 6].map((at) => ({ ...near, position: 4095, heads: at, scaling: "llama3" as const })),
+      ...product.usual.map((other) => ({ ...far, weight: other, bias, position: 100, heads: 0 })),
+      ...[4, 5, 6, 7].map((at) => ({ ...near, position: 4095, heads: at, scaling: "llama3" as const })),
+      // Beyond what f16 holds.
+      { ...near, position: 9, heads: 7, norm: { ...plain, exponent: 18, seed: 2 } },
       ...(["none", "linear", "dynamic", "yarn"] as const).map((scaling) => ({ ...near, position: LAST, heads: 0, scaling })),
     ];
   }),

@@ -4,10 +4,13 @@ import type { RowsCase } from "../cases/prefill-rows.ts";
 import { fromEights } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, FILL, hand, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
-const [SPLITS, HEAD] = [3, 32];
+const SPLITS = 3;
+/** Heads of 128 where the rows are a model's. */
+const headOf = (width: number): number => (width > 4096 && width % 128 === 0 ? 128 : 32);
 
 /** Rows in splits, each head's values in one of them, by turns, or in the first two, which have the same weight. */
 function split({ T, width, x }: RowsCase): { y: Float32Array; stats: Float32Array } {
+  const HEAD = headOf(width);
   const heads = width / HEAD;
   const y = new Float32Array(SPLITS * SPLIT_ROWS * width).fill(FILL);
   const stats = new Float32Array(2 * SPLITS * SPLIT_ROWS * heads);
@@ -34,13 +37,13 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   subject<RowsCase>(
     prefillRowsF16,
     async (c, out) => {
-      const shape = { K: c.width, splits: SPLITS, Hd: HEAD };
+      const shape = { K: c.width, splits: SPLITS, Hd: headOf(c.width) };
       const read = await runKernel(rig, c.T, 0, (io) => void io.run(prefillRowsF16, shape, split(c)));
       hand(out, fromEights(read.x!), read);
     },
     {
       variant: "prefill-rows-f16-in-splits",
-      accepts: ({ T, width, x }) => T <= SPLIT_ROWS && width % HEAD === 0 && x.every((value) => Math.abs(value) < 2 ** 120),
+      accepts: ({ T, width, x }) => T <= SPLIT_ROWS && width % headOf(width) === 0 && x.every((value) => Math.abs(value) < 2 ** 120),
     },
   ),
 ];

@@ -2,7 +2,7 @@ import { sampleBorder } from "../../gpu/kernels/sampling/sample-border.ts";
 import type { CandidatesCase } from "../cases/candidates.ts";
 import { GUARD } from "../compare.ts";
 import { type AnyGpuSubject, hand, type Rig, runKernel, subject } from "../subjects/rig.ts";
-import { ROWS, ranked, twoSeen } from "../subjects/sampling.ts";
+import { allSeen, ranked, rowsFor } from "../subjects/sampling.ts";
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => [
   // What the border leaves, read as core/sample/sampler.ts would: ids above it, and so many of those on it.
@@ -10,8 +10,10 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     sampleBorder,
     async ({ logits, options }, out) => {
       const V = logits.length;
-      const read = await runKernel(rig, ROWS, 0, (io) => void io.run(sampleBorder, { V }, ranked(io, logits, options, twoSeen([], V))));
-      const [key, allowed] = read.border!.subarray(GUARD + 2);
+      const read = await runKernel(rig, rowsFor(V), 0, (io) => {
+        io.run(sampleBorder, { V }, ranked(io, logits, options, allSeen([], V)));
+      });
+      const [key, allowed] = read.border!.subarray(GUARD + 2 * (rowsFor(V) - 1));
       const word = new DataView(new ArrayBuffer(4));
       const keyOf = (z: number): number => {
         word.setFloat32(0, z === 0 ? 0 : z);

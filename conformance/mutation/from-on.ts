@@ -10,8 +10,8 @@ import { fixedText, type Mutant, type Place, placed, withoutComments } from "./t
 /** Where sizes stop being right. Numbers of a kernel go by the names that docs/notation.md gives them. */
 const sizes: Readonly<Record<string, number>> = {
   ...{ K: 8192, D: 8192, width: 8192, F: 8192, N: 16384, columns: 16384, V: 100_000, rows: 100_000 },
-  ...{ rowWords: 4096, words: 2048, blocks: 256, BLOCKS: 256, GROUPS: 64, OCTETS: 1024, FIRST: 100_000, firstColumn: 8192 },
-  ...{ H: 32, heads: 32, G: 16, Hd: 64, HD: 64, HEAD: 64, halfDim: 32, groupSize: 128, GROUP: 128 },
+  ...{ rowWords: 4096, words: 2048, blocks: 256, BLOCKS: 256, GROUPS: 64, OCTETS: 1024, firstColumn: 8192 },
+  ...{ H: 32, heads: 32, G: 16, Hd: 32, HD: 32, HEAD: 32, halfDim: 32, groupSize: 128, GROUP: 128 },
   ...{ WINDOW: 4096, window: 4096, STRIDE: 8192, S: 8192, splits: 128, "step.start": 8192, "step.T": 512 },
 };
 
@@ -21,34 +21,47 @@ const indices: Readonly<Record<string, number>> = {
   ...{ n: 16384, column: 16384, row: 16384, id: 100_000, pair: 2048 },
 };
 
-/** The last element that an access of a binding finds: 16 bits of an index, or what its few dimensions allow. */
-const LAST = 65_535;
+/** The last element that an access of a binding finds: 16 bits of words, or what its few dimensions allow. */
+const LAST_WORD = 65_535;
 const lasts: Readonly<Record<string, number>> = {
   ...{
-    bias: 8192,
-    norm: 2048,
-    next_norm: 2048,
+    bias: 1024,
+    h: 2048,
+    norm: 1024,
+    next_norm: 1024,
     ids: 512,
-    blocks: 256,
+    blocks: 128,
+    out_blocks: 128,
     digits: 1024,
+    out_digits: 1024,
     exponents: 1024,
-    stats: 4096,
-    scales: 16_384,
-    qzeros: 8192,
   },
-  ...{
-    groups: 16_384,
-    rotations: 65_535,
-    x_in: 2048,
-    residual: 2048,
-    scaled: 2048,
-    sums: 1024,
-    seen: 4096,
-    logits: 100_000,
-    scores: 100_000,
-    up: 65_535,
-  },
+  ...{ stats: 4096, scales: 16_384, qzeros: 8192, groups: 4096, rotations: 65_535, x_in: 256, residual: 1024, scaled: 128, sums: 1024 },
+  ...{ seen: 4096, logits: 100_000, scores: 100_000, up: 65_535 },
 };
+
+/**
+ * Where a model's numbers are smaller than those of the widest: a residual stream is at most 8192 wide, and so is what
+ * a normed row is multiplied with, and what is added to it; products of prompts meet their widest outputs with few
+ * rows.
+ */
+const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Record<string, number>> }[] = [
+  { of: /-add\b|-add-/, numbers: { N: 4096, columns: 4096, n: 4096, column: 4096, row: 4096, digits: 256 } },
+  { of: /qkv-rope|gate-up|norm|embed|head/, numbers: { K: 4096, D: 4096, width: 4096, BLOCKS: 128, blocks: 128, GROUPS: 32, digits: 128 } },
+  { of: /qkv-rope/, numbers: { N: 4096, row: 4096, n: 4096, column: 4096, groups: 1024, q_out: 4096 } },
+  { of: /^penalize$|^sample-|^logits-/, numbers: { row: 64, t: 64, step: 64, ids: 64, border: 64, partials: 4096, results: 256 } },
+  { of: /^cache-write$/, numbers: { width: 4096 } },
+  { of: /^attention/, numbers: { BLOCKS: 128, joined: 512 } },
+  { of: /^attention-decode$/, numbers: { q: 512 } },
+  { of: /^head-norm-rope$/, numbers: { raw: 2048, q_norm: 32, k_norm: 32, q_out: 4096 } },
+  { of: /^prefill-digits$/, numbers: { scales: 4096 } },
+  {
+    of: /-matrix$|-tile\d+$/,
+    numbers: { K: 4096, N: 4096, columns: 4096, n: 4096, column: 4096, row: 4096, x: 4096, scales: 4096, s: 128 },
+  },
+];
+const numbersOf = (kernel: Kernel, table: Readonly<Record<string, number>>): Readonly<Record<string, number>> =>
+  Object.assign({ ...table }, ...narrower.filter(({ of }) => of.test(kernel.name)).map(({ numbers }) => numbers));
 
 /** From the bracket at `open` to the one that closes it. */
 function closing(code: string, open: number): number {
@@ -67,41 +80,53 @@ export function fromOnMutants(kernel: Kernel): Mutant[] {
   const code = withoutComments(kernel.wgsl);
   const fixed = fixedText(code);
   const places: Place[] = [];
+  const [sizesHere, indicesHere, lastsHere] = [numbersOf(kernel, sizes), numbersOf(kernel, indices), numbersOf(kernel, lasts)];
   // A size: a param, a field of `step`, an override.
   for (const m of code.matchAll(/\bparams\.(\w+)|\bstep\.(?:T|start)\b|(?<![\w.])[A-Z]\w*\b/g)) {
     const word = m[0];
     const known = m[1] === undefined ? word.includes(".") || (kernel.overrides && word in kernel.overrides) : kernel.params[m[1]] === "u32";
-    const n = Object.hasOwn(sizes, m[1] ?? word) ? sizes[m[1] ?? word] : undefined;
-    // Whether a size is 0 it says either way.
-    if (n === undefined || !known || inside(fixed, m.index) || / > 0u/y.test(code.slice(m.index + word.length))) continue;
+    const n = Object.hasOwn(sizesHere, m[1] ?? word) ? sizesHere[m[1] ?? word] : undefined;
+    if (n === undefined || !known || inside(fixed, m.index)) continue;
+    // What is multiplied with 0, or 0 with a rest, is 0.
+    if (/\b0u [*%] $/.test(code.slice(0, m.index))) continue;
+    // Whether a size is above less than n it says either way.
+    const least = /^ > (\d+)u/.exec(code.slice(m.index + word.length))?.[1];
+    if (least !== undefined && Number(least) < n) continue;
     places.push({ operator: `a size counts up to ${n}`, at: m.index, length: word.length, after: `min(${word}, ${n}u)` });
   }
   // An index with a name.
   for (const m of code.matchAll(/\blet (\w+) = ([^;]+);/g)) {
     const [text, name, value] = m as unknown as [string, string, string];
     // What is counted within a workgroup alone stays small.
-    if (Object.hasOwn(indices, name) && !/^\(?(?:lane|tid|local)\b[^+]*$/.test(value))
+    const isLocal = (value.match(/[A-Za-z_]\w*/g) ?? []).every((word) => /^(?:lane|tid|local|round|u|x|y)$/.test(word));
+    if (Object.hasOwn(indicesHere, name) && !isLocal)
       places.push({
-        operator: `an index is clamped at ${indices[name]}`,
+        operator: `an index is clamped at ${indicesHere[name]}`,
         at: m.index,
         length: text.length,
-        after: `let ${name} = min(${value}, ${indices[name]}u);`,
+        after: `let ${name} = min(${value}, ${indicesHere[name]}u);`,
       });
   }
   // An element of a storage buffer.
   for (const [name, kind] of Object.entries(kernel.bindings)) {
     if (kind === "uniform") continue;
+    const wide = Number(new RegExp(`\\b${name}\\s*:\\s*array<vec(\\d)`).exec(code)?.[1] ?? 1);
     for (const m of code.matchAll(new RegExp(`(?<![\\w.])${name}\\[`, "g"))) {
       const open = m.index + m[0].length - 1;
       const close = closing(code, open);
       if (close < 0 || inside(fixed, m.index)) continue;
+      const index = code.slice(open + 1, close);
+      if (/^\d+u?$/.test(index)) continue;
       // The weight of a norm is one row.
-      const n = name === "weight" && /norm/.test(kernel.name) ? 8192 : Object.hasOwn(lasts, name) ? lasts[name]! : LAST;
+      const known = name === "weight" && /norm/.test(kernel.name) ? 4096 : Object.hasOwn(lastsHere, name) ? lastsHere[name] : undefined;
+      // One of several parts of a row, the parts side by side.
+      const parts = Number(/^(?:(\d+)u \* )?BLOCKS \+ b$/.exec(index)?.[1] ?? (index.startsWith("BLOCKS") ? 1 : 0));
+      const n = (known ?? Math.floor(LAST_WORD / wide)) * (parts + 1);
       places.push({
         operator: `an element past ${n} is another`,
         at: open,
         length: close + 1 - open,
-        after: `[min(${code.slice(open + 1, close)}, ${n}u)]`,
+        after: `[min(${index}, ${n}u)]`,
       });
     }
   }

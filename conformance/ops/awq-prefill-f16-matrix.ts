@@ -10,6 +10,7 @@ import {
   type LinearSpec,
   type MatrixLinearCase,
   rowAlone,
+  sparse,
   valuesBefore,
 } from "../cases/prefill-linear.ts";
 import type { Kit } from "../kit.ts";
@@ -29,8 +30,11 @@ const shapes = [
   { K: 4224, G: 64, N: 128 },
   { K: 320, G: 64, N: 128 },
   { K: 14_336, G: 128, N: 128 },
-  { K: 64, G: 64, N: 28_672 },
+  { K: 192, G: 64, N: 28_672 },
   { K: 192, G: 32, N: 192 },
+  // For cases of reach: outputs as many as a residual stream is wide; one group for a whole column.
+  { K: 192, G: 64, N: 4352 },
+  { K: 512, G: 512, N: 128 },
 ] as const;
 
 export const kit: Kit<LinearSpec, MatrixLinearCase> = {
@@ -43,13 +47,22 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
     { shape: 1, T: 128, adds: false, x: plain, weight: usualAwq },
     ...[1, 2, 3, 4, 5, 8].flatMap((shape) => [false, true].map((adds) => ({ shape, T: 3, adds, x: plain, weight: usualAwq }))),
   ],
-  reach: [6, 7].map((shape) => ({ shape, T: 1, adds: true, x: plain, weight: usualAwq })),
-  make({ shape, T, adds, x, weight }) {
+  // What reaches every load of a tile, those of the next step too: every row at the widest input, at the most outputs a
+  // residual stream has, more rows than 512; the most outputs of all; one group for a whole column.
+  reach: [
+    { shape: 6, T: 128, every: 257 },
+    { shape: 6, T: 16, every: 257 },
+    { shape: 7, T: 2, every: 7 },
+    { shape: 9, T: 128, every: 37 },
+    { shape: 1, T: 700, every: 7 },
+    { shape: 10, T: 3 },
+  ].map((far) => ({ ...far, adds: true, x: plain, weight: usualAwq })),
+  make({ shape, T, adds, x, weight, every }) {
     const { K, G, N } = shapes[shape]!;
     const drawn = awqMatrix(weight, K, N, G);
     return {
       T,
-      x: f16Row(x, T * K),
+      x: sparse(f16Row(x, T * K), every),
       weight: { ...drawn, scales: drawn.scales.map((bits) => ((bits & 0x7fff) > MOST_SCALE ? (bits & 0x8000) | MOST_SCALE : bits)) },
       before: adds ? valuesBefore(x, T * N) : null,
     };

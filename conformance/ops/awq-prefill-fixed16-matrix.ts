@@ -6,7 +6,7 @@ import { DIGITS_BLOCK } from "../../gpu/wgsl/digits.ts";
 import { type Expected, expectFixed16, wgsl } from "../accuracy.ts";
 import { axis, plain, recipe, values } from "../arbitraries.ts";
 import { awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
-import { type LinearSpec, type MatrixLinearCase, rowAlone, valuesBefore } from "../cases/prefill-linear.ts";
+import { type LinearSpec, type MatrixLinearCase, rowAlone, sparse, valuesBefore } from "../cases/prefill-linear.ts";
 import type { Kit } from "../kit.ts";
 
 const B = DIGITS_BLOCK;
@@ -18,7 +18,9 @@ const shapes = [
   { K: 512, G: 256, N: 256 },
   { K: 4224, G: 128, N: 128 },
   { K: 14_336, G: 128, N: 128 },
-  { K: 128, G: 128, N: 28_672 },
+  { K: 384, G: 128, N: 28_672 },
+  { K: 384, G: 128, N: 4352 },
+  { K: 512, G: 512, N: 128 },
 ] as const;
 
 export const kit: Kit<LinearSpec, MatrixLinearCase> = {
@@ -51,10 +53,17 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
       weight: { ...usualAwq, q: "ends" as const, z: "ends" as const },
     })),
   ],
-  reach: [4, 5].map((shape) => ({ shape, T: 1, adds: true, x: plain, weight: usualAwq })),
-  make({ shape, T, adds, x, weight }) {
+  // As those of awq-prefill-f16-matrix.
+  reach: [
+    { shape: 4, T: 128, every: 257 },
+    { shape: 5, T: 2, every: 7 },
+    { shape: 6, T: 128, every: 37 },
+    { shape: 1, T: 700, every: 7 },
+    { shape: 7, T: 3 },
+  ].map((far) => ({ ...far, adds: true, x: plain, weight: usualAwq })),
+  make({ shape, T, adds, x, weight, every }) {
     const { K, G, N } = shapes[shape]!;
-    return { T, x: values(x, T * K), weight: awqMatrix(weight, K, N, G), before: adds ? valuesBefore(x, T * N) : null };
+    return { T, x: sparse(values(x, T * K), every), weight: awqMatrix(weight, K, N, G), before: adds ? valuesBefore(x, T * N) : null };
   },
   length: (c) => c.T * c.weight.outFeatures,
   expected: ({ T, x, weight, before }) => expectLinear(T, x, weight, before),

@@ -16,6 +16,8 @@ interface Spec {
   readonly width: number;
   readonly k: Recipe;
   readonly v: Recipe;
+  /** Whose last value f16 does not hold. */
+  readonly beyond?: "k" | "v";
 }
 export interface CacheWriteCase {
   readonly T: number;
@@ -54,13 +56,20 @@ export const kit: Kit<Spec, CacheWriteCase> = {
   reach: [
     { T: 1, start: 131_071, rest: 0, width: 4 },
     { T: 300, start: 32_700, rest: 1, width: 2 },
+    { T: 600, start: 254, rest: 1, width: 130, beyond: "k" as const },
+    { T: 600, start: 254, rest: 1, width: 130, beyond: "v" as const },
     { T: 2, start: 254, rest: 1, width: 1024 },
     { T: 1, start: 8191, rest: 0, width: 64 },
-  ].map((shape) => ({ ...shape, k: plain, v: { ...plain, seed: 2 } })),
-  make({ T, start, rest, width, k, v }) {
+    { T: 1, start: 3, rest: 1, width: 5120 },
+    // What f16 does not hold is noted where it is.
+    { T: 2, start: 9000, rest: 0, width: 4, v: { ...plain, kind: "f16Overflow" as const } },
+  ].map((shape) => ({ k: plain, v: { ...plain, seed: 2 }, ...shape })),
+  make({ T, start, rest, width, k, v, beyond }) {
     const length = (start + T + rest) * width;
     const before = (seed: number): Float32Array => values({ kind: "integers", exponent: 0, seed }, length);
-    return { T, start, width, k: values(k, T * width), v: values(v, T * width), keys: before(3), values: before(4) };
+    const rows = { k: values(k, T * width), v: values(v, T * width) };
+    if (beyond) rows[beyond][T * width - 1] = 1e6;
+    return { T, start, width, ...rows, keys: before(3), values: before(4) };
   },
   length: (c) => 2 * c.keys.length + 1,
   expected(c, arithmetic) {

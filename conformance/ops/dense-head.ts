@@ -26,10 +26,7 @@ export const kit: Kit<Spec, HeadCase> = {
   formula: "logits[v] = Σ_k (residual ∘ norm)[k] · W[v, k] / rms",
   spec: fc.record({ ...normedSpec, weight: denseProduct.spec }),
   boundaries: normedBoundaries.flatMap((spec) => denseProduct.usual.map((weight) => ({ ...spec, weight }))),
-  reach: [
-    { ...far, shape: farHidden },
-    { ...far, V: 152_064 },
-  ],
+  reach: [...denseProduct.usual.map((weight) => ({ ...far, weight, shape: farHidden })), { ...far, V: 152_064 }],
   make({ shape, residual, norm, weight, V }) {
     const { K } = shapeOf(shape);
     const { dtype, ...data } = weight;

@@ -50,7 +50,9 @@ export const kit: Kit<EmbedSpec, EmbedCase> = {
     { shape: 0, id: 1, dtype: "F16", table: plain, norm: nearlyOne },
   ],
   reach: [
-    { shape: farHidden, id: 4, dtype: "F16", table: plain, norm: { ...plain, seed: 2 } },
+    ...dtypes.map((dtype) => ({ shape: farHidden, id: 4, dtype, table: plain, norm: { ...plain, seed: 2 } })),
+    // Rows far down a table of f32.
+    { shape: 0, id: 65_537, V: 152_064, dtype: "F32", table: plain, norm: { ...plain, seed: 2 } },
     ...(
       [
         [152_064, 65_537],

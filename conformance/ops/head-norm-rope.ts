@@ -28,13 +28,14 @@ const shapes = [
   { G: 1, perGroup: 3, Hd: 64, cache: "f32" },
   { G: 2, perGroup: 2, Hd: 72, cache: "f16" },
   { G: 2, perGroup: 1, Hd: 256, cache: "f16" },
+  { G: 40, perGroup: 1, Hd: 128, cache: "f16" },
 ] as const;
 
 export const kit: Kit<Spec, HeadNormCase> = {
   name: "head-norm-rope",
   formula: "q, k = norm of each head, turned by RoPE; k and v at `position` of the caches",
   spec: fc.record({
-    shape: fc.nat(shapes.length - 1),
+    shape: fc.nat(3),
     position: fc.nat(40),
     raw: recipe([...rowKinds, "tiny", "f16Overflow"]),
     norm: recipe(rowKinds),
@@ -47,7 +48,10 @@ export const kit: Kit<Spec, HeadNormCase> = {
   reach: [
     { shape: 3, position: 4095 },
     { shape: 1, position: 131_071 },
-  ].map((far) => ({ ...far, raw: plain, norm: { ...plain, seed: 2 } })),
+    // As many heads as models have, each with keys of its own; and beyond the cache.
+    { shape: 4, position: 9 },
+    { shape: 4, position: 9, raw: { ...plain, kind: "f16Overflow" as const } },
+  ].map((far) => ({ raw: plain, norm: { ...plain, seed: 2 }, ...far })),
   make({ shape, position, raw, norm }) {
     const { G, perGroup, Hd, cache } = shapes[shape]!;
     const H = G * perGroup;

@@ -5,12 +5,14 @@ import type { DenseMatrix } from "../../core/tensor.ts";
 import { denseElement, type Expected, expectF16 } from "../accuracy.ts";
 import { axis, plain, type Recipe, recipe } from "../arbitraries.ts";
 import { denseMatrix } from "../cases/matrices.ts";
-import { expectF16Products, F16_TINY, f16Row, valuesBefore } from "../cases/prefill-linear.ts";
+import { expectF16Products, F16_TINY, f16Row, sparse, valuesBefore } from "../cases/prefill-linear.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
   readonly shape: number;
+  /** As in cases/prefill-linear.ts. */
+  readonly every?: number;
   readonly dtype: FloatDType;
   readonly T: number;
   readonly adds: boolean;
@@ -33,7 +35,8 @@ const shapes = [
   { K: 576, N: 192 },
   // For cases of reach.
   { K: 14_336, N: 64 },
-  { K: 64, N: 28_672 },
+  { K: 192, N: 28_672 },
+  { K: 192, N: 4352 },
 ] as const;
 const dtypes = ["F16", "BF16", "F32"] as const;
 
@@ -52,10 +55,23 @@ export const kit: Kit<Spec, DenseLinearCase> = {
     ...[1, 31, 32, 33, 127, 128, 129].map((T, i) => ({ shape: 0, dtype: dtypes[i % 3]!, T, adds: T % 2 === 0 })),
     ...[0, 1, 2].flatMap((shape) => dtypes.map((dtype) => ({ shape, dtype, T: 3, adds: shape === 1 }))),
   ].map((one) => ({ ...one, x: plain, weight: { ...plain, seed: 2 } })),
-  reach: [3, 4].map((shape) => ({ shape, dtype: "BF16" as const, T: 1, adds: true, x: plain, weight: { ...plain, seed: 2 } })),
-  make({ shape, dtype, T, adds, x, weight }) {
+  // As those of awq-prefill-f16-matrix.
+  reach: [
+    { shape: 3, T: 128, every: 257, dtype: "F32" as const },
+    { shape: 3, T: 128, every: 257, dtype: "F16" as const },
+    { shape: 3, T: 16, every: 257, dtype: "F16" as const },
+    { shape: 4, T: 2, every: 7, dtype: "BF16" as const },
+    { shape: 5, T: 128, every: 37, dtype: "F16" as const },
+    { shape: 1, T: 700, every: 7, dtype: "BF16" as const },
+  ].map((far) => ({ ...far, adds: true, x: plain, weight: { ...plain, seed: 2 } })),
+  make({ shape, dtype, T, adds, x, weight, every }) {
     const { K, N } = shapes[shape]!;
-    return { T, x: f16Row(x, T * K), weight: denseMatrix(weight, dtype, N, K), before: adds ? valuesBefore(x, T * N) : null };
+    return {
+      T,
+      x: sparse(f16Row(x, T * K), every),
+      weight: denseMatrix(weight, dtype, N, K),
+      before: adds ? valuesBefore(x, T * N) : null,
+    };
   },
   length: (c) => c.T * c.weight.outFeatures,
   expected: expectDense,

@@ -35,7 +35,7 @@ export const kit: Kit<Spec, PenalizeCase> = {
     data: recipe(),
   }),
   boundaries: [1, 2, 31, 32, 33, 63, 64, 65, 255, 256, 257, 513, 4096].map((V) => ({ V, penalty: 1.3, data: plain })),
-  reach: [32_768, 152_064, 256_000].map((V) => ({ V, penalty: 1.3, data: plain })),
+  reach: [64, 32_768, 152_064, 256_000].map((V) => ({ V, penalty: 1.3, data: plain })),
   make({ V, penalty, data }) {
     const next = uniform(data.seed + 1);
     return { logits: values(data, V), seen: Array.from({ length: Math.ceil(V / 3) }, () => Math.floor(next() * V)), penalty };

@@ -36,6 +36,7 @@ export const kit: Kit<DigitsSpec, DigitsCase> = {
     { T: 2, blocks: 112, x: plain },
     { T: 1, blocks: 224, x: plain },
     { T: 300, blocks: 1, x: plain },
+    { T: 40, blocks: 112, x: plain },
   ],
   make: ({ T, blocks, x }) => ({ T, K: blocks * B, x: values(x, T * blocks * B) }),
   /** As 16-bit numbers: the digits [T, K/128, 256] of bytes, the scales [T, K/128]. */

@@ -44,6 +44,8 @@ const heads = [
   { H: 2, G: 1, Hd: 8 },
   // Heads that do not divide a workgroup.
   { H: 9, G: 3, Hd: 80 },
+  // Llama 2 13B's.
+  { H: 40, G: 40, Hd: 128 },
 ] as const;
 const LAST = 131_071;
 
@@ -71,6 +73,7 @@ export const kit: Kit<RopeSpec, PrefillRopeCase> = {
     { T: 16, start: 30_000, shape: 6, y: plain },
     { T: 2, start: 40, shape: 5, y: plain },
     { T: 300, start: 2048, shape: 0, y: plain },
+    { T: 30, start: 2, shape: 8, y: plain },
   ],
   make({ T, start, shape, y, norm = false, scaling = "none" }) {
     const { H, G, Hd } = heads[shape]!;

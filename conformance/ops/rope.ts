@@ -60,8 +60,8 @@ export const kit: Kit<Spec, RopeCase> = {
     { T: 1, heads: 1, Hd: 64, start: LAST, theta: 500_000, scaling: "llama3", maxContext: LAST + 1, x: plain },
     // As many heads as models have, of no power of two; more rows than a chunk.
     { T: 1, heads: 71, Hd: 64, start: 1023, theta: 10000, x: plain },
-    { T: 1, heads: 64, Hd: 128, start: 2047, theta: 10000, x: plain },
-    { T: 300, heads: 1, Hd: 8, start: 32_700, theta: 1e6, x: plain },
+    { T: 2, heads: 64, Hd: 128, start: 2047, theta: 10000, x: plain },
+    { T: 600, heads: 3, Hd: 40, start: 32_700, theta: 1e6, x: plain },
     { T: 2, heads: 3, Hd: 4, start: LAST - 1, theta: 10000, x: plain },
   ],
   make: ({ T, heads, Hd, start, theta, scaling = "none", maxContext, x }) => ({

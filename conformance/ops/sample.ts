@@ -73,6 +73,12 @@ export const kit: Kit<Spec, SampleCase> = {
     { ...usual, V: 128_256, temperature: 0, repetitionPenalty: 1.3, position: 131_071 },
     { ...usual, V: 152_064, topK: 50, topP: 0.9, temperature: 0.7, repetitionPenalty: 1.1, position: 131_071 },
     { ...usual, V: 256_000, temperature: 0, position: 70_000 },
+    // One id far above the others, beyond 16 bits of rows too; so far that only the right largest keeps exp in range.
+    { ...usual, V: 152_064, data: { kind: "oneHot", exponent: 8, seed: 3 }, position: 9 },
+    { ...usual, V: 128_256, data: { kind: "normal", exponent: 9, seed: 5 }, temperature: 0, position: 9 },
+    // As many rows as a call has.
+    { ...usual, V: 60, temperature: 0, position: 9 },
+    { ...usual, V: 60, topK: 50, repetitionPenalty: 1.1, position: 9 },
     // More weights than f16 counts in each of the partial sums, and an id beyond 16 bits.
     { ...usual, V: 152_064, data: { kind: "oneHot", exponent: -4, seed: 3 }, position: 40_000 },
   ],

@@ -58,7 +58,10 @@ async function feed(
   expect(session.ids.length === all.length && session.ids.every((id, i) => id === all[i])).toBe(true);
 }
 
-/** Holds the log-probability of an id to logits: backends sum up in f64 or store f32; nothing here is further apart than that. */
+/**
+ * Holds the log-probability of an id to logits: backends sum up in f64 or store f32; nothing here is further apart than
+ * that.
+ */
 export function holdLogprob(got: number, logits: Float32Array, id: number): void {
   const most = Math.max(...logits);
   const logprob = logits[id]! - most - Math.log(logits.reduce((sum, l) => sum + Math.exp(l - most), 0));
@@ -81,8 +84,9 @@ async function decode(long: LongModel, session: Session, count: number, penalty:
 }
 
 /**
- * A way through a whole context: logits of more rows than 4,096, a fork past 65,536 positions that goes on, and a decode that meets the end. Drawn
- * ways hardly ever do all of it. What this model draws repeats itself after seven ids, not at once.
+ * A way through a whole context: logits of more rows than 4,096, a fork past 65,536 positions that goes on, and a
+ * decode that meets the end. Drawn ways hardly ever do all of it. What this model draws repeats itself after seven ids,
+ * not at once.
  */
 const late = [
   { do: "feed", length: 6000, how: "all", whole: false },

@@ -98,8 +98,8 @@ function tasks(hub: string): Readonly<Record<string, Task>> {
       stdin: "구름\n",
       isTyped: true,
       env: { XDG_STATE_HOME: "state" },
-      // All that was there, or the newest thousand, and the message.
-      whole: (_path, text) => text.endsWith("\n") && [1000, 1001, 5000].includes(text.split("\n").filter(Boolean).length),
+      // All that was there, or the newest thousand, and the message of the killed run and of the next.
+      whole: (_path, text) => text.endsWith("\n") && [1000, 1001, 1002, 5000].includes(text.split("\n").filter(Boolean).length),
       aside: parts,
       prepare(folder) {
         mkdirSync(join(folder, "state/gureum"), { recursive: true });
