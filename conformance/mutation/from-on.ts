@@ -56,7 +56,7 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   { of: /^head-norm-rope$/, numbers: { raw: 2048, q_norm: 32, k_norm: 32, q_out: 4096 } },
   { of: /^prefill-digits$/, numbers: { scales: 4096 } },
   {
-    of: /-matrix$|-tile\d+$/,
+    of: /-matrix$|-tile(?:16|64)$/,
     numbers: { K: 4096, N: 4096, columns: 4096, n: 4096, column: 4096, row: 4096, x: 4096, scales: 4096, s: 128 },
   },
 ];

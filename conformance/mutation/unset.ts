@@ -6,7 +6,6 @@
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 import { withoutComments } from "./text.ts";
 
-const main = /@compute\s*@workgroup_size\(([^)]*)\)\s*fn main\s*\(((?:[^()]|\([^()]*\))*)\)\s*\{/;
 const variable = /var<workgroup>\s+(\w+)\s*:\s*([^;]+);/g;
 /** Names that the text brings along. */
 const brought = /\bjunk\w*\b/;
@@ -29,6 +28,14 @@ function arrayOf(type: string): readonly [element: string, count: string] | null
       ];
   }
   return null;
+}
+
+/** The entry point: its workgroup size, where its parameters stand, and where its first statement does. */
+function entryOf(wgsl: string): { readonly size: string; readonly parameters: number; readonly body: number } | null {
+  const begin = /@compute\s*@workgroup_size\(([^)]*)\)\s*fn main\s*\(/.exec(wgsl);
+  if (!begin) return null;
+  const parameters = begin.index + begin[0].length;
+  return { size: begin[1]!, parameters, body: wgsl.indexOf("{", parameters) + 1 };
 }
 
 /** Statements that fill `place` of a type with junk. */
@@ -63,20 +70,19 @@ function fill(wgsl: string, place: string, type: string, depth: number): string 
 export function fillWorkgroupMemory(kernel: Kernel, finite: boolean): Kernel {
   const wgsl = withoutComments(kernel.wgsl);
   const variables = [...wgsl.matchAll(variable)];
-  const head = main.exec(wgsl);
-  if (variables.length === 0 || !head || brought.test(wgsl)) return kernel;
-  const [text, size, parameters] = head as unknown as [string, string, string];
-  const index = /@builtin\(local_invocation_index\)\s*(\w+)/.exec(parameters)?.[1];
-  const lanes = size
+  const entry = entryOf(wgsl);
+  if (variables.length === 0 || !entry || brought.test(wgsl)) return kernel;
+  const { parameters, body } = entry;
+  const index = /@builtin\(local_invocation_index\)\s*(\w+)/.exec(wgsl.slice(parameters, body))?.[1];
+  const lanes = entry.size
     .split(",")
     .filter((part) => part.trim() !== "")
     .map((part) => `u32(${part.trim()})`)
     .join(" * ");
   const fills = variables.map(([, name, type]) => fill(wgsl, name!, type!.trim(), 0)).join(" ");
   const begin = `let junk_lane = ${index ?? "junk_index"}; let junk_lanes = ${lanes}; ${fills} workgroupBarrier();`;
-  const given = index
-    ? text
-    : text.replace(/\(((?:[^()]|\([^()]*\))*)\)\s*\{$/, "(@builtin(local_invocation_index) junk_index: u32, $1) {");
+  const given = index ? "" : "@builtin(local_invocation_index) junk_index: u32, ";
+  const head = `${wgsl.slice(0, parameters)}${given}${wgsl.slice(parameters, body)}`;
   const words = finite
     ? "fn junk_word(i: u32) -> u32 { return 3u + i % 4u; }\nfn junk_f32(i: u32) -> f32 { return f32(1u + i) * 1e20; }"
     : "fn junk_word(i: u32) -> u32 { return 100000u + i; }\nfn junk_f32(i: u32) -> f32 { return bitcast<f32>(0x7fc00000u | (i % 256u)); }";
@@ -84,5 +90,5 @@ export function fillWorkgroupMemory(kernel: Kernel, finite: boolean): Kernel {
     ? `\nfn junk_f16(i: u32) -> f16 { return ${finite ? "60000.0h - f16(i % 8u)" : "bitcast<vec2<f16>>(0x7e007e00u | (i % 256u)).x"}; }`
     : "";
   const whole = "\nfn junk_u32(i: u32) -> u32 { return junk_word(i); }\nfn junk_i32(i: u32) -> i32 { return i32(junk_word(i)); }";
-  return { ...kernel, wgsl: `${wgsl.replace(text, `${given} ${begin}`)}\n${words}${halves}${whole}\n` };
+  return { ...kernel, wgsl: `${head} ${begin}${wgsl.slice(body)}\n${words}${halves}${whole}\n` };
 }
