@@ -13,15 +13,18 @@ import { exactDenseTile } from "../../gpu/kernels/exact/exact-dense-tile.ts";
 import { exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
 import { exactEmbedding } from "../../gpu/kernels/exact/exact-embedding.ts";
 import { exactGreedy } from "../../gpu/kernels/exact/exact-greedy.ts";
+import { exactGreedyParts } from "../../gpu/kernels/exact/exact-greedy-parts.ts";
 import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
+import { exactMixMatrix } from "../../gpu/kernels/exact/exact-mix-matrix.ts";
 import { exactNorm } from "../../gpu/kernels/exact/exact-norm.ts";
 import { exactNormDigits } from "../../gpu/kernels/exact/exact-norm-digits.ts";
 import { type ExactAttentionShape, exactRope } from "../../gpu/kernels/exact/exact-rope.ts";
 import { exactScaleBases } from "../../gpu/kernels/exact/exact-scale-bases.ts";
 import { type ExactAttentionPart, exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
+import { exactScoresMatrix } from "../../gpu/kernels/exact/exact-scores-matrix.ts";
 import { exactSiluMul } from "../../gpu/kernels/exact/exact-silu-mul.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
-import { MANY_ROWS } from "../../gpu/programs/exact.ts";
+import { MANY_ROWS } from "../../gpu/programs/exact-linears.ts";
 import { pairsSeen, startOf, type Work, work } from "../measured.ts";
 
 const heads = ({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window }: LlamaConfig): ExactAttentionShape => ({
@@ -138,7 +141,7 @@ export const works: readonly Work[] = [
   ]),
   work(exactNorm, ({ hiddenSize: D }) => [{ step: "hidden", shape: { D, inverse: 0x39800000, eps: 0x3727c5ac } }]),
   work(exactNormDigits, ({ hiddenSize: D }) => [
-    { step: "hidden", shape: { D, inverse: 0x39800000, eps: 0x3727c5ac, lanes: 256, each: 1, unit: 1 } },
+    { step: "hidden", shape: { D, inverse: 0x39800000, eps: 0x3727c5ac, lanes: 256, parts: 4, unit: 1 } },
   ]),
   work(exactEmbedding, ({ hiddenSize: D, vocabSize: rows }, T) => [
     {
@@ -149,35 +152,46 @@ export const works: readonly Work[] = [
     },
   ]),
   work(exactRope, (config, T) => [{ step: "qkv", start: startOf(config, T), shape: { ...heads(config), factor: 0x3e000000 } }]),
-  work(exactScores, (config, T) => [
-    {
-      step: "attention",
-      start: startOf(config, T),
-      shape: part(config, T),
-      holds: { queries: "words", keys: { own: "words" } },
-      operations: 2 * config.numAttentionHeads * config.headDim * pairsSeen(T, startOf(config, T), config.slidingWindow),
-      arithmetic: "i8",
-    },
-  ]),
+  ...[exactScores, exactScoresMatrix].map((kernel) =>
+    work(kernel, (config, T) =>
+      kernel === exactScoresMatrix && T < MANY_ROWS
+        ? []
+        : [
+            {
+              step: "attention",
+              start: startOf(config, T),
+              shape: part(config, T),
+              holds: { queries: "words", keys: { own: "words" } },
+              operations: 2 * config.numAttentionHeads * config.headDim * pairsSeen(T, startOf(config, T), config.slidingWindow),
+              arithmetic: "i8",
+            },
+          ],
+    ),
+  ),
   work(exactSoftmax, (config, T) => [{ step: "attention", start: startOf(config, T), shape: part(config, T), holds: { scores: "f32" } }]),
-  work(exactMix, (config, T) => [
-    {
-      step: "attention",
-      start: startOf(config, T),
-      shape: part(config, T),
-      holds: { scores: "words", values: { own: "words" } },
-      operations: 2 * config.numAttentionHeads * config.headDim * pairsSeen(T, startOf(config, T), config.slidingWindow),
-      arithmetic: "i8",
-    },
-  ]),
+  ...[exactMix, exactMixMatrix].map((kernel) =>
+    work(kernel, (config, T) =>
+      kernel === exactMixMatrix && T < MANY_ROWS
+        ? []
+        : [
+            {
+              step: "attention",
+              start: startOf(config, T),
+              shape: part(config, T),
+              holds: { scores: "words", values: { own: "words" } },
+              operations: 2 * config.numAttentionHeads * config.headDim * pairsSeen(T, startOf(config, T), config.slidingWindow),
+              arithmetic: "i8",
+            },
+          ],
+    ),
+  ),
   work(exactAttentionRow, (config) => {
     const start = Math.min(startOf(config, 1), ROW_KEYS - 1);
     const operations = 4 * config.numAttentionHeads * config.headDim * pairsSeen(1, start, config.slidingWindow);
     return [{ step: "attention", start, shape: { ...heads(config), factor: 0x3e000000 }, operations, arithmetic: "i8" }];
   }),
   work(exactSiluMul, ({ intermediateSize: width }) => [{ step: "ffn", shape: { width }, holds: { gate: "f32" } }]),
-  work(exactGreedy, ({ vocabSize: V }) => [
-    { step: "logits", shape: { V }, holds: { step: { own: "blank" }, results: { byteLength: 1 << 20 } } },
-  ]),
+  work(exactGreedyParts, ({ vocabSize: V }) => [{ step: "logits", shape: { V }, holds: { logits: "f32" } }]),
+  work(exactGreedy, () => [{ step: "logits", shape: {}, holds: { step: { own: "blank" }, results: { byteLength: 1 << 20 } } }]),
   work(exactAdd, ({ hiddenSize: width }) => [{ step: "hidden", shape: { width }, holds: { x: "f32" } }]),
 ];

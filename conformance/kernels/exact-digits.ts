@@ -7,7 +7,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactDigitsCase>(
     rig,
     exactDigits,
-    (io, { K, P, x }) => void io.run(exactDigits, { K, P, each: 2 }, { x }),
+    (io, { K, P, x }) => void io.run(exactDigits, { K, P, lanes: 32, parts: 2 }, { x }),
     ({ rows }) => ({ T: rows }),
   ),
 ];

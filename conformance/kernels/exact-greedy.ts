@@ -1,4 +1,5 @@
 import { exactGreedy } from "../../gpu/kernels/exact/exact-greedy.ts";
+import { exactGreedyParts, GREEDY_BYTES } from "../../gpu/kernels/exact/exact-greedy-parts.ts";
 import type { ExactGreedyCase } from "../ops/exact-greedy.ts";
 import { wordSubject } from "../subjects/exact.ts";
 import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
@@ -8,9 +9,12 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     rig,
     exactGreedy,
     (io, { logits }) => {
-      const given = { logits, step: io.input("step", Uint32Array.of(1, 7, 0, 0)), ids: io.input("ids", new Uint32Array(4)) };
-      io.run(exactGreedy, { V: logits.length }, given);
+      const partials = io.scratch("partials", GREEDY_BYTES);
+      io.run(exactGreedyParts, { V: logits.length }, { logits, partials });
+      const given = { partials, step: io.input("step", Uint32Array.of(1, 7, 0, 0)), ids: io.input("ids", new Uint32Array(4)) };
+      io.run(exactGreedy, {}, given);
     },
     () => ({ T: 1 }),
+    { kernels: ["exact-greedy-parts", "exact-greedy"] },
   ),
 ];

@@ -3,13 +3,15 @@ import { rotate, scoreFactor } from "../../core/exact/rope.ts";
 import { fixedRow } from "../../core/exact/rows.ts";
 import { exactAttentionRow, ROW_KEYS } from "../../gpu/kernels/exact/exact-attention-row.ts";
 import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
+import { exactMixMatrix } from "../../gpu/kernels/exact/exact-mix-matrix.ts";
 import { exactCacheBytes, exactRope, queryBytes, wordsOf } from "../../gpu/kernels/exact/exact-rope.ts";
 import { exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
+import { exactScoresMatrix } from "../../gpu/kernels/exact/exact-scores-matrix.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
 import type { ExactAttentionCase } from "../ops/exact-attention.ts";
 import { digitsOf } from "../ops/exact-digits.ts";
 import { wordSubject } from "../subjects/exact.ts";
-import type { AnyGpuSubject, Io, Rig } from "../subjects/rig.ts";
+import type { AnyGpuSubject, GpuSubject, Io, Rig } from "../subjects/rig.ts";
 
 /** The cache of the positions before `start`, as exact-rope.ts lays it out. */
 function cacheOf({ shape, start, T, k, v, tables }: ExactAttentionCase): Record<"keys" | "values" | "exponents", Uint32Array> {
@@ -50,10 +52,15 @@ function operands(io: Io, c: ExactAttentionCase) {
   return { ...now, ...cache, table };
 }
 
-export const subjects = (rig: Rig): AnyGpuSubject[] => [
+const attention = (
+  rig: Rig,
+  scoring: typeof exactScores,
+  mixing: typeof exactMix,
+  accepts: (c: ExactAttentionCase) => boolean = () => true,
+): GpuSubject<ExactAttentionCase> =>
   wordSubject<ExactAttentionCase>(
     rig,
-    exactMix,
+    mixing,
     (io, c) => {
       const { shape, T } = c;
       const { H, Hd } = shape;
@@ -66,13 +73,17 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
       const scores = io.scratch("scores", T * H * stride * 4);
       const stats = io.scratch("stats", T * H * 8);
       const part = { ...shape, stride, first: 0, rows: T };
-      io.run(exactScores, part, { queries, keys, exponents, scores });
+      io.run(scoring, part, { queries, keys, exponents, scores });
       io.run(exactSoftmax, part, { exponents, scores, stats });
-      io.run(exactMix, part, { scores, stats, values });
+      io.run(mixing, part, { scores, stats, values });
     },
     ({ T, start }) => ({ T, start }),
-    { op: "exact-attention", kernels: ["exact-rope", "exact-scores", "exact-softmax", "exact-mix"] },
-  ),
+    { op: "exact-attention", kernels: ["exact-rope", scoring.name, "exact-softmax", mixing.name], accepts },
+  );
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => [attention(rig, exactScores, exactMix)];
+export const matrixSubjects = (rig: Rig): AnyGpuSubject[] => [
+  attention(rig, exactScoresMatrix, exactMixMatrix, ({ shape: { Hd } }) => Hd % 32 === 0 && Hd <= 128),
 ];
 export const rowSubjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactAttentionCase>(

@@ -9,7 +9,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     rig,
     exactNormDigits,
     (io, { D, eps, x, weight }) =>
-      void io.run(exactNormDigits, { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(eps), lanes: 128, each: 2, unit: 1 }, { x, weight }),
+      void io.run(exactNormDigits, { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(eps), lanes: 32, parts: 2, unit: 1 }, { x, weight }),
     ({ rows }) => ({ T: rows }),
   ),
 ];

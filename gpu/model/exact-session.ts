@@ -16,17 +16,11 @@ import { allocate, freeAll, type Memory, makeMemory, readF32, settle, upload, us
 import { missingFor } from "../device/capabilities.ts";
 import { type Gpu, guarded, waited } from "../device/device.ts";
 import { exactGreedy } from "../kernels/exact/exact-greedy.ts";
+import { exactGreedyParts, GREEDY_BYTES } from "../kernels/exact/exact-greedy-parts.ts";
 import { exactCacheBytes } from "../kernels/exact/exact-rope.ts";
 import { makeRecorder, type PreparedDispatch, prepare, recordKernel, replay } from "../pipeline/recorder.ts";
-import {
-  type ExactContext,
-  type ExactSequence,
-  makeExactActivations,
-  matrixKernels,
-  recordExactHead,
-  recordExactLayers,
-  shapeOf,
-} from "../programs/exact.ts";
+import { matrixKernels, recordExactHead, recordExactLayers } from "../programs/exact.ts";
+import { type ExactContext, type ExactSequence, makeExactActivations, shapeOf } from "../programs/exact-buffers.ts";
 import type { Feeder } from "../programs/program.ts";
 import { RESULT_BYTES } from "../wgsl/sampling.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
@@ -46,7 +40,7 @@ function lanesFor({ capabilities: { limits } }: Gpu): number {
     512,
     limits.maxComputeInvocationsPerWorkgroup,
     limits.maxComputeWorkgroupSizeX,
-    limits.maxComputeWorkgroupStorageSize / 28,
+    limits.maxComputeWorkgroupStorageSize / 37,
   );
   return 2 ** Math.floor(Math.log2(most));
 }
@@ -87,6 +81,7 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
   };
   const logits = allocate(memory, "logits", V * 4);
   const results = allocate(memory, "results", BATCH * RESULT_BYTES);
+  const partials = allocate(memory, "partial results", GREEDY_BYTES);
   let feeds: Promise<Feeds> | undefined;
   let decoder: Decoder | undefined;
   let allLogits: Promise<AllLogits> | undefined;
@@ -104,7 +99,8 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
     const last = makeRecorder();
     recordExactHead(last, context, logits, true);
     const greedily = makeRecorder();
-    recordKernel(greedily, exactGreedy, { logits, step: sequence.step, ids: sequence.ids, results }, { V });
+    recordKernel(greedily, exactGreedyParts, { logits, partials }, { V });
+    recordKernel(greedily, exactGreedy, { partials, step: sequence.step, ids: sequence.ids, results }, {});
     const [one, many, head, choose] = await Promise.all([layers(true), layers(false), prepare(last, memory), prepare(greedily, memory)]);
     return { one: { layers: one, head }, many: { layers: many, head }, choose };
   };

@@ -9,7 +9,8 @@ import { type Taps, tapShape } from "../../core/model/trace.ts";
 import { allocate, freeAll, makeMemory, readF32, settle, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded } from "../device/device.ts";
 import { makeRecorder, prepare, replay } from "../pipeline/recorder.ts";
-import { type ExactContext, type ExactMarks, makeExactActivations, recordExactHead, recordExactLayers } from "../programs/exact.ts";
+import { recordExactHead, recordExactLayers } from "../programs/exact.ts";
+import { type ExactContext, type ExactMarks, makeExactActivations } from "../programs/exact-buffers.ts";
 import { encodeStep } from "../wgsl/step.ts";
 
 /**

@@ -35,7 +35,7 @@ export function workgroupMemory(wgsl: string, overrides: Readonly<Record<string,
     const vector = /^vec([234])<(.*)>$/.exec(type);
     // In an array a vec3 takes the room of a vec4.
     if (vector) return (vector[1] === "3" ? 4 : Number(vector[1])) * sizeOf(vector[2]!);
-    if (/^(?:[fiu]32|atomic<u32>)$/.test(type)) return 4;
+    if (/^(?:[fiu]32|atomic<[iu]32>)$/.test(type)) return 4;
     const fields = new RegExp(`struct ${type} \\{([^}]*)\\}`).exec(code)![1]!;
     return fields.split(",").reduce((size, field) => size + sizeOf(field.split(":")[1]!.trim()), 0);
   };

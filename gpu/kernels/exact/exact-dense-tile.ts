@@ -5,10 +5,13 @@
  * bits, at most three of 2^14 per k: i32 for 32,768 k, after which they are folded into 96 bits. Workgroup memory: 12 or 14 KiB. Limited by dot4I8Packed.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
-import { stepWgsl } from "../../wgsl/step.ts";
-import type { ExactDenseShape } from "./exact-dense.ts";
-import { digitBytes } from "./exact-digits.ts";
+import {
+  type ExactDenseBuffers,
+  type ExactDenseRows,
+  exactDenseOverrides,
+  exactDenseSizes,
+  exactDenseWgsl,
+} from "../../wgsl/exact-dense.ts";
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
@@ -24,44 +27,16 @@ const row = (r: number): string => `{
           }
         }`;
 
-export const exactDenseTile: Card<
-  "step" | "digits" | "exponents" | "weights" | "rowExponents" | "bias" | "out",
-  Omit<ExactDenseShape, "tile" | "oneRow">
-> = makeCard({
+export const exactDenseTile: Card<ExactDenseBuffers, ExactDenseRows> = makeCard({
   name: "exact-dense-tile",
   wgsl: /* wgsl */ `
-${stepWgsl}
-override K: u32 = 4096u;
-override N: u32 = 4096u; // rows of weights here
-override FIRST: u32 = 0u; // the first of them among ALL
-override ALL: u32 = N;
-override P: u32 = 3u;
-override HAS_BIAS: bool = false;
-override ADDS: bool = false;
-override BLOCKS: u32 = (K + 31u) / 32u;
-const MOST = 1024u; // blocks before a fold
-@group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> digits: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> exponents: array<i32>;
-@group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> rowExponents: array<i32>;
-@group(0) @binding(5) var<storage, read> bias: array<u32>;
-@group(0) @binding(6) var<storage, read_write> out: array<u32>;
+${exactDenseWgsl}const MOST = 1024u; // blocks before a fold
 var<workgroup> stage: array<vec4<u32>, 128u * (P + 3u)>; // [digits of x, then of w][half a block][64 rows]
-${exactIntegers}${exactNumbers}${exact96}
 fn dot(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
 }
 fn dots(x: vec4<u32>, a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>) -> vec4<i32> {
   return vec4<i32>(dot(x, a), dot(x, b), dot(x, c), dot(x, d));
-}
-fn finish(t: u32, n: u32, sum: vec3<u32>) {
-  if (t >= step.T || n >= N) { return; }
-  var y = rn96(sum, exponents[t] + rowExponents[n]);
-  let at = t * ALL + FIRST + n;
-  if (HAS_BIAS) { y = addf(y, bias[FIRST + n]); }
-  if (ADDS) { y = addf(out[at], y); }
-  out[at] = y;
 }
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -101,7 +76,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         sum = add96(totals[${4 * r}u + j], sum);
         totals[${4 * r}u + j] = sum;
       }
-      if (end == BLOCKS) { finish(row0 + r0 + ${16 * r}u, col0 + n0 + 16u * j, sum); }
+      if (end == BLOCKS) { finish(row0 + r0 + ${16 * r}u, col0 + n0 + 16u * j, step.T, sum); }
     }`,
       "\n    ",
     )}
@@ -109,14 +84,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 }
 `,
   workgroupBytes: ({ P }) => 2048 * (P + 3),
-  call: ({ K, N, P, hasBias, adds, firstColumn, columns }) => ({
-    overrides: { K, N, FIRST: firstColumn, ALL: columns, P, HAS_BIAS: hasBias, ADDS: adds },
-    workgroups: (T) => [Math.ceil(T / 64), Math.ceil(N / 64), 1],
+  call: (shape) => ({
+    overrides: exactDenseOverrides(shape),
+    workgroups: (T) => [Math.ceil(T / 64), Math.ceil(shape.N / 64), 1],
   }),
-  sizes: ({ K, N, P, hasBias, columns }, T) => {
-    const { digits, exponents } = digitBytes(K, P, T);
-    const weights = digitBytes(K, 3, N);
-    const bias = hasBias ? 4 * columns : 0;
-    return { digits, exponents, weights: weights.digits, rowExponents: weights.exponents, bias, out: 4 * T * columns };
-  },
+  sizes: exactDenseSizes,
 });

@@ -6,39 +6,25 @@
  * Decode is limited by memory (3 bytes a weight), more rows by dot4I8Packed.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
-import { stepWgsl } from "../../wgsl/step.ts";
-import type { ExactLinearShape } from "./exact-awq.ts";
-import { digitBytes } from "./exact-digits.ts";
+import {
+  type ExactDenseBuffers,
+  type ExactDenseRows,
+  exactDenseOverrides,
+  exactDenseSizes,
+  exactDenseWgsl,
+} from "../../wgsl/exact-dense.ts";
 
-/** N rows of weights from `firstColumn` of `columns` in all; `oneRow`: of one row of digits, however large T is. */
-export type ExactDenseShape = ExactLinearShape & Readonly<{ firstColumn: number; columns: number; oneRow?: boolean }>;
+/** `tile`: rows that share a reading of the weights, at most 4; `oneRow`: of one row of digits, however large T is. */
+export type ExactDenseShape = ExactDenseRows & Readonly<{ tile: number; oneRow?: boolean }>;
 
-export const exactDense: Card<"step" | "digits" | "exponents" | "weights" | "rowExponents" | "bias" | "out", ExactDenseShape> = makeCard({
+export const exactDense: Card<ExactDenseBuffers, ExactDenseShape> = makeCard({
   name: "exact-dense",
   wgsl: /* wgsl */ `
-${stepWgsl}
-override K: u32 = 4096u;
-override N: u32 = 4096u; // rows of weights here
-override FIRST: u32 = 0u; // the first of them among ALL
-override ALL: u32 = N;
-override P: u32 = 3u;
-override HAS_BIAS: bool = false;
-override ADDS: bool = false;
-override ONE_ROW: bool = false; // whatever T is
-override BLOCKS: u32 = (K + 31u) / 32u;
+${exactDenseWgsl}override ONE_ROW: bool = false; // whatever T is
 override TILE: u32 = 1u; // at most 4
 const TEAM = 64u;
 const COLUMNS = 6u;
-@group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> digits: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> exponents: array<i32>;
-@group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> rowExponents: array<i32>;
-@group(0) @binding(5) var<storage, read> bias: array<u32>;
-@group(0) @binding(6) var<storage, read_write> out: array<u32>;
 var<workgroup> parts: array<vec3<u32>, 512>; // [2 rows][4 teams][64 lanes]
-${exactIntegers}${exactNumbers}${exact96}
 fn dot8(a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>) -> i32 {
   return dot4I8Packed(a.x, c.x) + dot4I8Packed(a.y, c.y) + dot4I8Packed(a.z, c.z) + dot4I8Packed(a.w, c.w)
        + dot4I8Packed(b.x, d.x) + dot4I8Packed(b.y, d.y) + dot4I8Packed(b.z, d.z) + dot4I8Packed(b.w, d.w);
@@ -80,29 +66,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       }
     }
     workgroupBarrier();
-    let t = first + i;
-    let n = row + lane;
-    if (lane < 2u && n < N && t < T) {
-      var y = rn96(parts[lane * 256u + team * TEAM], exponents[t] + rowExponents[n]);
-      let at = t * ALL + FIRST + n;
-      if (HAS_BIAS) { y = addf(y, bias[FIRST + n]); }
-      if (ADDS) { y = addf(out[at], y); }
-      out[at] = y;
-    }
+    if (lane < 2u) { finish(first + i, row + lane, T, parts[lane * 256u + team * TEAM]); }
     workgroupBarrier();
   }
 }
 `,
   workgroupBytes: 8192,
-  call: ({ K, N, P, hasBias, adds, tile, firstColumn, columns, oneRow = false }) => ({
-    overrides: { K, N, FIRST: firstColumn, ALL: columns, P, HAS_BIAS: hasBias, ADDS: adds, ONE_ROW: oneRow, TILE: tile },
-    workgroups: (T) => [Math.ceil(N / 8), oneRow ? 1 : Math.ceil(T / tile), 1],
+  call: ({ tile, oneRow = false, ...shape }) => ({
+    overrides: { ...exactDenseOverrides(shape), ONE_ROW: oneRow, TILE: tile },
+    workgroups: (T) => [Math.ceil(shape.N / 8), oneRow ? 1 : Math.ceil(T / tile), 1],
   }),
-  sizes: ({ K, N, P, hasBias, columns, oneRow = false }, T) => {
-    const rows = oneRow ? 1 : T;
-    const { digits, exponents } = digitBytes(K, P, rows);
-    const weights = digitBytes(K, 3, N);
-    const bias = hasBias ? 4 * columns : 0;
-    return { digits, exponents, weights: weights.digits, rowExponents: weights.exponents, bias, out: 4 * rows * columns };
-  },
+  sizes: ({ oneRow = false, ...shape }, T) => exactDenseSizes(shape, oneRow ? 1 : T),
 });

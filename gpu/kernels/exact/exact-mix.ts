@@ -1,13 +1,14 @@
 /**
  * out[t, h, i] = mul(rn(Σ_s p̂_s v̂_si, e), 1/Z) over the positions that row FIRST + r of T sees: scores [rows, H, STRIDE] and stats as
  * exact-softmax.ts leaves them, values [S, G, 3 W]; out [T, H, Hd] words. One workgroup of 256 per head and row: W' lanes (W rounded up to a power
- * of two) take four components each, 256 / W' teams share the positions. Halves of p̂ times digits in six columns of eight bits, i32 for 128
- * positions, then 96 bits; a tree adds teams. Workgroup memory: 12 KiB. Limited by integer instructions and values' memory.
+ * of two) take four components each, 256 / W' teams share the positions. Halves of p̂ times digits in columns of eight bits, then limbs of 16 that
+ * all teams share. Workgroup memory: 64 W' bytes. Limited by integer instructions and values' memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exact96, exactIntegers, exactMixing, exactNumbers } from "../../wgsl/exact.ts";
+import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
+import { exactMixing } from "../../wgsl/exact-attention.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
-import { exactCacheBytes, wordsOf } from "./exact-rope.ts";
+import { columnOf, exactCacheBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
 
 export const exactMix: Card<"step" | "scores" | "stats" | "values" | "out", ExactAttentionPart> = makeCard({
@@ -27,7 +28,6 @@ override FIRST: u32 = 0u;
 @group(0) @binding(2) var<storage, read> stats: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<u32>;
 @group(0) @binding(4) var<storage, read_write> out: array<u32>;
-var<workgroup> parts: array<vec3<u32>, 1024>; // [4 components][256 lanes]
 ${exactIntegers}${exactNumbers}${exact96}${exactMixing}
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -39,7 +39,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let first = select(0u, last + 1u - min(last + 1u, WINDOW), WINDOW <= last);
   let j = tid % COLUMN;
   let teams = 256u / COLUMN;
-  var total = array<vec3<u32>, 4>();
+  clear_mixed(tid);
+  workgroupBarrier();
   if (j < WORDS) {
     var s = first + tid / COLUMN;
     while (s <= last) {
@@ -50,28 +51,19 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         if (p != 0) { c = mixed(c, p, vec3<u32>(values[at], values[at + WORDS], values[at + 2u * WORDS])); }
         s += teams;
       }
-      for (var i = 0u; i < 4u; i++) { total[i] = add96(total[i], fold(c, i)); }
-    }
-  }
-  for (var i = 0u; i < 4u; i++) { parts[i * 256u + tid] = total[i]; }
-  for (var k = 128u; k >= COLUMN; k = k >> 1u) {
-    workgroupBarrier();
-    if (tid < k) {
-      for (var i = 0u; i < 4u; i++) { parts[i * 256u + tid] = add96(parts[i * 256u + tid], parts[i * 256u + tid + k]); }
+      put_mixed(c, j);
     }
   }
   workgroupBarrier();
-  if (tid < WORDS && FIRST + wg.y < step.T) {
+  if (tid < HD && FIRST + wg.y < step.T) {
     let stat = stats[wg.y * H + h];
-    for (var i = 0u; i < 4u; i++) {
-      if (4u * j + i < HD) { out[(t * H + h) * HD + 4u * j + i] = mulf(rn96(parts[i * 256u + tid], bitcast<i32>(stat.x)), stat.y); }
-    }
+    out[(t * H + h) * HD + tid] = mulf(rn96(mixed_total(tid), bitcast<i32>(stat.x)), stat.y);
   }
 }
 `,
-  workgroupBytes: 16384,
+  workgroupBytes: ({ Hd }) => 64 * columnOf(Hd),
   call: (part) => ({
-    overrides: { ...attentionOverrides(part), COLUMN: 2 ** Math.ceil(Math.log2(wordsOf(part.Hd))) },
+    overrides: { ...attentionOverrides(part), COLUMN: columnOf(part.Hd) },
     workgroups: (T) => [part.H, rowsOf(part, T), 1],
   }),
   sizes: (part, T, start) => ({

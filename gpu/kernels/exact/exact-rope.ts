@@ -3,10 +3,11 @@
  * q times the score factor becomes digits, k and v become rows of the cache: fixed rows of 24 bits (docs/exact.md). One workgroup of 64 per head of q, k or v
  * and row of T. With W = ⌈Hd/4⌉ words a digit:
  * queries [T, H, 3 W + 1]: digits, then the exponent; keys [⌈S/32⌉, G, 3 W, 32]: positions side by side, for lanes that own one each;
- * values [S, G, 3 W]; exponents [S, G] of (key, value). Hd ≤ 256. Workgroup memory: 2.3 KiB. Limited by latency.
+ * values [S, G, 3 W]; exponents [S, G] of (key, value). Hd ≤ 256. Workgroup memory: 1.3 KiB. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exactDigitsOf, exactIntegers, exactNumbers, exactRowMax, exactRows } from "../../wgsl/exact.ts";
+import { exactDigitsOf, exactIntegers, exactNumbers, exactRows } from "../../wgsl/exact.ts";
+import { exactRowMax, rowMaxBytes } from "../../wgsl/exact-row.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
 /** Heads, their size, and the window of the attention. */
@@ -15,6 +16,8 @@ export type ExactAttentionShape = Readonly<{ H: number; G: number; Hd: number; w
 export type ExactRopeShape = ExactAttentionShape & Readonly<{ factor: number }>;
 
 export const wordsOf = (Hd: number): number => Math.ceil(Hd / 4);
+/** The same, rounded up to a power of two: lanes that share a position. */
+export const columnOf = (Hd: number): number => 2 ** Math.ceil(Math.log2(wordsOf(Hd)));
 /** Bytes of a layer's cache for so many positions, and of the queries of so many rows. */
 export const exactCacheBytes = ({ G, Hd }: ExactAttentionShape, positions: number): Record<"keys" | "values" | "exponents", number> => ({
   keys: Math.ceil(positions / 32) * 32 * G * 3 * wordsOf(Hd) * 4,
@@ -106,7 +109,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
 }
 `,
-  workgroupBytes: 1280,
+  workgroupBytes: 1024 + rowMaxBytes(64),
   call: ({ H, G, Hd, factor }) => ({
     params: { factor },
     overrides: { H, G, HD: Hd },

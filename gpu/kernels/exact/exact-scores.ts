@@ -5,6 +5,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
+import { exactScoring } from "../../wgsl/exact-attention.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { type ExactAttentionShape, exactCacheBytes, queryBytes } from "./exact-rope.ts";
 
@@ -38,7 +39,7 @@ override FIRST: u32 = 0u;
 @group(0) @binding(2) var<storage, read> keys: array<u32>;
 @group(0) @binding(3) var<storage, read> exponents: array<i32>;
 @group(0) @binding(4) var<storage, read_write> scores: array<u32>;
-${exactIntegers}${exactNumbers}
+${exactIntegers}${exactNumbers}${exactScoring}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let s = wg.x * 64u + lane;
@@ -49,23 +50,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let g = h * G / H;
   let row = (t * H + h) * (3u * WORDS + 1u);
   let key = (s / 32u * G + g) * 3u * WORDS * 32u + s % 32u;
-  var c0 = 0; var c1 = 0; var c2 = 0; var c3 = 0; var c4 = 0;
+  var c = Scored();
   for (var j = 0u; j < WORDS; j++) {
     let a = vec3<u32>(queries[row + j], queries[row + WORDS + j], queries[row + 2u * WORDS + j]);
     let b = vec3<u32>(keys[key + 32u * j], keys[key + 32u * (WORDS + j)], keys[key + 32u * (2u * WORDS + j)]);
-    c0 += dot4I8Packed(a.x, b.x);
-    c1 += dot4I8Packed(a.x, b.y) + dot4I8Packed(a.y, b.x);
-    c2 += dot4I8Packed(a.x, b.z) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.x);
-    c3 += dot4I8Packed(a.y, b.z) + dot4I8Packed(a.z, b.y);
-    c4 += dot4I8Packed(a.z, b.z);
+    c = scored(c, a, b);
   }
-  var sum = wide64(c4);
-  sum = add64(shl64(sum, 8u), wide64(c3));
-  sum = add64(shl64(sum, 8u), wide64(c2));
-  sum = add64(shl64(sum, 8u), wide64(c1));
-  sum = add64(shl64(sum, 8u), wide64(c0));
   let e = bitcast<i32>(queries[row + 3u * WORDS]) + exponents[(s * G + g) * 2u];
-  scores[(wg.z * H + h) * STRIDE + s] = rn64(sum, e);
+  scores[(wg.z * H + h) * STRIDE + s] = rn64(score_sum(c), e);
 }
 `,
   call: (part) => ({

@@ -2,20 +2,12 @@
  * Softmax of `exact`, in place: scores [rows, H, STRIDE] of the positions that a query sees become p̂, the fixed row of 32 bits of p_s = 2^−d_s times
  * the power of two of the value's row; stats [rows, H] = (exponent of p̂, word of 1/Z), Z the exact sum of the weights in units of 2^−46 (docs/exact.md).
  * One workgroup of 256 per head and row: the largest score, then weights, their sum and p, then p̂. SHARES leaves mul(rn(w), 1/Z) instead of p̂, the
- * attention weights as one looks at them, and 0 where nothing is seen. Workgroup memory: 3 KiB. Limited by integer instructions.
+ * attention weights as one looks at them, and 0 where nothing is seen. Workgroup memory: 5 KiB. Limited by integer instructions.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import {
-  exactIntegers,
-  exactNumbers,
-  exactOrder,
-  exactPower,
-  exactReciprocal,
-  exactRowMax,
-  exactRowSum,
-  exactRows,
-  exactRows32,
-} from "../../wgsl/exact.ts";
+import { exactIntegers, exactNumbers, exactOrder, exactPower, exactReciprocal, exactRows, exactRows32 } from "../../wgsl/exact.ts";
+import { exactWeighing } from "../../wgsl/exact-attention.ts";
+import { exactRowMax, exactRowSum, rowMaxBytes, rowSumBytes } from "../../wgsl/exact-row.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { exactCacheBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
@@ -39,7 +31,7 @@ const LANES = 256u;
 @group(0) @binding(1) var<storage, read> exponents: array<i32>;
 @group(0) @binding(2) var<storage, read_write> scores: array<u32>;
 @group(0) @binding(3) var<storage, read_write> stats: array<vec2<u32>>;
-${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactOrder}${exactRowMax}${exactRowSum}
+${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactOrder}${exactRowMax}${exactRowSum}${exactWeighing}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let h = wg.x;
@@ -54,20 +46,18 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   var Z = vec2<u32>(0u);
   top = 0u;
   for (var s = first + lane; s <= last; s += LANES) {
-    let D = distance(addf(most, negf(scores[row + s])));
-    let n = D >> 24u;
-    let W = power(D & 0xffffffu);
-    var w = vec2<u32>(W << 16u, W >> 16u);
-    if (n > 31u) { w = vec2<u32>(w.y, 0u); }
-    w = vec2<u32>((w.x >> (n & 31u)) | ((w.y << 1u) << (31u - (n & 31u))), w.y >> (n & 31u));
-    Z = add64(Z, w);
-    let e = select(exponents[(s * G + g) * 2u + 1u], 0, SHARES) - 30 - i32(n);
-    let p = select(rn32(false, W, e), 0u, (w.x | w.y) == 0u);
+    let m = weighed(most, scores[row + s]);
+    Z = add64(Z, m.w);
+    var e = 0;
+    if (!SHARES) { e = exponents[(s * G + g) * 2u + 1u]; }
+    let p = share_of(m, e);
     scores[row + s] = p;
     top = max(top, p);
   }
   let largest = row_max(lane, top);
-  let inverse = recipf(rn64u(false, row_sum(lane, Z), -46));
+  let all = row_sum(lane, Z);
+  var inverse = 0u;
+  if (SHARES || lane == 0u) { inverse = recipf(rn64u(false, all, -46)); }
   // 3. p̂: each lane takes what it wrote itself.
   for (var s = first + lane; s <= last; s += LANES) {
     scores[row + s] = select(bitcast<u32>(fix32(scores[row + s], row_biased(largest))), mulf(scores[row + s], inverse), SHARES);
@@ -78,7 +68,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   if (lane == 0u) { stats[wg.y * H + h] = vec2<u32>(bitcast<u32>(row_exponent(largest) - 8), inverse); }
 }
 `,
-  workgroupBytes: 3072,
+  workgroupBytes: rowMaxBytes(256) + rowSumBytes(256),
   call: ({ shares = false, ...part }) => ({
     overrides: { ...attentionOverrides(part), SHARES: shares },
     workgroups: (T) => [part.H, rowsOf(part, T), 1],

@@ -1,0 +1,137 @@
+/**
+ * exact-mix.ts by subgroup matrices of i8, for many rows: the same buffers and result. Hd % 16 = 0, Hd ≤ 128. A workgroup of four subgroups makes 16 rows of a
+ * head, a subgroup 32 components of them; positions by 32 through workgroup memory, p̂ as four digits of eight bits, 0 where a row does not see the position.
+ * Products of digits add up in six columns of eight bits, i32 for 43,690 positions, which go through workgroup memory to the invocation that folds them
+ * into 96 bits. start + T ≤ 32,768. Matrices lie at multiples of 16 bytes, which their loads need: an array of vec4.
+ * Workgroup memory: 18.5 KiB. Limited by latency.
+ */
+import { i8Matrix } from "../../device/capabilities.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { exact96, exactDigitsOf, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
+import { exactWordOf } from "../../wgsl/exact-row.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+import { exactCacheBytes } from "./exact-rope.ts";
+import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
+
+/** Positions for which the columns hold. */
+export const MIX_POSITIONS = 32768;
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
+
+export const exactMixMatrix: Card<"step" | "scores" | "stats" | "values" | "out", ExactAttentionPart> = makeCard({
+  name: "exact-mix-matrix",
+  features: ["subgroups", "chromium-experimental-subgroup-matrix"],
+  subgroupSize: 32,
+  matrices: [i8Matrix],
+  wgsl: /* wgsl */ `
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+${stepWgsl}
+override H: u32 = 32u;
+override G: u32 = 8u;
+override HD: u32 = 128u;
+override WORDS: u32 = HD / 4u;
+override VECTORS: u32 = 3u * WORDS / 4u; // of a value
+override WINDOW: u32 = 0xffffffffu;
+override STRIDE: u32 = 4096u;
+override FIRST: u32 = 0u;
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> scores: array<i32>;
+@group(0) @binding(2) var<storage, read> stats: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> out: array<u32>;
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+const V = 192u;
+var<workgroup> turn: array<vec4<u32>, 128>; // digits of p̂ as a lane makes them
+var<workgroup> stage: array<vec4<u32>, 1056>; // p̂ [4 digits][16 rows][8 words and 4]; v [3 digits][32 positions][32 words and 4]; later sums [2][6][16 · 16]
+${exactIntegers}${exactNumbers}${exact96}${exactDigitsOf}${exactWordOf}
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
+  let h = wg.x;
+  let g = h * G / H;
+  let r0 = wg.y * 16u;
+  let rows = min(step.T - min(step.T, FIRST + r0), 16u);
+  if (rows == 0u) { return; }
+  let lowest = step.start + FIRST + r0;
+  let last = lowest + rows - 1u;
+  let first = select(0u, lowest + 1u - min(lowest + 1u, WINDOW), WINDOW <= lowest);
+  ${each(6, (c) => each(2, (j) => `var c${c}${j} = Sum(0i);`))}
+  for (var s0 = first; s0 <= last; s0 += 32u) {
+    // 1. Four positions of a row, each digit a byte; and the values' digits as they lie.
+    workgroupBarrier();
+    {
+      let r = tid / 8u;
+      let sees = lowest + r; // the last position
+      let from_row = select(0u, sees + 1u - min(sees + 1u, WINDOW), WINDOW <= sees);
+      var four = vec4<i32>(0);
+      for (var c = 0u; c < 4u; c++) {
+        let s = s0 + tid % 8u * 4u + c;
+        if (r < rows && s <= sees && s >= from_row) { four[c] = scores[((r0 + r) * H + h) * STRIDE + s]; }
+      }
+      turn[tid] = word_of(four.x, four.y, four.z, four.w).digits;
+    }
+    for (var i = tid; i < 24u * WORDS; i += 128u) {
+      let s = min(s0 + i / VECTORS, last);
+      let w = i % VECTORS;
+      stage[V + (w / (WORDS / 4u) * 32u + i / VECTORS) * 9u + w % (WORDS / 4u)] = values[(s * G + g) * VECTORS + w];
+    }
+    workgroupBarrier();
+    {
+      let from_word = tid / 2u % 16u * 8u + tid % 2u * 4u;
+      let p = tid / 32u;
+      stage[p * 48u + tid / 2u % 16u * 3u + tid % 2u] = vec4<u32>(turn[from_word][p], turn[from_word + 1u][p], turn[from_word + 2u][p], turn[from_word + 3u][p]);
+    }
+    workgroupBarrier();
+    // 2. Products.
+    if (32u * sg < HD) {
+      ${each(4, (p) => `let p${p} = subgroupMatrixLoad<Left, row_major>(&stage, ${48 * p}u, 3u);`)}
+      ${each(
+        3,
+        (q) => `{
+        ${each(2, (j) => `let v${j} = subgroupMatrixLoad<Right, row_major>(&stage, V + ${288 * q + j}u + 2u * sg, 9u);`)}
+        ${each(4, (p) => each(2, (j) => `c${p + q}${j} = subgroupMatrixMultiplyAccumulate(p${p}, v${j}, c${p + q}${j});`), "\n        ")}
+      }`,
+        "\n      ",
+      )}
+    }
+  }
+  // 3. Outputs: sixteen components of two subgroups at a time, four of a row by a lane.
+  for (var phase = 0u; phase < 4u; phase++) {
+    workgroupBarrier();
+    if (sg / 2u == phase / 2u) {
+      if (phase % 2u == 0u) { ${each(6, (c) => `subgroupMatrixStore<row_major>(&stage, sg % 2u * 384u + ${64 * c}u, c${c}0, 4u);`)} }
+      else { ${each(6, (c) => `subgroupMatrixStore<row_major>(&stage, sg % 2u * 384u + ${64 * c}u, c${c}1, 4u);`)} }
+    }
+    workgroupBarrier();
+    let r = tid % 64u / 4u;
+    let d = (phase / 2u * 2u + tid / 64u) * 32u + phase % 2u * 16u + tid % 4u * 4u;
+    let at = tid / 64u * 384u + tid % 64u;
+    if (r < rows && d < HD) {
+      let stat = stats[(r0 + r) * H + h];
+      for (var c = 0u; c < 4u; c++) {
+        var sum = wide96(bitcast<i32>(stage[at + 320u][c]));
+        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + 256u][c])));
+        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + 192u][c])));
+        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + 128u][c])));
+        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + 64u][c])));
+        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at][c])));
+        out[((FIRST + r0 + r) * H + h) * HD + d + c] = mulf(rn96(sum, bitcast<i32>(stat.x)), stat.y);
+      }
+    }
+  }
+}
+`,
+  workgroupBytes: 18944,
+  limits: { maxComputeWorkgroupStorageSize: 18944 },
+  call: (part) => ({ overrides: attentionOverrides(part), workgroups: (T) => [part.H, Math.ceil(rowsOf(part, T) / 16), 1] }),
+  sizes: (part, T, start) => ({
+    scores: 4 * rowsOf(part, T) * part.H * part.stride,
+    stats: 8 * rowsOf(part, T) * part.H,
+    values: exactCacheBytes(part, start + T).values,
+    out: 4 * T * part.H * part.Hd,
+  }),
+});

@@ -1,0 +1,119 @@
+/**
+ * exact-scores.ts by subgroup matrices of i8, for many rows: the same buffers and scores. Hd % 32 = 0. A workgroup of four subgroups makes 32 rows × 64 keys of a
+ * head, components by 32 through workgroup memory; a subgroup 16 × 32. Products of digits add up in five columns of eight bits (i32: 3 · 2^14 · 256 at most),
+ * which go through workgroup memory to the invocation that folds them into 64 bits and rounds. Matrices
+ * lie at multiples of 16 bytes, which their loads need: an array of vec4. Workgroup memory: 14 KiB. Limited by integer instructions.
+ */
+import { i8Matrix } from "../../device/capabilities.ts";
+import { type Card, makeCard } from "../../pipeline/kernel.ts";
+import { exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
+import { exactScoring } from "../../wgsl/exact-attention.ts";
+import { stepWgsl } from "../../wgsl/step.ts";
+import { exactCacheBytes, queryBytes } from "./exact-rope.ts";
+import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
+
+export const exactScoresMatrix: Card<"step" | "queries" | "keys" | "exponents" | "scores", ExactAttentionPart> = makeCard({
+  name: "exact-scores-matrix",
+  features: ["subgroups", "chromium-experimental-subgroup-matrix"],
+  subgroupSize: 32,
+  matrices: [i8Matrix],
+  wgsl: /* wgsl */ `
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+${stepWgsl}
+override H: u32 = 32u;
+override G: u32 = 8u;
+override HD: u32 = 128u;
+override WORDS: u32 = HD / 4u;
+override WINDOW: u32 = 0xffffffffu;
+override STRIDE: u32 = 4096u;
+override FIRST: u32 = 0u;
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> queries: array<u32>;
+@group(0) @binding(2) var<storage, read> keys: array<u32>;
+@group(0) @binding(3) var<storage, read> exponents: array<i32>;
+@group(0) @binding(4) var<storage, read_write> scores: array<u32>;
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+var<workgroup> stage: array<vec4<u32>, 864>; // [digit][32 queries, then 64 keys][8 words and 4]; later sums [2 subgroups][5 columns][16 · 16]
+${exactIntegers}${exactNumbers}${exactScoring}
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
+  let s0 = wg.x * 64u;
+  let h = wg.y;
+  let r0 = wg.z * 32u;
+  let g = h * G / H;
+  let rows = min(step.T - min(step.T, FIRST + r0), 32u);
+  // 1. Nothing that these rows see?
+  let last = step.start + FIRST + r0 + max(rows, 1u) - 1u;
+  let first = step.start + FIRST + r0;
+  if (rows == 0u || s0 > last || (s0 + 63u < first && first - (s0 + 63u) >= WINDOW)) { return; }
+  ${each(5, (c) => each(2, (j) => `var c${c}${j} = Sum(0i);`))}
+  for (var k = 0u; k < HD / 32u; k++) {
+    // 2. Digits of 32 components.
+    workgroupBarrier();
+    for (var i = tid; i < 192u; i += 128u) {
+      let t = FIRST + r0 + min(i / 6u, rows - 1u);
+      let p = i / 2u % 3u;
+      let at = (t * H + h) * (3u * WORDS + 1u) + p * WORDS + 8u * k + i % 2u * 4u;
+      stage[p * 288u + i / 6u * 3u + i % 2u] = vec4<u32>(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]);
+    }
+    for (var i = tid; i < 384u; i += 128u) {
+      let s = min(s0 + i % 64u, last);
+      let p = i / 128u;
+      let half = i / 64u % 2u;
+      let at = ((s / 32u * G + g) * 3u * WORDS + p * WORDS + 8u * k + 4u * half) * 32u + s % 32u;
+      stage[p * 288u + (32u + i % 64u) * 3u + half] = vec4<u32>(keys[at], keys[at + 32u], keys[at + 64u], keys[at + 96u]);
+    }
+    workgroupBarrier();
+    // 3. Products.
+    let l = sg / 2u * 48u;
+    let r = 96u + sg % 2u * 96u;
+    ${each(3, (q) => each(2, (j) => `let k${q}${j} = subgroupMatrixLoad<Right, col_major>(&stage, r + ${288 * q + 48 * j}u, 3u);`), "\n    ")}
+    ${each(
+      3,
+      (p) => `let q${p} = subgroupMatrixLoad<Left, row_major>(&stage, l + ${288 * p}u, 3u);
+    ${each(3, (q) => each(2, (j) => `c${p + q}${j} = subgroupMatrixMultiplyAccumulate(q${p}, k${q}${j}, c${p + q}${j});`), "\n    ")}`,
+      "\n    ",
+    )}
+  }
+  // 4. Scores: sixteen keys of two subgroups at a time, four of a row by a lane.
+  for (var phase = 0u; phase < 4u; phase++) {
+    workgroupBarrier();
+    if (sg / 2u == phase / 2u) {
+      if (phase % 2u == 0u) { ${each(5, (c) => `subgroupMatrixStore<row_major>(&stage, sg % 2u * 320u + ${64 * c}u, c${c}0, 4u);`)} }
+      else { ${each(5, (c) => `subgroupMatrixStore<row_major>(&stage, sg % 2u * 320u + ${64 * c}u, c${c}1, 4u);`)} }
+    }
+    workgroupBarrier();
+    let row = r0 + phase / 2u * 16u + tid % 64u / 4u;
+    let t = FIRST + row;
+    let at = tid / 64u * 320u + tid % 64u;
+    if (t < step.T) {
+      let e = bitcast<i32>(queries[(t * H + h) * (3u * WORDS + 1u) + 3u * WORDS]);
+      for (var c = 0u; c < 4u; c++) {
+        let s = s0 + tid / 64u * 32u + phase % 2u * 16u + tid % 4u * 4u + c;
+        if (s <= step.start + t && step.start + t - s < WINDOW) {
+          let sum = columns64(
+            bitcast<i32>(stage[at][c]), bitcast<i32>(stage[at + 64u][c]), bitcast<i32>(stage[at + 128u][c]), bitcast<i32>(stage[at + 192u][c]), bitcast<i32>(stage[at + 256u][c]));
+          scores[(row * H + h) * STRIDE + s] = rn64(sum, e + exponents[(s * G + g) * 2u]);
+        }
+      }
+    }
+  }
+}
+`,
+  workgroupBytes: 13824,
+  call: (part) => ({
+    overrides: attentionOverrides(part),
+    workgroups: (T, start) => [Math.ceil((start + T) / 64), part.H, Math.ceil(rowsOf(part, T) / 32)],
+  }),
+  sizes: (part, T, start) => {
+    const { keys, exponents } = exactCacheBytes(part, start + T);
+    return { queries: queryBytes(part, T), keys, exponents, scores: 4 * rowsOf(part, T) * part.H * part.stride };
+  },
+});

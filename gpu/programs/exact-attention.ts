@@ -1,0 +1,114 @@
+/** The attention of a layer in `exact`: q, k and v, their norms, rotation and cache, scores, softmax, mix, and the digits of what comes out. */
+
+import { bitsOf } from "../../core/exact/numbers.ts";
+import { scoreFactor } from "../../core/exact/rope.ts";
+import type { LayerTapName } from "../../core/model/trace.ts";
+import { exactAttentionRow, ROW_KEYS } from "../kernels/exact/exact-attention-row.ts";
+import { MOST_ROW_INPUTS } from "../kernels/exact/exact-awq-row.ts";
+import { exactMix } from "../kernels/exact/exact-mix.ts";
+import { exactMixMatrix, MIX_POSITIONS } from "../kernels/exact/exact-mix-matrix.ts";
+import { exactNorm } from "../kernels/exact/exact-norm.ts";
+import { exactRope } from "../kernels/exact/exact-rope.ts";
+import { type ExactAttentionPart, exactScores } from "../kernels/exact/exact-scores.ts";
+import { exactScoresMatrix } from "../kernels/exact/exact-scores-matrix.ts";
+import { exactSoftmax } from "../kernels/exact/exact-softmax.ts";
+import type { Span } from "../pipeline/kernel.ts";
+import { type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
+import { type ExactContext, type ExactMarks, shapeOf } from "./exact-buffers.ts";
+import { MANY_ROWS, normOf, recordDigits, recordLinear, recordRow } from "./exact-linears.ts";
+
+/** a.digits = those of the attention's output; writes layer i of the cache. */
+export function recordAttention(
+  recorder: Recorder,
+  c: ExactContext,
+  i: number,
+  marks: ExactMarks,
+  tap: (name: LayerTapName, buffer: GPUBuffer) => void,
+): void {
+  const { a, config, sequence, weights } = c;
+  const { step, table, maxContext } = sequence;
+  const layer = weights.layers[i]!;
+  const at = `layers.${i}.`;
+  const shape = shapeOf(config);
+  const { qkv } = weights.joined[i]!;
+  const joined = c.oneRow && qkv && config.hiddenSize <= MOST_ROW_INPUTS ? a.qkv : null;
+  if (joined) recordRow(recorder, c, qkv!, joined.all, { P: 3, adds: false, paired: false }, `${at}qkv`);
+  else {
+    recordLinear(recorder, c, layer.qProj, a.q, {}, `${at}q`);
+    tap("q", a.q);
+    recordLinear(recorder, c, layer.kProj, a.k, {}, `${at}k`);
+    tap("k", a.k);
+    recordLinear(recorder, c, layer.vProj, a.v, {}, `${at}v`);
+    tap("v", a.v);
+  }
+  const [keys, values, exponents] = [sequence.keys[i]!, sequence.values[i]!, sequence.exponents[i]!];
+  const { queries, scores, stats } = a;
+  const { v } = joined ?? a;
+  const headNorm = normOf(config, shape.Hd);
+  if (layer.qNorm) {
+    const buffers = { step, x: joined?.q ?? a.q, weight: layer.qNorm, out: a.qNormed };
+    recordKernel(recorder, exactNorm, buffers, { ...headNorm, heads: shape.H }, { label: `${at}qNorm` });
+    tap("qNorm", a.qNormed);
+  }
+  if (layer.kNorm) {
+    const buffers = { step, x: joined?.k ?? a.k, weight: layer.kNorm, out: a.kNormed };
+    recordKernel(recorder, exactNorm, buffers, { ...headNorm, heads: shape.G }, { label: `${at}kNorm` });
+    tap("kNorm", a.kNormed);
+  }
+  const q = layer.qNorm ? a.qNormed : a.q;
+  const k = layer.kNorm ? a.kNormed : a.k;
+  const turned = { q: joined && !layer.qNorm ? joined.q : q, k: joined && !layer.kNorm ? joined.k : k };
+  const factor = bitsOf(scoreFactor(shape.Hd));
+  // One row takes one dispatch as long as a workgroup holds its scores.
+  const positions: Span = { from: c.oneRow ? ROW_KEYS : 0, to: Infinity };
+  const held: Span = { from: 0, to: ROW_KEYS };
+  const buffers = { step, ...turned, v, table, queries, keys, values, exponents };
+  if (c.oneRow)
+    recordKernel(
+      recorder,
+      exactAttentionRow,
+      { ...buffers, out: a.attention },
+      { ...shape, factor },
+      { label: `${at}attention`, positions: held },
+    );
+  recordKernel(recorder, exactRope, buffers, { ...shape, factor }, { label: `${at}qRope`, positions });
+  tap("qRope", q);
+  tap("kRope", k);
+  const part = (first: number, rows: number): ExactAttentionPart => ({ ...shape, stride: maxContext, first, rows });
+  if (marks.shares && marks.wants(`${at}attentionWeights`)) {
+    const all = part(0, a.rows);
+    recordKernel(recorder, exactScores, { step, queries, keys, exponents, scores: marks.shares }, all, { label: `${at}attentionWeights` });
+    recordKernel(
+      recorder,
+      exactSoftmax,
+      { step, exponents, scores: marks.shares, stats },
+      { ...all, shares: true },
+      { label: `${at}attentionWeights` },
+    );
+    tap("attentionWeights", marks.shares);
+  }
+  for (let first = 0; first < (c.oneRow ? 1 : a.rows); first += a.attentionRows) {
+    const some = part(first, a.attentionRows);
+    for (const { matrices, ...when } of waysOf(c)) {
+      const how = { label: `${at}attention`, positions, ...when };
+      recordKernel(recorder, matrices ? exactScoresMatrix : exactScores, { step, queries, keys, exponents, scores }, some, how);
+      recordKernel(recorder, exactSoftmax, { step, exponents, scores, stats }, some, how);
+      recordKernel(recorder, matrices ? exactMixMatrix : exactMix, { step, scores, stats, values, out: a.attention }, some, how);
+    }
+  }
+  tap("attention", a.attention);
+  recordDigits(recorder, c, a.attention, layer.oProj, 3, `${at}attention`);
+}
+
+/** How scores and mix go: many rows by matrices where the device and the heads' size allow it, and as far as their columns hold. */
+function waysOf(c: ExactContext): readonly (When & { readonly matrices: boolean })[] {
+  const { headDim } = c.config;
+  if (c.oneRow || !c.matrices || headDim % 32 !== 0 || headDim > 128) return [{ matrices: false }];
+  const near: Span = { from: 0, to: Math.max(0, MIX_POSITIONS + 1 - c.a.rows) };
+  const many: Span = { from: MANY_ROWS, to: Infinity };
+  return [
+    { matrices: true, rows: many, positions: near },
+    { matrices: false, rows: many, positions: { from: near.to, to: Infinity } },
+    { matrices: false, rows: { from: 0, to: MANY_ROWS } },
+  ];
+}

@@ -1,0 +1,173 @@
+/** How the forward pass in `exact` records a norm, digits and a linear: by which kernels for how many rows. */
+
+import type { LlamaConfig } from "../../core/config.ts";
+import { bitsOf, nearest } from "../../core/exact/numbers.ts";
+import { exactAdd } from "../kernels/exact/exact-add.ts";
+import { exactAwq } from "../kernels/exact/exact-awq.ts";
+import { exactAwqMatrix } from "../kernels/exact/exact-awq-matrix.ts";
+import { exactAwqMatrix4 } from "../kernels/exact/exact-awq-matrix-4.ts";
+import { exactAwqRow, MOST_ROW_INPUTS, tuneRow } from "../kernels/exact/exact-awq-row.ts";
+import { exactAwqStored } from "../kernels/exact/exact-awq-stored.ts";
+import { exactAwqTile } from "../kernels/exact/exact-awq-tile.ts";
+import { exactDense } from "../kernels/exact/exact-dense.ts";
+import { exactDenseTile } from "../kernels/exact/exact-dense-tile.ts";
+import { type Digits, exactDigits } from "../kernels/exact/exact-digits.ts";
+import { exactNorm } from "../kernels/exact/exact-norm.ts";
+import { exactNormDigits } from "../kernels/exact/exact-norm-digits.ts";
+import type { ExactGpuLinear, JoinedLinear } from "../model/exact-weights.ts";
+import type { Span } from "../pipeline/kernel.ts";
+import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import type { ExactContext, ExactMarks } from "./exact-buffers.ts";
+
+/** From so many rows on, linears go by tiles. */
+export const MANY_ROWS = 5;
+/** Workgroups that share one row of digits, where it is the only one: a lane makes one word. */
+const partsOf = (K: number, lanes: number): number => Math.ceil(K / 4 / lanes);
+const few: Span = { from: 1, to: MANY_ROWS };
+const many: Span = { from: MANY_ROWS, to: Infinity };
+
+/** A norm over D components, as its kernels take it. */
+export const normOf = ({ rmsNormEps }: LlamaConfig, D: number): { D: number; inverse: number; eps: number } => ({
+  D,
+  inverse: bitsOf(nearest(1 / D)),
+  eps: bitsOf(nearest(rmsNormEps)),
+});
+
+/** x [T, K] as digits in c.a, for a linear; blocks lie as who reads them wants. */
+export function recordDigits(
+  recorder: Recorder,
+  { a, oneRow, lanes }: ExactContext,
+  x: GPUBuffer,
+  { weight }: Pick<ExactGpuLinear, "weight">,
+  P: Digits,
+  label: string,
+): void {
+  const buffers = { x, digits: a.digits, sums: a.sums, exponents: a.exponents };
+  const shape = { K: weight.K, P, ...(oneRow ? { lanes, parts: partsOf(weight.K, lanes) } : {}) };
+  const unit = weight.kind === "packed" ? weight.unit : 1;
+  if (oneRow || unit === 1) {
+    recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label });
+    return;
+  }
+  recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label, rows: few });
+  recordKernel(recorder, exactDigits, buffers, { ...shape, unit: 1 }, { label, rows: many });
+}
+
+/** The norm of a.x as digits, for linears that read it; by way of a.normed where that is looked at. */
+export function recordNormed(
+  recorder: Recorder,
+  c: ExactContext,
+  weight: GPUBuffer,
+  reader: Pick<ExactGpuLinear, "weight">,
+  marks: ExactMarks,
+  name: string,
+): void {
+  const { a, config, lanes, oneRow, sequence } = c;
+  const D = config.hiddenSize;
+  const norm = normOf(config, D);
+  if (marks.wants(name)) {
+    recordKernel(recorder, exactNorm, { step: sequence.step, x: a.x, weight, out: a.normed }, norm, { label: name });
+    marks.mark(name, a.normed);
+    recordDigits(recorder, c, a.normed, reader, 3, name);
+    return;
+  }
+  const buffers = { x: a.x, weight, digits: a.digits, sums: a.sums, exponents: a.exponents };
+  const unit = reader.weight.kind === "packed" ? reader.weight.unit : 1;
+  const shape = { ...norm, ...(oneRow ? { lanes, parts: partsOf(D, lanes) } : { lanes: Math.min(lanes, 256), parts: 1 }) };
+  if (oneRow || unit === 1) recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit }, { label: name });
+  else {
+    recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit }, { label: name, rows: few });
+    recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit: 1 }, { label: name, rows: many });
+  }
+}
+
+/** How a linear's result is left. */
+interface Left {
+  readonly P?: Digits;
+  readonly adds?: boolean;
+  /** Of one row of digits, however large T is. */
+  readonly oneRow?: boolean;
+}
+
+/** out = (adds: out +) the linear of the digits in c.a. */
+export function recordLinear(
+  recorder: Recorder,
+  c: ExactContext,
+  { weight, bias }: ExactGpuLinear,
+  out: GPUBuffer,
+  { P = 3, adds = false, oneRow = false }: Left,
+  label: string,
+): void {
+  const { a, sequence } = c;
+  const { step } = sequence;
+  if (c.oneRow && weight.kind === "packed" && weight.K <= MOST_ROW_INPUTS) {
+    recordRow(recorder, c, { weight, bias }, out, { P, adds, paired: false }, label);
+    return;
+  }
+  const { digits, sums, exponents } = a;
+  const shared = { step, digits, exponents, bias: bias ?? a.nothing, out };
+  const tile = c.oneRow || oneRow ? 1 : MANY_ROWS - 1;
+  const shape = { K: weight.K, P, hasBias: bias !== null, adds, tile };
+  const when = tile === 1 ? { label } : { label, rows: few };
+  if (weight.kind === "packed") {
+    const { weights, groups, bases, N, groupSize, unit, firstRow, spread } = weight;
+    const packed = { ...shape, N, groupSize, unit, firstRow };
+    recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, packed, when);
+    if (tile > 1) {
+      const byMatrices = c.matrices && weight.K % 128 === 0 && groupSize % 128 === 0;
+      const kernel = byMatrices ? (P === 3 ? exactAwqMatrix : exactAwqMatrix4) : exactAwqTile;
+      recordKernel(recorder, kernel, { ...shared, weights, groups, bases }, { ...packed, spread }, { label, rows: many });
+    }
+  } else if (weight.kind === "awq") {
+    for (const { firstColumn, N, ...piece } of weight.pieces)
+      recordKernel(
+        recorder,
+        exactAwqStored,
+        { ...shared, ...piece },
+        { ...shape, N, groupSize: weight.groupSize, firstColumn, columns: weight.N },
+        { label },
+      );
+  } else {
+    for (const { firstColumn, N, ...piece } of weight.pieces) {
+      const dense = { ...shape, N, firstColumn, columns: weight.N };
+      recordKernel(recorder, exactDense, { ...shared, ...piece }, { ...dense, oneRow }, when);
+      if (tile > 1) recordKernel(recorder, exactDenseTile, { ...shared, ...piece }, dense, { label, rows: many });
+    }
+  }
+}
+
+/** One row by repacked weights; `paired`: gate and up, their products with SiLU into `out`. */
+export function recordRow(
+  recorder: Recorder,
+  { a }: ExactContext,
+  { weight, bias }: JoinedLinear,
+  out: BufferArg,
+  { P, adds, paired }: { readonly P: Digits; readonly adds: boolean; readonly paired: boolean },
+  label: string,
+): void {
+  const { weights, groups, bases, spread, K, groupSize, firstRow, unit } = weight;
+  const { digits, sums, exponents } = a;
+  const N = paired ? weight.N / 2 : weight.N;
+  const shape = { K, N, P, groupSize, unit, firstRow, hasBias: bias !== null, adds, paired, spread, ...tuneRow(K, weight.N, unit) };
+  const buffers = { digits, sums, exponents, weights, groups, bases, bias: bias ?? a.nothing, out };
+  recordKernel(recorder, exactAwqRow, buffers, shape, { label });
+}
+
+/** a.x += the linear of the digits; by way of a.branch where that is looked at. */
+export function recordBranch(
+  recorder: Recorder,
+  c: ExactContext,
+  linear: ExactGpuLinear,
+  P: Digits,
+  marks: ExactMarks,
+  name: string,
+): void {
+  const { a, config } = c;
+  if (!marks.wants(name)) {
+    recordLinear(recorder, c, linear, a.x, { P, adds: true }, name);
+    return;
+  }
+  recordLinear(recorder, c, linear, a.branch, { P }, name);
+  marks.mark(name, a.branch);
+  recordKernel(recorder, exactAdd, { x: a.x, y: a.branch }, { width: config.hiddenSize }, { label: name });
+}

@@ -1,0 +1,129 @@
+/**
+ * What the kernels of `exact` take over a whole row: its largest word, a sum, its norm, its digits. A row lies in a workgroup's registers, QUADS words of four
+ * neighbours per lane, word i · LANES + lane of the row in register i; QUADS is a line that the shape emits. LANES is a power of two, at most 1024.
+ */
+
+/** Words of four that each of so many lanes holds of a row of D. */
+export const quadsOf = (D: number, lanes: number): number => Math.ceil(D / 4 / lanes);
+
+/** row_max(lane, mine): the largest of all lanes' u32, in three rounds. */
+export const exactRowMax = /* wgsl */ `
+var<workgroup> tops: array<u32, LANES>;
+var<workgroup> top_of: u32;
+fn row_max(lane: u32, mine: u32) -> u32 {
+  let width = min(LANES, select(16u, 32u, LANES > 256u));
+  tops[lane] = mine;
+  workgroupBarrier();
+  if (lane < width) {
+    var top = mine;
+    for (var i = lane + width; i < LANES; i += width) { top = max(top, tops[i]); }
+    tops[lane] = top;
+  }
+  workgroupBarrier();
+  if (lane == 0u) {
+    var top = tops[0];
+    for (var i = 1u; i < width; i++) { top = max(top, tops[i]); }
+    top_of = top;
+  }
+  workgroupBarrier();
+  return top_of;
+}
+`;
+/** Bytes of workgroup memory that row_max takes, and row_sum. */
+export const rowMaxBytes = (lanes: number): number => 4 * lanes + 16;
+export const rowSumBytes = (lanes: number): number => 16 * lanes + 16;
+
+/** row_sum(lane, mine): the sum of all lanes' 64 bits, by limbs of 22 bits, of which 1024 fit u32. Wants exactIntegers. */
+export const exactRowSum = /* wgsl */ `
+var<workgroup> sums_of: array<vec3<u32>, LANES>;
+var<workgroup> sum_of: vec2<u32>;
+fn row_sum(lane: u32, mine: vec2<u32>) -> vec2<u32> {
+  let width = min(LANES, select(16u, 32u, LANES > 256u));
+  sums_of[lane] = vec3<u32>(mine.x & 0x3fffffu, (mine.x >> 22u) | ((mine.y & 0xfffu) << 10u), mine.y >> 12u);
+  workgroupBarrier();
+  if (lane < width) {
+    var sum = sums_of[lane];
+    for (var i = lane + width; i < LANES; i += width) { sum += sums_of[i]; }
+    sums_of[lane] = sum;
+  }
+  workgroupBarrier();
+  if (lane == 0u) {
+    var sum = sums_of[0];
+    for (var i = 1u; i < width; i++) { sum += sums_of[i]; }
+    sum_of = add64(vec2<u32>(sum.x, sum.z << 12u), vec2<u32>(sum.y << 22u, sum.y >> 10u));
+  }
+  workgroupBarrier();
+  return sum_of;
+}
+`;
+
+/** largest_of(row): the largest magnitude that a lane holds of a row. Wants QUADS. */
+export const exactHeldRow = /* wgsl */ `
+fn largest_of(row: array<vec4<u32>, QUADS>) -> u32 {
+  var top = vec4<u32>(0u);
+  for (var i = 0u; i < QUADS; i++) { top = max(top, row[i] & vec4<u32>(0x7fffffffu)); }
+  return max(max(top.x, top.y), max(top.z, top.w));
+}
+`;
+
+/** norm_factor(lane, row): what RMS norm multiplies a row by. Wants exactRoot, exactRows, exactRowMax, exactRowSum, exactHeldRow. */
+export const exactNormFactor = /* wgsl */ `
+var<workgroup> factor_of: u32;
+fn norm_factor(lane: u32, row: array<vec4<u32>, QUADS>, inverse: u32, eps: u32) -> u32 {
+  let largest = row_max(lane, largest_of(row));
+  let biased = row_biased(largest);
+  // Squares of 24 bits, by halves of 12: sums of 256 fit u32.
+  var h = 0u; var m = 0u; var l = 0u;
+  for (var i = 0u; i < QUADS; i++) {
+    let v = abs(vec4<i32>(fix24(row[i].x, biased), fix24(row[i].y, biased), fix24(row[i].z, biased), fix24(row[i].w, biased)));
+    let a = bitcast<vec4<u32>>(v) >> vec4<u32>(12u);
+    let b = bitcast<vec4<u32>>(v) & vec4<u32>(4095u);
+    h += dot(a, a); m += dot(a, b); l += dot(b, b);
+  }
+  let sum = row_sum(lane, add64(vec2<u32>(l, 0u), add64(vec2<u32>(m << 13u, m >> 19u), vec2<u32>(h << 24u, h >> 8u))));
+  if (lane == 0u) { factor_of = rsqrtf(addf(mulf(rn64u(false, sum, 2 * row_exponent(largest)), inverse), eps)); }
+  workgroupBarrier();
+  return factor_of;
+}
+`;
+
+/** word_of: digits of four neighbours, each a byte of the digit's word, and the sum of each digit. Wants exactDigitsOf. */
+export const exactWordOf = /* wgsl */ `
+struct Word { digits: vec4<u32>, sum: vec4<i32> }
+fn word_of(a: i32, b: i32, c: i32, d: i32) -> Word { // of four neighbours
+  let p = digits_of(a);
+  let q = digits_of(b);
+  let r = digits_of(c);
+  let s = digits_of(d);
+  let byte = vec4<u32>(255u);
+  let words = (bitcast<vec4<u32>>(p) & byte) | ((bitcast<vec4<u32>>(q) & byte) << vec4<u32>(8u))
+            | ((bitcast<vec4<u32>>(r) & byte) << vec4<u32>(16u)) | (bitcast<vec4<u32>>(s) << vec4<u32>(24u));
+  return Word(words, p + q + r + s);
+}
+`;
+
+/**
+ * Words of four digits, and where they go: word j of a row, eight words a block, which lies as UNIT says (awq-repack.ts). Eight neighbours must call put_word
+ * together. Without SUMS none are left. Wants exactWordOf, LANES, digits, sums.
+ */
+export const exactWords = /* wgsl */ `
+override UNIT: u32 = 1u;
+override SUMS: bool = true;
+var<workgroup> word_sums: array<vec4<i32>, LANES>;
+fn put_word(word: Word, row: u32, P: u32, at: u32, lane: u32, blocks: u32) {
+  let b = at / 8u;
+  let j = at % 8u;
+  let slot = b % UNIT * (blocks / UNIT) + b / UNIT;
+  if (b < blocks) {
+    for (var p = 0u; p < P; p++) { digits[(((row * P + p) * 2u + j / 4u) * blocks + slot) * 4u + (j & 3u)] = word.digits[p]; }
+  }
+  word_sums[lane] = word.sum;
+  workgroupBarrier();
+  if (SUMS && j == 0u && b < blocks) {
+    var total = vec4<i32>(0);
+    for (var i = 0u; i < 8u; i++) { total += word_sums[lane + i]; }
+    sums[row * blocks + slot] = total;
+  }
+  workgroupBarrier();
+}
+`;
