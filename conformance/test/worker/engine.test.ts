@@ -1,12 +1,16 @@
 /**
  * An engine behind messages, both ends in this process, each message cloned as a worker's is; in a worker of Chromium's: page/library.test.ts.
- * About 6 s of CPU.
+ * About 12 s of CPU.
  */
-import { beforeAll, describe, expect, it } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { embeddedModel, GureumError, loadModel } from "../../../index.ts";
 import { connectCalls, connectEngine, type Engine, type ServingPort, type WorkerLike } from "../../../worker/connect.ts";
 import { serveCalls } from "../../../worker/port.ts";
 import { serveEngine } from "../../../worker/serve.ts";
+import { writeFirstLayers } from "../fixtures/first-layers.ts";
 
 /** Two ends of a line on which messages are cloned and take a turn of the event loop. */
 function line(): { worker: WorkerLike; port: ServingPort; fail: (message: string) => void; sent: unknown[] } {
@@ -149,6 +153,53 @@ describe("an engine in a worker", () => {
     const running = closing.load(embeddedModel(), cpu);
     closing.close();
     await expect(running).rejects.toMatchObject({ code: "aborted", message: "worker: was closed" });
+  });
+});
+
+describe("an engine in a worker, on a GPU", () => {
+  let folder: string;
+  let engine: ReturnType<typeof engineOf>;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "gureum-worker-"));
+    await writeFirstLayers(folder, 1);
+    engine = engineOf();
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it("says which device it is, and answers there as the CPU does", async () => {
+    const { backend, vendor } = await engine.device();
+    expect(backend).toBe("webgpu");
+    expect(vendor).toMatch(/\S/);
+    const answers: string[] = [];
+    for (const on of ["cpu", "webgpu"] as const) {
+      const info = await engine.load(folder, { backend: on });
+      expect(info.backend).toBe(on);
+      let text = "";
+      for await (const token of engine.generate({ text: "구름" }, { maxNewTokens: 6, greedy: true })) text += token.text;
+      answers.push(text);
+    }
+    expect(answers[0]).toMatch(/\S/);
+    expect(answers[1]).toBe(answers[0]);
+  });
+
+  it("judges every step against the CPU, and stops where it is told to", async () => {
+    const { ids, first, steps, device } = await engine.diff(folder, "구름");
+    expect(ids.length).toBeGreaterThan(1);
+    expect(first).toBeNull();
+    expect(steps.length).toBeGreaterThan(10);
+    expect(device).toMatch(/\S/);
+    const abort = new AbortController();
+    const onNews = ({ step, done }: { step: string; done: number }): void => {
+      if (step === "judging" && done > 2) abort.abort();
+    };
+    await expect(engine.diff(folder, "구름", { onNews, signal: abort.signal })).rejects.toMatchObject({ code: "aborted" });
+  });
+
+  it("holds a kernel to its laws", async () => {
+    const { rows, devices } = await engine.conformance({ backend: "webgpu", filter: "add webgpu/add", variant: "add", runs: 5 });
+    expect(rows.map(({ op, variant }) => `${op} ${variant}`)).toEqual(["add add"]);
+    expect(rows[0]).toMatchObject({ failures: [] });
+    expect(devices[0]).toMatchObject({ backend: "webgpu" });
   });
 });
 
