@@ -22,7 +22,7 @@ export interface Suite {
 
 const empty: Suite = { state: "idle", rows: [], devices: [], done: 0, total: 0, what: "", certificate: null, trouble: null };
 
-export const durations = { s20: 20_000, m1: 60_000, m10: 600_000, all: null } as const;
+export const durations = { s20: 20_000, m1: 60_000, m10: 600_000, m30: 1_800_000, all: null } as const;
 export type Duration = keyof typeof durations;
 
 export interface Choice extends Pick<SuiteAsked, "backend" | "filter" | "seed"> {

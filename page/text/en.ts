@@ -90,7 +90,7 @@ export const en = {
     "Every op and kernel is held to its laws and to error bounds that are derived from the data. A violation is shrunk to one line that replays it anywhere.",
   run: "Run",
   runFor: "Time",
-  durations: { s20: "20 seconds", m1: "1 minute", m10: "10 minutes", all: "100 cases per law" },
+  durations: { s20: "20 seconds", m1: "1 minute", m10: "10 minutes", m30: "30 minutes", all: "100 cases per law" },
   subjects: "Subjects",
   subjectChoices: { both: "CPU and GPU", cpu: "CPU", webgpu: "GPU" },
   filter: "Filter",

@@ -88,7 +88,7 @@ export const ko: Words = {
     "모든 연산과 커널을 법칙과, 데이터에서 유도한 오차 한계로 검사합니다. 어긋나면 어디서나 다시 돌려 볼 수 있는 한 줄로 줄여 보여 줍니다.",
   run: "검사하기",
   runFor: "시간",
-  durations: { s20: "20초", m1: "1분", m10: "10분", all: "법칙마다 100가지" },
+  durations: { s20: "20초", m1: "1분", m10: "10분", m30: "30분", all: "법칙마다 100가지" },
   subjects: "대상",
   subjectChoices: { both: "CPU와 GPU", cpu: "CPU", webgpu: "GPU" },
   filter: "거르기",

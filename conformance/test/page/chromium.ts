@@ -14,16 +14,22 @@ export function chromiumPath(): string {
 }
 
 /** With `--enable-unsafe-webgpu` SwiftShader answers where there is no GPU; without it no adapter does. */
-export function launch({ webgpu }: { readonly webgpu: boolean }): Promise<Browser> {
-  return chromium.launch({
-    executablePath: chromiumPath(),
-    args: [
-      ...(webgpu ? ["--enable-unsafe-webgpu"] : []),
-      // The sandbox does not start for root, as whom containers run.
-      ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
-    ],
-  });
-}
+const optionsOf = (webgpu: boolean, args: readonly string[] = []): { executablePath: string; args: string[] } => ({
+  executablePath: chromiumPath(),
+  args: [
+    ...args,
+    ...(webgpu ? ["--enable-unsafe-webgpu"] : []),
+    // The sandbox does not start for root, as whom containers run.
+    ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
+  ],
+});
+
+/** @param args further words of its command line */
+export const launch = ({ webgpu, args }: { readonly webgpu: boolean; readonly args?: readonly string[] }): Promise<Browser> =>
+  chromium.launch(optionsOf(webgpu, args));
+
+/** The same with a profile that is kept in a folder. */
+export const launchKept = (folder: string): Promise<BrowserContext> => chromium.launchPersistentContext(folder, optionsOf(true));
 
 /** A page, and what it did that it should not. */
 export interface Opened {
