@@ -50,6 +50,11 @@ function Status(): VNode {
               {t.goOnCpu}
             </button>
           )}
+          {place.value.kind !== "embedded" && (
+            <button type="button" onClick={() => void takeModel({ place: { kind: "embedded" } })}>
+              {t.useEmbedded}
+            </button>
+          )}
         </p>
       </Notice>
     );

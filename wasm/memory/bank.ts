@@ -29,7 +29,13 @@ export function makeBank(wasm: Wasm, operandBytes: number, frameBytes: number, w
   const frame = aligned(operandBytes) + padBytes;
   const end = Math.ceil((frame + aligned(frameBytes) + padBytes) / pageBytes) * pageBytes;
   if (end > maxMemoryBytes)
-    throw new GureumError("limit", { where, what: "bytes in one memory", expected: `at most ${maxMemoryBytes}`, got: `${end}` });
+    throw new GureumError("limit", {
+      where,
+      what: "bytes in one memory",
+      expected: `at most ${maxMemoryBytes}`,
+      got: `${end}`,
+      remedy: "compute on a GPU, or in JavaScript (ops)",
+    });
   const memory = wasm.makeMemory(end, where);
   return { id: count++, memory, buffer: memory.buffer, frame, end: end - padBytes, kernels: wasm.instantiate(memory) };
 }

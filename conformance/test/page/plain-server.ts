@@ -9,19 +9,20 @@ export interface Noted extends Server {
 }
 
 /** @param ranges whether they are passed on */
-export async function before(server: Server, ranges: boolean): Promise<Noted> {
+export async function inFront(server: Server, ranges: boolean): Promise<Noted> {
   const asked: { path: string; range: string | undefined }[] = [];
   const own = createServer(async (request, response) => {
     const path = request.url ?? "/";
     const { range } = request.headers;
-    asked.push({ path, range });
     const answer = await fetch(new URL(path, server.url), {
       method: request.method ?? "GET",
       headers: ranges && range ? { range } : {},
     });
     const kept = [...answer.headers].filter(([name]) => ranges || (name !== "accept-ranges" && name !== "content-range"));
     response.writeHead(answer.status, Object.fromEntries(kept));
-    response.end(new Uint8Array(await answer.arrayBuffer()));
+    const body = new Uint8Array(await answer.arrayBuffer());
+    asked.push({ path, range });
+    response.end(body);
   });
   await new Promise<void>((done) => own.listen(0, "127.0.0.1", done));
   return {

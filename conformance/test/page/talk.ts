@@ -1,5 +1,6 @@
 /** What a person does in the chat tab. */
 import type { Page } from "playwright-core";
+import { dataFile, modelGolden } from "../fixtures/golden.ts";
 
 /** Waits until a model is ready on this backend. */
 export const ready = (page: Page, on: "CPU" | "GPU"): Promise<void> => page.locator(".badge", { hasText: on }).waitFor();
@@ -27,3 +28,13 @@ export async function ask(page: Page, text: string): Promise<{ readonly text: st
 }
 
 export const anew = (page: Page): Promise<void> => page.getByRole("button", { name: "New conversation" }).click();
+
+/** Questions to the embedded model under its own system prompt, with the answers on record and how many tokens they have. */
+export async function goldens(): Promise<readonly { readonly asked: string; readonly text: string; readonly tokens: number }[]> {
+  const { generate } = await modelGolden(dataFile("model/gureum-tiny-awq"));
+  return generate.flatMap(({ variant, prompt, text, stop_at }) =>
+    variant === "default_system" && stop_at !== null
+      ? [{ asked: prompt.slice(prompt.lastIndexOf("\n\n") + 2, prompt.indexOf(" [/INST]")), text, tokens: stop_at }]
+      : [],
+  );
+}
