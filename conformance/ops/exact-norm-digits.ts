@@ -1,5 +1,5 @@
 /** RMS norm of `exact` as the digits that the next linear multiplies: equality with the CPU's norm and its integers. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
