@@ -11,7 +11,7 @@ import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
 import type { ExactAttentionCase } from "../ops/exact-attention.ts";
 import { digitsOf } from "../ops/exact-digits.ts";
 import { wordSubject } from "../subjects/exact.ts";
-import type { AnyGpuSubject, GpuSubject, Io, Rig } from "../subjects/rig.ts";
+import { type AnyGpuSubject, type GpuSubject, type Io, onMatrices, type Rig } from "../subjects/rig.ts";
 
 /** The cache of the positions before `start`, as exact-rope.ts lays it out. */
 function cacheOf({ shape, start, T, k, v, tables }: ExactAttentionCase): Record<"keys" | "values" | "exponents", Uint32Array> {
@@ -82,9 +82,8 @@ const attention = (
   );
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => [attention(rig, exactScores, exactMix)];
-export const matrixSubjects = (rig: Rig): AnyGpuSubject[] => [
-  attention(rig, exactScoresMatrix, exactMixMatrix, ({ shape: { Hd } }) => Hd % 32 === 0 && Hd <= 128),
-];
+export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
+  onMatrices(rig, exactMixMatrix, [attention(rig, exactScoresMatrix, exactMixMatrix, ({ shape: { Hd } }) => Hd % 32 === 0 && Hd <= 128)]);
 export const rowSubjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactAttentionCase>(
     rig,
