@@ -190,7 +190,7 @@ describe.skipIf(!hasDevice)("a kernel in a file", () => {
       return (await promisify(execFile)("npx", ["deno", "run", "-A", "cli.ts", ...words, "--with", source, "--runs", "1"], { cwd })).stdout;
     };
     expect(await run("conformance")).toMatch(/^rms-norm +own\/my-rms-norm .* holds$/m);
-    expect(await run("bench", "kernels", "--shape", "tiny", "--rows", "1", "--time", "10ms")).toMatch(
+    expect(await run("bench", "kernels", "--shape", "tiny", "--rows", "1", "--time", "10ms", "--filter", "*rms-norm*")).toMatch(
       /^my-rms-norm hidden T=1 tiny .* hold$/m,
     );
   });

@@ -1,3 +1,4 @@
+import process from "node:process";
 import { afterAll, describe, expect, it } from "vitest";
 import { GureumError } from "../../../core/errors.ts";
 import { closeDevice, type Gpu, openDevice } from "../../../gpu/device/device.ts";
@@ -10,7 +11,10 @@ import { webgpuSubjects } from "../../subjects/webgpu.ts";
  * Random cases per law, and milliseconds for all laws of a subject, cases of real sizes first: software compiles some pipelines for seconds, and
  * there are more than a hundred subjects. `gureum conformance --time` is the long hunt.
  */
-const [RUNS, TIME_MS] = [40, 3000];
+const [RUNS, TIME_MS] = [40, 2000];
+
+/** The same kernels as other subjects with a size more, which software Vulkan compiles for half a minute: where GUREUM_LONG=1. */
+const long = new Set(["matmul-tile16-of-two", "matmul-tile64-in-pieces"]);
 
 let gpu: Gpu | undefined;
 try {
@@ -40,9 +44,12 @@ describe.skipIf(!gpu)("GPU kernels", () => {
   const subjects = gpu ? webgpuSubjects({ gpu }) : [];
 
   for (const subject of subjects)
-    it(`${subject.variant} holds every law of ${subject.op}`, async () => {
-      const { failures, cases } = await checkKernel(kitOf(subject.op), subject, { runs: RUNS, seed: 20261123, timeMs: TIME_MS });
-      expect(failures).toEqual([]);
-      expect(cases).toBeGreaterThan(0);
-    });
+    it.skipIf(long.has(subject.variant) && process.env.GUREUM_LONG !== "1")(
+      `${subject.variant} holds every law of ${subject.op}`,
+      async () => {
+        const { failures, cases } = await checkKernel(kitOf(subject.op), subject, { runs: RUNS, seed: 20261123, timeMs: TIME_MS });
+        expect(failures).toEqual([]);
+        expect(cases).toBeGreaterThan(0);
+      },
+    );
 });
