@@ -9,7 +9,7 @@ import { type Compiled, type Gpu, scoped, waited } from "../device/device.ts";
 import { joinPieces } from "../kernels/plain/join-pieces.ts";
 import { matmulTile64 } from "../kernels/plain/matmul-tile64.ts";
 import { compile } from "../pipeline/compile.ts";
-import type { Call, Kernel } from "../pipeline/kernel.ts";
+import { type Call, type Kernel, spread } from "../pipeline/kernel.ts";
 import { tilePieces } from "../programs/tiles.ts";
 import { behindScales, CLIP_ROWS, clip } from "../search/kernels.ts";
 import { encodeStep } from "../wgsl/step.ts";
@@ -117,7 +117,6 @@ export function makeProducts(gpu: Gpu): Products {
     if (mode !== undefined) words[values.length + 1] = mode;
     return words;
   };
-  const across = (groups: number): readonly number[] => (groups <= 65535 ? [groups, 1, 1] : [65535, Math.ceil(groups / 65535), 1]);
   /** What `body` submits, and the verdict on it. */
   const submitted = async (where: string, body: () => void): Promise<void> => {
     const error = (await scoped(gpu, where, body).settled) ?? (await settle(memory));
@@ -177,7 +176,7 @@ export function makeProducts(gpu: Gpu): Products {
         const params = uniform("search params", paramsFor({ groups, K, G, at: 0 }, 2 ** bits - 1));
         const encoder = device.createCommandEncoder();
         const pass = encoder.beginComputePass();
-        encode(pass, pipeline, [source, s, target, params], across(groups));
+        encode(pass, pipeline, [source, s, target, params], spread(groups));
         pass.end();
         device.queue.submit([encoder.finish()]);
       });

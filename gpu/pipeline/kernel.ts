@@ -101,6 +101,9 @@ export const workgroupBytes = <Shape>({ workgroupBytes: bytes = 0 }: Card<never,
  */
 export const workgroupsFor = (items: number, each: number): number => Math.min(Math.ceil(items / each), 65535);
 
+/** So many workgroups, on two axes where one does not hold them. */
+export const spread = (groups: number): Workgroups => (groups <= 65535 ? [groups, 1, 1] : [65535, Math.ceil(groups / 65535), 1]);
+
 /** Load-time constants of a pipeline. */
 export interface Constants {
   readonly overrides?: Readonly<Record<string, number | boolean>>;

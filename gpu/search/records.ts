@@ -2,9 +2,9 @@
 import { type LinearName, linearParts } from "../../core/model/layer.ts";
 import { type Fold, folds } from "../../core/quant/search/quantize-layer.ts";
 import { heats } from "../../core/quant/search/scale-search.ts";
-import type { Kernel } from "../pipeline/kernel.ts";
+import { type Kernel, spread } from "../pipeline/kernel.ts";
 import { makeRecorder, type Recorder } from "../pipeline/recorder.ts";
-import { across, type DeviceLinears, each, type LayerSteps } from "../training/layer-steps.ts";
+import { across, type DeviceLinears, type LayerSteps } from "../training/layer-steps.ts";
 import { behindScales, CLIP_ROWS, clip } from "./kernels.ts";
 import { columnSums, extremes, gathered, lessened, rescaled, rowSums, widened } from "./matrix-kernels.ts";
 import { gridsOfRanges, packed, roundedDelta } from "./rounding-kernels.ts";
@@ -69,14 +69,14 @@ export function recordSearch(steps: LayerSteps, room: Room, { top, groupSize: G,
   const rounded = (name: LinearName, W: GPUBuffer, N: number, at: number, out: GPUBuffer): void => {
     const { K } = linears[name];
     const groups = (N * K) / G;
-    run(r, behindScales as Kernel, { W, s: room.scales, out }, { groups, K, G, at, top }, each(groups));
+    run(r, behindScales as Kernel, { W, s: room.scales, out }, { groups, K, G, at, top }, spread(groups));
   };
   const inputOf = Object.fromEntries(linearParts.map(({ name, input }) => [name, input])) as Record<LinearName, keyof Room["grams"]>;
   /** losses[at + row] = d H dᵀ of rows d [count, K]. */
   const weigh = (name: LinearName, delta: GPUBuffer, count: number, at: number): void => {
     const { K } = linears[name];
     steps.product(r, room.errors, delta, grams[inputOf[name]], count, K, K);
-    run(r, rowSums as Kernel, { a: room.errors, b: delta, sums: room.losses }, { K, at, mode: 1 }, each(count));
+    run(r, rowSums as Kernel, { a: room.errors, b: delta, sums: room.losses }, { K, at, mode: 1 }, spread(count));
   };
 
   /** A chunk of texts through the layer, in place; with what its linears read, where that is wanted. */
@@ -133,7 +133,7 @@ export function recordSearch(steps: LayerSteps, room: Room, { top, groupSize: G,
           changed[name] = { ...linears[name], W };
         }
         block(judge, changed, own, room.branch);
-        run(r, rowSums as Kernel, { a: room.branch, b: own.right, sums: room.losses }, { K: D, at, mode: 0 }, each(own.T));
+        run(r, rowSums as Kernel, { a: room.branch, b: own.right, sums: room.losses }, { K: D, at, mode: 0 }, spread(own.T));
       });
       return { before, slots: tried, rows: own.T };
     }

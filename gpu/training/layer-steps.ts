@@ -11,7 +11,7 @@ import { add } from "../kernels/plain/add.ts";
 import { joinPieces } from "../kernels/plain/join-pieces.ts";
 import { matmulTile64 } from "../kernels/plain/matmul-tile64.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
-import type { Kernel, Workgroups } from "../pipeline/kernel.ts";
+import { type Kernel, spread, type Workgroups } from "../pipeline/kernel.ts";
 import { type Recorder, record } from "../pipeline/recorder.ts";
 import { tilePieces } from "../programs/tiles.ts";
 import { encodeStep } from "../wgsl/step.ts";
@@ -34,13 +34,7 @@ export function checkSteps(config: LlamaConfig, where: string): void {
 }
 
 /** Workgroups of 256 for so many items. */
-export function across(items: number): Workgroups {
-  const groups = Math.ceil(items / 256);
-  return each(groups);
-}
-
-/** So many workgroups, on two axes where one does not hold them. */
-export const each = (groups: number): Workgroups => (groups <= 65535 ? [groups, 1, 1] : [65535, Math.ceil(groups / 65535), 1]);
+export const across = (items: number): Workgroups => spread(Math.ceil(items / 256));
 
 /** A weight [N, K] on the device. */
 export interface DeviceMatrix {

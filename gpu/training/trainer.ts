@@ -8,10 +8,10 @@ import { type LinearName, linearParts } from "../../core/model/layer.ts";
 import type { RopeTables } from "../../core/ops/rope.ts";
 import { allocate, freeAll, makeMemory, readF32, upload, usage, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded } from "../device/device.ts";
-import type { Kernel } from "../pipeline/kernel.ts";
+import { type Kernel, spread } from "../pipeline/kernel.ts";
 import { makeRecorder, type PreparedDispatch, prepare, type Recorder, replay } from "../pipeline/recorder.ts";
 import { attendBack, attendKeys, distil, gateBack, moveLatents, moveNorm, normBack } from "./backward-kernels.ts";
-import { across, checkSteps, each, makeLayerSteps } from "./layer-steps.ts";
+import { across, checkSteps, makeLayerSteps } from "./layer-steps.ts";
 
 type NormName = "inputLayernorm" | "postAttentionLayernorm";
 const normNames: readonly NormName[] = ["inputLayernorm", "postAttentionLayernorm"];
@@ -183,7 +183,7 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
       turned(back, turnedRight, x, T, K);
       product(back, dW, turnedLeft, turnedRight, N, K, T);
       const step = { groups, groupSize, top: 2 ** bits - 1 };
-      run(back, moveLatents as Kernel, { pace, zeros, dW, u, adam, scales, scaleAdam, W }, step, each(groups));
+      run(back, moveLatents as Kernel, { pace, zeros, dW, u, adam, scales, scaleAdam, W }, step, spread(groups));
     };
     const throughNorm = (name: NormName, x: GPUBuffer, dy: GPUBuffer, dx: GPUBuffer): void => {
       const { w, adam } = norms[name];

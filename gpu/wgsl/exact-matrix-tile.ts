@@ -10,6 +10,7 @@ import type { Digits } from "../kernels/exact/exact-digits.ts";
 import { type Card, makeCard } from "../pipeline/kernel.ts";
 import { joinRow } from "./exact-join.ts";
 import { type ExactTileBuffers, type ExactTileShape, exactTileOverrides, exactTileSizes, exactTileWgsl } from "./exact-tile.ts";
+import { each, range } from "./repeat.ts";
 
 /** P digits; SR, SC subgroups; MF, NF matrices of one; `ahead`: a step is loaded during the products of the one before. */
 export interface ExactMatrixTile {
@@ -21,8 +22,6 @@ export interface ExactMatrixTile {
   readonly ahead: boolean;
   readonly pairs?: boolean;
 }
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
 
 function matrixWgsl({ P, SR, SC, MF, NF, ahead, pairs = false }: ExactMatrixTile): { wgsl: string; bytes: number } {
   const [rows, columns, lanes] = [16 * MF * SR, 16 * NF * SC, 32 * SR * SC];

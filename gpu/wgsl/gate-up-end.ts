@@ -14,10 +14,10 @@ import {
   matrixTileNeeds,
   matrixTileWgsl,
   paddedRows,
-  range,
   tileColumns,
   tileRows,
 } from "./matrix-tile.ts";
+import { range } from "./repeat.ts";
 
 /** K inputs, F outputs of gate and of up, `group` weights a scale; without `hasBias`, `bias` is not read. */
 export type GateUpShape = Readonly<{ K: number; F: number; group: number; hasBias: boolean }>;

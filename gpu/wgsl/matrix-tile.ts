@@ -15,6 +15,7 @@ import { type Call, type Card, makeCard } from "../pipeline/kernel.ts";
 import { packedSizes } from "./awq.ts";
 import { denseWgsl, dtypeCode, rowWords } from "./dense.ts";
 import { eightsWgsl, eightWeightsWgsl } from "./eights.ts";
+import { each, range } from "./repeat.ts";
 
 /** SR, SC subgroups; MF, NF matrices of one. */
 export type MatrixTile = Readonly<{ SR: number; SC: number; MF: number; NF: number }>;
@@ -94,9 +95,6 @@ fn put(row: u32, part: u32, loaded: Loaded, thousand: u32) {
   }
 }`,
 };
-
-export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-export const each = (n: number, line: (i: number) => string): string => range(n).map(line).join(" ");
 
 /** What becomes of a tile: bindings behind those of the weights, which row of these its column c is, how it begins and ends. */
 export interface MatrixEnd {

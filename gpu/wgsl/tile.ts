@@ -9,6 +9,7 @@
  * stored with its bias.
  */
 import type { Workgroups } from "../pipeline/kernel.ts";
+import { each, range } from "./repeat.ts";
 
 /** A tile and what of it an invocation makes. */
 export interface Tile {
@@ -26,9 +27,6 @@ export interface TileWeights {
   /** Functions `load_weights(n, part, k) -> Weights` of eight k from 16 k + 8 part on, and `first`, `second`: their quads. */
   readonly wgsl: string;
 }
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const each = (n: number, line: (i: number) => string): string => range(n).map(line).join(" ");
 
 export function tileWgsl({ rows, columns, across, down }: Tile, { bindings, params, wgsl }: TileWeights): string {
   const [TX, TY] = [columns / down, rows / across];

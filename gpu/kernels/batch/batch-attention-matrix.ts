@@ -12,6 +12,7 @@
 import { f16Matrix8 } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
+import { each, range } from "../../wgsl/repeat.ts";
 import { rowsBindingWgsl } from "../../wgsl/rows.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { SPLIT_ROWS } from "../prefill/attention-prefill-matrix.ts";
@@ -29,8 +30,6 @@ const MOST = 16;
 
 const bytes = (Hd: number): number => 16 * SUBGROUPS * (16 * (Hd / 8 + 1) + HEADS * SCORES) + 8 * SUBGROUPS * HEADS;
 
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const each = (n: number, line: (i: number) => string): string => range(n).map(line).join(" ");
 /** A statement per 16 columns of a head, those that it has. */
 const perColumns = (line: (i: number) => string): string =>
   range(MOST)

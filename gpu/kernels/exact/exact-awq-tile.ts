@@ -8,9 +8,7 @@
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { joinRow } from "../../wgsl/exact-join.ts";
 import { type ExactTileBuffers, type ExactTileShape, exactTileOverrides, exactTileSizes, exactTileWgsl } from "../../wgsl/exact-tile.ts";
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
+import { each } from "../../wgsl/repeat.ts";
 
 const row = (r: number): string => `{
           ${each(3, (p) => `let x${p} = stage[${128 * p}u + 64u * h + r0 + ${16 * r}u];`)}

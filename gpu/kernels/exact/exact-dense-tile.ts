@@ -12,9 +12,8 @@ import {
   exactDenseSizes,
   exactDenseWgsl,
 } from "../../wgsl/exact-dense.ts";
+import { each } from "../../wgsl/repeat.ts";
 
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
 const COLUMNS = 6;
 /** Digit p of row r times digit q of the four columns. */
 const product = (r: number, p: number, q: number): string => `c${r}_${p + q} += dots(x${p}, w${q}_0, w${q}_1, w${q}_2, w${q}_3);`;

@@ -9,15 +9,13 @@ import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exact96, exactDigitsOf, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
 import { exactWordOf } from "../../wgsl/exact-row.ts";
+import { each } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { exactCacheBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
 
 /** Positions for which the columns hold. */
 export const MIX_POSITIONS = 32768;
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
 
 export const exactMixMatrix: Card<"step" | "scores" | "stats" | "values" | "out", ExactAttentionPart> = makeCard({
   name: "exact-mix-matrix",

@@ -8,12 +8,10 @@ import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
 import { exactScoring } from "../../wgsl/exact-attention.ts";
+import { each } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { exactCacheBytes, queryBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const each = (n: number, line: (i: number) => string, between = " "): string => range(n).map(line).join(between);
 
 export const exactScoresMatrix: Card<"step" | "queries" | "keys" | "exponents" | "scores", ExactAttentionPart> = makeCard({
   name: "exact-scores-matrix",
