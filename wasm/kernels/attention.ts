@@ -5,12 +5,12 @@
  * A unit of work is a position and a group, t · G + g: its heads are the rows of a tile product, first with 16 keys, then with 16 elements of
  * the values. Scratch: a tile, sums [perGroup, 16], q [perGroup/4, Hd, 4], scores [perGroup, S + 16], weights [perGroup/4, S, 4], all f64.
  */
-import { callValue } from "../assembler/function.ts";
+import { type Body, callValue } from "../assembler/function.ts";
 import { f32, f64, f64x2, i32, v128 } from "../assembler/instructions.ts";
 import type { Local } from "../assembler/value.ts";
 import { promoteHigh, zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
-import { FOUR, FOUR_BYTES, TILE, TILE_BYTES, TILE_ROWS } from "./tile-product.ts";
+import { FOUR, FOUR_BYTES, inFours, TILE, TILE_BYTES, TILE_ROWS } from "./tile-product.ts";
 
 type L = Local<"i32">;
 
@@ -18,6 +18,41 @@ type L = Local<"i32">;
 export function attentionScratch(S: number, perGroup: number, Hd: number): number {
   const fours = Math.ceil(perGroup / FOUR);
   return TILE_BYTES * (TILE_ROWS + perGroup) + FOUR_BYTES * fours * (Hd + S) + 8 * perGroup * (S + TILE);
+}
+
+/** Of unit t · G + g: t, g, and the keys first … start + t that it sees, `count` of them. */
+export function locateKeys(
+  f: Body,
+  p: Readonly<Record<"start" | "G" | "window", L>>,
+  { unit, t, g, first, count }: Readonly<Record<"unit" | "t" | "g" | "first" | "count", L>>,
+): void {
+  const c = i32.const;
+  f.set(t, i32.div_u(unit, p.G));
+  f.set(g, i32.sub(unit, i32.mul(t, p.G)));
+  f.set(count, i32.add(i32.add(p.start, t), c(1)));
+  f.set(first, c(0));
+  f.if(p.window, () =>
+    f.if(i32.gt_u(count, p.window), () => {
+      f.set(first, i32.sub(count, p.window));
+      f.set(count, p.window);
+    }),
+  );
+}
+
+/** The group's queries, from byte `head` of q on, by fours. */
+export function loadQueries(
+  f: Body,
+  p: Readonly<Record<"q" | "perGroup" | "Hd", L>>,
+  { head, from, h, i, query, queryFour }: Readonly<Record<"head" | "from" | "h" | "i" | "query" | "queryFour", L>>,
+): void {
+  const c = i32.const;
+  f.set(from, i32.add(p.q, head));
+  f.for(h, c(0), p.perGroup, c(1), () =>
+    f.for(i, c(0), p.Hd, c(1), () => {
+      f.do(f64.store(inFours(query, queryFour, h, i), f64.promote_f32(f32.load(from))));
+      f.set(from, i32.add(from, c(4)));
+    }),
+  );
 }
 
 export const attention: Kernel = kernel(
@@ -43,12 +78,6 @@ export const attention: Kernel = kernel(
     const [scaleVector, four] = f.locals("v128", 2) as [Local<"v128">, Local<"v128">];
     const c = i32.const;
     const fours = i32.div_u(i32.add(p.perGroup, c(FOUR - 1)), c(FOUR));
-    /** Element [h / 4, i, h % 4] of fours of rows, where one four takes `bytes`. */
-    const inFours = (base: L, bytes: L, index: L): ReturnType<typeof i32.add> =>
-      i32.add(
-        i32.add(base, i32.mul(i32.shr_u(h, c(2)), bytes)),
-        i32.add(i32.mul(index, c(FOUR_BYTES)), i32.shl(i32.and(h, c(FOUR - 1)), c(3))),
-      );
     f.set(scaleVector, v128.load64_splat(p.scale));
     f.set(acc, i32.add(p.scratch, c(TILE_ROWS * TILE_BYTES)));
     f.set(accEnd, i32.add(acc, i32.mul(p.perGroup, c(TILE_BYTES))));
@@ -57,31 +86,14 @@ export const attention: Kernel = kernel(
     f.set(scores, i32.add(query, i32.mul(fours, queryFour)));
     f.set(rowBytes, i32.shl(i32.mul(p.G, p.Hd), c(2)));
     f.for(unit, p.from, p.to, c(1), () => {
-      f.set(t, i32.div_u(unit, p.G));
-      f.set(g, i32.sub(unit, i32.mul(t, p.G)));
-      // Keys first … start + t.
-      f.set(count, i32.add(i32.add(p.start, t), c(1)));
-      f.set(first, c(0));
-      f.if(p.window, () =>
-        f.if(i32.gt_u(count, p.window), () => {
-          f.set(first, i32.sub(count, p.window));
-          f.set(count, p.window);
-        }),
-      );
+      locateKeys(f, p, { unit, t, g, first, count });
       f.set(scoreRow, i32.shl(i32.add(count, c(TILE)), c(3)));
       f.set(weights, i32.add(scores, i32.mul(p.perGroup, scoreRow)));
       f.set(weightFour, i32.mul(count, c(FOUR_BYTES)));
       f.set(kv, i32.add(i32.mul(first, rowBytes), i32.shl(i32.mul(g, p.Hd), c(2))));
       f.set(head, i32.shl(i32.mul(i32.mul(unit, p.perGroup), p.Hd), c(2)));
 
-      // The group's queries by fours.
-      f.set(from, i32.add(p.q, head));
-      f.for(h, c(0), p.perGroup, c(1), () =>
-        f.for(i, c(0), p.Hd, c(1), () => {
-          f.do(f64.store(inFours(query, queryFour, i), f64.promote_f32(f32.load(from))));
-          f.set(from, i32.add(from, c(4)));
-        }),
-      );
+      loadQueries(f, p, { head, from, h, i, query, queryFour });
 
       // scores[h, s] = q[h] · k[s] / √Hd, 16 keys at a time.
       f.for(s, c(0), count, c(TILE), () => {
@@ -120,7 +132,7 @@ export const attention: Kernel = kernel(
         f.for(s, c(0), count, c(1), () => {
           f.set(x, f64.const(0));
           f.if(i32.eqz(f64.eq(max, f64.const(-Infinity))), () => f.set(x, f64.div(f64.load(i32.add(from, i32.shl(s, c(3)))), sum)));
-          f.do(f64.store(inFours(weights, weightFour, s), f64.promote_f32(f32.demote_f64(x))));
+          f.do(f64.store(inFours(weights, weightFour, h, s), f64.promote_f32(f32.demote_f64(x))));
         });
       });
 

@@ -9,11 +9,12 @@
  */
 import { f32, f64, f64x2, i32, i64, v128 } from "../assembler/instructions.ts";
 import type { Local, Value } from "../assembler/value.ts";
+import { loadQueries, locateKeys } from "./attention.ts";
 import { distance, powerOf, reciprocal, rowExponent32, setDistance } from "./exact-functions.ts";
 import { nearest, oddSum, sumToOdd } from "./exact-round.ts";
 import { promoteHigh, zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
-import { FOUR, FOUR_BYTES, TILE, TILE_BYTES, TILE_ROWS } from "./tile-product.ts";
+import { FOUR, FOUR_BYTES, inFours, TILE, TILE_BYTES, TILE_ROWS } from "./tile-product.ts";
 
 type L = Local<"i32">;
 
@@ -56,12 +57,6 @@ export const exactAttention: Kernel = kernel(
     const odd = oddSum(f);
     const c = i32.const;
     const foursOf = (count: Value<"i32">): Value<"i32"> => i32.shr_u(i32.add(count, c(FOUR - 1)), c(2));
-    /** Element [row / 4, index, row % 4] of fours of rows, where one four takes `bytes`. */
-    const inFours = (base: L, bytes: L, row: Value<"i32">, index: L): Value<"i32"> =>
-      i32.add(
-        i32.add(base, i32.mul(i32.shr_u(row, c(2)), bytes)),
-        i32.add(i32.mul(index, c(FOUR_BYTES)), i32.shl(i32.and(row, c(FOUR - 1)), c(3))),
-      );
     f.set(acc, i32.add(p.scratch, c(TILE_ROWS * TILE_BYTES)));
     f.set(lower, i32.mul(p.perGroup, c(TILE_BYTES)));
     f.set(query, i32.add(acc, i32.shl(lower, c(1))));
@@ -71,17 +66,7 @@ export const exactAttention: Kernel = kernel(
     f.set(rowBytes, i32.shl(i32.mul(p.G, p.Hd), c(2)));
     f.set(exponentsRow, i32.shl(p.G, c(1)));
     f.for(unit, p.from, p.to, c(1), () => {
-      f.set(t, i32.div_u(unit, p.G));
-      f.set(g, i32.sub(unit, i32.mul(t, p.G)));
-      // Keys first … start + t.
-      f.set(count, i32.add(i32.add(p.start, t), c(1)));
-      f.set(first, c(0));
-      f.if(p.window, () =>
-        f.if(i32.gt_u(count, p.window), () => {
-          f.set(first, i32.sub(count, p.window));
-          f.set(count, p.window);
-        }),
-      );
+      locateKeys(f, p, { unit, t, g, first, count });
       f.set(scoreRow, i32.shl(i32.add(count, c(TILE)), c(3)));
       f.set(weights, i32.add(scores, i32.mul(p.perGroup, scoreRow)));
       f.set(weightFour, i32.mul(count, c(FOUR_BYTES)));
@@ -89,14 +74,7 @@ export const exactAttention: Kernel = kernel(
       f.set(exponents, i32.shl(i32.add(i32.mul(first, p.G), g), c(1)));
       f.set(head, i32.shl(i32.mul(i32.mul(unit, p.perGroup), p.Hd), c(2)));
 
-      // The group's queries by fours.
-      f.set(from, i32.add(p.q, head));
-      f.for(h, c(0), p.perGroup, c(1), () =>
-        f.for(i, c(0), p.Hd, c(1), () => {
-          f.do(f64.store(inFours(query, queryFour, h, i), f64.promote_f32(f32.load(from))));
-          f.set(from, i32.add(from, c(4)));
-        }),
-      );
+      loadQueries(f, p, { head, from, h, i, query, queryFour });
 
       // scores[h, s] = rn(q̂[h] · k̂[s], e_q + e_s), 16 keys at a time.
       f.set(accEnd, i32.add(acc, lower));

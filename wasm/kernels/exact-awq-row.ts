@@ -12,7 +12,7 @@ import {
   addScaled,
   CHUNK,
   LOW,
-  loadGroup,
+  loadGroups,
   lowNibbles,
   nibblesOf,
   output,
@@ -22,7 +22,6 @@ import {
   secondNibbles,
   TOTALS,
   UNIT,
-  UNIT_COLUMNS,
   UNITS,
   writeUnit,
 } from "./exact-awq.ts";
@@ -58,13 +57,7 @@ export const exactAwqRow: Kernel = kernel(
       f.for(at, totals, i32.add(totals, n(UNITS * TOTALS)), n(16), () => f.do(v128.store(at, zero)));
       f.set(sum, p.sums);
       f.for(g, n(0), groups, n(1), () => {
-        f.set(at, units);
-        f.for(unit, first, end, n(1), () => {
-          f.set(address, i32.add(i32.mul(g, i32.shl(p.words, n(3))), i32.mul(unit, n(UNIT_COLUMNS))));
-          f.set(address, i32.add(p.scales, i32.shl(address, n(1))));
-          loadGroup(f, at, address, i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(unit, n(4)))), [a, c, pairs, z]);
-          f.set(at, i32.add(at, n(UNIT)));
-        });
+        loadGroups(f, p, { g, first, end, unit, units, at, address, rowBytes }, [a, c, pairs, z]);
         f.for(k, n(0), p.groupSize, n(CHUNK), () => {
           f.set(rows, i32.sub(p.groupSize, k));
           f.if(i32.gt_u(rows, n(CHUNK)), () => f.set(rows, n(CHUNK)));

@@ -11,7 +11,7 @@ import {
   addScaled,
   CHUNK,
   LOW,
-  loadGroup,
+  loadGroups,
   lowNibbles,
   output,
   PAIR,
@@ -19,7 +19,6 @@ import {
   SCALES,
   TOTALS,
   UNIT,
-  UNIT_COLUMNS,
   UNITS,
   writeUnit,
 } from "./exact-awq.ts";
@@ -61,13 +60,7 @@ export const exactAwqRows: Kernel = kernel(
       f.if(i32.gt_u(end, p.to), () => f.set(end, p.to));
       f.for(at, firstTotals, i32.add(firstTotals, i32.mul(unitTotals, n(UNITS))), n(16), () => f.do(v128.store(at, zero)));
       f.for(g, n(0), groups, n(1), () => {
-        f.set(at, units);
-        f.for(unit, first, end, n(1), () => {
-          f.set(address, i32.add(i32.mul(g, i32.shl(p.words, n(3))), i32.mul(unit, n(UNIT_COLUMNS))));
-          f.set(address, i32.add(p.scales, i32.shl(address, n(1))));
-          loadGroup(f, at, address, i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(unit, n(4)))), [a, c, pairs, z]);
-          f.set(at, i32.add(at, n(UNIT)));
-        });
+        loadGroups(f, p, { g, first, end, unit, units, at, address, rowBytes }, [a, c, pairs, z]);
         f.for(k, n(0), p.groupSize, n(CHUNK), () => {
           f.set(rows, i32.sub(p.groupSize, k));
           f.if(i32.gt_u(rows, n(CHUNK)), () => f.set(rows, n(CHUNK)));

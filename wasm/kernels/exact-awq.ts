@@ -31,7 +31,7 @@ export const PAIR = 8;
 const nibbles = (mask: number): Value<"v128"> => i32x4.const(mask, mask, mask, mask);
 
 /** Writes a unit's scales and zero points to `at`, from the 32 scales (f16) at `scales` and the four words at `qzeros`. */
-export function loadGroup(f: Body, at: L, scales: L, qzeros: Value<"i32">, [a, c, both, single]: readonly [V, V, V, V]): void {
+function loadGroup(f: Body, at: L, scales: L, qzeros: Value<"i32">, [a, c, both, single]: readonly [V, V, V, V]): void {
   for (const [half, interleave] of [interleave16Low, interleave16High].entries()) {
     f.set(a, interleave(v128.load(scales), v128.load(scales, 16)));
     f.set(c, interleave(v128.load(scales, 32), v128.load(scales, 48)));
@@ -47,6 +47,23 @@ export function loadGroup(f: Body, at: L, scales: L, qzeros: Value<"i32">, [a, c
   }
   f.set(a, v128.load(qzeros));
   for (let i = 0; i < 8; i++) f.do(v128.store(at, v128.and(i32x4.shr_u(a, 4 * i), nibbles(15)), SCALES + 16 * i));
+}
+
+/** `loadGroup` of group g for the units `first` to `end`, UNIT apart from `units` on. */
+export function loadGroups(
+  f: Body,
+  p: Readonly<Record<"scales" | "qzeros" | "words", L>>,
+  v: Readonly<Record<"g" | "first" | "end" | "unit" | "units" | "at" | "address" | "rowBytes", L>>,
+  vectors: readonly [V, V, V, V],
+): void {
+  const n = i32.const;
+  f.set(v.at, v.units);
+  f.for(v.unit, v.first, v.end, n(1), () => {
+    f.set(v.address, i32.add(i32.mul(v.g, i32.shl(p.words, n(3))), i32.mul(v.unit, n(UNIT_COLUMNS))));
+    f.set(v.address, i32.add(p.scales, i32.shl(v.address, n(1))));
+    loadGroup(f, v.at, v.address, i32.add(p.qzeros, i32.add(i32.mul(v.g, v.rowBytes), i32.shl(v.unit, n(4)))), vectors);
+    f.set(v.at, i32.add(v.at, n(UNIT)));
+  });
 }
 
 /** Rows k and k + 1 of one parity side by side as `i32x4.dot_i16x8_s` wants them. */

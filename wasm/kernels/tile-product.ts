@@ -5,7 +5,7 @@
  * left over take all sixteen columns one by one.
  */
 import { i32, v128 } from "../assembler/instructions.ts";
-import type { Local } from "../assembler/value.ts";
+import type { Local, Value } from "../assembler/value.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 
 type L = Local<"i32">;
@@ -18,6 +18,13 @@ export const FOUR = 4;
 export const FOUR_BYTES: number = 8 * FOUR;
 /** Rows of a tile that fit the first cache beside their part of x. */
 export const TILE_ROWS = 128;
+
+/** Where element [row / 4, index, row % 4] of fours of rows lies, where one four takes `bytes`. */
+export const inFours = (base: Local<"i32">, bytes: Local<"i32">, row: Value<"i32">, index: Local<"i32">): Value<"i32"> =>
+  i32.add(
+    i32.add(base, i32.mul(i32.shr_u(row, i32.const(2)), bytes)),
+    i32.add(i32.mul(index, i32.const(FOUR_BYTES)), i32.shl(i32.and(row, i32.const(FOUR - 1)), i32.const(3))),
+  );
 
 export const tileProduct: Kernel = kernel("tile-product", ["acc", "tile", "x", "count", "T", "fours"], (f, p, { madd }) => {
   const [t, at, w, end, xk, rest] = f.locals("i32", 6) as [L, L, L, L, L, L];
