@@ -145,8 +145,20 @@ async function sourceMark(folder: Folder): Promise<string[]> {
   return marks;
 }
 
+/** What of a job differs from the job that a text tells of; all of it where the text is no JSON. */
+function differing(text: string, identity: Readonly<Record<string, unknown>>): string[] {
+  let other: Readonly<Record<string, unknown>> = {};
+  try {
+    other = Object(JSON.parse(text));
+  } catch {
+    // Whatever it is, it tells of no job.
+  }
+  return Object.keys(identity).filter((key) => JSON.stringify(other[key]) !== JSON.stringify(identity[key]));
+}
+
 /** Checks that the parts are of this very job, or says whose they are from now on. @throws GureumError "usage" */
-async function claimParts({ store, writer }: Parts, job: string): Promise<Set<string>> {
+async function claimParts({ store, writer }: Parts, identity: Readonly<Record<string, unknown>>): Promise<Set<string>> {
+  const job = JSON.stringify(identity);
   const names = new Set(
     await store.list().catch((error: unknown) => {
       if (error instanceof GureumError && error.code === "not-found") return [];
@@ -167,7 +179,7 @@ async function claimParts({ store, writer }: Parts, job: string): Promise<Set<st
   if (other !== job)
     throw new GureumError("usage", {
       where: store.name,
-      what: "layers of another run, with another model, calibration or settings",
+      what: `layers of another run, with other ${differing(other, identity).join(", ")}`,
       remedy: "give the same words again to go on with it, or remove the folder",
     });
   return names;
@@ -203,13 +215,13 @@ export async function quantizeModel(job: QuantizeJob): Promise<QuantizeReport> {
     const configText = decodeUtf8((await folder.read(configFile, maxSmallBytes))!);
     const identity = {
       format: "gureum-quantize/1",
-      products: job.products ?? "cpu",
+      backend: job.products ?? "cpu",
       settings,
-      calibration,
-      source: await sourceMark(folder),
+      calibration: calibration.texts,
+      weights: await sourceMark(folder),
       config: configText,
     };
-    const done = await claimParts(parts, JSON.stringify(identity));
+    const done = await claimParts(parts, identity);
     const crew = job.crew ?? aloneCrew(ops);
     await quantizeLayers({ ...job, stages, checkpoint, done, crew, bench: makeBench(ops, config, longest) });
     if (settings.modelSteps > 0) await trainWhole({ ...job, checkpoint, done, trainer: job.trainer ?? crewTrainer(crew) });

@@ -168,11 +168,26 @@ describe("a run that was ended", () => {
     const source = await writeFloat({ family: "llama", layers: 1 });
     const { parts } = await run(source, settingsOf("rtn"));
     const other = await writeFloat({ family: "llama", layers: 1, seed: 2 });
-    const refused = { code: "usage", message: expect.stringMatching(/^parts: layers of another run, .* — give the same words again/) };
-    await expect(run(source, settingsOf("awq"), {}, parts)).rejects.toMatchObject(refused);
-    await expect(run(other, settingsOf("rtn"), {}, parts)).rejects.toMatchObject(refused);
+    const refused = (what: string): object => ({
+      code: "usage",
+      message: `parts: layers of another run, with other ${what} — give the same words again to go on with it, or remove the folder`,
+    });
+    await expect(run(source, settingsOf("awq"), {}, parts)).rejects.toMatchObject(refused("settings"));
+    await expect(run(other, settingsOf("rtn"), {}, parts)).rejects.toMatchObject(refused("weights"));
     const calibration = { name: "small", texts: smallTexts(2) };
-    await expect(run(source, settingsOf("rtn"), { calibration }, parts)).rejects.toMatchObject(refused);
+    await expect(run(source, settingsOf("rtn"), { calibration }, parts)).rejects.toMatchObject(refused("calibration"));
+  });
+
+  it("goes on where the same calibration text has another name", async () => {
+    const source = await writeFloat({ family: "llama", layers: 1 });
+    const { parts } = await run(source, settingsOf("rtn"));
+    const resumed: boolean[] = [];
+    const again = {
+      calibration: { name: "elsewhere", texts: smallTexts() },
+      onLayer: (done: { readonly resumed: boolean }): void => void resumed.push(done.resumed),
+    };
+    await run(source, settingsOf("rtn"), again, parts);
+    expect(resumed).toEqual([true]);
   });
 
   it("that had not finished a layer gives way to another", async () => {
