@@ -40,12 +40,6 @@ export const rules: readonly Rule[] = [
     proof: "a masked key weighs exp(−3e38 − next) = 0, or counts in a sum that exp(−3e38 − next) = 0 takes away once a key is seen",
   },
   {
-    from: "i < 8u; i++) {",
-    to: ["i <= 8u; i++) {"],
-    nth: [1],
-    proof: "a ninth turn writes its padding, which nobody reads",
-  },
-  {
     from: "if (pass_ == 0u) {",
     to: ["if (true) {"],
     nth: [1],

@@ -24,7 +24,7 @@ export const attentionPrefillMatrix: Card<"q" | "k_cache" | "v_cache" | "out" | 
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
   subgroupSize: 32,
   matrices: [f16Matrix],
-  limits: { maxComputeWorkgroupStorageSize: 44032 },
+  limits: { maxComputeWorkgroupStorageSize: 45056 },
   wgsl: /* wgsl */ `
 enable f16;
 enable subgroups;
@@ -48,8 +48,8 @@ alias Sum = subgroup_matrix_result<f32, 16, 16>;
 @group(0) @binding(4) var<storage, read_write> stats: array<vec2<f32>>;
 @group(0) @binding(5) var<uniform> step: Step;
 var<workgroup> staged: array<vec4<u32>, 64 * 17>;
-var<workgroup> scores: array<f32, 4 * 16 * 68>;
-var<workgroup> p: array<vec2<u32>, 4 * 16 * 18>;
+var<workgroup> scores: array<vec4<f32>, 4 * 16 * 18>;
+var<workgroup> p: array<vec4<u32>, 4 * 16 * 9>;
 
 fn octet(cache: ptr<storage, array<vec4<u32>>, read>, position: u32, kv: u32, i: u32) -> vec4<u32> {
   if (8u * i >= HEAD) { return vec4<u32>(0u); }
@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let position = step.start + t0 + row;
   let tiles = (step.start + wg.x * 64u + 63u) / 64u + 1u;
   let part = (tiles + SPLITS - 1u) / SPLITS;
-  let base = sg * 16u * 68u;
+  let base = sg * 16u * 18u;
   let a0 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 0u % HEAD, H * HEAD);
   let a1 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 16u % HEAD, H * HEAD);
   let a2 = subgroupMatrixLoad<Left, row_major>(&q, (t0 * H + head) * HEAD + 32u % HEAD, H * HEAD);
@@ -92,16 +92,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         c = subgroupMatrixMultiplyAccumulate(a5, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 10u, 17u), c);
         c = subgroupMatrixMultiplyAccumulate(a6, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 12u, 17u), c);
         c = subgroupMatrixMultiplyAccumulate(a7, subgroupMatrixLoad<Right, col_major>(&staged, from_ + 14u, 17u), c);
-        subgroupMatrixStore<row_major>(&scores, base + 16u * j, c, 68u);
+        subgroupMatrixStore<row_major>(&scores, base + 4u * j, c, 18u);
       }
       workgroupBarrier();
       var s: array<vec4<f32>, 8>;
+      // Eight keys at a time, the fours of which two neighbours read in opposite orders: no two of eight rows meet one bank.
       for (var i = 0u; i < 8u; i++) {
-        let column = 8u * i + 4u * half;
-        let at = base + row * 68u + column;
-        let key = vec4<u32>(64u * tile + column) + vec4<u32>(0u, 1u, 2u, 3u);
+        let four = 4u * (i >> 1u) + 2u * half + ((half + i) & 1u);
+        let key = vec4<u32>(64u * tile + 4u * four) + vec4<u32>(0u, 1u, 2u, 3u);
         let alive = (key <= vec4<u32>(position)) & (vec4<u32>(position) - key < vec4<u32>(WINDOW));
-        s[i] = select(vec4<f32>(-3e38), vec4<f32>(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]), alive);
+        s[i] = select(vec4<f32>(-3e38), scores[base + row * 18u + four], alive);
       }
       if (pass_ == 0u) {
         var big = s[0];
@@ -112,14 +112,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         l = l * exp(m - next) + ((sum.x + sum.y) + (sum.z + sum.w));
         m = next;
       } else {
-        for (var i = 0u; i < 8u; i++) {
-          let e = select(vec4<f32>(0.0), exp(s[i] - m) * l, s[i] > vec4<f32>(-3e38));
-          p[(sg * 16u + row) * 18u + 2u * i + half] = vec2<u32>(pack2x16float(e.xy), pack2x16float(e.zw));
+        for (var i = 0u; i < 4u; i++) {
+          let e = select(vec4<f32>(0.0), exp(s[2u * i] - m) * l, s[2u * i] > vec4<f32>(-3e38));
+          let f = select(vec4<f32>(0.0), exp(s[2u * i + 1u] - m) * l, s[2u * i + 1u] > vec4<f32>(-3e38));
+          let read = vec4<u32>(pack2x16float(e.xy), pack2x16float(e.zw), pack2x16float(f.xy), pack2x16float(f.zw));
+          p[(sg * 16u + row) * 9u + 2u * i + half] = select(read, read.zwxy, half == 1u);
         }
         for (var i = tid; i < 1024u; i += 128u) { staged[(i >> 4u) * 17u + (i & 15u)] = octet(&v_cache, 64u * tile + (i >> 4u), kv, i & 15u); }
         workgroupBarrier();
         for (var j = 0u; j < 4u; j++) {
-          let b = subgroupMatrixLoad<Left, row_major>(&p, sg * 16u * 18u + 4u * j, 18u);
+          let b = subgroupMatrixLoad<Left, row_major>(&p, sg * 16u * 9u + 2u * j, 9u);
           let from_ = 16u * j * 17u;
           o0 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 0u, 17u), o0);
           o1 = subgroupMatrixMultiplyAccumulate(b, subgroupMatrixLoad<Right, row_major>(&staged, from_ + 2u, 17u), o1);
@@ -154,7 +156,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (HEAD > 112u) { subgroupMatrixStore<row_major>(&out, at + 112u, o7, H * HEAD); }
 }
 `,
-  workgroupBytes: 64 * 17 * 16 + 4 * 16 * 68 * 4 + 4 * 16 * 18 * 8,
+  workgroupBytes: 16 * 64 * (17 + 18 + 9),
   call: ({ H, G, Hd, window, splits = 1 }) => ({
     overrides: { H, G, HEAD: Hd, WINDOW: window ?? 0xffffffff, SPLITS: splits },
     workgroups: (T) => [Math.ceil(T / SPLIT_ROWS), H, splits],
