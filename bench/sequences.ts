@@ -13,14 +13,14 @@ export interface SequencesSelection {
   readonly newTokens: number;
 }
 
-/** A batch with `count` prompts of `depth` ids, each its own. @throws GureumError "limit" where they do not fit */
+/** A batch with `count` prompts of `depth` ids, the same but for their last id, so that what they share is fed once. @throws GureumError "limit" where they do not fit */
 export async function fillBatch(model: Model, { count, depth, newTokens }: SequencesSelection): Promise<Batch> {
   const length = Math.max(1, depth);
   const batch = model.createBatch(count, length + newTokens + 1);
   for (let slot = 0; slot < count; slot++)
     await batch.prefill(
       slot,
-      Array.from({ length }, (_, i) => (3 + slot * 31 + i * 17) % model.config.vocabSize),
+      Array.from({ length }, (_, i) => (3 + (i === length - 1 ? slot * 31 : 0) + i * 17) % model.config.vocabSize),
     );
   return batch;
 }

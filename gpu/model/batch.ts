@@ -46,6 +46,14 @@ interface Drawn {
   readonly noted: Uint32Array;
 }
 
+/** Ids at the front that need not be fed again, where those are many; not the last: what is noted of dropped positions is forgotten by feeding. */
+function sharedLength(held: readonly number[], ids: readonly number[]): number {
+  const most = Math.min(held.length, ids.length - 1);
+  let length = 0;
+  while (length < most && held[length] === ids[length]) length++;
+  return length < LONG ? 0 : length;
+}
+
 /** Positions of a slot: the device may be some steps ahead of a sequence's end. */
 const capacityOf = (maxContext: number): number => maxContext + BATCH;
 
@@ -136,11 +144,14 @@ export function gpuBatch(
     return made;
   };
 
-  /** Empties a slot, feeds `ids` by the session and copies what it cached there. */
+  /** Empties a slot, feeds `ids` by the session, but for those that it holds of the prompt before, and copies what it cached there. */
   const cachePrompt = async (slot: number, ids: readonly number[], onProgress?: (done: number) => void | Promise<void>): Promise<void> => {
     const { session, sequence: from } = feedingSession;
-    if (session.ids.length > 0) session.truncate(0);
-    if (ids.length > 0) await session.prefill(ids, onProgress);
+    if (ids.length > 0) {
+      const held = sharedLength(session.ids, ids);
+      if (session.ids.length > held) session.truncate(held);
+      await session.prefill(ids.slice(held), onProgress && ((done) => onProgress(held + done)));
+    }
     await settle(memory);
     await guarded(gpu, "prefill", () => {
       writeBytes(gpu, noted, slot * 4, new Uint8Array(4));

@@ -66,9 +66,14 @@ describe.each(configs.map((config, i) => [i, config] as const))("many sequences 
   });
   afterAll(() => model?.dispose());
 
-  /** Prompts of different lengths, one long enough for passes of its own; options in turn; more than there are slots. */
+  /** Lengths of prompts long enough for passes of their own, which share 70 ids. */
+  const lengths: Readonly<Record<number, number>> = { 4: 80, 5: 75, 7: 90, 8: 71 };
+  /** Prompts of different lengths; options in turn; more than there are slots. */
   const items = Array.from({ length: 13 }, (_, n): Extract<Item, { prompt: unknown }> => {
-    const prompt = Array.from({ length: n === 4 ? 80 : 1 + ((5 * n) % 11) }, (_unused, j) => (7 * n + 3 * j) % 40);
+    const prompt = Array.from(
+      { length: lengths[n] ?? 1 + ((5 * n) % 11) },
+      (_unused, j) => (7 * (lengths[n] && j < 70 ? 4 : n) + 3 * j) % 40,
+    );
     return { prompt, options: options({ sampling: samplings[n % samplings.length]!, maxNewTokens: 1 + ((4 * n) % 13) }) };
   });
 
