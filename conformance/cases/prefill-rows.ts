@@ -30,9 +30,10 @@ const rowsSpec: fc.Arbitrary<RowsSpec> = fc.record({
   x: recipe(),
   y: recipe(),
 });
-/** Every width; and squares that f16 does not hold. */
+/** Every width; one of which an invocation has more than two eights; and squares that f16 does not hold. */
 const rowsBoundaries = [
   ...widths.flatMap((width) => [1, 4].map((T) => ({ T, width, x: plain, y: { ...plain, seed: 2 } }))),
+  { T: 2, width: 4640, x: plain, y: { ...plain, seed: 2 } },
   { T: 2, width: 1024, x: { ...plain, exponent: 9 }, y: { ...plain, seed: 2 } },
 ];
 

@@ -2,7 +2,7 @@
  * x[t] = f16(residual[t] · rsqrt(mean residual[t]² + eps) ∘ norm) in eights (wgsl/eights.ts); residual [T, K] f32, norm
  * [K] f32. First, where there is something to join, residual[t] += Σ_p residual[APART · p + t] + bias, 1 ≤ p ≤ PIECES
  * ascending: what the product before left in pieces behind the residual's rows, and its bias [K]. One workgroup of 256 per row, two passes over it, each invocation on the
- * same elements in both, which it keeps where it has one eight of them. Sums of a row in fixed order. Limited by latency, for many rows by memory.
+ * same elements in both, of which it keeps the first two eights. Sums of a row in fixed order. Limited by latency, for many rows by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
@@ -34,21 +34,30 @@ fn joined(row: u32, i: u32) -> vec4<f32> {
   if (HAS_BIAS) { r += bias[i]; }
   return r;
 }
+fn settle(row: u32, i: u32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+  if (PIECES > 0u || HAS_BIAS) {
+    residual[row + i] = a;
+    residual[row + i + 1u] = b;
+  }
+  return dot(a, a) + dot(b, b);
+}
+fn normed(i: u32, a: vec4<f32>, b: vec4<f32>, inverse: f32) -> vec4<u32> { return eight(a * inverse * norm[2u * i], b * inverse * norm[2u * i + 1u]); }
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let row = wg.x * (K / 4u);
-  var a = vec4<f32>(0.0);
-  var b = vec4<f32>(0.0);
+  // The first and the second eight of an invocation stay in registers, their loads under way together.
+  let first = tid < K / 8u;
+  let second = tid + LANES < K / 8u;
+  var a0 = vec4<f32>(0.0); var b0 = a0; var a1 = a0; var b1 = a0;
+  if (second) { a1 = joined(row, 2u * (tid + LANES)); b1 = joined(row, 2u * (tid + LANES) + 1u); }
   var s = 0.0;
-  for (var i = 2u * tid; i < K / 4u; i += 2u * LANES) {
-    a = joined(row, i);
-    b = joined(row, i + 1u);
-    if (PIECES > 0u || HAS_BIAS) {
-      residual[row + i] = a;
-      residual[row + i + 1u] = b;
-    }
-    s += dot(a, a) + dot(b, b);
+  if (first) {
+    a0 = joined(row, 2u * tid);
+    b0 = joined(row, 2u * tid + 1u);
+    s = settle(row, 2u * tid, a0, b0);
   }
+  if (second) { s += settle(row, 2u * (tid + LANES), a1, b1); }
+  for (var i = tid + 2u * LANES; i < K / 8u; i += LANES) { s += settle(row, 2u * i, joined(row, 2u * i), joined(row, 2u * i + 1u)); }
   sums[tid] = s;
   workgroupBarrier();
   if (tid < FOLDED) {
@@ -60,13 +69,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var total = 0.0;
   for (var i = 0u; i < FOLDED; i++) { total += folded[i]; }
   let inverse = inverseSqrt(total / f32(K) + EPS);
-  for (var i = tid; i < K / 8u; i += LANES) {
-    if (K > 8u * LANES) {
-      a = residual[row + 2u * i];
-      b = residual[row + 2u * i + 1u];
-    }
-    x[row / 2u + i] = eight(a * inverse * norm[2u * i], b * inverse * norm[2u * i + 1u]);
-  }
+  if (first) { x[row / 2u + tid] = normed(tid, a0, b0, inverse); }
+  if (second) { x[row / 2u + tid + LANES] = normed(tid + LANES, a1, b1, inverse); }
+  for (var i = tid + 2u * LANES; i < K / 8u; i += LANES) { x[row / 2u + i] = normed(i, residual[row + 2u * i], residual[row + 2u * i + 1u], inverse); }
 }
 `,
   workgroupBytes: 4 * (256 + 16),
