@@ -3,6 +3,11 @@ import { sameWords } from "../shared-proofs.ts";
 
 export const rules: readonly Rule[] = [
   {
+    from: "if (second) { a1",
+    to: ["if (true) { a1"],
+    proof: "what is loaded past the row's end is not used: the sum and the store ask again",
+  },
+  {
     from: "if (PIECES > 0u || HAS_BIAS)",
     to: ["if (true)", "if (PIECES >= 0u || HAS_BIAS)"],
     proof: sameWords,

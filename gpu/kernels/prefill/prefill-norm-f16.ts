@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   // The first and the second eight of an invocation stay in registers, their loads under way together.
   let first = tid < K / 8u;
   let second = tid + LANES < K / 8u;
-  var a0 = vec4<f32>(0.0); var b0 = a0; var a1 = a0; var b1 = a0;
+  var a0: vec4<f32>; var b0: vec4<f32>; var a1: vec4<f32>; var b1: vec4<f32>;
   if (second) { a1 = joined(row, 2u * (tid + LANES)); b1 = joined(row, 2u * (tid + LANES) + 1u); }
   var s = 0.0;
   if (first) {
