@@ -136,33 +136,36 @@ fn fix24(x: u32, biased: i32) -> i32 {
 `;
 
 /**
- * ⌊2^61 / y⌋ and 1/x. Wants exactNumbers. Newton's steps leave an estimate that is off by a few; what decides is the comparison of
- * the product with 2^61, in 64 bits.
+ * ⌊2^61 / y⌋ and 1/x. Wants exactNumbers. A long division of 2^31 by y, ten bits at a time: z ≤ 2^46/y, by less than 1.6 · 2^−13 of it (held for every Y), so that a
+ * digit's estimate is what it should be or one less; the remainder is then below 2 y ≤ 2^32 and known by its low word.
  */
 export const exactReciprocal = /* wgsl */ `
-fn beyond(a: u32, b: u32, high: u32) -> bool { // whether a b > high · 2^32
-  let p = mul64(a, b);
-  return p.y > high || (p.y == high && p.x > 0u);
-}
-fn settled(estimate: u32, y: u32) -> u32 { // ⌊2^61 / y⌋
-  var q = estimate;
-  while (beyond(q, y, 0x20000000u)) { q -= 1u; }
-  while (!beyond(q + 1u, y, 0x20000000u)) { q += 1u; }
-  return q;
-}
 fn quotient(y: u32) -> u32 { // ⌊2^61 / y⌋, 2^30 ≤ y ≤ 2^31
-  var z = 3031741620u - mulhi(y, 4042322161u); // 2^30 (48 − 32 y / 2^31) / 17
+  let Y = (y >> 16u) + 1u;
+  var z = 92521u - ((Y * 61681u) >> 15u); // 2^15 (48 − 32 Y / 2^15) / 17, and two of Newton's steps
+  z += bitcast<u32>((bitcast<i32>(z) * (bitcast<i32>(0x40000000u - z * Y) >> 12u)) >> 18u);
+  z += bitcast<u32>((bitcast<i32>(z) * (bitcast<i32>(0x40000000u - z * Y) >> 7u)) >> 23u);
+  z -= 2u;
+  var q = 1u;
+  var rest = 0x80000000u - y;
   for (var i = 0u; i < 3u; i++) {
-    let h = 0x80000000u - mulhi(y, z << 1u); // 2^30 (2 − y z)
-    z = min(mulhi(z << 1u, h << 1u), 0x7fffffffu);
+    let digit = ((rest >> 15u) * z) >> 21u;
+    rest = (rest << 10u) - digit * y;
+    let more = rest >= y;
+    rest -= select(0u, y, more);
+    q = (q << 10u) + digit + select(0u, 1u, more);
   }
-  return settled(z, y);
+  return q;
 }
 fn recipf(x: u32) -> u32 { return rn32(false, quotient(significand(x) << 7u), 96 - exponent_of(x)); }
 `;
 
 /** 1/√x. Wants exactReciprocal. */
 export const exactRoot = /* wgsl */ `
+fn beyond(a: u32, b: u32, high: u32) -> bool { // whether a b > high · 2^32
+  let p = mul64(a, b);
+  return p.y > high || (p.y == high && p.x > 0u);
+}
 fn rsqrtf(x: u32) -> u32 {
   if (significand(x) == 0u) { return 0x7f7fffffu; }
   var m = significand(x) * 2u;
@@ -179,8 +182,7 @@ fn rsqrtf(x: u32) -> u32 {
   var s = (p.y << 3u) | (p.x >> 29u);
   while (beyond(s, s, m << 4u)) { s -= 1u; }
   while (!beyond(s + 1u, s + 1u, m << 4u)) { s += 1u; }
-  // 3. ⌊2^61 / s⌋, which y is near too.
-  return rn32(false, settled(y, s), -43 - (k >> 1u));
+  return rn32(false, quotient(s), -43 - (k >> 1u));
 }
 `;
 
@@ -191,8 +193,8 @@ fn siluf(x: u32) -> u32 {
   let n = D >> 24u;
   let W = power(D & 0xffffffu);
   let sigma = rn32(false, quotient(0x40000000u + select(W >> min(n, 31u), 0u, n > 30u)), -31);
-  if ((x >> 31u) == 0u) { return mulf(x, sigma); }
-  return select(mulf(x, mulf(sigma, rn32(false, W, -30 - i32(n)))), 0u, D == 0x3fffffffu);
+  let negative = (x >> 31u) == 1u;
+  return select(mulf(x, select(sigma, mulf(sigma, rn32(false, W, -30 - i32(n))), negative)), 0u, negative && D == 0x3fffffffu);
 }
 `;
 
@@ -204,11 +206,14 @@ fn unordered(o: u32) -> u32 { return select(~o, o & 0x7fffffffu, (o >> 31u) == 1
 
 /** exp2n and fixed distances. Wants exactNumbers. */
 export const exactPower = /* wgsl */ `
+fn mulhi24(f: u32, y: u32) -> u32 { // ⌊f y / 2^24⌋, both below 2^24: byte by byte, rounding down each time
+  return ((f >> 16u) * y + ((((f >> 8u) & 255u) * y + (((f & 255u) * y) >> 8u)) >> 8u)) >> 8u;
+}
 fn power(f: u32) -> u32 { // 2^30 · 2^(−f / 2^24)
   let x = f << 8u;
   var y = 493577u;
-  y = 5547538u - mulhi(x, y);
-  y = 41218952u - mulhi(x, y);
+  y = 5547538u - mulhi24(f, y);
+  y = 41218952u - mulhi24(f, y);
   y = 238367376u - mulhi(x, y);
   y = 1031763206u - mulhi(x, y);
   y = 2977044447u - mulhi(x, y);

@@ -1,4 +1,4 @@
-/** gate[i] = mul(silu(gate[i]), up[i]) in `exact` (docs/exact.md); [T, F] words each. An invocation per element; limited by integer instructions. */
+/** gate[i] = mul(silu(gate[i]), up[i]) in `exact` (docs/exact.md); [T, F] words each. An invocation takes four elements, 64 apart; limited by integer instructions. */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers, exactPower, exactReciprocal, exactSilu } from "../../wgsl/exact.ts";
 import type { ExactWidth } from "./exact-add.ts";
@@ -13,13 +13,22 @@ struct Params { width: u32 }
 ${exactIntegers}${exactNumbers}${exactPower}${exactReciprocal}${exactSilu}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = wg.x * 64u + lane;
-  if (i < params.width) {
-    let at = wg.y * params.width + i;
-    gate[at] = mulf(siluf(gate[at]), up[at]);
+  // All loads on their way before the first is needed.
+  var g: array<u32, 4>;
+  var u: array<u32, 4>;
+  for (var j = 0u; j < 4u; j++) {
+    let i = wg.x * 256u + 64u * j + lane;
+    if (i < params.width) {
+      g[j] = gate[wg.y * params.width + i];
+      u[j] = up[wg.y * params.width + i];
+    }
+  }
+  for (var j = 0u; j < 4u; j++) {
+    let i = wg.x * 256u + 64u * j + lane;
+    if (i < params.width) { gate[wg.y * params.width + i] = mulf(siluf(g[j]), u[j]); }
   }
 }
 `,
-  call: ({ width }) => ({ params: { width }, workgroups: (T) => [Math.ceil(width / 64), T, 1] }),
+  call: ({ width }) => ({ params: { width }, workgroups: (T) => [Math.ceil(width / 256), T, 1] }),
   sizes: ({ width }, T) => ({ gate: 4 * T * width, up: 4 * T * width }),
 });
