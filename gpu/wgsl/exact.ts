@@ -68,20 +68,20 @@ fn rn64(a: vec2<u32>, e: i32) -> u32 {
 }
 fn exponent_of(x: u32) -> i32 { return i32((x >> 23u) & 0xffu); }
 fn significand(x: u32) -> u32 { return select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u); }
-fn mulf(a: u32, b: u32) -> u32 { // two significands make 47 or 48 bits: the highest 32 and the 16 below them
-  let m = significand(a);
-  let n = significand(b);
-  let low = (m & 255u) * (n & 255u);
-  let middle = (m >> 8u) * (n & 255u) + (m & 255u) * (n >> 8u) + (low >> 8u);
-  let top = (m >> 8u) * (n >> 8u) + (middle >> 8u);
-  let below = ((middle & 255u) << 8u) | (low & 255u);
-  let up = 1u - (top >> 31u);
-  let s = (top << up) | ((below >> 15u) & up);
-  let rest = ((s & 0xffu) << 1u) | select(0u, 1u, (below << (16u + up)) != 0u);
-  let r = (s >> 8u) + select(0u, 1u, rest > 0x100u || (rest == 0x100u && (s & 0x100u) != 0u));
-  let E = exponent_of(a) + exponent_of(b) - 126 - i32(up) + i32(r >> 24u);
-  if (E < 1 || top == 0u) { return 0u; }
-  return ((a ^ b) & 0x80000000u) | select((u32(E) << 23u) | (r & 0x7fffffu), 0x7f7fffffu, E > 254);
+fn mulf(a: u32, b: u32) -> u32 {
+  // The product of two significands, 47 or 48 bits, from halves of 12: its highest 31 or 32 bits, the lowest set where there is something below.
+  let ah = ((a >> 12u) & 0x7ffu) | 0x800u; let al = a & 0xfffu;
+  let bh = ((b >> 12u) & 0x7ffu) | 0x800u; let bl = b & 0xfffu;
+  let low = al * bl;
+  let middle = ah * bl + al * bh + (low >> 12u);
+  let top = (ah << 8u) * bh + (middle >> 4u);
+  let m = top | min((middle & 15u) | (low & 0xfffu), 1u);
+  let n = 7u + (top >> 31u);
+  let r = (m + (1u << (n - 1u)) - 1u + ((m >> n) & 1u)) >> n; // 2^23 … 2^24
+  let E = exponent_of(a) + exponent_of(b) + i32(n) - 135; // r's hidden bit, or carry, is added to it
+  let sum = E + i32(r >> 24u);
+  if (sum < 0 || (a << 1u) == 0u || (b << 1u) == 0u) { return 0u; }
+  return ((a ^ b) & 0x80000000u) | select((bitcast<u32>(E) << 23u) + r, 0x7f7fffffu, sum > 253);
 }
 fn negf(a: u32) -> u32 { return select(a ^ 0x80000000u, 0u, significand(a) == 0u); }
 fn addf(p: u32, q: u32) -> u32 {
