@@ -10,6 +10,9 @@ export const exactRecipe: fc.Arbitrary<Recipe> = recipe(dataKinds, 60);
 /** One of each kind. */
 export const exactRecipes: readonly Recipe[] = dataKinds.map((kind, i) => ({ kind, exponent: 0, seed: i + 1 }));
 
+/** One number of 256 whose square, divided by 256, is the least value there is, 2⁻¹²⁶. */
+export const leastMean: { readonly D: number; readonly x: Recipe } = { D: 256, x: { kind: "oneHot", exponent: -59, seed: 1 } };
+
 export const exactValues = (data: Recipe, length: number): Float32Array => values(data, length).map(clean);
 
 export const wordsOf = (data: Float32Array): Uint32Array => new Uint32Array(data.slice().buffer);

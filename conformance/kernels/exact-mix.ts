@@ -84,12 +84,20 @@ const attention = (
 export const subjects = (rig: Rig): AnyGpuSubject[] => [attention(rig, exactScores, exactMix)];
 export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
   onMatrices(rig, exactMixMatrix, [attention(rig, exactScoresMatrix, exactMixMatrix, ({ shape: { Hd } }) => Hd % 32 === 0 && Hd <= 128)]);
-export const rowSubjects = (rig: Rig): AnyGpuSubject[] => [
-  wordSubject<ExactAttentionCase>(
-    rig,
-    exactAttentionRow,
-    (io, c) => void io.run(exactAttentionRow, { ...c.shape, factor: bitsOf(scoreFactor(c.shape.Hd)) }, operands(io, c)),
-    ({ T, start }) => ({ T, start }),
-    { op: "exact-attention", accepts: ({ T, start }) => T === 1 && start < ROW_KEYS },
-  ),
-];
+/** By workgroups of 256, and of 512 where the device has them. */
+export const rowSubjects = ({ gpu, ...rig }: Rig): AnyGpuSubject[] =>
+  [256, 512]
+    .filter((lanes) => lanes <= gpu.capabilities.limits.maxComputeInvocationsPerWorkgroup)
+    .map((lanes) =>
+      wordSubject<ExactAttentionCase>(
+        { gpu, ...rig },
+        exactAttentionRow,
+        (io, c) => void io.run(exactAttentionRow, { ...c.shape, factor: bitsOf(scoreFactor(c.shape.Hd)), lanes }, operands(io, c)),
+        ({ T, start }) => ({ T, start }),
+        {
+          op: "exact-attention",
+          variant: `exact-attention-row${lanes === 256 ? "" : "-wide"}`,
+          accepts: ({ T, start }) => T === 1 && start < ROW_KEYS,
+        },
+      ),
+    );

@@ -163,3 +163,26 @@ export const matrixTileRules: readonly Rule[] = [
     proof: lastLoad,
   },
 ];
+
+/** Of kernels of `exact` that take the largest of a row, or its sum, over lanes (wgsl/exact-row.ts). */
+export const exactRowRules: readonly Rule[] = [
+  {
+    from: "select(16u, 32u, LANES > 256u)",
+    to: [
+      "select(17u, 32u, LANES > 256u)",
+      "select(16u, 33u, LANES > 256u)",
+      "select(32u, 16u, LANES > 256u)",
+      "select(16u, 32u, LANES >= 256u)",
+    ],
+    proof: "so many lanes take what the others hold, each every so many: any number of them takes all",
+  },
+];
+
+/** Of kernels of `exact` that add two values. */
+export const exactAddRules: readonly Rule[] = [
+  {
+    from: "d < 31u",
+    to: ["d <= 31u", "d < 32u"],
+    proof: "a significand of 30 bits moved down by 31 is 0 with something below, as for every distance beyond",
+  },
+];

@@ -1,4 +1,7 @@
-/** Greedy sampling of `exact`: the id, the lowest among equals, and its surprisal as an integer; equality with the CPU. */
+/**
+ * Greedy sampling of `exact`: the next step, after 3 rows at position 7 in slot 9; the id that is fed, the lowest among equals; and as the
+ * result that id and its surprisal as an integer; equality with the CPU.
+ */
 import * as fc from "fast-check";
 import { partition, surprisal } from "../../core/exact/sample.ts";
 import { argmax } from "../../core/sample/sampler.ts";
@@ -17,7 +20,7 @@ export interface ExactGreedyCase {
 
 function resultOf({ logits }: ExactGreedyCase): Uint32Array {
   const id = argmax(logits);
-  return Uint32Array.of(id, surprisal(logits[id]!, partition(logits)));
+  return Uint32Array.of(1, 8, 1, 9, id, id, surprisal(logits[id]!, partition(logits)));
 }
 
 export const kit: Kit<Spec, ExactGreedyCase> = {
@@ -28,7 +31,7 @@ export const kit: Kit<Spec, ExactGreedyCase> = {
   boundaries: exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
   reach: [152_064, 256_000].map((V) => ({ V, logits: exactRecipes[5]! })),
   make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
-  length: () => 4,
+  length: () => 14,
   expected: (c) => exactly(resultOf(c)),
   laws: [],
   refusals: [],

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, leastMean } from "../cases/exact.ts";
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 import { digitWords } from "./exact-digits.ts";
@@ -32,9 +32,12 @@ export const kit: Kit<Spec, ExactNormCase> = {
     x: exactRecipe,
     weight: exactRecipe,
   }),
-  boundaries: exactRecipes.flatMap((x, i) =>
-    [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[(i + 5) % exactRecipes.length]! })),
-  ),
+  boundaries: [
+    ...exactRecipes.flatMap((x, i) =>
+      [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[(i + 5) % exactRecipes.length]! })),
+    ),
+    { ...leastMean, rows: 1, eps: 0, weight: exactRecipes[0]! },
+  ],
   reach: [
     { D: 16_384, rows: 1 },
     { D: 40, rows: 300 },

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, leastMean, wordsOf } from "../cases/exact.ts";
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
@@ -39,7 +39,10 @@ export const kit: Kit<Spec, ExactNormCase> = {
     x: exactRecipe,
     weight: exactRecipe,
   }),
-  boundaries: exactRecipes.flatMap((x) => [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[5]! }))),
+  boundaries: [
+    ...exactRecipes.flatMap((x) => [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[5]! }))),
+    { ...leastMean, rows: 1, eps: 0, weight: exactRecipes[0]! },
+  ],
   reach: [
     { D: 8192, rows: 1 },
     { D: 16_384, rows: 1 },

@@ -68,7 +68,7 @@ export function recordAttention(
       recorder,
       exactAttentionRow,
       { ...buffers, out: a.attention },
-      { ...shape, factor },
+      { ...shape, factor, lanes: c.lanes },
       { label: `${at}attention`, positions: held },
     );
   recordKernel(recorder, exactRope, buffers, { ...shape, factor }, { label: `${at}qRope`, positions });

@@ -36,6 +36,18 @@ fn share_of(m: Weighed, e: i32) -> u32 { // p, with the power of two of the valu
 }
 `;
 
+/** Word j of a position in the caches, of each of its three digits (exact-rope.ts). Wants keys, values, G, WORDS. */
+export const exactCacheWords = /* wgsl */ `
+fn key_words(s: u32, g: u32, j: u32) -> vec3<u32> {
+  let at = (s / 32u * G + g) * 3u * WORDS * 32u + s % 32u;
+  return vec3<u32>(keys[at + 32u * j], keys[at + 32u * (WORDS + j)], keys[at + 32u * (2u * WORDS + j)]);
+}
+fn value_words(s: u32, g: u32, j: u32) -> vec3<u32> {
+  let at = (s * G + g) * 3u * WORDS + j;
+  return vec3<u32>(values[at], values[at + WORDS], values[at + 2u * WORDS]);
+}
+`;
+
 /**
  * Σ p̂ v̂ of four components: halves of p̂ (32 bits) times digits of v in columns of eight bits, two products a column at most: i32 for MIXED_AT_ONCE = 64
  * positions (64 · 2 · 65,535 · 128 < 2^31). put_mixed, after clear_mixed by 256 lanes and a barrier, adds these to the limbs of 16 bits that a workgroup shares, in any order: 2^15 times at most.

@@ -87,18 +87,21 @@ fn norm_factor(lane: u32, row: array<vec4<u32>, QUADS>, inverse: u32, eps: u32) 
 }
 `;
 
-/** word_of: digits of four neighbours, each a byte of the digit's word, and the sum of each digit. Wants exactDigitsOf. */
+/**
+ * word_of: digits of four neighbours, each a byte of the digit's word, and the sum of each digit. v + Σ 128 · 256^p = Σ (d_p + 128) · 256^p, whose bytes, the
+ * highest bit of each turned, are the digits; then bytes change places with words.
+ */
 export const exactWordOf = /* wgsl */ `
 struct Word { digits: vec4<u32>, sum: vec4<i32> }
 fn word_of(a: i32, b: i32, c: i32, d: i32) -> Word { // of four neighbours
-  let p = digits_of(a);
-  let q = digits_of(b);
-  let r = digits_of(c);
-  let s = digits_of(d);
-  let byte = vec4<u32>(255u);
-  let words = (bitcast<vec4<u32>>(p) & byte) | ((bitcast<vec4<u32>>(q) & byte) << vec4<u32>(8u))
-            | ((bitcast<vec4<u32>>(r) & byte) << vec4<u32>(16u)) | (bitcast<vec4<u32>>(s) << vec4<u32>(24u));
-  return Word(words, p + q + r + s);
+  let half = vec4<u32>(0x80808080u);
+  let v = (bitcast<vec4<u32>>(vec4<i32>(a, b, c, d)) + half) ^ half;
+  let even = 0x00ff00ffu;
+  let e = (v.xz & vec2<u32>(even)) | ((v.yw & vec2<u32>(even)) << vec2<u32>(8u)); // digits 0 and 2 of a, b; of c, d
+  let o = ((v.xz >> vec2<u32>(8u)) & vec2<u32>(even)) | (v.yw & vec2<u32>(0xff00ff00u));
+  let words = vec4<u32>((e.x & 0xffffu) | (e.y << 16u), (o.x & 0xffffu) | (o.y << 16u), (e.x >> 16u) | (e.y & 0xffff0000u), (o.x >> 16u) | (o.y & 0xffff0000u));
+  let ones = 0x01010101u;
+  return Word(words, vec4<i32>(dot4I8Packed(words.x, ones), dot4I8Packed(words.y, ones), dot4I8Packed(words.z, ones), dot4I8Packed(words.w, ones)));
 }
 `;
 

@@ -108,20 +108,6 @@ fn fix32(x: u32, biased: i32) -> i32 {
 }
 `;
 
-/** Digits of an integer, and one as a byte of a word. */
-export const exactDigitsOf = /* wgsl */ `
-fn low_digit(v: i32) -> i32 { return (v << 24u) >> 24u; }
-fn digits_of(v: i32) -> vec4<i32> { // v = Σ 256^p d_p, each in −128 … 127
-  let a = low_digit(v);
-  let w = (v - a) >> 8u;
-  let b = low_digit(w);
-  let u = (w - b) >> 8u;
-  let c = low_digit(u);
-  return vec4<i32>(a, b, c, (u - c) >> 8u);
-}
-fn byte_of(d: i32, c: u32) -> u32 { return (bitcast<u32>(d) & 0xffu) << (8u * c); }
-`;
-
 /** Fixed rows of 24 bits: largest: the word of the row's largest |x|. Wants exactNumbers. */
 export const exactRows = /* wgsl */ `
 fn row_biased(largest: u32) -> i32 { return max(1, i32((largest + 0x1ffffu) >> 23u)); }

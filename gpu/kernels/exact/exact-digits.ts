@@ -9,7 +9,7 @@
 import type { FloatDType } from "../../../core/dtype.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { dtypeCode, rowWords } from "../../wgsl/dense.ts";
-import { exactDigitsOf, exactIntegers, exactNumbers, exactRowOf, exactRows, exactRows32, exactStored, rowGrid } from "../../wgsl/exact.ts";
+import { exactIntegers, exactNumbers, exactRowOf, exactRows, exactRows32, exactStored, rowGrid } from "../../wgsl/exact.ts";
 import { exactHeldRow, exactRowMax, exactWordOf, exactWords, quadsOf, rowMaxBytes } from "../../wgsl/exact-row.ts";
 
 /** Digits of a linear's input: 3, of down_proj's 4. */
@@ -50,7 +50,7 @@ override PARTS: u32 = 1u;
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<i32>>;
 @group(0) @binding(3) var<storage, read_write> exponents: array<i32>;
 @group(0) @binding(4) var<uniform> params: Params;
-${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactDigitsOf}${exactStored}${exactRowMax}${exactHeldRow}${exactRowOf}${exactWordOf}${exactWords}
+${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactStored}${exactRowMax}${exactHeldRow}${exactRowOf}${exactWordOf}${exactWords}
 fn value(row: u32, k: u32) -> u32 { return select(0u, stored(x[row * ROW_WORDS + min(k, K - 1u) / PER_WORD], k % PER_WORD == 1u), k < K); }
 fn fixed(x: u32, biased: i32) -> i32 {
   if (P == 3u) { return fix24(x, biased); }

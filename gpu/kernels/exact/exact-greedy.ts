@@ -21,9 +21,9 @@ ${stepWgsl}
 @group(0) @binding(3) var<storage, read_write> results: array<vec2<u32>>;
 const LANES = 64u;
 ${exactIntegers}${exactRowMax}${exactRowSum}
-fn log2n(n: vec2<u32>) -> u32 { // of n ≥ 1, in units of 2^−24
-  let zeros = select(countLeadingZeros(n.y), 32u + countLeadingZeros(n.x), n.y == 0u);
-  var y = select(shl64(n, zeros & 31u).y, n.x << (zeros & 31u), zeros >= 32u);
+fn log2n(n: vec2<u32>) -> u32 { // of n ≥ 2^32, in units of 2^−24: the likeliest alone makes the sum 2^44
+  let zeros = countLeadingZeros(n.y);
+  var y = shl64(n, zeros).y;
   var log = 63u - zeros;
   for (var i = 0u; i < 24u; i++) {
     let square = mul64(y, y);
@@ -35,15 +35,16 @@ fn log2n(n: vec2<u32>) -> u32 { // of n ≥ 1, in units of 2^−24
 }
 @compute @workgroup_size(LANES)
 fn main(@builtin(local_invocation_index) lane: u32) {
+  let before = step;
   let mine = partials[lane];
   let id = 0xffffffffu - row_max(lane, mine.x);
   let total = row_sum(lane, mine.zw);
   if (lane > 0u) { return; }
-  results[step.sampled] = vec2<u32>(id, log2n(total) - (44u << 24u));
+  results[before.sampled] = vec2<u32>(id, log2n(total) - (44u << 24u));
   ids[0] = id;
   step.T = 1u;
-  step.start += 1u;
-  step.sampled += 1u;
+  step.start = before.start + 1u;
+  step.sampled = before.sampled + 1u;
 }
 `,
   workgroupBytes: rowMaxBytes(GREEDY_PARTS) + rowSumBytes(GREEDY_PARTS),

@@ -7,7 +7,7 @@
  */
 import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exact96, exactDigitsOf, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
+import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
 import { exactWordOf } from "../../wgsl/exact-row.ts";
 import { each } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
@@ -46,7 +46,7 @@ alias Sum = subgroup_matrix_result<i32, 16, 16>;
 const V = 192u;
 var<workgroup> turn: array<vec4<u32>, 128>; // digits of p̂ as a lane makes them
 var<workgroup> stage: array<vec4<u32>, 1056>; // p̂ [4 digits][16 rows][8 words and 4]; v [3 digits][32 positions][32 words and 4]; later sums [2][6][16 · 16]
-${exactIntegers}${exactNumbers}${exact96}${exactDigitsOf}${exactWordOf}
+${exactIntegers}${exactNumbers}${exact96}${exactWordOf}
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
   let h = wg.x;

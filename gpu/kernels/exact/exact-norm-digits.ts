@@ -5,16 +5,7 @@
  * Limited by latency, and integer instructions.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import {
-  exactDigitsOf,
-  exactIntegers,
-  exactNumbers,
-  exactReciprocal,
-  exactRoot,
-  exactRowOf,
-  exactRows,
-  rowGrid,
-} from "../../wgsl/exact.ts";
+import { exactIntegers, exactNumbers, exactReciprocal, exactRoot, exactRowOf, exactRows, rowGrid } from "../../wgsl/exact.ts";
 import {
   exactHeldRow,
   exactNormFactor,
@@ -46,7 +37,7 @@ override LANES: u32 = 256u;
 @group(0) @binding(3) var<storage, read_write> sums: array<vec4<i32>>;
 @group(0) @binding(4) var<storage, read_write> exponents: array<i32>;
 @group(0) @binding(5) var<uniform> params: Params;
-${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactDigitsOf}${exactRowMax}${exactRowSum}${exactHeldRow}${exactNormFactor}${exactRowOf}${exactWordOf}${exactWords}
+${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}${exactRowSum}${exactHeldRow}${exactNormFactor}${exactRowOf}${exactWordOf}${exactWords}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let t = row_of(wg);

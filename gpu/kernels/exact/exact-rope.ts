@@ -6,8 +6,8 @@
  * values [S, G, 3 W]; exponents [S, G] of (key, value). Hd ≤ 256. Workgroup memory: 1.3 KiB. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exactDigitsOf, exactIntegers, exactNumbers, exactRows } from "../../wgsl/exact.ts";
-import { exactRowMax, rowMaxBytes } from "../../wgsl/exact-row.ts";
+import { exactIntegers, exactNumbers, exactRows } from "../../wgsl/exact.ts";
+import { exactRowMax, exactWordOf, rowMaxBytes } from "../../wgsl/exact-row.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
 /** Heads, their size, and the window of the attention. */
@@ -47,7 +47,7 @@ const LANES = 64u;
 @group(0) @binding(8) var<storage, read_write> exponents: array<i32>;
 @group(0) @binding(9) var<uniform> params: Params;
 var<workgroup> row: array<u32, 256>;
-${exactIntegers}${exactNumbers}${exactRows}${exactDigitsOf}${exactRowMax}
+${exactIntegers}${exactNumbers}${exactRows}${exactRowMax}${exactWordOf}
 fn turned(a: u32, b: u32, c: vec2<u32>) -> vec2<u32> {
   return vec2<u32>(addf(mulf(a, c.x), negf(mulf(b, c.y))), addf(mulf(b, c.x), mulf(a, c.y)));
 }
@@ -88,13 +88,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let biased = row_biased(largest);
   // 3. Its digits.
   for (var j = lane; j < WORDS; j += LANES) {
-    var words = vec3<u32>(0u);
+    var four = vec4<u32>(0u);
     for (var c = 0u; c < 4u; c++) {
-      if (4u * j + c < HD) {
-        let d = digits_of(fix24(row[4u * j + c], biased));
-        words |= vec3<u32>(byte_of(d.x, c), byte_of(d.y, c), byte_of(d.z, c));
-      }
+      if (4u * j + c < HD) { four[c] = row[4u * j + c]; }
     }
+    let words = word_of(fix24(four.x, biased), fix24(four.y, biased), fix24(four.z, biased), fix24(four.w, biased)).digits;
     for (var p = 0u; p < 3u; p++) {
       let at = p * WORDS + j;
       if (isQuery) { queries[(t * H + wg.x) * (3u * WORDS + 1u) + at] = words[p]; }

@@ -1,0 +1,12 @@
+import type { Rule } from "../rules.ts";
+import { exactAddRules, exactRowRules } from "../shared-proofs.ts";
+
+export const rules: readonly Rule[] = [
+  ...exactRowRules,
+  ...exactAddRules,
+  {
+    from: "i < 3u; i++",
+    to: ["i <= 3u; i++", "i < 4u; i++"],
+    proof: "one of Newton's steps more leaves an estimate at least as near, and a comparison decides what the quotient is",
+  },
+];
