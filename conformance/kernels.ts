@@ -13,8 +13,11 @@ export { subjects as "awq-gate-up-fixed16" } from "./kernels/awq-gate-up-fixed16
 export { subjects as "awq-matmul" } from "./kernels/awq-matmul.ts";
 export { subjects as "awq-matmul-packed" } from "./kernels/awq-matmul-packed.ts";
 export { subjects as "awq-matmul-tiled" } from "./kernels/awq-matmul-tiled.ts";
+export { subjects as "awq-panels-f16-matrix" } from "./kernels/awq-panels-f16-matrix.ts";
+export { subjects as "awq-panels-gate-up-matrix" } from "./kernels/awq-panels-gate-up-matrix.ts";
 export { subjects as "awq-prefill-f16-matrix" } from "./kernels/awq-prefill-f16-matrix.ts";
 export { subjects as "awq-prefill-fixed16-matrix" } from "./kernels/awq-prefill-fixed16-matrix.ts";
+export { subjects as "awq-prefill-gate-up-matrix" } from "./kernels/awq-prefill-gate-up-matrix.ts";
 export { subjects as "awq-qkv-rope-f32" } from "./kernels/awq-qkv-rope-f32.ts";
 export { subjects as "awq-qkv-rope-fixed16" } from "./kernels/awq-qkv-rope-fixed16.ts";
 export { subjects as "awq-repack" } from "./kernels/awq-repack.ts";

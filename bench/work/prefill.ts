@@ -4,8 +4,11 @@
  */
 import type { LlamaConfig } from "../../core/config.ts";
 import { attentionPrefillMatrix, SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
+import { awqPanelsF16Matrix } from "../../gpu/kernels/prefill/awq-panels-f16-matrix.ts";
+import { awqPanelsGateUpMatrix } from "../../gpu/kernels/prefill/awq-panels-gate-up-matrix.ts";
 import { awqPrefillF16Matrix } from "../../gpu/kernels/prefill/awq-prefill-f16-matrix.ts";
 import { awqPrefillFixed16Matrix } from "../../gpu/kernels/prefill/awq-prefill-fixed16-matrix.ts";
+import { awqPrefillGateUpMatrix } from "../../gpu/kernels/prefill/awq-prefill-gate-up-matrix.ts";
 import { awqRows16F16Matrix, ROWS16, type Rows16Shape, rows16Pieces } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import { awqRows16GateUpMatrix } from "../../gpu/kernels/prefill/awq-rows16-gate-up-matrix.ts";
 import { awqRows32F16Matrix } from "../../gpu/kernels/prefill/awq-rows32-f16-matrix.ts";
@@ -185,11 +188,19 @@ export const works: readonly Work[] = [
   gateUpWork(awqRows16GateUpMatrix, ROWS16),
   gateUpWork(awqRows32GateUpMatrix, 32),
   gateUpWork(awqRows64GateUpMatrix, 64),
+  gateUpWork(awqPrefillGateUpMatrix, Infinity),
+  gateUpWork(awqPanelsGateUpMatrix, Infinity),
   tileWork(
     awqPrefillF16Matrix,
     [128, 128, 1],
     (T) => T > 1,
     (T) => (T > 512 ? Infinity : spanOf(T)),
+  ),
+  tileWork(
+    awqPanelsF16Matrix,
+    [128, 128, 2],
+    (T) => T > 1,
+    () => Infinity,
   ),
   tileWork(
     awqRows64F16Matrix,

@@ -39,6 +39,8 @@ export const matrixProduct = <Buffers extends string>(
     hand(out, asF32(inside(read.y!)).subarray(0, T * N), read);
   });
 
+const inRows = (x: Float32Array, rows: number, K: number): Uint16Array => toEights(x, rows * K);
+
 /** The most pieces that subjects cut K into. */
 const PIECES = 3;
 
@@ -50,6 +52,7 @@ export const inPieces = (
   rig: Rig,
   kernel: Card<"x" | "weights" | "groups" | "y", PiecesShape>,
   tile: number,
+  laid: (x: Float32Array, rows: number, K: number) => Uint16Array = inRows,
 ): GpuSubject<MatrixLinearCase> =>
   subject<MatrixLinearCase>(
     kernel,
@@ -59,7 +62,7 @@ export const inPieces = (
       const y = new Float32Array(piecesRows(shape) * N).fill(FILL);
       if (before) y.set(before);
       const read = await runKernel(rig, T, 0, (io) => {
-        io.run(kernel, shape, { x: toEights(x, tile * K), ...packed(io, [weight]), y });
+        io.run(kernel, shape, { x: laid(x, tile, K), ...packed(io, [weight]), y });
       });
       const parts = asF32(inside(read.y!));
       const first = before ? tile : 0;
@@ -73,14 +76,19 @@ export const inPieces = (
     { op: "awq-prefill-f16-matrix", variant: `${kernel.name}-in-pieces`, accepts: ({ T }) => T <= tile },
   );
 
-/** A kernel of wgsl/matrix-tile.ts whose tile has so many rows: whole, and in pieces. */
-export const tileSubjects = (rig: Rig, kernel: Card<"x" | "weights" | "groups" | "y", PiecesShape>, tile: number): AnyGpuSubject[] =>
+/** A kernel of wgsl/matrix-tile.ts whose tile has so many rows, x as `laid` lays them: whole, and in pieces. */
+export const tileSubjects = (
+  rig: Rig,
+  kernel: Card<"x" | "weights" | "groups" | "y", PiecesShape>,
+  tile: number,
+  laid: (x: Float32Array, rows: number, K: number) => Uint16Array = inRows,
+): AnyGpuSubject[] =>
   onMatrices(rig, kernel, [
     {
-      ...matrixProduct(rig, kernel, tile, ({ x, weight }, rows) => ({ x: toEights(x, rows * weight.inFeatures) })),
+      ...matrixProduct(rig, kernel, tile, ({ x, weight }, rows) => ({ x: laid(x, rows, weight.inFeatures) })),
       op: "awq-prefill-f16-matrix",
     },
-    inPieces(rig, kernel, tile),
+    inPieces(rig, kernel, tile, laid),
   ]);
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => tileSubjects(rig, awqPrefillF16Matrix, 128);

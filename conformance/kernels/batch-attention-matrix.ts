@@ -2,7 +2,7 @@ import { batchAttentionMatrix } from "../../gpu/kernels/batch/batch-attention-ma
 import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
 import type { AttentionCase } from "../cases/attention.ts";
-import { fromEights, joinSplits, toHalves } from "../subjects/layouts.ts";
+import { fromEights, joinSplits, toHalves, whereRounded } from "../subjects/layouts.ts";
 import {
   type AnyGpuSubject,
   asF32,
@@ -19,13 +19,6 @@ import {
 /** Slots of the cache; the case's sequence is in the middle one, the others hold what must not be seen. */
 const SLOTS = 3;
 const SPLITS = 3;
-
-/** `exact`, NaN where `halves` are not the same rounded to f16. */
-const whereRounded = (exact: Float32Array, halves: Float32Array): Float32Array =>
-  exact.map((x, i) => {
-    const held = Math.max(-65504, Math.min(65504, x));
-    return Math.abs(halves[i]! - held) <= Math.abs(held) * 2 ** -10 + 2 ** -24 ? x : Number.NaN;
-  });
 
 /** The queries of a case as rows of a batch, the last first, each at its own position of one slot: in `splits`, joined here, or whole, as f32 and as f16. */
 const way = (rig: Rig, splits: number, more: Partial<GpuSubject<AttentionCase>>): AnyGpuSubject =>

@@ -1,7 +1,7 @@
 import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import { prefillNormF16 } from "../../gpu/kernels/prefill/prefill-norm-f16.ts";
 import { PREFILL_EPS, type RowsCase } from "../cases/prefill-rows.ts";
-import { fromEights, inPieces, PIECES } from "../subjects/layouts.ts";
+import { fromEights, fromPanels, inPieces, PIECES } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, asF32, hand, inside, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => {
@@ -29,6 +29,15 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
       const read = await run(c, 0);
       hand(out, fromEights(read.x!), read);
     }),
+    subject<RowsCase>(
+      prefillNormF16,
+      async ({ T, width, x, y }, out) => {
+        const shape = { K: width, eps: PREFILL_EPS, panels: true };
+        const read = await runKernel(rig, T, 0, (io) => void io.run(prefillNormF16, shape, { residual: x, norm: y }));
+        hand(out, fromPanels(read.x!, T, width), read);
+      },
+      { variant: "prefill-norm-f16-in-panels", accepts: ({ width }) => width % 32 === 0 },
+    ),
     subject<RowsCase>(prefillNormF16, async (c, out) => handJoined(c, out, await run(c, 1 + ((c.T + c.width / 32) % PIECES))), {
       accepts: ({ T }) => T <= ROWS16,
       variant: "prefill-norm-f16-in-pieces",

@@ -1,7 +1,7 @@
 import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { prefillRowsF16 } from "../../gpu/kernels/prefill/prefill-rows-f16.ts";
 import type { RowsCase } from "../cases/prefill-rows.ts";
-import { fromEights } from "../subjects/layouts.ts";
+import { fromEights, fromPanels } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, FILL, hand, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 const SPLITS = 3;
@@ -33,6 +33,14 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     const read = await runKernel(rig, T, 0, (io) => void io.run(prefillRowsF16, { K: width }, { y: x }));
     hand(out, fromEights(read.x!), read);
   }),
+  subject<RowsCase>(
+    prefillRowsF16,
+    async ({ T, width, x }, out) => {
+      const read = await runKernel(rig, T, 0, (io) => void io.run(prefillRowsF16, { K: width, panels: true }, { y: x }));
+      hand(out, fromPanels(read.x!, T, width), read);
+    },
+    { variant: "prefill-rows-f16-in-panels", accepts: ({ width }) => width % 32 === 0 },
+  ),
   // Products and quotients of powers of two: exact but for what f32 cannot hold.
   subject<RowsCase>(
     prefillRowsF16,

@@ -1,4 +1,4 @@
-/** Gate and up of a few rows by subgroup matrices, and SiLU of them, as f16 operands. */
+/** Gate and up of a prompt's rows by subgroup matrices, and SiLU of them, as f16 operands. */
 import * as fc from "fast-check";
 import { asF16, siluMulOf, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
@@ -39,13 +39,13 @@ export const kit: Kit<GateUpMatrixSpec, GateUpMatrixCase> = {
   formula: "h[t] = f16(silu(x[t] · f16(Wgate) + bias) · (x[t] · f16(Wup) + bias)), f32 sums",
   spec: fc.record({
     shape: fc.nat(3),
-    T: fc.integer({ min: 1, max: 64 }),
+    T: fc.integer({ min: 1, max: 150 }),
     x: recipe(),
     weight: awqSpec,
     bias: fc.option(recipe(), { nil: undefined }),
   }),
   boundaries: [
-    ...[1, 15, 16, 17, 31, 32, 33, 63, 64].map((T) => ({ shape: 0, T, x: plain, weight: usualAwq })),
+    ...[1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129].map((T) => ({ shape: 0, T, x: plain, weight: usualAwq })),
     ...[1, 2, 3].flatMap((shape) => [undefined, { ...plain, seed: 6 }].map((bias) => ({ shape, T: 3, x: plain, weight: usualAwq, bias }))),
   ],
   reach: [{ shape: 4, T: 2, x: plain, weight: usualAwq, bias: { ...plain, seed: 6 } }],

@@ -7,6 +7,7 @@ import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
 import { packedSizes } from "../../gpu/wgsl/awq.ts";
 import { type CacheDType, notedPosition } from "../../gpu/wgsl/cache.ts";
+import { eightsWords, PANEL_ROWS } from "../../gpu/wgsl/eights.ts";
 import { inPlanes, plane } from "../../gpu/wgsl/fixed16.ts";
 import { halfNumbers } from "../accuracy.ts";
 import { finiteF16Bits } from "../arbitraries.ts";
@@ -88,6 +89,34 @@ export function toEights(x: Float32Array, length: number): Uint16Array {
 export function fromEights(words: Uint32Array): Float32Array {
   const eights = fromHalves(words);
   return eights.map((_, i) => eights[eighth(i)]!);
+}
+
+/** `exact`, NaN where `halves` are not the same rounded to f16. */
+export const whereRounded = (exact: Float32Array, halves: Float32Array): Float32Array =>
+  exact.map((x, i) => {
+    const held = Math.max(-65504, Math.min(65504, x));
+    return Math.abs(halves[i]! - held) <= Math.abs(held) * 2 ** -10 + 2 ** -24 ? x : Number.NaN;
+  });
+
+/** Place of element i of rows of K in panels (gpu/wgsl/eights.ts), in eights. */
+function panelled(i: number, K: number): number {
+  const [t, k] = [Math.floor(i / K), i % K];
+  return ((Math.floor(t / PANEL_ROWS) * (K / 32) + Math.floor(k / 32)) * PANEL_ROWS + (t % PANEL_ROWS)) * 32 + eighth(k % 32);
+}
+
+/** f16 rows of K in panels of eights, those that x has not of FILL. */
+export function toPanels(x: Float32Array, K: number): Uint16Array {
+  const moved = new Float32Array(8 * eightsWords(x.length / K, K, true)).fill(FILL);
+  x.forEach((value, i) => {
+    moved[panelled(i, K)] = value;
+  });
+  return toHalves(moved);
+}
+
+/** An output of T f16 rows of K in panels of eights, in its natural order. */
+export function fromPanels(words: Uint32Array, T: number, K: number): Float32Array {
+  const panels = fromHalves(words);
+  return Float32Array.from({ length: T * K }, (_, i) => panels[panelled(i, K)]!);
 }
 
 /**

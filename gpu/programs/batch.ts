@@ -160,7 +160,7 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
     const lmHead: GpuLinear = { weight: weights.lmHead, bias: null, extras: null, shared: null };
     if (operands.eights && weights.lmHead.pieces.every(({ N }) => N % COLUMNS === 0)) {
       operands.norm(residual, weights.norm.weight, pending, "finalNorm");
-      recordProduct(head, operands.eights, [lmHead], logits, { N: weights.lmHead.N, add: false, whole: true }, "logits");
+      recordProduct(head, operands.eights, [lmHead], logits, { N: weights.lmHead.N, add: false, whole: true, panels: false }, "logits");
     } else {
       operands.settle(residual, weights.norm.weight, pending, "residual");
       recordKernel(head, rmsNorm, { step, x: residual, weight: weights.norm.weight, out: c.a.normed }, { D, eps }, { label: "finalNorm" });

@@ -12,10 +12,10 @@ import { prefillNormF16 } from "../kernels/prefill/prefill-norm-f16.ts";
 import { prefillRowsF16 } from "../kernels/prefill/prefill-rows-f16.ts";
 import { prefillSiluMulF16 } from "../kernels/prefill/prefill-silu-mul-f16.ts";
 import type { GpuLinear, GpuPacked } from "../model/tree.ts";
-import type { Kernel } from "../pipeline/kernel.ts";
+import type { Kernel, Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
-import { type Left, leftWhole, recordGateUp, recordProduct } from "./prefill-products.ts";
+import { type Left, leftWhole, PANELS_FROM, recordGateUp, recordProduct } from "./prefill-products.ts";
 
 /** What is still to be added to the residual: pieces of a product, and its bias. */
 export interface Pending {
@@ -28,6 +28,8 @@ export const nothingPending: Pending = { left: leftWhole(true), bias: null };
 export interface Operands {
   /** residual / √(mean residual² + eps) ∘ weight, once what is pending is added to the residual. */
   norm(residual: GPUBuffer, weight: GPUBuffer, pending: Pending, label: string): void;
+  /** Numbers of rows on either side of the one from which on `eights` is in panels (gpu/wgsl/eights.ts), if it ever is. */
+  byLayout(rows: Span, body: (rows: Span, panels: boolean) => void): void;
   /** Most splits of the keys whose results `rows` joins. */
   readonly splits: number;
   /** The attention's result, its splits joined by their `stats`; `when` it runs. */
@@ -54,22 +56,33 @@ export interface OperandsContext {
 
 const widest = ({ hiddenSize: D, intermediateSize: F, numAttentionHeads: H, headDim: Hd }: LlamaConfig): number => Math.max(D, F, H * Hd);
 
+export const allRows: Span = { from: 1, to: Number.POSITIVE_INFINITY };
+
 /** What makes f16 operands, beside the products. */
 export const f16OperandKernels: readonly Kernel[] = [prefillNormF16, prefillRowsF16, prefillSiluMulF16];
 
-/** f16 numbers. */
-export function f16Operands({ memory, recorder, config, rows, nothing }: OperandsContext): Operands {
+/** f16 numbers; with `panels`, where all linears are int4, in panels from so many rows on as the products want them so. */
+export function f16Operands({ memory, recorder, config, rows, nothing }: OperandsContext, panels = false): Operands {
   const { hiddenSize: K, intermediateSize: F, numAttentionHeads: H, headDim: Hd, rmsNormEps: eps } = config;
   const x = allocate(memory, "operands (prefill)", rows * Math.max(K, H * Hd) * 2);
   const gated = allocate(memory, "gated operands (prefill)", rows * F * 2);
   let operands = x;
-  const both = allocate(memory, "gate, up (prefill)", rows * 2 * F * 4);
+  /** Gate and up of dense linears, for all layers. */
+  let both: GPUBuffer | undefined;
+  /** Either side of the number of rows from which on x lies in panels. */
+  const byLayout = ({ from, to }: Span, body: (rows: Span, panels: boolean) => void): void => {
+    const border = panels ? Math.min(Math.max(from, PANELS_FROM), to) : to;
+    if (from < border) body({ from, to: border }, false);
+    if (border < to) body({ from: border, to }, true);
+  };
   const norms = (residual: GPUBuffer, norm: GPUBuffer, { left, bias }: Pending, label: string, all: boolean): void => {
     const hasBias = bias !== null;
     for (const { rows, pieces, apart } of left) {
       if (!all && pieces === 0 && !hasBias) continue;
       const shape = { K, eps, pieces, apart, hasBias };
-      recordKernel(recorder, prefillNormF16, { residual, norm, bias: bias ?? nothing, x }, shape, { label, rows });
+      byLayout(rows, (rows, panels) =>
+        recordKernel(recorder, prefillNormF16, { residual, norm, bias: bias ?? nothing, x }, { ...shape, panels }, { label, rows }),
+      );
     }
   };
   return {
@@ -77,20 +90,27 @@ export function f16Operands({ memory, recorder, config, rows, nothing }: Operand
       norms(residual, norm, pending, label, true);
       operands = x;
     },
+    byLayout,
     splits: 8,
     eights: x,
-    rows: (y, stats, splits, when) => recordKernel(recorder, prefillRowsF16, { y, stats, x }, { K: H * Hd, Hd, splits }, when),
+    rows: (y, stats, splits, when) =>
+      byLayout(when.rows ?? allRows, (rows, panels) =>
+        recordKernel(recorder, prefillRowsF16, { y, stats, x }, { K: H * Hd, Hd, splits, panels }, { ...when, rows }),
+      ),
     gateUp(linears, at) {
       const { weight, extras } = linears[0]!;
       const shape = { F, hasBias: extras !== null };
       const bias = extras ?? nothing;
-      const from = weight.kind === "packed" ? recordGateUp(recorder, { x, bias, out: gated }, weight, shape, `${at}siluMul`) : 1;
-      recordProduct(recorder, x, linears, both, { N: 2 * F, add: false, whole: true, from }, `${at}gateUp`);
-      const many = { from, to: Number.POSITIVE_INFINITY };
-      recordKernel(recorder, prefillSiluMulF16, { y: both, bias, x: gated }, shape, { label: `${at}siluMul`, rows: many });
+      if (weight.kind === "packed") {
+        recordGateUp(recorder, { x, bias, out: gated }, weight, { ...shape, panels }, `${at}siluMul`);
+      } else {
+        both ??= allocate(memory, "gate, up (prefill)", rows * 2 * F * 4);
+        recordProduct(recorder, x, linears, both, { N: 2 * F, add: false, whole: true, panels }, `${at}gateUp`);
+        recordKernel(recorder, prefillSiluMulF16, { y: both, bias, x: gated }, shape, { label: `${at}siluMul` });
+      }
       operands = gated;
     },
-    product: (linears, N, y, add, label) => recordProduct(recorder, operands, linears, y, { N, add, whole: false }, label),
+    product: (linears, N, y, add, label) => recordProduct(recorder, operands, linears, y, { N, add, whole: false, panels }, label),
     settle: (residual, norm, pending, label) => norms(residual, norm, pending, label, false),
   };
 }
@@ -124,6 +144,7 @@ export function fixed16Operands({ memory, recorder, config, rows, step }: Operan
       recordKernel(recorder, rmsNorm, { step, x: residual, weight, out: normed }, { D, eps }, { label });
       quantize(normed, D, label);
     },
+    byLayout: (rows, body) => body(rows, false),
     splits: 1,
     eights: null,
     rows: (y, _stats, _splits, { label }) => quantize(y, H * Hd, label!),

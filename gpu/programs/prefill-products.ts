@@ -3,7 +3,10 @@
  * so that every multiprocessor has work. What number of rows comes is known when a step runs, so a product is recorded
  * for each span of them, and so is whatever reads it.
  */
+import { awqPanelsF16Matrix } from "../kernels/prefill/awq-panels-f16-matrix.ts";
+import { awqPanelsGateUpMatrix } from "../kernels/prefill/awq-panels-gate-up-matrix.ts";
 import { awqPrefillF16Matrix } from "../kernels/prefill/awq-prefill-f16-matrix.ts";
+import { awqPrefillGateUpMatrix } from "../kernels/prefill/awq-prefill-gate-up-matrix.ts";
 import { awqRows16F16Matrix, ROWS16, rows16Pieces } from "../kernels/prefill/awq-rows16-f16-matrix.ts";
 import { awqRows16GateUpMatrix } from "../kernels/prefill/awq-rows16-gate-up-matrix.ts";
 import { awqRows32F16Matrix } from "../kernels/prefill/awq-rows32-f16-matrix.ts";
@@ -48,6 +51,10 @@ const ranges: readonly Range[] = [
   { ...wide, upTo: 512 },
   { ...wide, upTo: Infinity },
 ];
+/** The same where many rows of x lie in panels. */
+const panelRanges: readonly Range[] = [...ranges.slice(0, -1), { kernel: awqPanelsF16Matrix, tile: [128, 128, 2], upTo: Infinity }];
+/** Rows from which on they do, where a program has int4 linears alone (gpu/wgsl/eights.ts). */
+export const PANELS_FROM = 513;
 
 const wideDense = { ...wide, kernel: matmulPrefillF16Matrix };
 const denseRanges: readonly Range<typeof matmulPrefillF16Matrix>[] = [
@@ -55,11 +62,17 @@ const denseRanges: readonly Range<typeof matmulPrefillF16Matrix>[] = [
   ...[128, 256, 512, Infinity].map((upTo) => ({ ...wideDense, upTo })),
 ];
 
-/** Gate, up and SiLU in one kernel, by their numbers of rows; more rows by a product of both and a kernel after it. */
+/** Gate, up and SiLU in one kernel, by their numbers of rows. */
 const gateUps: readonly { readonly kernel: typeof awqRows16GateUpMatrix; readonly rows: Span }[] = [
   { kernel: awqRows16GateUpMatrix, rows: { from: 1, to: 17 } },
   { kernel: awqRows32GateUpMatrix, rows: { from: 17, to: 33 } },
   { kernel: awqRows64GateUpMatrix, rows: { from: 33, to: 65 } },
+  { kernel: awqPrefillGateUpMatrix, rows: { from: 65, to: Infinity } },
+];
+const panelGateUps: typeof gateUps = [
+  ...gateUps.slice(0, -1),
+  { kernel: awqPrefillGateUpMatrix, rows: { from: 65, to: PANELS_FROM } },
+  { kernel: awqPanelsGateUpMatrix, rows: { from: PANELS_FROM, to: Infinity } },
 ];
 
 export const productKernels: readonly Kernel[] = [
@@ -67,7 +80,8 @@ export const productKernels: readonly Kernel[] = [
   awqRows32F16Matrix,
   awqRows64F16Matrix,
   awqPrefillF16Matrix,
-  ...gateUps.map(({ kernel }) => kernel),
+  awqPanelsF16Matrix,
+  ...panelGateUps.map(({ kernel }) => kernel),
 ];
 export const denseProductKernels: readonly Kernel[] = [matmulRows32F16Matrix, matmulPrefillF16Matrix];
 
@@ -100,12 +114,12 @@ export function rowsInPieces(products: readonly { readonly K: number; readonly N
   return most;
 }
 
-/** What a product makes: N columns of y, or adds to them; `whole`: in one piece whatever the rows; from so many rows on, 1 where absent. */
+/** What a product makes: N columns of y, or adds to them; `whole`: in one piece whatever the rows; `panels`: x as PANELS_FROM says. */
 export interface Product {
   readonly N: number;
   readonly add: boolean;
   readonly whole: boolean;
-  readonly from?: number;
+  readonly panels: boolean;
 }
 
 /** How the kernels of `ranges` leave a product of K inputs; ranges that do not differ are one. */
@@ -155,18 +169,12 @@ function recordPacked(
   product: Product,
   label: string,
 ): readonly Left[] {
-  const { N, add, whole, from = 1 } = product;
+  const { N, add, whole, panels } = product;
   const buffers = { x, weights, groups, y };
   const shape = { K, N, group, add };
-  if (from > ROWS16) {
-    const all = leftBy(ranges, ROWS16 + 1, K, product).filter(({ rows }) => rows.to > from);
-    for (const { kernel, rows, ...how } of all)
-      recordKernel(recorder, kernel, buffers, { ...shape, ...how }, { label, rows: { ...rows, from: Math.max(from, rows.from) } });
-    return all;
-  }
   const few: Left = { rows: { from: 1, to: ROWS16 + 1 }, pieces: whole ? 1 : rows16Pieces(K, N), apart: ROWS16 };
   recordKernel(recorder, awqRows16F16Matrix, buffers, { ...shape, pieces: few.pieces }, { label, rows: few.rows });
-  const left = leftBy(ranges, ROWS16 + 1, K, product);
+  const left = leftBy(panels ? panelRanges : ranges, ROWS16 + 1, K, product);
   for (const { kernel, rows, ...how } of left) recordKernel(recorder, kernel, buffers, { ...shape, ...how }, { label, rows });
   return [few, ...left];
 }
@@ -194,17 +202,15 @@ function recordDense(
 }
 
 /**
- * Records out = f16(silu(x · gateᵀ + bias) ∘ (x · upᵀ + bias)), F of a row, for the numbers of rows that one kernel makes it of, and says from
- * which number on it does not.
+ * Records out = f16(silu(x · gateᵀ + bias) ∘ (x · upᵀ + bias)), F of a row, the kernel by the number of rows.
  */
 export function recordGateUp(
   recorder: Recorder,
   buffers: { readonly x: BufferArg; readonly bias: BufferArg; readonly out: BufferArg },
   { weights, groups, K, groupSize: group }: GpuPacked,
-  { F, hasBias }: { readonly F: number; readonly hasBias: boolean },
+  { F, hasBias, panels }: { readonly F: number; readonly hasBias: boolean; readonly panels: boolean },
   label: string,
-): number {
-  for (const { kernel, rows } of gateUps)
+): void {
+  for (const { kernel, rows } of panels ? panelGateUps : gateUps)
     recordKernel(recorder, kernel, { ...buffers, weights, groups }, { K, F, group, hasBias }, { label, rows });
-  return gateUps.at(-1)!.rows.to;
 }

@@ -182,7 +182,7 @@ export const f16MatrixPrefill: MatrixPrefill = matrixPrefill(
   "f16",
   [...productKernels, ...f16OperandKernels],
   { rows: fromTwo, parts: allParts, outputs: 64, inputs: 64, groups: 32 },
-  f16Operands,
+  (context) => f16Operands(context, true),
 );
 export const denseMatrixPrefill: MatrixPrefill = matrixPrefill(
   "dense-f16-matrix",

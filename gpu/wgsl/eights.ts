@@ -11,6 +11,25 @@ export const eightsWgsl = /* wgsl */ `fn eight(x: vec4<f32>, y: vec4<f32>) -> ve
 }`;
 
 /**
+ * Where word i, eight values, of a row of K lies in panels: 128 rows × 32 of K in one run of memory, [T/128, K/32, 128, 32], so that what a tile
+ * stages in a step is read in whole lines. word_of: there with PANELS, else row by row.
+ */
+export const panelWgsl = /* wgsl */ `fn panel_word(row: u32, i: u32, width: u32) -> u32 {
+  return ((row / 128u * (width / 32u) + i / 4u) * 128u + row % 128u) * 4u + i % 4u;
+}`;
+export const wordWgsl: string = /* wgsl */ `override PANELS: bool = false;
+${panelWgsl}
+fn word_of(row: u32, i: u32, width: u32) -> u32 {
+  if (PANELS) { return panel_word(row, i, width); }
+  return row * (width / 8u) + i;
+}`;
+/** Rows of a panel. */
+export const PANEL_ROWS = 128;
+/** Words of 16 bytes of T rows of K. */
+export const eightsWords = (T: number, K: number, panels: boolean): number =>
+  ((panels ? Math.ceil(T / PANEL_ROWS) * PANEL_ROWS : T) * K) / 8;
+
+/**
  * (q − z) · s of the eight weights of a packed word (awq-repack.ts), in that order, `group` their scale's bits and zero
  * point, each rounded once: 1024 + q and 1024 + 16 q are bit patterns of f16, q − z is exact from both. `thousand` is
  * 0x64006400, made so that no compiler can know it (plus a dispatch's third size, less 1): one logic instruction masks

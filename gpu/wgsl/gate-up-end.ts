@@ -5,8 +5,9 @@
  */
 import { type Card, makeCard } from "../pipeline/kernel.ts";
 import { packedSizes } from "./awq.ts";
-import { eightsWgsl } from "./eights.ts";
+import { eightsWgsl, panelWgsl } from "./eights.ts";
 import {
+  type AheadOf,
   int4Weights,
   type MatrixEnd,
   type MatrixTile,
@@ -47,12 +48,12 @@ fn gated(at: u32, f: u32) -> vec4<u32> { return eight(gated_four(at, f), gated_f
 const gateUpEnd: MatrixEnd = {
   bindings: gateUpBindings,
   overrides: `\n${gateUpOverrides}`,
-  wgsl: `
+  wgsl: ({ depth }) => `${depth === 32 ? `\n${panelWgsl}` : ""}
 fn half_row(c: u32) -> u32 { return (c >> 5u) * 16u + (c & 15u) + ((c >> 4u) & 1u) * F; }
 ${gatedWgsl("right")}`,
   row: (c) => `half_row(${c})`,
   start: () => "let lane = tid % 32u;",
-  end: ({ MF, NF }: MatrixTile) =>
+  end: ({ MF, NF, depth }: MatrixTile) =>
     range(MF)
       .flatMap((i) => range(NF / 2).map((j) => [i, j] as const))
       .map(
@@ -61,7 +62,8 @@ ${gatedWgsl("right")}`,
   workgroupBarrier();
   if (inside) {
     let f = (column0 + b0) / 2u + ${16 * j}u + lane % 2u * 8u;
-    out[((row0 + a0 + ${16 * i}u + lane / 2u) * F + f) / 8u] = gated(144u * sg + lane / 2u * 9u + lane % 2u * 2u, f);
+    let row = row0 + a0 + ${16 * i}u + lane / 2u;
+    out[${depth === 32 ? "panel_word(row, f / 8u, F)" : "(row * F + f) / 8u"}] = gated(144u * sg + lane / 2u * 9u + lane % 2u * 2u, f);
   }`,
       )
       .join("\n  "),
@@ -79,11 +81,15 @@ export const gateUpSizes = (
 });
 
 /** The card of a tile of int4 weights. */
-export const gateUpTile = (name: string, tile: MatrixTile): Card<"x" | "weights" | "groups" | "bias" | "out", GateUpShape> =>
+export const gateUpTile = (
+  name: string,
+  tile: MatrixTile,
+  ahead: AheadOf = { x: 1, w: 1 },
+): Card<"x" | "weights" | "groups" | "bias" | "out", GateUpShape> =>
   makeCard({
     name,
     ...matrixTileNeeds(tile),
-    wgsl: matrixTileWgsl(tile, int4Weights, 1, gateUpEnd),
+    wgsl: matrixTileWgsl(tile, int4Weights, ahead, gateUpEnd),
     workgroupBytes: matrixTileBytes(tile),
     call: ({ K, F, group, hasBias }) => ({
       overrides: { K, N: 2 * F, GROUP: group, HAS_BIAS: hasBias },

@@ -10,8 +10,7 @@
 import type { Card } from "../../pipeline/kernel.ts";
 import { int4MatrixTile, type PiecesShape, wideTile } from "../../wgsl/matrix-tile.ts";
 
-export const awqPrefillF16Matrix: Card<"x" | "weights" | "groups" | "y", PiecesShape> = int4MatrixTile(
-  "awq-prefill-f16-matrix",
-  wideTile,
-  2,
-);
+export const awqPrefillF16Matrix: Card<"x" | "weights" | "groups" | "y", PiecesShape> = int4MatrixTile("awq-prefill-f16-matrix", wideTile, {
+  x: 1,
+  w: 2,
+});

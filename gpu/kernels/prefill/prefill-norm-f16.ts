@@ -5,10 +5,10 @@
  * same elements in both, of which it keeps the first two eights. Sums of a row in fixed order. Limited by latency, for many rows by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { eightsWgsl } from "../../wgsl/eights.ts";
+import { eightsWgsl, eightsWords, wordWgsl } from "../../wgsl/eights.ts";
 
-/** K a multiple of 8; `pieces` beside the residual, `apart` rows one behind the other; without `hasBias`, `bias` is not read. */
-export type PrefillNormShape = Readonly<{ K: number; eps: number; pieces?: number; apart?: number; hasBias?: boolean }>;
+/** K a multiple of 8; `pieces` beside the residual, `apart` rows one behind the other; without `hasBias`, `bias` is not read; `panels`: x comes in panels (K a multiple of 32). */
+export type PrefillNormShape = Readonly<{ K: number; eps: number; pieces?: number; apart?: number; hasBias?: boolean; panels?: boolean }>;
 
 export const prefillNormF16: Card<"residual" | "norm" | "bias" | "x", PrefillNormShape> = makeCard({
   name: "prefill-norm-f16",
@@ -28,6 +28,7 @@ const FOLDED = 16u;
 var<workgroup> sums: array<f32, LANES>;
 var<workgroup> folded: array<f32, FOLDED>;
 ${eightsWgsl}
+${wordWgsl}
 fn joined(row: u32, i: u32) -> vec4<f32> {
   var r = residual[row + i];
   for (var p = 1u; p <= PIECES; p++) { r += residual[row + i + p * (APART * (K / 4u))]; }
@@ -69,20 +70,20 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var total = 0.0;
   for (var i = 0u; i < FOLDED; i++) { total += folded[i]; }
   let inverse = inverseSqrt(total / f32(K) + EPS);
-  if (first) { x[row / 2u + tid] = normed(tid, a0, b0, inverse); }
-  if (second) { x[row / 2u + tid + LANES] = normed(tid + LANES, a1, b1, inverse); }
-  for (var i = tid + 2u * LANES; i < K / 8u; i += LANES) { x[row / 2u + i] = normed(i, residual[row + 2u * i], residual[row + 2u * i + 1u], inverse); }
+  if (first) { x[word_of(wg.x, tid, K)] = normed(tid, a0, b0, inverse); }
+  if (second) { x[word_of(wg.x, tid + LANES, K)] = normed(tid + LANES, a1, b1, inverse); }
+  for (var i = tid + 2u * LANES; i < K / 8u; i += LANES) { x[word_of(wg.x, i, K)] = normed(i, residual[row + 2u * i], residual[row + 2u * i + 1u], inverse); }
 }
 `,
   workgroupBytes: 4 * (256 + 16),
-  call: ({ K, eps, pieces = 0, apart = 16, hasBias = false }) => ({
-    overrides: { K, EPS: eps, PIECES: pieces, APART: apart, HAS_BIAS: hasBias },
+  call: ({ K, eps, pieces = 0, apart = 16, hasBias = false, panels = false }) => ({
+    overrides: { K, EPS: eps, PIECES: pieces, APART: apart, HAS_BIAS: hasBias, PANELS: panels },
     workgroups: (T) => [T, 1, 1],
   }),
-  sizes: ({ K, pieces = 0, apart = 16, hasBias = false }, T) => ({
+  sizes: ({ K, pieces = 0, apart = 16, hasBias = false, panels = false }, T) => ({
     residual: 4 * (apart * pieces + T) * K,
     norm: 4 * K,
     bias: hasBias ? 4 * K : 0,
-    x: 2 * T * K,
+    x: 16 * eightsWords(T, K, panels),
   }),
 });

@@ -4,11 +4,11 @@
  * what attention-prefill-matrix.ts leaves of at most 64 rows. One invocation eight values. Limited by memory.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { eightsWgsl } from "../../wgsl/eights.ts";
+import { eightsWgsl, eightsWords, wordWgsl } from "../../wgsl/eights.ts";
 import { SPLIT_ROWS } from "./attention-prefill-matrix.ts";
 
-/** K a multiple of 8; with several `splits` of heads of Hd, a multiple of 8; for one `stats` is bound, and not read. */
-export type PrefillRowsShape = Readonly<{ K: number; splits?: number; Hd?: number }>;
+/** K a multiple of 8; with several `splits` of heads of Hd, a multiple of 8; for one `stats` is bound, and not read; `panels`: x comes in panels. */
+export type PrefillRowsShape = Readonly<{ K: number; splits?: number; Hd?: number; panels?: boolean }>;
 
 export const prefillRowsF16: Card<"y" | "stats" | "x", PrefillRowsShape> = makeCard({
   name: "prefill-rows-f16",
@@ -22,6 +22,7 @@ override HEADS: u32 = K / HEAD;
 @group(0) @binding(1) var<storage, read> stats: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read_write> x: array<vec4<u32>>;
 ${eightsWgsl}
+${wordWgsl}
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let row = wg.x * (K / 8u);
@@ -29,7 +30,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (i < K / 8u) {
     let at = 2u * (row + i);
     if (SPLITS == 1u) {
-      x[row + i] = eight(y[at], y[at + 1u]);
+      x[word_of(wg.x, i, K)] = eight(y[at], y[at + 1u]);
     } else {
       let head = wg.x * HEADS + 8u * i / HEAD;
       var most = stats[head].x;
@@ -47,15 +48,18 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
           total += weight;
         }
       }
-      x[row + i] = eight(low / total, high / total);
+      x[word_of(wg.x, i, K)] = eight(low / total, high / total);
     }
   }
 }
 `,
-  call: ({ K, splits = 1, Hd = K }) => ({ overrides: { K, SPLITS: splits, HEAD: Hd }, workgroups: (T) => [T, Math.ceil(K / 2048), 1] }),
-  sizes: ({ K, splits = 1, Hd = K }, T) => ({
+  call: ({ K, splits = 1, Hd = K, panels = false }) => ({
+    overrides: { K, SPLITS: splits, HEAD: Hd, PANELS: panels },
+    workgroups: (T) => [T, Math.ceil(K / 2048), 1],
+  }),
+  sizes: ({ K, splits = 1, Hd = K, panels = false }, T) => ({
     y: 4 * ((splits - 1) * SPLIT_ROWS + T) * K,
     stats: splits > 1 ? 8 * ((splits - 1) * SPLIT_ROWS + T) * (K / Hd) : 0,
-    x: 2 * T * K,
+    x: 16 * eightsWords(T, K, panels),
   }),
 });
