@@ -16,7 +16,6 @@ interface Published {
 }
 
 const dead = "weight[tid] > -3e38";
-const deadVec = "s[i] > vec4<f32>(-3e38)";
 const literal = (text: string): RegExp => new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "g");
 
 export const published: readonly Published[] = [
@@ -27,10 +26,6 @@ export const published: readonly Published[] = [
       { match: literal("if (s <= last) { weight = exp(score - most); }"), to: "weight = exp(select(0.0, score, s <= last) - most);" },
       { match: literal("if (i >= first && i <= last)"), to: "if (i >= first)" },
       { match: literal(`select(0.0, exp(weight[tid] - largest), ${dead})`), to: `exp(select(0.0, weight[tid], ${dead}) - largest)` },
-      {
-        match: literal(`sum += select(vec4<f32>(0.0), exp(s[i] - next), ${deadVec})`),
-        to: `sum += exp(select(vec4<f32>(0.0), s[i], ${deadVec}) - next)`,
-      },
     ],
   },
   {
@@ -42,7 +37,7 @@ export const published: readonly Published[] = [
         to: "var score = 0.0;$1weight = exp(score - most);",
       },
       { match: /select\(-3e38, /g, to: "select(0.0, " },
-      { match: /select\(vec4<f32>\(-3e38\), /g, to: "select(vec4<f32>(0.0), " },
+      { match: /select\(vec4<f32>\(LOWEST\), /g, to: "select(vec4<f32>(0.0), " },
     ],
   },
   {
@@ -103,6 +98,7 @@ export const published: readonly Published[] = [
     says: "the sum so far keeps its scale when the maximum rises",
     edits: [
       { match: /mixed \*= carried;/g, to: "" },
+      { match: /l = l \* carried \+ all;/g, to: "l = l + all;" },
       { match: /factor\[i\] = f;/g, to: "factor[i] = 1.0;" },
     ],
   },

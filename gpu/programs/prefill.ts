@@ -19,6 +19,7 @@ import type { Kernel, Span } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, prepareByRows, recordKernel } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
 import {
+  allRows,
   f16OperandKernels,
   f16Operands,
   fixed16OperandKernels,
@@ -111,7 +112,7 @@ async function preparePrefill(
   const layers = makeRecorder();
   const operands = makeOperands({ memory, recorder: layers, config, rows: padded, step, nothing: sequence.nothing });
   const splits = splitsOf(H, operands.splits);
-  const attention = room("attention (prefill)", A, 4, splits * SPLIT_ROWS);
+  const attention = allocate(memory, "attention (prefill)", Math.max(operands.eights ? 0 : padded, splits * SPLIT_ROWS) * A * 4);
   const stats = allocate(memory, "attention statistics (prefill)", splits * SPLIT_ROWS * H * 8);
   for (const { firstColumn: firstRow, N: rows, weight } of weights.embedTokens.pieces) {
     const shape = { dtype: weights.embedTokens.dtype, D, firstRow, rows };
@@ -127,11 +128,31 @@ async function preparePrefill(
     const shape = { H, G, Hd, hasBias: extras !== null, normEps: layer.qNorm ? eps : null };
     for (const { rows, pieces, apart } of operands.product([layer.qProj, layer.kProj, layer.vProj], heads, qkvOut, false, `${at}qkv`))
       recordKernel(layers, prefillRopeF16, turned, { ...shape, pieces, apart }, { label: `${at}rope`, rows });
-    const attended = { q, ...cache, out: attention, stats, step };
-    for (const { splits: parts, ...when } of attentionWays(splits)) {
-      const heads = { H, G, Hd, window: config.slidingWindow, splits: parts };
-      recordKernel(layers, attentionPrefillMatrix, attended, heads, { label: `${at}attention`, ...when });
-      operands.rows(attention, stats, parts, { label: `${at}attention`, ...when });
+    const attended = { q, ...cache, stats, step };
+    const shared = { H, G, Hd, window: config.slidingWindow };
+    const label = `${at}attention`;
+    for (const { splits: parts, rows = allRows, ...when } of attentionWays(splits)) {
+      const { eights } = operands;
+      if (parts === 1 && eights) {
+        operands.byLayout(rows, (rows, panels) =>
+          recordKernel(
+            layers,
+            attentionPrefillMatrix,
+            { ...attended, out: eights },
+            { ...shared, eights: true, panels },
+            { label, rows, ...when },
+          ),
+        );
+      } else {
+        recordKernel(
+          layers,
+          attentionPrefillMatrix,
+          { ...attended, out: attention },
+          { ...shared, splits: parts },
+          { label, rows, ...when },
+        );
+        operands.rows(attention, stats, parts, { label, rows, ...when });
+      }
     }
     const added = (linear: GpuLinear, label: string): void => {
       pending = { left: operands.product([linear], D, residual, true, label), bias: linear.extras };
