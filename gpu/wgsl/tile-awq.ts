@@ -13,13 +13,14 @@ const weights = {
 @group(0) @binding(3) var<storage, read> groups: array<u32>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;`,
-  params: ", groupSize: u32, firstRow: u32",
+@group(0) @binding(6) var<uniform> params: Params;
+override GROUP: u32 = 128u; // weights of a scale: a constant, since a step divides by it`,
+  params: ", firstRow: u32",
   wgsl: `struct Weights { word: u32, group: u32 }
 fn load_weights(n: u32, part: u32, k: u32) -> Weights {
   let row = params.firstRow + n;
   let word = ((row / 4u * (params.K / 32u) + k / 2u) * 4u + row % 4u) * 4u + 2u * (k % 2u) + part;
-  let group = (row / 4u * (params.K / params.groupSize) + 16u * k / params.groupSize) * 4u + row % 4u;
+  let group = (row / 4u * (params.K / GROUP) + 16u * k / GROUP) * 4u + row % 4u;
   return Weights(weights[word], groups[group]);
 }
 fn four(nibbles: vec4<u32>, group: u32) -> vec4<f32> {
@@ -37,7 +38,8 @@ export function awqTile(name: string, tile: Tile): Card<"step" | "x" | "weights"
     wgsl: tileWgsl(tile, weights),
     workgroupBytes,
     call: ({ K, N, groupSize, firstRow, hasBias, pieces }) => ({
-      params: { K, N, columns: N, firstColumn: 0, pieces, hasBias: hasBias ? 1 : 0, groupSize, firstRow },
+      params: { K, N, columns: N, firstColumn: 0, pieces, hasBias: hasBias ? 1 : 0, firstRow },
+      overrides: { GROUP: groupSize },
       workgroups: workgroups(N, pieces),
     }),
     sizes: ({ K, N, groupSize, firstRow, hasBias, pieces }, T) => ({

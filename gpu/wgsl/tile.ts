@@ -36,17 +36,20 @@ export function tileWgsl({ rows, columns, across, down }: Tile, { bindings, para
   const lane = (i: number, of: number): string => `(tid + ${i * lanes}u) / ${of}u`;
   const products = (j: number): string =>
     each(across, (i) => `c${i}_${j} = fma(a${i}.w, b.w, fma(a${i}.z, b.z, fma(a${i}.y, b.y, fma(a${i}.x, b.x, c${i}_${j}))));`);
-  // Eight rows further on, quads lie in the same order.
-  const quadOf = (row: string, from: string, step: number): string =>
-    step % 8 === 0 ? `${from} + ${4 * step}u` : `place(${row} + ${step}u, quad)`;
+  // Eight rows further on, quads lie in the same order. Only the last index is computed: compilers that check indices check it once.
+  const quadOf = (row: string, from: string, i: number, apart: number): string =>
+    `[${i}][${(i * apart) % 8 === 0 ? from : `place(${row} + ${i * apart}u, quad) - ${4 * i * apart}u`}]`;
+  /** The quad of a row, `apart` rows in an array. */
+  const staged = (row: string, quad: string, apart: number): string =>
+    `[place(${row}, ${quad}) / ${4 * apart}u][place(${row}, ${quad}) % ${4 * apart}u]`;
   return /* wgsl */ `
 struct Step { T: u32, start: u32, sampled: u32, reserved: u32 }
 struct Params { K: u32, N: u32, columns: u32, firstColumn: u32, pieces: u32, hasBias: u32${params} }
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 ${bindings}
-var<workgroup> left: array<vec4<f32>, ${4 * rows}>;
-var<workgroup> right: array<vec4<f32>, ${4 * columns}>;
+var<workgroup> left: array<array<vec4<f32>, ${4 * TY}>, ${across}>;
+var<workgroup> right: array<array<vec4<f32>, ${4 * TX}>, ${down}>;
 ${wgsl}
 fn load_x(t: u32, quad: u32) -> vec4<f32> { return x[min(t, step.T - 1u) * (params.K / 4u) + quad]; }
 fn place(row: u32, quad: u32) -> u32 { return 4u * row + (quad ^ ((row >> 1u) & 3u)); }
@@ -69,8 +72,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   ${each(right, (i) => `var w${i} = load_weights(min(column0 + ${lane(i, 2)}, params.N - 1u), tid % 2u, k);`)}
   for (; k < end; k++) {
     workgroupBarrier();
-    ${each(left, (i) => `left[place(${lane(i, 4)}, tid % 4u)] = x${i};`)}
-    ${each(right, (i) => `right[place(${lane(i, 2)}, 2u * (tid % 2u))] = first(w${i}); right[place(${lane(i, 2)}, 2u * (tid % 2u) + 1u)] = second(w${i});`)}
+    ${each(left, (i) => `left${staged(lane(i, 4), "tid % 4u", TY)} = x${i};`)}
+    ${each(right, (i) => `right${staged(lane(i, 2), "2u * (tid % 2u)", TX)} = first(w${i}); right${staged(lane(i, 2), "2u * (tid % 2u) + 1u", TX)} = second(w${i});`)}
     workgroupBarrier();
     let next = min(k + 1u, steps - 1u);
     ${each(left, (i) => `x${i} = load_x(row0 + ${lane(i, 4)}, 4u * next + tid % 4u);`)}
@@ -78,9 +81,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     for (var quad = 0u; quad < 4u; quad++) {
       let fromLeft = place(ty, quad);
       let fromRight = place(tx, quad);
-      ${each(across, (i) => `let a${i} = left[${quadOf("ty", "fromLeft", i * TY)}];`)}
+      ${each(across, (i) => `let a${i} = left${quadOf("ty", "fromLeft", i, TY)};`)}
       ${range(down)
-        .map((j) => `{ let b = right[${quadOf("tx", "fromRight", j * TX)}]; ${products(j)} }`)
+        .map((j) => `{ let b = right${quadOf("tx", "fromRight", j, TX)}; ${products(j)} }`)
         .join("\n      ")}
     }
   }
