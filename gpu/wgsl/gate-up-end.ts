@@ -50,21 +50,18 @@ const gateUpEnd: MatrixEnd = {
   overrides: `\n${gateUpOverrides}`,
   wgsl: ({ depth }) => `${depth === 32 ? `\n${panelWgsl}` : ""}
 fn half_row(c: u32) -> u32 { return (c >> 5u) * 16u + (c & 15u) + ((c >> 4u) & 1u) * F; }
-${gatedWgsl("right")}`,
+${gatedWgsl("right")}
+fn finish(row: u32, f: u32, at: u32) { out[${depth === 32 ? "panel_word(row, f / 8u, F)" : "(row * F + f) / 8u"}] = gated(at, f); }`,
   row: (c) => `half_row(${c})`,
   start: () => "let lane = tid % 32u;",
-  end: ({ MF, NF, depth }: MatrixTile) =>
+  end: ({ MF, NF }: MatrixTile) =>
     range(MF)
       .flatMap((i) => range(NF / 2).map((j) => [i, j] as const))
       .map(
         ([i, j]) => `workgroupBarrier();
   subgroupMatrixStore<row_major>(&right, 144u * sg, c${i}${2 * j}, 9u); subgroupMatrixStore<row_major>(&right, 144u * sg + 4u, c${i}${2 * j + 1}, 9u);
   workgroupBarrier();
-  if (inside) {
-    let f = (column0 + b0) / 2u + ${16 * j}u + lane % 2u * 8u;
-    let row = row0 + a0 + ${16 * i}u + lane / 2u;
-    out[${depth === 32 ? "panel_word(row, f / 8u, F)" : "(row * F + f) / 8u"}] = gated(144u * sg + lane / 2u * 9u + lane % 2u * 2u, f);
-  }`,
+  if (inside) { finish(row0 + a0 + ${16 * i}u + lane / 2u, (column0 + b0) / 2u + ${16 * j}u + lane % 2u * 8u, 144u * sg + lane / 2u * 9u + lane % 2u * 2u); }`,
       )
       .join("\n  "),
 };

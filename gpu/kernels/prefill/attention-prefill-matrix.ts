@@ -50,8 +50,7 @@ const sixteen = (w: number): string => (w === 0 ? "upper" : "lower");
 /** The sums' i-th columns through that memory. */
 const out = (i: number): string => both((w) => `subgroupMatrixStore<row_major>(&scores, ${sixteen(w)}, o${w}${i}, ${SCORES}u);`);
 const back = (i: number): string => both((w) => `o${w}${i} = subgroupMatrixLoad<Sum, row_major>(&scores, ${sixteen(w)}, ${SCORES}u);`);
-const columns = range(COLUMNS);
-const own = range(OWN);
+const raise = "scores[one] *= carried; scores[two] *= carried; scores[one + 4u] *= carried; scores[two + 4u] *= carried;";
 
 /**
  * Hd 32 to 128 in steps of 16; the keys in so many `splits`, of at most 64 rows; `stats` is bound, and not reached, for one. `eights`: out is f16 in
@@ -161,15 +160,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec
   let place = tid / 16u * ${STAGED}u + tid % 16u;
   let from0 = ((t0 + block) * H + head) * HEAD;
   let from1 = from0 + 16u * H * HEAD;
-  ${columns
-    .map(
-      (i) =>
-        `let c${i} = ${16 * i}u % HEAD; ${both((w) => `let q${w}${i} = subgroupMatrixLoad<Left, row_major>(&q, from${w} + c${i}, H * HEAD);`)}`,
-    )
-    .join("\n  ")}
+  ${each(COLUMNS, (i) => `let c${i} = ${16 * i}u % HEAD;`)}
+  ${both((w) => each(COLUMNS, (i) => `let q${w}${i} = subgroupMatrixLoad<Left, row_major>(&q, from${w} + c${i}, H * HEAD);`))}
   var m = LOWEST;
   var l = 0.0;
-  ${both((w) => own.map((i) => `var o${w}${i} = Sum(0.0);`).join(" "))}
+  ${both((w) => each(OWN, (i) => `var o${w}${i} = Sum(0.0);`))}
   var k: Loaded;
   if (begin < end) { k = bring(&k_cache, begin, kv, tid); }
   for (var tile = begin; tile < end; tile++) {
@@ -177,12 +172,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec
     workgroupBarrier();
     let v = bring(&v_cache, tile, kv, tid);
     ${both((w) => `var s${w} = Sum(0.0);`)}
-    ${columns
-      .map(
-        (i) =>
-          `{ let b = subgroupMatrixLoad<Right, col_major>(&staged, side * ${16 * STAGED}u + ${2 * i}u, ${STAGED}u); ${both((w) => `s${w} = subgroupMatrixMultiplyAccumulate(q${w}${i}, b, s${w});`)} }`,
-      )
-      .join("\n    ")}
+    ${each(
+      COLUMNS,
+      (i) =>
+        `{ let b = subgroupMatrixLoad<Right, col_major>(&staged, side * ${16 * STAGED}u + ${2 * i}u, ${STAGED}u); ${both((w) => `s${w} = subgroupMatrixMultiplyAccumulate(q${w}${i}, b, s${w});`)} }`,
+    )}
     ${both((w) => `subgroupMatrixStore<row_major>(&scores, ${sixteen(w)}, s${w}, ${SCORES}u);`)}
     workgroupBarrier();
     var e0 = scores[one];
@@ -215,42 +209,30 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec
     ${stage("v")}
     let some = workgroupUniformLoad(&raised);
     if (some[0] + some[1] + some[2] + some[3] > 0u) {
-      ${own
-        .map(
-          (i) => `${out(i)}
-      workgroupBarrier();
-      scores[one] *= carried; scores[two] *= carried; scores[one + 4u] *= carried; scores[two + 4u] *= carried;
-      workgroupBarrier();
-      ${back(i)}
-      workgroupBarrier();`,
-        )
+      ${range(OWN)
+        .map((i) => `${out(i)} workgroupBarrier(); ${raise} workgroupBarrier(); ${back(i)} workgroupBarrier();`)
         .join("\n      ")}
     }
     if (tile + 1u < end) { k = bring(&k_cache, tile + 1u, kv, tid); }
     for (var j = 0u; j < ${KEYS / 16}u; j++) {
       ${both((w) => `let p${w} = subgroupMatrixLoad<Left, row_major>(&weights, weighed + 2u * j + ${16 * w * WEIGHTS}u, ${WEIGHTS}u);`)}
-      ${own
-        .map(
-          (i) =>
-            `{ let b = subgroupMatrixLoad<Right, row_major>(&staged, j * ${16 * STAGED}u + side * ${2 * OWN}u + ${2 * i}u, ${STAGED}u); ${both((w) => `o${w}${i} = subgroupMatrixMultiplyAccumulate(p${w}, b, o${w}${i});`)} }`,
-        )
-        .join("\n      ")}
+      ${each(
+        OWN,
+        (i) =>
+          `{ let b = subgroupMatrixLoad<Right, row_major>(&staged, j * ${16 * STAGED}u + side * ${2 * OWN}u + ${2 * i}u, ${STAGED}u); ${both((w) => `o${w}${i} = subgroupMatrixMultiplyAccumulate(p${w}, b, o${w}${i});`)} }`,
+      )}
     }
     workgroupBarrier();
   }
   let inside = t0 + row < step.T;
   let to = wg.z * ${SPLIT_ROWS}u + t0 + row;
   if (SPLITS > 1u && half == 0u && inside) { stats[to * H + head] = vec2<f32>(m, l); }
-  ${own
+  let near = select(one, two, half == 1u);
+  let far = select(two, one, half == 1u);
+  ${range(OWN)
     .map(
-      (i) => `${out(i)}
-  workgroupBarrier();
-  if (inside) {
-    let near = select(one, two, half == 1u);
-    let far = select(two, one, half == 1u);
-    put(to, head, 8u * half + ${16 * i}u, scores[near] / l, scores[far] / l);
-    put(to, head, 8u * half + ${16 * OWN + 16 * i}u, scores[near + 4u] / l, scores[far + 4u] / l);
-  }
+      (i) => `${out(i)} workgroupBarrier();
+  if (inside) { put(to, head, 8u * half + ${16 * i}u, scores[near] / l, scores[far] / l); put(to, head, 8u * half + ${16 * OWN + 16 * i}u, scores[near + 4u] / l, scores[far + 4u] / l); }
   workgroupBarrier();`,
     )
     .join("\n  ")}
