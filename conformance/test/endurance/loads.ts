@@ -1,7 +1,7 @@
 /**
  * Loads a model, answers with it and disposes of it, again and again in one process:
  * `node --expose-gc dist/conformance/test/endurance/loads.js [ROUNDS] [cpu|webgpu]`. Resident memory and the buffers of the device end where they were: the second
- * half of the rounds holds no more than the first. A few of these rounds run with the tests.
+ * half of the rounds holds no more than the first. Every fifty rounds say how it stands. A few of these rounds run with the tests.
  */
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -63,8 +63,7 @@ async function use(model: LoadedModel): Promise<void> {
   // Session and batch are left to the model.
 }
 
-/** @throws Error where a round leaves a buffer behind */
-export async function loadAndDispose(rounds: number, backend: "cpu" | "webgpu"): Promise<Loads> {
+export async function loadAndDispose(rounds: number, backend: "cpu" | "webgpu", onRound?: (so: Loads) => void): Promise<Loads> {
   const gpu = backend === "webgpu" ? await openDevice({ portable: true }) : undefined;
   const { device, live, made } = gpu ? counted(gpu.device) : { device: undefined, live: new Set(), made: () => 0 };
   const rssMiB: number[] = [];
@@ -80,6 +79,7 @@ export async function loadAndDispose(rounds: number, backend: "cpu" | "webgpu"):
     const { rss, heapUsed } = process.memoryUsage();
     rssMiB.push(Math.round(rss / 2 ** 20));
     heapMiB.push(Math.round(heapUsed / 2 ** 20));
+    onRound?.({ rounds: round + 1, made: made(), left, rssMiB, heapMiB });
   }
   gpu?.device.destroy();
   return { rounds, made: made(), left, rssMiB, heapMiB };
@@ -94,17 +94,13 @@ export const quarters = (values: readonly number[]): readonly [number, number] =
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [rounds = "300", backend = "cpu"] = process.argv.slice(2);
-  const { made, left, rssMiB, heapMiB } = await loadAndDispose(Number(rounds), backend as "cpu" | "webgpu");
-  console.log(
-    JSON.stringify({
-      backend,
-      rounds: Number(rounds),
-      made,
-      mostLeft: Math.max(...left),
-      rss: quarters(rssMiB),
-      heap: quarters(heapMiB),
-      rssMiB,
-    }),
-  );
+  await loadAndDispose(Number(rounds), backend as "cpu" | "webgpu", ({ rounds: done, made, left, rssMiB, heapMiB }) => {
+    const isLast = done === Number(rounds);
+    if (done % 50 !== 0 && !isLast) return;
+    const [rss, heap] = [quarters(rssMiB), quarters(heapMiB)];
+    console.log(
+      JSON.stringify({ backend, rounds: done, made, mostLeft: Math.max(...left), rss, heap, ...(isLast ? { rssMiB, heapMiB } : {}) }),
+    );
+  });
   process.exit(0);
 }
