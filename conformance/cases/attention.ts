@@ -107,6 +107,8 @@ const around = (window: number, T: number): number[] => [...new Set([0, 1, T, wi
 
 /** Of every supported model: its positions, windows, heads, head sizes. */
 export const attentionReach: readonly AttentionSpec[] = [
+  // The widest heads that kernels take.
+  { ...shape, Hd: 256, T: 2, start: 40 },
   ...(
     [
       { T: 1, start: LAST, Hd: 8 },
@@ -121,7 +123,7 @@ export const attentionReach: readonly AttentionSpec[] = [
     [
       { T: 2, start: LAST - 2, window: 4096, Hd: 8 },
       { T: 20, start: 9000, window: 1024, Hd: 8 },
-      { T: 2, start: 40_000, window: 32_768, Hd: 2 },
+      { T: 2, start: 40_000, window: 32_768, Hd: 16 },
     ] as const
   ).map((at) => ({ ...shape, ...at, G: 1, perGroup: 2, marks: around(at.window, at.T) })),
   // Heads of models, in ratios of no power of two: 28 in 4 groups, 40 in 8, 71 in one.
@@ -131,11 +133,17 @@ export const attentionReach: readonly AttentionSpec[] = [
       [8, 5],
       [1, 71],
     ] as const
-  ).map(([G, perGroup]) => ({ ...shape, G, perGroup, T: 1, start: 9 })),
+  ).map(([G, perGroup]) => ({ ...shape, G, perGroup, T: 2, start: 9 })),
   { ...shape, G: 8, perGroup: 4, Hd: 128, T: 2, start: 70, marks: [0, 1, 40, 64, 70] },
+  // A window that does not slide yet; more rows than 512, and 128 for a batch; heads of a group that fill several tiles of
+  // queries past 16 bits of words.
+  { ...shape, G: 1, perGroup: 2, Hd: 16, T: 2, start: 5000, window: 32_768, marks: farBack(5001) },
+  { ...shape, G: 1, perGroup: 1, Hd: 16, T: 600, start: 0 },
+  { ...shape, G: 1, perGroup: 2, Hd: 16, T: 128, start: 3 },
+  { ...shape, G: 2, perGroup: 8, Hd: 128, T: 72, start: 0 },
   // Llama 2 13B's: each head has keys of its own.
   { ...shape, G: 40, perGroup: 1, Hd: 128, T: 20, start: 20 },
-  { ...shape, G: 40, perGroup: 1, Hd: 128, T: 1, start: 20 },
+  { ...shape, G: 40, perGroup: 1, Hd: 128, T: 1, start: 200 },
   // As many heads over several splits of the keys.
   { ...shape, G: 8, perGroup: 5, Hd: 128, T: 1, start: 2100 },
   // And scores so far apart that only a head's own largest keeps its exponentials in range.

@@ -74,14 +74,18 @@ export function expectF16Products(
   const terms = makeTerms();
   const w = new Float64Array(K);
   const away = new Float64Array(K);
+  // Where each row of x is not 0.
+  const kept = Array.from({ length: T }, (_, t) => {
+    const row = x.subarray(t * K, (t + 1) * K);
+    return Uint32Array.from(row.keys()).filter((k) => row[k] !== 0);
+  });
   for (let n = 0; n < N; n++) {
     for (let k = 0; k < K; k++) [w[k], away[k]] = weightAt(n, k) as [number, number];
     for (let t = 0; t < T; t++) {
       clearTerms(terms);
       let moved = 0;
-      for (let k = 0; k < K; k++) {
+      for (const k of kept[t]!) {
         const xk = x[t * K + k]!;
-        if (xk === 0) continue;
         addTerm(terms, xk, w[k]!, matrixSums);
         moved += Math.abs(xk) * away[k]!;
       }

@@ -19,6 +19,8 @@ export interface HeadsCase extends Rotated {
   /** Positions of the caches, more than `position`. */
   readonly S: number;
   readonly cache: CacheDType;
+  /** A position noted by a step before; none where absent. */
+  readonly noted?: number;
 }
 export interface QkvRopeCase<W> extends NormedRow, HeadsCase {
   /** Rows q, k, v. */
@@ -36,7 +38,7 @@ export function turned(rows: Expected, c: HeadsCase): Expected {
   const { H, G, Hd, position, cache } = c;
   const angles = anglesAt(position, c.rotation);
   const e = makeExpected(headsLength(c));
-  const cached: Cached[] = [];
+  const cached: Cached[] = c.noted === undefined ? [] : [{ position: c.noted, value: Infinity, error: 0 }];
   const half = Hd / 2;
   for (let head = 0; head < H + 2 * G; head++)
     for (let i = 0; i < half; i++) {
@@ -83,6 +85,7 @@ type QkvRopeSpec<S> = NormedSpec & {
   readonly heads?: number;
   /** Plain where absent. */
   readonly scaling?: ScalingName;
+  readonly noted?: number;
 };
 
 export type QkvRopeKit<S, W> = Kit<QkvRopeSpec<S>, QkvRopeCase<W>>;
@@ -108,19 +111,19 @@ export const qkvRopeKit = <S extends { readonly seed: number }, W extends AwqMat
     return [
       ...product.usual.map((other) => ({ ...far, weight: other, bias, position: 100, heads: 0 })),
       ...[4, 5, 6, 7].map((at) => ({ ...near, position: 4095, heads: at, scaling: "llama3" as const })),
-      // Beyond what f16 holds.
-      { ...near, position: 9, heads: 7, norm: { ...plain, exponent: 18, seed: 2 } },
+      // Beyond what f16 holds, as an earlier position was or not.
+      ...[{}, { noted: 3 }].map((earlier) => ({ ...near, position: 9, heads: 7, norm: { ...plain, exponent: 18, seed: 2 }, ...earlier })),
       ...(["none", "linear", "dynamic", "yarn"] as const).map((scaling) => ({ ...near, position: LAST, heads: 0, scaling })),
     ];
   }),
-  make({ shape, residual, norm, weight, position, bias, heads: at = shape, scaling = "none" }) {
+  make({ shape, residual, norm, weight, position, bias, heads: at = shape, scaling = "none", noted }) {
     const { K, group } = shapeOf(shape);
     const { G, perGroup, Hd, hasBias, cache, raw } = heads[at]!;
     const H = G * perGroup;
     const rows = (H + 2 * G) * Hd;
     return {
       ...makeRow(residual, norm, K),
-      ...{ H, G, Hd, position, S: position + 2, cache, raw },
+      ...{ H, G, Hd, position, S: position + 2, cache, raw, ...(noted === undefined ? {} : { noted }) },
       ...rotated(Hd, 10000, scaling, position, position + 2, LAST + 1),
       weight: product.make(weight, K, rows, group),
       bias: hasBias ? values(bias, rows) : null,

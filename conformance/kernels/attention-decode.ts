@@ -14,19 +14,23 @@ interface Way {
   readonly cache: CacheDType;
   /** Head dimensions that cases are brought to: each is a pipeline. */
   readonly dimensions: readonly number[];
+  /** Splits at most, for a few heads, and for more kv heads than 16, which take turns sooner. */
   readonly atOnce: number;
 }
+const MANY = { G: 16, atOnce: 2 } as const;
 const ways: readonly Way[] = [
-  { heads: 1, cache: "f16", dimensions: [40, 128, 256], atOnce: 2 },
+  // More splits than the invocations that join them.
+  { heads: 1, cache: "f16", dimensions: [40, 128, 256], atOnce: 300 },
   { heads: 2, cache: "f16", dimensions: [8, 104, 256], atOnce: 3 },
-  { heads: 2, cache: "f32", dimensions: [64], atOnce: 1 },
+  { heads: 2, cache: "f32", dimensions: [64], atOnce: 2 },
 ];
 
 export const subjects = (rig: Rig): AnyGpuSubject[] =>
-  ways.map(({ heads, cache, dimensions, atOnce }) =>
+  ways.map(({ heads, cache, dimensions, atOnce: few }) =>
     subject<AttentionCase>(
       attentionDecode,
       async ({ start, shape: { H, G, Hd, window }, q, k, v }, out) => {
+        const atOnce = G > MANY.G ? MANY.atOnce : few;
         const shape = { H, G, Hd, window, cache, keys: KEYS, heads, atOnce };
         // What one turn holds goes into the result at once.
         const split = start >= KEYS;

@@ -2,7 +2,7 @@ import { batchAttentionMatrix } from "../../gpu/kernels/batch/batch-attention-ma
 import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
 import type { AttentionCase } from "../cases/attention.ts";
-import { fromEights, joinSplits, toHalves, whereRounded } from "../subjects/layouts.ts";
+import { fromEights, joinSplits, slotFor, toHalves, whereRounded } from "../subjects/layouts.ts";
 import {
   type AnyGpuSubject,
   asF32,
@@ -16,11 +16,12 @@ import {
   subject,
 } from "../subjects/rig.ts";
 
-/** Slots of the cache; the case's sequence is in the middle one, the others hold what must not be seen. */
-const SLOTS = 3;
 const SPLITS = 3;
 
-/** The queries of a case as rows of a batch, the last first, each at its own position of one slot: in `splits`, joined here, or whole, as f32 and as f16. */
+/**
+ * The queries of a case as rows of a batch, the last first, each at its own position of one slot: in `splits`, joined here, or whole, as f32 and
+ * as f16. The other slots hold what must not be seen.
+ */
 const way = (rig: Rig, splits: number, more: Partial<GpuSubject<AttentionCase>>): AnyGpuSubject =>
   subject<AttentionCase>(
     batchAttentionMatrix,
@@ -28,16 +29,18 @@ const way = (rig: Rig, splits: number, more: Partial<GpuSubject<AttentionCase>>)
       const { T, start } = c;
       const { H, G, Hd } = c.shape;
       const capacity = start + T + 2;
+      const each = capacity * G * Hd;
+      const slot = slotFor(each);
       const cached = (rows: Float32Array): Uint16Array => {
-        const all = new Float32Array(SLOTS * capacity * G * Hd).fill(FILL);
-        all.set(rows, capacity * G * Hd);
+        const all = new Float32Array((slot + 2) * each).fill(FILL);
+        all.set(rows, slot * each);
         return toHalves(all);
       };
       const width = H * Hd;
       const turned = (rows: Float32Array): Float32Array => rows.map((_, i) => rows[(T - 1 - Math.floor(i / width)) * width + (i % width)]!);
-      const rows = encodeRows(Array.from({ length: T }, (_, t) => ({ slot: 1, start: start + T - 1 - t })));
+      const rows = encodeRows(Array.from({ length: T }, (_, t) => ({ slot, start: start + T - 1 - t })));
       const given = { rows, q: toHalves(turned(c.q)), keys: cached(c.k), values: cached(c.v) };
-      const shape = { ...c.shape, slots: SLOTS, capacity, splits };
+      const shape = { ...c.shape, slots: slot + 2, capacity, splits };
       const run = (eights: boolean) => runKernel(rig, T, start, (io) => void io.run(batchAttentionMatrix, { ...shape, eights }, given));
       const read = await run(false);
       const exact = asF32(inside(read.out!));

@@ -4,13 +4,13 @@ import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
 import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
 import { writtenCache } from "../cases/written-cache.ts";
 import { HEAD_EPS, type PrefillRopeCase } from "../ops/prefill-rope-f16.ts";
-import { fromHalves, inPieces, PIECES, positionNoted } from "../subjects/layouts.ts";
+import { fromHalves, inPieces, PIECES, positionNoted, slotFor } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, type GpuSubject, hand, inside, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
-/** Slots of the caches; the case's sequence is in the middle one, nothing may be written to the others. */
-const SLOTS = 3;
-
-/** The rows of a prompt as rows of a batch, the last first, each at its own position of one slot; in pieces, every other element of a single row is bias. */
+/**
+ * The rows of a prompt as rows of a batch, the last first, each at its own position of one slot, the last but one: nothing may be written to the
+ * others. In pieces, every other element of a single row is bias.
+ */
 const way = (rig: Rig, pieces: number, more: Partial<GpuSubject<PrefillRopeCase>>): AnyGpuSubject =>
   subject<PrefillRopeCase>(
     batchRopeF16,
@@ -20,31 +20,35 @@ const way = (rig: Rig, pieces: number, more: Partial<GpuSubject<PrefillRopeCase>
       const turned = (x: Float32Array, row: number): Float32Array => x.map((_, i) => x[(T - 1 - Math.floor(i / row)) * row + (i % row)]!);
       const bias = Float32Array.from({ length: width }, (_, i) => (biased && i % 2 === 0 ? y[i]! : 0));
       const given = turned(y, width).map((value, i) => (biased && i % 2 === 0 ? 0 : value));
-      const cache = new Uint32Array((SLOTS * S * G * Hd) / 2);
+      const each = S * G * Hd;
+      const slot = slotFor(each);
+      const slots = slot + 2;
+      const cache = new Uint32Array((slots * each) / 2);
       const read = await runKernel(rig, T, start, (io) => {
         io.run(
           batchRopeF16,
-          { H, G, Hd, slots: SLOTS, capacity: S, pieces, hasBias: biased, normEps: norms ? HEAD_EPS : null },
+          { H, G, Hd, slots, capacity: S, pieces, hasBias: biased, normEps: norms ? HEAD_EPS : null },
           {
-            rows: encodeRows(Array.from({ length: T }, (_, t) => ({ slot: 1, start: start + T - 1 - t }))),
+            rows: encodeRows(Array.from({ length: T }, (_, t) => ({ slot, start: start + T - 1 - t }))),
             y: pieces > 1 ? inPieces(given, width, pieces) : given,
             table: ropeTable(tables),
             k_cache: cache,
             v_cache: cache,
-            noted: new Uint32Array(SLOTS),
+            noted: new Uint32Array(slots),
             ...(norms || biased ? { extras: Float32Array.from([...bias, ...(norms ? [...norms[0], ...norms[1]] : [])]) } : {}),
           },
         );
       });
-      const slot = S * G * Hd;
       const written = (words: Uint32Array): Float32Array => {
         const all = fromHalves(words);
-        const outside = [...all.subarray(0, slot), ...all.subarray(2 * slot)].some((x) => x !== 0);
-        return outside ? new Float32Array(out.length).fill(Number.NaN) : writtenCache(all.slice(slot, 2 * slot), start, T, G * Hd);
+        const [first, end] = [slot * each, (slot + 1) * each];
+        const outside = all.some((x, i) => x !== 0 && (i < first || i >= end));
+        const own = writtenCache(all.slice(first, end), start, T, G * Hd);
+        return outside ? own.fill(Number.NaN) : own;
       };
-      const [before, noted, after] = [...inside(read.noted!)].map(positionNoted);
+      const noted = [...inside(read.noted!)].map(positionNoted);
       const q = turned(fromHalves(read.q!), H * Hd);
-      const position = before === -1 && after === -1 ? noted! : Number.NaN;
+      const position = noted.every((at, i) => at === -1 || i === slot) ? noted[slot]! : Number.NaN;
       hand(out, [...q, ...written(read.k_cache!), ...written(read.v_cache!), position], read);
     },
     { op: "prefill-rope-f16", ...more, accepts: (c) => c.T <= MOST_ROWS && (more.accepts?.(c) ?? true) },

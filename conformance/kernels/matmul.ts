@@ -1,20 +1,21 @@
 import { type MatmulShape, matmul } from "../../gpu/kernels/plain/matmul.ts";
 import type { Card } from "../../gpu/pipeline/kernel.ts";
 import type { MatmulCase } from "../ops/matmul.ts";
+import { besideOthers } from "../subjects/beside.ts";
 import { inTwo, paddedRows } from "../subjects/layouts.ts";
-import { type AnyGpuSubject, type GpuSubject, intoOut, oneCall, type Rig, subject } from "../subjects/rig.ts";
+import { type AnyGpuSubject, type GpuSubject, intoOut, type Rig, subject } from "../subjects/rig.ts";
 
 type Dense = Card<"x" | "weight" | "bias" | "out", MatmulShape> | Card<"step" | "x" | "weight" | "bias" | "out", MatmulShape>;
 
 /** A kernel for a dense linear. */
 export const denseLinear = (rig: Rig, kernel: Dense): GpuSubject<MatmulCase> =>
-  oneCall(
-    rig,
+  subject<MatmulCase>(
     kernel,
-    ({ T, x, weight, bias }: MatmulCase) => {
+    ({ T, x, weight, bias }, out) => {
       const { inFeatures: K, outFeatures: N, dtype } = weight;
-      const shape = { dtype, K, N, firstColumn: 0, columns: N, hasBias: bias !== null };
-      return { T, shape, given: { x, weight: paddedRows(weight), ...(bias ? { bias } : {}) } };
+      return besideOthers(rig, out, T, N, bias, (io, beside, given) => {
+        io.run(kernel as Card<string, MatmulShape>, { dtype, K, N, ...beside }, { x, weight: paddedRows(weight), ...given });
+      });
     },
     { op: "matmul", strides: true },
   );

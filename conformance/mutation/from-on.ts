@@ -55,10 +55,25 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   { of: /^attention-decode$/, numbers: { q: 512 } },
   { of: /^head-norm-rope$/, numbers: { raw: 2048, q_norm: 32, k_norm: 32, q_out: 4096 } },
   { of: /^prefill-digits$/, numbers: { scales: 4096 } },
+  // Rows in splits are at most 64; biases and norms of heads are a row of q, k and v in twos.
+  { of: /^prefill-rows-f16$/, numbers: { stats: 2048 } },
+  { of: /^awq-(?:repack|unpack)$/, numbers: { column: 2048, slot: 256 } },
+  // A column is a quad of a head; keys are counted within a turn, rows of tiles by query and head.
+  { of: /^(?:attention|attention-tile|batch-attention)$/, numbers: { column: 16, row: 512 } },
+  { of: /^attention-decode$/, numbers: { s: 32 } },
+  // All heads' splits are at most twice as many as the workgroups that run at once.
+  { of: /^attention-combine$/, numbers: { stats: 128 } },
+  // A batch has at most 128 rows, each of a sequence of its own.
+  { of: /^batch-/, numbers: { t: 64, slot: 64, noted: 64 } },
+  { of: /-rope-f16$/, numbers: { extras: 2048 } },
   {
     of: /-matrix$|-tile(?:16|64)$/,
     numbers: { K: 4096, N: 4096, columns: 4096, n: 4096, column: 4096, row: 4096, x: 4096, scales: 4096, s: 128 },
   },
+  { of: /-gate-up-matrix$/, numbers: { s: 64 } },
+  { of: /^awq-rows16-gate-up-matrix$/, numbers: { x: 2048 } },
+  // A workgroup has eight heads at most; rows of a split follow those of the split before, 64 apart.
+  { of: /^batch-attention-matrix$/, numbers: { h: 4, row: 128 } },
 ];
 const numbersOf = (kernel: Kernel, table: Readonly<Record<string, number>>): Readonly<Record<string, number>> =>
   Object.assign({ ...table }, ...narrower.filter(({ of }) => of.test(kernel.name)).map(({ numbers }) => numbers));
@@ -89,6 +104,9 @@ export function fromOnMutants(kernel: Kernel): Mutant[] {
     if (n === undefined || !known || inside(fixed, m.index)) continue;
     // What is multiplied with 0, or 0 with a rest, is 0.
     if (/\b0u [*%] $/.test(code.slice(0, m.index))) continue;
+    // A number below n has the same rest by n as by more.
+    const divided = /\b(\d+)u % $/.exec(code.slice(0, m.index))?.[1];
+    if (divided !== undefined && Number(divided) < n) continue;
     // Whether a size is above less than n it says either way.
     const least = /^ > (\d+)u/.exec(code.slice(m.index + word.length))?.[1];
     if (least !== undefined && Number(least) < n) continue;

@@ -186,3 +186,26 @@ export const exactAddRules: readonly Rule[] = [
     proof: "a significand of 30 bits moved down by 31 is 0 with something below, as for every distance beyond",
   },
 ];
+
+/** Of the int4 linears by tiles. */
+export const firstRules: readonly Rule[] = [
+  {
+    from: "params.firstColumn",
+    to: ["min(params.firstColumn, 8192u)"],
+    proof: "int4 weights by tiles lie in one buffer: their first column is 0",
+  },
+];
+
+/** Of the kernels of gate and up that take as many rows as their tile has, and K in one piece. */
+export const oneTileRules = (tile: number): readonly Rule[] => [
+  {
+    from: `let row0 = wg.x / PIECES * ${tile}u;`,
+    to: [`let row0 = min(wg.x / PIECES * ${tile}u, 512u);`],
+    proof: "there is one tile of rows: row0 is 0",
+  },
+  {
+    from: "K / 64u - 1u)",
+    to: ["min(K, 4096u) / 64u - 1u)"],
+    proof: "what is loaded before the loop is of the first step, and there is one piece: k is 0",
+  },
+];

@@ -4,7 +4,7 @@ import { asF16, siluMulOf, wgsl } from "../accuracy.ts";
 import { plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import type { AwqSpec } from "../cases/matrices.ts";
 import { awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
-import { f16Row, type MatrixLinearCase } from "../cases/prefill-linear.ts";
+import { f16Row, type MatrixLinearCase, sparse } from "../cases/prefill-linear.ts";
 import { sameBits } from "../compare.ts";
 import type { Kit } from "../kit.ts";
 import { expectMatrixLinear, MOST_SCALE } from "./awq-prefill-f16-matrix.ts";
@@ -12,6 +12,8 @@ import { expectMatrixLinear, MOST_SCALE } from "./awq-prefill-f16-matrix.ts";
 interface GateUpMatrixSpec {
   readonly shape: number;
   readonly T: number;
+  /** As in cases/prefill-linear.ts. */
+  readonly every?: number;
   readonly x: Recipe;
   readonly weight: AwqSpec;
   /** No biases where absent. */
@@ -30,8 +32,10 @@ const shapes = [
   { K: 192, G: 32, F: 96 },
   { K: 576, G: 64, F: 64 },
   { K: 256, G: 128, F: 160 },
-  // Of a model.
-  { K: 64, G: 64, F: 14_336 },
+  // Of models, cut short along one side; groups wider than usual.
+  { K: 128, G: 64, F: 14_336 },
+  { K: 6528, G: 128, F: 128 },
+  { K: 768, G: 256, F: 64 },
 ] as const;
 
 export const kit: Kit<GateUpMatrixSpec, GateUpMatrixCase> = {
@@ -48,12 +52,19 @@ export const kit: Kit<GateUpMatrixSpec, GateUpMatrixCase> = {
     ...[1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129].map((T) => ({ shape: 0, T, x: plain, weight: usualAwq })),
     ...[1, 2, 3].flatMap((shape) => [undefined, { ...plain, seed: 6 }].map((bias) => ({ shape, T: 3, x: plain, weight: usualAwq, bias }))),
   ],
-  reach: [{ shape: 4, T: 2, x: plain, weight: usualAwq, bias: { ...plain, seed: 6 } }],
-  make({ shape, T, x, weight, bias }) {
+  // Every row of each tile at the widest outputs and inputs.
+  reach: [
+    ...[16, 32, 64].flatMap((T) => [
+      { shape: 4, T, every: 37 },
+      { shape: 5, T, every: 37 },
+    ]),
+    { shape: 6, T: 2 },
+  ].map((far) => ({ ...far, x: plain, weight: usualAwq, bias: { ...plain, seed: 6 } })),
+  make({ shape, T, every, x, weight, bias }) {
     const { K, G, F } = shapes[shape]!;
     const drawn = awqMatrix(weight, K, 2 * F, G);
     const scales = drawn.scales.map((bits) => ((bits & 0x7fff) > MOST_SCALE ? (bits & 0x8000) | MOST_SCALE : bits));
-    return { T, x: f16Row(x, T * K), weight: { ...drawn, scales }, bias: bias ? values(bias, 2 * F) : null };
+    return { T, x: sparse(f16Row(x, T * K), every), weight: { ...drawn, scales }, bias: bias ? values(bias, 2 * F) : null };
   },
   length: (c) => (c.T * c.weight.outFeatures) / 2,
   expected({ T, x, weight, bias }) {

@@ -56,15 +56,19 @@ export const kit: Kit<Spec, AwqMatmulCase> = {
     { T: 2, groups: 1, groupSize: 33, N: 8 },
     { T: 3, groups: 32, groupSize: 128, N: 8 },
   ].map((shape, i) => ({ ...shape, x: plain, weight: usualAwq, bias: i % 2 ? { ...plain, seed: 3 } : null })),
-  // SOLAR's down_proj has 14,336 inputs in 112 groups, Llama 70B's 28,672; the widest outputs, prompts of more rows than a tile.
+  // SOLAR's down_proj has 14,336 inputs in 112 groups, Llama 70B's 28,672; the widest outputs, every row of a tile of wide
+  // ones, prompts of more than 512 rows and more than 16 bits of inputs, groups of more than 128.
   reach: [
     { T: 1, groups: 112, groupSize: 128, N: 8 },
     { T: 2, groups: 448, groupSize: 32, N: 16 },
     { T: 1, groups: 224, groupSize: 128, N: 8 },
-    { T: 1, groups: 1, groupSize: 32, N: 14_336 },
-    { T: 300, groups: 1, groupSize: 32, N: 8 },
+    { T: 3, groups: 1, groupSize: 32, N: 28_672 },
+    { T: 1, groups: 3, groupSize: 32, N: 28_672 },
+    { T: 64, groups: 1, groupSize: 32, N: 4224 },
+    { T: 700, groups: 1, groupSize: 128, N: 8 },
+    { T: 1, groups: 3, groupSize: 256, N: 8 },
     { T: 1, groups: 1, groupSize: 8192, N: 8 },
-  ].map((shape) => ({ ...shape, x: plain, weight: usualAwq, bias: { ...plain, seed: 3 } })),
+  ].map((shape) => ({ ...shape, x: plain, weight: usualAwq, bias: shape.T === 64 ? null : { ...plain, seed: 3 } })),
   make({ T, groups, groupSize, N, x, weight, bias }) {
     const K = groups * groupSize;
     return { T, x: values(x, T * K), weight: awqMatrix(weight, K, N, groupSize), bias: bias ? values(bias, N) : null };

@@ -33,8 +33,10 @@ const shapes = [
   { K: 192, G: 64, N: 28_672 },
   { K: 192, G: 32, N: 192 },
   // For cases of reach: outputs as many as a residual stream is wide; one group for a whole column.
-  { K: 192, G: 64, N: 4352 },
+  { K: 320, G: 64, N: 4352 },
   { K: 512, G: 512, N: 128 },
+  // K in pieces of which the last begins beyond 4096.
+  { K: 6528, G: 128, N: 256 },
 ] as const;
 
 export const kit: Kit<LinearSpec, MatrixLinearCase> = {
@@ -56,6 +58,9 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
     { shape: 9, T: 128, every: 37 },
     { shape: 1, T: 700, every: 7 },
     { shape: 10, T: 3 },
+    // Every row of a tile of 32 and of 64.
+    { shape: 11, T: 32, every: 37 },
+    { shape: 11, T: 64, every: 37 },
   ].map((far) => ({ ...far, adds: true, x: plain, weight: usualAwq })),
   make({ shape, T, adds, x, weight, every }) {
     const { K, G, N } = shapes[shape]!;

@@ -34,7 +34,8 @@ export const kit: Kit<Spec, AwqRepackCase> = {
   reach: [
     { groups: 112, groupSize: 128, N: 8, weight: usualAwq },
     { groups: 448, groupSize: 32, N: 8, weight: usualAwq },
-    { groups: 1, groupSize: 32, N: 28_672, weight: usualAwq },
+    { groups: 3, groupSize: 32, N: 28_672, weight: usualAwq },
+    { groups: 3, groupSize: 256, N: 16, weight: usualAwq },
   ],
   make: ({ groups, groupSize, N, weight }) => ({ weight: awqMatrix(weight, groups * groupSize, N, groupSize) }),
   length: ({ weight }) => 2 * awqWords(weight).length,

@@ -35,6 +35,7 @@ const heads = [
   // Of models, for cases of reach.
   { H: 28, G: 4, Hd: 128 },
   { H: 71, G: 1, Hd: 64 },
+  { H: 40, G: 40, Hd: 128 },
 ] as const;
 const DRAWN = 4;
 
@@ -81,7 +82,8 @@ export const kit: Kit<Spec, BatchRopeCase> = {
   // The last positions of a context of 131,072; as many rows as a call has; heads of models.
   reach: [
     { positions: [131_071, 65_536], shape: 0, capacity: 131_072, y: plain },
-    { positions: Array.from({ length: 128 }, (_, t) => (t * 5) % 13), shape: 0, y: plain },
+    { positions: Array.from({ length: 128 }, (_, t) => (t * 5) % 13), shape: 0, y: { ...plain, kind: "f16Overflow" as const } },
+    { positions: Array.from({ length: 16 }, (_, t) => t % 2), shape: 6, capacity: 2, y: plain },
     { positions: [257, 1], shape: 4, capacity: 258, y: plain },
     { positions: [7, 2], shape: 5, y: plain },
   ],

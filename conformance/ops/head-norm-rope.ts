@@ -12,6 +12,7 @@ interface Spec {
   readonly position: number;
   readonly raw: Recipe;
   readonly norm: Recipe;
+  readonly noted?: number;
 }
 export interface HeadNormCase extends HeadsCase {
   /** [(H + 2G) · Hd] q, k, v */
@@ -48,15 +49,16 @@ export const kit: Kit<Spec, HeadNormCase> = {
   reach: [
     { shape: 3, position: 4095 },
     { shape: 1, position: 131_071 },
-    // As many heads as models have, each with keys of its own; and beyond the cache.
+    // As many heads as models have, each with keys of its own; and beyond the cache, as an earlier position was or not.
     { shape: 4, position: 9 },
     { shape: 4, position: 9, raw: { ...plain, kind: "f16Overflow" as const } },
+    { shape: 4, position: 9, raw: { ...plain, kind: "f16Overflow" as const }, noted: 3 },
   ].map((far) => ({ raw: plain, norm: { ...plain, seed: 2 }, ...far })),
-  make({ shape, position, raw, norm }) {
+  make({ shape, position, raw, norm, noted }) {
     const { G, perGroup, Hd, cache } = shapes[shape]!;
     const H = G * perGroup;
     return {
-      ...{ H, G, Hd, position, S: position + 2, cache },
+      ...{ H, G, Hd, position, S: position + 2, cache, ...(noted === undefined ? {} : { noted }) },
       ...rotated(Hd, 10000, "none", position, position + 2),
       raw: values(raw, (H + 2 * G) * Hd),
       qNorm: values(norm, Hd),

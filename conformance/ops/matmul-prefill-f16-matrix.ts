@@ -36,7 +36,8 @@ const shapes = [
   // For cases of reach.
   { K: 14_336, N: 64 },
   { K: 192, N: 28_672 },
-  { K: 192, N: 4352 },
+  { K: 320, N: 4352 },
+  { K: 6528, N: 128 },
 ] as const;
 const dtypes = ["F16", "BF16", "F32"] as const;
 
@@ -63,6 +64,7 @@ export const kit: Kit<Spec, DenseLinearCase> = {
     { shape: 4, T: 2, every: 7, dtype: "BF16" as const },
     { shape: 5, T: 128, every: 37, dtype: "F16" as const },
     { shape: 1, T: 700, every: 7, dtype: "BF16" as const },
+    { shape: 6, T: 32, every: 37, dtype: "F16" as const },
   ].map((far) => ({ ...far, adds: true, x: plain, weight: { ...plain, seed: 2 } })),
   make({ shape, dtype, T, adds, x, weight, every }) {
     const { K, N } = shapes[shape]!;

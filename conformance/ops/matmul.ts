@@ -60,15 +60,17 @@ export const kit: Kit<Spec, MatmulCase> = {
       { T: 1, K: 14_336, N: 5, dtype: "F16" },
       { T: 2, K: 28_672, N: 3, dtype: "BF16" },
       { T: 1, K: 2, N: 152_064, dtype: "F16" },
-      { T: 1, K: 10, N: 32_768, dtype: "F32" },
-      { T: 300, K: 8, N: 9, dtype: "F16" },
+      { T: 2, K: 10, N: 32_768, dtype: "F32" },
+      { T: 64, K: 24, N: 4224, dtype: "F16" },
+      { T: 1, K: 112, N: 4224, dtype: "F16" },
+      { T: 700, K: 130, N: 3, dtype: "F16" },
       { T: 2050, K: 2, N: 3, dtype: "F16" },
     ] as const
   ).map((shape) => ({
     ...shape,
     x: plain,
     weight: { ...plain, kind: "integers", seed: 2 },
-    bias: { ...plain, kind: "integers", seed: 3 },
+    bias: shape.T === 64 ? null : { ...plain, kind: "integers", seed: 3 },
   })),
   make: ({ T, K, N, dtype, x, weight, bias }) => ({
     T,

@@ -74,6 +74,9 @@ export const kit: Kit<RopeSpec, PrefillRopeCase> = {
     { T: 2, start: 40, shape: 5, y: plain },
     { T: 300, start: 2048, shape: 0, y: plain },
     { T: 30, start: 2, shape: 8, y: plain },
+    { T: 1, start: 40, shape: 8, norm: true, y: plain },
+    // Beyond the cache, in a batch of many.
+    { T: 2, start: 2, shape: 5, y: { ...plain, kind: "f16Overflow" as const } },
   ],
   make({ T, start, shape, y, norm = false, scaling = "none" }) {
     const { H, G, Hd } = heads[shape]!;

@@ -15,7 +15,7 @@ import type { GateUpCase } from "../cases/gate-up.ts";
 import type { HeadsCase, QkvRopeCase } from "../cases/qkv-rope.ts";
 import { writtenCache } from "../cases/written-cache.ts";
 import { POISON } from "../compare.ts";
-import { denseRows, digitErrors, fromHalves, fromPlanes, normedRow, packed, positionNoted, squaresOf } from "./layouts.ts";
+import { denseRows, digitErrors, fromHalves, fromPlanes, normedRow, packed, positionNoted, squaresOf, wordNoting } from "./layouts.ts";
 import { type AnyGpuSubject, asF32, type Given, hand, type Io, inside, type Rig, runKernel, subject } from "./rig.ts";
 
 /** How a kind of weights is handed to the kernels: its shape, and its buffers. */
@@ -104,11 +104,12 @@ export function gateUpSubjects<X extends string, W extends AwqMatrix | DenseMatr
   );
 }
 
-/** Caches of zeros, room for queries with no position noted behind them, and RoPE's table. */
+/** Caches of zeros, room for queries with the position noted behind them, and RoPE's table. */
 export const emptyCaches = (c: HeadsCase): Record<"q_out" | "k_cache" | "v_cache" | "rotations", ArrayBufferView> => {
-  const { H, G, Hd, S, cache, tables } = c;
+  const { H, G, Hd, S, cache, tables, noted } = c;
   const zeros = new Uint32Array((S * G * Hd) / (cache === "f16" ? 2 : 1));
   const q_out = new Uint32Array(notedAt(H * Hd) + 1).fill(POISON, 0, H * Hd);
+  if (noted !== undefined) q_out[notedAt(H * Hd)] = wordNoting(noted);
   return { q_out, k_cache: zeros, v_cache: zeros, rotations: ropeTable(tables) };
 };
 

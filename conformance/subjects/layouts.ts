@@ -207,6 +207,13 @@ export function inPieces(x: Float32Array, width: number, count: number): Float32
 
 /** The position that a kernel noted (gpu/wgsl/cache.ts), −1 for none. */
 export const positionNoted = (word: number): number => notedPosition(word) ?? -1;
+/** The word that notes a position above 0: word and position are each what a constant leaves of the other. */
+export const wordNoting = (position: number): number => notedPosition(position)!;
+
+/**
+ * A slot of a batch's caches in which so many elements of each lie; another is behind it. Few are in a late one, as of a batch of many.
+ */
+export const slotFor = (elements: number): number => (elements <= 8192 ? 70 : 1);
 
 /** Means of `splits` of the keys (attention-prefill-matrix.ts, batch-attention.ts) as one: out [T, H, Hd]. */
 export function joinSplits(rows: Float32Array, stats: Float32Array, splits: number, T: number, H: number, Hd: number): Float32Array {

@@ -8,7 +8,7 @@ export const rules: readonly Rule[] = [
   },
   {
     from: "if (32u * b % params.groupSize == 0u)",
-    to: ["if (true)"],
-    proof: "every block of a group writes the same words",
+    to: ["if (true)", "if (32u * b % min(params.groupSize, 128u) == 0u)"],
+    proof: "every block of a group writes the same words, and at least one of them does",
   },
 ];

@@ -14,7 +14,7 @@ import { webgpuSubjects } from "../../subjects/webgpu.ts";
 const [RUNS, TIME_MS] = [40, 2000];
 
 /** The same kernels as other subjects with a size more, which software Vulkan compiles for half a minute: where GUREUM_LONG=1. */
-const long = new Set(["matmul-tile16-of-two", "matmul-tile64-in-pieces"]);
+const long = new Set(["matmul-tile16-of-two", "matmul-tile16-in-pieces", "matmul-tile64-in-pieces", "awq-tile64-in-pieces"]);
 
 let gpu: Gpu | undefined;
 try {

@@ -1,0 +1,1 @@
+export { firstRules as rules } from "../shared-proofs.ts";
