@@ -6,7 +6,7 @@ export const rules: readonly Rule[] = [
   ...exactAddRules,
   {
     from: "i < 3u; i++",
-    to: ["i <= 3u; i++", "i < 4u; i++"],
+    to: ["i <= 3u; i++"],
     proof: "one of Newton's steps more leaves an estimate at least as near, and a comparison decides what the quotient is",
   },
 ];
