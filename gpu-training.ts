@@ -1,47 +1,61 @@
 /** A whole model trained on a GPU (gpu/training) for the quantizer: the same steps as on the CPU, in f32 throughout. */
+import type { Checkpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import { type LinearName, linearParts } from "./core/model/layer.ts";
 import { BETA1, BETA2 } from "./core/quant/train/adam.ts";
 import { weightsInto } from "./core/quant/train/latent.ts";
+import type { Floats } from "./core/quant/train/numbers.ts";
 import { batches, shareAt } from "./core/quant/train/train.ts";
-import type { LatentLayer } from "./core/quant/train/training.ts";
+import { type LatentLayer, lengthsOf } from "./core/quant/train/training.ts";
 import type { ModelTrainer } from "./core/quant/train/whole.ts";
 import { closeDevice, openDevice } from "./gpu/device/device.ts";
-import { makeTrainer } from "./gpu/training/trainer.ts";
+import { checkTrainer, makeTrainer } from "./gpu/training/trainer.ts";
 
 const ROWS = 16;
 const norms = ["inputLayernorm", "postAttentionLayernorm"] as const;
 
-/** @throws GureumError "unsupported" for models with biases or what else the kernels lack, and as openDevice */
+/** @throws GureumError "unsupported" for models with biases or what else the kernels lack */
+export function checkGpuTraining({ config, refs }: Pick<Checkpoint, "config" | "refs">): void {
+  checkTrainer(config);
+  const hasBias = refs.layers.some((layer) => linearParts.some(({ name }) => layer[name].bias !== null));
+  if (hasBias)
+    throw new GureumError("unsupported", { where: "training on WebGPU", what: "linears with biases", remedy: "take --backend cpu" });
+}
+
+/** For models that `checkGpuTraining` takes. @throws GureumError as openDevice */
 export const gpuTrainer =
   (adapter?: string | number): ModelTrainer =>
-  async ({ config, tables, head, lessons, layers, bits, groupSize, longest }, pace, random, onStep) => {
-    if (layers.some(({ biases }) => Object.values(biases).some((bias) => bias !== null)))
-      throw new GureumError("unsupported", { where: "training on WebGPU", what: "linears with biases", remedy: "take --backend cpu" });
+  async ({ config, tables, task, layers, bits, groupSize, longest }, pace, random, onStep) => {
     const gpu = await openDevice({ robustness: false, ...(adapter === undefined ? {} : { adapter }) });
     try {
       const rows = Math.ceil((pace.tokens + longest) / ROWS) * ROWS;
-      const own = (values: Float32Array): Float32Array<ArrayBuffer> => Float32Array.from(values);
-      const made = { config, tables, bits, groupSize, rows, longest, norm: own(head.norm), head: own(head.weight) };
+      const own = (values: Floats): Float32Array<ArrayBuffer> => Float32Array.from(values);
+      const { texts, float } = task;
+      const head = own(task.head.weight);
+      const embeddings = task.embeddings === task.head.weight ? head : own(task.embeddings);
+      const made = { config, tables, bits, groupSize, rows, longest, norm: own(task.head.norm), head, embeddings };
       const trainer = await makeTrainer(gpu, made);
       for (const [l, { latents, norms: weights }] of layers.entries()) {
         for (const { name } of linearParts) {
           const { N, K, u, scales, grids } = latents[name];
           const W = new Float32Array(N * K);
           weightsInto(W, latents[name]);
-          trainer.setWeights(l, name, W);
+          trainer.setWeights("own", l, name, W);
+          trainer.setWeights("float", l, name, own(float[l]![name].W));
           trainer.setLatents(l, name, { u: own(u), scales: own(scales), zeros: Float32Array.from(grids.zeros) });
         }
-        for (const name of norms) trainer.setNorm(l, name, own(weights[name]!));
+        for (const name of norms) {
+          trainer.setNorm("own", l, name, own(weights[name]!));
+          trainer.setNorm("float", l, name, own(float[l]![name]));
+        }
       }
-      const lengths = lessons.map(({ input }) => input.length / config.hiddenSize);
-      const plan = batches(lengths, pace.tokens, 1, random);
+      const plan = batches(lengthsOf(task, config), pace.tokens, 1, random);
       for (let step = 1; step <= pace.steps; step++) {
-        const [texts] = plan.next().value as number[][];
+        const [chosen] = plan.next().value as number[][];
         const share = shareAt(step, pace.steps) / (1 - BETA1 ** step);
         const rates = { rate: share * pace.rate, scaleRate: share * pace.scaleRate, second: 1 / (1 - BETA2 ** step) };
         const { loss, rows: counted } = await trainer.step(
-          texts!.map((i) => lessons[i]!),
+          chosen!.map((i) => ({ ids: texts[i]! })),
           rates,
         );
         await onStep(step, loss / counted);

@@ -4,6 +4,7 @@
  */
 
 import { host } from "#host";
+import { type Made, makeModel } from "./backend.ts";
 import { builtinItems, type CalibrationItem, calibrationOf, readCalibrationFile } from "./calibration.ts";
 import { openChatOf } from "./chat.ts";
 import { checkOptionsObject, type OptionNames } from "./core/arguments.ts";
@@ -15,12 +16,13 @@ import { type CpuOps, referenceOps } from "./core/model/ops.ts";
 import type { LayerDone } from "./core/quant/quantize-layers.ts";
 import { checkSource, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
 import { type MethodName, methods, type Settings, type Stages } from "./core/quant/search/stages.ts";
+import type { Written } from "./core/quant/train/own-text.ts";
 import { aloneCrew } from "./core/quant/train/train.ts";
 import type { StepDone } from "./core/quant/train/whole.ts";
 import { withoutEnd } from "./core/text.ts";
 import type { DeviceSearch } from "./gpu/search/layer-search.ts";
 import { gpuSearch } from "./gpu-search.ts";
-import { gpuTrainer } from "./gpu-training.ts";
+import { checkGpuTraining, gpuTrainer } from "./gpu-training.ts";
 import type { HubOptions } from "./hub/model.ts";
 import { type ModelPlace, storeOf } from "./place.ts";
 import { gpuOps } from "./products.ts";
@@ -66,6 +68,8 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
   readonly onStep?: (done: number, total: number) => void;
   /** After each step in which all layers are trained together. */
   readonly onTraining?: (done: StepDone) => void | Promise<void>;
+  /** While the float model writes text for that. */
+  readonly onWriting?: (written: Written) => void | Promise<void>;
 }
 
 const { checkFreeSpace, directoryStore, filesIn, folderState, makeFolder, moveFolder, removeFolder, writeFolder } = host.files;
@@ -86,6 +90,7 @@ const optionNames: OptionNames<QuantizeOptions> = {
   onLayer: true,
   onStep: true,
   onTraining: true,
+  onWriting: true,
   backend: true,
   adapter: true,
   onDownload: true,
@@ -134,7 +139,10 @@ interface Device {
   readonly search: DeviceSearch | null;
 }
 
-/** A device for the whole search where it can do that, for products alone where not. @throws GureumError as openDevice */
+/**
+ * A device for the whole search where it can do that, for products alone where not; none, with "auto", for a model that is to be trained and that
+ * it cannot train. @throws GureumError as openDevice, "unsupported"
+ */
 async function deviceFor(
   cpu: CpuOps,
   checkpoint: Pick<Checkpoint, "config" | "refs">,
@@ -145,6 +153,7 @@ async function deviceFor(
   const none = { ops: null, search: null };
   if (backend === "cpu") return none;
   try {
+    if (settings.modelSteps > 0) checkGpuTraining(checkpoint);
     const search = stages ? null : await gpuSearch(checkpoint, settings, longest, backend === "auto", adapter);
     if (search) return { ops: null, search };
     const ops = gpuOps(cpu, host.threads(), adapter);
@@ -173,6 +182,7 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
     onLayer,
     onStep,
     onTraining,
+    onWriting,
   } = options;
   const base = methods[method];
   if (!base)
@@ -218,17 +228,25 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
     const parts = { store: directoryStore(work), writer: filesIn(work) };
     const run = { source, parts, ops, settings, calibration: texts, products: gpu || search ? "webgpu" : "cpu" } as const;
     const count = threads ?? host.threads().cores;
+    const { adapter } = options;
+    const onCpu = { ops: options.ops ?? "auto", ...(threads === undefined ? {} : { threads }) };
+    const openFloat = ({ config, refs }: Checkpoint): Promise<Made> =>
+      gpu || search
+        ? makeModel(config, refs, { backend: "webgpu", ...(adapter === undefined ? {} : { adapter }) })
+        : makeModel(config, refs, { backend: "cpu", ...onCpu });
     // The device's thread serves one caller; a layer too large for slices has nothing to share out.
     const crew = gpu || count === 1 || options.ops === "javascript" ? aloneCrew(ops) : threadCrew(host.threads(), count);
     const own = {
       crew,
       ...(gpu || search ? { trainer: gpuTrainer(options.adapter) } : {}),
+      openFloat,
       ...(search ? { search } : {}),
       ...(options.stages ? { stages: options.stages } : {}),
       ...(maxShardBytes === undefined ? {} : { maxShardBytes }),
       ...(onLayer ? { onLayer } : {}),
       ...(onStep ? { onStep } : {}),
       ...(onTraining ? { onTraining } : {}),
+      ...(onWriting ? { onWriting } : {}),
     };
     const report = await writeFolder(result, (target) => quantizeModel({ ...run, ...own, target }));
     if (!isThere) await moveFolder(result, to);

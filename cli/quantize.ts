@@ -4,6 +4,7 @@ import { writeFile } from "../core/host/node.ts";
 import { linearParts } from "../core/model/layer.ts";
 import type { LayerDone } from "../core/quant/quantize-layers.ts";
 import { methods } from "../core/quant/search/stages.ts";
+import type { Written } from "../core/quant/train/own-text.ts";
 import type { StepDone } from "../core/quant/train/whole.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import { quantize as quantizeModel } from "../index.ts";
@@ -42,17 +43,41 @@ function layerNotes(): (done: LayerDone) => void {
   };
 }
 
+/** How long the rest of some work will take, from its first report on: ", about 20 s left", or nothing where that cannot be said. */
+function timeLeft(): (done: number, of: number) => string {
+  let first: { readonly done: number; readonly at: number } | undefined;
+  return (done, of) => {
+    const now = performance.now();
+    first ??= { done, at: now };
+    const seconds = ((now - first.at) / 1000) * ((of - done) / (done - first.done));
+    return done > first.done && done < of ? `, about ${duration(seconds)} left` : "";
+  };
+}
+
+/** A line for each tenth of the text that the float model writes. */
+function writingNotes(): (written: Written) => void {
+  const left = timeLeft();
+  let said = 0;
+  return ({ tokens, of }) => {
+    const rest = left(tokens, of);
+    const tenths = Math.floor((10 * tokens) / of);
+    if (tenths === said) return;
+    said = tenths;
+    note(`text of the float model's: ${tokens} of ${of} tokens${rest}`);
+  };
+}
+
 /** A line for some of the steps: how far the texts of late are from the float model, how long the rest will take. */
 function stepNotes(): (done: StepDone) => void {
-  const start = performance.now();
+  const left = timeLeft();
   let sum = 0;
   let count = 0;
   return ({ step, steps, kl }) => {
     sum += kl;
     count++;
+    const rest = left(step, steps);
     if (step % Math.ceil(steps / 20) !== 0 && step !== steps) return;
-    const left = (((performance.now() - start) / 1000) * (steps - step)) / step;
-    note(`step ${step} of ${steps}: KL ${(sum / count).toFixed(5)}${left > 0 ? `, about ${duration(left)} left` : ""}`);
+    note(`step ${step} of ${steps}: KL ${(sum / count).toFixed(5)}${rest}`);
     sum = 0;
     count = 0;
   };
@@ -74,7 +99,7 @@ until all is done its work lies in DST.unfinished.
   --samples N --tokens N      at most N blocks of N tokens of it (default: 128 of 512)
   --set NAME=VALUE            one choice on top of the method's; may be repeated: ${Object.keys(methods.best).join(", ")}
   --threads N                 threads (default: physical cores); the same bytes for every N
-  --backend auto|cpu|webgpu   where rtn and awq search, and large products of the others; auto is a GPU where there is one
+  --backend auto|cpu|webgpu   where rtn and awq search, large products of the others, and training; auto is a GPU where there is one
                               (default: cpu; f32 gives other bits)
   --adapter NAME|N            which of several GPUs
   --shard-bytes N             bytes of a shard, at most (default: 5 GB)
@@ -126,6 +151,7 @@ until all is done its work lies in DST.unfinished.
       onLayer: layerNotes(),
       onStep: progressBar("quantizing"),
       onTraining: stepNotes(),
+      onWriting: writingNotes(),
     });
     if (words.flag("report")) {
       const page = quantizePage(report, `${from} to ${to}`);

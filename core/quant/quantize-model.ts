@@ -28,6 +28,7 @@ import { makeBench } from "./search/capture.ts";
 import type { LayerSearch } from "./search/layer-search.ts";
 import type { LinearLoss } from "./search/quantize-layer.ts";
 import { stages as ownStages, type Settings, type Stages } from "./search/stages.ts";
+import type { Opened, Written } from "./train/own-text.ts";
 import { aloneCrew, type Crew } from "./train/train.ts";
 import { crewTrainer, type ModelTrainer, type StepDone, trainWhole } from "./train/whole.ts";
 
@@ -48,12 +49,16 @@ export interface QuantizeJob {
   readonly search?: LayerSearch;
   /** What trains all layers together, if not the crew; part of `products`. */
   readonly trainer?: ModelTrainer;
+  /** Opens the float model that writes with `ownTokens`; part of `products`. On the CPU, by the ops, where it is absent. */
+  readonly openFloat?: (checkpoint: Checkpoint) => Promise<Opened>;
   readonly maxShardBytes?: number;
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
   /** Steps of this run's layers done, and in all. */
   readonly onStep?: (done: number, total: number) => void;
   /** With `modelSteps`: behind each of them. */
   readonly onTraining?: (done: StepDone) => void | Promise<void>;
+  /** With `ownTokens`: while they are written. */
+  readonly onWriting?: (written: Written) => void | Promise<void>;
 }
 
 /** What was done and what it cost; the same for the same input, whatever happened on the way. */
@@ -88,7 +93,7 @@ export function checkSource({ config, refs }: Pick<Checkpoint, "config" | "refs"
     }
 }
 
-/** Weights of the linears, at most, of a model that is trained as a whole: each takes some 30 bytes. */
+/** Weights of the linears, at most, of a model that is trained as a whole: each takes some 40 bytes. */
 const TRAINED_WEIGHTS = 2 ** 30;
 
 /** @throws GureumError "limit" where all of a model would have to be in memory that no machine is asked for */

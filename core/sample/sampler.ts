@@ -95,12 +95,14 @@ export function candidates(logits: Float32Array, options: SamplingOptions): Cand
   const inverse = Math.fround(1 / temperature);
   const z = logits.map((l) => l * inverse);
   const max = z[argmax(z)]!;
-  let order = Array.from(z.keys()).sort((a, b) => z[b]! - z[a]! || a - b);
+  // Where nothing is cut by rank, none is needed: sorting a vocabulary costs more than the rest.
+  let order = Array.from(z.keys());
+  if (topK > 0 || topP < 1) order.sort((a, b) => z[b]! - z[a]! || a - b);
   if (topK > 0) order = order.slice(0, topK);
   const weight = (id: number): number => Math.exp(z[id]! - max);
-  let sum = 0;
-  for (const id of order) sum += weight(id);
   if (topP < 1) {
+    let sum = 0;
+    for (const id of order) sum += weight(id);
     // The shortest prefix whose share reaches topP; the token that crosses the line stays.
     let cumulative = 0;
     let kept = 0;

@@ -8,6 +8,7 @@ import type { LinearName } from "../../core/model/layer.ts";
 import type { RopeTables } from "../../core/ops/rope.ts";
 import { allocate, type Memory, upload, usage } from "../device/buffer.ts";
 import { add } from "../kernels/plain/add.ts";
+import { embedding } from "../kernels/plain/embedding.ts";
 import { joinPieces } from "../kernels/plain/join-pieces.ts";
 import { matmulTile64 } from "../kernels/plain/matmul-tile64.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
@@ -51,6 +52,8 @@ export type FeedForwardRoom = Readonly<Record<"gate" | "up" | "act", GPUBuffer>>
 
 export interface LayerSteps {
   run(r: Recorder, kernel: Kernel, buffers: Record<string, GPUBuffer>, params: Record<string, number>, groups: Workgroups): void;
+  /** Rows of a table [V, D] in f32. */
+  embed(r: Recorder, to: GPUBuffer, ids: GPUBuffer, table: GPUBuffer, T: number): void;
   /** out [T, N] = x [T, K] · y [N, K]ᵀ; K a multiple of 16. */
   product(r: Recorder, to: GPUBuffer, x: GPUBuffer, y: GPUBuffer, T: number, N: number, K: number): void;
   /** out [C, R] of x [R, C] */
@@ -93,6 +96,11 @@ export function makeLayerSteps(memory: Memory, config: LlamaConfig, tables: Rope
   ): void => record<string, string>(r, { ...call, kernel, params: call.params ?? {}, buffers, workgroups: () => call.workgroups(T, 0) });
   const own: Omit<LayerSteps, "attention" | "feedForward"> = {
     run: (r, kernel, buffers, params, groups) => record<string, string>(r, { kernel, buffers, params, workgroups: () => groups }),
+    embed(r, to, ids, table, T) {
+      const { hiddenSize: D, vocabSize: V } = config;
+      const call = embedding.call({ dtype: "F32", D, firstRow: 0, rows: V });
+      carded(r, embedding as Kernel, call, { ids, table, out: to }, T);
+    },
     product(r, to, x, y, T, N, K) {
       const wanted = software ? 1 : tilePieces(tile64, T, K, N);
       const pieces = wanted * T * N * 4 <= parts.size ? wanted : 1;

@@ -30,14 +30,18 @@ export interface TrainerOptions {
   readonly norm: Float32Array<ArrayBuffer>;
   /** [V, D] */
   readonly head: Float32Array<ArrayBuffer>;
+  /** [V, D] */
+  readonly embeddings: Float32Array<ArrayBuffer>;
 }
 
-/** A text: what the first layer reads, what the float model's last one gives, [T, D] both; rows before `from` do not count. */
+/** A text's ids; rows before `from` do not count. */
 export interface TrainerText {
-  readonly input: Float32Array;
-  readonly aim: Float32Array;
+  readonly ids: ArrayLike<number>;
   readonly from?: number;
 }
+
+/** Which model weights belong to: the one that is trained, or the float one that it is to come near to. */
+export type Of = "own" | "float";
 
 /** A step's rates, with Adam's corrections in them. */
 export interface StepRates {
@@ -54,14 +58,12 @@ export interface LinearState {
 
 /** A model on the device, to be trained. */
 export interface Trainer {
-  setWeights(layer: number, name: LinearName, W: Float32Array<ArrayBuffer>): void;
-  setNorm(layer: number, name: NormName, w: Float32Array<ArrayBuffer>): void;
+  setWeights(of: Of, layer: number, name: LinearName, W: Float32Array<ArrayBuffer>): void;
+  setNorm(of: Of, layer: number, name: NormName, w: Float32Array<ArrayBuffer>): void;
   /** Where training begins; Adam's memory is emptied. */
   setLatents(layer: number, name: LinearName, state: LinearState): void;
   latents(layer: number, name: LinearName): Promise<{ readonly u: Float32Array; readonly scales: Float32Array }>;
   norm(layer: number, name: NormName): Promise<Float32Array>;
-  /** What the last layer gives of texts, [rows, D] one after the other. */
-  outputs(texts: readonly Pick<TrainerText, "input">[]): Promise<Float32Array>;
   /** Σ KL of texts over the rows that count, and how many those are. */
   judge(texts: readonly TrainerText[]): Promise<{ readonly loss: number; readonly rows: number }>;
   /** The same before a step, and the step. */
@@ -69,12 +71,17 @@ export interface Trainer {
   close(): void;
 }
 
-export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
-  const { config, tables, bits, groupSize, rows: T, longest } = options;
+/** @throws GureumError "unsupported" for models that a trainer cannot be made for */
+export function checkTrainer(config: LlamaConfig): void {
   const where = "training on WebGPU";
   checkSteps(config, where);
   if (config.vocabSize % 16 !== 0)
     throw new GureumError("unsupported", { where, what: `${config.vocabSize} ids, no multiple of 16`, remedy: "take --backend cpu" });
+}
+
+export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
+  const { config, tables, bits, groupSize, rows: T, longest } = options;
+  checkTrainer(config);
   const {
     hiddenSize: D,
     intermediateSize: F,
@@ -87,12 +94,14 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
   } = config;
   const memory = makeMemory(gpu);
   const f32 = (label: string, length: number): GPUBuffer => allocate(memory, label, 4 * length);
+  const ids = f32("ids", T);
   const first = f32("first", T);
   const spans = f32("spans", 2 * T);
   const scored = f32("scored", T);
   const pace = allocate(memory, "pace", 16, usage.UNIFORM | usage.COPY_DST);
   const finalNorm = upload(memory, "norm", options.norm);
   const head = upload(memory, "head", options.head);
+  const embeddings = options.embeddings === options.head ? head : upload(memory, "embeddings", options.embeddings);
   const headTurned = f32("head turned", V * D);
   const widths = Math.max(D, F, H * Hd);
   const weightSizes = linearParts.map(({ outFeatures, inFeatures }) => outFeatures(config) * inFeatures(config));
@@ -110,16 +119,15 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
           scales: buffer("scales", groups),
           scaleAdam: buffer("scaleAdam", 2 * groups),
         };
-        return [name, { N, K, groups, W: buffer("W", N * K), ...state }] as const;
+        return [name, { N, K, groups, W: buffer("W", N * K), float: buffer("float", N * K), ...state }] as const;
       }),
     ) as Record<
       LinearName,
-      { N: number; K: number; groups: number } & Record<"W" | "u" | "adam" | "zeros" | "scales" | "scaleAdam", GPUBuffer>
+      { N: number; K: number; groups: number } & Record<"W" | "float" | "u" | "adam" | "zeros" | "scales" | "scaleAdam", GPUBuffer>
     >,
-    norms: Object.fromEntries(normNames.map((name) => [name, { w: f32(name, D), adam: f32("adam", 2 * D) }])) as Record<
-      NormName,
-      { w: GPUBuffer; adam: GPUBuffer }
-    >,
+    norms: Object.fromEntries(
+      normNames.map((name) => [name, { w: f32(name, D), float: f32(name, D), adam: f32("adam", 2 * D) }]),
+    ) as Record<NormName, Record<"w" | "float" | "adam", GPUBuffer>>,
     kept: {
       x: f32("x", T * D),
       normed: f32("normed", T * D),
@@ -149,16 +157,27 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
   const addTo = (r: Recorder, x: GPUBuffer, y: GPUBuffer): void => steps.addTo(r, x, y, T, D);
   const shape = { H, G, Hd, longest };
 
+  /** All layers of either model, in the same rooms: what the later one keeps stays. */
+  const through = (r: Recorder, of: Of, end: GPUBuffer): void => {
+    for (const [l, { linears, norms, kept: s }] of layers.entries()) {
+      const weights =
+        of === "own"
+          ? linears
+          : (Object.fromEntries(Object.entries(linears).map(([name, linear]) => [name, { ...linear, W: linear.float }])) as typeof linears);
+      const normOf = (name: NormName): GPUBuffer => norms[name][of === "own" ? "w" : "float"];
+      norm(r, s.normed, s.x, normOf("inputLayernorm"));
+      steps.attention(r, s.between, s.normed, weights, s, first, T);
+      addTo(r, s.between, s.x);
+      norm(r, s.normed2, s.between, normOf("postAttentionLayernorm"));
+      const next = layers[l + 1]?.kept.x ?? end;
+      steps.feedForward(r, next, s.normed2, weights, s, T);
+      addTo(r, next, s.between);
+    }
+  };
   const forward = makeRecorder();
-  for (const [l, { linears, norms, kept: s }] of layers.entries()) {
-    norm(forward, s.normed, s.x, norms.inputLayernorm.w);
-    steps.attention(forward, s.between, s.normed, linears, s, first, T);
-    addTo(forward, s.between, s.x);
-    norm(forward, s.normed2, s.between, norms.postAttentionLayernorm.w);
-    const next = layers[l + 1]?.kept.x ?? out;
-    steps.feedForward(forward, next, s.normed2, linears, s, T);
-    addTo(forward, next, s.between);
-  }
+  steps.embed(forward, layers[0]!.kept.x, ids, embeddings, T);
+  through(forward, "float", aim);
+  through(forward, "own", out);
 
   const judge = makeRecorder();
   norm(judge, a, aim, finalNorm);
@@ -175,7 +194,7 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
   for (let l = L - 1; l >= 0; l--) {
     const { linears, norms, kept: s } = layers[l]!;
     /** to = dy W, then a step of the linear by dyᵀ x. */
-    const through = (name: LinearName, dy: GPUBuffer, x: GPUBuffer, to: GPUBuffer): void => {
+    const linearBack = (name: LinearName, dy: GPUBuffer, x: GPUBuffer, to: GPUBuffer): void => {
       const { N, K, groups, W, u, adam, zeros, scales, scaleAdam } = linears[name];
       turned(back, turnedLeft, W, N, K);
       product(back, to, dy, turnedLeft, T, K, N);
@@ -185,30 +204,30 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
       const step = { groups, groupSize, top: 2 ** bits - 1 };
       run(back, moveLatents as Kernel, { pace, zeros, dW, u, adam, scales, scaleAdam, W }, step, spread(groups));
     };
-    const throughNorm = (name: NormName, x: GPUBuffer, dy: GPUBuffer, dx: GPUBuffer): void => {
+    const normsBack = (name: NormName, x: GPUBuffer, dy: GPUBuffer, dx: GPUBuffer): void => {
       const { w, adam } = norms[name];
       run(back, normBack as Kernel, { x, w, dy, dx, products }, { D, eps }, [T, 1, 1]);
       run(back, moveNorm as Kernel, { pace, products, adam, w }, { T, D }, [D, 1, 1]);
     };
-    through("downProj", b, s.act, a);
+    linearBack("downProj", b, s.act, a);
     run(back, gateBack as Kernel, { g: s.gate, u: s.up, dy: a, dg: c, du: d }, { length: T * F }, across(T * F));
-    through("gateProj", c, s.normed2, a);
-    through("upProj", d, s.normed2, c);
+    linearBack("gateProj", c, s.normed2, a);
+    linearBack("upProj", d, s.normed2, c);
     addTo(back, a, c);
-    throughNorm("postAttentionLayernorm", s.between, a, c);
+    normsBack("postAttentionLayernorm", s.between, a, c);
     addTo(back, b, c);
-    through("oProj", b, s.mixed, a);
+    linearBack("oProj", b, s.mixed, a);
     run(back, attendBack as Kernel, { first, q: s.q, k: s.k, v: s.v, dy: a, dq: c, P, dS }, shape, [T, H, 1]);
     // The values' gradient goes where no one reads any more.
     run(back, attendKeys as Kernel, { spans, q: s.q, dy: a, P, dS, dk: d, dv: s.gate }, shape, [T, G, 1]);
     steps.rotate(back, first, c, T, H, -1);
     steps.rotate(back, first, d, T, G, -1);
-    through("qProj", c, s.normed, a);
-    through("kProj", d, s.normed, c);
+    linearBack("qProj", c, s.normed, a);
+    linearBack("kProj", d, s.normed, c);
     addTo(back, a, c);
-    through("vProj", s.gate, s.normed, c);
+    linearBack("vProj", s.gate, s.normed, c);
     addTo(back, a, c);
-    throughNorm("inputLayernorm", s.x, a, c);
+    normsBack("inputLayernorm", s.x, a, c);
     addTo(back, b, c);
   }
   const [goForward, goJudge, goBack] = await Promise.all([forward, judge, back].map((recorder) => prepare(recorder, memory)));
@@ -217,17 +236,16 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
     new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength);
   /** Puts texts into the rows; how many rows count. */
   const feed = (texts: readonly TrainerText[]): number => {
-    const [x, right, share] = [new Float32Array(T * D), new Float32Array(T * D), new Float32Array(T)];
+    const [tokens, share] = [new Uint32Array(T), new Float32Array(T)];
     const begins = Uint32Array.from({ length: T }, (_, t) => t);
     const both = Uint32Array.from({ length: 2 * T }, (_, i) => (i % 2 === 0 ? i / 2 : (i + 1) / 2));
     let at = 0;
     let counted = 0;
-    for (const { input, aim: own, from = 0 } of texts) {
-      const rows = input.length / D;
+    for (const { ids: own, from = 0 } of texts) {
+      const rows = own.length;
       if (rows > longest || at + rows > T)
         throw new GureumError("range", { where: "training", what: "rows of texts", expected: `at most ${T}, ${longest} in one` });
-      x.set(input, at * D);
-      right.set(own, at * D);
+      tokens.set(own, at);
       for (let t = at; t < at + rows; t++) {
         begins[t] = at;
         both[2 * t] = at;
@@ -237,8 +255,7 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
       }
       at += rows;
     }
-    writeBytes(gpu, layers[0]!.kept.x, 0, bytesOf(x));
-    writeBytes(gpu, aim, 0, bytesOf(right));
+    writeBytes(gpu, ids, 0, bytesOf(tokens));
     writeBytes(gpu, first, 0, bytesOf(begins));
     writeBytes(gpu, spans, 0, bytesOf(both));
     writeBytes(gpu, scored, 0, bytesOf(share));
@@ -255,8 +272,8 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
   const lost = async (): Promise<number> => (await readF32(gpu, kl, T)).reduce((sum, value) => sum + value, 0);
 
   return {
-    setWeights: (l, name, W) => writeBytes(gpu, layers[l]!.linears[name].W, 0, bytesOf(W)),
-    setNorm: (l, name, w) => writeBytes(gpu, layers[l]!.norms[name].w, 0, bytesOf(w)),
+    setWeights: (of, l, name, W) => writeBytes(gpu, layers[l]!.linears[name][of === "own" ? "W" : "float"], 0, bytesOf(W)),
+    setNorm: (of, l, name, w) => writeBytes(gpu, layers[l]!.norms[name][of === "own" ? "w" : "float"], 0, bytesOf(w)),
     setLatents(l, name, { u, scales, zeros }) {
       const to = layers[l]!.linears[name];
       writeBytes(gpu, to.u, 0, bytesOf(u));
@@ -271,15 +288,6 @@ export async function makeTrainer(gpu: Gpu, options: TrainerOptions): Promise<Tr
       return { u: await readF32(gpu, u, N * K), scales: await readF32(gpu, scales, groups) };
     },
     norm: (l, name) => readF32(gpu, layers[l]!.norms[name].w, D),
-    async outputs(texts) {
-      feed(texts.map(({ input }) => ({ input, aim: input })));
-      await go([goForward!]);
-      return readF32(
-        gpu,
-        out,
-        texts.reduce((sum, { input }) => sum + input.length, 0),
-      );
-    },
     async judge(texts) {
       const rows = feed(texts);
       await go([goForward!, goJudge!]);

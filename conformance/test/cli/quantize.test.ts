@@ -76,6 +76,31 @@ describe("gureum quantize", () => {
         expect(readFileSync(join(at(name), file)).equals(readFileSync(join(at("one"), file))), `${name} ${file}`).toBe(true);
   });
 
+  it("trains on text of the float model's own to the same bytes whatever the threads, and tells of both", async () => {
+    const settings = { modelSteps: 3, ownTokens: 60, stepTokens: 40 };
+    const seen: number[] = [];
+    for (const threads of [1, 2])
+      await quantize(source, {
+        to: at(`trained ${threads}`),
+        settings,
+        groupSize: 16,
+        calibration: smallTexts().map((ids) => ({ ids })),
+        onWriting: ({ tokens, of }) => void seen.push(tokens / of),
+        threads,
+      });
+    expect(seen.filter((share) => share === 1).length).toBeGreaterThanOrEqual(2);
+    const set = Object.entries(settings).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
+    const { code, err } = await gureum(words(at("trained"), ...set));
+    expect(code).toBe(0);
+    expect(err).toMatch(
+      /\ntext of the float model's: 60 of 60 tokens\nstep 1 of 3: KL [\d.]+\nstep 2 of 3: KL [\d.]+, about \d+ s left\nstep 3/,
+    );
+    for (const name of ["trained 2", "trained"])
+      expect(readFileSync(join(at(name), "model.safetensors")).equals(readFileSync(join(at("trained 1"), "model.safetensors"))), name).toBe(
+        true,
+      );
+  });
+
   it("goes on after kills at random moments, to the bytes of an undisturbed run", async () => {
     const { kills, completed } = await killQuantize(6, 11, 2);
     expect(kills).toBe(6);

@@ -6,6 +6,7 @@ import { referenceOps } from "../../../core/model/ops.ts";
 import { ropeTables } from "../../../core/ops/rope.ts";
 import { gridsOf, rangesOf, roundToNearest } from "../../../core/quant/search/grid.ts";
 import { latentOf } from "../../../core/quant/train/latent.ts";
+import type { TrainedLayer, TrainedLinear } from "../../../core/quant/train/layer.ts";
 import { singles } from "../../../core/quant/train/numbers.ts";
 import { aloneCrew } from "../../../core/quant/train/train.ts";
 import { type LatentLayer, makeTraining } from "../../../core/quant/train/training.ts";
@@ -54,12 +55,24 @@ const layers: LatentLayer[] = [0, 1].map(() => {
     },
   };
 });
-const lessons = [7, 1, 13, 9].map((T) => ({ input: random(T * 32), aim: random(T * 32) }));
+const texts = [7, 1, 13, 9].map((T, i) => Array.from({ length: T }, (_, t) => (11 * i + 5 * t * t + 3 * t) % 64));
 const head = { norm: random(32, 0.2).map((w) => 1 + w), weight: random(64 * 32, 0.5) };
+const embeddings = random(64 * 32);
+const float = layers.map(() =>
+  makeLayer<TrainedLinear, Float32Array<ArrayBuffer> | null>(
+    ({ outFeatures, inFeatures }) => {
+      const [N, K] = [outFeatures(config), inFeatures(config)];
+      return { W: random(N * K, 1.5 / Math.sqrt(K)), bias: null, N, K };
+    },
+    ({ name }) => (name.endsWith("Layernorm") ? random(32, 0.3).map((w) => 1 + w) : null),
+  ),
+) as TrainedLayer[];
+const task = { kind: "texts", texts, embeddings, float, head } as const;
+const lessons = texts.map((ids) => ({ ids }));
 const tables = ropeTables(config, 16);
 
 const given = async () => {
-  const training = makeTraining((length) => new Float32Array(length), { config, tables, head, lessons, layers });
+  const training = makeTraining((length) => new Float32Array(length), { config, tables, task, layers });
   const trainer = await makeTrainer(await testDevice(), {
     config,
     tables,
@@ -69,15 +82,19 @@ const given = async () => {
     longest: 16,
     norm: head.norm,
     head: head.weight,
+    embeddings,
   });
   for (const [l, layer] of layers.entries()) {
     for (const { name } of linearParts) {
       const { u, scales, grids } = layer.latents[name];
-      trainer.setWeights(l, name, training.dense[l]![name].W as Float32Array<ArrayBuffer>);
+      trainer.setWeights("float", l, name, Float32Array.from(float[l]![name].W));
+      trainer.setWeights("own", l, name, training.dense[l]![name].W as Float32Array<ArrayBuffer>);
       trainer.setLatents(l, name, { u: u.slice(), scales: scales.slice(), zeros: Float32Array.from(grids.zeros) });
     }
-    for (const name of ["inputLayernorm", "postAttentionLayernorm"] as const)
-      trainer.setNorm(l, name, Float32Array.from(layer.norms[name]!));
+    for (const name of ["inputLayernorm", "postAttentionLayernorm"] as const) {
+      trainer.setNorm("float", l, name, Float32Array.from(float[l]![name]!));
+      trainer.setNorm("own", l, name, Float32Array.from(layer.norms[name]!));
+    }
   }
   return { training, trainer };
 };
@@ -91,7 +108,7 @@ describe("training on WebGPU", () => {
     expect(loss).toBeCloseTo(runLessons(singles(referenceOps), training, all, null), 3);
     // The rows before `from` do not count, and others do not see them.
     const late = await trainer.judge([{ ...lessons[2]!, from: 12 }]);
-    const early = await trainer.judge([{ input: lessons[2]!.input.subarray(0, 12 * 32), aim: lessons[2]!.aim.subarray(0, 12 * 32) }]);
+    const early = await trainer.judge([{ ids: texts[2]!.slice(0, 12) }]);
     expect(late.rows).toBe(1);
     expect(late.loss + early.loss).toBeCloseTo((await trainer.judge([lessons[2]!])).loss, 3);
     trainer.close();

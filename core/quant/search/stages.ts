@@ -49,8 +49,10 @@ export interface Settings {
   readonly inputs: "float" | "quantized" | "corrected";
   /** Steps in which each layer is trained by itself, behind all of this (train/train-block.ts). */
   readonly blockSteps: number;
-  /** Steps in which all layers are trained together, behind that (train/train-model.ts); the whole model is in memory. */
+  /** Steps in which all layers are trained together, behind that (train/whole.ts); the whole model is in memory. */
   readonly modelSteps: number;
+  /** Ids that the float model writes itself, to be trained on together beside the calibration's (train/own-text.ts). */
+  readonly ownTokens: number;
   /** Tokens of a step of either, about. */
   readonly stepTokens: number;
   /** How far a step moves an integer's place between its neighbours at first, in steps of the grid. */
@@ -236,6 +238,7 @@ const plain = {
   inputs: "float",
   blockSteps: 0,
   modelSteps: 0,
+  ownTokens: 0,
   stepTokens: 2048,
   rate: 0.01,
   scaleRate: 0.0005,
@@ -257,5 +260,5 @@ export const methods: Readonly<Record<MethodName, Omit<Settings, "bits" | "group
   rtn: { ...plain, scaleSteps: 0, clip: "none" },
   awq: { ...plain, scaleSteps: 20, clip: "symmetric" },
   best,
-  trained: { ...best, modelSteps: 600, stepTokens: 1536, rate: 0.0015, scaleRate: 0.001 },
+  trained: { ...best, modelSteps: 2400, ownTokens: 600_000, stepTokens: 1536, rate: 0.003, scaleRate: 0.001 },
 };

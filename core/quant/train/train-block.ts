@@ -27,7 +27,7 @@ export function trainBlock(
   random: () => number,
 ): { layer: LatentLayer; before: number; after: number } {
   const D = config.hiddenSize;
-  const training = makeTraining(crew.allocate, { config, tables, head: null, lessons, layers: [layer] });
+  const training = makeTraining(crew.allocate, { config, tables, task: { kind: "streams", lessons }, layers: [layer] });
   const mean = lessons.reduce((sum, { input }) => sum + input.length / D, 0) / lessons.length;
   const count = Math.min(lessons.length, Math.ceil(JUDGED / mean));
   const judged = Array.from({ length: count }, (_, i) => Math.floor((i * lessons.length) / count));

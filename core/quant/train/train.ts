@@ -2,7 +2,7 @@
 
 import type { CpuOps } from "../../model/ops.ts";
 import { type Allocate, singles } from "./numbers.ts";
-import { type Pace, partsOf, type Training, type Work } from "./training.ts";
+import { lengthsOf, type Pace, partsOf, type Training, type Work } from "./training.ts";
 import { perform } from "./work.ts";
 
 /** Who does the work. */
@@ -74,8 +74,7 @@ export function* train(
   pace: Pace,
   random: () => number,
 ): Generator<{ readonly step: number; readonly loss: number }> {
-  const D = training.config.hiddenSize;
-  const lengths = training.lessons.map(({ input }) => input.length / D);
+  const lengths = lengthsOf(training.task, training.config);
   const plan = batches(lengths, pace.tokens, training.gradients.length, random);
   for (let step = 1; step <= pace.steps; step++) {
     const texts = plan.next().value as number[][];

@@ -20,7 +20,7 @@ export interface LatentLayer {
 export type NormName = "inputLayernorm" | "postAttentionLayernorm" | "qNorm" | "kNorm";
 export const normNames: readonly NormName[] = ["inputLayernorm", "postAttentionLayernorm", "qNorm", "kNorm"];
 
-/** A text: what the first layer reads, [T, D], and what the last one gives in the float model, [T, D]. */
+/** A text as a layer reads it, [T, D], and what the layer is to give of it, [T, D]. */
 export interface Lesson {
   readonly input: Float32Array;
   readonly aim: Float32Array;
@@ -32,6 +32,35 @@ export interface Head {
   readonly norm: Float32Array;
   /** [V, D] */
   readonly weight: Float32Array;
+}
+
+/** What a layer by itself learns from: its outputs are judged by their squared difference from the aims. */
+export interface StreamTask {
+  readonly kind: "streams";
+  readonly lessons: readonly Lesson[];
+}
+
+/**
+ * What a whole model learns from: texts, whose next ids are judged by KL(float ‖ own). The float layers make the aim of each text whenever it is read,
+ * so that nothing is kept of a text but its ids.
+ */
+export interface TextTask {
+  readonly kind: "texts";
+  readonly texts: readonly ArrayLike<number>[];
+  /** [V, D] */
+  readonly embeddings: Float32Array;
+  readonly float: readonly TrainedLayer[];
+  readonly head: Head;
+}
+
+/** How long each of these texts of a task is; of all of them, where none are named. */
+export function lengthsOf(
+  task: StreamTask | TextTask,
+  { hiddenSize: D }: Pick<LlamaConfig, "hiddenSize">,
+  texts?: readonly number[],
+): number[] {
+  const chosen = <T>(all: readonly T[]): readonly T[] => texts?.map((i) => all[i]!) ?? all;
+  return task.kind === "texts" ? chosen(task.texts).map(({ length }) => length) : chosen(task.lessons).map(({ input }) => input.length / D);
 }
 
 /** How fast what is trained moves, and for how long. */
@@ -56,9 +85,7 @@ export interface LayerAdams {
 export interface Training {
   readonly config: LlamaConfig;
   readonly tables: RopeTables;
-  /** null: outputs are judged by themselves. */
-  readonly head: Head | null;
-  readonly lessons: readonly Lesson[];
+  readonly task: StreamTask | TextTask;
   readonly layers: readonly LatentLayer[];
   /** What the layers stand for. */
   readonly dense: readonly TrainedLayer[];
@@ -82,12 +109,12 @@ const GRADIENT_BYTES = 2 ** 31;
 const SLICES = 16;
 
 /** The state before the first step; arrays are copied to ones of `allocate`. */
-export function makeTraining(allocate: Allocate, given: Pick<Training, "config" | "tables" | "head" | "lessons" | "layers">): Training {
-  const copy = <A extends Float32Array | null>(values: A): A => {
+export function makeTraining(allocate: Allocate, given: Pick<Training, "config" | "tables" | "task" | "layers">): Training {
+  const copy = <A extends Floats | null>(values: A): A => {
     if (!values) return values;
     const out = allocate(values.length);
     out.set(values);
-    return out as A;
+    return out as Floats as A;
   };
   const byLinear = <V>(make: (name: LinearName) => V): Record<LinearName, V> =>
     Object.fromEntries(linearParts.map(({ name }) => [name, make(name)])) as Record<LinearName, V>;
@@ -124,9 +151,20 @@ export function makeTraining(allocate: Allocate, given: Pick<Training, "config" 
     scales: byLinear((name) => makeAdam(allocate, latents[name].scales.length)),
     norms: byNorm((name) => norms[name] && makeAdam(allocate, norms[name].length)),
   }));
-  const head = given.head && { norm: copy(given.head.norm), weight: copy(given.head.weight) };
-  const lessons = given.lessons.map(({ input, aim }) => ({ input: copy(input), aim: copy(aim) }));
-  return { ...given, head, lessons, layers, dense, adams, gradients, losses: allocate(slices) };
+  const copied = (task: StreamTask | TextTask): StreamTask | TextTask => {
+    if (task.kind === "streams")
+      return { ...task, lessons: task.lessons.map(({ input, aim }) => ({ input: copy(input), aim: copy(aim) })) };
+    const float = task.float.map((layer) =>
+      makeLayer<TrainedLayer["qProj"], Floats>(
+        ({ name }) => ({ ...layer[name], W: copy(layer[name].W), bias: copy(layer[name].bias) }),
+        ({ name }) => copy(layer[name]),
+      ),
+    );
+    const { norm, weight } = task.head;
+    const head = { norm: copy(norm), weight: copy(weight) };
+    return { ...task, float, head, embeddings: task.embeddings === weight ? head.weight : copy(task.embeddings) };
+  };
+  return { ...given, task: copied(given.task), layers, dense, adams, gradients, losses: allocate(slices) };
 }
 
 /** Parts of a kind of work. */

@@ -4,21 +4,21 @@
  * Source of the idea: Liu et al. 2023, arXiv 2305.17888 (LLM-QAT, distillation); Chen et al. 2024, arXiv 2407.11062
  * (EfficientQAT: end-to-end training behind that of the blocks).
  */
-import { type Checkpoint, readerOf } from "../../checkpoint/weights.ts";
+import { type Checkpoint, readerOf, readWeights } from "../../checkpoint/weights.ts";
 import type { LlamaConfig } from "../../config.ts";
+import { cpuModel } from "../../model/cpu.ts";
 import type { CpuOps } from "../../model/ops.ts";
 import { widenRow } from "../../ops/embedding.ts";
 import { ropeTables } from "../../ops/rope.ts";
 import type { DenseMatrix } from "../../tensor.ts";
-import { type Calibration, embedTexts, floatLayer, type Parts, usingPart } from "../quantize-layers.ts";
+import { type Calibration, floatLayer, type Parts, usingPart } from "../quantize-layers.ts";
 import { layerFile, partWeights, writePart } from "../quantized-parts.ts";
-import type { QuantizedLayer } from "../search/quantize-layer.ts";
+import type { FloatLayer, QuantizedLayer } from "../search/quantize-layer.ts";
 import type { Settings } from "../search/stages.ts";
-import { forward } from "./layer.ts";
-import { join, type Numbers, singles } from "./numbers.ts";
+import { type Opened, ownTexts, type Written } from "./own-text.ts";
 import { latentLayer, paceOf, packedLayer, stream } from "./packed.ts";
 import { type Crew, train } from "./train.ts";
-import { type Head, type LatentLayer, makeTraining, type Pace, type Training } from "./training.ts";
+import { type LatentLayer, makeTraining, type Pace, type TextTask, type Training } from "./training.ts";
 
 /** A step of the training of the whole. */
 export interface StepDone {
@@ -31,11 +31,11 @@ export interface StepDone {
 }
 
 /** What a model's training starts from. */
-export interface ModelGiven extends Pick<Training, "config" | "tables" | "lessons" | "layers"> {
-  readonly head: Head;
+export interface ModelGiven extends Pick<Training, "config" | "tables" | "layers"> {
+  readonly task: TextTask;
   readonly bits: number;
   readonly groupSize: number;
-  /** Rows of a lesson, at most. */
+  /** Ids of a text, at most. */
   readonly longest: number;
 }
 
@@ -66,17 +66,18 @@ export interface WholeRun {
   readonly parts: Parts;
   readonly ops: CpuOps;
   readonly trainer: ModelTrainer;
+  /** Opens the float model, with `ownTokens`; on the CPU by the ops where it is absent. */
+  readonly openFloat?: (checkpoint: Checkpoint) => Promise<Opened>;
   readonly settings: Settings;
   readonly calibration: Calibration;
   /** Files that the parts have already. */
   readonly done: ReadonlySet<string>;
   readonly onTraining?: (done: StepDone) => void | Promise<void>;
+  readonly onWriting?: (written: Written) => void | Promise<void>;
 }
 
 /** Tokens of a text, at most: what attention costs grows with their square. */
 const LONGEST = 512;
-/** Tokens that go through a layer at a time. */
-const AT_ONCE = 4096;
 
 /** The calibration's texts, each from its own BOS where there is one, cut to at most LONGEST ids; none of a single id. */
 export function shortTexts(texts: Calibration["texts"], { bosTokenId }: Pick<LlamaConfig, "bosTokenId">): number[][] {
@@ -101,53 +102,46 @@ const widened = (matrix: DenseMatrix): Float32Array => {
   return W;
 };
 
-/** Streams through a float layer, in place, many texts at a time. */
-function moveOn(ops: CpuOps, numbers: Numbers, config: LlamaConfig, step: Parameters<typeof forward>[2], streams: Float32Array[]): void {
-  const D = config.hiddenSize;
-  const tables = ropeTables(config, LONGEST);
-  for (let first = 0; first < streams.length; ) {
-    let end = first;
-    for (let rows = 0; end < streams.length && rows < AT_ONCE; end++) rows += streams[end]!.length / D;
-    const some = streams.slice(first, end);
-    const lengths = some.map(({ length }) => length / D);
-    ops.pass(() => {
-      const { out } = forward(numbers, config, step, tables, join(some), lengths);
-      let at = 0;
-      for (const own of some) {
-        own.set(out.subarray(at, at + own.length));
-        at += own.length;
-      }
-    });
-    first = end;
-  }
+/** The calibration's texts, and behind them those that the float model writes. */
+async function textsOf(run: WholeRun): Promise<number[][]> {
+  const { checkpoint, ops, settings, calibration, openFloat = (of) => openCpu(of, ops) } = run;
+  const { config } = checkpoint;
+  const texts = shortTexts(calibration.texts, config);
+  if (settings.ownTokens === 0) return texts;
+  const own = await ownTexts({ ...run, config, texts, wanted: settings.ownTokens, longest: LONGEST, open: () => openFloat(checkpoint) });
+  return [...texts, ...own];
+}
+
+async function openCpu({ config, refs }: Checkpoint, ops: CpuOps): Promise<Opened> {
+  return { model: cpuModel(config, await readWeights(refs), ops), dispose() {} };
 }
 
 /** Trains all layers together and writes each; nothing where a run before has written them all. */
-export async function trainWhole({ checkpoint, parts, ops, trainer, settings, calibration, done, onTraining }: WholeRun): Promise<void> {
+export async function trainWhole(run: WholeRun): Promise<void> {
+  const { checkpoint, parts, trainer, settings, done, onTraining } = run;
   const { config, refs } = checkpoint;
   if (refs.layers.every((_, layer) => done.has(layerFile(layer, "trained")))) return;
-  const numbers = singles(ops);
-  const texts = shortTexts(calibration.texts, config);
-  const embedded = await embedTexts(checkpoint, { texts });
-  const aims = embedded.map((text) => text.slice());
+  const texts = await textsOf(run);
+  const float: FloatLayer[] = [];
   const layers: LatentLayer[] = [];
   const before: QuantizedLayer[] = [];
   for (const [layer, own] of refs.layers.entries()) {
-    const float = floatLayer(await readerOf().layer(own));
-    moveOn(ops, numbers, config, float, aims);
+    const weights = floatLayer(await readerOf().layer(own));
+    float.push(weights);
     await usingPart(parts, layer, async (part) => {
-      const weights = await partWeights(part, layer, config, settings.groupSize);
-      before.push({ weights, losses: part.losses, rows: part.rows });
-      layers.push(latentLayer(float, weights, part.rows, settings.bits));
+      const written = await partWeights(part, layer, config, settings.groupSize);
+      before.push({ weights: written, losses: part.losses, rows: part.rows });
+      layers.push(latentLayer(weights, written, part.rows, settings.bits));
     });
   }
-  const head = { norm: await readerOf().vector(refs.norm), weight: widened(await readerOf().dense(refs.lmHead)) };
-  const lessons = embedded.map((input, i) => ({ input, aim: aims[i]! }));
+  const embeddings = widened(await readerOf().dense(refs.embedTokens));
+  const weight = refs.lmHead === refs.embedTokens ? embeddings : widened(await readerOf().dense(refs.lmHead));
+  const head = { norm: await readerOf().vector(refs.norm), weight };
   const { bits, groupSize } = settings;
   const tables = ropeTables(config, LONGEST);
   const pace = paceOf(settings, settings.modelSteps);
   const trained = await trainer(
-    { config, tables, head, lessons, layers, bits, groupSize, longest: LONGEST },
+    { config, tables, task: { kind: "texts", texts, embeddings, float, head }, layers, bits, groupSize, longest: LONGEST },
     pace,
     stream(refs.layers.length),
     (step, kl) => onTraining?.({ step, steps: pace.steps, kl }),

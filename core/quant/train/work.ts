@@ -6,7 +6,7 @@ import { distil, linearInputs, rmsNormBackward } from "./backward.ts";
 import { latentGradients, weightsInto } from "./latent.ts";
 import { backward, forward, type Kept, type LayerGradients, norm } from "./layer.ts";
 import { type Floats, join, type Numbers } from "./numbers.ts";
-import { type Head, normNames, type Training, type Work } from "./training.ts";
+import { type Head, lengthsOf, normNames, type Training, type Work } from "./training.ts";
 
 /** Rows of logits at a time. */
 const ROWS = 256;
@@ -49,24 +49,42 @@ export function compareStreams(x: Floats, aim: Floats): { loss: number; dx: Floa
   return { loss, dx };
 }
 
+/** What the first layer reads of some texts, and what the last one is to give, [T, D] both. */
+function lessonsOf(
+  numbers: Numbers,
+  { config, tables, task }: Pick<Training, "config" | "tables" | "task">,
+  texts: readonly number[],
+  lengths: readonly number[],
+): { x: Floats; aim: Floats } {
+  if (task.kind === "streams") {
+    const chosen = texts.map((i) => task.lessons[i]!);
+    return { x: join(chosen.map(({ input }) => input)), aim: join(chosen.map((lesson) => lesson.aim)) };
+  }
+  const D = config.hiddenSize;
+  const x = join(texts.flatMap((i) => Array.from(task.texts[i]!, (id) => task.embeddings.subarray(id * D, (id + 1) * D))));
+  let aim: Floats = x;
+  for (const layer of task.float) aim = forward(numbers, config, layer, tables, aim, lengths).out;
+  return { x, aim };
+}
+
 /** Some texts through all layers: what they lose, and on request the gradients of every layer. */
 export function runLessons(
   numbers: Numbers,
-  { config, tables, head, lessons, dense }: Pick<Training, "config" | "tables" | "head" | "lessons" | "dense">,
+  training: Pick<Training, "config" | "tables" | "task" | "dense">,
   texts: readonly number[],
   visit: ((layer: number, gradients: LayerGradients) => void) | null,
 ): number {
-  const chosen = texts.map((i) => lessons[i]!);
-  const lengths = chosen.map(({ input }) => input.length / config.hiddenSize);
-  let x: Floats = join(chosen.map(({ input }) => input));
+  const { config, tables, task, dense } = training;
+  const lengths = lengthsOf(task, config, texts);
+  const { x: first, aim } = lessonsOf(numbers, training, texts, lengths);
+  let x = first;
   const kept: Kept[] = [];
   for (const layer of dense) {
     const step = forward(numbers, config, layer, tables, x, lengths);
     if (visit) kept.push(step.kept);
     x = step.out;
   }
-  const aim = join(chosen.map((lesson) => lesson.aim));
-  const { loss, dx } = head ? compareHeads(numbers, config, head, x, aim) : compareStreams(x, aim);
+  const { loss, dx } = task.kind === "texts" ? compareHeads(numbers, config, task.head, x, aim) : compareStreams(x, aim);
   let d: Floats = dx;
   if (visit)
     for (let i = dense.length - 1; i >= 0; i--) {

@@ -151,6 +151,28 @@ describe("training", () => {
     expect((await run(source, settings, {}, parts)).files).toEqual(whole);
   });
 
+  it("with text of the float model's own ended while that is written goes on to the same bytes", async () => {
+    const source = await writeFloat({ family: "llama", layers: 1 });
+    const settings = settingsOf({ modelSteps: 3, ownTokens: 900 });
+    const whole = (await run(source, settings)).files;
+    expect(whole.get("model.safetensors")).not.toEqual((await run(source, { ...settings, ownTokens: 0 })).files.get("model.safetensors"));
+    const parts: Files = new Map();
+    for (const end of [1, 700]) {
+      const onWriting = ({ tokens }: { readonly tokens: number }): void => {
+        if (tokens >= end) throw new Error("ended");
+      };
+      await expect(run(source, settings, { onWriting }, parts)).rejects.toThrow("ended");
+    }
+    // The second went on behind what the first had.
+    expect([...parts.keys()].some((name) => name.startsWith("own-"))).toBe(true);
+    expect((await run(source, settings, {}, parts)).files).toEqual(whole);
+    parts.delete("trained-00000.safetensors");
+    const openFloat = async (): Promise<never> => {
+      throw new Error("opened again");
+    };
+    expect((await run(source, settings, { openFloat }, parts)).files).toEqual(whole);
+  });
+
   it("reads texts from their BOS on, none longer than what attention is given, none without a second id", () => {
     const long = [1, ...Array.from({ length: 1100 }, () => 5)];
     expect(shortTexts([[9, 9, 1, 4, 4, 1, 1, 7], long], { bosTokenId: 1 }).map(({ length }) => length)).toEqual([2, 3, 2, 512, 512, 77]);
