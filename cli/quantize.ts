@@ -63,7 +63,7 @@ function writingNotes(): (written: Written) => void {
     const tenths = Math.floor((10 * tokens) / of);
     if (tenths === said) return;
     said = tenths;
-    note(`text of the float model's: ${tokens} of ${of} tokens${rest}`);
+    note(`text by the float model: ${tokens} of ${of} tokens${rest}`);
   };
 }
 
