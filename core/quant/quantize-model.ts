@@ -30,7 +30,7 @@ import type { LinearLoss } from "./search/quantize-layer.ts";
 import { stages as ownStages, type Settings, type Stages } from "./search/stages.ts";
 import type { Opened, Written } from "./train/own-text.ts";
 import { aloneCrew, type Crew } from "./train/train.ts";
-import { crewTrainer, type ModelTrainer, type StepDone, trainWhole } from "./train/whole.ts";
+import { crewTrainer, type ModelTrainer, type StepDone, shortTexts, trainWhole } from "./train/whole.ts";
 
 export interface QuantizeJob {
   readonly source: ByteStore;
@@ -96,8 +96,12 @@ export function checkSource({ config, refs }: Pick<Checkpoint, "config" | "refs"
 /** Weights of the linears, at most, of a model that is trained as a whole: each takes some 40 bytes. */
 const TRAINED_WEIGHTS = 2 ** 30;
 
-/** @throws GureumError "limit" where all of a model would have to be in memory that no machine is asked for */
-function checkTraining({ refs }: Pick<Checkpoint, "refs">, { modelSteps }: Settings): void {
+/** @throws GureumError "limit" where all of a model would have to be in memory that no machine is asked for, "usage" where there is no text */
+function checkTraining(
+  { config, refs }: Pick<Checkpoint, "config" | "refs">,
+  { modelSteps }: Settings,
+  { texts, name }: Calibration,
+): void {
   const weights = refs.layers.reduce(
     (sum, layer) => sum + linearParts.reduce((own, { name }) => own + layer[name].outFeatures * layer[name].inFeatures, 0),
     0,
@@ -110,6 +114,8 @@ function checkTraining({ refs }: Pick<Checkpoint, "refs">, { modelSteps }: Setti
       got: `${weights}`,
       remedy: "take --method best, or --set modelSteps=0",
     });
+  if (modelSteps > 0 && shortTexts(texts, config).length === 0)
+    throw new GureumError("usage", { where: name, what: "no calibration text of two tokens and more to be trained on" });
 }
 
 /** Bytes of the tensors of the result: int4 words, scales and zero points of the linears, two bytes for every other number. */
@@ -215,8 +221,8 @@ export async function quantizeModel(job: QuantizeJob): Promise<QuantizeReport> {
   try {
     const { config } = checkpoint;
     checkSource(checkpoint, settings);
-    checkTraining(checkpoint, settings);
     const longest = checkCalibration(calibration, config);
+    checkTraining(checkpoint, settings, calibration);
     const configText = decodeUtf8((await folder.read(configFile, maxSmallBytes))!);
     const identity = {
       format: "gureum-quantize/1",

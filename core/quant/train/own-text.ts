@@ -14,6 +14,7 @@ import type { Model } from "../../model/engine.ts";
 import { decodeUtf8 } from "../../utf8.ts";
 import type { Parts } from "../quantize-layers.ts";
 import { stream } from "./packed.ts";
+import { shuffled } from "./train.ts";
 
 /** Text that is written so far. */
 export interface Written {
@@ -33,7 +34,7 @@ export interface Writing {
   /** The float model; only opened where text is still to be written. */
   readonly open: () => Promise<Opened>;
   readonly config: LlamaConfig;
-  /** The calibration's, each from its own BOS. */
+  /** The calibration's, each from its own BOS; at least one. */
   readonly texts: readonly (readonly number[])[];
   /** Ids that are wanted. */
   readonly wanted: number;
@@ -71,12 +72,7 @@ function* beginnings({
   const limit = Math.min(longest, contextLimit(config));
   for (let pass = 0, n = 0; ; pass++) {
     const random = stream(PASSES + pass);
-    const order = texts.map((_, i) => i);
-    for (let i = order.length - 1; i > 0; i--) {
-      const j = Math.floor(random() * (i + 1));
-      [order[i], order[j]] = [order[j]!, order[i]!];
-    }
-    for (const i of order) {
+    for (const i of shuffled(texts.length, random)) {
       const ids = texts[i]!;
       const alone = n++ % ALONE === 0;
       const end = alone ? 1 : Math.min(limit - 1, 1 + Math.floor(random() * Math.min(ids.length - 2, CUT * ids.length)));
@@ -142,13 +138,14 @@ export async function ownTexts(writing: Writing): Promise<number[][]> {
         all.push(kept);
         tokens += kept.length;
       }
-      if (tokens === before && wanted - tokens > 1)
+      // A last id by itself would be no text.
+      if (tokens === before && wanted - tokens === 1) break;
+      if (tokens === before)
         throw new GureumError("usage", {
           where: "quantize",
           what: "the float model ends every text at once",
           remedy: "give other calibration, or take --set ownTokens=0",
         });
-      if (tokens === before) break;
       if (isThere) await onWriting?.({ tokens, of: wanted });
     }
   } finally {

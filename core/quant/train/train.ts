@@ -36,17 +36,22 @@ export function aloneCrew(ops: Pick<CpuOps, "matmul" | "pass">): Crew {
   };
 }
 
+/** 0 … count − 1 in a new order. */
+export function shuffled(count: number, random: () => number): number[] {
+  const order = Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}
+
 /** Which texts each step sees, in slices of about as many tokens: all texts in a new order, again and again. */
 export function* batches(lengths: readonly number[], tokens: number, slices: number, random: () => number): Generator<number[][]> {
   let batch: number[] = [];
   let sum = 0;
   for (;;) {
-    const order = lengths.map((_, i) => i);
-    for (let i = order.length - 1; i > 0; i--) {
-      const j = Math.floor(random() * (i + 1));
-      [order[i], order[j]] = [order[j]!, order[i]!];
-    }
-    for (const i of order) {
+    for (const i of shuffled(lengths.length, random)) {
       batch.push(i);
       sum += lengths[i]!;
       if (sum < tokens) continue;

@@ -173,6 +173,14 @@ describe("training", () => {
     expect((await run(source, settings, { openFloat }, parts)).files).toEqual(whole);
   });
 
+  it("is refused before the search where no text has a second id", async () => {
+    const parts: Files = new Map();
+    const calibration = { name: "ids.json", texts: [[1, 1, 1], [5]] };
+    const given = run(await writeFloat({ family: "llama" }), settingsOf({ modelSteps: 2, ownTokens: 50 }), { calibration }, parts);
+    await expect(given).rejects.toThrow("ids.json: no calibration text of two tokens");
+    expect(parts.size).toBe(0);
+  });
+
   it("reads texts from their BOS on, none longer than what attention is given, none without a second id", () => {
     const long = [1, ...Array.from({ length: 1100 }, () => 5)];
     expect(shortTexts([[9, 9, 1, 4, 4, 1, 1, 7], long], { bosTokenId: 1 }).map(({ length }) => length)).toEqual([2, 3, 2, 512, 512, 77]);
