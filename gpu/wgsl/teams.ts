@@ -12,11 +12,17 @@ export const workgroupLimits = ({ limits }: Capabilities): WorkgroupLimits => ({
 /** Lanes along K that a workgroup uses at most; a device's limits cut them down. */
 export const MOST_LANES = 512;
 
-/**
- * Workgroups that one NVIDIA H100 or H200 runs at once, four on each of its 132 multiprocessors: one round of equal
- * ones is fastest there.
- */
-export const ONE_ROUND = 528;
+/** Multiprocessors of the cards it was measured on, one NVIDIA H100 and one H200. */
+const MULTIPROCESSORS = 132;
+/** Of each: bytes of workgroup memory that Vulkan gives out there, and invocations that the registers of such a kernel leave room for. */
+const HELD = { bytes: 48 * 1024, invocations: 768 } as const;
+
+/** Workgroups of so many lanes and bytes that such a card runs at once. */
+export const heldAtOnce = (lanes: number, bytes: number): number =>
+  MULTIPROCESSORS * Math.max(1, Math.min(Math.floor(HELD.bytes / bytes), Math.floor(HELD.invocations / lanes)));
+
+/** Workgroups of a kernel of 128 invocations and 12 KiB that run at once there. */
+export const ONE_ROUND: number = heldAtOnce(128, 12 * 1024);
 
 /** Lanes for so many units of K: a multiple of 32, at most `most`, as few as make the fewest turns. */
 export function teamOf(units: number, most: number): number {

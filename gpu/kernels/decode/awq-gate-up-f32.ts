@@ -5,6 +5,5 @@
  */
 import { type GateUpKernel, gateUpCard } from "../../wgsl/decode/gate-up.ts";
 import { type Int4Buffers, type Int4Matrix, int4Values } from "../../wgsl/decode/products.ts";
-import { ONE_ROUND } from "../../wgsl/teams.ts";
 
-export const awqGateUpF32: GateUpKernel<"scaled", Int4Buffers, Int4Matrix> = gateUpCard("awq-gate-up-f32", int4Values("scaled"), ONE_ROUND);
+export const awqGateUpF32: GateUpKernel<"scaled", Int4Buffers, Int4Matrix> = gateUpCard("awq-gate-up-f32", int4Values("scaled"));

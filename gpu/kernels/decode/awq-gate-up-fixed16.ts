@@ -5,10 +5,5 @@
  */
 import { type GateUpKernel, gateUpCard } from "../../wgsl/decode/gate-up.ts";
 import { fixed16Digits, type Int4Buffers, type Int4Matrix } from "../../wgsl/decode/products.ts";
-import { ONE_ROUND } from "../../wgsl/teams.ts";
 
-export const awqGateUpFixed16: GateUpKernel<"digits", Int4Buffers, Int4Matrix> = gateUpCard(
-  "awq-gate-up-fixed16",
-  fixed16Digits,
-  ONE_ROUND,
-);
+export const awqGateUpFixed16: GateUpKernel<"digits", Int4Buffers, Int4Matrix> = gateUpCard("awq-gate-up-fixed16", fixed16Digits);

@@ -5,10 +5,5 @@
  */
 import { type GateUpKernel, gateUpCard } from "../../wgsl/decode/gate-up.ts";
 import { type DenseBuffers, type DenseMatrix, denseValues } from "../../wgsl/decode/products.ts";
-import { ONE_ROUND } from "../../wgsl/teams.ts";
 
-export const denseGateUp: GateUpKernel<"scaled", DenseBuffers, DenseMatrix> = gateUpCard(
-  "dense-gate-up",
-  denseValues("scaled"),
-  2 * ONE_ROUND,
-);
+export const denseGateUp: GateUpKernel<"scaled", DenseBuffers, DenseMatrix> = gateUpCard("dense-gate-up", denseValues("scaled"));

@@ -6,7 +6,7 @@
  */
 import { type Card, makeCard, type TunedCard, workgroupBytes } from "../../pipeline/kernel.ts";
 import { blockBytes, fixed16MeanSquare, planeBytes } from "../fixed16.ts";
-import { lanesOf, type WorkgroupLimits } from "../teams.ts";
+import { heldAtOnce, lanesOf, ONE_ROUND, type WorkgroupLimits } from "../teams.ts";
 import { bindingsWgsl } from "./bindings.ts";
 import type { Product } from "./products.ts";
 import { teamBytes, teamSums } from "./team-sums.ts";
@@ -18,6 +18,12 @@ export type GateUpShape<M> = Given<M> & Readonly<{ per: number; team: number }>;
 export type GateUpKernel<X extends string, W extends string, M> = TunedCard<X | W | "blocks" | "h", Given<M>, GateUpShape<M>>;
 
 const MOST_PER = 32;
+/** Where a workgroup has fewer values than this, no more workgroups than so many. */
+const FEW = { per: 8, workgroups: 2 * ONE_ROUND } as const;
+/** What a workgroup's start and end take, in quads of rows, by times on one NVIDIA H200. */
+const ENDS = 2;
+/** Several rounds must promise this much of the time of one to be taken: they keep it where they are nearly full. */
+const WORTH = 5 / 6;
 
 const overrides = /* wgsl */ `override F: u32 = 14336u;
 override EPS: f32 = 1e-5;
@@ -49,13 +55,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 `;
 
 /**
- * The kernel of a product. It owns the fewest values per workgroup with which at most `workgroups` run, where that can
- * be, and its memory allows.
+ * The kernel of a product. A workgroup owns as many values as make the rounds of workgroups shortest in all, since a last
+ * round with few of them costs as much as a full one; the fewest that make one round, where several gain little.
  */
 export function gateUpCard<X extends string, W extends string, M extends { readonly K: number }>(
   name: string,
   product: Product<X, W, M>,
-  workgroups: number,
 ): GateUpKernel<X, W, M> {
   const card: Card<X | W | "blocks" | "h", GateUpShape<M>> = makeCard({
     name,
@@ -71,9 +76,16 @@ ${product.wgsl}${overrides}${teamSums}${fixed16MeanSquare}${main}`,
   });
   const tune = (given: Given<M>, limits: WorkgroupLimits): GateUpShape<M> => {
     const team = product.team(given, lanesOf(limits));
-    const fits = (per: number): boolean => workgroupBytes(card, { ...given, team, per }) <= limits.bytes;
-    const possible = Array.from({ length: MOST_PER / 4 }, (_, i) => 4 * (i + 1)).filter((per) => given.F % per === 0 && fits(per));
-    return { ...given, team, per: possible.find((per) => given.F / per <= workgroups) ?? possible.at(-1) ?? 4 };
+    const bytes = (per: number): number => workgroupBytes(card, { ...given, team, per });
+    const possible = Array.from({ length: MOST_PER / 4 }, (_, i) => 4 * (i + 1)).filter(
+      (per) => given.F % per === 0 && bytes(per) <= limits.bytes && (per >= FEW.per || given.F / per <= FEW.workgroups),
+    );
+    const rounds = (per: number): number => Math.ceil(given.F / per / heldAtOnce(team, bytes(per)));
+    const time = (per: number): number => rounds(per) * (per / 2 + ENDS);
+    const best = possible.reduce((least, per) => (time(per) < time(least) ? per : least), possible[0] ?? 4);
+    const oneRound = possible.find((per) => rounds(per) === 1);
+    const per = oneRound !== undefined && time(best) >= WORTH * time(oneRound) ? oneRound : best;
+    return { ...given, team, per };
   };
   return { ...card, tune };
 }
