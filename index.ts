@@ -99,6 +99,7 @@ export type { Grids, Ranges } from "./core/quant/search/grid.ts";
 export type { LinearLoss } from "./core/quant/search/quantize-layer.ts";
 export type { WeightMatrix } from "./core/quant/search/scale-search.ts";
 export type { MethodName, ScaleGroup, Settings as QuantizeSettings, Stages as QuantizeStages } from "./core/quant/search/stages.ts";
+export type { Written } from "./core/quant/train/own-text.ts";
 export type { StepDone } from "./core/quant/train/whole.ts";
 export type { AwqMatrix, DenseMatrix, Linear, Matrix } from "./core/tensor.ts";
 export type { Profile } from "./gpu/device/profile.ts";
