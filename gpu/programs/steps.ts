@@ -163,7 +163,7 @@ const matmulTiles = (few: boolean): Way => ({
 });
 
 const ways: Readonly<Record<VariantStep, readonly Way[]>> = {
-  linear: [awq(awqMatmul), awqTiles, packed(awqMatmulPacked)],
+  linear: [awqTiles, awq(awqMatmul), packed(awqMatmulPacked)],
   "linear-prefill": [awqTiles, packed(awqMatmulPacked), awq(awqMatmulTiled), awq(awqMatmul)],
   dense: [matmulTiles(true), dense(matmul), dense(matmulTiled)],
   "dense-prefill": [matmulTiles(false), dense(matmulTiled), dense(matmul)],

@@ -112,16 +112,20 @@ describe("the choice of variants", () => {
     );
   });
 
-  it.each<[string, Partial<Checkpoint["config"]>, RegExp]>([
-    ["heads of 20", { headDim: 20 }, /head_dim 20/],
-    ["groups of 16", { quantization: { layout: "awq", groupSize: 16, symmetric: false } }, /multiples of 32/],
-  ])("falls back to plain steps for a model with %s, and says why", (_what, change, reason) => {
-    const model = modelOf(change);
-    const { plan, choices } = planOf({}, portable, model);
-    expect(plan.taken.linear.name).toBe("awq-matmul");
-    expect(choices[0]!.reason).toMatch(reason);
-    expect(() => planOf({ arithmetic: "fixed16" }, portable, model)).toThrow(expect.objectContaining({ code: "unsupported" }));
-  });
+  it.each<[string, Partial<Checkpoint["config"]>, RegExp, string]>([
+    ["heads of 20", { headDim: 20 }, /head_dim 20/, "awq-matmul"],
+    ["eight heads of 20", { headDim: 20, numAttentionHeads: 8, numKeyValueHeads: 8 }, /head_dim 20/, "awq-tiles"],
+    ["groups of 16", { quantization: { layout: "awq", groupSize: 16, symmetric: false } }, /multiples of 32/, "awq-matmul"],
+  ])(
+    "falls back to plain steps for a model with %s, by tiles where its inputs are whole blocks of 32, and says why",
+    (_what, change, reason, linear) => {
+      const model = modelOf(change);
+      const { plan, choices } = planOf({}, portable, model);
+      expect(plan.taken.linear.name).toBe(linear);
+      expect(choices[0]!.reason).toMatch(reason);
+      expect(() => planOf({ arithmetic: "fixed16" }, portable, model)).toThrow(expect.objectContaining({ code: "unsupported" }));
+    },
+  );
 
   it.each<[string, Partial<Checkpoint["config"]>]>([
     ["biases", { attentionBias: true, attentionOutputBias: true, mlpBias: true }],

@@ -61,3 +61,9 @@ describe.each(Object.entries(realShapes))("%s", (name, shape) => {
     expect(fed({ ...config, quantization: null })).toEqual(by("dense-f16-matrix"));
   });
 });
+
+it("computes the plain steps of OpenLLaMA-3B, whose heads of 100 no fused kernel takes, by tiles whatever the number of rows", () => {
+  const config = configOfShape({ architecture: "LlamaForCausalLM", V: 32000, D: 3200, F: 8640, H: 32, G: 32, groupSize: 64 });
+  const { taken } = planVariants(desktop, config, syntheticRefs(config)).plan;
+  expect([taken.linear.name, taken["linear-prefill"].name]).toEqual(["awq-tiles", "awq-tiles"]);
+});
