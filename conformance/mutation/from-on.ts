@@ -60,7 +60,7 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   { of: /^awq-(?:repack|unpack)$/, numbers: { column: 2048, slot: 256 } },
   // A column is a quad of a head; keys are counted within a turn, rows of tiles by query and head.
   { of: /^(?:attention|attention-tile|batch-attention)$/, numbers: { column: 16, row: 512 } },
-  { of: /^attention-decode$/, numbers: { s: 32 } },
+  { of: /^attention-decode$/, numbers: { s: 32, stats: 128 } },
   // All heads' splits are at most twice as many as the workgroups that run at once.
   { of: /^attention-combine$/, numbers: { stats: 128 } },
   // A batch has at most 128 rows, each of a sequence of its own.
