@@ -36,6 +36,7 @@ export { kit as "exact-embedding" } from "./ops/exact-embedding.ts";
 export { kit as "exact-gate-up" } from "./ops/exact-gate-up.ts";
 export { kit as "exact-greedy" } from "./ops/exact-greedy.ts";
 export { kit as "exact-norm" } from "./ops/exact-norm.ts";
+export { kit as "exact-norm-awq" } from "./ops/exact-norm-awq.ts";
 export { kit as "exact-norm-digits" } from "./ops/exact-norm-digits.ts";
 export { kit as "exact-silu-mul" } from "./ops/exact-silu-mul.ts";
 export { kit as "half-floats" } from "./ops/half-floats.ts";

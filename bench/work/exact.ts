@@ -8,6 +8,7 @@ import { exactAwqMatrix4 } from "../../gpu/kernels/exact/exact-awq-matrix-4.ts";
 import { exactAwqRow, tuneRow } from "../../gpu/kernels/exact/exact-awq-row.ts";
 import { exactAwqStored } from "../../gpu/kernels/exact/exact-awq-stored.ts";
 import { exactAwqTile } from "../../gpu/kernels/exact/exact-awq-tile.ts";
+import { exactAwqWords, tuneWords } from "../../gpu/kernels/exact/exact-awq-words.ts";
 import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
 import { exactDenseTile } from "../../gpu/kernels/exact/exact-dense-tile.ts";
 import { exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
@@ -52,6 +53,8 @@ const linears = ({ hiddenSize: D, intermediateSize: F, numAttentionHeads: H, num
   ] as const;
 
 const groupSize = 128;
+/** A workgroup as large as devices have it that hold a row of words. */
+const WORKGROUP = { invocations: 1024, bytes: 49152 };
 
 export const works: readonly Work[] = [
   work(exactAwq, (config, T) =>
@@ -86,6 +89,19 @@ export const works: readonly Work[] = [
         operations: 2 * N * K,
         arithmetic: "i8",
       };
+    }),
+  ),
+  work(exactAwqWords, ({ intermediateSize: F, ...config }) =>
+    linears({ intermediateSize: F, ...config }).flatMap(({ step, K, N, P }) => {
+      const paired = step === "gateProj+upProj";
+      const norm = step === "oProj" || step === "downProj" ? null : { inverse: 0x39800000, eps: 0x3727c5ac };
+      const shape = tuneWords(
+        { K, N: paired ? F : N, P, hasBias: false, adds: false, groupSize, firstRow: 0, paired, spread: 5, unit: 4, norm },
+        WORKGROUP,
+      );
+      return shape
+        ? [{ step, shape, holds: { weights: { own: "words" }, groups: { own: "groups" } }, operations: 2 * N * K, arithmetic: "i8" }]
+        : [];
     }),
   ),
   ...[exactAwqTile, exactAwqMatrix, exactAwqMatrix4].map((kernel) =>

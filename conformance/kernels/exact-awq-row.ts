@@ -1,17 +1,15 @@
 /** One row by every layout of the teams; and gate and up with their product. */
 
-import type { AwqMatrix } from "../../core/tensor.ts";
 import { exactAwqRow, tuneRow } from "../../gpu/kernels/exact/exact-awq-row.ts";
 import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
 import type { ExactGateUpCase } from "../ops/exact-gate-up.ts";
-import { foundScales, operand, wordSubject } from "../subjects/exact.ts";
+import { foundScales, operand, repacked, wordSubject } from "../subjects/exact.ts";
 import { packed } from "../subjects/layouts.ts";
 import type { AnyGpuSubject, Rig } from "../subjects/rig.ts";
 
 /** Rows of another matrix before the one under test, as q, k and v share one. */
 const FIRST_ROW = 12;
-const repacked = ({ inFeatures, groupSize }: AwqMatrix): boolean => inFeatures % 32 === 0 && groupSize % 32 === 0;
 const kernels = ["exact-awq-row", "exact-scale-bases", "awq-repack"];
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => [

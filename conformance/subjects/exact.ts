@@ -49,6 +49,9 @@ export function operand(
   return made;
 }
 
+/** Whether a matrix can be repacked. */
+export const repacked = ({ inFeatures, groupSize }: AwqMatrix): boolean => inFeatures % 32 === 0 && groupSize % 32 === 0;
+
 /** How far the exponents of a column's scales lie apart, in the matrix where that is most. */
 function scaleSpread({ scales, inFeatures, outFeatures, groupSize }: AwqMatrix): number {
   let most = 0;

@@ -24,6 +24,7 @@ import { type ExactContext, type ExactSequence, makeExactActivations, shapeOf } 
 import type { Feeder } from "../programs/program.ts";
 import { RESULT_BYTES } from "../wgsl/sampling.ts";
 import { encodeStep, STEP_BYTES } from "../wgsl/step.ts";
+import { workgroupLimits } from "../wgsl/teams.ts";
 import { BATCH, type Decoder, makeDecoder } from "./chain.ts";
 import { exactForwardTraced } from "./exact-traced.ts";
 import type { ExactGpuWeights } from "./exact-weights.ts";
@@ -78,6 +79,7 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
     oneRow: false,
     matrices: matrixKernels.every((kernel) => missingFor(kernel, gpu.capabilities) === undefined),
     lanes: lanesFor(gpu),
+    limits: workgroupLimits(gpu.capabilities),
   };
   const logits = allocate(memory, "logits", V * 4);
   const results = allocate(memory, "results", BATCH * RESULT_BYTES);

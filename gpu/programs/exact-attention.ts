@@ -1,10 +1,9 @@
-/** The attention of a layer in `exact`: q, k and v, their norms, rotation and cache, scores, softmax, mix, and the digits of what comes out. */
+/** The attention of a layer in `exact`: the norm before it, q, k and v, their norms, rotation and cache, scores, softmax and mix. */
 
 import { bitsOf } from "../../core/exact/numbers.ts";
 import { scoreFactor } from "../../core/exact/rope.ts";
 import type { LayerTapName } from "../../core/model/trace.ts";
 import { exactAttentionRow, ROW_KEYS } from "../kernels/exact/exact-attention-row.ts";
-import { MOST_ROW_INPUTS } from "../kernels/exact/exact-awq-row.ts";
 import { exactMix } from "../kernels/exact/exact-mix.ts";
 import { exactMixMatrix, MIX_POSITIONS } from "../kernels/exact/exact-mix-matrix.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
@@ -14,10 +13,11 @@ import { exactScoresMatrix } from "../kernels/exact/exact-scores-matrix.ts";
 import { exactSoftmax } from "../kernels/exact/exact-softmax.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
+import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import { type ExactContext, type ExactMarks, shapeOf } from "./exact-buffers.ts";
-import { MANY_ROWS, normOf, recordDigits, recordLinear, recordRow } from "./exact-linears.ts";
+import { MANY_ROWS, normOf, recordLinear, recordNormed, recordRow, recordWords } from "./exact-linears.ts";
 
-/** a.digits = those of the attention's output; writes layer i of the cache. */
+/** a.attention = that of the norm of a.x; writes layer i of the cache. */
 export function recordAttention(
   recorder: Recorder,
   c: ExactContext,
@@ -32,8 +32,12 @@ export function recordAttention(
   const shape = shapeOf(config);
   const { qkv } = weights.joined[i]!;
   const joined = c.oneRow && qkv && config.hiddenSize <= MOST_ROW_INPUTS ? a.qkv : null;
-  if (joined) recordRow(recorder, c, qkv!, joined.all, { P: 3, adds: false, paired: false }, `${at}qkv`);
-  else {
+  const left = { P: 3, adds: false, paired: false } as const;
+  const atOnce = joined && recordWords(recorder, c, qkv!, a.x, joined.all, { ...left, norm: layer.inputLayernorm }, `${at}qkv`);
+  if (!atOnce) recordNormed(recorder, c, layer.inputLayernorm, layer.qProj, marks, `${at}inputLayernorm`);
+  if (joined) {
+    if (!atOnce) recordRow(recorder, c, qkv!, joined.all, left, `${at}qkv`);
+  } else {
     recordLinear(recorder, c, layer.qProj, a.q, {}, `${at}q`);
     tap("q", a.q);
     recordLinear(recorder, c, layer.kProj, a.k, {}, `${at}k`);
@@ -97,7 +101,6 @@ export function recordAttention(
     }
   }
   tap("attention", a.attention);
-  recordDigits(recorder, c, a.attention, layer.oProj, 3, `${at}attention`);
 }
 
 /** How scores and mix go: many rows by matrices where the device and the heads' size allow it, and as far as their columns hold. */

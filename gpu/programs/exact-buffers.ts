@@ -5,6 +5,7 @@ import { allocate, type Memory } from "../device/buffer.ts";
 import { digitBytes } from "../kernels/exact/exact-digits.ts";
 import { type ExactAttentionShape, queryBytes } from "../kernels/exact/exact-rope.ts";
 import type { ExactGpuWeights } from "../model/exact-weights.ts";
+import type { WorkgroupLimits } from "../wgsl/teams.ts";
 
 /** What lasts as long as a session. */
 export interface ExactSequence {
@@ -119,6 +120,7 @@ export interface ExactContext {
   readonly matrices: boolean;
   /** Lanes that share a row where there is one: a power of two. */
   readonly lanes: number;
+  readonly limits: WorkgroupLimits;
 }
 
 /** Called after the dispatch that gives a tap point its value; whether anybody looks. */

@@ -6,9 +6,10 @@ import { exactAdd } from "../kernels/exact/exact-add.ts";
 import { exactAwq } from "../kernels/exact/exact-awq.ts";
 import { exactAwqMatrix } from "../kernels/exact/exact-awq-matrix.ts";
 import { exactAwqMatrix4 } from "../kernels/exact/exact-awq-matrix-4.ts";
-import { exactAwqRow, MOST_ROW_INPUTS, tuneRow } from "../kernels/exact/exact-awq-row.ts";
+import { exactAwqRow, tuneRow } from "../kernels/exact/exact-awq-row.ts";
 import { exactAwqStored } from "../kernels/exact/exact-awq-stored.ts";
 import { exactAwqTile } from "../kernels/exact/exact-awq-tile.ts";
+import { exactAwqWords, tuneWords } from "../kernels/exact/exact-awq-words.ts";
 import { exactDense } from "../kernels/exact/exact-dense.ts";
 import { exactDenseTile } from "../kernels/exact/exact-dense-tile.ts";
 import { type Digits, exactDigits } from "../kernels/exact/exact-digits.ts";
@@ -17,6 +18,7 @@ import { exactNormDigits } from "../kernels/exact/exact-norm-digits.ts";
 import type { ExactGpuLinear, JoinedLinear } from "../model/exact-weights.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import type { ExactContext, ExactMarks } from "./exact-buffers.ts";
 
 /** From so many rows on, linears go by tiles. */
@@ -153,21 +155,50 @@ export function recordRow(
   recordKernel(recorder, exactAwqRow, buffers, shape, { label });
 }
 
-/** a.x += the linear of the digits; by way of a.branch where that is looked at. */
+/**
+ * The same of a row of words, or of its norm where `norm` has the weights of one. False where a workgroup cannot hold such a row: nothing is recorded then.
+ */
+export function recordWords(
+  recorder: Recorder,
+  { a, config, limits }: ExactContext,
+  { weight, bias }: JoinedLinear,
+  x: GPUBuffer,
+  out: BufferArg,
+  { norm, P, adds, paired }: { readonly norm: GPUBuffer | null; readonly P: Digits; readonly adds: boolean; readonly paired: boolean },
+  label: string,
+): boolean {
+  const { weights, groups, bases, spread, K, groupSize, firstRow, unit } = weight;
+  const N = paired ? weight.N / 2 : weight.N;
+  const given = { K, N, P, groupSize, unit, firstRow, hasBias: bias !== null, adds, paired, spread };
+  const shape = K <= MOST_ROW_INPUTS ? tuneWords({ ...given, norm: norm && normOf(config, K) }, limits) : null;
+  if (!shape) return false;
+  const buffers = { x, scale: norm ?? a.nothing, weights, groups, bases, bias: bias ?? a.nothing, out };
+  recordKernel(recorder, exactAwqWords, buffers, shape, { label });
+  return true;
+}
+
+/** a.x += the linear of x, which comes as words; by way of a.branch where that is looked at. */
 export function recordBranch(
   recorder: Recorder,
   c: ExactContext,
-  linear: ExactGpuLinear,
+  { weight, bias }: ExactGpuLinear,
+  x: { readonly buffer: GPUBuffer; readonly label: string },
   P: Digits,
   marks: ExactMarks,
   name: string,
 ): void {
   const { a, config } = c;
-  if (!marks.wants(name)) {
-    recordLinear(recorder, c, linear, a.x, { P, adds: true }, name);
+  const looked = marks.wants(name);
+  if (c.oneRow && !looked && weight.kind === "packed") {
+    const left = { norm: null, P, adds: true, paired: false };
+    if (recordWords(recorder, c, { weight, bias }, x.buffer, a.x, left, name)) return;
+  }
+  recordDigits(recorder, c, x.buffer, { weight }, P, x.label);
+  if (!looked) {
+    recordLinear(recorder, c, { weight, bias }, a.x, { P, adds: true }, name);
     return;
   }
-  recordLinear(recorder, c, linear, a.branch, { P }, name);
+  recordLinear(recorder, c, { weight, bias }, a.branch, { P }, name);
   marks.mark(name, a.branch);
   recordKernel(recorder, exactAdd, { x: a.x, y: a.branch }, { width: config.hiddenSize }, { label: name });
 }

@@ -7,16 +7,16 @@ import type { LayerTapName } from "../../core/model/trace.ts";
 import type { Needs } from "../device/capabilities.ts";
 import { exactAwqMatrix } from "../kernels/exact/exact-awq-matrix.ts";
 import { exactAwqMatrix4 } from "../kernels/exact/exact-awq-matrix-4.ts";
-import { MOST_ROW_INPUTS } from "../kernels/exact/exact-awq-row.ts";
 import { exactEmbedding } from "../kernels/exact/exact-embedding.ts";
 import { exactMixMatrix } from "../kernels/exact/exact-mix-matrix.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
 import { exactScoresMatrix } from "../kernels/exact/exact-scores-matrix.ts";
 import { exactSiluMul } from "../kernels/exact/exact-silu-mul.ts";
 import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import { recordAttention } from "./exact-attention.ts";
 import { type ExactContext, type ExactMarks, noMarks } from "./exact-buffers.ts";
-import { normOf, recordBranch, recordDigits, recordLinear, recordNormed, recordRow } from "./exact-linears.ts";
+import { normOf, recordBranch, recordDigits, recordLinear, recordNormed, recordRow, recordWords } from "./exact-linears.ts";
 
 /** What a device must run for prompts to go by matrices. */
 export const matrixKernels: readonly Needs[] = [exactAwqMatrix, exactAwqMatrix4, exactScoresMatrix, exactMixMatrix];
@@ -38,25 +38,27 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
   weights.layers.forEach((layer, i) => {
     const at = `layers.${i}.`;
     const tap = (name: LayerTapName, buffer: GPUBuffer): void => marks.mark(at + name, buffer);
-    recordNormed(recorder, c, layer.inputLayernorm, layer.qProj, marks, `${at}inputLayernorm`);
     recordAttention(recorder, c, i, marks, tap);
-    recordBranch(recorder, c, layer.oProj, 3, marks, `${at}attentionOutput`);
+    recordBranch(recorder, c, layer.oProj, { buffer: a.attention, label: `${at}attention` }, 3, marks, `${at}attentionOutput`);
     tap("attentionResidual", a.x);
 
-    recordNormed(recorder, c, layer.postAttentionLayernorm, layer.gateProj, marks, `${at}postAttentionLayernorm`);
     const { gateUp } = weights.joined[i]!;
-    if (c.oneRow && gateUp && D <= MOST_ROW_INPUTS)
-      recordRow(recorder, c, gateUp, a.gate, { P: 3, adds: false, paired: true }, `${at}gateUp`);
-    else {
-      recordLinear(recorder, c, layer.gateProj, a.gate, {}, `${at}gate`);
-      tap("gate", a.gate);
-      recordLinear(recorder, c, layer.upProj, a.up, {}, `${at}up`);
-      tap("up", a.up);
-      recordKernel(recorder, exactSiluMul, { gate: a.gate, up: a.up }, { width: F }, { label: `${at}siluMul` });
+    const joined = c.oneRow && D <= MOST_ROW_INPUTS ? gateUp : null;
+    const left = { P: 3, adds: false, paired: true } as const;
+    const norm = layer.postAttentionLayernorm;
+    if (!joined || !recordWords(recorder, c, joined, a.x, a.gate, { ...left, norm }, `${at}gateUp`)) {
+      recordNormed(recorder, c, norm, layer.gateProj, marks, `${at}postAttentionLayernorm`);
+      if (joined) recordRow(recorder, c, joined, a.gate, left, `${at}gateUp`);
+      else {
+        recordLinear(recorder, c, layer.gateProj, a.gate, {}, `${at}gate`);
+        tap("gate", a.gate);
+        recordLinear(recorder, c, layer.upProj, a.up, {}, `${at}up`);
+        tap("up", a.up);
+        recordKernel(recorder, exactSiluMul, { gate: a.gate, up: a.up }, { width: F }, { label: `${at}siluMul` });
+      }
     }
     tap("siluMul", a.gate);
-    recordDigits(recorder, c, a.gate, layer.downProj, 4, `${at}siluMul`);
-    recordBranch(recorder, c, layer.downProj, 4, marks, `${at}mlp`);
+    recordBranch(recorder, c, layer.downProj, { buffer: a.gate, label: `${at}siluMul` }, 4, marks, `${at}mlp`);
     tap("residual", a.x);
   });
 }

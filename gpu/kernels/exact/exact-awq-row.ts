@@ -9,6 +9,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactNumbers, exactPower, exactReciprocal, exactSilu } from "../../wgsl/exact.ts";
+import { exactQuadCarries, exactQuadJoin, exactQuadRows } from "../../wgsl/exact-quads.ts";
 import { type Digits, digitBytes } from "./exact-digits.ts";
 
 /**
@@ -30,8 +31,6 @@ export type ExactAwqRowShape = Readonly<{
   split: number;
 }>;
 
-/** Inputs up to which a lane's columns hold. */
-export const MOST_ROW_INPUTS = 32768;
 const TEAMS = 4;
 
 /** How the teams are laid out for so many rows and inputs: enough workgroups for a large device, and few reductions where there are many rows. */
@@ -76,19 +75,7 @@ const LIMBS = 5u;
 var<workgroup> limbs: array<u32, 2640>; // [4 teams][4 rows][5 limbs][32 lanes and one]
 var<workgroup> totals: array<u32, QUADS * 80>; // [quads][4 teams][4 rows][5 limbs]
 ${exactIntegers}${exactNumbers}${exact96}${exactPower}${exactReciprocal}${exactSilu}
-struct Rows { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
-struct Columns { c0: vec4<i32>, c1: vec4<i32>, c2: vec4<i32>, c3: vec4<i32>, c4: vec4<i32>, c5: vec4<i32>, c6: vec4<i32>, c7: vec4<i32> }
-fn load_rows(quad: u32, slot: u32) -> Rows {
-  let i = (quad * BLOCKS + slot) * 4u;
-  return Rows(weights[i], weights[i + 1u], weights[i + 2u], weights[i + 3u]);
-}
-fn dots(w: vec4<u32>, x: vec4<u32>, y: vec4<u32>) -> i32 {
-  let e = w & vec4<u32>(0x0f0f0f0fu);
-  let o = (w >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu);
-  return dot4I8Packed(e.x, x.x) + dot4I8Packed(o.x, x.y) + dot4I8Packed(e.y, x.z) + dot4I8Packed(o.y, x.w)
-       + dot4I8Packed(e.z, y.x) + dot4I8Packed(o.z, y.y) + dot4I8Packed(e.w, y.z) + dot4I8Packed(o.w, y.w);
-}
-fn digit_sums(w: Rows, slot: u32, p: u32) -> vec4<i32> { // Σ d_p q of four rows
+${exactQuadRows}fn digit_sums(w: Rows, slot: u32, p: u32) -> vec4<i32> { // Σ d_p q of four rows
   let x = digits[2u * p * BLOCKS + slot];
   let y = digits[(2u * p + 1u) * BLOCKS + slot];
   return vec4<i32>(dots(w.a, x, y), dots(w.b, x, y), dots(w.c, x, y), dots(w.d, x, y));
@@ -141,54 +128,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       }
       if (u < UNITS) {
         // 2. Zero points and signs; scales in units of 2^−24, or of the row's least exponent: bytes of 40 bits, or of 16.
-        let zero = vec4<i32>(group >> vec4<u32>(16u));
-        let E = (group >> vec4<u32>(10u)) & vec4<u32>(31u);
-        let m = (group & vec4<u32>(1023u)) | select(vec4<u32>(0u), vec4<u32>(1024u), E > vec4<u32>(0u));
-        let sign = select(vec4<i32>(1), vec4<i32>(-1), (group & vec4<u32>(0x8000u)) != vec4<u32>(0u));
-        let shift = max(E, vec4<u32>(1u)) - vec4<u32>(1u) - base;
-        let low = m << shift;
-        let byte = vec4<u32>(255u);
-        let s0 = vec4<i32>(low & byte) * sign;
-        let s1 = vec4<i32>((low >> vec4<u32>(8u)) & byte) * sign;
-        d0 -= zero * sum.x; d1 -= zero * sum.y; d2 -= zero * sum.z;
-        // 3. Digit sums times bytes, by columns.
-        c.c0 += d0 * s0;
-        c.c1 += d0 * s1 + d1 * s0;
-        c.c2 += d1 * s1 + d2 * s0;
-        c.c3 += d2 * s1;
-        if (P == 4u) {
-          d3 -= zero * sum.w;
-          c.c3 += d3 * s0;
-          c.c4 += d3 * s1;
-        }
-        if (WIDE) {
-          let s2 = vec4<i32>((low >> vec4<u32>(16u)) & byte) * sign;
-          let s3 = vec4<i32>(low >> vec4<u32>(24u)) * sign;
-          let s4 = vec4<i32>((m >> vec4<u32>(1u)) >> (vec4<u32>(31u) - shift)) * sign;
-          c.c2 += d0 * s2;
-          c.c3 += d0 * s3 + d1 * s2;
-          c.c4 += d0 * s4 + d1 * s3 + d2 * s2;
-          c.c5 += d1 * s4 + d2 * s3;
-          c.c6 += d2 * s4;
-          if (P == 4u) {
-            c.c5 += d3 * s2;
-            c.c6 += d3 * s3;
-            c.c7 += d3 * s4;
-          }
-        }
-      }
+${exactQuadJoin}      }
     }
     // 4. Carries: each column leaves a byte.
-    let byte = vec4<i32>(255);
-    let eight = vec4<u32>(8u);
-    let v1 = c.c1 + (c.c0 >> eight);
-    let v2 = c.c2 + (v1 >> eight);
-    let v3 = c.c3 + (v2 >> eight);
-    let v4 = c.c4 + (v3 >> eight);
-    let v5 = c.c5 + (v4 >> eight);
-    let v6 = c.c6 + (v5 >> eight);
-    let v7 = c.c7 + (v6 >> eight);
-    let l0 = bitcast<vec4<u32>>((c.c0 & byte) | ((v1 & byte) << eight));
+${exactQuadCarries}    let l0 = bitcast<vec4<u32>>((c.c0 & byte) | ((v1 & byte) << eight));
     let l1 = bitcast<vec4<u32>>((v2 & byte) | ((v3 & byte) << eight));
     let l2 = bitcast<vec4<u32>>((v4 & byte) | ((v5 & byte) << eight));
     let l3 = bitcast<vec4<u32>>((v6 & byte) | ((v7 & byte) << eight));
@@ -244,15 +187,24 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       },
       workgroups: () => [Math.ceil((paired ? 2 * N : N) / (((4 * TEAMS) / split) * quads)), 1, 1],
     }),
-    sizes: ({ K, N, P, hasBias, groupSize, firstRow, paired }) => {
-      const rows = paired ? 2 * N : N;
-      return {
-        ...digitBytes(K, P, 1),
-        weights: ((firstRow + rows) * K) / 2,
-        groups: 4 * (firstRow + rows) * (K / groupSize),
-        bases: 4 * (firstRow + rows),
-        bias: hasBias ? 4 * rows : 0,
-        out: 4 * N,
-      };
-    },
+    sizes: (shape) => ({ ...digitBytes(shape.K, shape.P, 1), ...quadSizes(shape) }),
   });
+
+/** Bytes of a repacked matrix of N rows, or of 2 N where paired, of what was found in its scales, its biases and outputs. */
+export const quadSizes = ({
+  K,
+  N,
+  hasBias,
+  groupSize,
+  firstRow,
+  paired,
+}: Omit<ExactAwqRowShape, "P" | "split">): Record<"weights" | "groups" | "bases" | "bias" | "out", number> => {
+  const rows = paired ? 2 * N : N;
+  return {
+    weights: ((firstRow + rows) * K) / 2,
+    groups: 4 * (firstRow + rows) * (K / groupSize),
+    bases: 4 * (firstRow + rows),
+    bias: hasBias ? 4 * rows : 0,
+    out: 4 * N,
+  };
+};

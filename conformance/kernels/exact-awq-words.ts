@@ -1,0 +1,85 @@
+/** One row of words: as it is, with gate and up, and behind a norm; by the layout that a device's limits give, and by others. */
+
+import { bitsOf, nearest } from "../../core/exact/numbers.ts";
+import { exactAwqWords, tuneWords } from "../../gpu/kernels/exact/exact-awq-words.ts";
+import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
+import { workgroupLimits } from "../../gpu/wgsl/teams.ts";
+import type { ExactAwqCase } from "../ops/exact-awq.ts";
+import type { ExactGateUpCase } from "../ops/exact-gate-up.ts";
+import type { ExactNormAwqCase } from "../ops/exact-norm-awq.ts";
+import { foundScales, repacked, wordSubject } from "../subjects/exact.ts";
+import { packed } from "../subjects/layouts.ts";
+import type { AnyGpuSubject, Io, Rig } from "../subjects/rig.ts";
+
+/** Rows of another matrix before the one under test, as q, k and v share one. */
+const FIRST_ROW = 12;
+const kernels = ["exact-awq-words", "exact-scale-bases", "awq-repack"];
+
+/** What a case gives, and how it is run. */
+interface Given {
+  readonly x: Float32Array;
+  readonly scale?: Float32Array;
+  readonly eps?: number;
+  readonly bias: Float32Array | null;
+  readonly initial?: Float32Array | null;
+}
+
+export const subjects = (rig: Rig): AnyGpuSubject[] => {
+  const limits = workgroupLimits(rig.gpu.capabilities);
+  const run = (
+    io: Io,
+    { x, scale, eps = 0, bias, initial = null }: Given,
+    matrices: readonly ExactAwqCase["weight"][],
+    P: 3 | 4,
+    layout: { readonly teams?: number; readonly quads?: number } = {},
+  ): void => {
+    const { inFeatures: K, outFeatures: N, groupSize } = matrices[0]!;
+    const unit = unitOf(groupSize);
+    const paired = matrices.length === 2;
+    const matrix = packed(io, matrices, FIRST_ROW, io.scratch, unit);
+    const { bases, spread } = foundScales(io, matrix.groups, matrices, FIRST_ROW + matrices.length * N);
+    const norm = scale ? { inverse: bitsOf(nearest(1 / K)), eps: bitsOf(eps) } : null;
+    const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, hasBias: bias !== null, adds: initial !== null, paired, spread, norm };
+    const given = { x, ...(scale ? { scale } : {}), ...matrix, bases, ...(bias ? { bias } : {}), ...(initial ? { out: initial } : {}) };
+    io.run(exactAwqWords, { ...tuneWords(shape, limits)!, ...layout }, given);
+  };
+  const place = () => ({ T: 1 });
+  return [
+    ...[{}, { teams: 6, quads: 3 }].map((layout, i) =>
+      wordSubject<ExactAwqCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.weight], c.P, layout), place, {
+        op: "exact-awq",
+        variant: `exact-awq-words${["", "-teams"][i]}`,
+        kernels,
+        accepts: ({ T, P, weight }) => T === 1 && repacked(weight) && weight.inFeatures * P < 8192,
+      }),
+    ),
+    wordSubject<ExactGateUpCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.gate, c.up], 3, { teams: 4, quads: 3 }), place, {
+      op: "exact-gate-up",
+      variant: "exact-awq-words-paired",
+      kernels,
+      accepts: ({ gate }) => repacked(gate),
+    }),
+    wordSubject<ExactNormAwqCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.weight], 3), place, {
+      op: "exact-norm-awq",
+      kernels,
+      accepts: ({ weight }) =>
+        repacked(weight) &&
+        tuneWords(
+          {
+            K: weight.inFeatures,
+            N: weight.outFeatures,
+            P: 3,
+            groupSize: weight.groupSize,
+            unit: unitOf(weight.groupSize),
+            firstRow: 0,
+            hasBias: false,
+            adds: false,
+            paired: false,
+            spread: 0,
+            norm: null,
+          },
+          limits,
+        ) !== null,
+    }),
+  ];
+};

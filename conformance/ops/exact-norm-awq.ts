@@ -1,0 +1,86 @@
+/** An int4 linear of `exact` behind an RMS norm, one row: equality with the CPU's norm and linear. */
+import * as fc from "fast-check";
+import { exactAwq, linear } from "../../core/exact/linear.ts";
+import { rmsNorm } from "../../core/exact/norm.ts";
+import { add, nearest } from "../../core/exact/numbers.ts";
+import type { AwqMatrix } from "../../core/tensor.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly shape: number;
+  readonly x: Recipe;
+  readonly scale: Recipe;
+  readonly eps: number;
+  readonly weight: AwqSpec;
+  readonly other: Recipe;
+}
+export interface ExactNormAwqCase {
+  readonly x: Float32Array;
+  readonly scale: Float32Array;
+  readonly eps: number;
+  readonly weight: AwqMatrix;
+  readonly bias: Float32Array | null;
+  /** What the result is added to. */
+  readonly initial: Float32Array | null;
+}
+
+/** Few shapes, since each is a pipeline on the GPU: one block, units that lanes share unevenly, more items and quads than lanes hold one of. */
+const shapes = [
+  { K: 32, N: 8, group: 32, bias: false, adds: false },
+  { K: 1152, N: 56, group: 128, bias: true, adds: true },
+  { K: 4160, N: 8, group: 64, bias: false, adds: true },
+  { K: 128, N: 8_000, group: 128, bias: true, adds: false },
+] as const;
+
+function result({ x, scale, eps, weight, bias, initial }: ExactNormAwqCase): Float32Array {
+  const normed = new Float32Array(x.length);
+  rmsNorm(normed, x, scale, eps, 1);
+  const out = new Float32Array(weight.outFeatures);
+  linear(out, normed, { weight: exactAwq(weight), bias }, 1, 24);
+  return initial ? out.map((y, i) => add(initial[i]!, y)) : out;
+}
+
+export const kit: Kit<Spec, ExactNormAwqCase> = {
+  name: "exact-norm-awq",
+  formula: "linear(norm(x))",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(result(c)))) },
+  spec: fc.record({
+    shape: fc.nat(2),
+    x: exactRecipe,
+    scale: exactRecipe,
+    eps: fc.constantFrom(1e-5, 1e-6, 0),
+    weight: awqSpec,
+    other: exactRecipe,
+  }),
+  boundaries: [0, 1, 2].flatMap((shape) =>
+    exactRecipes.map((x, i) => ({
+      shape,
+      x,
+      scale: exactRecipes[(i + 5) % exactRecipes.length]!,
+      eps: i % 2 === 0 ? 1e-5 : 0,
+      weight: usualAwq,
+      other: exactRecipes[5]!,
+    })),
+  ),
+  reach: [{ shape: 3, x: exactRecipes[5]!, scale: exactRecipes[5]!, eps: 1e-5, weight: usualAwq, other: exactRecipes[5]! }],
+  make({ shape, x, scale, eps, weight, other }) {
+    const { K, N, group, bias, adds } = shapes[shape]!;
+    return {
+      x: exactValues(x, K),
+      scale: exactValues(scale, K),
+      eps: nearest(eps),
+      weight: awqMatrix(weight, K, N, group),
+      bias: bias ? exactValues(other, N) : null,
+      initial: adds ? exactValues({ ...other, seed: other.seed + 1 }, N) : null,
+    };
+  },
+  length: ({ weight }) => 2 * weight.outFeatures,
+  expected: (c) => exactly(wordsOf(result(c))),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};

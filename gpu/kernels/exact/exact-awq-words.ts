@@ -1,0 +1,208 @@
+/**
+ * exact-awq-row.ts of a row of words instead of digits, which each workgroup makes for itself (gpu/wgsl/exact-words.ts):
+ * of x [K] words, or behind a norm of mul(mul(x[k], r), scale[k]), r as exact-norm.ts has it; so no dispatch for norm or
+ * digits stands between two linears. The first weights are on their way meanwhile; as soon as a block's are used, the
+ * same block of the next unit. K % 32 = 0, K ≤ 32,768. What sets the linears of a layer apart comes from a uniform: all
+ * weights pass through a device's caches for each token, and instructions with them; what is compiled once is at hand
+ * when it is wanted again. Workgroup memory: P K bytes of digits, K / 8 of sums where UNIT is 4, 2.2 KiB per team. Limited by memory (N · K / 2 bytes) and the row's latency.
+ */
+import { type Card, makeCard, workgroupBytes } from "../../pipeline/kernel.ts";
+import {
+  exact96,
+  exactIntegers,
+  exactNumbers,
+  exactPower,
+  exactReciprocal,
+  exactRoot,
+  exactRows,
+  exactRows32,
+  exactSilu,
+} from "../../wgsl/exact.ts";
+import { exactQuadCarries, exactQuadJoin, exactQuadRows } from "../../wgsl/exact-quads.ts";
+import { exactWordOf } from "../../wgsl/exact-row.ts";
+import { exactWordsRow, exactWordsSizes, wordsBytes } from "../../wgsl/exact-words.ts";
+import type { WorkgroupLimits } from "../../wgsl/teams.ts";
+import { type ExactAwqRowShape, quadSizes } from "./exact-awq-row.ts";
+
+/**
+ * As of exact-awq-row.ts; `norm`: words of rn(1/K) and of eps, null for x as it is; `teams` of 32 lanes, each with `quads`
+ * of its own, at most 8.
+ */
+export type ExactAwqWordsShape = Omit<ExactAwqRowShape, "split"> &
+  Readonly<{ norm: Readonly<{ inverse: number; eps: number }> | null; teams: number }>;
+
+/** One workgroup for each multiprocessor of an NVIDIA H100 or H200: what each makes of the row is made as few times as can be. */
+const WORKGROUPS = 132;
+/** With more a lane has too few registers there. */
+const MOST_TEAMS = 8;
+
+/** Teams and quads for so many rows, as a device allows them; null where the row does not fit. */
+export function tuneWords(
+  shape: Omit<ExactAwqWordsShape, "teams" | "quads">,
+  { invocations, bytes }: WorkgroupLimits,
+): ExactAwqWordsShape | null {
+  const each = Math.ceil((shape.paired ? 2 * shape.N : shape.N) / 4 / WORKGROUPS);
+  for (let teams = Math.min(MOST_TEAMS, Math.floor(invocations / 64) * 2); teams >= 4; teams -= 2) {
+    const tuned = { ...shape, teams, quads: Math.min(8, Math.ceil(each / teams)) };
+    if (workgroupBytes(exactAwqWords, tuned) <= bytes) return tuned;
+  }
+  return null;
+}
+
+const perBlock = (line: (i: number) => string): string => [0, 1, 2, 3].map((i) => `          ${line(i)}`).join("\n");
+
+export const exactAwqWords: Card<"x" | "scale" | "weights" | "groups" | "bases" | "bias" | "out", ExactAwqWordsShape> = makeCard({
+  name: "exact-awq-words",
+  wgsl: /* wgsl */ `
+struct Params { n: u32, first: u32, adds: u32, paired: u32, quads: u32, norm: u32, inverse: u32, eps: u32 }
+const HELD = 1u;
+override K: u32 = 1024u;
+override GROUP: u32 = 128u;
+override P: u32 = 3u;
+override HAS_BIAS: bool = false;
+override WIDE: bool = true; // scales of a row need more than 16 bits on its least exponent
+override TEAMS: u32 = 4u;
+override BLOCKS: u32 = K / 32u;
+override GROUPS: u32 = K / GROUP;
+override BLOCKS_PER_GROUP: u32 = GROUP / 32u;
+override UNIT: u32 = 4u; // blocks of a group that a lane takes together
+override UNITS: u32 = BLOCKS / UNIT;
+${exactWordsSizes}override STEPS: u32 = (UNITS + 31u) / 32u;
+override LANES: u32 = 32u * TEAMS;
+override TOTALS: u32 = TEAMS * 160u; // of eight quads a team
+override PARTIALS: u32 = TEAMS * 396u;
+const TEAM = 32u;
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> scale: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> groups: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> bases: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read> bias: array<u32>;
+@group(0) @binding(6) var<storage, read_write> out: array<u32>;
+@group(0) @binding(7) var<uniform> params: Params;
+var<workgroup> partials: array<u32, PARTIALS>; // [teams][4 rows][3 words][32 lanes and one]
+var<workgroup> totals: array<u32, TOTALS>; // [quads][4 rows][5 sums: of halves of words, and of the last]
+${exactIntegers}${exactNumbers}${exact96}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactRoot}${exactSilu}${exactWordOf}${exactWordsRow}${exactQuadRows}
+fn own_quads() -> u32 { return TEAMS * params.quads; } // of a workgroup
+fn load_group(quad: u32, unit: u32) -> vec4<u32> { return groups[quad * GROUPS + unit * UNIT / BLOCKS_PER_GROUP]; }
+fn digit_sums(w: Rows, i: u32, unit: u32, p: u32) -> vec4<i32> { // Σ d_p q of four rows
+  let x = x_of(2u * p, i, unit);
+  let y = x_of(2u * p + 1u, i, unit);
+  return vec4<i32>(dots(w.a, x, y), dots(w.b, x, y), dots(w.c, x, y), dots(w.d, x, y));
+}
+// Row 4 i … of the workgroup's quad i: what is paired has a quad of gate_proj and that of up_proj it goes with in turns.
+fn quad_of(wg: u32, i: u32) -> u32 {
+  if (params.paired == 1u) { return min(wg * own_quads() / 2u + i / 2u, params.n / 4u - 1u) + (i & 1u) * (params.n / 4u) + params.first / 4u; }
+  return min(wg * own_quads() + i, params.n / 4u - 1u) + params.first / 4u;
+}
+fn total(wg: u32, i: u32, row: u32) -> u32 { // of row 4 i + row, rounded
+  let at = (i * 4u + row) * 5u;
+  var y = vec3<u32>(totals[at], 0u, totals[at + 4u]);
+  y = add96(y, vec3<u32>(totals[at + 1u] << 16u, totals[at + 1u] >> 16u, 0u));
+  y = add96(y, vec3<u32>(0u, totals[at + 2u], 0u));
+  y = add96(y, vec3<u32>(0u, totals[at + 3u] << 16u, totals[at + 3u] >> 16u));
+  return rn96(y, row_scale() - 24 + i32(select(bases[quad_of(wg, i)][row], 0u, WIDE)));
+}
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let team = tid / TEAM;
+  let lane = tid % TEAM;
+  let mine = team * params.quads;
+  // 1. What comes from memory first, then the row.
+  let n = select(wg.x * own_quads() * 4u, wg.x * own_quads() * 2u, params.paired == 1u) + tid;
+  var before = 0u;
+  if (params.adds == 1u) { before = out[min(n, params.n - 1u)]; }
+  var quad = quad_of(wg.x, mine);
+  var unit = min(lane, UNITS - 1u);
+  var ahead = load_group(quad, unit);
+${perBlock((i) => `var r${i} = load_rows(quad, ${i === 0 ? "0u" : `min(${i}u, UNIT - 1u)`} * UNITS + unit);`)}
+  begin(tid);
+  for (var q = 0u; q < params.quads; q++) {
+    let base = select(bases[quad], vec4<u32>(0u), vec4<bool>(WIDE));
+    var c = Columns();
+    for (var s = 0u; s < STEPS; s++) {
+      // 2. Digit sums of a unit, the next one's weights on their way.
+      let u = lane + s * TEAM;
+      let own = unit;
+      let group = ahead;
+      let inside = s + 1u < STEPS;
+      let more = inside || q + 1u < params.quads;
+      if (more) {
+        quad = quad_of(wg.x, mine + q + select(1u, 0u, inside));
+        unit = min(lane + select(0u, s + 1u, inside) * TEAM, UNITS - 1u);
+        ahead = load_group(quad, unit);
+      }
+      var d0 = vec4<i32>(0); var d1 = vec4<i32>(0); var d2 = vec4<i32>(0); var d3 = vec4<i32>(0);
+${perBlock(
+  (i) => `if (${i}u < UNIT) {
+        let rows = r${i};
+        if (more) { r${i} = load_rows(quad, ${i}u * UNITS + unit); }
+        d0 += digit_sums(rows, ${i}u, own, 0u);
+        d1 += digit_sums(rows, ${i}u, own, 1u);
+        d2 += digit_sums(rows, ${i}u, own, 2u);
+        if (P == 4u) { d3 += digit_sums(rows, ${i}u, own, 3u); }
+      }`,
+)}
+      if (u < UNITS) {
+        // 3. Zero points and signs; scales in units of 2^−24, or of the row's least exponent: bytes of 40 bits, or of 16.
+        let sum = sum_of(own);
+${exactQuadJoin}      }
+    }
+    // 4. Carries: each column leaves a byte.
+${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & byte) << vec4<u32>(16u)) | (v3 << vec4<u32>(24u));
+    let w1 = (v4 & byte) | ((v5 & byte) << eight) | ((v6 & byte) << vec4<u32>(16u)) | (v7 << vec4<u32>(24u));
+    let w2 = v7 >> eight;
+    // 5. Words of all lanes, added by a lane per row and half of a word.
+    for (var r = 0u; r < 4u; r++) {
+      let at = team * 396u + r * 99u + lane;
+      partials[at] = bitcast<u32>(w0[r]); partials[at + 33u] = bitcast<u32>(w1[r]); partials[at + 66u] = bitcast<u32>(w2[r]);
+    }
+    workgroupBarrier();
+    if (lane < 20u) {
+      let half = lane % 5u;
+      let at = team * 396u + lane / 5u * 99u + half / 2u * 33u;
+      let up = (half & 1u) * 16u;
+      let mask = select(0xffffu, 0xffffffffu, half == 4u);
+      var sum = 0u;
+      for (var i = 0u; i < TEAM; i++) { sum += (partials[at + i] >> up) & mask; }
+      totals[(mine + q) * 20u + lane] = sum;
+    }
+    workgroupBarrier();
+  }
+  // 6. Rows, rounded once.
+  if (params.paired == 1u) {
+    if (tid < own_quads() * 2u && n < params.n) {
+      var gate = total(wg.x, tid / 4u * 2u, tid % 4u);
+      var up = total(wg.x, tid / 4u * 2u + 1u, tid % 4u);
+      if (HAS_BIAS) { gate = addf(gate, bias[n]); up = addf(up, bias[params.n + n]); }
+      out[n] = mulf(siluf(gate), up);
+    }
+  } else {
+    if (tid < own_quads() * 4u && n < params.n) {
+      var y = total(wg.x, tid / 4u, tid % 4u);
+      if (HAS_BIAS) { y = addf(y, bias[n]); }
+      if (params.adds == 1u) { y = addf(before, y); }
+      out[n] = y;
+    }
+  }
+}
+`,
+  emits: ["HELD"],
+  workgroupBytes: ({ K, P, unit, teams }) => wordsBytes(K, P, unit) + (1584 + 640) * teams,
+  call: ({ K, N, P, groupSize, unit, firstRow, hasBias, adds, paired, spread, quads, teams, norm }) => ({
+    params: {
+      n: N,
+      first: firstRow,
+      adds: Number(adds),
+      paired: Number(paired),
+      quads,
+      norm: Number(norm !== null),
+      inverse: norm?.inverse ?? 0,
+      eps: norm?.eps ?? 0,
+    },
+    overrides: { K, GROUP: groupSize, P, HAS_BIAS: hasBias, WIDE: spread > 5, TEAMS: teams, UNIT: unit },
+    emitted: { HELD: `${Math.ceil(K / 16 / (32 * teams))}u` },
+    workgroups: () => [Math.ceil((paired ? 2 * N : N) / 4 / (teams * quads)), 1, 1],
+  }),
+  sizes: (shape) => ({ x: 4 * shape.K, scale: shape.norm ? 4 * shape.K : 0, ...quadSizes(shape) }),
+});

@@ -1,0 +1,123 @@
+/**
+ * How a workgroup makes the digits of a row of words for itself: of x as it is, or behind a norm of mul(mul(x[k], r),
+ * scale[k]), r as exact-norm.ts has it. A lane takes 16 neighbours an item.
+ */
+
+/** Bytes of workgroup memory for a row of K. */
+export const wordsBytes = (K: number, P: number, unit: number): number => P * K + (K / unit / 32) * 16 + 64 + 96 + 16;
+
+/** Declarations with numbers; wants K, P, UNITS. HELD, items that a lane holds, is a line that the shape emits. */
+export const exactWordsSizes = /* wgsl */ `
+override ITEMS: u32 = K / 16u;
+override OPERAND: u32 = P * ITEMS;
+override SUMS: u32 = 4u * UNITS;
+`;
+
+/**
+ * begin(tid); then x_of(half, i, unit), the half of digit p at 2 p + half, of block i of a unit, sum_of(unit), and
+ * row_scale(), the exponent. Wants bindings x and scale, and params norm,
+ * inverse, eps; LANES; exactIntegers, exactNumbers, exactRows, exactRows32, exactReciprocal, exactRoot, exactWordOf.
+ */
+export const exactWordsRow = /* wgsl */ `
+var<workgroup> operand: array<vec4<u32>, OPERAND>; // [digits][2 halves][UNIT][UNITS]
+var<workgroup> unit_sums: array<atomic<i32>, SUMS>; // [UNITS][4 digits]
+var<workgroup> tops: array<atomic<u32>, 16>; // the largest of x, of its norm: eight of each, so that neighbours meet less
+var<workgroup> squares: array<atomic<u32>, 24>; // eight sums by limbs of 22 bits
+var<workgroup> factor: u32;
+var<private> biased: i32;
+fn magnitude(a: vec4<u32>) -> u32 {
+  let b = a & vec4<u32>(0x7fffffffu);
+  return max(max(b.x, b.y), max(b.z, b.w));
+}
+fn largest(first: u32) -> u32 {
+  var top = 0u;
+  for (var i = 0u; i < 8u; i++) { top = max(top, atomicLoad(&tops[first + i])); }
+  return top;
+}
+fn fixed(a: u32) -> i32 {
+  if (P == 3u) { return fix24(a, biased); }
+  return fix32(a, biased);
+}
+fn digits_of(four: vec4<u32>) -> Word { return word_of(fixed(four.x), fixed(four.y), fixed(four.z), fixed(four.w)); }
+fn put_item(item: u32, p: vec4<u32>, q: vec4<u32>, r: vec4<u32>, s: vec4<u32>) {
+  if (item >= ITEMS) { return; }
+  let a = digits_of(p);
+  let b = digits_of(q);
+  let c = digits_of(r);
+  let d = digits_of(s);
+  let block = item / 2u;
+  let slot = item % 2u * BLOCKS + block % UNIT * UNITS + block / UNIT;
+  operand[slot] = vec4<u32>(a.digits.x, b.digits.x, c.digits.x, d.digits.x);
+  operand[2u * BLOCKS + slot] = vec4<u32>(a.digits.y, b.digits.y, c.digits.y, d.digits.y);
+  operand[4u * BLOCKS + slot] = vec4<u32>(a.digits.z, b.digits.z, c.digits.z, d.digits.z);
+  if (P == 4u) { operand[6u * BLOCKS + slot] = vec4<u32>(a.digits.w, b.digits.w, c.digits.w, d.digits.w); }
+  let sum = a.sum + b.sum + c.sum + d.sum;
+  for (var i = 0u; i < P; i++) { atomicAdd(&unit_sums[4u * (block / UNIT) + i], sum[i]); }
+}
+fn begin(tid: u32) {
+  // 1. The row.
+  if (tid < 16u) { atomicStore(&tops[tid], 0u); }
+  if (tid < 24u) { atomicStore(&squares[tid], 0u); }
+  for (var i = tid; i < SUMS; i += LANES) { atomicStore(&unit_sums[i], 0); }
+  var row: array<vec4<u32>, 4u * HELD>;
+  var by: array<vec4<u32>, 4u * HELD>;
+  var top = 0u;
+  for (var i = 0u; i < 4u * HELD; i++) {
+    let item = tid + i / 4u * LANES;
+    let at = 4u * min(item, ITEMS - 1u) + i % 4u;
+    row[i] = select(vec4<u32>(0u), x[at], item < ITEMS);
+    if (params.norm == 1u) { by[i] = scale[at]; }
+    top = max(top, magnitude(row[i]));
+  }
+  workgroupBarrier();
+  atomicMax(&tops[tid % 8u], top);
+  workgroupBarrier();
+  var most = largest(0u);
+  if (params.norm == 1u) {
+    // 2. Its norm. Squares of 24 bits, by halves of 12: sums of 256 fit u32.
+    biased = row_biased(most);
+    var h = 0u; var m = 0u; var l = 0u;
+    for (var i = 0u; i < 4u * HELD; i++) {
+      let v = bitcast<vec4<u32>>(abs(vec4<i32>(fix24(row[i].x, biased), fix24(row[i].y, biased), fix24(row[i].z, biased), fix24(row[i].w, biased))));
+      let a = v >> vec4<u32>(12u);
+      let b = v & vec4<u32>(4095u);
+      h += dot(a, a); m += dot(a, b); l += dot(b, b);
+    }
+    let sum = add64(vec2<u32>(l, 0u), add64(vec2<u32>(m << 13u, m >> 19u), vec2<u32>(h << 24u, h >> 8u)));
+    let to = tid % 8u * 3u;
+    atomicAdd(&squares[to], sum.x & 0x3fffffu);
+    atomicAdd(&squares[to + 1u], (sum.x >> 22u) | ((sum.y & 0xfffu) << 10u));
+    atomicAdd(&squares[to + 2u], sum.y >> 12u);
+    workgroupBarrier();
+    if (tid == 0u) {
+      var all = vec3<u32>(0u);
+      for (var i = 0u; i < 8u; i++) {
+        all += vec3<u32>(atomicLoad(&squares[3u * i]), atomicLoad(&squares[3u * i + 1u]), atomicLoad(&squares[3u * i + 2u]));
+      }
+      let mean = rn64u(false, add64(vec2<u32>(all.x, all.z << 12u), vec2<u32>(all.y << 22u, all.y >> 10u)), 2 * row_exponent(most));
+      factor = rsqrtf(addf(mulf(mean, params.inverse), params.eps));
+    }
+    workgroupBarrier();
+    let r = factor;
+    top = 0u;
+    for (var i = 0u; i < 4u * HELD; i++) {
+      row[i] = vec4<u32>(
+        mulf(mulf(row[i].x, r), by[i].x), mulf(mulf(row[i].y, r), by[i].y), mulf(mulf(row[i].z, r), by[i].z), mulf(mulf(row[i].w, r), by[i].w));
+      top = max(top, magnitude(row[i]));
+    }
+    atomicMax(&tops[8u + tid % 8u], top);
+    workgroupBarrier();
+    most = largest(8u);
+  }
+  biased = row_biased(most);
+  // 3. Digits, and their sums over a unit.
+  for (var i = 0u; i < HELD; i++) { put_item(tid + i * LANES, row[4u * i], row[4u * i + 1u], row[4u * i + 2u], row[4u * i + 3u]); }
+  workgroupBarrier();
+}
+fn x_of(half: u32, i: u32, unit: u32) -> vec4<u32> { return operand[half * BLOCKS + i * UNITS + unit]; }
+fn sum_of(unit: u32) -> vec4<i32> {
+  return vec4<i32>(
+    atomicLoad(&unit_sums[4u * unit]), atomicLoad(&unit_sums[4u * unit + 1u]), atomicLoad(&unit_sums[4u * unit + 2u]), atomicLoad(&unit_sums[4u * unit + 3u]));
+}
+fn row_scale() -> i32 { return biased - 149 - select(8, 0, P == 3u); }
+`;
