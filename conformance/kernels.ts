@@ -43,6 +43,8 @@ export { subjects as embedding } from "./kernels/embedding.ts";
 export { subjects as "exact-add" } from "./kernels/exact-add.ts";
 export { subjects as "exact-attention-row" } from "./kernels/exact-attention-row.ts";
 export { subjects as "exact-awq" } from "./kernels/exact-awq.ts";
+export { subjects as "exact-awq-columns" } from "./kernels/exact-awq-columns.ts";
+export { subjects as "exact-awq-columns-4" } from "./kernels/exact-awq-columns-4.ts";
 export { subjects as "exact-awq-matrix" } from "./kernels/exact-awq-matrix.ts";
 export { subjects as "exact-awq-matrix-4" } from "./kernels/exact-awq-matrix-4.ts";
 export { subjects as "exact-awq-row" } from "./kernels/exact-awq-row.ts";

@@ -3,6 +3,8 @@ import type { LlamaConfig } from "../../core/config.ts";
 import { exactAdd } from "../../gpu/kernels/exact/exact-add.ts";
 import { exactAttentionRow, ROW_KEYS } from "../../gpu/kernels/exact/exact-attention-row.ts";
 import { exactAwq } from "../../gpu/kernels/exact/exact-awq.ts";
+import { exactAwqColumns } from "../../gpu/kernels/exact/exact-awq-columns.ts";
+import { exactAwqColumns4 } from "../../gpu/kernels/exact/exact-awq-columns-4.ts";
 import { exactAwqMatrix } from "../../gpu/kernels/exact/exact-awq-matrix.ts";
 import { exactAwqMatrix4 } from "../../gpu/kernels/exact/exact-awq-matrix-4.ts";
 import { exactAwqRow, tuneRow } from "../../gpu/kernels/exact/exact-awq-row.ts";
@@ -104,10 +106,18 @@ export const works: readonly Work[] = [
         : [];
     }),
   ),
-  ...[exactAwqTile, exactAwqMatrix, exactAwqMatrix4].map((kernel) =>
+  ...(
+    [
+      [exactAwqTile, [3, 4]],
+      [exactAwqMatrix, [3]],
+      [exactAwqMatrix4, [4]],
+      [exactAwqColumns, [3]],
+      [exactAwqColumns4, [4]],
+    ] as const
+  ).map(([kernel, digits]) =>
     work(kernel, (config, T) =>
       linears(config)
-        .filter(({ P }) => T >= MANY_ROWS && (kernel === exactAwqTile || (kernel === exactAwqMatrix) === (P === 3)))
+        .filter(({ P }) => T >= MANY_ROWS && digits.some((d) => d === P))
         .map(({ step, K, N, P }) => ({
           step,
           shape: { K, N, P, hasBias: false, adds: false, groupSize, unit: 4, firstRow: 0, spread: 3 },

@@ -14,6 +14,8 @@ interface Spec {
   readonly x: Recipe;
   readonly weight: AwqSpec;
   readonly other: Recipe;
+  /** Whether sums are the largest that columns of eight bits can meet. */
+  readonly largest: boolean;
 }
 export interface ExactAwqCase {
   readonly T: number;
@@ -40,7 +42,23 @@ const shapes = [
   { K: 14_336, N: 8, group: 128, T: 1, P: 3, tile: 1, bias: true, adds: true },
   { K: 32, N: 14_336, group: 32, T: 1, P: 3, tile: 1, bias: true, adds: false },
   { K: 14_336, N: 8, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
+  // As many inputs as columns of i32 hold.
+  { K: 43_648, N: 8, group: 128, T: 5, P: 3, tile: 4, bias: false, adds: false },
+  { K: 43_648, N: 8, group: 128, T: 5, P: 4, tile: 4, bias: false, adds: false },
 ] as const;
+
+/** Digits −128, −128, −126 of x, and of four digits a lowest 0. */
+const LARGEST_INPUT = -0x7e8080;
+/** Every q − z ± 15, every scale ± 2047 · 2^(E − 1) with E of 8 and 16 in turn. */
+const largestOf = (weight: AwqMatrix): AwqMatrix => ({
+  ...weight,
+  qweight: weight.qweight.map(() => 0xf0f0f0f0 | 0),
+  qzeros: weight.qzeros.map(() => 0x0f0f0f0f),
+  scales: weight.scales.map((_, i) => {
+    const group = Math.floor(i / weight.outFeatures);
+    return ((i % 3 === 0 ? 0x8000 : 0) | ((group % 2 === 0 ? 8 : 16) << 10)) + 1023;
+  }),
+});
 
 /** A case's result by these ops. */
 export function productsBy(ops: Pick<ExactOps, "linear">, { T, P, x, weight, bias, initial }: ExactAwqCase): Float32Array {
@@ -55,25 +73,33 @@ export const kit: Kit<Spec, ExactAwqCase> = {
   name: "exact-awq",
   formula: "rn(Σ_g S_g Σ_k v_k (q − z) · 2^(e − 24)) + bias",
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(result(c)))) },
-  spec: fc.record({ shape: fc.nat(4), x: exactRecipe, weight: awqSpec, other: exactRecipe }),
+  spec: fc.record({ shape: fc.nat(4), x: exactRecipe, weight: awqSpec, other: exactRecipe, largest: fc.constant(false) }),
   boundaries: [0, 1, 2, 3, 4].flatMap((shape) => [
-    ...exactRecipes.map((x) => ({ shape, x, weight: usualAwq, other: exactRecipes[5]! })),
+    ...exactRecipes.map((x) => ({ shape, x, weight: usualAwq, other: exactRecipes[5]!, largest: false })),
     ...scaleKinds.map((scales) => ({
       shape,
       x: exactRecipes[5]!,
       weight: { ...usualAwq, scales, q: "ends" as const },
       other: exactRecipes[9]!,
+      largest: false,
     })),
+    { shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]!, largest: true },
   ]),
-  reach: [5, 6, 7, 8, 9].map((shape) => ({ shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]! })),
-  make({ shape, x, weight, other }) {
+  reach: [5, 6, 7, 8, 9, 10, 11].map((shape) => ({
+    shape,
+    x: exactRecipes[5]!,
+    weight: usualAwq,
+    other: exactRecipes[5]!,
+    largest: shape > 9,
+  })),
+  make({ shape, x, weight, other, largest }) {
     const { K, N, group, T, P, tile, bias, adds } = shapes[shape]!;
     return {
       T,
       P,
       tile,
-      x: exactValues(x, T * K),
-      weight: awqMatrix(weight, K, N, group),
+      x: largest ? new Float32Array(T * K).fill(LARGEST_INPUT) : exactValues(x, T * K),
+      weight: largest ? largestOf(awqMatrix(weight, K, N, group)) : awqMatrix(weight, K, N, group),
       bias: bias ? exactValues(other, N) : null,
       initial: adds ? exactValues({ ...other, seed: other.seed + 1 }, T * N) : null,
     };

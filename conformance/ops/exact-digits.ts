@@ -25,6 +25,7 @@ const shapes = [
   { K: 33, P: 4 },
   { K: 256, P: 3 },
   { K: 1100, P: 4 },
+  { K: 128, P: 4 },
 ] as const;
 
 /** Σ 256^p d_p = v, each d_p in −128 … 127. */
@@ -76,6 +77,7 @@ export const kit: Kit<Spec, ExactDigitsCase> = {
   reach: [
     { K: 14_336, rows: 1, P: 3 },
     { K: 33, rows: 300, P: 4 },
+    { K: 256, rows: 130, P: 3 },
   ].map((shape) => ({ ...shape, P: shape.P as 3 | 4, x: exactRecipes[5]! })),
   make: ({ K, rows, P, x }) => ({ K, rows, P, x: exactValues(x, K * rows) }),
   length: ({ K, rows, P }) => 2 * rows * (Math.ceil(K / 32) * (8 * P + 4) + 1),

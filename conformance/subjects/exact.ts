@@ -1,7 +1,7 @@
 /** What the subjects of `exact` share: outputs compared as words, and inputs of a linear as digits. */
 
 import type { AwqMatrix } from "../../core/tensor.ts";
-import { type Digits, digitBytes, exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
+import { type Digits, digitBytes, exactDigits, tiledRows } from "../../gpu/kernels/exact/exact-digits.ts";
 import { exactScaleBases } from "../../gpu/kernels/exact/exact-scale-bases.ts";
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
@@ -30,7 +30,7 @@ export const wordSubject = <C>(
     more,
   );
 
-/** x [rows, K] as digits, left by the kernel that makes them, for weights that lie by `unit`. */
+/** x [rows, K] as digits, left by the kernel that makes them, for weights that lie by `unit`, by `step` where that is not 0. */
 export function operand(
   io: Io,
   x: Float32Array,
@@ -38,14 +38,15 @@ export function operand(
   P: Digits,
   rows: number,
   unit = 1,
+  step = 0,
 ): Record<"digits" | "sums" | "exponents", GPUBuffer> {
   const bytes = digitBytes(K, P, rows);
   const made = {
-    digits: io.scratch("digits", bytes.digits),
+    digits: io.scratch("digits", step > 0 ? digitBytes(K, P, tiledRows(rows)).digits : bytes.digits),
     sums: io.scratch("sums", bytes.sums),
     exponents: io.scratch("exponents", bytes.exponents),
   };
-  io.run(exactDigits, { K, P, unit }, { x, ...made });
+  io.run(exactDigits, { K, P, unit, step }, { x, ...made });
   return made;
 }
 
@@ -53,7 +54,7 @@ export function operand(
 export const repacked = ({ inFeatures, groupSize }: AwqMatrix): boolean => inFeatures % 32 === 0 && groupSize % 32 === 0;
 
 /** How far the exponents of a column's scales lie apart, in the matrix where that is most. */
-function scaleSpread({ scales, inFeatures, outFeatures, groupSize }: AwqMatrix): number {
+export function scaleSpread({ scales, inFeatures, outFeatures, groupSize }: AwqMatrix): number {
   let most = 0;
   for (let n = 0; n < outFeatures; n++) {
     const bits = Array.from({ length: inFeatures / groupSize }, (_, g) => scales[g * outFeatures + n]! & 0x7fff).filter((b) => b > 0);
@@ -69,4 +70,25 @@ export function foundScales(io: Io, groups: BufferArg, matrices: readonly AwqMat
   const bases = io.scratch("bases", 4 * rows);
   io.run(exactScaleBases, { K, rows, groupSize }, { groups, bases, spread: io.scratch("spread", 4) });
   return { bases, spread: Math.max(...matrices.map(scaleSpread)) };
+}
+
+/** The unit of the digits that steps are made of, and the blocks of such a step. */
+const UNIT = 4;
+const STEP = 2;
+export const steps: { readonly unit: number; readonly step: number } = { unit: UNIT, step: STEP };
+/** Digits and sums as they lie without units and steps, of those that lie by them (gpu/wgsl/exact-row.ts). K % 128 = 0. */
+export function plainDigits({ digits, sums }: Record<string, Uint32Array>, K: number, P: Digits, rows: number): Uint32Array {
+  const B = K / 32;
+  const slot = (b: number): number => (b % UNIT) * (B / UNIT) + Math.floor(b / UNIT);
+  const digit = (i: number): number => {
+    const [t, p, half] = [Math.floor(i / (8 * P * B)), Math.floor(i / (8 * B)) % P, Math.floor(i / (4 * B)) % 2];
+    const s = slot(Math.floor(i / 4) % B);
+    const row = ((Math.floor(t / 64) * (B / STEP) + Math.floor(s / STEP)) * P + p) * 64 + (t % 64);
+    return inside(digits!)[(row * STEP + (s % STEP)) * 8 + 4 * half + (i % 4)]!;
+  };
+  const sum = (i: number): number => inside(sums!)[Math.floor(i / (4 * B)) * 4 * B + 4 * slot(Math.floor(i / 4) % B) + (i % 4)]!;
+  return Uint32Array.from([
+    ...Array.from({ length: rows * P * 8 * B }, (_, i) => digit(i)),
+    ...Array.from({ length: rows * 4 * B }, (_, i) => sum(i)),
+  ]);
 }

@@ -4,11 +4,12 @@
  */
 import type { LlamaWeightRefs, WeightTree } from "../../core/model/weights.ts";
 import { allocate, free, freeAll, type Memory, makeMemory, readRanges } from "../device/buffer.ts";
-import { digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
+import { type Digits, digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
 import { exactScaleBases } from "../kernels/exact/exact-scale-bases.ts";
 import { unitOf } from "../kernels/layout/awq-repack.ts";
 import { makeRecorder, prepare, recordKernel, submit } from "../pipeline/recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
+import { goesByColumns } from "../wgsl/exact-columns.ts";
 import { packRefusal } from "./packing.ts";
 import type { DensePiece, GpuAwq, GpuDense, GpuPacked } from "./tree.ts";
 import { loadWeights } from "./weights.ts";
@@ -30,6 +31,8 @@ export interface ExactGpuDense {
 export interface ExactGpuPacked extends GpuPacked {
   readonly bases: GPUBuffer;
   readonly spread: number;
+  /** Whether its sums, and those of all linears of its input, fit columns of eight bits (gpu/wgsl/exact-columns.ts). */
+  readonly columns: boolean;
 }
 export interface ExactGpuLinear {
   readonly weight: ExactGpuDense | GpuAwq | ExactGpuPacked;
@@ -138,8 +141,12 @@ export async function loadExactWeights(
   const found = await scaleBases(memory, linearsOf(loaded));
   const linear = async ({ weight, bias }: (typeof loaded)["layers"][number]["qProj"], label: string): Promise<ExactGpuLinear> => {
     if (weight.kind === "dense") return { weight: await digits(weight, label, false), bias };
-    return { weight: weight.kind === "packed" ? { ...weight, ...found.get(weight.groups)! } : weight, bias };
+    return { weight: weight.kind === "packed" ? { ...weight, ...found.get(weight.groups)!, columns: false } : weight, bias };
   };
+  const inColumns = (P: Digits, ...linears: ExactGpuLinear[]): ExactGpuLinear[] =>
+    linears.every(({ weight }) => weight.kind === "packed" && goesByColumns({ ...weight, P }))
+      ? linears.map(({ weight, bias }) => ({ weight: { ...(weight as ExactGpuPacked), columns: true }, bias }))
+      : linears;
 
   const join = (linears: readonly ExactGpuLinear[], label: string): JoinedLinear | null => {
     const { weight: first } = linears[0]!;
@@ -168,21 +175,32 @@ export async function loadExactWeights(
     const joined: ExactJoined[] = [];
     for (const [i, layer] of loaded.layers.entries()) {
       const at = `layers.${i}.`;
+      const [qProj, kProj, vProj] = inColumns(
+        3,
+        await linear(layer.qProj, `${at}q`),
+        await linear(layer.kProj, `${at}k`),
+        await linear(layer.vProj, `${at}v`),
+      ) as [ExactGpuLinear, ExactGpuLinear, ExactGpuLinear];
+      const [oProj] = inColumns(3, await linear(layer.oProj, `${at}o`)) as [ExactGpuLinear];
+      const [gateProj, upProj] = inColumns(3, await linear(layer.gateProj, `${at}gate`), await linear(layer.upProj, `${at}up`)) as [
+        ExactGpuLinear,
+        ExactGpuLinear,
+      ];
+      const [downProj] = inColumns(4, await linear(layer.downProj, `${at}down`)) as [ExactGpuLinear];
       const loadedLayer = {
         inputLayernorm: layer.inputLayernorm.weight,
-        qProj: await linear(layer.qProj, `${at}q`),
-        kProj: await linear(layer.kProj, `${at}k`),
-        vProj: await linear(layer.vProj, `${at}v`),
-        oProj: await linear(layer.oProj, `${at}o`),
+        qProj,
+        kProj,
+        vProj,
+        oProj,
         qNorm: layer.qNorm?.weight ?? null,
         kNorm: layer.kNorm?.weight ?? null,
         postAttentionLayernorm: layer.postAttentionLayernorm.weight,
-        gateProj: await linear(layer.gateProj, `${at}gate`),
-        upProj: await linear(layer.upProj, `${at}up`),
-        downProj: await linear(layer.downProj, `${at}down`),
+        gateProj,
+        upProj,
+        downProj,
       };
       layers.push(loadedLayer);
-      const { qProj, kProj, vProj, gateProj, upProj } = loadedLayer;
       joined.push({ qkv: join([qProj, kProj, vProj], `${at}qkv`), gateUp: join([gateProj, upProj], `${at}gateUp`) });
     }
     const lmHead = await digits(loaded.lmHead, "lm_head", loaded.lmHead === loaded.embedTokens);

@@ -2,7 +2,7 @@
 
 import type { LlamaConfig } from "../../core/config.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
-import { digitBytes } from "../kernels/exact/exact-digits.ts";
+import { digitBytes, tiledRows } from "../kernels/exact/exact-digits.ts";
 import { type ExactAttentionShape, queryBytes } from "../kernels/exact/exact-rope.ts";
 import type { ExactGpuWeights } from "../model/exact-weights.ts";
 import type { WorkgroupLimits } from "../wgsl/teams.ts";
@@ -71,7 +71,7 @@ export const shapeOf = (config: LlamaConfig): ExactAttentionShape => ({
 export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: number, maxContext: number): ExactActivations {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
   const words = (label: string, width: number): GPUBuffer => allocate(memory, label, rows * width * 4);
-  const operands = [digitBytes(D, 3, rows), digitBytes(H * Hd, 3, rows), digitBytes(F, 4, rows)];
+  const operands = [digitBytes(D, 3, tiledRows(rows)), digitBytes(H * Hd, 3, tiledRows(rows)), digitBytes(F, 4, tiledRows(rows))];
   const attentionRows = Math.max(1, Math.min(rows, Math.floor(SCORE_BYTES / (4 * H * maxContext))));
   const q = words("q", H * Hd);
   const k = words("k", G * Hd);

@@ -4,6 +4,8 @@ import type { LlamaConfig } from "../../core/config.ts";
 import { bitsOf, nearest } from "../../core/exact/numbers.ts";
 import { exactAdd } from "../kernels/exact/exact-add.ts";
 import { exactAwq } from "../kernels/exact/exact-awq.ts";
+import { exactAwqColumns } from "../kernels/exact/exact-awq-columns.ts";
+import { exactAwqColumns4 } from "../kernels/exact/exact-awq-columns-4.ts";
 import { exactAwqMatrix } from "../kernels/exact/exact-awq-matrix.ts";
 import { exactAwqMatrix4 } from "../kernels/exact/exact-awq-matrix-4.ts";
 import { exactAwqRow, tuneRow } from "../kernels/exact/exact-awq-row.ts";
@@ -18,6 +20,7 @@ import { exactNormDigits } from "../kernels/exact/exact-norm-digits.ts";
 import type { ExactGpuLinear, JoinedLinear } from "../model/exact-weights.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { COLUMN_STEP } from "../wgsl/exact-columns.ts";
 import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import type { ExactContext, ExactMarks } from "./exact-buffers.ts";
 
@@ -35,24 +38,29 @@ export const normOf = ({ rmsNormEps }: LlamaConfig, D: number): { D: number; inv
   eps: bitsOf(nearest(rmsNormEps)),
 });
 
+/** How the digits of many rows lie for a linear: by steps where it goes by columns, else as blocks come. */
+const manyAs = ({ matrices }: ExactContext, weight: ExactGpuLinear["weight"]): { unit: number; step: number } =>
+  matrices && weight.kind === "packed" && weight.columns ? { unit: weight.unit, step: COLUMN_STEP } : { unit: 1, step: 0 };
+
 /** x [T, K] as digits in c.a, for a linear; blocks lie as who reads them wants. */
 export function recordDigits(
   recorder: Recorder,
-  { a, oneRow, lanes }: ExactContext,
+  c: ExactContext,
   x: GPUBuffer,
   { weight }: Pick<ExactGpuLinear, "weight">,
   P: Digits,
   label: string,
 ): void {
+  const { a, oneRow, lanes } = c;
   const buffers = { x, digits: a.digits, sums: a.sums, exponents: a.exponents };
   const shape = { K: weight.K, P, ...(oneRow ? { lanes, parts: partsOf(weight.K, lanes) } : {}) };
   const unit = weight.kind === "packed" ? weight.unit : 1;
-  if (oneRow || unit === 1) {
+  if (oneRow || weight.kind !== "packed") {
     recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label });
     return;
   }
   recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label, rows: few });
-  recordKernel(recorder, exactDigits, buffers, { ...shape, unit: 1 }, { label, rows: many });
+  recordKernel(recorder, exactDigits, buffers, { ...shape, ...manyAs(c, weight) }, { label, rows: many });
 }
 
 /** The norm of a.x as digits, for linears that read it; by way of a.normed where that is looked at. */
@@ -76,10 +84,10 @@ export function recordNormed(
   const buffers = { x: a.x, weight, digits: a.digits, sums: a.sums, exponents: a.exponents };
   const unit = reader.weight.kind === "packed" ? reader.weight.unit : 1;
   const shape = { ...norm, ...(oneRow ? { lanes, parts: partsOf(D, lanes) } : { lanes: Math.min(lanes, 256), parts: 1 }) };
-  if (oneRow || unit === 1) recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit }, { label: name });
+  if (oneRow || reader.weight.kind !== "packed") recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit }, { label: name });
   else {
     recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit }, { label: name, rows: few });
-    recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit: 1 }, { label: name, rows: many });
+    recordKernel(recorder, exactNormDigits, buffers, { ...shape, ...manyAs(c, reader.weight) }, { label: name, rows: many });
   }
 }
 
@@ -112,12 +120,18 @@ export function recordLinear(
   const shape = { K: weight.K, P, hasBias: bias !== null, adds, tile };
   const when = tile === 1 ? { label } : { label, rows: few };
   if (weight.kind === "packed") {
-    const { weights, groups, bases, N, groupSize, unit, firstRow, spread } = weight;
+    const { weights, groups, bases, columns, N, groupSize, unit, firstRow, spread } = weight;
     const packed = { ...shape, N, groupSize, unit, firstRow };
     recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, packed, when);
     if (tile > 1) {
-      const byMatrices = c.matrices && weight.K % 128 === 0 && groupSize % 128 === 0;
-      const kernel = byMatrices ? (P === 3 ? exactAwqMatrix : exactAwqMatrix4) : exactAwqTile;
+      const joins = weight.K % 128 === 0 && groupSize % 128 === 0;
+      const kernel = !c.matrices
+        ? exactAwqTile
+        : columns
+          ? [exactAwqColumns, exactAwqColumns4][P - 3]!
+          : joins
+            ? [exactAwqMatrix, exactAwqMatrix4][P - 3]!
+            : exactAwqTile;
       recordKernel(recorder, kernel, { ...shared, weights, groups, bases }, { ...packed, spread }, { label, rows: many });
     }
   } else if (weight.kind === "awq") {

@@ -5,6 +5,8 @@
 
 import type { LayerTapName } from "../../core/model/trace.ts";
 import type { Needs } from "../device/capabilities.ts";
+import { exactAwqColumns } from "../kernels/exact/exact-awq-columns.ts";
+import { exactAwqColumns4 } from "../kernels/exact/exact-awq-columns-4.ts";
 import { exactAwqMatrix } from "../kernels/exact/exact-awq-matrix.ts";
 import { exactAwqMatrix4 } from "../kernels/exact/exact-awq-matrix-4.ts";
 import { exactEmbedding } from "../kernels/exact/exact-embedding.ts";
@@ -19,7 +21,14 @@ import { type ExactContext, type ExactMarks, noMarks } from "./exact-buffers.ts"
 import { normOf, recordBranch, recordDigits, recordLinear, recordNormed, recordRow, recordWords } from "./exact-linears.ts";
 
 /** What a device must run for prompts to go by matrices. */
-export const matrixKernels: readonly Needs[] = [exactAwqMatrix, exactAwqMatrix4, exactScoresMatrix, exactMixMatrix];
+export const matrixKernels: readonly Needs[] = [
+  exactAwqColumns,
+  exactAwqColumns4,
+  exactAwqMatrix,
+  exactAwqMatrix4,
+  exactScoresMatrix,
+  exactMixMatrix,
+];
 
 /** From `sequence.ids` to the residual stream after the last layer in `a.x`; writes the cache at step.start. */
 export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: ExactMarks = noMarks): void {

@@ -106,11 +106,14 @@ fn word_of(a: i32, b: i32, c: i32, d: i32) -> Word { // of four neighbours
 `;
 
 /**
- * Words of four digits, and where they go: word j of a row, eight words a block, which lies as UNIT says (awq-repack.ts). Eight neighbours must call put_word
- * together. Without SUMS none are left. Wants exactWordOf, LANES, digits, sums.
+ * Words of four digits, and where they go: word j of a row, eight words a block, which lies as UNIT says (awq-repack.ts). With STEP, for exact-columns.ts, so many
+ * blocks of 64 rows lie together: [rows/64][blocks/STEP][P][64][STEP] blocks of 32 bytes. Eight neighbours must call put_word together. Without SUMS none are
+ * left. Wants exactWordOf, LANES, digits, sums.
  */
 export const exactWords = /* wgsl */ `
 override UNIT: u32 = 1u;
+override STEP: u32 = 0u;
+override BLOCKS_OF_STEP: u32 = max(STEP, 1u);
 override SUMS: bool = true;
 var<workgroup> word_sums: array<vec4<i32>, LANES>;
 fn put_word(word: Word, row: u32, P: u32, at: u32, lane: u32, blocks: u32) {
@@ -118,7 +121,11 @@ fn put_word(word: Word, row: u32, P: u32, at: u32, lane: u32, blocks: u32) {
   let j = at % 8u;
   let slot = b % UNIT * (blocks / UNIT) + b / UNIT;
   if (b < blocks) {
-    for (var p = 0u; p < P; p++) { digits[(((row * P + p) * 2u + j / 4u) * blocks + slot) * 4u + (j & 3u)] = word.digits[p]; }
+    for (var p = 0u; p < P; p++) {
+      let tile = ((row / 64u * (blocks / BLOCKS_OF_STEP) + slot / BLOCKS_OF_STEP) * P + p) * 64u + row % 64u;
+      let plain = (((row * P + p) * 2u + j / 4u) * blocks + slot) * 4u + (j & 3u);
+      digits[select(plain, (tile * BLOCKS_OF_STEP + slot % BLOCKS_OF_STEP) * 8u + j, STEP > 0u)] = word.digits[p];
+    }
   }
   word_sums[lane] = word.sum;
   workgroupBarrier();

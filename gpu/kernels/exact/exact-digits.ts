@@ -15,6 +15,8 @@ import { exactHeldRow, exactRowMax, exactWordOf, exactWords, quadsOf, rowMaxByte
 /** Digits of a linear's input: 3, of down_proj's 4. */
 export type Digits = 3 | 4;
 export const blocksOf = (K: number): number => Math.ceil(K / 32);
+/** Rows of whole tiles (`step`). */
+export const tiledRows = (rows: number): number => Math.ceil(rows / 64) * 64;
 /** Bytes of the three outputs for so many rows. */
 export const digitBytes = (K: number, P: Digits, rows: number): { digits: number; sums: number; exponents: number } => ({
   digits: rows * P * blocksOf(K) * 32,
@@ -23,7 +25,7 @@ export const digitBytes = (K: number, P: Digits, rows: number): { digits: number
 });
 
 /** `rows`: of a stored matrix, whose sums nobody wants; absent: T rows of activations. `lanes`: of a workgroup; `parts`: workgroups of a row, 1 where
- * absent; `unit`: as in awq-repack.ts, of the linear that reads them. */
+ * absent; `unit`: as in awq-repack.ts, of the linear that reads them; `step`: blocks that lie together for it (exact-row.ts), 0 where absent. */
 export type ExactDigitsShape = Readonly<{
   K: number;
   P: Digits;
@@ -32,6 +34,7 @@ export type ExactDigitsShape = Readonly<{
   lanes?: number;
   parts?: number;
   unit?: number;
+  step?: number;
 }>;
 
 export const exactDigits: Card<"x" | "digits" | "sums" | "exponents", ExactDigitsShape> = makeCard({
@@ -75,7 +78,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 `,
   emits: ["QUADS"],
   workgroupBytes: ({ lanes = 256 }) => rowMaxBytes(lanes) + 16 * lanes,
-  call: ({ K, P, dtype = "F32", rows, lanes = 256, parts = 1, unit = 1 }) => ({
+  call: ({ K, P, dtype = "F32", rows, lanes = 256, parts = 1, unit = 1, step = 0 }) => ({
     params: { rows: rows ?? 0x7fffffff },
     overrides: {
       K,
@@ -86,12 +89,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
       LANES: lanes,
       PARTS: parts,
       UNIT: unit,
+      STEP: step,
     },
     emitted: { QUADS: `${quadsOf(32 * blocksOf(K), lanes)}u` },
     workgroups: (T) => rowGrid(parts, rows ?? T),
   }),
-  sizes: ({ K, P, dtype = "F32", rows }, T) => {
-    const { digits, sums, exponents } = digitBytes(K, P, rows ?? T);
+  sizes: ({ K, P, dtype = "F32", rows, step }, T) => {
+    const { sums, exponents } = digitBytes(K, P, rows ?? T);
+    const { digits } = digitBytes(K, P, step ? tiledRows(rows ?? T) : (rows ?? T));
     return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: rows === undefined ? sums : 16, exponents };
   },
 });

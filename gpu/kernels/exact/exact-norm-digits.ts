@@ -17,11 +17,19 @@ import {
   rowMaxBytes,
   rowSumBytes,
 } from "../../wgsl/exact-row.ts";
-import { blocksOf, digitBytes } from "./exact-digits.ts";
+import { blocksOf, digitBytes, tiledRows } from "./exact-digits.ts";
 
 /** `inverse`, `eps`: words of rn(1/D) and of eps; `lanes`: of a workgroup; `parts`: workgroups of a row; `unit`: of the linear that reads the digits
- * (awq-repack.ts). */
-export type ExactNormDigitsShape = Readonly<{ D: number; inverse: number; eps: number; lanes: number; parts: number; unit: number }>;
+ * (awq-repack.ts); `step`: as for exact-digits.ts. */
+export type ExactNormDigitsShape = Readonly<{
+  D: number;
+  inverse: number;
+  eps: number;
+  lanes: number;
+  parts: number;
+  unit: number;
+  step?: number;
+}>;
 
 export const exactNormDigits: Card<"x" | "weight" | "digits" | "sums" | "exponents", ExactNormDigitsShape> = makeCard({
   name: "exact-norm-digits",
@@ -68,11 +76,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 `,
   emits: ["QUADS"],
   workgroupBytes: ({ lanes }) => rowMaxBytes(lanes) + rowSumBytes(lanes) + 16 * lanes + 16,
-  call: ({ D, inverse, eps, lanes, parts, unit }) => ({
+  call: ({ D, inverse, eps, lanes, parts, unit, step = 0 }) => ({
     params: { inverse, eps },
-    overrides: { D, LANES: lanes, PARTS: parts, UNIT: unit },
+    overrides: { D, LANES: lanes, PARTS: parts, UNIT: unit, STEP: step },
     emitted: { QUADS: `${quadsOf(8 * blocksOf(D) * 4, lanes)}u` },
     workgroups: (T) => rowGrid(parts, T),
   }),
-  sizes: ({ D }, T) => ({ x: 4 * T * D, weight: 4 * D, ...digitBytes(D, 3, T) }),
+  sizes: ({ D, step }, T) => ({
+    x: 4 * T * D,
+    weight: 4 * D,
+    ...digitBytes(D, 3, T),
+    digits: digitBytes(D, 3, step ? tiledRows(T) : T).digits,
+  }),
 });

@@ -1,0 +1,1 @@
+export { columns4Subjects as subjects } from "./exact-awq-tile.ts";

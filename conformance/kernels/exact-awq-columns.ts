@@ -1,0 +1,1 @@
+export { columnsSubjects as subjects } from "./exact-awq-tile.ts";
