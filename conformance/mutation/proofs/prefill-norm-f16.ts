@@ -12,4 +12,9 @@ export const rules: readonly Rule[] = [
     to: ["if (true)", "if (PIECES >= 0u || HAS_BIAS)"],
     proof: sameWords,
   },
+  {
+    from: "K / 8u;",
+    to: ["min(K, 4096u) / 8u;"],
+    proof: "with K from 4096 on both eights of each of 256 lanes are within the row, as they are with 4096",
+  },
 ];
