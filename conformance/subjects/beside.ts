@@ -12,7 +12,10 @@ export interface Beside {
   readonly hasBias: boolean;
 }
 
-/** Runs a linear into `out`, a wide one behind as many columns of another, which keep what they hold. */
+/**
+ * Runs a linear into `out`, a wide one behind as many columns of another, which keep what they hold. A kernel that stands in for another
+ * (`rig.replace`) is asked for whole matrices only: it need not know of columns before its own.
+ */
 export async function besideOthers(
   rig: Rig,
   out: Float32Array,
@@ -22,7 +25,8 @@ export async function besideOthers(
   run: (io: Io, beside: Beside, given: Given<string>) => void,
 ): Promise<void> {
   const hasBias = bias !== null;
-  if (N <= WIDE) return intoOut(rig, out, T, 0, (io) => run(io, { firstColumn: 0, columns: N, hasBias }, bias ? { bias } : {}));
+  if (N <= WIDE || rig.replace)
+    return intoOut(rig, out, T, 0, (io) => run(io, { firstColumn: 0, columns: N, hasBias }, bias ? { bias } : {}));
   const columns = 2 * N;
   const joined = new Float32Array(columns);
   if (bias) joined.set(bias, N);
