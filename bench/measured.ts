@@ -6,7 +6,9 @@
  * multiply-add is two; dequantization and special functions are not counted for linears and attention, and one each
  * elsewhere.
  */
+
 import type { LlamaConfig } from "../core/config.ts";
+import { GureumError } from "../core/errors.ts";
 import type { Card } from "../gpu/pipeline/kernel.ts";
 import type { Recorder } from "../gpu/pipeline/recorder.ts";
 import { type WorkgroupLimits, workgroupLimits } from "../gpu/wgsl/teams.ts";
@@ -43,14 +45,14 @@ export interface Measured<Buffers extends string, Shape> extends Omit<Counts, "t
   readonly step: string;
   readonly variant?: string;
   readonly start?: number;
-  /** What the device allows may decide it. */
-  readonly shape: Shape | ((limits: WorkgroupLimits) => Shape);
+  /** What the device allows may decide it; null where no workgroup of the kernel fits there. */
+  readonly shape: Shape | ((limits: WorkgroupLimits) => Shape | null);
   /** What buffers hold that is not even in −1 … 1, or blank for what the kernel writes. */
   readonly holds?: Holdings<Buffers>;
 }
 
-/** WebGPU's default limits: sizes that are counted do not depend on how a workgroup is cut. */
-const defaults: WorkgroupLimits = { invocations: 256, bytes: 16384 };
+/** Limits of a large device: sizes that are counted do not depend on how a workgroup is cut. */
+const large: WorkgroupLimits = { invocations: 1024, bytes: 49_152 };
 
 /** The work of a kernel; its bytes those of all its buffers unless a case says otherwise. */
 export const work = <Buffers extends string, Shape extends object>(
@@ -61,17 +63,29 @@ export const work = <Buffers extends string, Shape extends object>(
   kernel: kernel.name,
   task,
   cases: (config, T) =>
-    cases(config, T).map(({ step, variant, start = 0, shape, holds, bytes, ...counts }): WorkCase => {
-      const shapeFor = (limits: WorkgroupLimits): Shape => (typeof shape === "function" ? shape(limits) : shape);
-      const sizes = Object.values<number>(kernel.sizes(shapeFor(defaults), T, start));
-      return {
+    cases(config, T).flatMap(({ step, variant, start = 0, shape, holds, bytes, ...counts }): WorkCase[] => {
+      const shapeFor = (limits: WorkgroupLimits): Shape | null => (typeof shape === "function" ? shape(limits) : shape);
+      const counted = shapeFor(large);
+      if (!counted) return [];
+      const sizes = Object.values<number>(kernel.sizes(counted, T, start));
+      const measured: WorkCase = {
         step,
         ...(variant ? { variant } : {}),
         start,
         counts: { bytes: bytes ?? sizes.reduce((sum, size) => sum + size, 0), ...counts },
-        record: (recorder, o) =>
-          void o.record(recorder, kernel, shapeFor(workgroupLimits(o.memory.gpu.capabilities)), holds ?? ({} as Holdings<Buffers>)),
+        record(recorder, o) {
+          const limits = workgroupLimits(o.memory.gpu.capabilities);
+          const own = shapeFor(limits);
+          if (!own)
+            throw new GureumError("limit", {
+              where: `kernel ${kernel.name}`,
+              what: "no workgroup of it fits the device",
+              got: `${limits.invocations} invocations and ${limits.bytes} bytes of workgroup memory`,
+            });
+          o.record(recorder, kernel, own, holds ?? ({} as Holdings<Buffers>));
+        },
       };
+      return [measured];
     }),
 });
 

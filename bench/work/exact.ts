@@ -28,6 +28,7 @@ import { exactScoresMatrix } from "../../gpu/kernels/exact/exact-scores-matrix.t
 import { exactSiluMul } from "../../gpu/kernels/exact/exact-silu-mul.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
 import { MANY_ROWS } from "../../gpu/programs/exact-linears.ts";
+import type { WorkgroupLimits } from "../../gpu/wgsl/teams.ts";
 import { pairsSeen, startOf, type Work, work } from "../measured.ts";
 
 const heads = ({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window }: LlamaConfig): ExactAttentionShape => ({
@@ -55,8 +56,6 @@ const linears = ({ hiddenSize: D, intermediateSize: F, numAttentionHeads: H, num
   ] as const;
 
 const groupSize = 128;
-/** A workgroup as large as devices have it that hold a row of words. */
-const WORKGROUP = { invocations: 1024, bytes: 49152 };
 
 export const works: readonly Work[] = [
   work(exactAwq, (config, T) =>
@@ -94,16 +93,17 @@ export const works: readonly Work[] = [
     }),
   ),
   work(exactAwqWords, ({ intermediateSize: F, ...config }) =>
-    linears({ intermediateSize: F, ...config }).flatMap(({ step, K, N, P }) => {
+    linears({ intermediateSize: F, ...config }).map(({ step, K, N, P }) => {
       const paired = step === "gateProj+upProj";
       const norm = step === "oProj" || step === "downProj" ? null : { inverse: 0x39800000, eps: 0x3727c5ac };
-      const shape = tuneWords(
-        { K, N: paired ? F : N, P, hasBias: false, adds: false, groupSize, firstRow: 0, paired, spread: 5, unit: 4, norm },
-        WORKGROUP,
-      );
-      return shape
-        ? [{ step, shape, holds: { weights: { own: "words" }, groups: { own: "groups" } }, operations: 2 * N * K, arithmetic: "i8" }]
-        : [];
+      const given = { K, N: paired ? F : N, P, hasBias: false, adds: false, groupSize, firstRow: 0, paired, spread: 5, unit: 4, norm };
+      return {
+        step,
+        shape: (limits: WorkgroupLimits) => tuneWords(given, limits),
+        holds: { weights: { own: "words" }, groups: { own: "groups" } },
+        operations: 2 * N * K,
+        arithmetic: "i8",
+      };
     }),
   ),
   ...(
