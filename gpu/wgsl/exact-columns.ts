@@ -6,11 +6,17 @@
  * A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by STEP blocks of 32 through workgroup memory, in the order in which the blocks of a unit
  * lie; digits of x lie by STEP too (exact-row.ts), so that what a step reads is whole runs of memory.
  */
-import { i8Matrix } from "../device/capabilities.ts";
-import { type Digits, digitBytes, tiledRows } from "../kernels/exact/exact-digits.ts";
-import { type Card, makeCard } from "../pipeline/kernel.ts";
+import { digitBytes, tiledRows } from "../kernels/exact/exact-digits.ts";
+import type { Card } from "../pipeline/kernel.ts";
 import { windowOverrides } from "./exact-join.ts";
-import { type ExactTileBuffers, type ExactTileShape, exactTileOverrides, exactTileSizes, exactTileWgsl } from "./exact-tile.ts";
+import {
+  type ExactTileBuffers,
+  type ExactTileCut,
+  type ExactTileShape,
+  exactTileCard,
+  exactTileSizes,
+  exactTileWgsl,
+} from "./exact-tile.ts";
 import { each, range } from "./repeat.ts";
 
 /** 15 · 2047 · 2^8 = 0x77f100, below the largest of three digits, 0x7f7f7f. */
@@ -31,12 +37,7 @@ export const goesByColumns = (shape: Pick<ExactTileShape, "K" | "P" | "groupSize
   fitsColumns(shape) && (shape.K % 128 !== 0 || shape.groupSize % 128 !== 0 || windowOverrides(shape.K, shape.P, shape.spread).WINDOWS > 1);
 
 /** P digits; SR, SC subgroups; MF, NF matrices of one; `ahead`: a step is loaded during the products of the one before. */
-export interface ExactColumnsTile {
-  readonly P: Digits;
-  readonly SR: number;
-  readonly SC: number;
-  readonly MF: number;
-  readonly NF: number;
+export interface ExactColumnsTile extends ExactTileCut {
   readonly ahead: boolean;
 }
 
@@ -180,22 +181,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   return { wgsl, bytes: 16 * size };
 }
 
-export function exactColumnsTile(name: string, tile: ExactColumnsTile): Card<ExactTileBuffers, ExactTileShape> {
-  const { wgsl, bytes } = columnsWgsl(tile);
-  const { P, SR, SC, MF, NF } = tile;
-  const lanes = 32 * SR * SC;
-  return makeCard({
-    name,
-    features: ["subgroups", "chromium-experimental-subgroup-matrix"],
-    subgroupSize: 32,
-    matrices: [i8Matrix],
-    limits: { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: lanes, maxComputeWorkgroupSizeX: lanes },
-    wgsl,
-    workgroupBytes: bytes,
-    call: (shape) => ({
-      overrides: { ...exactTileOverrides(shape), P },
-      workgroups: (T) => [Math.ceil(T / (16 * MF * SR)), Math.ceil(shape.N / (16 * NF * SC)), 1],
-    }),
-    sizes: (shape, T) => ({ ...exactTileSizes(shape, T), digits: digitBytes(shape.K, P, tiledRows(T)).digits }),
-  });
-}
+export const exactColumnsTile = (name: string, tile: ExactColumnsTile): Card<ExactTileBuffers, ExactTileShape> =>
+  exactTileCard(name, tile, columnsWgsl(tile), (shape, T) => ({
+    ...exactTileSizes(shape, T),
+    digits: digitBytes(shape.K, shape.P, tiledRows(T)).digits,
+  }));

@@ -5,20 +5,20 @@
  * joins them with their scales (exact-join.ts): both planes at once where they fit, else one after the other. With PAIRS the two high digits are staged and
  * multiplied before the two low ones, where all four would not fit.
  */
-import { i8Matrix } from "../device/capabilities.ts";
-import type { Digits } from "../kernels/exact/exact-digits.ts";
-import { type Card, makeCard } from "../pipeline/kernel.ts";
+import type { Card } from "../pipeline/kernel.ts";
 import { joinRow } from "./exact-join.ts";
-import { type ExactTileBuffers, type ExactTileShape, exactTileOverrides, exactTileSizes, exactTileWgsl } from "./exact-tile.ts";
+import {
+  type ExactTileBuffers,
+  type ExactTileCut,
+  type ExactTileShape,
+  exactTileCard,
+  exactTileSizes,
+  exactTileWgsl,
+} from "./exact-tile.ts";
 import { each, range } from "./repeat.ts";
 
 /** P digits; SR, SC subgroups; MF, NF matrices of one; `ahead`: a step is loaded during the products of the one before. */
-export interface ExactMatrixTile {
-  readonly P: Digits;
-  readonly SR: number;
-  readonly SC: number;
-  readonly MF: number;
-  readonly NF: number;
+export interface ExactMatrixTile extends ExactTileCut {
   readonly ahead: boolean;
   readonly pairs?: boolean;
 }
@@ -179,22 +179,5 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   return { wgsl, bytes: 16 * size + 4 * columns };
 }
 
-export function exactMatrixTile(name: string, tile: ExactMatrixTile): Card<ExactTileBuffers, ExactTileShape> {
-  const { wgsl, bytes } = matrixWgsl(tile);
-  const { P, SR, SC, MF, NF } = tile;
-  const lanes = 32 * SR * SC;
-  return makeCard({
-    name,
-    features: ["subgroups", "chromium-experimental-subgroup-matrix"],
-    subgroupSize: 32,
-    matrices: [i8Matrix],
-    limits: { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: lanes, maxComputeWorkgroupSizeX: lanes },
-    wgsl,
-    workgroupBytes: bytes,
-    call: (shape) => ({
-      overrides: { ...exactTileOverrides(shape), P },
-      workgroups: (T) => [Math.ceil(T / (16 * MF * SR)), Math.ceil(shape.N / (16 * NF * SC)), 1],
-    }),
-    sizes: exactTileSizes,
-  });
-}
+export const exactMatrixTile = (name: string, tile: ExactMatrixTile): Card<ExactTileBuffers, ExactTileShape> =>
+  exactTileCard(name, tile, matrixWgsl(tile), exactTileSizes);

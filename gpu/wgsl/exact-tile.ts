@@ -1,7 +1,8 @@
 /** What the tiles of `exact` for int4 linears share: shape, bindings, how weights are read, and what is done with a sum. */
+import { i8Matrix } from "../device/capabilities.ts";
 import type { ExactAwqShape } from "../kernels/exact/exact-awq.ts";
-import { digitBytes } from "../kernels/exact/exact-digits.ts";
-import type { Sized } from "../pipeline/kernel.ts";
+import { type Digits, digitBytes } from "../kernels/exact/exact-digits.ts";
+import { type Card, makeCard, type Sized } from "../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactJoin, exactNumbers, exactScale } from "./exact.ts";
 import { windowOverrides } from "./exact-join.ts";
 import { stepWgsl } from "./step.ts";
@@ -61,3 +62,36 @@ fn finish(t: u32, n: u32, sum: vec3<u32>) {
   out[t * N + n] = y;
 }
 `;
+
+/** How a tile by matrices of i8 is cut: P digits; SR × SC subgroups of MF × NF matrices. */
+export interface ExactTileCut {
+  readonly P: Digits;
+  readonly SR: number;
+  readonly SC: number;
+  readonly MF: number;
+  readonly NF: number;
+}
+
+/** The record of a tile by matrices of i8: its text, and bytes of workgroup memory. */
+export function exactTileCard(
+  name: string,
+  { P, SR, SC, MF, NF }: ExactTileCut,
+  { wgsl, bytes }: { readonly wgsl: string; readonly bytes: number },
+  sizes: typeof exactTileSizes,
+): Card<ExactTileBuffers, ExactTileShape> {
+  const lanes = 32 * SR * SC;
+  return makeCard({
+    name,
+    features: ["subgroups", "chromium-experimental-subgroup-matrix"],
+    subgroupSize: 32,
+    matrices: [i8Matrix],
+    limits: { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: lanes, maxComputeWorkgroupSizeX: lanes },
+    wgsl,
+    workgroupBytes: bytes,
+    call: (shape) => ({
+      overrides: { ...exactTileOverrides(shape), P },
+      workgroups: (T) => [Math.ceil(T / (16 * MF * SR)), Math.ceil(shape.N / (16 * NF * SC)), 1],
+    }),
+    sizes,
+  });
+}
