@@ -4,6 +4,7 @@
  * own options, and eight steps go by before the host looks.
  */
 import { GureumError } from "../../core/errors.ts";
+import { sharedPrefix } from "../../core/generate/prefix.ts";
 import { guardBatch } from "../../core/model/batch.ts";
 import type { Batch, Model, SamplingOptions, SlotTokens, SlotWork, Token } from "../../core/model/engine.ts";
 import { checkFeed } from "../../core/model/session.ts";
@@ -44,14 +45,6 @@ interface Sequence {
 interface Drawn {
   readonly words: Uint32Array;
   readonly noted: Uint32Array;
-}
-
-/** Ids at the front that need not be fed again, where those are many; not the last: what is noted of dropped positions is forgotten by feeding. */
-function sharedLength(held: readonly number[], ids: readonly number[]): number {
-  const most = Math.min(held.length, ids.length - 1);
-  let length = 0;
-  while (length < most && held[length] === ids[length]) length++;
-  return length < LONG ? 0 : length;
 }
 
 /** Positions of a slot: the device may be some steps ahead of a sequence's end. */
@@ -148,7 +141,9 @@ export function gpuBatch(
   const cachePrompt = async (slot: number, ids: readonly number[], onProgress?: (done: number) => void | Promise<void>): Promise<void> => {
     const { session, sequence: from } = feedingSession;
     if (ids.length > 0) {
-      const held = sharedLength(session.ids, ids);
+      // A few ids are fed anew. The last always is: that makes the session forget what it noted of positions that were dropped.
+      const shared = sharedPrefix(session.ids, ids);
+      const held = shared < LONG ? 0 : shared;
       if (session.ids.length > held) session.truncate(held);
       await session.prefill(ids.slice(held), onProgress && ((done) => onProgress(held + done)));
     }
