@@ -61,6 +61,9 @@ const CUT = 0.6;
 const PASSES = 2 ** 33;
 const DRAWS = 2n ** 34n;
 
+/** A text that is begun. */
+type Begun = Extract<Item, { readonly prompt: unknown }>;
+
 const fileOf = (part: number): string => `own-${`${part}`.padStart(5, "0")}.json`;
 
 /** What text number `n` begins with, and how long it may get. */
@@ -102,21 +105,17 @@ export async function ownTexts(writing: Writing): Promise<number[][]> {
   const all: number[][] = [];
   let tokens = 0;
   let opened: Opened | undefined;
-  const write = async (part: number, items: readonly Item[]): Promise<number[][]> => {
+  const write = async (part: number, items: readonly Begun[]): Promise<number[][]> => {
     opened ??= await open();
     let fresh = 0;
     const outcomes = await generateAll(opened.model, items, {
       async onOutcome(i, outcome) {
         if (!outcome.ok) throw outcome.error;
-        const { prompt } = items[i] as Extract<Item, { prompt: unknown }>;
-        fresh += prompt.length + outcome.ids.length;
+        fresh += items[i]!.prompt.length + outcome.ids.length;
         await onWriting?.({ tokens: Math.min(wanted, tokens + fresh), of: wanted });
       },
     });
-    const written = outcomes.map((outcome, i) => [
-      ...(items[i] as Extract<Item, { prompt: unknown }>).prompt,
-      ...(outcome.ok ? outcome.ids : []),
-    ]);
+    const written = outcomes.map((outcome, i) => [...items[i]!.prompt, ...(outcome.ok ? outcome.ids : [])]);
     await writeText(parts.writer, fileOf(part), JSON.stringify(written));
     return written;
   };
@@ -124,7 +123,7 @@ export async function ownTexts(writing: Writing): Promise<number[][]> {
     for (let part = 0, n = 0; tokens < wanted; part++) {
       // As many as what is left asks for by the mean length so far; the first few tell that.
       const count = Math.max(LEAST_TEXTS, Math.min(MOST_TEXTS, Math.ceil(((wanted - tokens) * all.length) / Math.max(1, tokens))));
-      const items: Item[] = [];
+      const items: Begun[] = [];
       for (; items.length < count; n++) {
         const { prompt, most } = next.next().value as { prompt: number[]; most: number };
         items.push({ prompt, options: optionsOf(config, n, most) });
