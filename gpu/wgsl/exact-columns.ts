@@ -6,16 +6,16 @@
  * A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by STEP blocks of 32 through workgroup memory, in the order in which the blocks of a unit
  * lie; digits of x lie by STEP too (exact-row.ts), so that what a step reads is whole runs of memory.
  */
-import { digitBytes, tiledRows } from "../kernels/exact/exact-digits.ts";
+import { digitBytes } from "../kernels/exact/exact-digits.ts";
 import type { Card } from "../pipeline/kernel.ts";
 import { windowOverrides } from "./exact-join.ts";
 import {
   type ExactTileBuffers,
   type ExactTileCut,
   type ExactTileShape,
+  exactMatrixWgsl,
   exactTileCard,
   exactTileSizes,
-  exactTileWgsl,
 } from "./exact-tile.ts";
 import { each, range } from "./repeat.ts";
 
@@ -79,14 +79,7 @@ function columnsWgsl({ P, SR, SC, MF, NF, ahead }: ExactColumnsTile): { wgsl: st
       }`;
   const turns = subgroups / atOnce;
   const wgsl = /* wgsl */ `
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-${exactTileWgsl}
-alias Left = subgroup_matrix_left<i8, 32, 16>;
-alias Right = subgroup_matrix_right<i8, 16, 32>;
-alias Sum = subgroup_matrix_result<i32, 16, 16>;
-var<workgroup> stage: array<vec4<u32>, ${size}>;
+${exactMatrixWgsl}var<workgroup> stage: array<vec4<u32>, ${size}>;
 const PAIR = vec4<u32>(0x00ff00ffu);
 struct Digits3 { d0: vec4<u32>, d1: vec4<u32>, d2: vec4<u32> }
 fn digits_of_quads(w: vec4<u32>, S0: u32, S1: u32, C0: u32, C1: u32) -> Digits3 { // of the low nibbles of each byte
@@ -184,5 +177,5 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 export const exactColumnsTile = (name: string, tile: ExactColumnsTile): Card<ExactTileBuffers, ExactTileShape> =>
   exactTileCard(name, tile, columnsWgsl(tile), (shape, T) => ({
     ...exactTileSizes(shape, T),
-    digits: digitBytes(shape.K, shape.P, tiledRows(T)).digits,
+    digits: digitBytes(shape.K, shape.P, T, COLUMN_STEP).digits,
   }));

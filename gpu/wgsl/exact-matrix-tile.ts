@@ -11,9 +11,9 @@ import {
   type ExactTileBuffers,
   type ExactTileCut,
   type ExactTileShape,
+  exactMatrixWgsl,
   exactTileCard,
   exactTileSizes,
-  exactTileWgsl,
 } from "./exact-tile.ts";
 import { each, range } from "./repeat.ts";
 
@@ -91,14 +91,7 @@ function matrixWgsl({ P, SR, SC, MF, NF, ahead, pairs = false }: ExactMatrixTile
   const joins = (at: number, B: (r: number) => string): string =>
     each(own, (r) => joinRow(r, `stage[${at}u + own0 + ${stride * r}u]`, B(r)), "\n    ");
   const wgsl = /* wgsl */ `
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-${exactTileWgsl}
-alias Left = subgroup_matrix_left<i8, 32, 16>;
-alias Right = subgroup_matrix_right<i8, 16, 32>;
-alias Sum = subgroup_matrix_result<i32, 16, 16>;
-var<workgroup> stage: array<vec4<u32>, ${size}>;
+${exactMatrixWgsl}var<workgroup> stage: array<vec4<u32>, ${size}>;
 var<workgroup> scales: array<u32, ${columns}>;
 fn weight_column(i: u32) -> u32 { return i / 16u * 4u + i % 4u; }
 fn digit_at(row0: u32, i: u32, planes: u32, first: u32, k: u32) -> u32 {

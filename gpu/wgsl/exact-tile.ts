@@ -63,6 +63,16 @@ fn finish(t: u32, n: u32, sum: vec3<u32>) {
 }
 `;
 
+/** The same, and what a tile by matrices of i8 begins with. */
+export const exactMatrixWgsl: string = /* wgsl */ `enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+${exactTileWgsl}
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+`;
+
 /** How a tile by matrices of i8 is cut: P digits; SR × SC subgroups of MF × NF matrices. */
 export interface ExactTileCut {
   readonly P: Digits;

@@ -17,9 +17,9 @@ export type Digits = 3 | 4;
 export const blocksOf = (K: number): number => Math.ceil(K / 32);
 /** Rows of whole tiles (`step`). */
 export const tiledRows = (rows: number): number => Math.ceil(rows / 64) * 64;
-/** Bytes of the three outputs for so many rows. */
-export const digitBytes = (K: number, P: Digits, rows: number): { digits: number; sums: number; exponents: number } => ({
-  digits: rows * P * blocksOf(K) * 32,
+/** Bytes of the three outputs for so many rows; of digits by steps, those of whole tiles. */
+export const digitBytes = (K: number, P: Digits, rows: number, step = 0): { digits: number; sums: number; exponents: number } => ({
+  digits: (step ? tiledRows(rows) : rows) * P * blocksOf(K) * 32,
   sums: rows * blocksOf(K) * 16,
   exponents: rows * 4,
 });
@@ -95,8 +95,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     workgroups: (T) => rowGrid(parts, rows ?? T),
   }),
   sizes: ({ K, P, dtype = "F32", rows, step }, T) => {
-    const { sums, exponents } = digitBytes(K, P, rows ?? T);
-    const { digits } = digitBytes(K, P, step ? tiledRows(rows ?? T) : (rows ?? T));
+    const { digits, sums, exponents } = digitBytes(K, P, rows ?? T, step);
     return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: rows === undefined ? sums : 16, exponents };
   },
 });

@@ -17,7 +17,7 @@ import {
   rowMaxBytes,
   rowSumBytes,
 } from "../../wgsl/exact-row.ts";
-import { blocksOf, digitBytes, tiledRows } from "./exact-digits.ts";
+import { blocksOf, digitBytes } from "./exact-digits.ts";
 
 /** `inverse`, `eps`: words of rn(1/D) and of eps; `lanes`: of a workgroup; `parts`: workgroups of a row; `unit`: of the linear that reads the digits
  * (awq-repack.ts); `step`: as for exact-digits.ts. */
@@ -85,7 +85,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   sizes: ({ D, step }, T) => ({
     x: 4 * T * D,
     weight: 4 * D,
-    ...digitBytes(D, 3, T),
-    digits: digitBytes(D, 3, step ? tiledRows(T) : T).digits,
+    ...digitBytes(D, 3, T, step),
   }),
 });
