@@ -10,6 +10,8 @@ const shapeOf = ({ D, eps }: ExactNormCase): { D: number; inverse: number; eps: 
   eps: bitsOf(eps),
 });
 
+const rowsBefore = ({ D }: ExactNormCase): number => (D < 256 ? 600 : 2);
+
 export const subjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactNormCase>(
     rig,
@@ -25,16 +27,16 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
     () => ({ T: 1 }),
     { variant: "exact-norm-heads" },
   ),
-  // One row, the last one of three.
+  // One row, the last one of three, of more than 512 where rows are short.
   wordSubject<ExactNormCase>(
     rig,
     exactNorm,
     (io, c) => {
-      const x = new Float32Array(3 * c.D).fill(FILL);
-      x.set(c.x, 2 * c.D);
+      const x = new Float32Array(rowsBefore(c) * c.D + c.D).fill(FILL);
+      x.set(c.x, rowsBefore(c) * c.D);
       io.run(exactNorm, { ...shapeOf(c), lastRow: true }, { x, weight: c.weight });
     },
-    () => ({ T: 3 }),
+    (c) => ({ T: rowsBefore(c) + 1 }),
     { variant: "exact-norm-last-row", adapt: (c) => ({ ...c, rows: 1, x: c.x.slice(0, c.D) }) },
   ),
 ];

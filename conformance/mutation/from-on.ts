@@ -71,12 +71,22 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
     numbers: { K: 4096, N: 4096, columns: 4096, n: 4096, column: 4096, row: 4096, x: 4096, scales: 4096, s: 128 },
   },
   { of: /-gate-up-matrix$/, numbers: { s: 64 } },
+  // Chunks of `exact` have at most 1,024 rows; a chain of tokens has 8 results, and parts of logits are 64.
+  { of: /^exact-/, numbers: { exponents: 512 } },
+  { of: /^exact-greedy/, numbers: { results: 4, partials: 32 } },
   { of: /^awq-rows16-gate-up-matrix$/, numbers: { x: 2048 } },
   // A workgroup has eight heads at most; rows of a split follow those of the split before, 64 apart.
   { of: /^batch-attention-matrix$/, numbers: { h: 4, row: 128 } },
 ];
 const numbersOf = (kernel: Kernel, table: Readonly<Record<string, number>>): Readonly<Record<string, number>> =>
   Object.assign({ ...table }, ...narrower.filter(({ of }) => of.test(kernel.name)).map(({ numbers }) => numbers));
+
+/** What is counted within a workgroup alone stays small. */
+const isLocal = (value: string): boolean =>
+  (value.match(/[A-Za-z_]\w*/g) ?? []).every((word) => /^(?:lane|tid|local|round|u|x|y|LANES|min|select)$/.test(word));
+/** The bits of a number, what it is times another, a vector: no index, whatever its name. */
+const isNumber = (value: string): boolean =>
+  /<<|countLeadingZeros|bitcast|significand|mulhi|exponent|\bvec\d|>> (?:24|31)u|& (?:0x|low)|^digits_of|^al \* bh|^u32\(126/.test(value);
 
 /** From the bracket at `open` to the one that closes it. */
 function closing(code: string, open: number): number {
@@ -115,9 +125,7 @@ export function fromOnMutants(kernel: Kernel): Mutant[] {
   // An index with a name.
   for (const m of code.matchAll(/\blet (\w+) = ([^;]+);/g)) {
     const [text, name, value] = m as unknown as [string, string, string];
-    // What is counted within a workgroup alone stays small.
-    const isLocal = (value.match(/[A-Za-z_]\w*/g) ?? []).every((word) => /^(?:lane|tid|local|round|u|x|y)$/.test(word));
-    if (Object.hasOwn(indicesHere, name) && !isLocal)
+    if (Object.hasOwn(indicesHere, name) && !isLocal(value) && !isNumber(value) && !inside(fixed, m.index))
       places.push({
         operator: `an index is clamped at ${indicesHere[name]}`,
         at: m.index,
@@ -134,7 +142,7 @@ export function fromOnMutants(kernel: Kernel): Mutant[] {
       const close = closing(code, open);
       if (close < 0 || inside(fixed, m.index)) continue;
       const index = code.slice(open + 1, close);
-      if (/^\d+u?$/.test(index)) continue;
+      if (isLocal(index)) continue;
       // The weight of a norm is one row.
       const known = name === "weight" && /norm/.test(kernel.name) ? 4096 : Object.hasOwn(lastsHere, name) ? lastsHere[name] : undefined;
       // One of several parts of a row, the parts side by side.

@@ -39,8 +39,24 @@ const ranges = (code: string, pattern: RegExp): Range[] => [...code.matchAll(pat
 
 export const loopHeaders = (code: string): Range[] => ranges(code, /\bfor \((?:[^(){}]|\([^(){}]*\))*\)/g);
 
-/** Bindings, structs, attributes, sizes and types: the contract with the host, not the computation. */
+/** Functions that `main` never comes to: they compute nothing. */
+function uncalled(code: string): Range[] {
+  const functions = [...code.matchAll(/\bfn (\w+)\(/g)].map((m, i, all) => ({
+    name: m[1]!,
+    range: [m.index, all[i + 1]?.index ?? code.length] as Range,
+  }));
+  const called = new Set(["main"]);
+  // The set grows while it is walked.
+  for (const name of called) {
+    const text = functions.filter((f) => f.name === name).map((f) => code.slice(...f.range));
+    for (const other of functions) if (text.some((body) => new RegExp(`\\b${other.name}\\(`).test(body))) called.add(other.name);
+  }
+  return functions.filter(({ name }) => !called.has(name)).map(({ range }) => range);
+}
+
+/** Bindings, structs, attributes, sizes and types: the contract with the host, not the computation; and what is never called. */
 export const fixedText = (code: string): Range[] => [
+  ...uncalled(code),
   ...ranges(code, /^(?:@group|struct|const|override|var<|enable|diagnostic|alias)[^\n]*$/gm),
   ...ranges(code, /@\w+\([^)]*\)/g),
   ...ranges(code, /<[^<>;\n]*\w>/g),

@@ -42,7 +42,7 @@ export const kit: Kit<AttentionSpec, AttentionCase> = {
     start: axis(140, 1, [63, 64, 65, 128]).map((n) => n - 1),
     G: fc.integer({ min: 1, max: 2 }),
     perGroup: fc.integer({ min: 1, max: 3 }),
-    Hd: fc.constantFrom(32, 48, 64, 80, 96, 112, 128),
+    Hd: fc.constantFrom(32, 48, 64, 80, 96, 112, 128, 192, 256),
     window: fc.option(fc.integer({ min: 1, max: 150 }), { nil: null, freq: 3 }),
     q: recipe(kinds, 2),
     k: recipe(kinds, 2),
@@ -55,9 +55,12 @@ export const kit: Kit<AttentionSpec, AttentionCase> = {
     { ...usualHeads, start: 130, T: 64 },
     { ...usualHeads, Hd: 128, start: 130, T: 5 },
     ...[32, 48, 64, 80, 96, 112, 128].flatMap((Hd) => [1, 3].map((perGroup) => ({ ...usualHeads, Hd, perGroup, T: 20 }))),
+    // Heads that the kernel of a batch alone takes.
+    ...[144, 160, 176, 192, 208, 224, 240, 256].map((Hd) => ({ ...usualHeads, Hd, T: 20 })),
+    ...[1, 3].map((perGroup) => ({ ...usualHeads, Hd: 256, perGroup, start: 300, T: 3 })),
     ...[1, 2, 63, 64, 65].map((window) => ({ ...usualHeads, T: 70, start: 70, window })),
   ],
-  reach: attentionReach.map((spec) => ({ ...spec, Hd: spec.Hd === 128 || spec.Hd === 64 ? spec.Hd : 32 })),
+  reach: attentionReach.map((spec) => ({ ...spec, Hd: [64, 128, 256].includes(spec.Hd) ? spec.Hd : 32 })),
   make(spec) {
     const { T, start, G, perGroup, Hd, window, q, k, v, marks } = spec;
     if (marks) {

@@ -47,6 +47,9 @@ const shapes: readonly AttentionShape[] = [
   { H: 2, G: 1, Hd: 4, window: 4096 },
   { H: 28, G: 4, Hd: 16, window: null },
   { H: 71, G: 1, Hd: 6, window: null },
+  // Each head with keys of its own, which a short window makes cheap.
+  { H: 36, G: 36, Hd: 4, window: 5 },
+  { H: 36, G: 36, Hd: 32, window: 5 },
 ];
 const LAST = 131_071;
 
@@ -97,6 +100,8 @@ export const kit: Kit<Spec, ExactAttentionCase> = {
     { shape: 5, T: 1, start: LAST },
     { shape: 6, T: 2, start: 9000 },
     ...[7, 8].map((shape) => ({ shape, T: 1, start: 70 })),
+    { shape: 9, T: 520, start: 0 },
+    { shape: 10, T: 520, start: 0 },
   ].map((at) => ({ ...at, q: exactRecipes[5]!, k: exactRecipes[5]!, v: exactRecipes[5]!, spread: 10 })),
   make({ shape: at, T, start, q, k, v, spread }) {
     const shape = shapes[at]!;

@@ -40,11 +40,16 @@ const shapes = [
   { K: 72, N: 16, group: 24, T: 3, P: 4, tile: 1, bias: true, adds: true },
   // Of models, for cases of reach: 112 groups, and outputs as many as a feed-forward network has.
   { K: 14_336, N: 8, group: 128, T: 1, P: 3, tile: 1, bias: true, adds: true },
-  { K: 32, N: 14_336, group: 32, T: 1, P: 3, tile: 1, bias: true, adds: false },
+  { K: 32, N: 28_672, group: 32, T: 1, P: 3, tile: 1, bias: true, adds: true },
   { K: 14_336, N: 8, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
   // As many inputs as columns of i32 hold.
   { K: 43_648, N: 8, group: 128, T: 5, P: 3, tile: 4, bias: false, adds: false },
   { K: 43_648, N: 8, group: 128, T: 5, P: 4, tile: 4, bias: false, adds: false },
+  // As many rows as a chunk has, outputs past 16 bits of words; and both for tiles whose outputs are wide.
+  { K: 128, N: 136, group: 128, T: 600, P: 3, tile: 4, bias: true, adds: true },
+  { K: 128, N: 136, group: 128, T: 600, P: 4, tile: 4, bias: true, adds: true },
+  { K: 128, N: 28_672, group: 128, T: 3, P: 3, tile: 4, bias: true, adds: true },
+  { K: 128, N: 14_336, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
 ] as const;
 
 /** Digits −128, −128, −126 of x, and of four digits a lowest 0. */
@@ -85,12 +90,12 @@ export const kit: Kit<Spec, ExactAwqCase> = {
     })),
     { shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]!, largest: true },
   ]),
-  reach: [5, 6, 7, 8, 9, 10, 11].map((shape) => ({
+  reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map((shape) => ({
     shape,
     x: exactRecipes[5]!,
     weight: usualAwq,
     other: exactRecipes[5]!,
-    largest: shape > 9,
+    largest: shape === 10 || shape === 11,
   })),
   make({ shape, x, weight, other, largest }) {
     const { K, N, group, T, P, tile, bias, adds } = shapes[shape]!;

@@ -33,7 +33,8 @@ const shapes = [
   { K: 2100, N: 9, T: 2, P: 3, tile: 4, bias: true, adds: false },
   // Of models, for cases of reach.
   { K: 14_336, N: 8, T: 1, P: 3, tile: 1, bias: false, adds: false },
-  { K: 4, N: 70_000, T: 1, P: 3, tile: 1, bias: false, adds: false },
+  { K: 4, N: 70_000, T: 1, P: 3, tile: 1, bias: true, adds: true },
+  { K: 4, N: 128, T: 600, P: 3, tile: 4, bias: true, adds: true },
 ] as const;
 
 /** A case's result by these ops. */
@@ -62,7 +63,7 @@ export const kit: Kit<Spec, ExactDenseCase> = {
       { shape, dtype: "F16" as const, x: exactRecipes[5]!, weight: x, other: exactRecipes[9]! },
     ]),
   ),
-  reach: [3, 4].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
+  reach: [3, 4, 5].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
   make({ shape, dtype, x, weight, other }) {
     const { K, N, T, P, tile, bias, adds } = shapes[shape]!;
     return {

@@ -44,7 +44,8 @@ export const kit: Kit<Spec, ExactEmbeddingCase> = {
   reach: [
     { D: 2, V: 152_064, T: 12, dtype: "F16", seed: 1 },
     { D: 4, V: 65_600, T: 12, dtype: "BF16", seed: 1 },
-    { D: 130, V: 9, T: 300, dtype: "F32", seed: 1 },
+    { D: 130, V: 9, T: 600, dtype: "F32", seed: 1 },
+    { D: 8192, V: 9, T: 9, dtype: "F32", seed: 1 },
   ],
   make({ D, V, T, dtype, seed }) {
     const next = uniform(seed);

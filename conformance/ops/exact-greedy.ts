@@ -1,6 +1,6 @@
 /**
  * Greedy sampling of `exact`: the next step, after 3 rows at position 7 in slot 9; the id that is fed, the lowest among equals; and as the
- * result that id and its surprisal as an integer; equality with the CPU.
+ * result, behind those of the tokens before, that id and its surprisal as an integer; equality with the CPU.
  */
 import * as fc from "fast-check";
 import { partition, surprisal } from "../../core/exact/sample.ts";
@@ -18,9 +18,13 @@ export interface ExactGreedyCase {
   readonly logits: Float32Array;
 }
 
+/** Tokens sampled before, and the words of their results. */
+export const BEFORE = 7;
+export const before: Uint32Array = new Uint32Array(2 * BEFORE).fill(0xdeadbeef);
+
 function resultOf({ logits }: ExactGreedyCase): Uint32Array {
   const id = argmax(logits);
-  return Uint32Array.of(1, 8, 1, 9, id, id, surprisal(logits[id]!, partition(logits)));
+  return Uint32Array.of(1, 8, BEFORE + 1, 9, id, ...before, id, surprisal(logits[id]!, partition(logits)));
 }
 
 export const kit: Kit<Spec, ExactGreedyCase> = {
@@ -31,7 +35,7 @@ export const kit: Kit<Spec, ExactGreedyCase> = {
   boundaries: exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
   reach: [152_064, 256_000].map((V) => ({ V, logits: exactRecipes[5]! })),
   make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
-  length: () => 14,
+  length: () => 2 * (7 + before.length),
   expected: (c) => exactly(resultOf(c)),
   laws: [],
   refusals: [],

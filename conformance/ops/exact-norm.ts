@@ -44,9 +44,9 @@ export const kit: Kit<Spec, ExactNormCase> = {
     { ...leastMean, rows: 1, eps: 0, weight: exactRecipes[0]! },
   ],
   reach: [
-    { D: 8192, rows: 1 },
+    { D: 8192, rows: 2 },
     { D: 16_384, rows: 1 },
-    { D: 40, rows: 300 },
+    { D: 128, rows: 600 },
   ].map((shape) => ({ ...shape, eps: 1e-5, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
   make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
   length: ({ x }) => 2 * x.length,

@@ -29,7 +29,7 @@ export const kit: Kit<Spec, ExactSiluMulCase> = {
   boundaries: exactRecipes.flatMap((gate) => exactRecipes.map((up) => ({ width: 64, rows: 1, gate, up }))),
   reach: [
     { width: 14_336, rows: 2 },
-    { width: 64, rows: 300 },
+    { width: 136, rows: 600 },
   ].map((shape) => ({ ...shape, gate: exactRecipes[5]!, up: exactRecipes[5]! })),
   make: ({ width, rows, gate, up }) => ({ width, gate: exactValues(gate, width * rows), up: exactValues(up, width * rows) }),
   length: ({ gate }) => 2 * gate.length,
