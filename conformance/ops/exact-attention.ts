@@ -50,6 +50,8 @@ const shapes: readonly AttentionShape[] = [
   // Each head with keys of its own, which a short window makes cheap.
   { H: 36, G: 36, Hd: 4, window: 5 },
   { H: 36, G: 36, Hd: 32, window: 5 },
+  { H: 36, G: 36, Hd: 64, window: null },
+  { H: 2, G: 1, Hd: 4, window: 5000 },
 ];
 const LAST = 131_071;
 
@@ -102,6 +104,8 @@ export const kit: Kit<Spec, ExactAttentionCase> = {
     ...[7, 8].map((shape) => ({ shape, T: 1, start: 70 })),
     { shape: 9, T: 520, start: 0 },
     { shape: 10, T: 520, start: 0 },
+    { shape: 11, T: 1, start: 70 },
+    { shape: 12, T: 2, start: 9000 },
   ].map((at) => ({ ...at, q: exactRecipes[5]!, k: exactRecipes[5]!, v: exactRecipes[5]!, spread: 10 })),
   make({ shape: at, T, start, q, k, v, spread }) {
     const shape = shapes[at]!;

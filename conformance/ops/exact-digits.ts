@@ -76,7 +76,8 @@ export const kit: Kit<Spec, ExactDigitsCase> = {
   boundaries: exactRecipes.flatMap((x) => shapes.map((shape) => ({ ...shape, rows: 2, x }))),
   reach: [
     { K: 14_336, rows: 1, P: 3 },
-    { K: 33, rows: 300, P: 4 },
+    { K: 1, rows: 17_000, P: 3 },
+    { K: 33, rows: 600, P: 4 },
     { K: 256, rows: 130, P: 3 },
   ].map((shape) => ({ ...shape, P: shape.P as 3 | 4, x: exactRecipes[5]! })),
   make: ({ K, rows, P, x }) => ({ K, rows, P, x: exactValues(x, K * rows) }),
