@@ -61,6 +61,7 @@ export { subjects as "exact-mix-matrix" } from "./kernels/exact-mix-matrix.ts";
 export { subjects as "exact-norm" } from "./kernels/exact-norm.ts";
 export { subjects as "exact-norm-digits" } from "./kernels/exact-norm-digits.ts";
 export { subjects as "exact-silu-mul" } from "./kernels/exact-silu-mul.ts";
+export { subjects as "exact-softmax" } from "./kernels/exact-softmax.ts";
 export { subjects as "fixed16-block-sums" } from "./kernels/fixed16-block-sums.ts";
 export { subjects as "head-norm-rope" } from "./kernels/head-norm-rope.ts";
 export { subjects as matmul } from "./kernels/matmul.ts";

@@ -29,6 +29,7 @@ export { kit as "embed-fixed16" } from "./ops/embed-fixed16.ts";
 export { kit as embedding } from "./ops/embedding.ts";
 export { kit as "exact-add" } from "./ops/exact-add.ts";
 export { kit as "exact-attention" } from "./ops/exact-attention.ts";
+export { kit as "exact-attention-weights" } from "./ops/exact-attention-weights.ts";
 export { kit as "exact-awq" } from "./ops/exact-awq.ts";
 export { kit as "exact-dense" } from "./ops/exact-dense.ts";
 export { kit as "exact-digits" } from "./ops/exact-digits.ts";

@@ -9,6 +9,7 @@ import { exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
 import { exactScoresMatrix } from "../../gpu/kernels/exact/exact-scores-matrix.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
 import type { ExactAttentionCase } from "../ops/exact-attention.ts";
+import { BEHIND } from "../ops/exact-attention-weights.ts";
 import { digitsOf } from "../ops/exact-digits.ts";
 import { wordSubject } from "../subjects/exact.ts";
 import { type AnyGpuSubject, type GpuSubject, type Io, onMatrices, type Rig } from "../subjects/rig.ts";
@@ -68,19 +69,43 @@ const attention = (
       const { keys, values, exponents } = given;
       const queries = io.scratch("queries", queryBytes(shape, T));
       io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(Hd)) }, { ...given, queries });
-      // Rows of scores are longer than they need be.
+      // Rows of scores are longer than they need be; many rows go in two parts.
       const stride = c.start + T + 5;
-      const scores = io.scratch("scores", T * H * stride * 4);
-      const stats = io.scratch("stats", T * H * 8);
-      const part = { ...shape, stride, first: 0, rows: T };
-      io.run(scoring, part, { queries, keys, exponents, scores });
-      io.run(exactSoftmax, part, { exponents, scores, stats });
-      io.run(mixing, part, { scores, stats, values });
+      const rows = T > 16 ? Math.ceil(0.6 * T) : T;
+      const scores = io.scratch("scores", rows * H * stride * 4);
+      const stats = io.scratch("stats", rows * H * 8);
+      const out = io.output("out", T * H * Hd);
+      for (let first = 0; first < T; first += rows) {
+        const part = { ...shape, stride, first, rows };
+        io.run(scoring, part, { queries, keys, exponents, scores });
+        io.run(exactSoftmax, part, { exponents, scores, stats });
+        io.run(mixing, part, { scores, stats, values, out });
+      }
     },
     ({ T, start }) => ({ T, start }),
     { op: "exact-attention", kernels: ["exact-rope", scoring.name, "exact-softmax", mixing.name], accepts },
   );
 
+/** The weights alone, as one looks at them. */
+export const weightsSubjects = (rig: Rig): AnyGpuSubject[] => [
+  wordSubject<ExactAttentionCase>(
+    rig,
+    exactSoftmax,
+    (io, c) => {
+      const { shape, T } = c;
+      const given = operands(io, c);
+      const { keys, exponents } = given;
+      const queries = io.scratch("queries", queryBytes(shape, T));
+      io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(shape.Hd)) }, { ...given, queries });
+      const part = { ...shape, stride: c.start + T + BEHIND, first: 0, rows: T };
+      const scores = new Uint32Array(T * shape.H * part.stride);
+      const made = io.run(exactScores, part, { queries, keys, exponents, scores });
+      io.run(exactSoftmax, { ...part, shares: true }, { exponents, scores: made.scores, stats: io.scratch("stats", T * shape.H * 8) });
+    },
+    ({ T, start }) => ({ T, start }),
+    { op: "exact-attention-weights", kernels: ["exact-softmax", "exact-scores"] },
+  ),
+];
 export const subjects = (rig: Rig): AnyGpuSubject[] => [attention(rig, exactScores, exactMix)];
 export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
   onMatrices(rig, exactMixMatrix, [attention(rig, exactScoresMatrix, exactMixMatrix, ({ shape: { Hd } }) => Hd % 32 === 0 && Hd <= 128)]);

@@ -3,7 +3,7 @@
  * position to position; windows, one position, head sizes of no whole word.
  */
 import * as fc from "fast-check";
-import { cacheRows } from "../../core/exact/attention.ts";
+import { cacheRows, type FixedCache } from "../../core/exact/attention.ts";
 import { clean, mul } from "../../core/exact/numbers.ts";
 import { type ExactOps, referenceExactOps } from "../../core/exact/ops.ts";
 import { exactRopeTables, rotate, scoreFactor } from "../../core/exact/rope.ts";
@@ -13,7 +13,7 @@ import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cas
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
-interface Spec {
+export interface ExactAttentionSpec {
   readonly shape: number;
   readonly T: number;
   readonly start: number;
@@ -52,11 +52,15 @@ const shapes: readonly AttentionShape[] = [
   { H: 36, G: 36, Hd: 32, window: 5 },
   { H: 36, G: 36, Hd: 64, window: null },
   { H: 2, G: 1, Hd: 4, window: 5000 },
+  { H: 2, G: 1, Hd: 4, window: 5 },
 ];
 const LAST = 131_071;
 
-/** A case's result by these ops. */
-export function mixedBy(ops: Pick<ExactOps, "attention">, { shape, start, T, q, k, v, tables }: ExactAttentionCase): Float32Array {
+/** Queries of a case and its cache, both turned to their positions. */
+export function turned({ shape, start, T, q, k, v, tables }: ExactAttentionCase): {
+  readonly queries: Float32Array;
+  readonly cache: FixedCache;
+} {
   const { H, G, Hd } = shape;
   const S = start + T;
   const turnedQ = q.slice();
@@ -70,14 +74,21 @@ export function mixedBy(ops: Pick<ExactOps, "attention">, { shape, start, T, q, 
     valueExponents: new Int16Array(S * G),
   };
   cacheRows(cache, turnedK, v, 0, S, G, Hd);
-  const out = new Float32Array(T * H * Hd);
-  ops.attention(out, turnedQ, cache, start, T, shape, scoreFactor(Hd));
+  return { queries: turnedQ, cache };
+}
+
+/** A case's result by these ops. */
+export function mixedBy(ops: Pick<ExactOps, "attention">, c: ExactAttentionCase): Float32Array {
+  const { shape, start, T } = c;
+  const { queries, cache } = turned(c);
+  const out = new Float32Array(c.q.length);
+  ops.attention(out, queries, cache, start, T, shape, scoreFactor(shape.Hd));
   return out;
 }
 
 const mixed = (c: ExactAttentionCase): Float32Array => mixedBy(referenceExactOps, c);
 
-export const kit: Kit<Spec, ExactAttentionCase> = {
+export const kit: Kit<ExactAttentionSpec, ExactAttentionCase> = {
   name: "exact-attention",
   formula: "mul(rn(Σ p̂ v̂), 1/Z), p̂ from exact scores",
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(mixed(c)))) },

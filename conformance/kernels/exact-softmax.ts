@@ -1,0 +1,1 @@
+export { weightsSubjects as subjects } from "./exact-mix.ts";
