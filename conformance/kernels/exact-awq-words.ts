@@ -57,7 +57,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
       op: "exact-gate-up",
       variant: "exact-awq-words-paired",
       kernels,
-      accepts: ({ gate }) => repacked(gate),
+      accepts: ({ gate }) => repacked(gate) && gate.inFeatures * 3 < 8192,
     }),
     wordSubject<ExactNormAwqCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.weight], 3), place, {
       op: "exact-norm-awq",
