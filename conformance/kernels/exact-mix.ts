@@ -8,11 +8,12 @@ import { exactCacheBytes, exactRope, queryBytes, wordsOf } from "../../gpu/kerne
 import { exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
 import { exactScoresMatrix } from "../../gpu/kernels/exact/exact-scores-matrix.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
+import { halves } from "../cases/words.ts";
 import type { ExactAttentionCase } from "../ops/exact-attention.ts";
 import { BEHIND } from "../ops/exact-attention-weights.ts";
 import { digitsOf } from "../ops/exact-digits.ts";
 import { wordSubject } from "../subjects/exact.ts";
-import { type AnyGpuSubject, type GpuSubject, type Io, onMatrices, type Rig } from "../subjects/rig.ts";
+import { type AnyGpuSubject, type GpuSubject, hand, type Io, inside, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 /** The cache of the positions before `start`, as exact-rope.ts lays it out. */
 function cacheOf({ shape, start, T, k, v, tables }: ExactAttentionCase): Record<"keys" | "values" | "exponents", Uint32Array> {
@@ -109,16 +110,29 @@ export const weightsSubjects = (rig: Rig): AnyGpuSubject[] => [
 export const subjects = (rig: Rig): AnyGpuSubject[] => [attention(rig, exactScores, exactMix)];
 export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
   onMatrices(rig, exactMixMatrix, [attention(rig, exactScoresMatrix, exactMixMatrix, ({ shape: { Hd } }) => Hd % 32 === 0 && Hd <= 128)]);
-/** By workgroups of 256, and of 512 where the device has them. */
+/** By workgroups of 256, and of 512 where the device has them; with what they leave in the cache, of which a wrong word shows in the result. */
 export const rowSubjects = ({ gpu, ...rig }: Rig): AnyGpuSubject[] =>
   [256, 512]
     .filter((lanes) => lanes <= gpu.capabilities.limits.maxComputeInvocationsPerWorkgroup)
     .map((lanes) =>
-      wordSubject<ExactAttentionCase>(
-        { gpu, ...rig },
+      subject<ExactAttentionCase>(
         exactAttentionRow,
-        (io, c) => void io.run(exactAttentionRow, { ...c.shape, factor: bitsOf(scoreFactor(c.shape.Hd)), lanes }, operands(io, c)),
-        ({ T, start }) => ({ T, start }),
+        async (c, out) => {
+          const { shape, T, start } = c;
+          const call = { ...shape, factor: bitsOf(scoreFactor(shape.Hd)), lanes };
+          const read = await runKernel(
+            { gpu, ...rig },
+            T,
+            start,
+            (io) => void io.run(exactAttentionRow, call, { ...operands(io, c), ...cacheOf(c) }),
+          );
+          const words = inside(read.out!).slice();
+          for (const [name, expected] of Object.entries(cacheOf({ ...c, start: start + T, T: 0 }))) {
+            const wrong = inside(read[name]!).findIndex((word, i) => word !== expected[i]);
+            if (wrong >= 0) words[wrong % words.length]! ^= 1;
+          }
+          hand(out, halves(words), read);
+        },
         {
           op: "exact-attention",
           variant: `exact-attention-row${lanes === 256 ? "" : "-wide"}`,

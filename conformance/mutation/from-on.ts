@@ -75,7 +75,7 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   { of: /^exact-/, numbers: { exponents: 512, slot: 128 } },
   { of: /^exact-digits$/, numbers: { rows: 16_384 } },
   // One row, and keys that a workgroup holds.
-  { of: /^exact-attention-row$/, numbers: { q: 1024, k: 1024, v: 1024, out: 1024, WINDOW: 256, "step.start": 256 } },
+  { of: /^exact-attention-row$/, numbers: { q: 1024, k: 1024, v: 1024, out: 1024, WINDOW: 256, "step.start": 256, last: 256 } },
   { of: /^exact-greedy/, numbers: { results: 4, partials: 32 } },
   { of: /^awq-rows16-gate-up-matrix$/, numbers: { x: 2048 } },
   // A workgroup has eight heads at most; rows of a split follow those of the split before, 64 apart.

@@ -115,7 +115,7 @@ export const kit: Kit<ExactAttentionSpec, ExactAttentionCase> = {
     ...[7, 8].map((shape) => ({ shape, T: 1, start: 70 })),
     { shape: 9, T: 520, start: 0 },
     { shape: 10, T: 520, start: 0 },
-    { shape: 11, T: 1, start: 70 },
+    { shape: 11, T: 1, start: 600 },
     { shape: 12, T: 2, start: 9000 },
   ].map((at) => ({ ...at, q: exactRecipes[5]!, k: exactRecipes[5]!, v: exactRecipes[5]!, spread: 10 })),
   make({ shape: at, T, start, q, k, v, spread }) {
