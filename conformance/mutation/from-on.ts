@@ -89,7 +89,7 @@ const isLocal = (value: string): boolean =>
   (value.match(/[A-Za-z_]\w*/g) ?? []).every((word) => /^(?:lane|tid|local|round|u|x|y|LANES|min|select)$/.test(word));
 /** The bits of a number, what it is times another, a vector: no index, whatever its name. */
 const isNumber = (value: string): boolean =>
-  /<<|countLeadingZeros|bitcast|significand|mulhi|exponent|\bvec\d|>> (?:24|31)u|& (?:0x|low)|^digits_of|^al \* bh|^u32\(126/.test(value);
+  /<<|countLeadingZeros|bitcast|significand|mulhi|\bvec\d|>> (?:24|31)u|& (?:0x|low)|^u32\(|^digits_of/.test(value);
 
 /** From the bracket at `open` to the one that closes it. */
 function closing(code: string, open: number): number {

@@ -88,7 +88,7 @@ describe("faults that act from some n on", () => {
     for (const kernel of kernels.values()) for (const m of fromOnMutants(kernel)) expect(contract(m.wgsl)).toEqual(contract(kernel.wgsl));
   });
 
-  it("clamp a size, an index by its name and an element of a buffer, whole index and all", () => {
+  it("clamp a size, an index by its name and an element of a buffer, whole index and all; not what is small, nor what is never called", () => {
     const wgsl = [
       "@group(0) @binding(0) var<storage, read> keys: array<u32>;",
       "override H: u32 = 32u;",
@@ -96,7 +96,10 @@ describe("faults that act from some n on", () => {
       "  let h = wg.x;",
       "  let y = keys[at[2u] + h];",
       "  for (var i = 0u; i < H * params.eps; i++) {}",
+      "  let n = countLeadingZeros(y);",
+      "  let z = keys[lane];",
       "}",
+      "fn idle() -> u32 { return keys[H * H]; }",
     ].join("\n");
     const kernel: Kernel = { name: "mine", wgsl, bindings: { keys: "read" }, params: { eps: "f32" }, overrides: { H: "u32" } };
     expect(fromOnMutants(kernel).map(({ after }) => after)).toEqual([
