@@ -10,7 +10,7 @@ import { exactScoresMatrix } from "../../gpu/kernels/exact/exact-scores-matrix.t
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
 import { halves } from "../cases/words.ts";
 import type { ExactAttentionCase } from "../ops/exact-attention.ts";
-import { BEHIND } from "../ops/exact-attention-weights.ts";
+import { BEFORE, BEHIND } from "../ops/exact-attention-weights.ts";
 import { digitsOf } from "../ops/exact-digits.ts";
 import { wordSubject } from "../subjects/exact.ts";
 import { type AnyGpuSubject, type GpuSubject, hand, type Io, inside, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
@@ -99,7 +99,7 @@ export const weightsSubjects = (rig: Rig): AnyGpuSubject[] => [
       const queries = io.scratch("queries", queryBytes(shape, T));
       io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(shape.Hd)) }, { ...given, queries });
       const part = { ...shape, stride: c.start + T + BEHIND, first: 0, rows: T };
-      const scores = new Uint32Array(T * shape.H * part.stride);
+      const scores = new Float32Array(T * shape.H * part.stride).fill(BEFORE);
       const made = io.run(exactScores, part, { queries, keys, exponents, scores });
       io.run(exactSoftmax, { ...part, shares: true }, { exponents, scores: made.scores, stats: io.scratch("stats", T * shape.H * 8) });
     },

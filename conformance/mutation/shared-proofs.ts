@@ -62,6 +62,15 @@ export const windowRules: readonly Rule[] = [
   },
 ];
 
+/** Of the kernels of exact's attention: a window that is taken for shorter where it is compared alone. */
+export const wholeWindowRules = (n: number): readonly Rule[] => [
+  {
+    from: "WINDOW <= last",
+    to: [`min(WINDOW, ${n}u) <= last`],
+    proof: "they differ where the window holds all keys alone: the taken branch then gives the first key as 0, which it already is",
+  },
+];
+
 /** Of attention, attention-weights. */
 export const scoreRules: readonly Rule[] = [
   {

@@ -59,6 +59,10 @@ export const kit: Kit<GateUpMatrixSpec, GateUpMatrixCase> = {
       { shape: 5, T, every: 37 },
     ]),
     { shape: 6, T: 2 },
+    // More rows than a tile of 128 has, and than 512.
+    { shape: 4, T: 130, every: 97 },
+    { shape: 5, T: 200, every: 37 },
+    { shape: 6, T: 600, every: 37 },
   ].map((far) => ({ ...far, x: plain, weight: usualAwq, bias: { ...plain, seed: 6 } })),
   make({ shape, T, every, x, weight, bias }) {
     const { K, G, F } = shapes[shape]!;

@@ -6,8 +6,9 @@ import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 import { type ExactAttentionCase, type ExactAttentionSpec, kit as mixing, turned } from "./exact-attention.ts";
 
-/** Words of a row behind those of the keys, which keep what they hold. */
+/** Words of a row behind those of the keys, which keep what they hold; and what all words hold before. */
 export const BEHIND = 5;
+export const BEFORE = 777;
 const strideOf = ({ start, T }: ExactAttentionCase): number => start + T + BEHIND;
 
 function weights(c: ExactAttentionCase): Float32Array {
@@ -16,7 +17,7 @@ function weights(c: ExactAttentionCase): Float32Array {
   const [S, rows] = [start + T, T * shape.H];
   const found = new Float32Array(rows * S);
   attention(new Float32Array(c.q.length), queries, cache, start, T, shape, scoreFactor(shape.Hd), found);
-  const out = new Float32Array(rows * strideOf(c));
+  const out = new Float32Array(rows * strideOf(c)).fill(BEFORE);
   for (let row = 0; row < rows; row++) out.set(found.subarray(row * S, (row + 1) * S), row * strideOf(c));
   return out;
 }

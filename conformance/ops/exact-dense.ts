@@ -35,6 +35,8 @@ const shapes = [
   { K: 14_336, N: 8, T: 1, P: 3, tile: 1, bias: false, adds: false },
   { K: 4, N: 70_000, T: 1, P: 3, tile: 1, bias: true, adds: true },
   { K: 4, N: 128, T: 600, P: 3, tile: 4, bias: true, adds: true },
+  // More blocks than columns of a tile hold, for every row of it.
+  { K: 33_000, N: 17, T: 67, P: 3, tile: 4, bias: true, adds: true },
 ] as const;
 
 /** A case's result by these ops. */
@@ -63,7 +65,7 @@ export const kit: Kit<Spec, ExactDenseCase> = {
       { shape, dtype: "F16" as const, x: exactRecipes[5]!, weight: x, other: exactRecipes[9]! },
     ]),
   ),
-  reach: [3, 4, 5].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
+  reach: [3, 4, 5, 6].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
   make({ shape, dtype, x, weight, other }) {
     const { K, N, T, P, tile, bias, adds } = shapes[shape]!;
     return {
