@@ -14,19 +14,19 @@ const built = new URL("../../../dist/docs/examples/", import.meta.url);
 /** What each prints, in lines. */
 const prints: Record<string, readonly (string | RegExp)[]> = {
   stream: ["저는 gureum 엔진에 들어 있는 작은 데모 모델 gureum-tiny입니다.", "17 tokens, ended by: stop"],
-  logits: [/^"▁안녕" −ln p = 8\.69/, /^mean 3\.65\d\d, perplexity 38\.\d\d$/],
+  logits: [/^"▁안녕" −ln p = 8\.39/, /^mean 3\.62\d\d, perplexity 37\.\d\d$/],
   "trace-and-steer": [
     /^strength -4: next piece/,
     'strength 0: next piece "▁"',
-    /^layers\.7\.residual \[5, 256\]: norm at the last position 132\./,
+    /^layers\.7\.residual \[5, 256\]: norm at the last position 136\./,
   ],
   "own-byte-store": ["fetched by ranges; 4096 logits"],
   weights: [
     "model.norm.weight F16 [256]: largest 3.025",
-    "model.layers.0.self_attn.q_proj int4 [256,256]: root mean square 0.1409",
+    "model.layers.0.self_attn.q_proj int4 [256,256]: root mean square 0.3503",
     "rows of two ids: cosine -0.276",
-    /^greeting and farewell: cosine 0\.849; greeting and weather: 0\.580$/,
-    /^perplexity 38\.\d\d ± \d+\.\d\d over 11 tokens$/,
+    /^greeting and farewell: cosine 0\.840; greeting and weather: 0\.558$/,
+    /^perplexity 37\.\d\d ± \d+\.\d\d over 11 tokens$/,
   ],
   "one-law": ["right: holds", "one element short: violated"],
 };

@@ -63,8 +63,8 @@ function isAsGoodAsFloat32(folder: string, path: string, all: boolean): void {
 
 describe("gureum-tiny-awq in exact", () => isAsGoodAsFloat32(embeddedModelPath(), dataFile("model/gureum-tiny-awq"), false));
 
-describe.skipIf(!largeFixtures)("gureum-tiny-awq in exact, long prompts", () =>
-  isAsGoodAsFloat32(embeddedModelPath(), join(largeFixtures ?? "", "golden/model/gureum-tiny-awq"), true),
+describe.skipIf(!largeFixtures)("AutoAWQ's twin of gureum-tiny in exact", () =>
+  isAsGoodAsFloat32(join(largeFixtures ?? "", "models/gureum-tiny-awq"), join(largeFixtures ?? "", "golden/model/gureum-tiny-awq"), true),
 );
 
 describe.skipIf(!largeFixtures)("gureum-tiny in exact", () =>

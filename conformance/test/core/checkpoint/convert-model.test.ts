@@ -10,6 +10,7 @@ import { embeddedModelPath } from "../../../../core/host/embedded.ts";
 import { directoryStore } from "../../../../core/host/node.ts";
 import { linearParts } from "../../../../core/model/layer.ts";
 import { dequantize, packNibbles, unpackNibbles } from "../../../../core/quant/awq-format.ts";
+import { dataFile } from "../../fixtures/golden.ts";
 import { writeFloat } from "../quant/float-checkpoint.ts";
 import { editJson, type Files, readEntries, rewrite, smallShape, writeSmall } from "./small-checkpoint.ts";
 
@@ -104,10 +105,13 @@ describe("an int4 checkpoint", () => {
   });
 });
 
-describe("AutoAWQ's own file, the embedded model", () => {
+describe.each([
+  ["the embedded model", embeddedModelPath()],
+  ["a file that AutoAWQ wrote", dataFile("checkpoints/autoawq-gemm")],
+])("%s", (_, folder) => {
   it("is written again byte for byte, straight and by way of every other format", async () => {
     const source: Files = new Map();
-    const store = directoryStore(embeddedModelPath());
+    const store = directoryStore(folder);
     for (const name of ["config.json", "model.safetensors"]) {
       const file = await store.open(name);
       source.set(name, await readBytes(file, 0, file.byteLength));

@@ -28,6 +28,7 @@ const quantizations: Readonly<Record<string, string | undefined>> = {
   "auto-round-packing-awq": "awq",
   "auto-round-packing-gptq": "gptq",
   "auto-round-packing-gptqmodel": "gptq-v2",
+  "autoawq-gemm": "awq",
   "compressed-tensors-asym-f16": "compressed-tensors",
   "compressed-tensors-sym-bf16": "compressed-tensors",
   "gptqmodel-v1": "gptq",
