@@ -49,6 +49,9 @@ const shapes = [
   { K: 128, N: 136, group: 128, T: 600, P: 3, tile: 4, bias: true, adds: true },
   { K: 128, N: 136, group: 128, T: 600, P: 4, tile: 4, bias: true, adds: true },
   { K: 128, N: 28_672, group: 128, T: 3, P: 3, tile: 4, bias: true, adds: true },
+  // Several groups of wide outputs, wider than usual.
+  { K: 768, N: 28_672, group: 256, T: 1, P: 3, tile: 1, bias: true, adds: true },
+  { K: 768, N: 14_336, group: 256, T: 2, P: 4, tile: 4, bias: true, adds: true },
   { K: 128, N: 14_336, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
 ] as const;
 
@@ -90,7 +93,7 @@ export const kit: Kit<Spec, ExactAwqCase> = {
     })),
     { shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]!, largest: true },
   ]),
-  reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map((shape) => ({
+  reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17].map((shape) => ({
     shape,
     x: exactRecipes[5]!,
     weight: usualAwq,
