@@ -14,7 +14,8 @@ import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
 import { type CpuOps, referenceOps } from "./core/model/ops.ts";
 import type { LayerDone } from "./core/quant/quantize-layers.ts";
-import { checkSource, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
+import { checkSource, linearWeights, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
+import { chooseSettings, TRAINED_UNASKED } from "./core/quant/search/choose.ts";
 import { type MethodName, methods, type Settings, type Stages } from "./core/quant/search/stages.ts";
 import type { Written } from "./core/quant/train/own-text.ts";
 import { aloneCrew } from "./core/quant/train/train.ts";
@@ -33,7 +34,7 @@ import { openWasmCpu } from "./wasm/cpu.ts";
 export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote"> {
   /** The folder to write; it must not be there, or be empty. */
   readonly to: string;
-  /** "rtn": plain rounding. "awq", the default: AutoAWQ's choices. "best": with error compensation. "trained": then trained as a whole. */
+  /** "rtn": plain rounding. "awq", the default: AutoAWQ's choices. "best": with error compensation, then trained as a whole where the model is small. */
   readonly method?: MethodName;
   /** 4, the default; 2 and 3 leave values of 4-bit words unused, to measure what fewer bits would cost. */
   readonly bits?: Settings["bits"];
@@ -188,7 +189,7 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
   if (!base)
     throw new GureumError("usage", { where: "quantize", what: "method", expected: Object.keys(methods).join(", "), got: `${method}` });
   if (![2, 3, 4].includes(bits)) throw new GureumError("usage", { where: "quantize", what: "bits", expected: "4, 3 or 2", got: `${bits}` });
-  const settings: Settings = { bits, groupSize: checkCount("group size", groupSize), ...base, ...options.settings };
+  checkCount("group size", groupSize);
   const samples = checkCount("samples", options.samples ?? 128);
   const tokens = checkCount("tokens", options.tokens ?? 512);
   const source = await openFolder(await storeOf(place, options));
@@ -200,7 +201,15 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
 
   const checkpoint = await openCheckpoint(source);
   await checkpoint.close();
+  const weights = linearWeights(checkpoint.refs);
+  const chosen = chooseSettings(method, options.settings ?? {}, weights);
+  const settings: Settings = { bits, groupSize, ...chosen.settings };
   checkSource(checkpoint, settings);
+  if (chosen.leftOut)
+    options.onNote?.(
+      `training through the whole model is left out, since its linears have ${weights} weights, more than ${TRAINED_UNASKED}; ` +
+        `modelSteps=${base.modelSteps} and ownTokens=${base.ownTokens} ask for it`,
+    );
   // The layers' files and the result lie on the disk together for a while.
   if (unfinished !== "filled") await checkFreeSpace(to, 2 * quantizedBytes(checkpoint, groupSize));
   const limit = Math.min(tokens, checkpoint.config.maxPositionEmbeddings);

@@ -91,7 +91,8 @@ files and gureum-quantize.json, which says what each linear lost. A run that was
 until all is done its work lies in DST.unfinished.
 
   --method ${Object.keys(methods).join("|")}
-                              plain rounding; AutoAWQ's choices; those and error compensation; then trained as a whole (default: awq)
+                              plain rounding; AutoAWQ's choices; those, error compensation and, for models of at most
+                              2^24 weights in their linears, training through the whole model (default: awq)
   --bits 4|3|2                values of a weight are 2^bits; below 4 the words stay 4 bits wide: to measure, not to save (default: 4)
   --group-size N              inputs that share a scale (default: 128)
   --calibration FILE|builtin  text that weights are fitted to: .jsonl (a text, {"text"}, {"messages"} or {"ids"} in each line), .json

@@ -93,6 +93,10 @@ export function checkSource({ config, refs }: Pick<Checkpoint, "config" | "refs"
     }
 }
 
+/** How many weights the linears of a model have. */
+export const linearWeights = ({ layers }: Checkpoint["refs"]): number =>
+  layers.reduce((sum, layer) => sum + linearParts.reduce((own, { name }) => own + layer[name].outFeatures * layer[name].inFeatures, 0), 0);
+
 /** Weights of the linears, at most, of a model that is trained as a whole: each takes some 40 bytes. */
 const TRAINED_WEIGHTS = 2 ** 30;
 
@@ -102,17 +106,14 @@ function checkTraining(
   { modelSteps }: Settings,
   { texts, name }: Calibration,
 ): void {
-  const weights = refs.layers.reduce(
-    (sum, layer) => sum + linearParts.reduce((own, { name }) => own + layer[name].outFeatures * layer[name].inFeatures, 0),
-    0,
-  );
+  const weights = linearWeights(refs);
   if (modelSteps > 0 && weights > TRAINED_WEIGHTS)
     throw new GureumError("limit", {
       where: "quantize",
       what: "model to be trained as a whole",
       expected: `at most ${TRAINED_WEIGHTS} weights in its linears`,
       got: `${weights}`,
-      remedy: "take --method best, or --set modelSteps=0",
+      remedy: "leave it out: --set modelSteps=0",
     });
   if (modelSteps > 0 && shortTexts(texts, config).length === 0)
     throw new GureumError("usage", { where: name, what: "no calibration text of two tokens and more to be trained on" });

@@ -34,7 +34,7 @@ const words = (to: string, ...more: string[]): string[] => [
 
 describe("gureum quantize", () => {
   it("writes a folder that loads, tells of each layer, prints the losses, and leaves a report and a page", async () => {
-    const { code, out, err } = await gureum(words(at("whole"), "--report", "--method", "best"));
+    const { code, out, err } = await gureum(words(at("whole"), "--report", "--method", "best", "--set", "modelSteps=0"));
     expect(code).toBe(0);
     expect(err).toMatch(/^layer 1 of 2: [\d.]+ s, mean loss [\d.]+ → [\d.]+ ‰, about \d+ s left\nlayer 2 of 2: .* ‰\nwrote .*whole\n$/);
     expect(out).toMatch(/^layer +qProj +kProj .*downProj\n +0 +[\d.]+→[\d.]+/);
@@ -65,6 +65,7 @@ describe("gureum quantize", () => {
       await quantize(source, {
         to: at(name),
         method: "best",
+        settings: { modelSteps: 0 },
         groupSize: 16,
         calibration: smallTexts().map((ids) => ({ ids })),
         onLayer: ({ layer }) => void seen.push(layer),
@@ -117,10 +118,15 @@ describe("gureum quantize", () => {
       [words(at("full")), 2, /full: the folder is not empty — give a new one, or remove it$/m],
       [words(join(at("file"), "x")), 1, /file.*: a part of the path is not a folder$/m],
       [["quantize", source], 2, /give the folder of a float model and the folder to write/],
-      [words(at("x"), "--method", "gptq"), 2, /--method is rtn, awq, best or trained, got "gptq"/],
+      [words(at("x"), "--method", "gptq"), 2, /--method is rtn, awq or best, got "gptq"/],
       [words(at("x"), "--bits", "8"), 2, /--bits is 4, 3 or 2, got 8/],
       [words(at("x"), "--set", "clip=all"), 2, /--set clip is one of none, symmetric, asymmetric, got "all"/],
       [words(at("x"), "--set", "speed=1"), 2, /--set: no such choice: "speed"/],
+      [
+        words(at("x"), "--set", "ownTokens=9"),
+        2,
+        /ownTokens without what it is part of, expected modelSteps from 1 beside it, got ownTokens=9/,
+      ],
       [words(at("x"), "--samples", "0"), 2, /samples is a whole number from 1, got 0/],
       [words(at("x"), "--backend", "cuda"), 2, /--backend is auto, cpu or webgpu, got "cuda"/],
       [words(at("x"), "--calibration", at("none.txt")), 1, /none.txt: no such file or folder$/m],

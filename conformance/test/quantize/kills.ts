@@ -56,6 +56,8 @@ export async function killQuantize(wanted: number, seed: number, layers = 4): Pr
       to,
       "--method",
       "best",
+      "--set",
+      "modelSteps=0",
       "--group-size",
       "16",
       "--calibration",

@@ -225,8 +225,20 @@ export const factorFor = (ops: CpuOps, gram: Gram, { damping, order }: Settings)
   factorOf(ops, gram, damping, order === "falling");
 
 /** A set of choices by name. */
-export type MethodName = "rtn" | "awq" | "best" | "trained";
+export type MethodName = "rtn" | "awq" | "best";
+
+/** No training, and its rates where it is asked for. */
+export const untrained = {
+  blockSteps: 0,
+  modelSteps: 0,
+  ownTokens: 0,
+  stepTokens: 2048,
+  rate: 0.01,
+  scaleRate: 0.0005,
+} as const;
+
 const plain = {
+  ...untrained,
   scaleBoth: false,
   scaleLoss: "block",
   blockTexts: 8,
@@ -236,29 +248,25 @@ const plain = {
   sweeps: 0,
   refits: 0,
   inputs: "float",
-  blockSteps: 0,
-  modelSteps: 0,
-  ownTokens: 0,
-  stepTokens: 2048,
-  rate: 0.01,
-  scaleRate: 0.0005,
 } as const;
 
-const best = {
-  ...plain,
-  scaleSteps: 20,
-  scaleBoth: true,
-  clip: "asymmetric",
-  rounding: "compensate",
-  order: "falling",
-  sweeps: 4,
-  refits: 1,
-} as const;
-
-/** Each is a setting for every choice; single ones may be given on top. */
+/** Each is a setting for every choice; single ones may be given on top, and large models are not trained (choose.ts). */
 export const methods: Readonly<Record<MethodName, Omit<Settings, "bits" | "groupSize">>> = {
   rtn: { ...plain, scaleSteps: 0, clip: "none" },
   awq: { ...plain, scaleSteps: 20, clip: "symmetric" },
-  best,
-  trained: { ...best, modelSteps: 2400, ownTokens: 600_000, stepTokens: 1536, rate: 0.003, scaleRate: 0.001 },
+  best: {
+    ...plain,
+    scaleSteps: 20,
+    scaleBoth: true,
+    clip: "asymmetric",
+    rounding: "compensate",
+    order: "falling",
+    sweeps: 4,
+    refits: 1,
+    modelSteps: 2400,
+    ownTokens: 600_000,
+    stepTokens: 1536,
+    rate: 0.003,
+    scaleRate: 0.001,
+  },
 };

@@ -11,9 +11,10 @@ import { referenceOps } from "../../../../core/model/ops.ts";
 import { dequantize } from "../../../../core/quant/awq-format.ts";
 import { type QuantizeJob, quantizeModel } from "../../../../core/quant/quantize-model.ts";
 import { layerFile } from "../../../../core/quant/quantized-parts.ts";
+import { chooseSettings } from "../../../../core/quant/search/choose.ts";
 import { quantize } from "../../../../core/quant/search/grid.ts";
 import { LAYER_STEPS } from "../../../../core/quant/search/quantize-layer.ts";
-import { type MethodName, methods, type Settings, stages } from "../../../../core/quant/search/stages.ts";
+import { type MethodName, type Settings, stages } from "../../../../core/quant/search/stages.ts";
 import { editJson, type Files, readEntries } from "../checkpoint/small-checkpoint.ts";
 import { type FloatOptions, smallTexts, writeFloat } from "./float-checkpoint.ts";
 
@@ -22,7 +23,7 @@ interface Ran {
   readonly parts: Files;
 }
 
-const settingsOf = (method: MethodName): Settings => ({ ...methods[method], bits: 4, groupSize: 16 });
+const settingsOf = (method: MethodName): Settings => ({ ...chooseSettings(method, { modelSteps: 0 }, 0).settings, bits: 4, groupSize: 16 });
 
 async function run(source: Files, settings: Settings, more: Partial<QuantizeJob> = {}, parts: Files = new Map()): Promise<Ran> {
   const files: Files = new Map();
