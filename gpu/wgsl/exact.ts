@@ -146,29 +146,39 @@ fn quotient(y: u32) -> u32 { // ⌊2^61 / y⌋, 2^30 ≤ y ≤ 2^31
 fn recipf(x: u32) -> u32 { return rn32(false, quotient(significand(x) << 7u), 96 - exponent_of(x)); }
 `;
 
-/** 1/√x. Wants exactReciprocal. */
+/**
+ * 1/√x. Wants exactReciprocal. Far from a tie an estimate of what is rounded decides, else one division and one square. Short, since it runs once, on one
+ * lane, where a kernel makes a norm: what an instruction costs there is that it has to be fetched.
+ */
 export const exactRoot = /* wgsl */ `
 fn beyond(a: u32, b: u32, high: u32) -> bool { // whether a b > high · 2^32
   let p = mul64(a, b);
   return p.y > high || (p.y == high && p.x > 0u);
 }
 fn rsqrtf(x: u32) -> u32 {
-  if (significand(x) == 0u) { return 0x7f7fffffu; }
-  var m = significand(x) * 2u;
-  var k = exponent_of(x) - 151;
-  if ((k & 1) != 0) { m = m * 2u; k -= 1; }
-  // 1. y ≈ 2^30 / √(m / 2^26), by Newton's steps.
-  var y = 2308544922u - mulhi(m << 6u, 1288490189u);
-  for (var i = 0u; i < 4u; i++) {
-    let h = 3221225472u - mulhi(mulhi(y << 1u, y << 1u), m << 6u); // 2^30 (3 − y² m)
-    y = min(mulhi(y << 1u, h), 0x7fffffffu);
+  let s = significand(x);
+  if (s == 0u) { return 0x7f7fffffu; }
+  let k = exponent_of(x) - 151;
+  let odd = u32(k & 1);
+  let m = s << (7u + odd); // v = M / 2^24, 1 ≤ v < 4, in units of 2^−30
+  // 1. y ≈ 2^15 / √v: a parabola in the significand, off by less than 0.37 %, then 2^16 / √v by a step of Newton's.
+  let w = s >> 8u;
+  var y = ((51566u - ((w * (23666u - ((w * 4750u) >> 15u))) >> 15u)) * select(65536u, 46341u, odd == 1u)) >> 16u;
+  let d = -bitcast<i32>((m >> 11u) * ((y * y) >> 12u)); // 1 − v y², in units of 2^−37
+  y = min(2u * y + bitcast<u32>((i32(y) * ((d + 16384) >> 15u) + 2097152) >> 22u), 65535u);
+  // 2. z ≈ q = ⌊2^61 / s⌋, by one more: − 3 ≤ z − q ≤ 4 for every x (held by a program for all 2^24 significands and parities).
+  let p = mul64(m, y * y);
+  let e = -bitcast<i32>((p.y << 6u) | (p.x >> 26u)); // in units of 2^−36
+  let z = (y << 15u) + bitcast<u32>((i32(y) * ((e + 64) >> 7u) + 16384) >> 15u) + 2u;
+  // 3. Rounded: whether q reaches the least t that goes up, ⌊√(M · 2^36)⌋ ≤ ⌊2^61 / t⌋.
+  let below = z >> 7u;
+  let t = (below << 7u) + 64u + ((below + 1u) & 1u);
+  var up = z >= t;
+  if (z + 4u - t < 8u) {
+    let root = quotient(t) + 1u;
+    up = beyond(root, root, m >> 2u);
   }
-  // 2. s = ⌊√(m · 2^36)⌋, from the estimate m y.
-  let p = mul64(m << 4u, y);
-  var s = (p.y << 3u) | (p.x >> 29u);
-  while (beyond(s, s, m << 4u)) { s -= 1u; }
-  while (!beyond(s + 1u, s + 1u, m << 4u)) { s += 1u; }
-  return rn32(false, quotient(s), -43 - (k >> 1u));
+  return (u32(113 - (k >> 1u)) << 23u) + below + select(0u, 1u, up);
 }
 `;
 
