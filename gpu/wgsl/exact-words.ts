@@ -66,19 +66,22 @@ fn begin(tid: u32) {
     let item = tid + i / 4u * LANES;
     let at = 4u * min(item, ITEMS - 1u) + i % 4u;
     row[i] = select(vec4<u32>(0u), x[at], item < ITEMS);
-    if (params.norm == 1u) { by[i] = scale[at]; }
+    if (params.norm > 0u) { by[i] = scale[at]; }
     top = max(top, magnitude(row[i]));
   }
   workgroupBarrier();
   atomicMax(&tops[tid % 8u], top);
   workgroupBarrier();
   var most = largest(0u);
-  if (params.norm == 1u) {
+  if (params.norm > 0u) {
     // 2. Its norm. Squares of 24 bits, by halves of 12: sums of 256 fit u32.
     biased = row_biased(most);
     var h = 0u; var m = 0u; var l = 0u;
-    for (var i = 0u; i < 4u * HELD; i++) {
-      let v = bitcast<vec4<u32>>(abs(vec4<i32>(fix24(row[i].x, biased), fix24(row[i].y, biased), fix24(row[i].z, biased), fix24(row[i].w, biased))));
+    for (var i = 0u; i < params.norm; i++) {
+      let x = row[0];
+      for (var j = 1u; j < 4u * HELD; j++) { row[j - 1u] = row[j]; }
+      row[4u * HELD - 1u] = x;
+      let v = bitcast<vec4<u32>>(abs(vec4<i32>(fix24(x.x, biased), fix24(x.y, biased), fix24(x.z, biased), fix24(x.w, biased))));
       let a = v >> vec4<u32>(12u);
       let b = v & vec4<u32>(4095u);
       h += dot(a, a); m += dot(a, b); l += dot(b, b);
@@ -100,10 +103,13 @@ fn begin(tid: u32) {
     workgroupBarrier();
     let r = factor;
     top = 0u;
-    for (var i = 0u; i < 4u * HELD; i++) {
-      row[i] = vec4<u32>(
-        mulf(mulf(row[i].x, r), by[i].x), mulf(mulf(row[i].y, r), by[i].y), mulf(mulf(row[i].z, r), by[i].z), mulf(mulf(row[i].w, r), by[i].w));
-      top = max(top, magnitude(row[i]));
+    for (var i = 0u; i < params.norm; i++) {
+      let x = row[0];
+      let w = by[0];
+      for (var j = 1u; j < 4u * HELD; j++) { row[j - 1u] = row[j]; by[j - 1u] = by[j]; }
+      let y = vec4<u32>(mulf(mulf(x.x, r), w.x), mulf(mulf(x.y, r), w.y), mulf(mulf(x.z, r), w.z), mulf(mulf(x.w, r), w.w));
+      row[4u * HELD - 1u] = y;
+      top = max(top, magnitude(y));
     }
     atomicMax(&tops[8u + tid % 8u], top);
     workgroupBarrier();

@@ -49,6 +49,9 @@ export function tuneWords(
   return null;
 }
 
+/** Items of 16 neighbours that each lane holds. */
+const heldOf = (K: number, teams: number): number => Math.ceil(K / 16 / (32 * teams));
+
 const perBlock = (line: (i: number) => string): string => [0, 1, 2, 3].map((i) => `          ${line(i)}`).join("\n");
 
 export const exactAwqWords: Card<"x" | "scale" | "weights" | "groups" | "bases" | "bias" | "out", ExactAwqWordsShape> = makeCard({
@@ -196,12 +199,12 @@ ${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & 
       adds: Number(adds),
       paired: Number(paired),
       quads,
-      norm: Number(norm !== null),
+      norm: norm ? 4 * heldOf(K, teams) : 0,
       inverse: norm?.inverse ?? 0,
       eps: norm?.eps ?? 0,
     },
     overrides: { K, GROUP: groupSize, P, HAS_BIAS: hasBias, WIDE: spread > 5, TEAMS: teams, UNIT: unit },
-    emitted: { HELD: `${Math.ceil(K / 16 / (32 * teams))}u` },
+    emitted: { HELD: `${heldOf(K, teams)}u` },
     workgroups: () => [Math.ceil((paired ? 2 * N : N) / 4 / (teams * quads)), 1, 1],
   }),
   sizes: (shape) => ({ x: 4 * shape.K, scale: shape.norm ? 4 * shape.K : 0, ...quadSizes(shape) }),
