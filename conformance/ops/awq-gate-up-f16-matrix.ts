@@ -61,7 +61,7 @@ export const kit: Kit<GateUpMatrixSpec, GateUpMatrixCase> = {
     { shape: 6, T: 2 },
     // More rows than a tile of 128 has, and than 512.
     { shape: 4, T: 130, every: 97 },
-    { shape: 5, T: 200, every: 37 },
+    { shape: 5, T: 256, every: 37 },
     { shape: 6, T: 600, every: 37 },
   ].map((far) => ({ ...far, x: plain, weight: usualAwq, bias: { ...plain, seed: 6 } })),
   make({ shape, T, every, x, weight, bias }) {

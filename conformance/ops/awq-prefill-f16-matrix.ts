@@ -62,7 +62,7 @@ export const kit: Kit<LinearSpec, MatrixLinearCase> = {
     { shape: 11, T: 32, every: 37 },
     { shape: 11, T: 64, every: 37 },
     // And rows behind those of the first tile of 128.
-    { shape: 11, T: 200, every: 37 },
+    { shape: 11, T: 256, every: 37 },
   ].map((far) => ({ ...far, adds: true, x: plain, weight: usualAwq })),
   make({ shape, T, adds, x, weight, every }) {
     const { K, G, N } = shapes[shape]!;

@@ -49,7 +49,7 @@ const shapes: readonly AttentionShape[] = [
   { H: 71, G: 1, Hd: 6, window: null },
   // Each head with keys of its own, which a short window makes cheap.
   { H: 36, G: 36, Hd: 4, window: 5 },
-  { H: 36, G: 36, Hd: 32, window: 5 },
+  { H: 4, G: 4, Hd: 32, window: 5 },
   { H: 36, G: 36, Hd: 64, window: null },
   { H: 2, G: 1, Hd: 4, window: 5000 },
   { H: 2, G: 1, Hd: 4, window: 5 },

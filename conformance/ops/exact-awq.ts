@@ -52,6 +52,7 @@ const shapes = [
   // Several groups of wide outputs, wider than usual.
   { K: 768, N: 28_672, group: 256, T: 1, P: 3, tile: 1, bias: true, adds: true },
   { K: 768, N: 14_336, group: 256, T: 2, P: 4, tile: 4, bias: true, adds: true },
+  { K: 400, N: 16, group: 200, T: 1, P: 3, tile: 1, bias: false, adds: false },
   { K: 128, N: 14_336, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
 ] as const;
 
@@ -93,7 +94,7 @@ export const kit: Kit<Spec, ExactAwqCase> = {
     })),
     { shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]!, largest: true },
   ]),
-  reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17].map((shape) => ({
+  reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18].map((shape) => ({
     shape,
     x: exactRecipes[5]!,
     weight: usualAwq,
