@@ -14,7 +14,7 @@ import { columnOf, type ExactRopeShape, exactCacheBytes } from "./exact-rope.ts"
 /** Positions that a workgroup holds the scores of. */
 export const ROW_KEYS = 928;
 
-/** `lanes`: of a workgroup, a power of two from 128 on, 256 where absent. */
+/** `lanes`: of a workgroup, a power of two, 256 (where absent) or more. */
 export type ExactAttentionRowShape = ExactRopeShape & Readonly<{ lanes?: number }>;
 
 export const exactAttentionRow: Card<"step" | "q" | "k" | "v" | "table" | "keys" | "values" | "exponents" | "out", ExactAttentionRowShape> =

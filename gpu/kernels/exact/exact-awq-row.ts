@@ -37,7 +37,7 @@ const TEAMS = 4;
 export function tuneRow(K: number, rows: number, unit: number): { quads: number; split: number } {
   const quads = Math.max(1, Math.min(4, Math.floor(rows / 4 / 1536)));
   const steps = Math.ceil(K / 32 / unit / 32);
-  return { quads, split: rows < 8192 && steps >= 4 ? 4 : rows < 8192 && steps >= 2 ? 2 : 1 };
+  return { quads, split: rows < 8192 && steps >= 2 ? 2 : 1 };
 }
 
 export const exactAwqRow: Card<"digits" | "sums" | "exponents" | "weights" | "groups" | "bases" | "bias" | "out", ExactAwqRowShape> =
