@@ -2,7 +2,8 @@
  * h[f] = silu(g[f]) · u[f] of one row, g = norm(x) · Wgateᵀ (+ bias), u = norm(x) · Wupᵀ (+ bias), by any product of
  * residual ∘ norm weight; `blocks` holds Σ residual² a block, as add.ts leaves them. A matrix of 2F rows: gate rows, then
  * up rows; h [F] f32 in planes. F % 4 = 0. Steps covered: post_attention_layernorm's 1/rms, gate_proj, up_proj, silu ·
- * mul. A team of TEAM lanes owns PER values of h: PER / 4 quads of gate rows, then as many of up rows.
+ * mul. A team of TEAM lanes owns PER values of h: PER / 4 quads of gate rows, then as many of up rows. Its quads lie as
+ * many workgroups apart, so that what workgroups read at a time lies side by side.
  */
 import { type Card, makeCard, type TunedCard, workgroupBytes } from "../../pipeline/kernel.ts";
 import { blockBytes, fixed16MeanSquare, planeBytes } from "../fixed16.ts";
@@ -34,7 +35,7 @@ const TEAMS = 1u;
 const main = /* wgsl */ `
 fn row_of(wg: u32, team: u32, quad: u32) -> u32 {
   let quads = PER / 4u;
-  return (quad / quads) * F + wg * PER + 4u * (quad % quads);
+  return (quad / quads) * F + 4u * (wg + (quad % quads) * (F / PER));
 }
 fn meanwhile(tid: u32) { put_square(tid); }
 @compute @workgroup_size(TEAM)
@@ -42,7 +43,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   sum_rows(wg.x, lane);
   if (lane < PER / 4u) {
     let inverse = inverseSqrt(mean_square() + EPS);
-    let i = (wg.x * PER) / 4u + lane;
+    let i = wg.x + lane * (F / PER);
     var g = four_totals(4u * lane) * inverse;
     var u = four_totals(PER + 4u * lane) * inverse;
     if (HAS_BIAS) {
