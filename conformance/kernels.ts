@@ -4,6 +4,7 @@ export { subjects as attention } from "./kernels/attention.ts";
 export { subjects as "attention-decode" } from "./kernels/attention-decode.ts";
 export { subjects as "attention-mix" } from "./kernels/attention-mix.ts";
 export { subjects as "attention-prefill-matrix" } from "./kernels/attention-prefill-matrix.ts";
+export { subjects as "attention-shuffle" } from "./kernels/attention-shuffle.ts";
 export { subjects as "attention-tile" } from "./kernels/attention-tile.ts";
 export { subjects as "attention-weights" } from "./kernels/attention-weights.ts";
 export { subjects as "awq-add-f32" } from "./kernels/awq-add-f32.ts";

@@ -3,8 +3,10 @@
  * gives them.
  */
 import type { LlamaConfig } from "../../core/config.ts";
+import { GureumError } from "../../core/errors.ts";
 import { attentionCombine } from "../../gpu/kernels/decode/attention-combine.ts";
 import { attentionDecode, SPLIT_KEYS, splitsAt, splitsAtOnce, splitsOf, tuneAttention } from "../../gpu/kernels/decode/attention-decode.ts";
+import { ALONE, attentionShuffle, tuneShuffle } from "../../gpu/kernels/decode/attention-shuffle.ts";
 import { awqAddF32 } from "../../gpu/kernels/decode/awq-add-f32.ts";
 import { awqAddFixed16 } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
 import { awqGateUpF32 } from "../../gpu/kernels/decode/awq-gate-up-f32.ts";
@@ -69,6 +71,31 @@ const attentionWork: Work = {
         },
       };
     });
+  }),
+};
+
+/** The same at the longest context that one workgroup per head goes through alone. */
+const shuffleWork: Work = {
+  kernel: attentionShuffle.name,
+  task: "attention of one row",
+  cases: decode((config) => {
+    const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
+    return [...new Set([64, ALONE].map((S) => Math.min(S, config.maxPositionEmbeddings)))].map((S) => ({
+      step: `S=${S}`,
+      start: S - 1,
+      counts: { bytes: 4 * S * G * Hd + 8 * H * Hd, operations: 4 * H * Hd * S, arithmetic: "f32" as const },
+      record(recorder, o) {
+        const ways = tuneShuffle({ H, G, Hd, window }, o.memory.gpu.capabilities);
+        if (ways.length === 0)
+          throw new GureumError("missing-feature", {
+            where: `kernel ${attentionShuffle.name}`,
+            what: `subgroups of ${Hd / 8} lanes, which heads of ${Hd} want`,
+          });
+        const caches = { k_cache: o.own("keys", S * G * Hd * 2, "f16"), v_cache: o.own("values", S * G * Hd * 2, "f16") };
+        const buffers = { q: o.shared("q", H * Hd * 4), ...caches, step: o.step, out: o.shared("out", H * Hd * 4, "blank") };
+        for (const { shape, positions } of ways) recordKernel(recorder, attentionShuffle, buffers, shape, { positions });
+      },
+    }));
   }),
 };
 
@@ -155,6 +182,7 @@ export const works: readonly Work[] = [
   ...f32Linears.map((one) => ({ ...one, way: "fused decode in f32" })),
   ...denseLinears.map((one) => ({ ...one, way: "fused decode of dense weights" })),
   attentionWork,
+  shuffleWork,
   work(
     attentionCombine,
     decode(({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, maxPositionEmbeddings }) => {

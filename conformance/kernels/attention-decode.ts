@@ -63,7 +63,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] =>
  * is there, one or two groups of one or `perGroup` heads, the window 7 or none; keys and values as f16 holds them. Heads and
  * windows of models stay as they are.
  */
-function widened(c: AttentionCase, perGroup: number, dimensions: readonly number[]): AttentionCase {
+export function widened(c: AttentionCase, perGroup: number, dimensions: readonly number[]): AttentionCase {
   const { Hd } = c.shape;
   const wide = dimensions.find((d) => Hd <= d) ?? dimensions.at(-1)!;
   const asIs = c.shape.G > 3 || c.shape.H > 4 * c.shape.G;

@@ -100,6 +100,7 @@ export const published: readonly Published[] = [
       { match: /mixed \*= carried;/g, to: "" },
       { match: /l = l \* carried \+ all;/g, to: "l = l + all;" },
       { match: /factor\[i\] = f;/g, to: "factor[i] = 1.0;" },
+      { match: /(low|high) = \1 \* before/g, to: "$1 = $1" },
     ],
   },
 ];

@@ -10,6 +10,7 @@ import { allocate } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
 import { attentionCombine } from "../kernels/decode/attention-combine.ts";
 import { attentionDecode, splitsOf, tuneAttention } from "../kernels/decode/attention-decode.ts";
+import { attentionShuffle, tuneShuffle } from "../kernels/decode/attention-shuffle.ts";
 import { awqAddF32 } from "../kernels/decode/awq-add-f32.ts";
 import { awqAddFixed16 } from "../kernels/decode/awq-add-fixed16.ts";
 import { awqGateUpF32 } from "../kernels/decode/awq-gate-up-f32.ts";
@@ -69,7 +70,10 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
   const { step, ids, ropeTable: rotations, q, cacheDType: cache, nothing } = sequence;
   const limits = workgroupLimits(memory.gpu.capabilities);
   const A = H * Hd;
-  const { few, more, many } = tuneAttention({ H, G, Hd, window: config.slidingWindow, cache }, limits);
+  const attention = { H, G, Hd, window: config.slidingWindow };
+  const { few, more, many } = tuneAttention({ ...attention, cache }, limits);
+  const alone = cache === "f16" ? tuneShuffle(attention, memory.gpu.capabilities) : [];
+  const splitFrom = alone.at(-1)?.positions.to ?? more.positions.from;
   const { keys, atOnce } = more.shape;
   const splits = splitsOf(maxContext, atOnce);
   const combined = { H, Hd, keys, atOnce, splits };
@@ -119,17 +123,19 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
       const norms = { q_norm: layer.qNorm.weight, k_norm: layer.kNorm.weight };
       recordKernel(layers, headNormRope, { raw, ...norms, rotations, q_out: q, ...caches, step }, { eps, H, G, Hd, cache }, label("rope"));
     }
-    // Of the three the position picks one; few keys leave their result in `joined`, the others theirs to be combined.
+    // Of all these the position picks one; few keys leave their result in `joined`, the others theirs to be combined.
     const attended = { q, ...caches, stats, step };
-    for (const { shape, positions } of [few, more, many])
-      recordKernel(layers, attentionDecode, { ...attended, out: shape.split ? partial_ : joined }, shape, {
-        ...label("attention"),
-        positions,
-      });
-    const splitPositions = { from: more.positions.from, to: Infinity };
+    for (const { shape, positions } of alone)
+      recordKernel(layers, attentionShuffle, { ...attended, out: joined }, shape, { ...label("attention"), positions });
+    if (alone.length === 0)
+      recordKernel(layers, attentionDecode, { ...attended, out: joined }, few.shape, { ...label("attention"), positions: few.positions });
+    for (const { shape, positions } of [more, many]) {
+      const span = { from: Math.max(splitFrom, positions.from), to: positions.to };
+      recordKernel(layers, attentionDecode, { ...attended, out: partial_ }, shape, { ...label("attention"), positions: span });
+    }
     recordKernel(layers, attentionCombine, { partial_, stats, joined, step }, combined, {
       ...label("attention"),
-      positions: splitPositions,
+      positions: { from: splitFrom, to: Infinity },
     });
     addLinear(layer.oProj, joined, layer.postAttentionLayernorm.planes!, "attentionResidual");
     // The norm's 1/rms, gate, up and silu · mul.
@@ -149,7 +155,10 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
   return { layers: preparedLayers, head: preparedHead };
 }
 
-/** The kernels that a token runs, those of linears left out that the model has none of. */
+/**
+ * The kernels that a token runs, those of linears left out that the model has none of. Not attention-shuffle: it takes
+ * the place of attention-decode where a device has what it needs.
+ */
 const decodeKernels = (arithmetic: Arithmetic): readonly Kernel[] => [
   embedFixed16,
   ...Object.values(int4Kernels[arithmetic]),
