@@ -31,7 +31,7 @@ export { subjects as "awq-rows64-gate-up-matrix" } from "./kernels/awq-rows64-ga
 export { subjects as "awq-tile16" } from "./kernels/awq-tile16.ts";
 export { subjects as "awq-tile64" } from "./kernels/awq-tile64.ts";
 export { subjects as "batch-attention" } from "./kernels/batch-attention.ts";
-export { subjects as "batch-attention-matrix" } from "./kernels/batch-attention-matrix.ts";
+export { subjects as "batch-attention-f16" } from "./kernels/batch-attention-f16.ts";
 export { subjects as "batch-rope" } from "./kernels/batch-rope.ts";
 export { subjects as "batch-rope-f16" } from "./kernels/batch-rope-f16.ts";
 export { subjects as "cache-write" } from "./kernels/cache-write.ts";

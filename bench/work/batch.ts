@@ -1,6 +1,6 @@
 /** Steps of rows that belong to different sequences, each with as many keys as a single one is measured over. */
 import { batchAttention } from "../../gpu/kernels/batch/batch-attention.ts";
-import { batchAttentionMatrix } from "../../gpu/kernels/batch/batch-attention-matrix.ts";
+import { attentionSubgroups, batchAttentionF16 } from "../../gpu/kernels/batch/batch-attention-f16.ts";
 import { batchRope } from "../../gpu/kernels/batch/batch-rope.ts";
 import { batchRopeF16 } from "../../gpu/kernels/batch/batch-rope-f16.ts";
 import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
@@ -29,21 +29,21 @@ export const works: readonly Work[] = [
     }));
   }),
   work(
-    batchAttentionMatrix,
+    batchAttentionF16,
     (config, T) => {
       const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
-      if (T > MOST_ROWS || Hd % 16 !== 0 || Hd > 256) return [];
+      if (T > MOST_ROWS || Hd % 8 !== 0 || Hd > 256) return [];
       const start = startOf(config, 1);
       const seen = Math.min(start + 1, window ?? Number.POSITIVE_INFINITY);
       return [1, ...(T <= SPLIT_ROWS ? [4] : [])].map((splits) => ({
         step: `S=${start + 1}`,
         variant: `splits-${splits}`,
         start,
-        shape: { H, G, Hd, window, slots: T, capacity: start + 1, splits, eights: true },
+        shape: { H, G, Hd, window, slots: T, capacity: start + 1, splits, eights: true, subgroups: attentionSubgroups(Hd, true) },
         holds: { rows: rowsOf(T, start), q: "f16" as const, keys: { own: "f16" as const }, values: { own: "f16" as const } },
         bytes: 4 * T * seen * G * Hd + (splits > 1 ? 4 * splits + 2 : 4) * T * H * Hd,
         operations: 4 * H * Hd * T * seen,
-        arithmetic: "matrix f16" as const,
+        arithmetic: "f32" as const,
       }));
     },
     batchAttention.name,

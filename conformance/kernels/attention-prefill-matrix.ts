@@ -29,7 +29,7 @@ const way = (rig: Rig, splits: number): AnyGpuSubject =>
     },
     {
       variant: splits > 1 ? "attention-prefill-matrix-in-splits" : "attention-prefill-matrix",
-      accepts: ({ T, shape: { Hd } }) => Hd <= 128 && (splits === 1 || T <= SPLIT_ROWS),
+      accepts: ({ T, shape: { Hd } }) => Hd % 16 === 0 && Hd >= 32 && Hd <= 128 && (splits === 1 || T <= SPLIT_ROWS),
       arithmetic: "f16-running",
     },
   );

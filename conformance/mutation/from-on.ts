@@ -78,8 +78,8 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   { of: /^exact-attention-row$/, numbers: { q: 1024, k: 1024, v: 1024, out: 1024, WINDOW: 256, "step.start": 256, last: 256 } },
   { of: /^exact-greedy/, numbers: { results: 4, partials: 32 } },
   { of: /^awq-rows16-gate-up-matrix$/, numbers: { x: 2048 } },
-  // A workgroup has eight heads at most; rows of a split follow those of the split before, 64 apart.
-  { of: /^batch-attention-matrix$/, numbers: { h: 4, row: 128 } },
+  // A workgroup has four heads at most; rows of a split follow those of the split before, 64 apart.
+  { of: /^batch-attention-f16$/, numbers: { h: 4, row: 128 } },
 ];
 const numbersOf = (kernel: Kernel, table: Readonly<Record<string, number>>): Readonly<Record<string, number>> =>
   Object.assign({ ...table }, ...narrower.filter(({ of }) => of.test(kernel.name)).map(({ numbers }) => numbers));

@@ -1,6 +1,6 @@
 /** The causal attention of a prompt by subgroup matrices. */
 import * as fc from "fast-check";
-import { attentionScores, type Expected, expectAttention, matrixSums, unitF16, visible } from "../accuracy.ts";
+import { attentionScores, type Expected, expectAttention, matrixSums, visible } from "../accuracy.ts";
 import { axis, type DataKind, plain, type Recipe, recipe } from "../arbitraries.ts";
 import { type AttentionCase, attentionReach, makeAttention } from "../cases/attention.ts";
 import { F16_TINY, f16Row, toF16 } from "../cases/prefill-linear.ts";
@@ -36,7 +36,7 @@ const usualHeads: AttentionSpec = {
 
 export const kit: Kit<AttentionSpec, AttentionCase> = {
   name: "attention-prefill-matrix",
-  formula: "out[t, h] = Σ_s f16(softmax_s(q[t, h] · k[s, g])) · v[s, g], s ≤ start + t, q scaled beforehand, f32 sums",
+  formula: "out[t, h] = Σ_s softmax_s(q[t, h] · k[s, g]) · v[s, g], s ≤ start + t, q scaled beforehand, f16 operands, f32 sums",
   spec: fc.record({
     T: axis(4, 1, [16]),
     start: axis(140, 1, [63, 64, 65, 128]).map((n) => n - 1),
@@ -58,6 +58,10 @@ export const kit: Kit<AttentionSpec, AttentionCase> = {
     // Heads that the kernel of a batch alone takes.
     ...[144, 160, 176, 192, 208, 224, 240, 256].map((Hd) => ({ ...usualHeads, Hd, T: 20 })),
     ...[1, 3].map((perGroup) => ({ ...usualHeads, Hd: 256, perGroup, start: 300, T: 3 })),
+    // Heads beyond those that share a workgroup, keys beyond what its subgroups take at once, heads that its lanes do not share evenly.
+    ...[4, 5, 9].map((perGroup) => ({ ...usualHeads, G: 1, perGroup, start: 70 })),
+    ...[127, 128, 255, 256, 400].map((start) => ({ ...usualHeads, T: 1, start })),
+    ...[8, 40, 120, 136, 256].map((Hd) => ({ ...usualHeads, Hd, perGroup: 5, start: 300 })),
     ...[1, 2, 63, 64, 65].map((window) => ({ ...usualHeads, T: 70, start: 70, window })),
   ],
   reach: attentionReach.map((spec) => ({ ...spec, Hd: [64, 128, 256].includes(spec.Hd) ? spec.Hd : 32 })),
@@ -80,9 +84,9 @@ export const kit: Kit<AttentionSpec, AttentionCase> = {
 };
 
 /**
- * To the bound of attention comes the rounding of each weight to f16, which the denominator does not share: Σ_s |δp_s|
- * · |v_s|. `running`: what is rounded is e_s = exp(score − a maximum so far) ≤ 1, and p_s = e_s · (at most 1): |δp_s| ≤ 2⁻¹⁰ p_s while e_s is
- * normal, which it is with p_s; else e_s may be read as zero, and all of p_s is missing.
+ * To the bound of attention comes a value below f16's smallest normal number, which may be read as zero; `running`: and the rounding of each
+ * weight to f16, which the denominator does not share, Σ_s |δp_s| · |v_s|. What is rounded is e_s = exp(score − a maximum so far), and p_s =
+ * e_s · (at most 1): |δp_s| ≤ 2⁻¹⁰ p_s while e_s is normal, which it is with p_s; else e_s may be read as zero, and all of p_s is missing.
  */
 function expectMatrixAttention(c: AttentionCase, running: boolean): Expected {
   const { H, G, Hd } = c.shape;
@@ -97,7 +101,7 @@ function expectMatrixAttention(c: AttentionCase, running: boolean): Expected {
         // for its roundings.
         const reach = ((p[j]! * Math.exp(errors[j]!)) / low) * (1 + 2 ** -10);
         const weight = reach < 2 ? reach : 1.5;
-        const rounding = !running ? unitF16(weight) : (p[j]! * low) / Math.exp(errors[j]!) >= F16_TINY ? weight * 2 ** -10 : weight;
+        const rounding = !running ? 0 : (p[j]! * low) / Math.exp(errors[j]!) >= F16_TINY ? weight * 2 ** -10 : weight;
         for (let i = 0; i < Hd; i++) {
           const v = Math.abs(c.v[((first + j) * G + group) * Hd + i]!);
           e.bound[(t * H + h) * Hd + i]! += (rounding + (v < F16_TINY ? 1 : 0)) * v * (1 + 2 ** -10);

@@ -17,9 +17,8 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
-/** f16 operands, f32 sums, of 16 and of 8 columns; and i8 operands, i32 sums. */
+/** f16 operands, f32 sums; and i8 operands, i32 sums. */
 export const f16Matrix: SubgroupMatrixConfig = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
-export const f16Matrix8: SubgroupMatrixConfig = { ...f16Matrix, N: 8 };
 export const i8Matrix: SubgroupMatrixConfig = { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 };
 
 /** Limits that this engine asks for and looks at. */

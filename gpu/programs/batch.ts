@@ -6,7 +6,7 @@
 import type { LlamaConfig } from "../../core/config.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
 import type { Refusal } from "../device/capabilities.ts";
-import { batchAttentionMatrix } from "../kernels/batch/batch-attention-matrix.ts";
+import { attentionSubgroups, batchAttentionF16 } from "../kernels/batch/batch-attention-f16.ts";
 import { batchRopeF16 } from "../kernels/batch/batch-rope-f16.ts";
 import { embedding } from "../kernels/plain/embedding.ts";
 import { rmsNorm } from "../kernels/plain/rms-norm.ts";
@@ -16,7 +16,7 @@ import type { ForwardContext } from "../model/sequence.ts";
 import type { GpuLinear } from "../model/tree.ts";
 import type { Kernel, Span } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, type Recorder, recordKernel } from "../pipeline/recorder.ts";
-import { nothingPending, type Operands, type OperandsContext } from "./prefill-operands.ts";
+import { allRows, nothingPending, type Operands, type OperandsContext } from "./prefill-operands.ts";
 import { recordProduct, rowsInPieces } from "./prefill-products.ts";
 import type { Feeder } from "./program.ts";
 import { fewRows, manyRows } from "./steps.ts";
@@ -83,19 +83,15 @@ export const plainBatch: BatchProgram = {
 const TILE = 128;
 const COLUMNS = 64;
 
-/** Positions from which on the keys of some workgroups are worth two splits. */
-const SPLIT_FROM = 1024;
-
-/** In how many splits of the keys attention runs, by rows and the largest position: few workgroups leave multiprocessors idle, `perRow` for a row. */
-function attentionWays(perRow: number): readonly { readonly splits: number; readonly rows: Span; readonly positions?: Span }[] {
+/** In how many splits of the keys attention runs, by rows: few workgroups leave multiprocessors idle, `perRow` for a row. */
+function attentionWays(perRow: number): readonly { readonly splits: number; readonly few: boolean; readonly rows: Span }[] {
   const upTo = (workgroups: number): number => 1 + Math.min(SPLIT_ROWS, Math.floor(workgroups / perRow));
   const [eight, four, some] = [upTo(32), upTo(64), upTo(256)];
   const ways = [
-    { splits: 8, rows: { from: 1, to: eight } },
-    { splits: 4, rows: { from: eight, to: four } },
-    { splits: 1, rows: { from: four, to: some }, positions: { from: 0, to: SPLIT_FROM } },
-    { splits: 2, rows: { from: four, to: some }, positions: { from: SPLIT_FROM, to: Number.POSITIVE_INFINITY } },
-    { splits: 1, rows: { from: some, to: Number.POSITIVE_INFINITY } },
+    { splits: 8, few: true, rows: { from: 1, to: eight } },
+    { splits: 4, few: true, rows: { from: eight, to: four } },
+    { splits: 1, few: true, rows: { from: four, to: some } },
+    { splits: 1, few: false, rows: { from: some, to: Number.POSITIVE_INFINITY } },
   ];
   return ways.filter(({ rows }) => rows.from < rows.to);
 }
@@ -104,7 +100,7 @@ const MOST_SPLITS = 8;
 /** The products of a prompt, with operands as `makeOperands` makes them. */
 export const matrixBatch = (name: string, makeOperands: (context: OperandsContext) => Operands): BatchProgram => ({
   name,
-  kernels: [batchRopeF16, batchAttentionMatrix],
+  kernels: [batchRopeF16, batchAttentionF16],
   tile: TILE,
   async prepare({ memory, forward: c, logits }) {
     const { config, weights, sequence } = c;
@@ -125,9 +121,8 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
       const shape = { dtype: weights.embedTokens.dtype, D, firstRow, rows: N };
       recordKernel(layers, embedding, { ids, table: weight, out: residual }, shape, { label: "embeddings" });
     }
-    const ways = attentionWays(
-      batchAttentionMatrix.call({ H, G, Hd, window, slots, capacity, splits: 1, eights: true }).workgroups(1, 0)[0],
-    );
+    const whole = { H, G, Hd, window, slots, capacity, splits: 1, eights: true, subgroups: attentionSubgroups(Hd, true) };
+    const ways = attentionWays(batchAttentionF16.call(whole).workgroups(1, 0)[0]);
     let pending = nothingPending;
     for (const [i, layer] of weights.layers.entries()) {
       const at = `layers.${i}.`;
@@ -141,11 +136,17 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
         const { pieces, apart } = left;
         recordKernel(layers, batchRopeF16, turned, { ...shape, pieces, apart }, { label: `${at}rope`, rows: left.rows });
       }
-      for (const { splits, ...span } of operands.eights ? ways : [{ splits: 1 }]) {
+      for (const { splits, few, rows: span } of operands.eights ? ways : [{ splits: 1, few: false, rows: allRows }]) {
         const direct = splits === 1 && operands.eights !== null;
-        const when = { label: `${at}attention`, ...span };
+        const when = { label: `${at}attention`, rows: span };
         const attended = { rows, q, keys, values, out: direct ? operands.eights! : attention, stats };
-        recordKernel(layers, batchAttentionMatrix, attended, { ...heads, window, splits, eights: direct }, when);
+        recordKernel(
+          layers,
+          batchAttentionF16,
+          attended,
+          { ...whole, splits, eights: direct, subgroups: attentionSubgroups(Hd, few) },
+          when,
+        );
         if (!direct) operands.rows(attention, stats, splits, when);
       }
       const add = (linear: GpuLinear, label: string): void => {

@@ -1,4 +1,4 @@
-import { batchAttentionMatrix } from "../../gpu/kernels/batch/batch-attention-matrix.ts";
+import { attentionSubgroups, batchAttentionF16 } from "../../gpu/kernels/batch/batch-attention-f16.ts";
 import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
 import type { AttentionCase } from "../cases/attention.ts";
@@ -22,9 +22,9 @@ const SPLITS = 3;
  * The queries of a case as rows of a batch, the last first, each at its own position of one slot: in `splits`, joined here, or whole, as f32 and
  * as f16. The other slots hold what must not be seen.
  */
-const way = (rig: Rig, splits: number, more: Partial<GpuSubject<AttentionCase>>): AnyGpuSubject =>
+const way = (rig: Rig, splits: number, few: boolean, more: Partial<GpuSubject<AttentionCase>>): AnyGpuSubject =>
   subject<AttentionCase>(
-    batchAttentionMatrix,
+    batchAttentionF16,
     async (c, out) => {
       const { T, start } = c;
       const { H, G, Hd } = c.shape;
@@ -40,8 +40,8 @@ const way = (rig: Rig, splits: number, more: Partial<GpuSubject<AttentionCase>>)
       const turned = (rows: Float32Array): Float32Array => rows.map((_, i) => rows[(T - 1 - Math.floor(i / width)) * width + (i % width)]!);
       const rows = encodeRows(Array.from({ length: T }, (_, t) => ({ slot, start: start + T - 1 - t })));
       const given = { rows, q: toHalves(turned(c.q)), keys: cached(c.k), values: cached(c.v) };
-      const shape = { ...c.shape, slots: slot + 2, capacity, splits };
-      const run = (eights: boolean) => runKernel(rig, T, start, (io) => void io.run(batchAttentionMatrix, { ...shape, eights }, given));
+      const shape = { ...c.shape, slots: slot + 2, capacity, splits, subgroups: attentionSubgroups(Hd, few) };
+      const run = (eights: boolean) => runKernel(rig, T, start, (io) => void io.run(batchAttentionF16, { ...shape, eights }, given));
       const read = await run(false);
       const exact = asF32(inside(read.out!));
       if (splits > 1) return hand(out, turned(joinSplits(exact, asF32(inside(read.stats!)), splits, T, H, Hd)), read);
@@ -53,11 +53,14 @@ const way = (rig: Rig, splits: number, more: Partial<GpuSubject<AttentionCase>>)
     },
     {
       op: "attention-prefill-matrix",
-      arithmetic: "f16-running",
       ...more,
-      accepts: ({ T, shape: { Hd } }) => Hd % 16 === 0 && Hd <= 256 && T <= (splits > 1 ? SPLIT_ROWS : MOST_ROWS),
+      accepts: ({ T, shape: { Hd } }) => Hd % 8 === 0 && Hd <= 256 && T <= (splits > 1 ? SPLIT_ROWS : MOST_ROWS),
     },
   );
 
 export const subjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, batchAttentionMatrix, [way(rig, 1, {}), way(rig, SPLITS, { variant: "batch-attention-matrix-in-splits" })]);
+  onMatrices(rig, batchAttentionF16, [
+    way(rig, 1, false, {}),
+    way(rig, 1, true, { variant: "batch-attention-f16-of-few-rows" }),
+    way(rig, SPLITS, true, { variant: "batch-attention-f16-in-splits" }),
+  ]);
