@@ -1,5 +1,6 @@
 import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
-import { prefillNormF16 } from "../../gpu/kernels/prefill/prefill-norm-f16.ts";
+import { normLanes, prefillNormF16 } from "../../gpu/kernels/prefill/prefill-norm-f16.ts";
+import { workgroupLimits } from "../../gpu/wgsl/teams.ts";
 import { PREFILL_EPS, type RowsCase } from "../cases/prefill-rows.ts";
 import { fromEights, fromPanels, inPieces, PIECES } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, asF32, hand, inside, type Rig, runKernel, subject } from "../subjects/rig.ts";
@@ -7,7 +8,17 @@ import { type AnyGpuSubject, asF32, hand, inside, type Rig, runKernel, subject }
 export const subjects = (rig: Rig): AnyGpuSubject[] => {
   const run = ({ T, width, x, y }: RowsCase, pieces: number) => {
     const given = { residual: pieces > 0 ? inPieces(x, width, pieces + 1) : x, norm: y };
-    return runKernel(rig, T, 0, (io) => void io.run(prefillNormF16, { K: width, eps: PREFILL_EPS, pieces }, given));
+    return runKernel(
+      rig,
+      T,
+      0,
+      (io) =>
+        void io.run(
+          prefillNormF16,
+          { K: width, eps: PREFILL_EPS, pieces, lanes: normLanes(pieces > 0, workgroupLimits(rig.gpu.capabilities)) },
+          given,
+        ),
+    );
   };
   /** Every other element of one row as its bias. */
   const biased = ({ T, width, x, y }: RowsCase) => {

@@ -8,13 +8,14 @@ import { rmsNorm } from "../kernels/plain/rms-norm.ts";
 import { siluMul } from "../kernels/plain/silu-mul.ts";
 import { awqPrefillFixed16Matrix } from "../kernels/prefill/awq-prefill-fixed16-matrix.ts";
 import { prefillDigits } from "../kernels/prefill/prefill-digits.ts";
-import { prefillNormF16 } from "../kernels/prefill/prefill-norm-f16.ts";
+import { normLanes, prefillNormF16 } from "../kernels/prefill/prefill-norm-f16.ts";
 import { prefillRowsF16 } from "../kernels/prefill/prefill-rows-f16.ts";
 import { prefillSiluMulF16 } from "../kernels/prefill/prefill-silu-mul-f16.ts";
 import type { GpuLinear, GpuPacked } from "../model/tree.ts";
 import type { Kernel, Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
 import { DIGITS_BLOCK } from "../wgsl/digits.ts";
+import { workgroupLimits } from "../wgsl/teams.ts";
 import { type Left, leftWhole, PANELS_FROM, recordGateUp, recordProduct } from "./prefill-products.ts";
 
 /** What is still to be added to the residual: pieces of a product, and its bias. */
@@ -57,6 +58,8 @@ export interface OperandsContext {
 const widest = ({ hiddenSize: D, intermediateSize: F, numAttentionHeads: H, headDim: Hd }: LlamaConfig): number => Math.max(D, F, H * Hd);
 
 export const allRows: Span = { from: 1, to: Number.POSITIVE_INFINITY };
+/** Rows whose norms leave most multiprocessors idle. */
+const atMost64: Span = { from: 1, to: 65 };
 
 /** What makes f16 operands, beside the products. */
 export const f16OperandKernels: readonly Kernel[] = [prefillNormF16, prefillRowsF16, prefillSiluMulF16];
@@ -66,6 +69,7 @@ export function f16Operands({ memory, recorder, config, rows, nothing }: Operand
   const { hiddenSize: K, intermediateSize: F, numAttentionHeads: H, headDim: Hd, rmsNormEps: eps } = config;
   const x = allocate(memory, "operands (prefill)", rows * Math.max(K, H * Hd) * 2);
   const gated = allocate(memory, "gated operands (prefill)", rows * F * 2);
+  const limits = workgroupLimits(memory.gpu.capabilities);
   let operands = x;
   /** Gate and up of dense linears, for all layers. */
   let both: GPUBuffer | undefined;
@@ -79,7 +83,7 @@ export function f16Operands({ memory, recorder, config, rows, nothing }: Operand
     const hasBias = bias !== null;
     for (const { rows, pieces, apart } of left) {
       if (!all && pieces === 0 && !hasBias) continue;
-      const shape = { K, eps, pieces, apart, hasBias };
+      const shape = { K, eps, pieces, apart, hasBias, lanes: normLanes(rows.to <= atMost64.to, limits) };
       byLayout(rows, (rows, panels) =>
         recordKernel(recorder, prefillNormF16, { residual, norm, bias: bias ?? nothing, x }, { ...shape, panels }, { label, rows }),
       );
