@@ -157,13 +157,16 @@ export async function* generate(
 
 const aborted = new GureumError("aborted", { what: "generation was aborted" });
 
-/** Tokens from batched decodes, one at a time; undefined once the context is full. */
+/**
+ * Tokens from batched decodes, one at a time; undefined once the context is full. The first, which waits for no pass, is
+ * asked for alone.
+ */
 function batches(session: Session, maxNewTokens: number, sampling: SamplingOptions): () => Promise<Token | undefined> {
   let queue: Token[] = [];
   let asked = 0;
   return async () => {
     if (queue.length === 0) {
-      const count = Math.min(session.model.decodeBatch, maxNewTokens - asked);
+      const count = asked === 0 ? 1 : Math.min(session.model.decodeBatch, maxNewTokens - asked);
       const { ids, logprobs } = await session.decode(sampling, count);
       asked += ids.length;
       queue = ids.map((id, i) => ({ id, logprob: logprobs[i]! }));

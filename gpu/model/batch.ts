@@ -126,14 +126,14 @@ export function gpuBatch(
   });
   const { sequence, logits, results, noted } = buffers;
   const forward: ForwardContext = { config, weights, sequence, a: buffers.a, plain: plan.plain, many: false };
-  let made: Promise<{ feeder: Feeder; programs: Awaited<ReturnType<typeof prepareSampling>> }> | undefined;
+  let made: Promise<{ feeder: Feeder; programOf: ReturnType<typeof prepareSampling> }> | undefined;
   const prepared = async (): Promise<Awaited<NonNullable<typeof made>>> => {
     await settle(memory);
     const { sampling, seen, rows } = buffers;
-    made ??= Promise.all([
-      plan.batch.prepare({ memory, forward, logits }),
-      prepareSampling(memory, V, most, { logits, seen, sampling, step: rows, ids: sequence.ids, results }),
-    ]).then(([feeder, programs]) => ({ feeder, programs }));
+    made ??= plan.batch.prepare({ memory, forward, logits }).then((feeder) => {
+      const programOf = prepareSampling(memory, V, most, { logits, seen, sampling, step: rows, ids: sequence.ids, results });
+      return { feeder, programOf };
+    });
     return made;
   };
 
@@ -281,10 +281,10 @@ export function gpuBatch(
    */
   const drawOnDevice = async (work: readonly SlotWork[], count: number, take: (drawn: readonly SlotTokens[]) => void): Promise<void> => {
     await feedWaiting(work);
-    const { programs } = await prepared();
+    const { programOf } = await prepared();
     const penalized = work.some(({ sampling }) => sampling.repetitionPenalty !== 1);
     const random = work.some(({ sampling }) => sampling.temperature > 0);
-    const sample = programs[Number(penalized)]![Number(random)]!;
+    const sample = await programOf({ repetitionPenalty: penalized ? 2 : 1, temperature: random ? 1 : 0 });
     await guarded(gpu, "batch", () => {
       writeBytes(gpu, buffers.sampling, 0, encodeSampling(...work.map(({ sampling }) => (random ? drawn(sampling) : sampling))));
       if (penalized)

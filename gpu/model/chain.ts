@@ -27,11 +27,12 @@ export interface Line {
   readonly ids: GPUBuffer;
   /** BATCH results: where the choice of each token is left. */
   readonly results: GPUBuffer;
-  readonly feeder: Feeder;
+  /** What feeds a token: waited for when one is fed, since the first id of a prompt comes from logits that are there. */
+  readonly feeder: Promise<Feeder>;
   /** Where a position is noted from which on nothing counts (gpu/model/noted.ts); null where none can be. */
   readonly note: Range | null;
   /** From logits to the next id, for a run that goes on from `known`; writes what these dispatches read. */
-  begin(sampling: SamplingOptions, known: readonly number[]): readonly PreparedDispatch[];
+  begin(sampling: SamplingOptions, known: readonly number[]): Promise<readonly PreparedDispatch[]>;
   /** The log-probability that a result's word stands for. */
   logprob(word: number): number;
 }
@@ -74,12 +75,13 @@ interface Chain {
   given: number;
 }
 
+const nothingFed: Feeder = { layers: [], head: [] };
+
 /** What results hold before a draw: where logits are not finite no lane may win, and a log-probability of NaN is left to say so. */
 export const notWritten = (count: number): Uint8Array<ArrayBuffer> => new Uint8Array(count * RESULT_BYTES).fill(0xff);
 
 export async function makeDecoder(line: Line, maxContext: number): Promise<Decoder> {
   const { memory, step, ids, results, note } = line;
-  const { layers, head } = line.feeder;
   const { gpu } = memory;
   const free = Array.from({ length: IN_FLIGHT }, (_, i) =>
     allocate(memory, `results (staging ${i})`, BATCH * RESULT_BYTES + (note?.byteLength ?? 0), usage.MAP_READ | usage.COPY_DST),
@@ -90,14 +92,16 @@ export async function makeDecoder(line: Line, maxContext: number): Promise<Decod
   const flight: Batch[] = [];
   let ready: { id: number; logprob: number; noted: number | null }[] = [];
 
-  const begin = (sampling: SamplingOptions, known: readonly number[], lastNotFed: boolean): Chain => {
-    const choose = line.begin(sampling, known);
+  const begin = async (sampling: SamplingOptions, known: readonly number[], lastNotFed: boolean): Promise<Chain> => {
+    const choose = await line.begin(sampling, known);
     if (lastNotFed) writeBytes(gpu, ids, 0, new Uint8Array(Uint32Array.of(known[known.length - 1]!).buffer));
     return { sampling, choose, pending: !lastNotFed, from: known.length, submitted: known.length, given: known.length };
   };
 
   /** Submits the chain's next n tokens; their results are on the way. */
   const submit = async (on: Chain, n: number): Promise<void> => {
+    const feeds = !on.pending || on.submitted + n - 1 > on.from;
+    const { layers, head } = feeds ? await line.feeder : nothingFed;
     const staging = free.pop()!;
     await guarded(gpu, "decode", () => {
       // `start` is where the token fed last stands: the sampling kernel moves on from there.
@@ -150,7 +154,7 @@ export async function makeDecoder(line: Line, maxContext: number): Promise<Decod
       if (!goesOn) {
         while (flight.length > 0) await collect();
         ready = [];
-        chain = begin(sampling, known, lastNotFed);
+        chain = await begin(sampling, known, lastNotFed);
       }
       const on = chain!;
       // Who came back once will come again: the batch after these is started before they are waited for.

@@ -121,7 +121,16 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
   /** The likeliest ids, each chosen and fed without the host. */
   const decodeGreedy = async ({ one, choose }: Feeds, sampling: SamplingOptions, count: number): Promise<DecodedBatch> => {
     const { step } = sequence;
-    const line = { memory, step, ids: sequence.ids, results, feeder: one, note: null, begin: () => choose, logprob: toLogProbability };
+    const line = {
+      memory,
+      step,
+      ids: sequence.ids,
+      results,
+      feeder: Promise.resolve(one),
+      note: null,
+      begin: async () => choose,
+      logprob: toLogProbability,
+    };
     decoder ??= await makeDecoder(line, maxContext);
     // The line has no note, so `noted` is null.
     const { noted: _, ...batch } = await decoder.decode(sampling, count, ids, ids.length > fed);

@@ -2,6 +2,7 @@
  * Sampling on the GPU (docs/sampling.md): from logits to ids, by the kernels of gpu/kernels/sampling; and the line of a
  * session that decodes with them.
  */
+import type { SamplingOptions } from "../../core/model/engine.ts";
 import { allocate, type Memory, usage, writeBytes } from "../device/buffer.ts";
 import { logitsPartials } from "../kernels/sampling/logits-partials.ts";
 import { penalize } from "../kernels/sampling/penalize.ts";
@@ -16,18 +17,18 @@ import { BATCH, type Line } from "./chain.ts";
 import { notedRange } from "./noted.ts";
 import type { GpuSequence } from "./sequence.ts";
 
-/** [penalized][random]: from `logits` to the next id. */
-type SamplePrograms = readonly (readonly (readonly PreparedDispatch[])[])[];
+/** From `logits` to the next id; each is compiled when it is first asked for. */
+type SamplePrograms = (options: Pick<SamplingOptions, "repetitionPenalty" | "temperature">) => Promise<readonly PreparedDispatch[]>;
 
 /** What the kernels of sampling share with whoever feeds them. */
 type SampledBuffers = Readonly<Record<"logits" | "seen" | "sampling" | "step" | "ids" | "results", GPUBuffer>>;
 
 /** From logits [T, V] of up to `rows` rows to the next id of each. */
-export async function prepareSampling(memory: Memory, V: number, rows: number, shared: SampledBuffers): Promise<SamplePrograms> {
+export function prepareSampling(memory: Memory, V: number, rows: number, shared: SampledBuffers): SamplePrograms {
   const partials = allocate(memory, "partials", rows * PARTIALS * PARTIAL_BYTES);
   const border = allocate(memory, "border", rows * BORDER_BYTES);
   const scores = allocate(memory, "scores", rows * V * 4);
-  const program = async (penalized: boolean, random: boolean): Promise<PreparedDispatch[]> => {
+  const make = async (penalized: boolean, random: boolean): Promise<PreparedDispatch[]> => {
     const recorder = makeRecorder();
     const buffers = { ...shared, partials, border, scores: penalized ? scores : shared.logits };
     if (penalized) recordKernel(recorder, penalize, buffers, { V });
@@ -36,18 +37,27 @@ export async function prepareSampling(memory: Memory, V: number, rows: number, s
     recordKernel(recorder, random ? sampleRandom : sampleGreedy, buffers, { V });
     return prepare(recorder, memory);
   };
-  return Promise.all([false, true].map((penalized) => Promise.all([false, true].map((random) => program(penalized, random)))));
+  const made = new Map<string, Promise<PreparedDispatch[]>>();
+  return ({ repetitionPenalty, temperature }) => {
+    const how = [repetitionPenalty !== 1, temperature > 0] as const;
+    const program = made.get(how.join()) ?? make(...how);
+    made.set(how.join(), program);
+    return program;
+  };
 }
 
-/** What a session's chain runs on. */
-export async function sampledLine(self: GpuSequence, feeder: Feeder): Promise<Line> {
+/** What a session's chain runs on; `feederOf` is called once ids can be chosen. */
+export function sampledLine(self: GpuSequence, feederOf: () => Promise<Feeder>): Line {
   const { gpu, memory, context, logits } = self;
   const V = context.config.vocabSize;
   const { step, ids } = context.sequence;
   const sampling = allocate(memory, "sampling", SAMPLING_BYTES, usage.UNIFORM | usage.COPY_DST);
   const seen = allocate(memory, "seen", seenBytes(V));
   const results = allocate(memory, "results", BATCH * RESULT_BYTES);
-  const programs = await prepareSampling(memory, V, 1, { logits, seen, sampling, step, ids, results });
+  const programOf = prepareSampling(memory, V, 1, { logits, seen, sampling, step, ids, results });
+  const usual = Promise.all([0, 1].map((temperature) => programOf({ repetitionPenalty: 1, temperature })));
+  const feeder = usual.then(feederOf);
+  feeder.catch(() => {}); // reported where it is waited for
   const float = new Float32Array(1);
   const bits = new Uint32Array(float.buffer);
   return {
@@ -60,7 +70,7 @@ export async function sampledLine(self: GpuSequence, feeder: Feeder): Promise<Li
     begin(options, known) {
       writeBytes(gpu, sampling, 0, encodeSampling(options));
       if (options.repetitionPenalty !== 1) writeBytes(gpu, seen, 0, seenBits(known, V));
-      return programs[Number(options.repetitionPenalty !== 1)]![Number(options.temperature > 0)]!;
+      return programOf(options);
     },
     logprob(word) {
       bits[0] = word;

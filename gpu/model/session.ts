@@ -17,7 +17,7 @@ import type { Plan } from "../programs/plan.ts";
 import type { Feeder, Program } from "../programs/program.ts";
 import { FEW_ROWS } from "../programs/steps.ts";
 import { encodeStep } from "../wgsl/step.ts";
-import { type Decoder, makeDecoder } from "./chain.ts";
+import { type Decoder, type Line, makeDecoder } from "./chain.ts";
 import { copyBuffers, type Held, nothingHeld, type Opened } from "./fork.ts";
 import { beyondF16, clearNoted, readUnlessNoted } from "./noted.ts";
 import { sampledLine } from "./sampled.ts";
@@ -50,6 +50,7 @@ export function openGpuSession(
   const context: ForwardContext = { config, weights, sequence, a, plain: plan.plain, many: false };
   const self: GpuSequence = { gpu, memory, context, logits: allocate(memory, "logits", V * 4) };
   const feeders = new Map<Program, Promise<Feeder>>();
+  let line: Line | undefined;
   let decoder: Decoder | undefined;
   let ids = [...held.ids];
   /** Positions in the cache; ids.length − 1 where the last sampled id has not been fed. */
@@ -67,6 +68,11 @@ export function openGpuSession(
       feeders.set(program, feeder);
     }
     return feeder;
+  };
+  /** What ids are chosen by, and fed by one at a time; made when it is first asked for. */
+  const lineOf = (): Line => {
+    line ??= sampledLine(self, () => feederOf(programFor(1)));
+    return line;
   };
   const start = async (): Promise<void> => {
     if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
@@ -99,15 +105,14 @@ export function openGpuSession(
   /** Feeds all of `tokens`, at most two chunks ahead of the GPU; the last position's logits end in `self.logits`. */
   const feedAll = async (tokens: ArrayLike<number>, onProgress?: (done: number) => unknown): Promise<void> => {
     await start();
-    // What follows a prompt is compiled while the prompt runs.
-    feederOf(programFor(Math.min(chunk, tokens.length)));
-    const next = feederOf(programFor(1));
     let previous: Promise<undefined> | undefined;
     for (let t = 0; t < tokens.length; t += chunk) {
       const part = Array.prototype.slice.call(tokens, t, t + chunk) as number[];
       const isLast = t + chunk >= tokens.length;
       const program = await feederOf(programFor(part.length));
       await program.ready?.(part.length);
+      // What follows a prompt is compiled while the prompt runs, and not before: drivers compile one after the other.
+      lineOf();
       await guarded(gpu, "prefill", () => feed(program, part, (_encoder, pass) => isLast && replay(pass, program.head, part.length, fed)));
       const now = gpu.device.queue.onSubmittedWorkDone();
       if (previous) await waited(gpu, "prefill", previous);
@@ -115,7 +120,6 @@ export function openGpuSession(
       if (!isLast) await onProgress?.(t);
     }
     await waited(gpu, "prefill", previous!);
-    await next;
     hasPending = true;
     await onProgress?.(tokens.length);
   };
@@ -185,7 +189,7 @@ export function openGpuSession(
       if (wanted <= 0) return { ids: [], logprobs: [] };
       if (ids.length === fed) checkPending(hasPending);
       await start();
-      decoder ??= await makeDecoder(await sampledLine(self, await feederOf(programFor(1))), maxContext);
+      decoder ??= await makeDecoder(lineOf(), maxContext);
       const { noted, ...batch } = await decoder.decode(sampling, wanted, ids, ids.length > fed);
       if (noted !== null) {
         decoder.forget();
@@ -234,7 +238,7 @@ export function openGpuSession(
       fed = 0;
       hasPending = false;
       freeAll(memory);
-      for (const feeder of feeders.values()) feeder.finally(() => freeAll(memory)).catch(() => {});
+      for (const made of [...feeders.values(), line?.feeder]) made?.finally(() => freeAll(memory)).catch(() => {});
     },
   };
   return { session, memory, sequence, logits: self.logits };

@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { LlamaConfig } from "../../../core/config.ts";
 import { cpuModel } from "../../../core/model/cpu.ts";
+import { greedy } from "../../../core/sample/sampler.ts";
+import type { Gpu } from "../../../gpu/device/device.ts";
 import { loadGpuModel } from "../../../gpu/model/model.ts";
 import { divergence } from "../../compare.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
@@ -59,4 +61,48 @@ describe("decoding by fused kernels", () => {
       gpu.dispose();
     }
   });
+
+  it("gives the first id of a prompt before they are compiled, and the ids that follow it", async () => {
+    const { weights } = randomModel(config, 7);
+    const { gpu, waiting, release } = await slowDevice("attention-decode");
+    const models = [];
+    for (const device of [gpu, await testDevice()]) models.push(await loadGpuModel(device, config, memoryRefs(weights)));
+    try {
+      const [slow, other] = models.map((model) => model.createSession(16));
+      for (const session of [slow!, other!]) await session.prefill(ids);
+      const first = await slow!.decode(greedy, 1);
+      expect(waiting()).toBeGreaterThan(0);
+      release();
+      const next = await slow!.decode(greedy, 6);
+      expect([...first.ids, ...next.ids]).toEqual((await other!.decode(greedy, 7)).ids);
+    } finally {
+      release();
+      for (const model of models) model.dispose();
+    }
+  });
 });
+
+/** The tests' device, on which pipelines of one kernel are not done before they are released. */
+async function slowDevice(kernel: string): Promise<{ gpu: Gpu; waiting(): number; release(): void }> {
+  const gpu = await testDevice();
+  let waiting = 0;
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const device = new Proxy(gpu.device, {
+    get(target, key) {
+      if (key === "createComputePipelineAsync")
+        return async (descriptor: GPUComputePipelineDescriptor): Promise<GPUComputePipeline> => {
+          const made = target.createComputePipelineAsync(descriptor);
+          if (descriptor.label !== kernel) return made;
+          waiting++;
+          await released;
+          return made;
+        };
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  return { gpu: { ...gpu, device, pipelines: new Map() }, waiting: () => waiting, release: () => release() };
+}
