@@ -87,14 +87,18 @@ export async function loadWeights(
         loaded[name] = placeNorm(memory, part.key, values, share === "all");
         if (name === "qNorm" || name === "kNorm") ofHeads.push(values);
       }
-    for (const linears of sharing(parts)) {
-      const norms = linears.some(({ name }) => name === "qProj") ? ofHeads : [];
-      const all = await together(
-        linears.map(({ ref }) => ref),
-        norms,
-      );
-      for (const [i, { name }] of linears.entries()) loaded[name] = all[i]!;
-    }
+    // All of a layer at once, so that the files are read without a pause; none is left under way where one fails.
+    const made = await Promise.allSettled(
+      sharing(parts).map(async (linears) => {
+        const norms = linears.some(({ name }) => name === "qProj") ? ofHeads : [];
+        const all = await together(
+          linears.map(({ ref }) => ref),
+          norms,
+        );
+        for (const [i, { name }] of linears.entries()) loaded[name] = all[i]!;
+      }),
+    );
+    for (const one of made) if (one.status === "rejected") throw one.reason;
     return loaded as unknown as Layer;
   };
 
