@@ -1,9 +1,9 @@
 /**
  * int4 linears of `exact` by subgroup matrices of i8: the text that exact-awq-matrix and exact-awq-matrix-4 share. The same buffers and results as
  * exact-awq-tile.ts. K % 128 = 0, G % 128 = 0. A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by 128 through workgroup memory, rows 9 words
- * of 16 bytes apart. Elements of a matrix are out of reach, so a step's sums go through workgroup memory, where the operands were, to the invocation that
- * joins them with their scales (exact-join.ts): both planes at once where they fit, else one after the other. With PAIRS the two high digits are staged and
- * multiplied before the two low ones, where all four would not fit.
+ * of 16 bytes apart: weights less their zero points, and digits of x one at a time, the highest first, so that more workgroups share a multiprocessor.
+ * Elements of a matrix are out of reach, so a step's sums go through workgroup memory, where the operands were, to the invocation that joins
+ * them with their scales (exact-join.ts): the sums of the high digits, then those of the low two.
  */
 import type { Card } from "../pipeline/kernel.ts";
 import { joinRow } from "./exact-join.ts";
@@ -17,40 +17,22 @@ import {
 } from "./exact-tile.ts";
 import { each, range } from "./repeat.ts";
 
-/** P digits; SR, SC subgroups; MF, NF matrices of one; `ahead`: a step is loaded during the products of the one before. */
-export interface ExactMatrixTile extends ExactTileCut {
-  readonly ahead: boolean;
-  readonly pairs?: boolean;
-}
-
-function matrixWgsl({ P, SR, SC, MF, NF, ahead, pairs = false }: ExactMatrixTile): { wgsl: string; bytes: number } {
+function matrixWgsl({ P, SR, SC, MF, NF }: ExactTileCut): { wgsl: string; bytes: number } {
   const [rows, columns, lanes] = [16 * MF * SR, 16 * NF * SC, 32 * SR * SC];
-  // Digits staged together: all, or the high ones before the low ones.
-  const turns: readonly (readonly number[])[] = pairs ? [range(P - 2).map((p) => p + 2), [0, 1]] : [range(P)];
-  const right = 9 * rows * Math.max(...turns.map((t) => t.length)); // where the weights are staged
-  const staged = right + 9 * columns;
+  const right = 9 * rows; // where the weights are staged
   const stride = columns / 4 + 1;
-  const plane = rows * stride;
-  const both = 2 * plane <= Math.max(staged, 3000);
-  const size = Math.max(staged, both ? 2 * plane : plane, 3 * lanes);
+  const size = Math.max(right + 9 * columns, rows * stride, 3 * lanes);
   const own = (MF * NF * 8) / 4; // rows of four outputs of an invocation
-  const left = turns.map((planes) => Math.ceil((rows * planes.length * 8) / lanes));
+  const left = Math.ceil((rows * 8) / lanes);
   const [blocks, loadsRight] = [4 * columns, Math.ceil((4 * columns) / lanes)];
   const guard = (i: number, all: number, then: string): string =>
     (i + 1) * lanes <= all ? then : `if (tid + ${i * lanes}u < ${all}u) { ${then} }`;
-  // Digit vectors of a step: [row][digit][half][4 blocks], 64 bytes each.
-  const digitsOf = (turn: number, line: (i: number, planes: readonly number[]) => string): string => {
-    const planes = turns[turn]!;
-    return each(left[turn]!, (i) => guard(i, rows * planes.length * 8, line(i, planes)), "\n      ");
-  };
-  const load = (k: string): string => `
-      ${turns
-        .map((_, turn) =>
-          digitsOf(
-            turn,
-            (i, planes) => `x${turn}_${i} = digits[digit_at(row0, tid + ${i * lanes}u, ${planes.length}u, ${planes[0]}u, ${k})];`,
-          ),
-        )
+  // Digit vectors of a step: [row][half][4 blocks], 64 bytes each.
+  const digitsOf = (line: (i: number) => string): string => each(left, (i) => guard(i, rows * 8, line(i)));
+  const load = `
+      ${range(P)
+        .reverse()
+        .map((p) => digitsOf((i) => `x${p}_${i} = digits[digit_at(row0, tid + ${i * lanes}u, ${p}u, k)];`))
         .join("\n      ")}
       ${each(
         loadsRight,
@@ -58,46 +40,41 @@ function matrixWgsl({ P, SR, SC, MF, NF, ahead, pairs = false }: ExactMatrixTile
           guard(
             i,
             blocks,
-            `{ let c = min(col0 + weight_column(tid + ${i * lanes}u), N - 1u) + FIRST_ROW; let b = 4u * ${k} + (tid + ${i * lanes}u) / 4u % 4u; w${i} = block_of(c, b); g${i} = group_of(c, b); }`,
+            `{ let c = min(col0 + weight_column(tid + ${i * lanes}u), N - 1u) + FIRST_ROW; let b = 4u * k + (tid + ${i * lanes}u) / 4u % 4u; w${i} = block_of(c, b); g${i} = group_of(c, b); }`,
           ),
         "\n      ",
       )}
-      if (tid < ${columns}u) { gs = group_of(column, 4u * ${k}); }`;
-  const storeDigits = (turn: number): string =>
-    digitsOf(turn, (i, planes) => `stage[digit_to(tid + ${i * lanes}u, ${planes.length}u)] = x${turn}_${i};`);
+      if (tid < ${columns}u) { gs = group_of(column, 4u * k); }`;
+  const storeDigits = (p: number): string => digitsOf((i) => `stage[digit_to(tid + ${i * lanes}u)] = x${p}_${i};`);
   const store = `
-      ${storeDigits(0)}
+      ${storeDigits(P - 1)}
       ${each(loadsRight, (i) => guard(i, blocks, `put(${right}u + weight_column(tid + ${i * lanes}u) * 9u + 2u * ((tid + ${i * lanes}u) / 4u % 4u), w${i}, g${i});`), "\n      ")}
       if (tid < ${columns}u) { scales[tid] = scale_window(gs, base, window); }`;
-  const next = `if (k + 1u < K / 128u) {${load("(k + 1u)")}\n      }`;
   const cells = range(MF).flatMap((i) => range(NF).map((j) => [i, j] as const));
-  const products = (c: string, p: number): string =>
-    `
+  const products = (c: string): string => `
       for (var s = 0u; s < 8u; s += 2u) {
         ${each(NF, (j) => `let q${j} = subgroupMatrixLoad<Right, col_major>(&stage, right0 + ${144 * j}u + s, 9u);`)}
         ${each(
           MF,
-          (i) => `let p${i} = subgroupMatrixLoad<Left, row_major>(&stage, left0 + ${9 * rows * p + 144 * i}u + s, 9u);
-        ${each(NF, (j) => `${c}${i}${j} = subgroupMatrixMultiplyAccumulate(p${i}, q${j}, ${c}${i}${j});`)}`,
-          "\n        ",
+          (i) =>
+            `let p${i} = subgroupMatrixLoad<Left, row_major>(&stage, left0 + ${144 * i}u + s, 9u); ${each(NF, (j) => `${c}${i}${j} = subgroupMatrixMultiplyAccumulate(p${i}, q${j}, ${c}${i}${j});`)}`,
+          " ",
         )}
       }`;
   const zero = (c: string): string => cells.map(([i, j]) => `var ${c}${i}${j} = Sum(0i);`).join(" ");
   const up = (c: string): string => cells.map(([i, j]) => `${c}${i}${j} = subgroupMatrixScalarMultiply(${c}${i}${j}, 256i);`).join(" ");
-  const put = (c: string, at: number): string =>
+  const put = (c: string): string =>
     cells
-      .map(([i, j]) => `subgroupMatrixStore<row_major>(&stage, ${at}u + sums0 + ${16 * i * stride + 4 * j}u, ${c}${i}${j}, ${stride}u);`)
-      .join("\n      ");
-  const joins = (at: number, B: (r: number) => string): string =>
-    each(own, (r) => joinRow(r, `stage[${at}u + own0 + ${stride * r}u]`, B(r)), "\n    ");
+      .map(([i, j]) => `subgroupMatrixStore<row_major>(&stage, sums0 + ${16 * i * stride + 4 * j}u, ${c}${i}${j}, ${stride}u);`)
+      .join(" ");
   const wgsl = /* wgsl */ `
 ${exactMatrixWgsl}var<workgroup> stage: array<vec4<u32>, ${size}>;
 var<workgroup> scales: array<u32, ${columns}>;
 fn weight_column(i: u32) -> u32 { return i / 16u * 4u + i % 4u; }
-fn digit_at(row0: u32, i: u32, planes: u32, first: u32, k: u32) -> u32 {
-  return (min(row0 + i / (8u * planes), step.T - 1u) * ${2 * P}u + 2u * first + i / 4u % (2u * planes)) * BLOCKS + 4u * k + i % 4u;
+fn digit_at(row0: u32, i: u32, p: u32, k: u32) -> u32 {
+  return (min(row0 + i / 8u, step.T - 1u) * ${2 * P}u + 2u * p + i / 4u % 2u) * BLOCKS + 4u * k + i % 4u;
 }
-fn digit_to(i: u32, planes: u32) -> u32 { return (i / 8u % planes * ${rows}u + i / (8u * planes)) * 9u + 2u * (i % 4u) + i / 4u % 2u; }
+fn digit_to(i: u32) -> u32 { return i / 8u * 9u + 2u * (i % 4u) + i / 4u % 2u; }
 fn put(at: u32, w: vec4<u32>, group: u32) {
   let z = ((group >> 16u) & 15u) * 0x01010101u;
   let n = (group & 0x8000u) != 0u;
@@ -133,35 +110,30 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let sixteen = vec4<u32>(16u);
   for (var window = 0u; window < WINDOWS; window++) {
     ${each(own, (r) => each(3, (c) => `var c${r}_${c} = vec4<u32>(0u);`))}
-    ${left.map((n, turn) => each(n, (i) => `var x${turn}_${i} = vec4<u32>(0u);`)).join(" ")} ${each(loadsRight, (i) => `var w${i} = vec4<u32>(0u); var g${i} = 0u;`)} var gs = 0u;
-    ${ahead ? load("0u") : ""}
+    ${each(P, (p) => each(left, (i) => `var x${p}_${i} = vec4<u32>(0u);`))} ${each(loadsRight, (i) => `var w${i} = vec4<u32>(0u); var g${i} = 0u;`)} var gs = 0u;
     for (var k = 0u; k < K / 128u; k++) {
-      ${ahead ? "" : load("k")}
+      ${load}
       ${store}
       workgroupBarrier();
-      ${ahead && !pairs ? next : ""}
       let s = vec4<u32>(scales[4u * c4], scales[4u * c4 + 1u], scales[4u * c4 + 2u], scales[4u * c4 + 3u]);
       ${zero("h")}
-      ${P === 4 ? products("h", pairs ? 1 : 3) + up("h") : ""}
-      ${products("h", pairs ? 0 : 2)}
-      ${pairs ? `workgroupBarrier();\n      ${storeDigits(1)}\n      workgroupBarrier();\n      ${ahead ? next : ""}` : ""}
       ${zero("l")}
-      ${products("l", 1)}
-      ${up("l")}
-      ${products("l", 0)}
+      ${range(P)
+        .reverse()
+        .map((p) => {
+          const c = p > 1 ? "h" : "l";
+          const staged = p === P - 1 ? "" : `workgroupBarrier();\n      ${storeDigits(p)}\n      workgroupBarrier();`;
+          return `${staged} ${p === 0 || (p === 2 && P === 4) ? up(c) : ""}\n      ${products(c)}`;
+        })
+        .join("\n      ")}
       workgroupBarrier();
-      ${put("h", 0)}
-      ${both ? put("l", plane) : ""}
+      ${put("h")}
       workgroupBarrier();
-      ${
-        both
-          ? ""
-          : `${each(own, (r) => `let b${r} = stage[own0 + ${stride * r}u];`)}
+      ${each(own, (r) => `let b${r} = stage[own0 + ${stride * r}u];`)}
       workgroupBarrier();
-      ${put("l", 0)}
-      workgroupBarrier();`
-      }
-      ${joins(both ? plane : 0, (r) => (both ? `stage[own0 + ${stride * r}u]` : `b${r}`))}
+      ${put("l")}
+      workgroupBarrier();
+      ${each(own, (r) => joinRow(r, `stage[own0 + ${stride * r}u]`, `b${r}`), "\n    ")}
       workgroupBarrier();
     }
     ${each(own, (r) => `settle(${4 * r}u, row0 + r0 + ${r}u, col0 + 4u * c4, tid, window, c${r}_0, c${r}_1, c${r}_2);`, "\n    ")}
@@ -172,5 +144,5 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   return { wgsl, bytes: 16 * size + 4 * columns };
 }
 
-export const exactMatrixTile = (name: string, tile: ExactMatrixTile): Card<ExactTileBuffers, ExactTileShape> =>
+export const exactMatrixTile = (name: string, tile: ExactTileCut): Card<ExactTileBuffers, ExactTileShape> =>
   exactTileCard(name, tile, matrixWgsl(tile), exactTileSizes);

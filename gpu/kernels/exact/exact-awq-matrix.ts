@@ -1,4 +1,4 @@
-/** int4 linears of `exact` for many rows by subgroup matrices (exact-matrix-tile.ts), inputs of three digits: 64 rows × 128 columns by 512 invocations. */
+/** int4 linears of `exact` for many rows by subgroup matrices (exact-matrix-tile.ts), inputs of three digits: 64 rows × 64 columns by 128 invocations. */
 import type { Card } from "../../pipeline/kernel.ts";
 import { exactMatrixTile } from "../../wgsl/exact-matrix-tile.ts";
 import type { ExactTileBuffers, ExactTileShape } from "../../wgsl/exact-tile.ts";
@@ -6,8 +6,7 @@ import type { ExactTileBuffers, ExactTileShape } from "../../wgsl/exact-tile.ts"
 export const exactAwqMatrix: Card<ExactTileBuffers, ExactTileShape> = exactMatrixTile("exact-awq-matrix", {
   P: 3,
   SR: 2,
-  SC: 8,
+  SC: 2,
   MF: 2,
-  NF: 1,
-  ahead: false,
+  NF: 2,
 });
