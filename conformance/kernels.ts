@@ -53,6 +53,7 @@ export { subjects as "exact-awq-stored" } from "./kernels/exact-awq-stored.ts";
 export { subjects as "exact-awq-tile" } from "./kernels/exact-awq-tile.ts";
 export { subjects as "exact-awq-words" } from "./kernels/exact-awq-words.ts";
 export { subjects as "exact-dense" } from "./kernels/exact-dense.ts";
+export { subjects as "exact-dense-matrix" } from "./kernels/exact-dense-matrix.ts";
 export { subjects as "exact-dense-tile" } from "./kernels/exact-dense-tile.ts";
 export { subjects as "exact-digits" } from "./kernels/exact-digits.ts";
 export { subjects as "exact-embedding" } from "./kernels/exact-embedding.ts";

@@ -12,6 +12,7 @@ import { exactAwqStored } from "../../gpu/kernels/exact/exact-awq-stored.ts";
 import { exactAwqTile } from "../../gpu/kernels/exact/exact-awq-tile.ts";
 import { exactAwqWords, tuneWords } from "../../gpu/kernels/exact/exact-awq-words.ts";
 import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
+import { exactDenseMatrix } from "../../gpu/kernels/exact/exact-dense-matrix.ts";
 import { exactDenseTile } from "../../gpu/kernels/exact/exact-dense-tile.ts";
 import { exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
 import { exactEmbedding } from "../../gpu/kernels/exact/exact-embedding.ts";
@@ -148,18 +149,20 @@ export const works: readonly Work[] = [
       arithmetic: "i8",
     },
   ]),
-  work(exactDenseTile, ({ hiddenSize: K, vocabSize: N }, T) =>
-    T < MANY_ROWS
-      ? []
-      : [
-          {
-            step: "lmHead",
-            shape: { K, N, P: 3 as const, hasBias: false, adds: false, firstColumn: 0, columns: N },
-            holds: { digits: "words", weights: { own: "words" } },
-            operations: 2 * T * N * K,
-            arithmetic: "i8",
-          },
-        ],
+  ...[exactDenseTile, exactDenseMatrix].map((kernel) =>
+    work(kernel, ({ hiddenSize: K, vocabSize: N }, T) =>
+      T < MANY_ROWS
+        ? []
+        : [
+            {
+              step: "lmHead",
+              shape: { K, N, P: 3 as const, hasBias: false, adds: false, firstColumn: 0, columns: N },
+              holds: { digits: "words", weights: { own: "words" } },
+              operations: 2 * T * N * K,
+              arithmetic: "i8",
+            },
+          ],
+    ),
   ),
   work(exactDigits, ({ hiddenSize: D, intermediateSize: F }) => [
     { step: "hidden", shape: { K: D, P: 3 as const } },

@@ -1,12 +1,13 @@
 import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
+import { exactDenseMatrix, MOST_DENSE_INPUTS } from "../../gpu/kernels/exact/exact-dense-matrix.ts";
 import { exactDenseTile } from "../../gpu/kernels/exact/exact-dense-tile.ts";
 import { digitBytes, exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
 import type { ExactDenseCase } from "../ops/exact-dense.ts";
 import { operand, wordSubject } from "../subjects/exact.ts";
 import { paddedRows } from "../subjects/layouts.ts";
-import type { AnyGpuSubject, GpuSubject, Rig } from "../subjects/rig.ts";
+import { type AnyGpuSubject, type GpuSubject, onMatrices, type Rig } from "../subjects/rig.ts";
 
-const dense = (rig: Rig, kernel: typeof exactDense | typeof exactDenseTile): GpuSubject<ExactDenseCase> =>
+const dense = (rig: Rig, kernel: typeof exactDense | typeof exactDenseTile, most = Infinity): GpuSubject<ExactDenseCase> =>
   wordSubject<ExactDenseCase>(
     rig,
     kernel,
@@ -23,8 +24,10 @@ const dense = (rig: Rig, kernel: typeof exactDense | typeof exactDenseTile): Gpu
       io.run(kernel, shape, given);
     },
     ({ T }) => ({ T }),
-    { op: "exact-dense", kernels: [kernel.name, "exact-digits"] },
+    { op: "exact-dense", kernels: [kernel.name, "exact-digits"], accepts: ({ weight }) => weight.inFeatures <= most },
   );
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => [dense(rig, exactDense)];
+export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
+  onMatrices(rig, exactDenseMatrix, [dense(rig, exactDenseMatrix, MOST_DENSE_INPUTS)]);
 export const tileSubjects = (rig: Rig): AnyGpuSubject[] => [dense(rig, exactDenseTile)];

@@ -31,6 +31,8 @@ const shapes = [
   { K: 5, N: 3, T: 1, P: 3, tile: 1, bias: false, adds: false },
   { K: 192, N: 17, T: 5, P: 4, tile: 4, bias: true, adds: true },
   { K: 2100, N: 9, T: 2, P: 3, tile: 4, bias: true, adds: false },
+  // More than one tile of 64 × 64, and not whole ones.
+  { K: 40, N: 97, T: 83, P: 4, tile: 4, bias: true, adds: true },
   // Of models, for cases of reach.
   { K: 14_336, N: 8, T: 1, P: 3, tile: 1, bias: false, adds: false },
   { K: 4, N: 70_000, T: 1, P: 3, tile: 1, bias: true, adds: true },
@@ -53,19 +55,22 @@ export const kit: Kit<Spec, ExactDenseCase> = {
   formula: "rn(Σ_k v_k w_k · 2^(e + f)) + bias",
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(result(c)))) },
   spec: fc.record({
-    shape: fc.nat(2),
+    shape: fc.nat(3),
     dtype: fc.constantFrom("F32", "F16", "BF16"),
     x: exactRecipe,
     weight: exactRecipe,
     other: exactRecipe,
   }),
-  boundaries: [0, 1, 2].flatMap((shape) =>
-    exactRecipes.flatMap((x, i) => [
-      { shape, dtype: "F32" as const, x, weight: exactRecipes[(i + 5) % exactRecipes.length]!, other: exactRecipes[5]! },
-      { shape, dtype: "F16" as const, x: exactRecipes[5]!, weight: x, other: exactRecipes[9]! },
-    ]),
-  ),
-  reach: [3, 4, 5, 6].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
+  boundaries: [
+    ...[0, 1, 2].flatMap((shape) =>
+      exactRecipes.flatMap((x, i) => [
+        { shape, dtype: "F32" as const, x, weight: exactRecipes[(i + 5) % exactRecipes.length]!, other: exactRecipes[5]! },
+        { shape, dtype: "F16" as const, x: exactRecipes[5]!, weight: x, other: exactRecipes[9]! },
+      ]),
+    ),
+    { shape: 3, dtype: "F16", x: exactRecipes[9]!, weight: exactRecipes[5]!, other: exactRecipes[5]! },
+  ],
+  reach: [4, 5, 6, 7].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
   make({ shape, dtype, x, weight, other }) {
     const { K, N, T, P, tile, bias, adds } = shapes[shape]!;
     return {

@@ -13,6 +13,7 @@ import { exactAwqStored } from "../kernels/exact/exact-awq-stored.ts";
 import { exactAwqTile } from "../kernels/exact/exact-awq-tile.ts";
 import { exactAwqWords, tuneWords } from "../kernels/exact/exact-awq-words.ts";
 import { exactDense } from "../kernels/exact/exact-dense.ts";
+import { exactDenseMatrix, MOST_DENSE_INPUTS } from "../kernels/exact/exact-dense-matrix.ts";
 import { exactDenseTile } from "../kernels/exact/exact-dense-tile.ts";
 import { type Digits, exactDigits } from "../kernels/exact/exact-digits.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
@@ -147,7 +148,8 @@ export function recordLinear(
     for (const { firstColumn, N, ...piece } of weight.pieces) {
       const dense = { ...shape, N, firstColumn, columns: weight.N };
       recordKernel(recorder, exactDense, { ...shared, ...piece }, { ...dense, oneRow }, when);
-      if (tile > 1) recordKernel(recorder, exactDenseTile, { ...shared, ...piece }, dense, { label, rows: many });
+      const kernel = c.matrices && weight.K <= MOST_DENSE_INPUTS ? exactDenseMatrix : exactDenseTile;
+      if (tile > 1) recordKernel(recorder, kernel, { ...shared, ...piece }, dense, { label, rows: many });
     }
   }
 }

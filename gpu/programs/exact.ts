@@ -9,6 +9,7 @@ import { exactAwqColumns } from "../kernels/exact/exact-awq-columns.ts";
 import { exactAwqColumns4 } from "../kernels/exact/exact-awq-columns-4.ts";
 import { exactAwqMatrix } from "../kernels/exact/exact-awq-matrix.ts";
 import { exactAwqMatrix4 } from "../kernels/exact/exact-awq-matrix-4.ts";
+import { exactDenseMatrix } from "../kernels/exact/exact-dense-matrix.ts";
 import { exactEmbedding } from "../kernels/exact/exact-embedding.ts";
 import { exactMixMatrix } from "../kernels/exact/exact-mix-matrix.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
@@ -26,6 +27,7 @@ export const matrixKernels: readonly Needs[] = [
   exactAwqColumns4,
   exactAwqMatrix,
   exactAwqMatrix4,
+  exactDenseMatrix,
   exactScoresMatrix,
   exactMixMatrix,
 ];

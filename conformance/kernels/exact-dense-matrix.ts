@@ -1,0 +1,1 @@
+export { matrixSubjects as subjects } from "./exact-dense.ts";
