@@ -186,7 +186,8 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
     const p = await start();
     allLogits ??= prepareAll();
     const { buffer, rowsAtOnce, head } = await allLogits;
-    const all = new Float32Array(tokens.length * V);
+    // One chunk is handed on as it was read: a copy of it would take as long as the device does.
+    const all = tokens.length > rowsAtOnce ? new Float32Array(tokens.length * V) : null;
     for (let t = 0; t < tokens.length; t += rowsAtOnce) {
       const part = Array.prototype.slice.call(tokens, t, t + rowsAtOnce) as number[];
       const T = part.length;
@@ -197,10 +198,12 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
         gpu.device.queue.submit([encoder.finish()]);
       });
       for (const id of part) ids.push(id);
-      all.set(await readF32(gpu, buffer, T * V), t * V);
+      const read = await readF32(gpu, buffer, T * V);
       await onProgress?.(t + T);
+      if (!all) return read;
+      all.set(read, t * V);
     }
-    return all;
+    return all ?? new Float32Array(0);
   };
 
   const session: Session = {
