@@ -2,6 +2,7 @@
 import { host } from "#host";
 import { builtinChats, builtinTexts } from "./calibration-text.ts";
 import { type Chat, type ChatMessage, checkMessages } from "./chat.ts";
+import { wrongType } from "./core/arguments.ts";
 import { GureumError, within } from "./core/errors.ts";
 import type { Calibration } from "./core/quant/quantize-layers.ts";
 
@@ -57,6 +58,12 @@ export async function readCalibrationFile(path: string): Promise<CalibrationItem
   const list = jsonAt(path, text);
   if (!Array.isArray(list)) throw new GureumError("format", { where: path, what: "not a list of texts, conversations or ids" });
   return list.map((value, i) => within(`${path}, entry ${i}`, () => itemOf(value)));
+}
+
+/** Items as a caller gives them. @throws GureumError "usage", "format" */
+export function givenItems(items: unknown): CalibrationItem[] {
+  if (Array.isArray(items)) return items.map((value, i) => within(`calibration, entry ${i}`, () => itemOf(value)));
+  throw wrongType("calibration", "the text", '"builtin", a file, or an array of texts, conversations or ids', items);
 }
 
 /** A conversation by the model's template; its turns' texts where the model has none. */

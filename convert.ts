@@ -1,7 +1,7 @@
 /** The front door's converter: a model folder written in another format. The result gets its name in one step. */
 
 import { host } from "#host";
-import { checkOptionsObject, type OptionNames } from "./core/arguments.ts";
+import { checkCallback, checkOptionsObject, checkText, type OptionNames, shown, wrongType } from "./core/arguments.ts";
 import {
   type Converted,
   type ConvertOptions as CoreOptions,
@@ -40,10 +40,21 @@ const optionNames: OptionNames<ConvertOptions> = {
  * Writes a model folder in another format. Int4 to int4 keeps every number; "float16" rounds the dequantized weights.
  * @throws GureumError "usage", "unsupported", "range", "disk-full", "io", and what reading the model throws
  */
-export async function convert(place: ModelPlace, { to, format, ...options }: ConvertOptions): Promise<Converted> {
+export async function convert(place: ModelPlace, given: ConvertOptions): Promise<Converted> {
+  if (given === undefined || given === null) throw wrongType("convert", "options", "an object", given);
+  const { to, format, ...options } = given;
   checkOptionsObject("convert", { to, format, ...options }, optionNames);
+  checkText("convert", "to", to);
+  for (const what of ["onProgress", "onDownload", "onNote"] as const) checkCallback("convert", what, options[what]);
+  if (options.maxShardBytes !== undefined && !(Number.isSafeInteger(options.maxShardBytes) && options.maxShardBytes >= 1))
+    throw new GureumError("usage", {
+      where: "convert",
+      what: "maxShardBytes",
+      expected: "a whole number from 1",
+      got: shown(options.maxShardBytes),
+    });
   if (!formats.includes(format))
-    throw new GureumError("usage", { where: "convert", what: "format", expected: formats.join(", "), got: `${format}` });
+    throw new GureumError("usage", { where: "convert", what: "format", expected: formats.join(", "), got: shown(format) });
   if ((await folderState(to)) === "filled")
     throw new GureumError("usage", { where: to, what: "the folder is not empty", remedy: "give a new one, or remove it" });
   const source = await openFolder(await storeOf(place, options));

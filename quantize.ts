@@ -5,9 +5,9 @@
 
 import { host } from "#host";
 import { type Made, makeModel } from "./backend.ts";
-import { builtinItems, type CalibrationItem, calibrationOf, readCalibrationFile } from "./calibration.ts";
+import { builtinItems, type CalibrationItem, calibrationOf, givenItems, readCalibrationFile } from "./calibration.ts";
 import { openChatOf } from "./chat.ts";
-import { checkOptionsObject, type OptionNames } from "./core/arguments.ts";
+import { checkCallback, checkOptionsObject, checkText, type OptionNames, shown, wrongType } from "./core/arguments.ts";
 import { type ByteSource, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
@@ -16,6 +16,7 @@ import { type CpuOps, referenceOps } from "./core/model/ops.ts";
 import type { LayerDone } from "./core/quant/quantize-layers.ts";
 import { checkSource, linearWeights, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
 import { chooseSettings, TRAINED_UNASKED } from "./core/quant/search/choose.ts";
+import { checkChoices, checkStages } from "./core/quant/search/settings.ts";
 import { type MethodName, methods, type Settings, type Stages } from "./core/quant/search/stages.ts";
 import type { Written } from "./core/quant/train/own-text.ts";
 import { aloneCrew } from "./core/quant/train/train.ts";
@@ -104,9 +105,33 @@ const PART = 4 * 2 ** 20;
 /** Where unfinished work lies. */
 export const unfinishedFolder = (to: string): string => `${withoutEnd(to, "/\\")}.unfinished`;
 
-function checkCount(what: string, value: number): number {
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new GureumError("usage", { where: "quantize", what, expected: "a whole number from 1", got: `${value}` });
+/** @throws GureumError "usage" for anything that cannot be meant, before a file is read */
+function checkQuantizeOptions(options: QuantizeOptions): void {
+  const where = "quantize";
+  if (options === undefined) throw wrongType(where, "options", "an object", options);
+  checkOptionsObject(where, options, optionNames);
+  checkText(where, "to", options.to);
+  const words = {
+    method: Object.keys(methods),
+    bits: [4, 3, 2],
+    ops: ["auto", "javascript"],
+    backend: ["auto", "cpu", "webgpu"],
+  };
+  for (const [what, known] of Object.entries(words)) {
+    const value = options[what as keyof typeof words];
+    if (value !== undefined && !(known as readonly unknown[]).includes(value))
+      throw new GureumError("usage", { where, what, expected: known.join(", "), got: shown(value) });
+  }
+  for (const what of ["groupSize", "samples", "tokens", "threads", "maxShardBytes"] as const) {
+    const value = options[what];
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
+      throw new GureumError("usage", { where, what, expected: "a whole number from 1", got: shown(value) });
+  }
+  for (const what of ["onLayer", "onStep", "onTraining", "onWriting", "onDownload", "onNote"] as const)
+    checkCallback(where, what, options[what]);
+  if (options.adapter !== undefined && typeof options.adapter !== "number") checkText(where, "adapter", options.adapter);
+  checkChoices(where, options.settings);
+  checkStages(where, options.stages);
 }
 
 const inTheWay = (to: string): GureumError =>
@@ -171,7 +196,7 @@ async function deviceFor(
  * @throws GureumError "usage", "unsupported", "shape", "non-finite", "range", "disk-full", "io"
  */
 export async function quantize(place: ModelPlace, options: QuantizeOptions): Promise<QuantizeReport> {
-  checkOptionsObject("quantize", options, optionNames);
+  checkQuantizeOptions(options);
   const {
     to,
     method = "awq",
@@ -185,13 +210,7 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
     onTraining,
     onWriting,
   } = options;
-  const base = methods[method];
-  if (!base)
-    throw new GureumError("usage", { where: "quantize", what: "method", expected: Object.keys(methods).join(", "), got: `${method}` });
-  if (![2, 3, 4].includes(bits)) throw new GureumError("usage", { where: "quantize", what: "bits", expected: "4, 3 or 2", got: `${bits}` });
-  checkCount("group size", groupSize);
-  const samples = checkCount("samples", options.samples ?? 128);
-  const tokens = checkCount("tokens", options.tokens ?? 512);
+  const { samples = 128, tokens = 512 } = options;
   const source = await openFolder(await storeOf(place, options));
 
   const work = unfinishedFolder(to);
@@ -208,13 +227,17 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
   if (chosen.leftOut)
     options.onNote?.(
       `training through the whole model is left out, since its linears have ${weights} weights, more than ${TRAINED_UNASKED}; ` +
-        `modelSteps=${base.modelSteps} and ownTokens=${base.ownTokens} ask for it`,
+        `modelSteps=${methods[method].modelSteps} and ownTokens=${methods[method].ownTokens} ask for it`,
     );
   // The layers' files and the result lie on the disk together for a while.
   if (unfinished !== "filled") await checkFreeSpace(to, 2 * quantizedBytes(checkpoint, groupSize));
   const limit = Math.min(tokens, checkpoint.config.maxPositionEmbeddings);
   const items =
-    calibration === "builtin" ? builtinItems() : typeof calibration === "string" ? await readCalibrationFile(calibration) : calibration;
+    calibration === "builtin"
+      ? builtinItems()
+      : typeof calibration === "string"
+        ? await readCalibrationFile(calibration)
+        : givenItems(calibration);
   const chat = await openChatOf(source).catch((error: unknown) => {
     if (error instanceof GureumError) return error;
     throw error;

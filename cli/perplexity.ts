@@ -38,12 +38,16 @@ function wholeNumber(words: Words, name: string): number | undefined {
 
 /** [[1, 2, 3], {"ids": [4, 5, 6], "from": 2}]: sequences of ids, and the index of the first that is scored. */
 function parseTexts(path: string, value: unknown): EvaluatedText[] {
-  const wrong = usage("perplexity", `${path}: --ids takes a JSON array of sequences, [1, 2, 3] or {"ids": [1, 2, 3], "from": 1}`);
+  const wrong = usage(
+    "perplexity",
+    `${path}: --ids takes a JSON array of sequences, [1, 2, 3] or {"ids": [1, 2, 3], "from": 1}, from 1 on since the first id has nothing before it`,
+  );
   const isId = (id: unknown): boolean => Number.isSafeInteger(id) && (id as number) >= 0;
   if (!Array.isArray(value)) throw wrong;
   return value.map((entry: unknown): EvaluatedText => {
-    const { ids, from } = (Array.isArray(entry) ? { ids: entry } : (entry ?? {})) as { ids?: unknown; from?: unknown };
-    if (!Array.isArray(ids) || !ids.every(isId) || (from !== undefined && !isId(from))) throw wrong;
+    const { ids, from, ...others } = (Array.isArray(entry) ? { ids: entry } : (entry ?? {})) as { ids?: unknown; from?: unknown };
+    if (!Array.isArray(ids) || !ids.every(isId) || Object.keys(others).length > 0) throw wrong;
+    if (from !== undefined && (!isId(from) || from === 0)) throw wrong;
     return { ids: ids as number[], ...(from === undefined ? {} : { from: from as number }) };
   });
 }

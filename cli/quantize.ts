@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { writeFile } from "../core/host/node.ts";
 import { linearParts } from "../core/model/layer.ts";
 import type { LayerDone } from "../core/quant/quantize-layers.ts";
+import { parseChoice } from "../core/quant/search/settings.ts";
 import { methods } from "../core/quant/search/stages.ts";
 import type { Written } from "../core/quant/train/own-text.ts";
 import type { StepDone } from "../core/quant/train/whole.ts";
@@ -148,7 +149,7 @@ until all is done its work lies in DST.unfinished.
       ...talk(),
       to,
       ...Object.fromEntries(given),
-      settings: settingsOf(words.list("set")),
+      settings: Object.fromEntries(words.list("set").map((word) => parseChoice("quantize: --set", word))),
       onLayer: layerNotes(),
       onStep: progressBar("quantizing"),
       onTraining: stepNotes(),
@@ -171,31 +172,3 @@ until all is done its work lies in DST.unfinished.
     return 0;
   },
 };
-
-/** NAME=VALUE words, each checked against the kind of value that the setting has. */
-function settingsOf(words: readonly string[]): Record<string, string | number | boolean> {
-  const known: Readonly<Record<string, unknown>> = methods.best;
-  const allowed: Readonly<Record<string, readonly string[]>> = {
-    scaleLoss: ["block", "absolute", "relative"],
-    clip: ["none", "symmetric", "asymmetric"],
-    rounding: ["nearest", "compensate"],
-    order: ["natural", "falling"],
-    inputs: ["float", "quantized", "corrected"],
-    scaleBoth: ["true", "false"],
-  };
-  return Object.fromEntries(
-    words.map((word) => {
-      const [name = "", value = ""] = word.split("=");
-      if (!(name in known)) throw usage("quantize", `--set: no such choice: ${JSON.stringify(name)}`);
-      const choices = allowed[name];
-      if (choices && !choices.includes(value))
-        throw usage("quantize", `--set ${name} is one of ${choices.join(", ")}, got ${JSON.stringify(value)}`);
-      if (choices) return [name, name === "scaleBoth" ? value === "true" : value];
-      const parsed = Number(value);
-      const isWhole = ["damping", "rate", "scaleRate"].includes(name) || Number.isSafeInteger(parsed);
-      if (value.trim() === "" || !Number.isFinite(parsed) || parsed < 0 || !isWhole)
-        throw usage("quantize", `--set ${name} takes a number from 0, got ${JSON.stringify(value)}`);
-      return [name, parsed];
-    }),
-  );
-}

@@ -3,6 +3,7 @@
  * model goes on answering. About 15 s.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { methods } from "../../core/quant/search/stages.ts";
 import { greedy } from "../../core/sample/sampler.ts";
 import {
   checkMessages,
@@ -94,10 +95,34 @@ describe("a value of the wrong type ends in a named error, or does no harm:", ()
     await sweep("encodePrompt", (value) => model.encodePrompt(value));
   });
 
+  it("quantize and convert, before anything is read", async () => {
+    const [from, to] = ["/nowhere/model", "/nowhere/to"];
+    const options = "method bits groupSize settings stages calibration samples tokens maxShardBytes ops threads backend adapter onLayer";
+    await sweep("quantize", (value) => quantize(value, value));
+    for (const key of ["to", ...options.split(" ")])
+      await sweep(`quantize, ${key}`, (value) => quantize(from, { to, [key]: value } as Any));
+    for (const key of Object.keys(methods.best))
+      await sweep(`quantize, setting ${key}`, (value) => quantize(from, { to, settings: { [key]: value } } as Any));
+    await sweep("convert", (value) => convert(value, value));
+    for (const key of ["to", "format", "maxShardBytes", "onProgress"])
+      await sweep(`convert, ${key}`, (value) => convert(from, { to, format: "float16", [key]: value } as Any));
+    for (const wrong of [
+      { settings: { sweep: 4 } },
+      { settings: { sweeps: "4" } },
+      { stages: { scale: () => null } },
+      { method: "__proto__" },
+    ])
+      await expect(quantize(from, { to, ...wrong } as Any)).rejects.toMatchObject({ code: "usage" });
+  });
+
   it("forward, perplexity and embed", async () => {
     await sweep("forward", (value) => model.forward(value));
     for (const key of ["logits", "trace", "steer"]) await sweep(key, (value) => model.forward([1, 2], { [key]: value }));
     await sweep("perplexity", (value) => model.perplexity(value));
+    for (const key of ["ids", "from", "frm"])
+      await sweep(`perplexity of ${key}`, (value) => model.perplexity([{ ids: [1, 2, 3], [key]: value } as Any]));
+    for (const text of [{ ids: [1, 2, 3], from: 0 }, { ids: [1, 2, 3], frm: 1 }, { ids: [1, 2, Number.NaN] }])
+      await expect(model.perplexity([text as Any])).rejects.toMatchObject({ code: expect.stringMatching(/usage|range/) });
     for (const key of ["context", "stride", "onProgress", "base"])
       await sweep(key, (value) => model.perplexity("hello world", { [key]: value }));
     await sweep("embed", (value) => model.embed(value));

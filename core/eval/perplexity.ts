@@ -3,13 +3,31 @@
  * Long texts go through windows of `context` ids, each `stride` further than the last; a window scores the ids that no window before
  * it has scored, so that every id but the first is scored once, after context − stride ids or more (fewer only at the text's start).
  */
-import { GureumError } from "../errors.ts";
+import { checkOptionsObject, type OptionNames, shown } from "../arguments.ts";
+import { GureumError, within } from "../errors.ts";
 import type { Model } from "../model/engine.ts";
+import { checkIds } from "../tensor.ts";
 import { type Compared, compareLogits, surprise } from "./score.ts";
 import { type Mean, meanOf, quantileOfSorted, rootMeanSquare } from "./statistics.ts";
 
 /** What is asked of a model; a loaded one will do. */
 export type EvaluatedModel = Pick<Model, "config" | "createSession">;
+
+const textNames: OptionNames<EvaluatedText> = { ids: true, from: true };
+
+/** @throws GureumError "usage", "range" for ids that the vocabulary has not */
+function checkEvaluated(where: string, text: EvaluatedText, V: number): void {
+  checkOptionsObject(where, text, textNames);
+  const { ids, from = 1 } = text;
+  within(where, () => checkIds(ids, V));
+  if (!Number.isSafeInteger(from) || from < 1)
+    throw new GureumError("usage", {
+      where,
+      what: "from, the first id that is scored",
+      expected: "a whole number from 1: the first id has nothing before it",
+      got: shown(from),
+    });
+}
 
 /** One text: its ids, and the index of the first that is scored (default 1: the first has nothing before it). */
 export interface EvaluatedText {
@@ -136,6 +154,7 @@ export async function perplexity(
       got: `${base.config.vocabSize}`,
       remedy: "compare models with the same tokenizer",
     });
+  for (const [i, text] of texts.entries()) checkEvaluated(`text ${i}`, text, V);
   const work = texts.flatMap(({ ids, from = 1 }) => windowsOf(ids.length, from, context, stride).map((window) => ({ ids, ...window })));
   const total = work.reduce((sum, { end, from }) => sum + end - from, 0);
   if (total === 0)

@@ -103,25 +103,28 @@ function openedSource(path: string, handle: FileHandle, byteLength: number, mtim
 const mostTextBytes = 500_000_000;
 
 /**
- * A text file whole, as UTF-8; null where there is none.
+ * A text file whole, as UTF-8; null where there is none. Ill-formed bytes are replaced, or with `fatal` an error.
  * @throws GureumError "format" beyond 500 MB, "io" for what is no regular file
  */
-export async function readTextFile(path: string): Promise<string | null> {
+export async function readTextFile(path: string, fatal = false): Promise<string | null> {
   const source = await fileSource(path).catch((error: unknown) => {
     if (error instanceof GureumError && error.code === "not-found") return null;
     throw error;
   });
   if (!source) return null;
   try {
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readSmall(source, path, mostTextBytes));
+    return new TextDecoder("utf-8", { ignoreBOM: true, fatal }).decode(await readSmall(source, path, mostTextBytes));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new GureumError("format", { where: path, what: "not UTF-8 text", remedy: "save or convert it as UTF-8" });
   } finally {
     await source.close();
   }
 }
 
-/** The text of a file, ill-formed UTF-8 replaced. @throws GureumError "not-found"; as readTextFile */
+/** The text of a file. @throws GureumError "not-found", "format" where it is not UTF-8; as readTextFile */
 export async function readText(path: string): Promise<string> {
-  const text = await readTextFile(path);
+  const text = await readTextFile(path, true);
   if (text === null) throw new GureumError("not-found", { where: path, what: "no such file or folder" });
   return text;
 }
@@ -345,14 +348,27 @@ export async function writeFile(path: string, body: (sink: ByteSink) => Promise<
   await writeFolder(folder, (writer) => writer.file(basename(final), body));
 }
 
-/** Whether a path is a folder, and whether anything lies in it. @throws GureumError "io" where it is something else */
+/**
+ * Whether a path is a folder, and whether anything lies in it.
+ * @throws GureumError "usage" for what a new folder cannot take the place of: no path, a file, an empty folder that is a link or another disk; "io"
+ */
 export async function folderState(path: string): Promise<"absent" | "empty" | "filled"> {
+  const wrong = (what: string, remedy: string): GureumError => new GureumError("usage", { where: path, what, remedy });
+  if (path === "") throw wrong("the path of the folder is empty", "give a name");
   return withHost(path, async () => {
-    const names = await readdir(path).catch((error: unknown) => {
+    const own = await lstat(path).catch((error: unknown) => {
       if ((error as { code?: unknown }).code === "ENOENT") return null;
       throw error;
     });
-    return names === null ? "absent" : names.length === 0 ? "empty" : "filled";
+    if (!own) return "absent";
+    const there = await stat(path).catch(() => null);
+    if (!there) throw wrong("is a link that leads nowhere", "remove it, or give another name");
+    if (!there.isDirectory()) throw wrong("is there and not a folder", "give another name");
+    if ((await readdir(path)).length > 0) return "filled";
+    if (own.isSymbolicLink()) throw wrong("is a link to an empty folder", "give that folder itself");
+    // A folder that is renamed stays on its disk.
+    if (there.dev !== (await stat(dirname(resolve(path)))).dev) throw wrong("is where another disk begins", "give a new folder within it");
+    return "empty";
   });
 }
 

@@ -13,7 +13,7 @@ import { float16Entry } from "../checkpoint/float16.ts";
 import { type Folder, maxSmallBytes, openFolder } from "../checkpoint/folder.ts";
 import { withMembers } from "../checkpoint/json-members.ts";
 import { awqQuantizationConfig } from "../checkpoint/layouts/awq.ts";
-import { type Checkpoint, openCheckpoint } from "../checkpoint/weights.ts";
+import { type Checkpoint, openCheckpoint, readerOf } from "../checkpoint/weights.ts";
 import { defaultShardBytes, writeShards, writeText } from "../checkpoint/write-shards.ts";
 import type { LlamaConfig } from "../config.ts";
 import { GureumError, within } from "../errors.ts";
@@ -27,7 +27,8 @@ import { openPart, type Part, partEntries } from "./quantized-parts.ts";
 import { makeBench } from "./search/capture.ts";
 import type { LayerSearch } from "./search/layer-search.ts";
 import type { LinearLoss } from "./search/quantize-layer.ts";
-import { stages as ownStages, type Settings, type Stages } from "./search/stages.ts";
+import { stagesWith } from "./search/settings.ts";
+import type { Settings, Stages } from "./search/stages.ts";
 import type { Opened, Written } from "./train/own-text.ts";
 import { aloneCrew, type Crew } from "./train/train.ts";
 import { crewTrainer, type ModelTrainer, type StepDone, shortTexts, trainWhole } from "./train/whole.ts";
@@ -216,14 +217,16 @@ function checkCalibration({ texts, name }: Calibration, { maxPositionEmbeddings 
  */
 export async function quantizeModel(job: QuantizeJob): Promise<QuantizeReport> {
   const { parts, ops, settings, calibration } = job;
-  const stages: Stages = { ...ownStages, ...job.stages };
+  const stages = stagesWith(job.stages);
   const folder = await openFolder(job.source);
   const checkpoint = await openCheckpoint(folder);
   try {
-    const { config } = checkpoint;
+    const { config, refs } = checkpoint;
     checkSource(checkpoint, settings);
     const longest = checkCalibration(calibration, config);
     checkTraining(checkpoint, settings, calibration);
+    // What is written last is looked at first: NaN would else be named when all layers are done.
+    for (const ref of [refs.embedTokens, refs.norm, refs.lmHead]) await readerOf().dense(ref);
     const configText = decodeUtf8((await folder.read(configFile, maxSmallBytes))!);
     const identity = {
       format: "gureum-quantize/1",

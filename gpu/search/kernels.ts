@@ -14,7 +14,7 @@ fn half(x: f32) -> f32 {
   return bitcast<f32>((bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u);
 }
 fn grid(low: f32, high: f32) -> vec2<f32> {
-  let scale = half(max(high - low, 1e-5) / params.top);
+  let scale = half(max(max(high, 0.0) - min(low, 0.0), 1e-5) / params.top);
   return vec2(scale, clamp(-round(clamp(low / scale, -2.0 * params.top, 2.0 * params.top)), 0.0, params.top));
 }
 fn value(w: f32, g: vec2<f32>) -> f32 {

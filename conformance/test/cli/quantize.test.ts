@@ -1,5 +1,5 @@
 /** `gureum quantize` as users run it: what it writes and says, that it goes on after a kill, and its refusals. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -114,14 +114,25 @@ describe("gureum quantize", () => {
     writeFileSync(join(at("full"), "mine.txt"), "kept");
     writeFileSync(at("broken.jsonl"), '{"messages": []}\n');
     writeFileSync(at("text.txt"), "구름");
+    writeFileSync(at("latin.txt"), Uint8Array.of(0x63, 0x61, 0x66, 0xe9));
+    mkdirSync(at("void"));
+    symlinkSync(at("void"), at("linked"));
+    symlinkSync(at("nothing"), at("astray"));
     const cases: readonly (readonly [string[], number, RegExp])[] = [
       [words(at("full")), 2, /full: the folder is not empty — give a new one, or remove it$/m],
       [words(join(at("file"), "x")), 1, /file.*: a part of the path is not a folder$/m],
       [["quantize", source], 2, /give the folder of a float model and the folder to write/],
       [words(at("x"), "--method", "gptq"), 2, /--method is rtn, awq or best, got "gptq"/],
       [words(at("x"), "--bits", "8"), 2, /--bits is 4, 3 or 2, got 8/],
-      [words(at("x"), "--set", "clip=all"), 2, /--set clip is one of none, symmetric, asymmetric, got "all"/],
-      [words(at("x"), "--set", "speed=1"), 2, /--set: no such choice: "speed"/],
+      [words(at("x"), "--set", "clip=all"), 2, /--set: clip, expected none, symmetric, asymmetric, got "all"/],
+      [words(at("x"), "--set", "speed=1"), 2, /--set: no such choice, expected scaleSteps, .*, got "speed"/],
+      [words(at("x"), "--set", "scaleSteps=1e12"), 2, /--set: scaleSteps, expected a whole number from 0 to 10000, got 1000000000000/],
+      [words(at("x"), "--set", "sweeps=1=2"), 2, /--set: sweeps, expected a whole number from 0 to 10000, got "1=2"/],
+      [words(at("file")), 2, /file: is there and not a folder — give another name$/m],
+      [words(at("linked")), 2, /linked: is a link to an empty folder — give that folder itself$/m],
+      [words(at("astray")), 2, /astray: is a link that leads nowhere — remove it, or give another name$/m],
+      [words(""), 2, /the path of the folder is empty — give a name$/m],
+      [words(at("x"), "--calibration", at("latin.txt")), 1, /latin\.txt: not UTF-8 text — save or convert it as UTF-8$/m],
       [
         words(at("x"), "--set", "ownTokens=9"),
         2,

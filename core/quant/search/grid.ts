@@ -69,8 +69,13 @@ export function rangesOf(W: Float32Array, N: number, K: number, groupSize: numbe
   return { low, high };
 }
 
-/** The scale of a grid from `low` to `high`: f16(max(high − low, 1e-5) / top), top = 2^bits − 1. @throws as f16Scale */
-export const scaleFor = (low: number, high: number, top: number): number => f16Scale(Math.max(high - low, LEAST_RANGE) / top);
+/**
+ * The scale of a grid from `low` to `high`: f16(max(high⁺ − low⁻, 1e-5) / top), top = 2^bits − 1, high⁺ = max(high, 0), low⁻ = min(low, 0):
+ * zero points lie on the grid, so it reaches to 0 where all weights have one sign (AutoAWQ's does not, and cuts such a group off).
+ * @throws as f16Scale
+ */
+export const scaleFor = (low: number, high: number, top: number): number =>
+  f16Scale(Math.max(Math.max(high, 0) - Math.min(low, 0), LEAST_RANGE) / top);
 
 /**
  * The grids within the given ranges.

@@ -272,10 +272,15 @@ describe("what cannot be quantized is refused by name", () => {
   it.each([
     ["model.layers.0.mlp.up_proj.weight", 'source/model.safetensors > "model.layers.0.mlp.up_proj.weight": NaN or infinity at element 5'],
     ["lm_head.weight", "NaN or infinity at element 5"],
-  ])("a NaN in %s", async (name, message) => {
-    const got = await refusal((files) => edited(files, name, (values) => values.fill(0x7e00, 5, 6)));
+    ["model.norm.weight", "NaN or infinity at element 5"],
+    ["model.embed_tokens.weight", "NaN or infinity at element 5"],
+  ])("a NaN in %s, before a layer is computed where it lies beside the layers", async (name, message) => {
+    let layers = 0;
+    const onLayer = (): void => void layers++;
+    const got = await refusal((files) => edited(files, name, (values) => values.fill(0x7e00, 5, 6)), settingsOf("rtn"), { onLayer });
     expect(got).toContain(message);
     expect(got).toMatch(/^non-finite /);
+    expect(layers).toBe(0);
   });
 
   it("a model that is int4 already, groups that do not divide its inputs, texts beyond its context or vocabulary, no texts", async () => {
