@@ -179,6 +179,14 @@ async function claimParts({ store, writer }: Parts, identity: Readonly<Record<st
     }),
   );
   if (!names.has(jobFile)) {
+    // The folder is removed when all is done: nobody else's files may lie there. What a killed run was writing begins with a dot.
+    const foreign = [...names].find((name) => !name.startsWith("."));
+    if (foreign !== undefined)
+      throw new GureumError("usage", {
+        where: store.name,
+        what: `${JSON.stringify(foreign)} is of no run, and the folder is removed at the end`,
+        remedy: "move what lies there, or give another name",
+      });
     await writeText(writer, jobFile, job);
     return new Set();
   }

@@ -165,6 +165,14 @@ describe("a run that was ended", () => {
     }
   });
 
+  it("does not begin where files of others lie", async () => {
+    const source = await writeFloat({ family: "llama", layers: 1 });
+    await expect(run(source, settingsOf("rtn"), {}, new Map([["mine.txt", new Uint8Array(1)]]))).rejects.toMatchObject({
+      code: "usage",
+      message: 'parts: "mine.txt" is of no run, and the folder is removed at the end — move what lies there, or give another name',
+    });
+  });
+
   it("is not mixed with another: of other settings, calibration or weights", async () => {
     const source = await writeFloat({ family: "llama", layers: 1 });
     const { parts } = await run(source, settingsOf("rtn"));
