@@ -56,10 +56,7 @@ fn sum_rows(wg: u32, tid: u32) {
 fn row_total(row: u32) -> f32 {
   var t = 0.0;
   // Eight at a time: naga bounds every loop, and drivers do not unroll what it makes of one.
-  for (var i = 0u; i < TEAM / 4u; i += 8u) {
-    let at = row * (TEAM / 4u + 1u) + i;
-    ${each(8, (j) => `t += quarters[at + ${j}u];`)}
-  }
+  for (var i = 0u; i < TEAM / 4u; i += 8u) { let at = row * (TEAM / 4u + 1u) + i; ${each(8, (j) => `t += quarters[at + ${j}u];`)} }
   return t;
 }
 fn four_totals(row: u32) -> vec4<f32> {
