@@ -68,7 +68,7 @@ describe.runIf(hasScript)("a conversation in a terminal", () => {
   });
 
   it("stops an answer at Ctrl-C and goes on; what was typed meanwhile is the next line", async () => {
-    const s = chat("--no-history", "--max-new-tokens", "4000", "--temperature", "3", "--stop-id", "1");
+    const s = chat("--no-history", "--max-new-tokens", "4000", "--temperature", "9", "--seed", "1", "--stop-id", "1");
     await s.sees(ready);
     s.type("길게 말해줘\r");
     await s.sees(/\r\n[^\r]{20}/);
