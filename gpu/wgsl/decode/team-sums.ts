@@ -4,8 +4,6 @@
  * has summed of a quad goes to workgroup memory.
  */
 
-import { each } from "../repeat.ts";
-
 /**
  * sum_rows(workgroup, tid), then row_total(r) of row r of the workgroup's 4 · TEAMS · QUADS: a tree of fixed shape, so
  * a row's bits depend on TEAM alone. TEAM lanes' partial sums of a quad become TEAM / 4 sums of four a row (`quarters`,
@@ -14,7 +12,7 @@ import { each } from "../repeat.ts";
  * size is one), row_of(workgroup, team, quad), the first row of a quad, and meanwhile(tid), what
  * is done while the first loads are on their way.
  */
-export const teamSums: string = /* wgsl */ `override TEAM: u32 = 128u;
+export const teamSums = /* wgsl */ `override TEAM: u32 = 128u;
 override STEPS: u32 = (UNITS + TEAM - 1u) / TEAM;
 var<workgroup> partials: array<f32, 8 * TEAMS * (TEAM + 4)>;
 var<workgroup> quarters: array<f32, 4 * TEAMS * QUADS * (TEAM / 4 + 1)>;
@@ -55,8 +53,7 @@ fn sum_rows(wg: u32, tid: u32) {
 }
 fn row_total(row: u32) -> f32 {
   var t = 0.0;
-  // Eight at a time: naga bounds every loop, and drivers do not unroll what it makes of one.
-  for (var i = 0u; i < TEAM / 4u; i += 8u) { let at = row * (TEAM / 4u + 1u) + i; ${each(8, (j) => `t += quarters[at + ${j}u];`)} }
+  for (var i = 0u; i < TEAM / 4u; i++) { t += quarters[row * (TEAM / 4u + 1u) + i]; }
   return t;
 }
 fn four_totals(row: u32) -> vec4<f32> {
