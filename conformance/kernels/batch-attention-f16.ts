@@ -1,46 +1,22 @@
 import { attentionSubgroups, batchAttentionF16 } from "../../gpu/kernels/batch/batch-attention-f16.ts";
 import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
-import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
+import { MOST_ROWS } from "../../gpu/wgsl/rows.ts";
 import type { AttentionCase } from "../cases/attention.ts";
-import { fromEights, joinSplits, slotFor, toHalves, whereRounded } from "../subjects/layouts.ts";
-import {
-  type AnyGpuSubject,
-  asF32,
-  FILL,
-  type GpuSubject,
-  hand,
-  inside,
-  onMatrices,
-  type Rig,
-  runKernel,
-  subject,
-} from "../subjects/rig.ts";
+import { fromEights, joinSplits, rowsInSlot, toHalves, whereRounded } from "../subjects/layouts.ts";
+import { type AnyGpuSubject, asF32, type GpuSubject, hand, inside, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 const SPLITS = 3;
 
-/**
- * The queries of a case as rows of a batch, the last first, each at its own position of one slot: in `splits`, joined here, or whole, as f32 and
- * as f16. The other slots hold what must not be seen.
- */
+/** The queries of a case as rows of a batch (rowsInSlot): in `splits`, joined here, or whole, as f32 and as f16. */
 const way = (rig: Rig, splits: number, few: boolean, more: Partial<GpuSubject<AttentionCase>>): AnyGpuSubject =>
   subject<AttentionCase>(
     batchAttentionF16,
     async (c, out) => {
       const { T, start } = c;
-      const { H, G, Hd } = c.shape;
-      const capacity = start + T + 2;
-      const each = capacity * G * Hd;
-      const slot = slotFor(each);
-      const cached = (rows: Float32Array): Uint16Array => {
-        const all = new Float32Array((slot + 2) * each).fill(FILL);
-        all.set(rows, slot * each);
-        return toHalves(all);
-      };
-      const width = H * Hd;
-      const turned = (rows: Float32Array): Float32Array => rows.map((_, i) => rows[(T - 1 - Math.floor(i / width)) * width + (i % width)]!);
-      const rows = encodeRows(Array.from({ length: T }, (_, t) => ({ slot, start: start + T - 1 - t })));
-      const given = { rows, q: toHalves(turned(c.q)), keys: cached(c.k), values: cached(c.v) };
-      const shape = { ...c.shape, slots: slot + 2, capacity, splits, subgroups: attentionSubgroups(Hd, few) };
+      const { H, Hd } = c.shape;
+      const { rows, slots, capacity, inSlot, turned } = rowsInSlot(c);
+      const given = { rows, q: toHalves(turned(c.q)), keys: toHalves(inSlot(c.k)), values: toHalves(inSlot(c.v)) };
+      const shape = { ...c.shape, slots, capacity, splits, subgroups: attentionSubgroups(Hd, few) };
       const run = (eights: boolean) => runKernel(rig, T, start, (io) => void io.run(batchAttentionF16, { ...shape, eights }, given));
       const read = await run(false);
       const exact = asF32(inside(read.out!));

@@ -9,8 +9,10 @@ import { packedSizes } from "../../gpu/wgsl/awq.ts";
 import { type CacheDType, notedPosition } from "../../gpu/wgsl/cache.ts";
 import { eightsWords, PANEL_ROWS } from "../../gpu/wgsl/eights.ts";
 import { inPlanes, plane } from "../../gpu/wgsl/fixed16.ts";
+import { encodeRows } from "../../gpu/wgsl/rows.ts";
 import { halfNumbers } from "../accuracy.ts";
 import { finiteF16Bits } from "../arbitraries.ts";
+import type { AttentionCase } from "../cases/attention.ts";
 import { type NormedRow, quantized } from "../cases/fixed16.ts";
 import { asF32, FILL, type Io, inside } from "./rig.ts";
 
@@ -214,6 +216,35 @@ export const wordNoting = (position: number): number => notedPosition(position)!
  * A slot of a batch's caches in which so many elements of each lie; another is behind it. Few are in a late one, as of a batch of many.
  */
 export const slotFor = (elements: number): number => (elements <= 8192 ? 70 : 1);
+
+/**
+ * The queries of a case as rows of a batch, the last first, each at its own position of one slot; the other slots hold FILL, which must not be
+ * seen. `turned` brings q into that order, and what comes out back.
+ */
+export function rowsInSlot({ T, start, shape: { H, G, Hd } }: AttentionCase): {
+  readonly rows: Uint32Array;
+  readonly slots: number;
+  readonly capacity: number;
+  readonly inSlot: (cached: Float32Array) => Float32Array;
+  readonly turned: (rows: Float32Array) => Float32Array;
+} {
+  const capacity = start + T + 2;
+  const each = capacity * G * Hd;
+  const slot = slotFor(each);
+  const slots = slot + 2;
+  const width = H * Hd;
+  return {
+    rows: encodeRows(Array.from({ length: T }, (_, t) => ({ slot, start: start + T - 1 - t }))),
+    slots,
+    capacity,
+    inSlot(cached) {
+      const all = new Float32Array(slots * each).fill(FILL);
+      all.set(cached, slot * each);
+      return all;
+    },
+    turned: (values) => values.map((_, i) => values[(T - 1 - Math.floor(i / width)) * width + (i % width)]!),
+  };
+}
 
 /** Means of `splits` of the keys (attention-prefill-matrix.ts, batch-attention.ts) as one: out [T, H, Hd]. */
 export function joinSplits(rows: Float32Array, stats: Float32Array, splits: number, T: number, H: number, Hd: number): Float32Array {
