@@ -22,15 +22,12 @@ const HEADS = 4;
 /** What a score may exceed m by. */
 const LIFT = "8.0";
 
-/** Subgroups of a workgroup where few workgroups are to keep a device busy. */
+/** Subgroups of a workgroup at most, and those that share one's memory where a head is wider than 128. */
 const MOST = 12;
-/** Where there are many. */
-const MANY = 8;
-/** Where a head is wider than 128, so that each subgroup needs twice the memory. */
-const WIDE = 6;
+const WIDE = 8;
 const lanesOfKey = (Hd: number): number => (Hd > 128 ? 32 : 16);
-/** Many share a multiprocessor where there are more than `few` workgroups. */
-export const attentionSubgroups = (Hd: number, few: boolean): number => (Hd > 128 ? WIDE : few ? MOST : MANY);
+/** As many where `few` workgroups are to keep a device busy, else so many that several share a multiprocessor. */
+export const attentionSubgroups = (Hd: number, few: boolean): number => (few && Hd <= 128 ? MOST : WIDE);
 const bytes = (Hd: number, subgroups: number): number => subgroups * HEADS * (32 * lanesOfKey(Hd) + 8);
 
 const heads = (line: (h: number) => string, between = " "): string => each(HEADS, line, between);
@@ -65,7 +62,7 @@ export const batchAttentionF16: Card<"rows" | "q" | "keys" | "values" | "out" | 
   features: ["subgroups"],
   subgroupSize: 32,
   limits: {
-    maxComputeWorkgroupStorageSize: bytes(128, MOST),
+    maxComputeWorkgroupStorageSize: bytes(256, WIDE),
     maxComputeInvocationsPerWorkgroup: 32 * MOST,
     maxComputeWorkgroupSizeX: 32 * MOST,
   },
