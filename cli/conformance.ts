@@ -99,11 +99,12 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     return failure ? 1 : 0;
   }
   const backend = words.text("backend");
-  if (backend !== undefined && backend !== "cpu" && backend !== "webgpu")
-    throw usage("conformance", `--backend is cpu or webgpu, got ${JSON.stringify(backend)}`);
+  if (backend !== undefined && backend !== "cpu" && backend !== "webgpu" && backend !== "emulated")
+    throw usage("conformance", `--backend is cpu, webgpu or emulated, got ${JSON.stringify(backend)}`);
   if (adapter.adapter !== undefined && backend === "cpu")
     throw usage("conformance", "--adapter chooses among WebGPU's: not with --backend cpu");
-  if (files.length > 0 && backend === "cpu") throw usage("conformance", "--with runs kernels on WebGPU, not with --backend cpu");
+  if (files.length > 0 && backend !== undefined && backend !== "webgpu")
+    throw usage("conformance", `--with runs kernels on WebGPU, not with --backend ${backend}`);
   const filter = words.text("filter");
   const variant = words.text("variant");
   const runs = wholeNumber("runs", words.number("runs"), 1);
@@ -179,7 +180,8 @@ Holds every CPU op, and every GPU kernel where an adapter answers, to its laws: 
 relations between results, every output written and nothing else. A violation is shrunk and printed with a line that replays it.
 Rows are printed as they come. Exit code 1 where a law is violated, or where nothing at all was run.
 
-  --backend cpu|webgpu        only these (default: both, where there is an adapter)
+  --backend cpu|webgpu        only these (default: both, where there is an adapter); emulated: the kernels that ask for subgroups of
+                              32 or their matrices, on a device without, by functions of plain WGSL in their place
   --filter PATTERN            only ops and variants whose "op backend/variant" contains PATTERN (* stands for anything)
   --variant NAME              only this variant
   --quick                     30 seconds: a first look at a GPU; the same as --time 30s

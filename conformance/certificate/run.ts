@@ -156,8 +156,10 @@ export async function replayLine(
   line: string,
   options: Pick<SubjectOptions, "own" | "ownError" | "adapter"> = {},
 ): Promise<Failure | null> {
-  const backend = parseReplay(line)[1].startsWith("cpu/") ? "cpu" : undefined;
-  const { subjects, gpu } = await gather(backend ? { backend } : options);
+  const backend = (["cpu", "emulated"] as const).find((name) => parseReplay(line)[1].startsWith(`${name}/`));
+  const { subjects, gpu } = await gather(
+    backend ? { backend, ...(options.adapter === undefined ? {} : { adapter: options.adapter }) } : options,
+  );
   try {
     return await replay(line, laws, subjects);
   } finally {

@@ -3,6 +3,7 @@ import { GureumError } from "../../core/errors.ts";
 import { closeDevice, type Gpu, openDevice } from "../../gpu/device/device.ts";
 import { openWasmCpu } from "../../wasm/cpu.ts";
 import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
+import { withSubgroups } from "../device/subgroups.ts";
 import type { AnySubject } from "../kit.ts";
 import { cpuSubjects, kitOf } from "../laws.ts";
 import type { OwnKernel } from "../own/kernel.ts";
@@ -13,8 +14,11 @@ import { cpuIdentity, type DeviceIdentity, gpuIdentity } from "./identity.ts";
 
 /** Which subjects to run. */
 export interface SubjectOptions {
-  /** Absent: the CPU ops, and the GPU kernels where an adapter answers. */
-  readonly backend?: "cpu" | "webgpu";
+  /**
+   * Absent: the CPU ops, and the GPU kernels where an adapter answers. "emulated": the kernels that the device lacks subgroups of 32 or
+   * their matrices for, on an emulation of those.
+   */
+  readonly backend?: "cpu" | "webgpu" | "emulated";
   /** false: Dawn without its bounds checks. */
   readonly robustness?: boolean;
   /** Which of WebGPU's adapters: as `DeviceOptions`. */
@@ -46,6 +50,19 @@ async function gatherOwn(gpu: Gpu, { own = [], ownError = (_, error) => error }:
   return [...new Set(own.map(({ op }) => op))].flatMap((op) => [...mine, ...others].filter((s) => s.op === op));
 }
 
+/** What an emulation of subgroups adds to the subjects of a device. @throws GureumError "usage" where it adds none */
+export function emulatedSubjects(gpu: Gpu): readonly AnySubject[] {
+  const before = new Set(webgpuSubjects({ gpu }).map(({ variant }) => variant));
+  const added = webgpuSubjects({ gpu: withSubgroups(gpu) }).filter(({ variant }) => !before.has(variant));
+  if (added.length === 0)
+    throw new GureumError("usage", {
+      where: "--backend emulated",
+      what: "the device runs all kernels itself",
+      remedy: "leave it out, or choose another --adapter",
+    });
+  return added.map((subject) => ({ ...subject, backend: "emulated" }));
+}
+
 /** The subjects that the options mean, and the device to close afterwards. */
 export async function gather(options: SubjectOptions): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
   if (options.subjects) return { subjects: options.subjects, devices: [] };
@@ -59,17 +76,18 @@ export async function gather(options: SubjectOptions): Promise<{ subjects: reado
       throw error;
     }
   }
-  const cpu = options.backend === "webgpu" ? [] : await gatherCpu();
-  const devices = options.backend === "webgpu" ? [] : [cpuIdentity()];
-  if (options.backend === "cpu") return { subjects: cpu, devices };
+  const { backend, robustness = true, adapter } = options;
+  const cpu = backend === undefined || backend === "cpu" ? await gatherCpu() : [];
+  const devices = backend === undefined || backend === "cpu" ? [cpuIdentity()] : [];
+  if (backend === "cpu") return { subjects: cpu, devices };
   try {
-    const { robustness = true, adapter } = options;
     const gpu = await openDevice({ robustness, ...(adapter === undefined ? {} : { adapter }) });
     const notes = robustness ? [] : ["robustness off"];
+    if (backend === "emulated")
+      return { subjects: emulatedSubjects(gpu), devices: [gpuIdentity(gpu, [...notes, "subgroups of 32 emulated"])], gpu };
     return { subjects: [...cpu, ...webgpuSubjects({ gpu })], devices: [...devices, gpuIdentity(gpu, notes)], gpu };
   } catch (error) {
-    if (options.backend === "webgpu" || options.adapter !== undefined || !(error instanceof GureumError) || error.code !== "no-adapter")
-      throw error;
+    if (backend !== undefined || adapter !== undefined || !(error instanceof GureumError) || error.code !== "no-adapter") throw error;
     return { subjects: cpu, devices };
   }
 }
