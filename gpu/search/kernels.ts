@@ -6,8 +6,7 @@
 import { type Kernel, uncounted } from "../pipeline/kernel.ts";
 
 /** f16's nearest, and the grid of a range: scale and zero point, as core/quant/search/grid.ts has them. */
-export const gridWgsl: string = /* wgsl */ `
-// By hand: pack2x16float may round either way.
+export const gridWgsl: string = /* wgsl */ `// By hand: pack2x16float may round either way.
 fn half(x: f32) -> f32 {
   if (x < 6.103515625e-5) { return round(x * 16777216.0) / 16777216.0; }
   let bits = bitcast<u32>(x);
@@ -30,7 +29,7 @@ struct Params { groups: u32, K: u32, G: u32, at: u32, top: f32 }
 @group(0) @binding(1) var<storage, read> s: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
-${gridWgsl.trimStart()}
+${gridWgsl}
 var<workgroup> lows: array<f32, 64>;
 var<workgroup> highs: array<f32, 64>;
 @compute @workgroup_size(64)
@@ -79,7 +78,7 @@ struct Params { N: u32, K: u32, G: u32, pitch: u32, top: f32, mode: u32 }
 @group(0) @binding(2) var<storage, read> whole: array<vec2<f32>>;
 @group(0) @binding(3) var<storage, read_write> best: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> params: Params;
-${gridWgsl.trimStart()}
+${gridWgsl}
 const ROWS = ${CLIP_ROWS}u;
 const CUTS = 10u;
 const EACH = ${CLIP_ROWS * 10}u;

@@ -12,7 +12,7 @@ struct Params { count: u32, K: u32, G: u32, top: f32 }
 @group(0) @binding(2) var<storage, read> rows: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
-${gridWgsl.trimStart()}
+${gridWgsl}
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * 256u;
@@ -32,7 +32,7 @@ struct Params { groups: u32, top: f32 }
 @group(0) @binding(0) var<storage, read> best: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> grids: array<vec2<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
-${gridWgsl.trimStart()}
+${gridWgsl}
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
   let g = id.x + id.y * count.x * 256u;

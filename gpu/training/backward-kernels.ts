@@ -4,7 +4,7 @@
  * `spans[t]`: the first row of row t's text, and the one behind its last.
  */
 import { type Kernel, uncounted } from "../pipeline/kernel.ts";
-import { attentionWeightsWgsl } from "./forward-kernels.ts";
+import { attentionMainWgsl, attentionWeightsWgsl } from "./forward-kernels.ts";
 
 /**
  * dq [T, H, Hd] of dy; and the weights P and what is asked of the scores, dS, [T, H, longest] each, for the keys' part.
@@ -22,17 +22,9 @@ export const attendBack: Kernel<"first" | "q" | "k" | "v" | "dy" | "dq" | "P" | 
 @group(0) @binding(6) var<storage, read_write> P: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dS: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
-${attentionWeightsWgsl.trimStart()}
+${attentionWeightsWgsl}
 var<workgroup> asked: array<f32, LONGEST>;
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let t = wg.x;
-  let h = wg.y;
-  let group = h * params.G / params.H;
-  let begin = first[t];
-  let count = t - begin + 1u;
-  let query = (t * params.H + h) * params.Hd;
-  weigh(query, begin, group, count, lane);
+${attentionMainWgsl}
   var mean = 0.0;
   for (var s = lane; s < count; s += LANES) {
     let value = ((begin + s) * params.G + group) * params.Hd;
@@ -198,8 +190,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 );
 
 /** Rates of a step: of latents, and of scales and norms, over 1 − β₁ᵗ; and 1 / (1 − β₂ᵗ). */
-const adamWgsl = /* wgsl */ `
-struct Pace { rate: f32, scaleRate: f32, second: f32, reserved: f32 }
+const adamWgsl = /* wgsl */ `struct Pace { rate: f32, scaleRate: f32, second: f32, reserved: f32 }
 fn moved(m: ptr<function, f32>, v: ptr<function, f32>, gradient: f32) -> f32 {
   *m = 0.9 * *m + 0.1 * gradient;
   *v = 0.99 * *v + 0.01 * gradient * gradient;
@@ -222,7 +213,7 @@ struct Params { groups: u32, groupSize: u32, top: f32 }
 @group(0) @binding(6) var<storage, read_write> scaleAdam: array<vec2<f32>>;
 @group(0) @binding(7) var<storage, read_write> W: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
-${adamWgsl.trimStart()}
+${adamWgsl}
 var<workgroup> parts: array<f32, 64>;
 fn whole(value: f32) -> f32 { return clamp(floor(value + 0.5), 0.0, params.top); }
 @compute @workgroup_size(64)
@@ -275,7 +266,7 @@ struct Params { T: u32, D: u32 }
 @group(0) @binding(2) var<storage, read_write> adam: array<vec2<f32>>;
 @group(0) @binding(3) var<storage, read_write> w: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
-${adamWgsl.trimStart()}
+${adamWgsl}
 var<workgroup> parts: array<f32, 64>;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -36,8 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 );
 
 /** What attention's two kernels share: a row's weights over the keys of its own text, in workgroup memory. */
-export const attentionWeightsWgsl = /* wgsl */ `
-struct Params { H: u32, G: u32, Hd: u32, longest: u32 }
+export const attentionWeightsWgsl = /* wgsl */ `struct Params { H: u32, G: u32, Hd: u32, longest: u32 }
 const LANES = 64u;
 const LONGEST = 512u;
 var<workgroup> weights: array<f32, LONGEST>;
@@ -75,6 +74,17 @@ fn weigh(query: u32, begin: u32, group: u32, count: u32, lane: u32) {
   workgroupBarrier();
 }`;
 
+/** What their `main` begins with: its row and head, and the weights. */
+export const attentionMainWgsl = /* wgsl */ `@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let t = wg.x;
+  let h = wg.y;
+  let group = h * params.G / params.H;
+  let begin = first[t];
+  let count = t - begin + 1u;
+  let query = (t * params.H + h) * params.Hd;
+  weigh(query, begin, group, count, lane);`;
+
 /** out [T, H, Hd] of q, k, v; a workgroup for each (t, h). Texts of at most 512 rows. */
 export const attend: Kernel<"first" | "q" | "k" | "v" | "out", "H" | "G" | "Hd" | "longest"> = uncounted(
   "train-attend",
@@ -85,16 +95,8 @@ export const attend: Kernel<"first" | "q" | "k" | "v" | "out", "H" | "G" | "Hd" 
 @group(0) @binding(3) var<storage, read> v: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
-${attentionWeightsWgsl.trimStart()}
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let t = wg.x;
-  let h = wg.y;
-  let group = h * params.G / params.H;
-  let begin = first[t];
-  let count = t - begin + 1u;
-  let query = (t * params.H + h) * params.Hd;
-  weigh(query, begin, group, count, lane);
+${attentionWeightsWgsl}
+${attentionMainWgsl}
   for (var i = lane; i < params.Hd; i += LANES) {
     var sum = 0.0;
     for (var s = 0u; s < count; s++) { sum += weights[s] * v[((begin + s) * params.G + group) * params.Hd + i]; }

@@ -1,5 +1,15 @@
 /** What the kernels of the attention of `exact` share, whether one kernel does all of it for one row or each step has its own. */
 
+/** Query heads, key/value heads, and their size. */
+export const exactHeads = /* wgsl */ `override H: u32 = 32u;
+override G: u32 = 8u;
+override HD: u32 = 128u;`;
+
+/** Positions that a row sees; words from a row of scores to the next; the first row of T that a dispatch covers. */
+export const exactSeen = /* wgsl */ `override WINDOW: u32 = 0xffffffffu;
+override STRIDE: u32 = 4096u;
+override FIRST: u32 = 0u;`;
+
 /** Products of three digits by three in five columns of eight bits (i32: 3 · 2^14 · 256 at most), four components at a time. Wants exactIntegers. */
 export const exactScoring = /* wgsl */ `
 struct Scored { c0: i32, c1: i32, c2: i32, c3: i32, c4: i32 }

@@ -1,11 +1,11 @@
 /** What the tiles of `exact` for int4 linears share: shape, bindings, how weights are read, and what is done with a sum. */
-import { i8Matrix } from "../device/capabilities.ts";
 import type { ExactAwqShape } from "../kernels/exact/exact-awq.ts";
 import { type Digits, digitBytes } from "../kernels/exact/exact-digits.ts";
 import { type Card, makeCard, type Sized } from "../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactJoin, exactNumbers, exactScale } from "./exact.ts";
 import { windowOverrides } from "./exact-join.ts";
 import { stepWgsl } from "./step.ts";
+import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "./subgroup-matrix.ts";
 
 /** `spread`: of the matrix's scales, or more. */
 export type ExactTileShape = Omit<ExactAwqShape, "tile"> & Readonly<{ spread: number }>;
@@ -64,13 +64,9 @@ fn finish(t: u32, n: u32, sum: vec3<u32>) {
 `;
 
 /** The same, and what a tile by matrices of i8 begins with. */
-export const exactMatrixWgsl: string = /* wgsl */ `enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
+export const exactMatrixWgsl: string = /* wgsl */ `${matrixExtensions}
 ${exactTileWgsl}
-alias Left = subgroup_matrix_left<i8, 32, 16>;
-alias Right = subgroup_matrix_right<i8, 16, 32>;
-alias Sum = subgroup_matrix_result<i32, 16, 16>;
+${i8Matrices}
 `;
 
 /** How a tile by matrices of i8 is cut: P digits; SR × SC subgroups of MF × NF matrices. */
@@ -92,9 +88,7 @@ export function exactTileCard(
   const lanes = 32 * SR * SC;
   return makeCard({
     name,
-    features: ["subgroups", "chromium-experimental-subgroup-matrix"],
-    subgroupSize: 32,
-    matrices: [i8Matrix],
+    ...i8MatrixNeeds,
     limits: { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: lanes, maxComputeWorkgroupSizeX: lanes },
     wgsl,
     workgroupBytes: bytes,

@@ -10,12 +10,13 @@
  * T rounded up to whole tiles, and rows after T come out of whatever it holds there.
  */
 import type { FloatDType } from "../../core/dtype.ts";
-import { f16Matrix, type Needs } from "../device/capabilities.ts";
+import type { Needs } from "../device/capabilities.ts";
 import { type Call, type Card, makeCard } from "../pipeline/kernel.ts";
 import { packedSizes } from "./awq.ts";
 import { denseWgsl, dtypeCode, rowWords } from "./dense.ts";
 import { eightsWgsl, eightWeightsWgsl } from "./eights.ts";
 import { each, range } from "./repeat.ts";
+import { f16Matrices, f16MatrixNeeds, matrixExtensions } from "./subgroup-matrix.ts";
 
 /** SR, SC subgroups; MF, NF matrices of one; K by `depth`: by 64 x lies in rows, by 32 in panels of 128 rows (eights.ts). */
 export type MatrixTile = Readonly<{ SR: number; SC: number; MF: number; NF: number; depth: 32 | 64 }>;
@@ -41,9 +42,7 @@ export const matrixTileBytes = (tile: MatrixTile): number => 16 * tileStride(til
 
 /** What a device must have for a tile. */
 export const matrixTileNeeds = (tile: MatrixTile): Needs => ({
-  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-  subgroupSize: 32,
-  matrices: [f16Matrix],
+  ...f16MatrixNeeds,
   ...(matrixTileBytes(tile) > 16384 ? { limits: { maxComputeWorkgroupStorageSize: matrixTileBytes(tile) } } : {}),
 });
 
@@ -184,9 +183,7 @@ export function matrixTileWgsl(tile: MatrixTile, weights: MatrixWeights, ahead: 
   const turn = Math.max(ahead.x, ahead.w);
   return /* wgsl */ `
 enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
+${matrixExtensions}
 
 override K: u32 = 4096u;
 override N: u32 = 4096u;
@@ -201,9 +198,7 @@ ${overrides}${ends.overrides}
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
 ${bindings}
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sum = subgroup_matrix_result<f32, 16, 16>;
+${f16Matrices}
 var<workgroup> left: array<vec4<u32>, ${stride * rows}>;
 var<workgroup> right: array<vec4<u32>, ${stride * columns}>;
 

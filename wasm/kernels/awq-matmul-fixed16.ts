@@ -2,15 +2,18 @@
  * out[n] = Σ_b (Σ_{k in b} v[k] · (q[k, n] − z[g, n])) · (2^e_b · s[g, n]) + bias[n], one row in `fixed16`; twin of
  * core/ops/awq-matmul-fixed16.ts, bit for bit: sums of blocks of 32 are integers, joins are the same f32 operations in the same order.
  * values v [K] i16, steps 2^e [K/32] f32, at most 2^87 or NaN, sums Σ v [K/32] i32, the weight as in awq-matmul.ts, groups of whole blocks.
- * A unit of work is four words, 32 columns. Rows k, k + 1 of four words hold, once their halves are regrouped, all even columns in one vector
- * and all odd ones in another, v[k] and v[k + 1] side by side as `i32x4.dot_i16x8_s` wants them; a nibble costs one mask (or shift) for eight.
+ * A unit of work is four words, 32 columns (awq-units.ts). Rows k, k + 1 of four words hold, once their halves are regrouped, all even columns in one
+ * vector and all odd ones in another, v[k] and v[k + 1] side by side as `i32x4.dot_i16x8_s` wants them; a nibble costs one mask (or shift) for eight.
  * The zero point is folded out, Σ v (q − z) = Σ v q − z Σ v; everything stays below 2^31.
  * Sixteen units share cache lines and go through a block together. Scratch: words [32 rows, 16 units, 4], then for each unit scales f32, zero
  * points i32 and results f32 [8 vectors, 4].
  */
-import { f32, f32x4, i16x8, i32, i32x4, shuffleLanes, v128 } from "../assembler/instructions.ts";
-import type { Local, Value } from "../assembler/value.ts";
-import { halvesToSingles, interleave16High, interleave16Low, interleave32High, interleave32Low, zero } from "./halves.ts";
+import { columnOfNibble } from "../../core/quant/awq-format.ts";
+import { f32, f32x4, i32, i32x4, v128 } from "../assembler/instructions.ts";
+import type { Local } from "../assembler/value.ts";
+import { copyWords } from "./awq.ts";
+import { lowNibbles, nibblesOf, pairRows, secondNibbles, UNIT_COLUMNS, unitScales, unitZeros } from "./awq-units.ts";
+import { halvesToSingles, zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 
 type L = Local<"i32">;
@@ -20,17 +23,11 @@ type V = Local<"v128">;
 export const UNITS = 16;
 const LINE = 16 * UNITS;
 const BLOCK = 32;
-/** Columns of a unit. */
-export const UNIT_COLUMNS = 32;
 /** Bytes of eight vectors; a unit's scales, zero points and results follow one another. */
 const VECTORS = 128;
 const UNIT = 3 * VECTORS;
 
 export const awqMatmulFixed16Scratch: number = BLOCK * LINE + UNITS * UNIT;
-
-const nibbles = (mask: number): Value<"v128"> => i32x4.const(mask, mask, mask, mask);
-/** Column of vector i, lane 0, within a word's eight: even ones first. */
-const columnOf = (i: number): number => (i < 4 ? 2 * i : 2 * (i - 4) + 1);
 
 export const awqMatmulFixed16: Kernel = kernel(
   "awq-matmul-fixed16",
@@ -55,8 +52,8 @@ export const awqMatmulFixed16: Kernel = kernel(
     const [pairs, a, c, xk, step, blockSum, sum] = f.locals("v128", 7) as [V, V, V, V, V, V, V];
     const [mask, mask4] = f.locals("v128", 2) as [V, V];
     const k = i32.const;
-    f.set(mask, nibbles(0x000f000f));
-    f.set(mask4, nibbles(0x00f000f0));
+    f.set(mask, lowNibbles);
+    f.set(mask4, secondNibbles);
     f.set(rowBytes, i32.shl(p.words, k(2)));
     f.set(blocks, i32.div_u(p.K, k(BLOCK)));
     f.set(perGroup, i32.div_u(p.groupSize, k(BLOCK)));
@@ -77,27 +74,14 @@ export const awqMatmulFixed16: Kernel = kernel(
           f.set(at, units);
           f.for(unit, first, end, k(1), () => {
             f.set(address, i32.add(p.scales, i32.shl(i32.add(i32.mul(g, i32.shl(p.words, k(3))), i32.mul(unit, k(UNIT_COLUMNS))), k(1))));
-            for (const [half, interleave] of [interleave16Low, interleave16High].entries()) {
-              f.set(a, interleave(v128.load(address), v128.load(address, 16)));
-              f.set(c, interleave(v128.load(address, 32), v128.load(address, 48)));
-              for (const [two, both] of [interleave32Low(a, c), interleave32High(a, c)].entries()) {
-                f.set(sum, both);
-                for (const [parity, quad] of [interleave16Low(zero, sum), interleave16High(zero, sum)].entries())
-                  f.do(v128.store(at, halvesToSingles(quad), 16 * (4 * parity + 2 * half + two)));
-              }
-            }
-            f.set(a, v128.load(i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(unit, k(4))))));
-            for (let i = 0; i < 8; i++) f.do(v128.store(at, v128.and(i32x4.shr_u(a, 4 * i), nibbles(15)), VECTORS + 16 * i));
+            unitScales(f, address, [a, c, sum], (quad, vector) => f.do(v128.store(at, halvesToSingles(quad), 16 * vector)));
+            unitZeros(f, a, i32.add(p.qzeros, i32.add(i32.mul(g, rowBytes), i32.shl(unit, k(4)))), at, VECTORS);
             f.set(at, i32.add(at, k(UNIT)));
           });
         });
         // The words of the block's rows, side by side.
         f.set(from, i32.add(p.qweight, i32.add(i32.mul(i32.mul(b, k(BLOCK)), rowBytes), i32.shl(first, k(4)))));
-        f.set(toEnd, i32.add(p.scratch, k(BLOCK * LINE)));
-        f.for(to, p.scratch, toEnd, k(LINE), () => {
-          for (let i = 0; i < LINE; i += 16) f.do(v128.store(to, v128.load(from, i), i));
-          f.set(from, i32.add(from, rowBytes));
-        });
+        copyWords(f, p.scratch, from, k(BLOCK * LINE), LINE, rowBytes, to, toEnd);
         f.set(step, v128.load32_splat(i32.add(p.steps, i32.shl(b, k(2)))));
         f.set(blockSum, v128.load32_splat(i32.add(p.sums, i32.shl(b, k(2)))));
         f.set(at, units);
@@ -111,15 +95,8 @@ export const awqMatmulFixed16: Kernel = kernel(
               f.set(a, v128.load(to));
               f.set(c, v128.load(to, LINE));
               f.set(xk, v128.load32_splat(x));
-              const [lower, upper] = parity === 0 ? [a, i32x4.shl(c, 16)] : [i32x4.shr_u(a, 16), c];
-              f.set(pairs, shuffleLanes(lower!, upper!, 2, [0, 9, 2, 11, 4, 13, 6, 15]));
-              const columns = [
-                v128.and(pairs, mask),
-                v128.and(pairs, mask4), // times 16
-                v128.and(i16x8.shr_u(pairs, 8), mask),
-                i16x8.shr_u(pairs, 12),
-              ];
-              for (const [i, q] of columns.entries()) f.set(acc[i]!, i32x4.add(acc[i]!, i32x4.dot_i16x8_s(q, xk)));
+              f.set(pairs, pairRows(a, c, parity));
+              for (const [i, q] of nibblesOf(pairs, mask, mask4).entries()) f.set(acc[i]!, i32x4.add(acc[i]!, i32x4.dot_i16x8_s(q, xk)));
               f.set(x, i32.add(x, k(4)));
             });
             // y += (Σ v q − z Σ v) · (2^e · s)
@@ -139,8 +116,8 @@ export const awqMatmulFixed16: Kernel = kernel(
         for (let j = 0; j < 4; j++) {
           f.set(word, i32.add(i32.shl(unit, k(2)), k(j)));
           f.if(i32.lt_u(word, p.words), () => {
-            for (let i = 0; i < 8; i++) {
-              f.set(n, i32.shl(i32.add(i32.shl(word, k(3)), k(columnOf(i))), k(2)));
+            for (const [i, column] of columnOfNibble.entries()) {
+              f.set(n, i32.shl(i32.add(i32.shl(word, k(3)), k(column)), k(2)));
               const y = f32.load(at, 2 * VECTORS + 16 * i + 4 * j);
               f.if(
                 p.bias,

@@ -8,7 +8,7 @@
 import { columnOfNibble } from "../../core/quant/awq-format.ts";
 import { f32, f64, f64x2, i32, v128 } from "../assembler/instructions.ts";
 import type { Local } from "../assembler/value.ts";
-import { copyWords, LINE, loadPair, loadScales, masked, nibbleMask, PAIRS } from "./awq.ts";
+import { copyChunk, LINE, loadPair, loadScales, masked, nibbleMask, PAIRS } from "./awq.ts";
 import { zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 import { FOUR_BYTES, TILE_BYTES, TILE_ROWS } from "./tile-product.ts";
@@ -59,11 +59,7 @@ export const awqMatmulRows: Kernel = kernel(
       f.for(at, first, i32.add(first, i32.mul(i32.sub(end, block), pairBytes)), c(16), () => f.do(v128.store(at, zero)));
       f.for(g, c(0), groups, c(1), () => {
         f.for(k, c(0), p.groupSize, c(TILE_ROWS), () => {
-          f.set(rows, i32.sub(p.groupSize, k));
-          f.if(i32.gt_u(rows, c(TILE_ROWS)), () => f.set(rows, c(TILE_ROWS)));
-          f.set(row, i32.add(i32.mul(g, p.groupSize), k));
-          f.set(from, i32.add(p.qweight, i32.add(i32.mul(row, rowBytes), i32.shl(block, c(3)))));
-          copyWords(f, p.scratch, from, rows, rowBytes, to, toEnd);
+          copyChunk(f, p, { g, k, rows, row, from, to, toEnd, rowBytes }, TILE_ROWS, i32.shl(block, c(3)));
           f.for(pair, block, end, c(1), () => {
             sumsOf();
             // tile[k, 2i + lane] = (q − z) · 16^i, four nibbles at a time as in awq-matmul.ts.

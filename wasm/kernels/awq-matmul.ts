@@ -10,7 +10,7 @@
 import { columnOfNibble } from "../../core/quant/awq-format.ts";
 import { f32, f64, f64x2, i32, v128 } from "../assembler/instructions.ts";
 import type { Local } from "../assembler/value.ts";
-import { copyWords, LINE, loadPair, loadScales, masked, nibbleMask, PAIRS } from "./awq.ts";
+import { copyChunk, LINE, loadPair, loadScales, masked, nibbleMask, PAIRS } from "./awq.ts";
 import { zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 
@@ -29,7 +29,7 @@ export const awqMatmul: Kernel = kernel(
   "awq-matmul",
   ["scratch", "from", "to", "x", "qweight", "qzeros", "scales", "bias", "out", "K", "words", "groupSize"],
   (f, p, { madd }) => {
-    const [block, end, pair, g, groups, rowBytes, k, rows] = f.locals("i32", 8) as [L, L, L, L, L, L, L, L];
+    const [block, end, pair, g, groups, rowBytes, k, rows, row] = f.locals("i32", 9) as [L, L, L, L, L, L, L, L, L];
     const [from, to, toEnd, x, sum, at, n, partial, lane] = f.locals("i32", 9) as [L, L, L, L, L, L, L, L, L];
     const [masks, zeros, sums] = [f.locals("v128", 4), f.locals("v128", 4), f.locals("v128", 4)];
     const scale = f.locals("v128", 8);
@@ -45,11 +45,7 @@ export const awqMatmul: Kernel = kernel(
       f.for(at, sum, i32.add(sum, c(2 * SUMS)), c(16), () => f.do(v128.store(at, zero)));
       f.for(g, c(0), groups, c(1), () => {
         f.for(k, c(0), p.groupSize, c(ROWS), () => {
-          // The words of these rows, side by side.
-          f.set(rows, i32.sub(p.groupSize, k));
-          f.if(i32.gt_u(rows, c(ROWS)), () => f.set(rows, c(ROWS)));
-          f.set(from, i32.add(p.qweight, i32.add(i32.mul(i32.add(i32.mul(g, p.groupSize), k), rowBytes), i32.shl(block, c(3)))));
-          copyWords(f, p.scratch, from, rows, rowBytes, to, toEnd);
+          copyChunk(f, p, { g, k, rows, row, from, to, toEnd, rowBytes }, ROWS, i32.shl(block, c(3)));
           f.for(pair, block, end, c(1), () => {
             f.set(lane, i32.sub(pair, block));
             f.set(at, i32.add(sum, i32.mul(lane, c(PAIR_SUMS))));
@@ -61,7 +57,7 @@ export const awqMatmul: Kernel = kernel(
               for (const [i, z] of zeros.entries()) f.set(z, masked(word, masks[i]!));
               // Σ_k x[k] · (q − z) · 16^i over these rows.
               for (const [i, s] of sums.entries()) f.set(s, v128.load(at, 16 * (half + i)));
-              f.set(x, i32.add(p.x, i32.shl(i32.add(i32.mul(g, p.groupSize), k), c(3))));
+              f.set(x, i32.add(p.x, i32.shl(row, c(3))));
               f.for(to, i32.add(p.scratch, i32.shl(lane, c(3))), toEnd, c(LINE), () => {
                 f.set(word, loadPair(to));
                 f.set(xk, v128.load64_splat(x));

@@ -50,13 +50,28 @@ export const PAIRS = 16;
 export const LINE: number = 8 * PAIRS;
 
 /**
- * Copies LINE bytes of each of `rows` rows, `rowBytes` apart from `from` on, side by side to `target`; sets `toEnd` to where they end.
+ * Copies `line` bytes of rows `rowBytes` apart from `from` on side by side to `target`, `bytes` in all; sets `toEnd` to where they end.
  * Rows a power of two apart would evict one another from the first cache, and each lies in a page of its own.
  */
-export function copyWords(f: Body, target: L, from: L, rows: L, rowBytes: L, to: L, toEnd: L): void {
-  f.set(toEnd, i32.add(target, i32.mul(rows, i32.const(LINE))));
-  f.for(to, target, toEnd, i32.const(LINE), () => {
-    for (let i = 0; i < LINE; i += 16) f.do(v128.store(to, v128.load(from, i), i));
+export function copyWords(f: Body, target: L, from: L, bytes: Value<"i32">, line: number, rowBytes: L, to: L, toEnd: L): void {
+  f.set(toEnd, i32.add(target, bytes));
+  f.for(to, target, toEnd, i32.const(line), () => {
+    for (let i = 0; i < line; i += 16) f.do(v128.store(to, v128.load(from, i), i));
     f.set(from, i32.add(from, rowBytes));
   });
+}
+
+/** A group's rows from its row k on, at most `most`: sets `row`, the first of them, and `rows`, and copies LINE bytes of each, `left` on, to scratch. */
+export function copyChunk(
+  f: Body,
+  p: Readonly<Record<"scratch" | "qweight" | "groupSize", L>>,
+  v: Readonly<Record<"g" | "k" | "rows" | "row" | "from" | "to" | "toEnd" | "rowBytes", L>>,
+  most: number,
+  left: Value<"i32">,
+): void {
+  f.set(v.rows, i32.sub(p.groupSize, v.k));
+  f.if(i32.gt_u(v.rows, i32.const(most)), () => f.set(v.rows, i32.const(most)));
+  f.set(v.row, i32.add(i32.mul(v.g, p.groupSize), v.k));
+  f.set(v.from, i32.add(p.qweight, i32.add(i32.mul(v.row, v.rowBytes), left)));
+  copyWords(f, p.scratch, v.from, i32.mul(v.rows, i32.const(LINE)), LINE, v.rowBytes, v.to, v.toEnd);
 }

@@ -7,24 +7,9 @@
  */
 import { f64, i32, i32x4, v128 } from "../assembler/instructions.ts";
 import type { Local } from "../assembler/value.ts";
-import { copyWords, LINE } from "./awq.ts";
-import {
-  addScaled,
-  CHUNK,
-  LOW,
-  loadGroups,
-  lowNibbles,
-  nibblesOf,
-  output,
-  PAIR,
-  pairRows,
-  SCALES,
-  secondNibbles,
-  TOTALS,
-  UNIT,
-  UNITS,
-  writeUnit,
-} from "./exact-awq.ts";
+import { copyChunk, LINE } from "./awq.ts";
+import { lowNibbles, nibblesOf, pairRows, secondNibbles } from "./awq-units.ts";
+import { addScaled, CHUNK, LOW, loadGroups, output, PAIR, SCALES, TOTALS, UNIT, UNITS, writeUnit } from "./exact-awq.ts";
 import { zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 
@@ -59,11 +44,7 @@ export const exactAwqRow: Kernel = kernel(
       f.for(g, n(0), groups, n(1), () => {
         loadGroups(f, p, { g, first, end, unit, units, at, address, rowBytes }, [a, c, pairs, z]);
         f.for(k, n(0), p.groupSize, n(CHUNK), () => {
-          f.set(rows, i32.sub(p.groupSize, k));
-          f.if(i32.gt_u(rows, n(CHUNK)), () => f.set(rows, n(CHUNK)));
-          f.set(row, i32.add(i32.mul(g, p.groupSize), k));
-          f.set(from, i32.add(p.qweight, i32.add(i32.mul(row, rowBytes), i32.shl(first, n(4)))));
-          copyWords(f, p.scratch, from, rows, rowBytes, to, toEnd);
+          copyChunk(f, p, { g, k, rows, row, from, to, toEnd, rowBytes }, CHUNK, i32.shl(first, n(4)));
           f.set(at, units);
           f.set(totals, i32.add(units, n(UNITS * UNIT)));
           f.for(unit, first, end, n(1), () => {

@@ -1,21 +1,21 @@
 /**
  * What the int4 kernels of `exact` share. Activations are integers v = 2^16 · h + l, l of 16 signed bits and h of at most as many; a unit of
- * work is four words, 32 columns, whose nibbles lie in vectors as in awq-matmul-fixed16.ts: vector i, lane j is column 8j + columnOfNibble[i] of the unit.
+ * work is four words, 32 columns (awq-units.ts).
  * Sums of h and of l, times (q − z), are integers of 32 bits over 128 rows; scaled by s, they are added up in f64 as two totals, each exact
  * (wasm/exact.ts says when), and rounded once.
  */
 import type { Body } from "../assembler/function.ts";
-import { f32, f64, f64x2, i16x8, i32, i32x4, shuffleLanes, v128 } from "../assembler/instructions.ts";
+import { f32, f64, f64x2, i32, shuffleLanes, v128 } from "../assembler/instructions.ts";
 import type { Local, Value } from "../assembler/value.ts";
+import { UNIT_COLUMNS, unitScales, unitZeros } from "./awq-units.ts";
 import { nearest, type OddSum, oddSum, sumToOdd } from "./exact-round.ts";
-import { halvesToSingles, interleave16High, interleave16Low, interleave32High, interleave32Low, promoteHigh, zero } from "./halves.ts";
+import { halvesToSingles, promoteHigh } from "./halves.ts";
 import type { Surroundings } from "./kernel.ts";
 
 type L = Local<"i32">;
 type V = Local<"v128">;
 
-/** Columns of a unit, and units that share two cache lines of a row (awq.ts). */
-export const UNIT_COLUMNS = 32;
+/** Units that share two cache lines of a row (awq.ts). */
 export const UNITS = 8;
 /** Rows of weights whose products with 16 bits an i32 holds, nibbles times 16: 2^15 · 240 · 128 < 2^30. */
 export const CHUNK = 128;
@@ -28,25 +28,14 @@ export const TOTALS = 512;
 /** Bytes of two rows' digits: h of k and k + 1, then l of both, i16. */
 export const PAIR = 8;
 
-const nibbles = (mask: number): Value<"v128"> => i32x4.const(mask, mask, mask, mask);
-
 /** Writes a unit's scales and zero points to `at`, from the 32 scales (f16) at `scales` and the four words at `qzeros`. */
 function loadGroup(f: Body, at: L, scales: L, qzeros: Value<"i32">, [a, c, both, single]: readonly [V, V, V, V]): void {
-  for (const [half, interleave] of [interleave16Low, interleave16High].entries()) {
-    f.set(a, interleave(v128.load(scales), v128.load(scales, 16)));
-    f.set(c, interleave(v128.load(scales, 32), v128.load(scales, 48)));
-    for (const [two, quads] of [interleave32Low(a, c), interleave32High(a, c)].entries()) {
-      f.set(both, quads);
-      for (const [parity, quad] of [interleave16Low(zero, both), interleave16High(zero, both)].entries()) {
-        f.set(single, halvesToSingles(quad));
-        const offset = 32 * (4 * parity + 2 * half + two);
-        f.do(v128.store(at, f64x2.promote_low_f32x4(single), offset));
-        f.do(v128.store(at, promoteHigh(single), offset + 16));
-      }
-    }
-  }
-  f.set(a, v128.load(qzeros));
-  for (let i = 0; i < 8; i++) f.do(v128.store(at, v128.and(i32x4.shr_u(a, 4 * i), nibbles(15)), SCALES + 16 * i));
+  unitScales(f, scales, [a, c, both], (quad, vector) => {
+    f.set(single, halvesToSingles(quad));
+    f.do(v128.store(at, f64x2.promote_low_f32x4(single), 32 * vector));
+    f.do(v128.store(at, promoteHigh(single), 32 * vector + 16));
+  });
+  unitZeros(f, a, qzeros, at, SCALES);
 }
 
 /** `loadGroup` of group g for the units `first` to `end`, UNIT apart from `units` on. */
@@ -65,22 +54,6 @@ export function loadGroups(
     f.set(v.at, i32.add(v.at, n(UNIT)));
   });
 }
-
-/** Rows k and k + 1 of one parity side by side as `i32x4.dot_i16x8_s` wants them. */
-export const pairRows = (k: Value<"v128">, next: Value<"v128">, parity: number): Value<"v128"> => {
-  const [lower, upper] = parity === 0 ? [k, i32x4.shl(next, 16)] : [i32x4.shr_u(k, 16), next];
-  return shuffleLanes(lower, upper, 2, [0, 9, 2, 11, 4, 13, 6, 15]);
-};
-
-/** The four vectors of a parity; the second is times 16, which saves a shift. */
-export const nibblesOf = (pairs: V, mask: V, mask4: V): readonly Value<"v128">[] => [
-  v128.and(pairs, mask),
-  v128.and(pairs, mask4),
-  v128.and(i16x8.shr_u(pairs, 8), mask),
-  i16x8.shr_u(pairs, 12),
-];
-export const lowNibbles: Value<"v128"> = nibbles(0x000f000f);
-export const secondNibbles: Value<"v128"> = nibbles(0x00f000f0);
 
 /** Adds four sums, times their scales, to four totals: integers of 32 bits times 11, exact. */
 export function addScaled(f: Body, madd: Surroundings["madd"], sums: V, totals: L, totalsAt: number, scales: L, scalesAt: number): void {

@@ -6,7 +6,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactNumbers, exactOrder, exactPower, exactReciprocal, exactRows, exactRows32 } from "../../wgsl/exact.ts";
-import { exactCacheWords, exactMixing, exactScoring, exactWeighing } from "../../wgsl/exact-attention.ts";
+import { exactCacheWords, exactHeads, exactMixing, exactScoring, exactWeighing } from "../../wgsl/exact-attention.ts";
 import { exactWordOf } from "../../wgsl/exact-row.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { columnOf, type ExactRopeShape, exactCacheBytes } from "./exact-rope.ts";
@@ -23,9 +23,7 @@ export const exactAttentionRow: Card<"step" | "q" | "k" | "v" | "table" | "keys"
     wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { factor: u32 }
-override H: u32 = 32u;
-override G: u32 = 8u;
-override HD: u32 = 128u;
+${exactHeads}
 override WORDS: u32 = (HD + 3u) / 4u;
 override COLUMN: u32 = 32u; // WORDS rounded up to a power of two
 override WINDOW: u32 = 0xffffffffu;

@@ -5,7 +5,6 @@
  * into 96 bits. Matrices lie at multiples of 16 bytes, which their loads need: an array of vec4. Workgroup memory: 18 or 21 KiB.
  * Limited by loads.
  */
-import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import {
   type ExactDenseBuffers,
@@ -15,6 +14,7 @@ import {
   exactDenseWgsl,
 } from "../../wgsl/exact-dense.ts";
 import { each, range } from "../../wgsl/repeat.ts";
+import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup-matrix.ts";
 
 /** 3 · 2^14 · K < 2^31. */
 export const MOST_DENSE_INPUTS = 43_690;
@@ -43,16 +43,10 @@ const products = (i: number, p: number): string =>
 
 export const exactDenseMatrix: Card<ExactDenseBuffers, ExactDenseRows> = makeCard({
   name: "exact-dense-matrix",
-  features: ["subgroups", "chromium-experimental-subgroup-matrix"],
-  subgroupSize: 32,
-  matrices: [i8Matrix],
+  ...i8MatrixNeeds,
   limits: { maxComputeWorkgroupStorageSize: 16 * 64 * 7 * STRIDE },
-  wgsl: /* wgsl */ `enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-${exactDenseWgsl}alias Left = subgroup_matrix_left<i8, 32, 16>;
-alias Right = subgroup_matrix_right<i8, 16, 32>;
-alias Sum = subgroup_matrix_result<i32, 16, 16>;
+  wgsl: /* wgsl */ `${matrixExtensions}
+${exactDenseWgsl}${i8Matrices}
 var<workgroup> stage: array<vec4<u32>, ${64 * STRIDE}u * (P + ${R}u)>; // [digits of x, then of w][64 rows][2 and 1]
 @compute @workgroup_size(${LANES})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32, @builtin(subgroup_invocation_id) lane: u32) {

@@ -5,12 +5,13 @@
  * into 96 bits. start + T ≤ 32,768. Matrices lie at multiples of 16 bytes, which their loads need: an array of vec4.
  * Workgroup memory: 18.5 KiB. Limited by latency.
  */
-import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
+import { exactHeads, exactSeen } from "../../wgsl/exact-attention.ts";
 import { exactWordOf } from "../../wgsl/exact-row.ts";
 import { each } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
+import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup-matrix.ts";
 import { exactCacheBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
 
@@ -19,30 +20,20 @@ export const MIX_POSITIONS = 32768;
 
 export const exactMixMatrix: Card<"step" | "scores" | "stats" | "values" | "out", ExactAttentionPart> = makeCard({
   name: "exact-mix-matrix",
-  features: ["subgroups", "chromium-experimental-subgroup-matrix"],
-  subgroupSize: 32,
-  matrices: [i8Matrix],
+  ...i8MatrixNeeds,
   wgsl: /* wgsl */ `
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
+${matrixExtensions}
 ${stepWgsl}
-override H: u32 = 32u;
-override G: u32 = 8u;
-override HD: u32 = 128u;
+${exactHeads}
 override WORDS: u32 = HD / 4u;
 override VECTORS: u32 = 3u * WORDS / 4u; // of a value
-override WINDOW: u32 = 0xffffffffu;
-override STRIDE: u32 = 4096u;
-override FIRST: u32 = 0u;
+${exactSeen}
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> scores: array<i32>;
 @group(0) @binding(2) var<storage, read> stats: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> out: array<u32>;
-alias Left = subgroup_matrix_left<i8, 32, 16>;
-alias Right = subgroup_matrix_right<i8, 16, 32>;
-alias Sum = subgroup_matrix_result<i32, 16, 16>;
+${i8Matrices}
 const V = 192u;
 var<workgroup> turn: array<vec4<u32>, 128>; // digits of p̂ as a lane makes them
 var<workgroup> stage: array<vec4<u32>, 1056>; // p̂ [4 digits][16 rows][8 words and 4]; v [3 digits][32 positions][32 words and 4]; later sums [2][6][16 · 16]

@@ -6,7 +6,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
-import { exactMixing } from "../../wgsl/exact-attention.ts";
+import { exactHeads, exactMixing, exactSeen } from "../../wgsl/exact-attention.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { columnOf, exactCacheBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
@@ -15,14 +15,10 @@ export const exactMix: Card<"step" | "scores" | "stats" | "values" | "out", Exac
   name: "exact-mix",
   wgsl: /* wgsl */ `
 ${stepWgsl}
-override H: u32 = 32u;
-override G: u32 = 8u;
-override HD: u32 = 128u;
+${exactHeads}
 override WORDS: u32 = (HD + 3u) / 4u;
 override COLUMN: u32 = 32u; // WORDS rounded up to a power of two
-override WINDOW: u32 = 0xffffffffu;
-override STRIDE: u32 = 4096u;
-override FIRST: u32 = 0u;
+${exactSeen}
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> scores: array<i32>;
 @group(0) @binding(2) var<storage, read> stats: array<vec2<u32>>;

@@ -7,6 +7,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers, exactRows } from "../../wgsl/exact.ts";
+import { exactHeads } from "../../wgsl/exact-attention.ts";
 import { exactRowMax, exactWordOf, rowMaxBytes } from "../../wgsl/exact-row.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 
@@ -31,9 +32,7 @@ export const exactRope: Card<"step" | "q" | "k" | "v" | "table" | "queries" | "k
   wgsl: /* wgsl */ `
 ${stepWgsl}
 struct Params { factor: u32 }
-override H: u32 = 32u;
-override G: u32 = 8u;
-override HD: u32 = 128u;
+${exactHeads}
 override WORDS: u32 = (HD + 3u) / 4u;
 const LANES = 64u;
 @group(0) @binding(0) var<uniform> step: Step;

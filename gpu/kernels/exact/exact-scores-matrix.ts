@@ -4,40 +4,30 @@
  * which go through workgroup memory to the invocation that folds them into 64 bits and rounds. Matrices
  * lie at multiples of 16 bytes, which their loads need: an array of vec4. Workgroup memory: 14 KiB. Limited by integer instructions.
  */
-import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
-import { exactScoring } from "../../wgsl/exact-attention.ts";
+import { exactHeads, exactScoring, exactSeen } from "../../wgsl/exact-attention.ts";
 import { each } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
+import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup-matrix.ts";
 import { exactCacheBytes, queryBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
 
 export const exactScoresMatrix: Card<"step" | "queries" | "keys" | "exponents" | "scores", ExactAttentionPart> = makeCard({
   name: "exact-scores-matrix",
-  features: ["subgroups", "chromium-experimental-subgroup-matrix"],
-  subgroupSize: 32,
-  matrices: [i8Matrix],
+  ...i8MatrixNeeds,
   wgsl: /* wgsl */ `
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
+${matrixExtensions}
 ${stepWgsl}
-override H: u32 = 32u;
-override G: u32 = 8u;
-override HD: u32 = 128u;
+${exactHeads}
 override WORDS: u32 = HD / 4u;
-override WINDOW: u32 = 0xffffffffu;
-override STRIDE: u32 = 4096u;
-override FIRST: u32 = 0u;
+${exactSeen}
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> queries: array<u32>;
 @group(0) @binding(2) var<storage, read> keys: array<u32>;
 @group(0) @binding(3) var<storage, read> exponents: array<i32>;
 @group(0) @binding(4) var<storage, read_write> scores: array<u32>;
-alias Left = subgroup_matrix_left<i8, 32, 16>;
-alias Right = subgroup_matrix_right<i8, 16, 32>;
-alias Sum = subgroup_matrix_result<i32, 16, 16>;
+${i8Matrices}
 var<workgroup> stage: array<vec4<u32>, 864>; // [digit][32 queries, then 64 keys][8 words and 4]; later sums [2 subgroups][5 columns][16 · 16]
 ${exactIntegers}${exactNumbers}${exactScoring}
 @compute @workgroup_size(128)

@@ -5,7 +5,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
-import { exactScoring } from "../../wgsl/exact-attention.ts";
+import { exactHeads, exactScoring, exactSeen } from "../../wgsl/exact-attention.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { type ExactAttentionShape, exactCacheBytes, queryBytes } from "./exact-rope.ts";
 
@@ -27,13 +27,9 @@ export const exactScores: Card<"step" | "queries" | "keys" | "exponents" | "scor
   name: "exact-scores",
   wgsl: /* wgsl */ `
 ${stepWgsl}
-override H: u32 = 32u;
-override G: u32 = 8u;
-override HD: u32 = 128u;
+${exactHeads}
 override WORDS: u32 = (HD + 3u) / 4u;
-override WINDOW: u32 = 0xffffffffu;
-override STRIDE: u32 = 4096u;
-override FIRST: u32 = 0u;
+${exactSeen}
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> queries: array<u32>;
 @group(0) @binding(2) var<storage, read> keys: array<u32>;

@@ -6,7 +6,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers, exactOrder, exactPower, exactReciprocal, exactRows, exactRows32 } from "../../wgsl/exact.ts";
-import { exactWeighing } from "../../wgsl/exact-attention.ts";
+import { exactHeads, exactSeen, exactWeighing } from "../../wgsl/exact-attention.ts";
 import { exactRowMax, exactRowSum, rowMaxBytes, rowSumBytes } from "../../wgsl/exact-row.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { exactCacheBytes } from "./exact-rope.ts";
@@ -19,12 +19,8 @@ export const exactSoftmax: Card<"step" | "exponents" | "scores" | "stats", Exact
   name: "exact-softmax",
   wgsl: /* wgsl */ `
 ${stepWgsl}
-override H: u32 = 32u;
-override G: u32 = 8u;
-override HD: u32 = 128u;
-override WINDOW: u32 = 0xffffffffu;
-override STRIDE: u32 = 4096u;
-override FIRST: u32 = 0u;
+${exactHeads}
+${exactSeen}
 override SHARES: bool = false;
 const LANES = 256u;
 @group(0) @binding(0) var<uniform> step: Step;

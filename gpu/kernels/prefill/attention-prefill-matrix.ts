@@ -14,11 +14,11 @@
  * registers while others are multiplied. Two workgroups at once on a multiprocessor, of 24 KB. Limit: what surrounds the
  * products, barriers and scores on their way through workgroup memory.
  */
-import { f16Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl, eightsWords, wordWgsl } from "../../wgsl/eights.ts";
 import { each, range } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
+import { f16Matrices, f16MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup-matrix.ts";
 
 /** Rows of a workgroup, and of a split. */
 export const SPLIT_ROWS = 64;
@@ -68,15 +68,11 @@ export type PrefillAttentionShape = Readonly<{
 
 export const attentionPrefillMatrix: Card<"q" | "k_cache" | "v_cache" | "out" | "stats" | "step", PrefillAttentionShape> = makeCard({
   name: "attention-prefill-matrix",
-  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-  subgroupSize: 32,
-  matrices: [f16Matrix],
+  ...f16MatrixNeeds,
   limits: { maxComputeWorkgroupStorageSize: BYTES },
   wgsl: /* wgsl */ `
 enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
+${matrixExtensions}
 
 ${stepWgsl}
 override H: u32 = 32u;
@@ -85,9 +81,7 @@ override WINDOW: u32 = 0xffffffffu;
 override HEAD: u32 = 128u;
 override SPLITS: u32 = 1u;
 override EIGHTS_OUT: bool = false;
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sum = subgroup_matrix_result<f32, 16, 16>;
+${f16Matrices}
 const LOWEST = -3e38;
 
 @group(0) @binding(0) var<storage, read> q: array<f16>;

@@ -10,11 +10,11 @@
  * matrix are out of reach, so a block's sums go through workgroup memory, where the operands were, to the invocation
  * that joins them: 16 rows of four columns. Workgroup memory 35.25 KB. Limit: not found; see docs/benchmarks.md.
  */
-import { i8Matrix } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
 import { DIGITS_BLOCK } from "../../wgsl/digits.ts";
 import type { ProductShape } from "../../wgsl/matrix-tile.ts";
+import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup-matrix.ts";
 
 /**
  * The products of one digit: of the 32 rows of a subgroup, the first 16 begin `first` words behind left0, the others
@@ -40,14 +40,10 @@ const products = (first: string, second: string): string => /* wgsl */ `    for 
 
 export const awqPrefillFixed16Matrix: Card<"digits" | "scales" | "weights" | "groups" | "y", ProductShape> = makeCard({
   name: "awq-prefill-fixed16-matrix",
-  features: ["subgroups", "chromium-experimental-subgroup-matrix"],
-  subgroupSize: 32,
-  matrices: [i8Matrix],
+  ...i8MatrixNeeds,
   limits: { maxComputeWorkgroupStorageSize: 36096 },
   wgsl: /* wgsl */ `
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
+${matrixExtensions}
 
 override K: u32 = 4096u;
 override N: u32 = 4096u;
@@ -61,9 +57,7 @@ override GROUPS: u32 = K / GROUP;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> groups: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
-alias Left = subgroup_matrix_left<i8, 32, 16>;
-alias Right = subgroup_matrix_right<i8, 16, 32>;
-alias Sum = subgroup_matrix_result<i32, 16, 16>;
+${i8Matrices}
 var<workgroup> stage: array<vec4<u32>, 64 * 17 + 128 * 9>; // digits, then weights; later the block's sums, 64 * 34
 var<workgroup> row_scale: array<f32, 64>;
 

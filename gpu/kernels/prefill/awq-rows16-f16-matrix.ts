@@ -8,11 +8,11 @@
  * memory 6.75 KiB. Weights by wgsl/eights.ts. Steps past K have scale and zero point 0. Limited by latency: a
  * multiprocessor of one NVIDIA H100 gives workgroups 48 KiB in all, seven of these.
  */
-import { f16Matrix, type Needs } from "../../device/capabilities.ts";
 import { type Card, makeCard, type Span } from "../../pipeline/kernel.ts";
 import { packedSizes } from "../../wgsl/awq.ts";
 import { eightWeightsWgsl } from "../../wgsl/eights.ts";
 import type { ProductShape } from "../../wgsl/matrix-tile.ts";
+import { f16Matrices, f16MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup-matrix.ts";
 
 /** Rows of its tile; the numbers of rows that it takes, and those left to awq-prefill-f16-matrix.ts. */
 export const ROWS16 = 16;
@@ -63,9 +63,7 @@ export const rows16Memory: number = 432 * 16;
 
 export const rows16Wgsl = ({ bindings, overrides, wgsl, columns, second, end }: Rows16End): string => /* wgsl */ `
 enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
+${matrixExtensions}
 
 override K: u32 = 4096u;
 override N: u32 = 4096u;
@@ -82,9 +80,7 @@ ${overrides}
 @group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> groups: array<u32>;
 ${bindings.map((line, i) => `@group(0) @binding(${i + 3}) ${line}`).join("\n")}
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sum = subgroup_matrix_result<f32, 16, 16>;
+${f16Matrices}
 // 32 columns of 64 weights, then 16 rows of 64 activations, 9 words of 16 bytes apart.
 var<workgroup> staged: array<vec4<u32>, 432>;
 
@@ -127,18 +123,12 @@ ${["a", "b", "c", "d"].map(step).join("")}  }
 }
 `;
 
-export const rows16Needs: Needs = {
-  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-  subgroupSize: 32,
-  matrices: [f16Matrix],
-};
-
 /** Pieces begin behind the rows of y where the products are to be added to it (`add`), else at its first row. */
 export type Rows16Shape = ProductShape & Readonly<{ pieces: number }>;
 
 export const awqRows16F16Matrix: Card<"x" | "weights" | "groups" | "y", Rows16Shape> = makeCard({
   name: "awq-rows16-f16-matrix",
-  ...rows16Needs,
+  ...f16MatrixNeeds,
   wgsl: rows16Wgsl({
     bindings: ["var<storage, read_write> y: array<f32>;"],
     overrides: "",

@@ -6,11 +6,12 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { type GateUpShape, gatedWgsl, gateUpBindings, gateUpOverrides, gateUpSizes } from "../../wgsl/gate-up-end.ts";
-import { ROWS16, rows16Memory, rows16Needs, rows16Wgsl } from "./awq-rows16-f16-matrix.ts";
+import { f16MatrixNeeds } from "../../wgsl/subgroup-matrix.ts";
+import { ROWS16, rows16Memory, rows16Wgsl } from "./awq-rows16-f16-matrix.ts";
 
 export const awqRows16GateUpMatrix: Card<"x" | "weights" | "groups" | "bias" | "out", GateUpShape> = makeCard({
   name: "awq-rows16-gate-up-matrix",
-  ...rows16Needs,
+  ...f16MatrixNeeds,
   wgsl: rows16Wgsl({
     bindings: gateUpBindings,
     overrides: `${gateUpOverrides}\n`,
