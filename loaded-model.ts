@@ -107,6 +107,12 @@ export const DEFAULT_WINDOW = 2048;
 const scoreOptionNames: OptionNames<ScoreOptions> = { context: true, stride: true, base: true, onProgress: true };
 const embedOptionNames: OptionNames<EmbedOptions> = { pooling: true, normalize: true };
 
+/** Options of all with an input's own in their place; its `greedy` and its `temperature` each take the place of both. */
+function withOwn(all: GenerateOptions, own: GenerateOptions): GenerateOptions {
+  const { greedy: _greedy, temperature: _temperature, ...rest } = all;
+  return { ...(own.greedy || own.temperature !== undefined ? rest : all), ...own };
+}
+
 /** The decoder of a model without a tokenizer. */
 const noText = { push: () => "", flush: () => "" };
 
@@ -201,12 +207,11 @@ export function loadedModel(
       checkOptionsObject("generateAll", options);
       const { sequences, onToken, onOutcome, onProgress, ...shared } = options;
       checked(shared); // what is wrong for all is not an outcome of each
-      if (!Array.isArray(inputs)) throw wrongType("generateAll", "inputs", "an array", inputs);
       const itemOf = (given: AnyInput | InputWithOptions): Item => {
         try {
           const { input, ...own } = typeof given === "object" && given !== null && "input" in given ? given : { input: given };
           const prompt = encodePrompt(inputOf(input));
-          const loop = checked({ ...shared, ...withoutUndefined(own) });
+          const loop = checked(withOwn(shared, withoutUndefined(own)));
           return { prompt, options: { ...loop, decoder: decoderFor(input, prompt) } };
         } catch (error) {
           return { error };

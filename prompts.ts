@@ -27,7 +27,10 @@ export type AnyInput = string | GenerateInput;
 export interface GenerateOptions
   extends Partial<SamplingOptions>,
     Partial<Pick<LoopOptions, "maxNewTokens" | "stop" | "topLogprobs" | "signal" | "onPrefill" | "processLogits" | "speculate">> {
-  /** Always the likeliest token, whatever the model's own files say; options given beside it still count. */
+  /**
+   * Always the likeliest token, whatever the model's own files say; a repetition penalty given beside it still counts. A temperature
+   * above 0 beside it is an error "usage".
+   */
   readonly greedy?: boolean;
   /** Further ids that end the text and are not part of it. A `stop` that spells one added token is compared by its id as well. */
   readonly stopIds?: readonly number[];
@@ -157,6 +160,14 @@ export function modelPrompts(config: LlamaConfig, chat: Chat | GureumError, samp
       ...(speculate === undefined ? {} : { speculate }),
     };
     checkOptions(loop);
+    if (likeliest && loop.sampling.temperature > 0)
+      throw new GureumError("usage", {
+        where: "generate",
+        what: "greedy and a temperature above 0",
+        expected: "one of them",
+        got: `temperature ${loop.sampling.temperature}`,
+        remedy: "leave greedy out to draw, or the temperature",
+      });
     if (!Array.isArray(stopIds))
       throw new GureumError("usage", { where: "generate", what: "stopIds has the wrong type", expected: "an array of ids" });
     return { ...loop, stopIds: stopIdsOf(stop, stopIds) };

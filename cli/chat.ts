@@ -7,6 +7,7 @@ import {
   modelFromWords,
   modelHelp,
   modelOptions,
+  noteIdle,
   noteSampling,
   runOptions,
   samplingHelp,
@@ -57,6 +58,7 @@ ${samplingHelp}`,
     const conversation = model.createConversation();
     try {
       noteSampling(model, options);
+      noteIdle(model, options);
       if (first) {
         await runGeneration(model, first, options);
         return 0;

@@ -11,6 +11,7 @@ import {
   modelFromWords,
   modelHelp,
   modelOptions,
+  noteIdle,
   noteSampling,
   runOptions,
   samplingHelp,
@@ -81,6 +82,7 @@ ${samplingHelp}`,
     const model = await modelFromWords("generate", words, ids ? "ids" : "text", ({ check }) => check(input, generateOptions(options)));
     try {
       noteSampling(model, options);
+      noteIdle(model, options);
       const answer = await runGeneration(model, input, options);
       if (receipt !== undefined) {
         const prompt = model.encodePrompt(input);

@@ -173,12 +173,13 @@ const samplingWords = {
 
 /** @throws GureumError "usage", and "range" for a number outside its range, before any model is loaded */
 export function runOptions(command: string, words: Words): RunOptions {
-  const seed = words.text("seed") ?? "0";
-  if (!/^\d{1,20}$/.test(seed)) throw usage(command, `--seed takes a whole number from 0, got ${JSON.stringify(seed)}`);
+  const seed = words.text("seed");
+  if (seed !== undefined && !/^\d{1,20}$/.test(seed))
+    throw usage(command, `--seed takes a whole number from 0, got ${JSON.stringify(seed)}`);
   const logprobs = words.number("logprobs") ?? 0;
   if (!Number.isInteger(logprobs) || logprobs < 0 || logprobs > 100)
     throw usage(command, `--logprobs takes a whole number from 0 to 100, got ${logprobs}`);
-  const sampling: { -readonly [name in keyof SamplingOptions]?: SamplingOptions[name] } = { seed: BigInt(seed) };
+  const sampling: { -readonly [name in keyof SamplingOptions]?: SamplingOptions[name] } = seed === undefined ? {} : { seed: BigInt(seed) };
   for (const [name, word] of Object.entries(samplingWords) as [keyof typeof samplingWords, string][]) {
     const value = words.number(word);
     if (value !== undefined) sampling[name] = value;
@@ -197,6 +198,7 @@ export function runOptions(command: string, words: Words): RunOptions {
     stats: words.flag("stats"),
   };
   checkSampling({ ...greedy, ...sampling });
+  if (options.greedy && (sampling.temperature ?? 0) > 0) throw usage(command, "give --greedy or --temperature above 0, not both");
   checkMaxNewTokens(options.maxNewTokens);
   return options;
 }
@@ -220,4 +222,13 @@ export function noteSampling(model: LoadedModel, options: RunOptions): void {
   const shown = names.filter((name) => sampling[name] !== greedy[name] || name === "temperature");
   const how = shown.map((name) => `${samplingWords[name]} ${sampling[name]}`).join(", ");
   note(`sampling: ${how}, seed ${sampling.seed} (as the model's generation_config.json has it; --greedy: always the likeliest)`);
+}
+
+/** Says which words about a draw change nothing, where none is made. */
+export function noteIdle(model: LoadedModel, { greedy: likeliest, sampling }: RunOptions): void {
+  if ((sampling.temperature ?? (likeliest ? 0 : model.samplingDefaults.temperature)) > 0) return;
+  const { topK = 0, topP = 1, minP = 0, seed } = sampling;
+  const idle = [...(topK > 0 ? ["--top-k"] : []), ...(topP < 1 ? ["--top-p"] : []), ...(minP > 0 ? ["--min-p"] : [])];
+  const words = [...idle, ...(seed === undefined ? [] : ["--seed"])];
+  if (words.length > 0) note(`note: no effect of ${words.join(", ")}: the likeliest token is always taken; --temperature T draws`);
 }

@@ -59,6 +59,15 @@ describe("generate", () => {
     expect(events).toHaveLength(3);
   });
 
+  it("takes the likeliest token where it is asked to be greedy, and refuses a temperature beside it", async () => {
+    const events = await collect(model.generate({ messages }, { greedy: true, temperature: 0, topK: 5, seed: 3n }));
+    expect(events.map(({ text }) => text).join("")).toBe(answer);
+    await expect(collect(model.generate({ messages }, { greedy: true, temperature: 9 }))).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringMatching(/greedy and a temperature above 0, expected one of them, got temperature 9/),
+    });
+  });
+
   it("runs side by side without mixing sequences", async () => {
     const other = [{ role: "user", content: "안녕하세요" }];
     const [a, b] = await Promise.all([collect(model.generate({ messages })), collect(model.generate({ messages: other }))]);
@@ -115,6 +124,18 @@ describe("generateAll", () => {
     await expect(model.generateAll(["하나"], { maxNewTokens: 0 })).rejects.toMatchObject({ code: "range" });
     await expect(model.generateAll(["하나"], { temperature: "1" as never })).rejects.toMatchObject({ code: "usage" });
     await expect(model.generateAll(["하나"], { sequences: 1.5 })).rejects.toMatchObject({ code: "usage" });
+  });
+
+  it("lets an input's greedy or temperature take the place of both of those of all", async () => {
+    const [likeliest, drawn] = [
+      { messages, greedy: true },
+      { messages, temperature: 9, seed: 3n },
+    ].map(({ messages, ...own }) => ({ input: { messages }, ...own, maxNewTokens: 6 }));
+    const text = (outcomes: readonly { readonly ok: boolean; readonly text?: string }[]): unknown => outcomes.map(({ text }) => text);
+    const both = text(await model.generateAll([likeliest!, drawn!]));
+    expect(text(await model.generateAll([likeliest!, drawn!], { temperature: 0.7 }))).toEqual(both);
+    expect(text(await model.generateAll([likeliest!, drawn!], { greedy: true }))).toEqual(both);
+    await expect(model.generateAll(["하나"], { greedy: true, temperature: 1 })).rejects.toMatchObject({ code: "usage" });
   });
 
   it("and hooks and speculation work through the front door", async () => {

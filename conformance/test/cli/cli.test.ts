@@ -295,6 +295,7 @@ describe("the command", () => {
     [["chat", "a", "--backend", "cpu", "--arithmetic", "f32"], /choose among variants of the WebGPU backend/],
     [["chat", "a", "--temperature", "warm"], /--temperature takes a number/],
     [["chat", "a", "--seed", "-1"], /seed/],
+    [["generate", "a", "--greedy", "--temperature", "0.8"], /give --greedy or --temperature above 0, not both/],
     [["generate"], /missing/],
     [["tokenize"], /give TEXT/],
     [["tokenize", "a", "--as", "x"], /--as is text or rendered/],

@@ -250,6 +250,10 @@ describe("generation_config.json", () => {
     const likeliest = await gureum([...args, "--greedy"]);
     expect(likeliest.out).toBe("안녕하세요\n");
     expect(likeliest.err).not.toContain("sampling:");
+    const idle = await gureum([...args, "--greedy", "--top-k", "9", "--top-p", "1", "--seed", "3"]);
+    expect(idle.out).toBe(likeliest.out);
+    expect(idle.err).toContain("note: no effect of --top-k, --seed: the likeliest token is always taken; --temperature T draws");
+    expect(drawn.err).not.toContain("no effect");
   });
 });
 
