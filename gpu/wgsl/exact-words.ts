@@ -15,8 +15,10 @@ override SUMS: u32 = 4u * UNITS;
 
 /**
  * begin(tid); then x_of(half, i, unit), the half of digit p at 2 p + half, of block i of a unit, sum_of(unit), and
- * row_scale(), the exponent. Wants bindings x and scale, and params norm,
- * inverse, eps; LANES; exactIntegers, exactNumbers, exactRows, exactRows32, exactReciprocal, exactRoot, exactWordOf.
+ * row_scale(), the exponent. A lane takes its words four at a time in loops that no compiler unrolls, since a uniform has
+ * their length, and its registers change places: what is made of a row once costs the fetching of its instructions. Wants
+ * bindings x and scale, and params held (words of four that a lane holds), norm, inverse, eps; LANES; exactIntegers,
+ * exactNumbers, exactRows, exactRows32, exactReciprocal, exactRoot, exactWordOf.
  */
 export const exactWordsRow = /* wgsl */ `
 var<workgroup> operand: array<vec4<u32>, OPERAND>; // [digits][2 halves][UNIT][UNITS]
@@ -39,21 +41,6 @@ fn fixed(a: u32) -> i32 {
   return fix32(a, biased);
 }
 fn digits_of(four: vec4<u32>) -> Word { return word_of(fixed(four.x), fixed(four.y), fixed(four.z), fixed(four.w)); }
-fn put_item(item: u32, p: vec4<u32>, q: vec4<u32>, r: vec4<u32>, s: vec4<u32>) {
-  if (item >= ITEMS) { return; }
-  let a = digits_of(p);
-  let b = digits_of(q);
-  let c = digits_of(r);
-  let d = digits_of(s);
-  let block = item / 2u;
-  let slot = item % 2u * BLOCKS + block % UNIT * UNITS + block / UNIT;
-  operand[slot] = vec4<u32>(a.digits.x, b.digits.x, c.digits.x, d.digits.x);
-  operand[2u * BLOCKS + slot] = vec4<u32>(a.digits.y, b.digits.y, c.digits.y, d.digits.y);
-  operand[4u * BLOCKS + slot] = vec4<u32>(a.digits.z, b.digits.z, c.digits.z, d.digits.z);
-  if (P == 4u) { operand[6u * BLOCKS + slot] = vec4<u32>(a.digits.w, b.digits.w, c.digits.w, d.digits.w); }
-  let sum = a.sum + b.sum + c.sum + d.sum;
-  for (var i = 0u; i < P; i++) { atomicAdd(&unit_sums[4u * (block / UNIT) + i], sum[i]); }
-}
 fn begin(tid: u32) {
   // 1. The row.
   if (tid < 16u) { atomicStore(&tops[tid], 0u); }
@@ -66,18 +53,18 @@ fn begin(tid: u32) {
     let item = tid + i / 4u * LANES;
     let at = 4u * min(item, ITEMS - 1u) + i % 4u;
     row[i] = select(vec4<u32>(0u), x[at], item < ITEMS);
-    if (params.norm > 0u) { by[i] = scale[at]; }
+    if (params.norm == 1u) { by[i] = scale[at]; }
     top = max(top, magnitude(row[i]));
   }
   workgroupBarrier();
   atomicMax(&tops[tid % 8u], top);
   workgroupBarrier();
   var most = largest(0u);
-  if (params.norm > 0u) {
+  if (params.norm == 1u) {
     // 2. Its norm. Squares of 24 bits, by halves of 12: sums of 256 fit u32.
     biased = row_biased(most);
     var h = 0u; var m = 0u; var l = 0u;
-    for (var i = 0u; i < params.norm; i++) {
+    for (var i = 0u; i < params.held; i++) {
       let x = row[0];
       for (var j = 1u; j < 4u * HELD; j++) { row[j - 1u] = row[j]; }
       row[4u * HELD - 1u] = x;
@@ -103,7 +90,7 @@ fn begin(tid: u32) {
     workgroupBarrier();
     let r = factor;
     top = 0u;
-    for (var i = 0u; i < params.norm; i++) {
+    for (var i = 0u; i < params.held; i++) {
       let x = row[0];
       let w = by[0];
       for (var j = 1u; j < 4u * HELD; j++) { row[j - 1u] = row[j]; by[j - 1u] = by[j]; }
@@ -117,7 +104,21 @@ fn begin(tid: u32) {
   }
   biased = row_biased(most);
   // 3. Digits, and their sums over a unit.
-  for (var i = 0u; i < HELD; i++) { put_item(tid + i * LANES, row[4u * i], row[4u * i + 1u], row[4u * i + 2u], row[4u * i + 3u]); }
+  for (var i = 0u; i < params.held; i++) {
+    let item = tid + i / 4u * LANES;
+    let part = i % 4u;
+    let word = digits_of(row[0]);
+    for (var j = 1u; j < 4u * HELD; j++) { row[j - 1u] = row[j]; }
+    if (item < ITEMS) {
+      let block = item / 2u;
+      let slot = item % 2u * BLOCKS + block % UNIT * UNITS + block / UNIT;
+      operand[slot][part] = word.digits.x;
+      operand[2u * BLOCKS + slot][part] = word.digits.y;
+      operand[4u * BLOCKS + slot][part] = word.digits.z;
+      if (P == 4u) { operand[6u * BLOCKS + slot][part] = word.digits.w; }
+      for (var p = 0u; p < P; p++) { atomicAdd(&unit_sums[4u * (block / UNIT) + p], word.sum[p]); }
+    }
+  }
   workgroupBarrier();
 }
 fn x_of(half: u32, i: u32, unit: u32) -> vec4<u32> { return operand[half * BLOCKS + i * UNITS + unit]; }

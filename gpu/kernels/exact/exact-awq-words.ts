@@ -57,7 +57,7 @@ const perBlock = (line: (i: number) => string): string => [0, 1, 2, 3].map((i) =
 export const exactAwqWords: Card<"x" | "scale" | "weights" | "groups" | "bases" | "bias" | "out", ExactAwqWordsShape> = makeCard({
   name: "exact-awq-words",
   wgsl: /* wgsl */ `
-struct Params { n: u32, first: u32, adds: u32, paired: u32, quads: u32, norm: u32, inverse: u32, eps: u32 }
+struct Params { n: u32, first: u32, adds: u32, paired: u32, quads: u32, held: u32, norm: u32, inverse: u32, eps: u32 }
 const HELD = 1u;
 override K: u32 = 1024u;
 override GROUP: u32 = 128u;
@@ -172,21 +172,18 @@ ${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & 
     }
     workgroupBarrier();
   }
-  // 6. Rows, rounded once.
-  if (params.paired == 1u) {
-    if (tid < own_quads() * 2u && n < params.n) {
-      var gate = total(wg.x, tid / 4u * 2u, tid % 4u);
-      var up = total(wg.x, tid / 4u * 2u + 1u, tid % 4u);
-      if (HAS_BIAS) { gate = addf(gate, bias[n]); up = addf(up, bias[params.n + n]); }
-      out[n] = mulf(siluf(gate), up);
+  // 6. Rows, rounded once; of gate and up first one, then the other.
+  if (tid < own_quads() * select(4u, 2u, params.paired == 1u) && n < params.n) {
+    var gate = 0u;
+    var y = 0u;
+    for (var i = 0u; i <= params.paired; i++) {
+      gate = y;
+      y = total(wg.x, select(tid / 4u, tid / 4u * 2u + i, params.paired == 1u), tid % 4u);
+      if (HAS_BIAS) { y = addf(y, bias[i * params.n + n]); }
     }
-  } else {
-    if (tid < own_quads() * 4u && n < params.n) {
-      var y = total(wg.x, tid / 4u, tid % 4u);
-      if (HAS_BIAS) { y = addf(y, bias[n]); }
-      if (params.adds == 1u) { y = addf(before, y); }
-      out[n] = y;
-    }
+    if (params.paired == 1u) { y = mulf(siluf(gate), y); }
+    if (params.adds == 1u) { y = addf(before, y); }
+    out[n] = y;
   }
 }
 `,
@@ -199,7 +196,8 @@ ${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & 
       adds: Number(adds),
       paired: Number(paired),
       quads,
-      norm: norm ? 4 * heldOf(K, teams) : 0,
+      held: 4 * heldOf(K, teams),
+      norm: Number(norm !== null),
       inverse: norm?.inverse ?? 0,
       eps: norm?.eps ?? 0,
     },
