@@ -58,6 +58,7 @@ export { subjects as "exact-dense-tile" } from "./kernels/exact-dense-tile.ts";
 export { subjects as "exact-digits" } from "./kernels/exact-digits.ts";
 export { subjects as "exact-embedding" } from "./kernels/exact-embedding.ts";
 export { subjects as "exact-greedy" } from "./kernels/exact-greedy.ts";
+export { subjects as "exact-handed-digits" } from "./kernels/exact-handed-digits.ts";
 export { subjects as "exact-mix" } from "./kernels/exact-mix.ts";
 export { subjects as "exact-mix-matrix" } from "./kernels/exact-mix-matrix.ts";
 export { subjects as "exact-norm" } from "./kernels/exact-norm.ts";

@@ -18,6 +18,7 @@ import { exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
 import { exactEmbedding } from "../../gpu/kernels/exact/exact-embedding.ts";
 import { exactGreedy } from "../../gpu/kernels/exact/exact-greedy.ts";
 import { exactGreedyParts } from "../../gpu/kernels/exact/exact-greedy-parts.ts";
+import { exactHandedDigits, HANDED_LANES } from "../../gpu/kernels/exact/exact-handed-digits.ts";
 import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
 import { exactMixMatrix } from "../../gpu/kernels/exact/exact-mix-matrix.ts";
 import { exactNorm } from "../../gpu/kernels/exact/exact-norm.ts";
@@ -167,6 +168,9 @@ export const works: readonly Work[] = [
   work(exactDigits, ({ hiddenSize: D, intermediateSize: F }) => [
     { step: "hidden", shape: { K: D, P: 3 as const } },
     { step: "ffn", shape: { K: F, P: 4 as const } },
+  ]),
+  work(exactHandedDigits, ({ intermediateSize: F }) => [
+    { step: "ffn", shape: { K: F, P: 4 as const, tops: 132, lanes: HANDED_LANES, unit: 4 } },
   ]),
   work(exactNorm, ({ hiddenSize: D }) => [{ step: "hidden", shape: { D, inverse: 0x39800000, eps: 0x3727c5ac } }]),
   work(exactNormDigits, ({ hiddenSize: D }) => [

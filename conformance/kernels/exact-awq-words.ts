@@ -6,6 +6,7 @@ import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import { workgroupLimits } from "../../gpu/wgsl/teams.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
 import type { ExactGateUpCase } from "../ops/exact-gate-up.ts";
+import { EACH } from "../ops/exact-gate-up-handed.ts";
 import type { ExactNormAwqCase } from "../ops/exact-norm-awq.ts";
 import { foundScales, repacked, wordSubject } from "../subjects/exact.ts";
 import { packed } from "../subjects/layouts.ts";
@@ -53,8 +54,8 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
         accepts: ({ T, P, weight }) => T === 1 && repacked(weight) && weight.inFeatures * P < 8192,
       }),
     ),
-    wordSubject<ExactGateUpCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.gate, c.up], 3, { teams: 4, quads: 3 }), place, {
-      op: "exact-gate-up",
+    wordSubject<ExactGateUpCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.gate, c.up], 3, { teams: 4, quads: EACH / 8 }), place, {
+      op: "exact-gate-up-handed",
       variant: "exact-awq-words-paired",
       kernels,
       accepts: ({ gate }) => repacked(gate) && gate.inFeatures * 3 < 8192,

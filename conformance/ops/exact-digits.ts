@@ -40,14 +40,21 @@ export function digitsOf(v: number, P: number): number[] {
   return out;
 }
 
-/** digits [rows, 2 P, B, 4] words, sums [rows, B, 4], exponents [rows], as gpu/kernels/exact/exact-digits.ts lays them out. */
-export function digitWords({ K, rows, P, x }: ExactDigitsCase): { digits: Uint32Array; sums: Uint32Array; exponents: Uint32Array } {
+/**
+ * digits [rows, 2 P, B, 4] words, sums [rows, B, 4], exponents [rows], as gpu/kernels/exact/exact-digits.ts lays them out. Exponents are those of a row and
+ * `more` values, of which no digits are made.
+ */
+export function digitWords(
+  { K, rows, P, x }: ExactDigitsCase,
+  more: Float32Array = new Float32Array(0),
+): { digits: Uint32Array; sums: Uint32Array; exponents: Uint32Array } {
   const B = Math.ceil(K / 32);
   const digits = new Uint32Array(rows * P * B * 8);
   const sums = new Int32Array(rows * B * 4);
   const exponents = new Int32Array(rows);
   for (let t = 0; t < rows; t++) {
-    const { values, exponent } = fixedRow(x, t * K, K, P === 3 ? 24 : 32);
+    const row = Float32Array.from([...x.subarray(t * K, (t + 1) * K), ...more]);
+    const { values, exponent } = fixedRow(row, 0, row.length, P === 3 ? 24 : 32);
     exponents[t] = exponent;
     for (let k = 0; k < K; k++) {
       const b = k >> 5;

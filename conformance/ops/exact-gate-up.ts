@@ -34,7 +34,8 @@ const shapes = [
   { K: 128, N: 14_336, group: 128, bias: true },
 ] as const;
 
-function products({ x, gate, up, bias }: ExactGateUpCase): Float32Array {
+/** mul(silu(linear(x, gate)), linear(x, up)) [N]. */
+export function products({ x, gate, up, bias }: ExactGateUpCase): Float32Array {
   const N = gate.outFeatures;
   const [g, u] = [gate, up].map((weight, i) => {
     const out = new Float32Array(N);

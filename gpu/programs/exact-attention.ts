@@ -33,7 +33,7 @@ export function recordAttention(
   const { qkv } = weights.joined[i]!;
   const joined = c.oneRow && qkv && config.hiddenSize <= MOST_ROW_INPUTS ? a.qkv : null;
   const left = { P: 3, adds: false, paired: false } as const;
-  const atOnce = joined && recordWords(recorder, c, qkv!, a.x, joined.all, { ...left, norm: layer.inputLayernorm }, `${at}qkv`);
+  const atOnce = joined && recordWords(recorder, c, qkv!, a.x, joined.all, { ...left, norm: layer.inputLayernorm }, `${at}qkv`) > 0;
   if (!atOnce) recordNormed(recorder, c, layer.inputLayernorm, layer.qProj, marks, `${at}inputLayernorm`);
   if (joined) {
     if (!atOnce) recordRow(recorder, c, qkv!, joined.all, left, `${at}qkv`);

@@ -2,6 +2,7 @@
 
 import type { LlamaConfig } from "../../core/config.ts";
 import { allocate, type Memory } from "../device/buffer.ts";
+import { mostLeft } from "../kernels/exact/exact-awq-words.ts";
 import { digitBytes, tiledRows } from "../kernels/exact/exact-digits.ts";
 import { type ExactAttentionShape, queryBytes } from "../kernels/exact/exact-rope.ts";
 import type { ExactGpuWeights } from "../model/exact-weights.ts";
@@ -42,6 +43,7 @@ export interface ExactActivations {
   readonly kNormed: GPUBuffer;
   readonly attention: GPUBuffer;
   readonly branch: GPUBuffer;
+  /** Behind one row lie the largest of its parts (exact-awq-words.ts). */
   readonly gate: GPUBuffer;
   readonly up: GPUBuffer;
   readonly digits: GPUBuffer;
@@ -87,7 +89,7 @@ export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: 
     v: words("v", G * Hd),
     attention: words("attention", H * Hd),
     branch: words("branch", D),
-    gate: words("gate", F),
+    gate: allocate(memory, "gate", 4 * Math.max(rows * F, 4 * Math.ceil((F + mostLeft(F)) / 4))),
     up: words("up", F),
     digits: allocate(memory, "digits", Math.max(...operands.map(({ digits }) => digits))),
     sums: allocate(memory, "digit sums", Math.max(...operands.map(({ sums }) => sums))),

@@ -11,11 +11,12 @@ import { exactAwqMatrix4 } from "../kernels/exact/exact-awq-matrix-4.ts";
 import { exactAwqRow, tuneRow } from "../kernels/exact/exact-awq-row.ts";
 import { exactAwqStored } from "../kernels/exact/exact-awq-stored.ts";
 import { exactAwqTile } from "../kernels/exact/exact-awq-tile.ts";
-import { exactAwqWords, tuneWords } from "../kernels/exact/exact-awq-words.ts";
+import { exactAwqWords, tuneWords, workgroupsOf } from "../kernels/exact/exact-awq-words.ts";
 import { exactDense } from "../kernels/exact/exact-dense.ts";
 import { exactDenseMatrix, MOST_DENSE_INPUTS } from "../kernels/exact/exact-dense-matrix.ts";
 import { exactDenseTile } from "../kernels/exact/exact-dense-tile.ts";
 import { type Digits, exactDigits } from "../kernels/exact/exact-digits.ts";
+import { exactHandedDigits, HANDED_LANES } from "../kernels/exact/exact-handed-digits.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
 import { exactNormDigits } from "../kernels/exact/exact-norm-digits.ts";
 import type { ExactGpuLinear, JoinedLinear } from "../model/exact-weights.ts";
@@ -43,7 +44,7 @@ export const normOf = ({ rmsNormEps }: LlamaConfig, D: number): { D: number; inv
 const manyAs = ({ matrices }: ExactContext, weight: ExactGpuLinear["weight"]): { unit: number; step: number } =>
   matrices && weight.kind === "packed" && weight.columns ? { unit: weight.unit, step: COLUMN_STEP } : { unit: 1, step: 0 };
 
-/** x [T, K] as digits in c.a, for a linear; blocks lie as who reads them wants. */
+/** x [T, K] as digits in c.a, for a linear; blocks lie as who reads them wants. `tops`: words behind one row, the largest of which is its own; 0 without. */
 export function recordDigits(
   recorder: Recorder,
   c: ExactContext,
@@ -51,11 +52,16 @@ export function recordDigits(
   { weight }: Pick<ExactGpuLinear, "weight">,
   P: Digits,
   label: string,
+  tops = 0,
 ): void {
   const { a, oneRow, lanes } = c;
   const buffers = { x, digits: a.digits, sums: a.sums, exponents: a.exponents };
   const shape = { K: weight.K, P, ...(oneRow ? { lanes, parts: partsOf(weight.K, lanes) } : {}) };
   const unit = weight.kind === "packed" ? weight.unit : 1;
+  if (tops > 0) {
+    recordKernel(recorder, exactHandedDigits, buffers, { K: weight.K, P, tops, lanes: Math.min(lanes, HANDED_LANES), unit }, { label });
+    return;
+  }
   if (oneRow || weight.kind !== "packed") {
     recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label });
     return;
@@ -172,7 +178,8 @@ export function recordRow(
 }
 
 /**
- * The same of a row of words, or of its norm where `norm` has the weights of one. False where a workgroup cannot hold such a row: nothing is recorded then.
+ * The same of a row of words, or of its norm where `norm` has the weights of one. Gives the workgroups, each of which leaves a word behind `out` where it is
+ * `paired`; 0 where a workgroup cannot hold such a row: nothing is recorded then.
  */
 export function recordWords(
   recorder: Recorder,
@@ -182,23 +189,23 @@ export function recordWords(
   out: BufferArg,
   { norm, P, adds, paired }: { readonly norm: GPUBuffer | null; readonly P: Digits; readonly adds: boolean; readonly paired: boolean },
   label: string,
-): boolean {
+): number {
   const { weights, groups, bases, spread, K, groupSize, firstRow, unit } = weight;
   const N = paired ? weight.N / 2 : weight.N;
   const given = { K, N, P, groupSize, unit, firstRow, hasBias: bias !== null, adds, paired, spread };
   const shape = K <= MOST_ROW_INPUTS ? tuneWords({ ...given, norm: norm && normOf(config, K) }, limits) : null;
-  if (!shape) return false;
+  if (!shape) return 0;
   const buffers = { x, scale: norm ?? a.nothing, weights, groups, bases, bias: bias ?? a.nothing, out };
   recordKernel(recorder, exactAwqWords, buffers, shape, { label });
-  return true;
+  return workgroupsOf(shape);
 }
 
-/** a.x += the linear of x, which comes as words; by way of a.branch where that is looked at. */
+/** a.x += the linear of x, which comes as words, `tops` behind them; by way of a.branch where that is looked at. */
 export function recordBranch(
   recorder: Recorder,
   c: ExactContext,
   { weight, bias }: ExactGpuLinear,
-  x: { readonly buffer: GPUBuffer; readonly label: string },
+  x: { readonly buffer: GPUBuffer; readonly label: string; readonly tops?: number },
   P: Digits,
   marks: ExactMarks,
   name: string,
@@ -207,9 +214,9 @@ export function recordBranch(
   const looked = marks.wants(name);
   if (c.oneRow && !looked && weight.kind === "packed") {
     const left = { norm: null, P, adds: true, paired: false };
-    if (recordWords(recorder, c, { weight, bias }, x.buffer, a.x, left, name)) return;
+    if (recordWords(recorder, c, { weight, bias }, x.buffer, a.x, left, name) > 0) return;
   }
-  recordDigits(recorder, c, x.buffer, { weight }, P, x.label);
+  recordDigits(recorder, c, x.buffer, { weight }, P, x.label, x.tops);
   if (!looked) {
     recordLinear(recorder, c, { weight, bias }, a.x, { P, adds: true }, name);
     return;

@@ -57,7 +57,8 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
     const joined = c.oneRow && D <= MOST_ROW_INPUTS ? gateUp : null;
     const left = { P: 3, adds: false, paired: true } as const;
     const norm = layer.postAttentionLayernorm;
-    if (!joined || !recordWords(recorder, c, joined, a.x, a.gate, { ...left, norm }, `${at}gateUp`)) {
+    const tops = joined ? recordWords(recorder, c, joined, a.x, a.gate, { ...left, norm }, `${at}gateUp`) : 0;
+    if (tops === 0) {
       recordNormed(recorder, c, norm, layer.gateProj, marks, `${at}postAttentionLayernorm`);
       if (joined) recordRow(recorder, c, joined, a.gate, left, `${at}gateUp`);
       else {
@@ -69,7 +70,7 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
       }
     }
     tap("siluMul", a.gate);
-    recordBranch(recorder, c, layer.downProj, { buffer: a.gate, label: `${at}siluMul` }, 4, marks, `${at}mlp`);
+    recordBranch(recorder, c, layer.downProj, { buffer: a.gate, label: `${at}siluMul`, tops }, 4, marks, `${at}mlp`);
     tap("residual", a.x);
   });
 }

@@ -4,7 +4,9 @@
  * digits stands between two linears. The first weights are on their way meanwhile; as soon as a block's are used, the
  * same block of the next unit. K % 32 = 0, K ≤ 32,768. What sets the linears of a layer apart comes from a uniform: all
  * weights pass through a device's caches for each token, and instructions with them; what is compiled once is at hand
- * when it is wanted again. Workgroup memory: P K bytes of digits, K / 8 of sums where UNIT is 4, 2.2 KiB per team. Limited by memory (N · K / 2 bytes) and the row's latency.
+ * when it is wanted again. What is paired leaves the largest of each workgroup's outputs behind them, [N + workgroups]
+ * words, for who makes the digits of that row (exact-handed-digits.ts). Workgroup memory: P K bytes of digits, K / 8 of
+ * sums where UNIT is 4, 2.2 KiB per team. Limited by memory (N · K / 2 bytes) and the row's latency.
  */
 import { type Card, makeCard, workgroupBytes } from "../../pipeline/kernel.ts";
 import {
@@ -35,6 +37,9 @@ export type ExactAwqWordsShape = Omit<ExactAwqRowShape, "split"> &
 const WORKGROUPS = 132;
 /** With more a lane has too few registers there. */
 const MOST_TEAMS = 8;
+const FEWEST_TEAMS = 4;
+/** Words behind a row of N for what its workgroups leave, however they are cut. */
+export const mostLeft = (N: number): number => Math.ceil(N / 2 / FEWEST_TEAMS);
 
 /** Teams and quads for so many rows, as a device allows them; null where the row does not fit. */
 export function tuneWords(
@@ -42,12 +47,16 @@ export function tuneWords(
   { invocations, bytes }: WorkgroupLimits,
 ): ExactAwqWordsShape | null {
   const each = Math.ceil((shape.paired ? 2 * shape.N : shape.N) / 4 / WORKGROUPS);
-  for (let teams = Math.min(MOST_TEAMS, Math.floor(invocations / 64) * 2); teams >= 4; teams -= 2) {
+  for (let teams = Math.min(MOST_TEAMS, Math.floor(invocations / 64) * 2); teams >= FEWEST_TEAMS; teams -= 2) {
     const tuned = { ...shape, teams, quads: Math.min(8, Math.ceil(each / teams)) };
     if (workgroupBytes(exactAwqWords, tuned) <= bytes) return tuned;
   }
   return null;
 }
+
+/** Workgroups, of which those of what is paired each leave a word. */
+export const workgroupsOf = ({ N, paired, teams, quads }: Pick<ExactAwqWordsShape, "N" | "paired" | "teams" | "quads">): number =>
+  Math.ceil((paired ? 2 * N : N) / 4 / (teams * quads));
 
 /** Items of 16 neighbours that each lane holds. */
 const heldOf = (K: number, teams: number): number => Math.ceil(K / 16 / (32 * teams));
@@ -85,6 +94,7 @@ const TEAM = 32u;
 @group(0) @binding(7) var<uniform> params: Params;
 var<workgroup> partials: array<u32, PARTIALS>; // [teams][4 rows][3 words][32 lanes and one]
 var<workgroup> totals: array<u32, TOTALS>; // [quads][4 rows][5 sums: of halves of words, and of the last]
+var<workgroup> left: atomic<u32>; // the largest output
 ${exactIntegers}${exactNumbers}${exact96}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactRoot}${exactSilu}${exactWordOf}${exactWordsRow}${exactQuadRows}
 fn own_quads() -> u32 { return TEAMS * params.quads; } // of a workgroup
 fn load_group(quad: u32, unit: u32) -> vec4<u32> { return groups[quad * GROUPS + unit * UNIT / BLOCKS_PER_GROUP]; }
@@ -119,6 +129,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var unit = min(lane, UNITS - 1u);
   var ahead = load_group(quad, unit);
 ${perBlock((i) => `var r${i} = load_rows(quad, ${i === 0 ? "0u" : `min(${i}u, UNIT - 1u)`} * UNITS + unit);`)}
+  if (tid == 0u) { atomicStore(&left, 0u); }
   begin(tid);
   for (var q = 0u; q < params.quads; q++) {
     let base = select(bases[quad], vec4<u32>(0u), vec4<bool>(WIDE));
@@ -181,14 +192,21 @@ ${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & 
       y = total(wg.x, select(tid / 4u, tid / 4u * 2u + i, params.paired == 1u), tid % 4u);
       if (HAS_BIAS) { y = addf(y, bias[i * params.n + n]); }
     }
-    if (params.paired == 1u) { y = mulf(siluf(gate), y); }
+    if (params.paired == 1u) {
+      y = mulf(siluf(gate), y);
+      atomicMax(&left, y & 0x7fffffffu);
+    }
     if (params.adds == 1u) { y = addf(before, y); }
     out[n] = y;
+  }
+  if (params.paired == 1u) {
+    workgroupBarrier();
+    if (tid == 0u) { out[params.n + wg.x] = atomicLoad(&left); }
   }
 }
 `,
   emits: ["HELD"],
-  workgroupBytes: ({ K, P, unit, teams }) => wordsBytes(K, P, unit) + (1584 + 640) * teams,
+  workgroupBytes: ({ K, P, unit, teams }) => wordsBytes(K, P, unit) + (1584 + 640) * teams + 16,
   call: ({ K, N, P, groupSize, unit, firstRow, hasBias, adds, paired, spread, quads, teams, norm }) => ({
     params: {
       n: N,
@@ -203,7 +221,12 @@ ${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & 
     },
     overrides: { K, GROUP: groupSize, P, HAS_BIAS: hasBias, WIDE: spread > 5, TEAMS: teams, UNIT: unit },
     emitted: { HELD: `${heldOf(K, teams)}u` },
-    workgroups: () => [Math.ceil((paired ? 2 * N : N) / 4 / (teams * quads)), 1, 1],
+    workgroups: () => [workgroupsOf({ N, paired, teams, quads }), 1, 1],
   }),
-  sizes: (shape) => ({ x: 4 * shape.K, scale: shape.norm ? 4 * shape.K : 0, ...quadSizes(shape) }),
+  sizes: (shape) => ({
+    x: 4 * shape.K,
+    scale: shape.norm ? 4 * shape.K : 0,
+    ...quadSizes(shape),
+    out: 4 * (shape.N + (shape.paired ? workgroupsOf(shape) : 0)),
+  }),
 });
