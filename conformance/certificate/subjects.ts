@@ -3,7 +3,7 @@ import { GureumError } from "../../core/errors.ts";
 import { closeDevice, type Gpu, openDevice } from "../../gpu/device/device.ts";
 import { openWasmCpu } from "../../wasm/cpu.ts";
 import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
-import { withSubgroups } from "../device/subgroups.ts";
+import { notEmulated, withSubgroups } from "../device/subgroups.ts";
 import type { AnySubject } from "../kit.ts";
 import { cpuSubjects, kitOf } from "../laws.ts";
 import type { OwnKernel } from "../own/kernel.ts";
@@ -53,7 +53,9 @@ async function gatherOwn(gpu: Gpu, { own = [], ownError = (_, error) => error }:
 /** What an emulation of subgroups adds to the subjects of a device. @throws GureumError "usage" where it adds none */
 export function emulatedSubjects(gpu: Gpu): readonly AnySubject[] {
   const before = new Set(webgpuSubjects({ gpu }).map(({ variant }) => variant));
-  const added = webgpuSubjects({ gpu: withSubgroups(gpu) }).filter(({ variant }) => !before.has(variant));
+  const added = webgpuSubjects({ gpu: withSubgroups(gpu) }).filter(
+    ({ variant, kernels = [] }) => !before.has(variant) && !kernels.some((name) => notEmulated.includes(name)),
+  );
   if (added.length === 0)
     throw new GureumError("usage", {
       where: "--backend emulated",

@@ -5,15 +5,20 @@
  * Invocations 32 n … 32 n + 31 of a workgroup are subgroup n. Shuffles go through workgroup memory between two barriers, so they must
  * stand where all of a workgroup passes.
  */
+
+import { usage } from "../../gpu/device/buffer.ts";
 import { f16Matrix, i8Matrix } from "../../gpu/device/capabilities.ts";
 import { adoptDevice, type Gpu } from "../../gpu/device/device.ts";
 import { loading, type Matrix, matricesOf, multiplying, reading, type Side, type Source, storing, typeOf } from "./matrices.ts";
+import { ROOMS, type Spilled, spillArrays } from "./spill.ts";
 
 /** Functions of subgroups that the kernels call, by invocations' words in workgroup memory. */
 const exchanges: readonly (readonly [name: string, parameter: string, from: string])[] = [
   ["subgroupShuffleXor", "mask: u32", "emulated_lane ^ mask"],
   ["subgroupShuffle", "id: u32", "id % 32u"],
 ];
+/** A shuffle that some subgroups of a workgroup reach and others do not has no form here. */
+export const notEmulated: readonly string[] = ["batch-attention-f16"];
 const builtins: readonly (readonly [name: string, value: string])[] = [
   ["subgroup_id", "emulated_index / 32u"],
   ["subgroup_invocation_id", "emulated_lane"],
@@ -35,9 +40,12 @@ const ANY = `fn emulated_subgroupAny(value: bool) -> bool {
   return any != 0u;
 }`;
 
-/** The same kernel without subgroups: their matrices, functions and built-in values by functions of its own. */
-export function emulateSubgroups(code: string): string {
-  if (!/^enable (?:subgroups|chromium_experimental_subgroup_matrix);/m.test(code)) return code;
+/**
+ * The same kernel without subgroups: their matrices, functions and built-in values by functions of its own; in workgroup memory no more than `limit`
+ * bytes of arrays.
+ */
+export function emulateSubgroups(code: string, limit: number = Infinity): Spilled {
+  if (!/^enable (?:subgroups|chromium_experimental_subgroup_matrix);/m.test(code)) return { code, bytes: 0 };
   const matrices = matricesOf(code);
   const named = (name: string): Matrix => matrices.find((m) => m.name === name)!;
   const of = (wanted: Side): Matrix => matrices.find(({ side }) => side === wanted)!;
@@ -119,43 +127,67 @@ export function emulateSubgroups(code: string): string {
     return known ?? `emulated_${builtin}`;
   };
   const index = given("local_invocation_index", "u32");
-  const zero = `${given("num_workgroups", "vec3<u32>")}.x >> 31u`;
-  lines.unshift(`emulated_index = ${index}; emulated_lane = ${index} % 32u; emulated_nothing = ${zero};`);
+  const [count, wg] = [given("num_workgroups", "vec3<u32>"), given("workgroup_id", "vec3<u32>")];
+  lines.unshift(`emulated_index = ${index}; emulated_lane = ${index} % 32u; emulated_nothing = ${count}.x >> 31u;`);
   text = text.replace(main[0], () => `fn main(${parameters}) {\n  ${lines.join("\n  ")}`);
   const functions = [...made.values()];
   const size = /@workgroup_size\(([^),]*)/.exec(text)![1]!;
-  return [
+  const all = [
     text,
     ...["index", "lane", "nothing"].map((name) => `var<private> emulated_${name}: u32;`),
     ...(functions.some((one) => one.includes("emulated_words")) ? [`var<workgroup> emulated_words: array<u32, ${size}>;`] : []),
     ...functions,
     "",
   ].join("\n");
+  return spillArrays(all, limit, `(${wg}.x + ${count}.x * (${wg}.y + ${count}.y * ${wg}.z))`);
 }
 
-/** The device as one with subgroups of 32 and their matrices. It lasts as long as the one that it stands on. */
+/** Workgroup memory of the emulated device, and all rooms of what does not fit into the real one. */
+const WORKGROUP_BYTES = 49_152;
+const ROOMS_BYTES = 2 ** 26;
+
+/** Some properties of an object in place of its own; functions keep their object. */
+const instead = <T extends object>(object: T, own: Readonly<Record<string, unknown>>): T =>
+  new Proxy(object, {
+    get(target, name) {
+      if (typeof name === "string" && Object.hasOwn(own, name)) return own[name];
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+    set: (target, name, value) => Reflect.set(target, name, value),
+  });
+
+/** The device as one with subgroups of 32, their matrices and 48 KiB of workgroup memory. It lasts as long as the one that it stands on. */
 export function withSubgroups(gpu: Gpu): Gpu {
   const { device } = gpu;
-  const features = new Set<string>([...device.features, "subgroups", "chromium-experimental-subgroup-matrix"]);
-  const told: Readonly<Record<string, unknown>> = {
-    subgroupMinSize: 32,
-    subgroupMaxSize: 32,
-    subgroupMatrixConfigs: [f16Matrix, i8Matrix],
-  };
-  const info = new Proxy(device.adapterInfo, {
-    get: (target, name) => (typeof name === "string" && Object.hasOwn(told, name) ? told[name] : Reflect.get(target, name)),
-  });
-  const createShaderModule = (descriptor: GPUShaderModuleDescriptor): GPUShaderModule =>
-    gpu.device.createShaderModule({ ...descriptor, code: emulateSubgroups(descriptor.code) });
-  const own: Readonly<Record<string, unknown>> = { features, adapterInfo: info, createShaderModule };
+  const limit = device.limits.maxComputeWorkgroupStorageSize;
+  // Kernels whose arrays lie in rooms, by their labels; then the layouts of these.
+  const spilled = new Set<string>();
+  const layouts = new WeakSet<GPUBindGroupLayout>();
+  let rooms: GPUBuffer | undefined;
   return adoptDevice(
-    new Proxy(device, {
-      get(target, name) {
-        if (typeof name === "string" && Object.hasOwn(own, name)) return own[name];
-        const value: unknown = Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
+    instead(device, {
+      features: new Set<string>([...device.features, "subgroups", "chromium-experimental-subgroup-matrix"]),
+      limits: instead(device.limits, { maxComputeWorkgroupStorageSize: Math.max(limit, WORKGROUP_BYTES) }),
+      adapterInfo: instead(device.adapterInfo, { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: [f16Matrix, i8Matrix] }),
+      createShaderModule(descriptor: GPUShaderModuleDescriptor): GPUShaderModule {
+        const { code, bytes } = emulateSubgroups(descriptor.code, limit);
+        spilled[bytes > 0 ? "add" : "delete"](descriptor.label!);
+        return gpu.device.createShaderModule({ ...descriptor, code });
       },
-      set: (target, name, value) => Reflect.set(target, name, value),
+      createBindGroupLayout(descriptor: GPUBindGroupLayoutDescriptor): GPUBindGroupLayout {
+        if (!spilled.has(descriptor.label!)) return device.createBindGroupLayout(descriptor);
+        const room: GPUBindGroupLayoutEntry = { binding: ROOMS, visibility: 4, buffer: { type: "storage" } };
+        const layout = device.createBindGroupLayout({ ...descriptor, entries: [...descriptor.entries, room] });
+        layouts.add(layout);
+        return layout;
+      },
+      createBindGroup(descriptor: GPUBindGroupDescriptor): GPUBindGroup {
+        if (!layouts.has(descriptor.layout)) return device.createBindGroup(descriptor);
+        rooms ??= device.createBuffer({ label: "rooms", size: ROOMS_BYTES, usage: usage.STORAGE });
+        const room = { binding: ROOMS, resource: { buffer: rooms } };
+        return device.createBindGroup({ ...descriptor, entries: [...descriptor.entries, room] });
+      },
     }),
   );
 }
