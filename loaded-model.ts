@@ -58,7 +58,11 @@ export interface LoadedModel extends ModelPrompts {
   readonly loadMs: number;
   /** What was odd about the files and stopped nothing, a sentence each. */
   readonly notes: readonly string[];
-  /** One pass over `ids` from an empty cache. */
+  /**
+   * One pass over `ids` [T] from an empty cache: logits f32, [1, V] or [T, V].
+   * @throws GureumError "range" for no id or one outside the vocabulary, "context" for more than the model's limit, "usage" for names of taps
+   * that there are not, "non-finite" for logits that are not finite, where nothing is watched
+   */
   forward(ids: ArrayLike<number>, options?: ForwardOptions): Promise<ForwardResult>;
   /**
    * How well the model predicts a text, or several taken together: exp of the mean of −ln p of each token given those before it. Every token
@@ -69,9 +73,14 @@ export interface LoadedModel extends ModelPrompts {
   /**
    * A text as one vector [D]: the model's last hidden states (after the final norm), their mean or that of the last token. Rows of the
    * embedding table, which know nothing of a text: `readEmbeddings`.
+   * @throws GureumError as `encodePrompt` and `forward`
    */
   embed(text: AnyInput, options?: EmbedOptions): Promise<Float32Array>;
-  /** Continues the input token by token; the generator's return value sums up. */
+  /**
+   * Continues the input token by token; the generator's return value sums up.
+   * @throws GureumError "usage" and "range" for options, "template" for what a chat template raises, "context" where the prompt leaves no room,
+   * "non-finite" for logits that are not finite; with WebGPU also "device-lost", "out-of-memory"; and why the tokenizer cannot be read
+   */
   generate(input: GenerateInput, options?: GenerateOptions): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
   /**
    * Continues many inputs, several at a time: where one ends, the next begins. An outcome for each, in their order; an input that fails does
@@ -79,15 +88,20 @@ export interface LoadedModel extends ModelPrompts {
    * @throws GureumError "usage" for options that are wrong for all, "limit" where so many `sequences` do not fit; what a callback throws
    */
   generateAll(inputs: readonly (AnyInput | InputWithOptions)[], options?: GenerateAllOptions): Promise<Outcome[]>;
-  /** Answers that build on each other. On WebGPU an answer's positions stay as decoding computed them: close to, not bit for bit, what
-   * feeding it anew would give. */
+  /**
+   * Answers that build on each other. On WebGPU an answer's positions stay as decoding computed them: close to, not bit for bit, what
+   * feeding it anew would give.
+   */
   createConversation(): Conversation;
   /**
    * Sequences to feed and sample by hand, `slots` of them together, of `maxContext` positions each (default 8192, at most the model's limit).
    * @throws GureumError "limit" where they do not fit
    */
   createBatch(slots: number, maxContext?: number): Batch;
-  /** A sequence to feed and sample by hand; `maxContext` defaults to 8192, and is at most the model's limit. */
+  /**
+   * A sequence to feed and sample by hand; `maxContext` defaults to 8192, and is at most the model's limit.
+   * @throws GureumError "usage" for what is no number of positions; what a GPU lacks shows at the first call
+   */
   createSession(maxContext?: number): Session;
   /**
    * What the GPU did since the last call; null on the CPU, or where `stats` was not asked for.

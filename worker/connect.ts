@@ -61,23 +61,28 @@ export interface Engine {
     input: GenerateInput,
     options?: SentOptions & { readonly signal?: StopSignal },
   ): AsyncGenerator<TokenEvent, GenerateResult, undefined>;
-  /** Messages as the prompt that the model's template makes of them. */
+  /** Messages as the prompt that the model's template makes of them. @throws GureumError "template", and why there is no template */
   render(messages: readonly ChatMessage[], options?: ChatOptions): Promise<string>;
-  /** The ids that `generate` would feed. */
+  /** The ids that `generate` would feed. @throws GureumError as `render`; "usage" before a model is loaded */
   encode(input: GenerateInput): Promise<number[]>;
-  /** @throws GureumError "no-adapter" */
+  /** The WebGPU device of this page. @throws GureumError "no-adapter" */
   device(): Promise<DeviceIdentity>;
-  /** Stops between two rows; the lines of its journal, given again, let the next run go on behind them. */
+  /**
+   * Holds ops and kernels to their laws. Stops between two rows; the lines of its journal, given again, let the next run go on behind them.
+   * @throws GureumError "aborted" where it was stopped
+   */
   conformance(asked?: ConformanceAsked, options?: CallOptions<ConformanceNews>): Promise<Certificate>;
   /** The case of a replay line, also with the command around it; null where it holds. */
   replay(line: string): Promise<Failure | null>;
   /** The first step in which the GPU and the CPU differ by more than their bounds. */
   diff(place: SentPlace, text: string, options?: CallOptions<EngineCalls["diff"]["tells"]>): Promise<DiffGiven>;
+  /** Limits, kernels or a model, measured on the page's device, as `gureum bench` does. @throws GureumError "no-adapter", "usage" */
   bench(asked: BenchAsked, options?: CallOptions<PartNews>): Promise<BenchResults>;
   /** Ends the worker; calls that run fail with "aborted". */
   close(): void;
 }
 
+/** The engine that a worker serves by `serveEngine`. A worker that dies fails all its calls with "worker". */
 export function connectEngine(worker: WorkerLike): Engine {
   const { call, close } = connectCalls<EngineCalls>(worker);
 

@@ -31,25 +31,25 @@ export interface ForwardOptions {
 
 /** What a forward pass gave. */
 export interface ForwardResult {
-  /** [T, V] or [1, V] */
+  /** [T, V] with `logits: "all"`, else [1, V] of the last position; row-major */
   readonly logits: Float32Array;
   /** Values that were asked for, by name. */
   readonly trace: ReadonlyMap<string, TraceValue>;
 }
 
-/** docs/sampling.md. Greedy where `temperature` is 0. */
+/** docs/sampling.md has the steps, in this order: penalty, temperature, top-k, top-p, min-p, draw. Greedy where `temperature` is 0. */
 export interface SamplingOptions {
-  /** 0: always the likeliest token. */
+  /** τ: a token's weight is exp((logit − largest logit) / τ), 0.0001 to 10,000; 0: always the likeliest token, the lowest id among equals. */
   readonly temperature: number;
-  /** 0: off */
+  /** Draw among the K likeliest; 0: off. */
   readonly topK: number;
-  /** 1: off */
+  /** Draw among the fewest likeliest whose weights reach this share of all that top-k leaves; 1: off. */
   readonly topP: number;
-  /** 0: off */
+  /** Draw among those of at least this share of the likeliest's weight; 0: off. */
   readonly minP: number;
-  /** 1: off */
+  /** r: logits of ids that occurred are times f32(1/r) where above 0, times f32(r) elsewhere; 1: off. */
   readonly repetitionPenalty: number;
-  /** u64 */
+  /** u64: a draw depends on it, the position and the logits alone. */
   readonly seed: bigint;
 }
 
@@ -91,6 +91,7 @@ export interface Session {
   /**
    * Feeds `ids` and keeps the logits of the last position inside the backend, for `decode`. `onProgress` is awaited
    * after each chunk; what it throws ends the feeding, with the ids fed so far kept.
+   * @throws GureumError "range", "context" as `forward`
    */
   prefill(ids: ArrayLike<number>, onProgress?: (tokensDone: number) => void | Promise<void>): Promise<void>;
   /**
