@@ -1,25 +1,11 @@
 /** The causal attention of a prompt by subgroup matrices. */
 import * as fc from "fast-check";
 import { attentionScores, type Expected, expectAttention, matrixSums, visible } from "../accuracy.ts";
-import { axis, type DataKind, plain, type Recipe, recipe } from "../arbitraries.ts";
-import { type AttentionCase, attentionReach, makeAttention } from "../cases/attention.ts";
+import { axis, type DataKind, plain, recipe } from "../arbitraries.ts";
+import { type AttentionCase, type AttentionSpec, attentionReach, makeAttention } from "../cases/attention.ts";
 import { F16_TINY, f16Row, toF16 } from "../cases/prefill-linear.ts";
 import type { Kit } from "../kit.ts";
 import { kit as attention } from "./attention.ts";
-
-interface AttentionSpec {
-  readonly T: number;
-  readonly start: number;
-  readonly G: number;
-  readonly perGroup: number;
-  readonly Hd: number;
-  readonly window: number | null;
-  readonly q: Recipe;
-  readonly k: Recipe;
-  readonly v: Recipe;
-  /** As in the cases of attention. */
-  readonly marks?: readonly number[];
-}
 
 const kinds: readonly DataKind[] = ["ones", "integers", "zeros", "equal", "oneHot", "normal", "cancelling", "outliers", "f16Overflow"];
 const usualHeads: AttentionSpec = {

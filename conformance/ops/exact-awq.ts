@@ -1,10 +1,10 @@
 /** int4 linears of `exact`: equality with the CPU, any binary16 scales, zero points and nibbles at their ends, biases, results that are added. */
 import * as fc from "fast-check";
-import { add } from "../../core/exact/numbers.ts";
-import { type ExactOps, referenceExactOps } from "../../core/exact/ops.ts";
+import { referenceExactOps } from "../../core/exact/ops.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Recipe, scaleKinds } from "../arbitraries.ts";
 import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { type ExactLinearCase, productsBy } from "../cases/exact-linear.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
@@ -17,16 +17,7 @@ interface Spec {
   /** Whether sums are the largest that columns of eight bits can meet. */
   readonly largest: boolean;
 }
-export interface ExactAwqCase {
-  readonly T: number;
-  readonly P: 3 | 4;
-  readonly tile: number;
-  readonly x: Float32Array;
-  readonly weight: AwqMatrix;
-  readonly bias: Float32Array | null;
-  /** What the result is added to. */
-  readonly initial: Float32Array | null;
-}
+export type ExactAwqCase = ExactLinearCase<AwqMatrix>;
 
 /** Few shapes, since each is a pipeline on the GPU: one block, all that can vary, more blocks than lanes, and groups of no whole block. */
 const shapes = [
@@ -68,13 +59,6 @@ const largestOf = (weight: AwqMatrix): AwqMatrix => ({
     return ((i % 3 === 0 ? 0x8000 : 0) | ((group % 2 === 0 ? 8 : 16) << 10)) + 1023;
   }),
 });
-
-/** A case's result by these ops. */
-export function productsBy(ops: Pick<ExactOps, "linear">, { T, P, x, weight, bias, initial }: ExactAwqCase): Float32Array {
-  const out = new Float32Array(T * weight.outFeatures);
-  ops.linear({ weight, bias })(out, x, T, P === 3 ? 24 : 32);
-  return initial ? out.map((y, i) => add(initial[i]!, y)) : out;
-}
 
 const result = (c: ExactAwqCase): Float32Array => productsBy(referenceExactOps, c);
 

@@ -1,11 +1,11 @@
 /** Dense linears of `exact`: equality with the CPU, the weights' fixed rows made on the device too. */
 import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
-import { add } from "../../core/exact/numbers.ts";
-import { type ExactOps, referenceExactOps } from "../../core/exact/ops.ts";
+import { referenceExactOps } from "../../core/exact/ops.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";
 import type { Recipe } from "../arbitraries.ts";
 import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { type ExactLinearCase, productsBy } from "../cases/exact-linear.ts";
 import { denseMatrix } from "../cases/matrices.ts";
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
@@ -17,15 +17,7 @@ interface Spec {
   readonly weight: Recipe;
   readonly other: Recipe;
 }
-export interface ExactDenseCase {
-  readonly T: number;
-  readonly P: 3 | 4;
-  readonly tile: number;
-  readonly x: Float32Array;
-  readonly weight: DenseMatrix;
-  readonly bias: Float32Array | null;
-  readonly initial: Float32Array | null;
-}
+export type ExactDenseCase = ExactLinearCase<DenseMatrix>;
 
 const shapes = [
   { K: 5, N: 3, T: 1, P: 3, tile: 1, bias: false, adds: false },
@@ -41,14 +33,7 @@ const shapes = [
   { K: 33_000, N: 17, T: 67, P: 3, tile: 4, bias: true, adds: true },
 ] as const;
 
-/** A case's result by these ops. */
-export function denseProductsBy(ops: Pick<ExactOps, "linear">, { T, P, x, weight, bias, initial }: ExactDenseCase): Float32Array {
-  const out = new Float32Array(T * weight.outFeatures);
-  ops.linear({ weight, bias })(out, x, T, P === 3 ? 24 : 32);
-  return initial ? out.map((y, i) => add(initial[i]!, y)) : out;
-}
-
-const result = (c: ExactDenseCase): Float32Array => denseProductsBy(referenceExactOps, c);
+const result = (c: ExactDenseCase): Float32Array => productsBy(referenceExactOps, c);
 
 export const kit: Kit<Spec, ExactDenseCase> = {
   name: "exact-dense",

@@ -2,13 +2,14 @@
 import type { WasmCpu } from "../../wasm/cpu.ts";
 import type { AttentionCase } from "../cases/attention.ts";
 import { wordsOf } from "../cases/exact.ts";
+import { productsBy } from "../cases/exact-linear.ts";
 import type { Fixed16Case } from "../cases/fixed16.ts";
 import { halves } from "../cases/words.ts";
 import type { AnySubject, Subject } from "../kit.ts";
 import type { AwqMatmulCase } from "../ops/awq-matmul.ts";
 import { type ExactAttentionCase, mixedBy } from "../ops/exact-attention.ts";
-import { type ExactAwqCase, productsBy } from "../ops/exact-awq.ts";
-import { denseProductsBy, type ExactDenseCase } from "../ops/exact-dense.ts";
+import type { ExactAwqCase } from "../ops/exact-awq.ts";
+import type { ExactDenseCase } from "../ops/exact-dense.ts";
 import type { LinearCase } from "../ops/linear.ts";
 import type { MatmulCase } from "../ops/matmul.ts";
 import type { RmsNormCase } from "../ops/rms-norm.ts";
@@ -41,7 +42,7 @@ export function wasmSubjects(ops: WasmCpu, fixed16: WasmCpu): readonly AnySubjec
       arithmetic: "f32",
     },
     exact<ExactAwqCase>("exact-awq", (c) => productsBy(ops.exact, c)),
-    exact<ExactDenseCase>("exact-dense", (c) => denseProductsBy(ops.exact, c)),
+    exact<ExactDenseCase>("exact-dense", (c) => productsBy(ops.exact, c)),
     exact<ExactAttentionCase>("exact-attention", (c) => mixedBy(ops.exact, c)),
   ];
 }

@@ -8,9 +8,9 @@
 import { type Body, callValue } from "../assembler/function.ts";
 import { f32, f64, f64x2, i32, v128 } from "../assembler/instructions.ts";
 import type { Local } from "../assembler/value.ts";
-import { promoteHigh, zero } from "./halves.ts";
+import { zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
-import { FOUR, FOUR_BYTES, inFours, TILE, TILE_BYTES, TILE_ROWS } from "./tile-product.ts";
+import { FOUR, FOUR_BYTES, inFours, TILE, TILE_BYTES, TILE_ROWS, widenTile } from "./tile-product.ts";
 
 type L = Local<"i32">;
 
@@ -145,14 +145,7 @@ export const attention: Kernel = kernel(
           f.set(rows, i32.sub(count, s));
           f.if(i32.gt_u(rows, c(TILE_ROWS)), () => f.set(rows, c(TILE_ROWS)));
           f.set(from, i32.add(i32.add(i32.add(p.v, kv), i32.mul(s, rowBytes)), i32.shl(i, c(2))));
-          f.for(at, p.scratch, i32.add(p.scratch, i32.mul(rows, c(TILE_BYTES))), c(TILE_BYTES), () => {
-            for (let j = 0; j < 4; j++) {
-              f.set(four, v128.load(from, 16 * j));
-              f.do(v128.store(at, f64x2.promote_low_f32x4(four), 32 * j));
-              f.do(v128.store(at, promoteHigh(four), 32 * j + 16));
-            }
-            f.set(from, i32.add(from, rowBytes));
-          });
+          widenTile(f, p.scratch, { from, rows, rowBytes, at }, four);
           f.call(kernel("tile-product"), acc, p.scratch, i32.add(weights, i32.mul(s, c(FOUR_BYTES))), rows, p.perGroup, weightFour);
         });
         f.set(to, i32.add(i32.add(p.out, head), i32.shl(i, c(2))));

@@ -7,14 +7,14 @@
  * and a lower half of 16 bits, with 16 elements of the values. Scratch: a tile, sums [2 perGroup, 16], q̂ [perGroup/4, Hd, 4], of each head
  * 1/Z and the power of two of its weights, scores [perGroup, S + 16], weights [perGroup/2, S, 4], all f64.
  */
-import { f32, f64, f64x2, i32, i64, v128 } from "../assembler/instructions.ts";
+import { f32, f64, i32, i64, v128 } from "../assembler/instructions.ts";
 import type { Local, Value } from "../assembler/value.ts";
 import { loadQueries, locateKeys } from "./attention.ts";
 import { distance, powerOf, reciprocal, rowExponent32, setDistance } from "./exact-functions.ts";
 import { nearest, oddSum, sumToOdd } from "./exact-round.ts";
-import { promoteHigh, zero } from "./halves.ts";
+import { zero } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
-import { FOUR, FOUR_BYTES, inFours, TILE, TILE_BYTES, TILE_ROWS } from "./tile-product.ts";
+import { FOUR, FOUR_BYTES, inFours, TILE, TILE_BYTES, TILE_ROWS, widenTile } from "./tile-product.ts";
 
 type L = Local<"i32">;
 
@@ -151,14 +151,7 @@ export const exactAttention: Kernel = kernel(
           f.set(rows, i32.sub(count, s));
           f.if(i32.gt_u(rows, c(TILE_ROWS)), () => f.set(rows, c(TILE_ROWS)));
           f.set(from, i32.add(i32.add(i32.add(p.v, kv), i32.mul(s, rowBytes)), i32.shl(i, c(2))));
-          f.for(at, p.scratch, i32.add(p.scratch, i32.mul(rows, c(TILE_BYTES))), c(TILE_BYTES), () => {
-            for (let j = 0; j < 4; j++) {
-              f.set(four, v128.load(from, 16 * j));
-              f.do(v128.store(at, f64x2.promote_low_f32x4(four), 32 * j));
-              f.do(v128.store(at, promoteHigh(four), 32 * j + 16));
-            }
-            f.set(from, i32.add(from, rowBytes));
-          });
+          widenTile(f, p.scratch, { from, rows, rowBytes, at }, four);
           const x = i32.add(weights, i32.mul(s, c(FOUR_BYTES)));
           f.call(kernel("tile-product"), acc, p.scratch, x, rows, i32.shl(p.perGroup, c(1)), weightFour);
         });

@@ -4,11 +4,14 @@
  * first k, `fours` the bytes from one four to the next. Four rows by four columns at a time are eight sums in registers; rows that are
  * left over take all sixteen columns one by one.
  */
-import { i32, v128 } from "../assembler/instructions.ts";
+import type { Body } from "../assembler/function.ts";
+import { f64x2, i32, v128 } from "../assembler/instructions.ts";
 import type { Local, Value } from "../assembler/value.ts";
+import { promoteHigh } from "./halves.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 
 type L = Local<"i32">;
+type V = Local<"v128">;
 
 /** Columns of a tile, and bytes of one of its rows. */
 export const TILE = 16;
@@ -26,10 +29,27 @@ export const inFours = (base: Local<"i32">, bytes: Local<"i32">, row: Value<"i32
     i32.add(i32.mul(index, i32.const(FOUR_BYTES)), i32.shl(i32.and(row, i32.const(FOUR - 1)), i32.const(3))),
   );
 
+/** Writes `rows` rows of 16 f32, `rowBytes` apart from `from` on, to a tile; leaves `from` behind the last. */
+export function widenTile(
+  f: Body,
+  tile: L,
+  { from, rows, rowBytes, at }: Readonly<Record<"from" | "rows" | "rowBytes" | "at", L>>,
+  four: V,
+): void {
+  f.for(at, tile, i32.add(tile, i32.mul(rows, i32.const(TILE_BYTES))), i32.const(TILE_BYTES), () => {
+    for (let j = 0; j < 4; j++) {
+      f.set(four, v128.load(from, 16 * j));
+      f.do(v128.store(at, f64x2.promote_low_f32x4(four), 32 * j));
+      f.do(v128.store(at, promoteHigh(four), 32 * j + 16));
+    }
+    f.set(from, i32.add(from, rowBytes));
+  });
+}
+
 export const tileProduct: Kernel = kernel("tile-product", ["acc", "tile", "x", "count", "T", "fours"], (f, p, { madd }) => {
   const [t, at, w, end, xk, rest] = f.locals("i32", 6) as [L, L, L, L, L, L];
   const sums = f.locals("v128", 8);
-  const [low, high, splat] = f.locals("v128", 3) as [Local<"v128">, Local<"v128">, Local<"v128">];
+  const [low, high, splat] = f.locals("v128", 3) as [V, V, V];
   const c = i32.const;
   f.set(end, i32.add(p.tile, i32.mul(p.count, c(TILE_BYTES))));
   // Fours of rows.
