@@ -3,6 +3,7 @@
 import type { PerplexityResult } from "../core/eval/perplexity.ts";
 import { histogram, quantileOfSorted } from "../core/eval/statistics.ts";
 import { escapeHtml } from "../core/text.ts";
+import { htmlPage } from "./html-page.ts";
 
 const [WIDTH, HEIGHT] = [640, 220];
 const AREA = { left: 56, right: WIDTH - 12, top: 10, bottom: HEIGHT - 40 } as const;
@@ -31,6 +32,10 @@ function plot(label: string, values: Float64Array, low: number, high: number): s
 <text x="${AREA.left - 6}" y="${AREA.top + 10}" text-anchor="end">${most}</text></svg>`;
 }
 
+const style = `rect { fill: #3b6ea5; }
+line { stroke: #222; }
+@media (prefers-color-scheme: dark) { rect { fill: #79a7d8; } line { stroke: #ddd; } text { fill: #ddd; } }`;
+
 /** A histogram of the middle 99 % of the values. */
 function middle(label: string, values: Float64Array): string {
   const sorted = values.toSorted();
@@ -48,28 +53,5 @@ export function perplexityPage({ perToken }: PerplexityResult, title: string, te
       ),
     );
   if (deltaP) plots.push(middle("change of the right token's p", deltaP));
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>gureum perplexity: ${escapeHtml(title)}</title>
-<style>
-body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 720px; padding: 0 1em; color: #222; background: #fff; }
-pre { overflow-x: auto; background: #f5f5f5; padding: 0.8em; }
-h2 { font-size: 1em; margin: 1.5em 0 0.3em; }
-svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-rect { fill: #3b6ea5; }
-line { stroke: #222; }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #161616; } pre { background: #222; } rect { fill: #79a7d8; } line { stroke: #ddd; } text { fill: #ddd; } }
-</style>
-</head>
-<body>
-<h1>gureum perplexity</h1>
-<p>${escapeHtml(title)}</p>
-<pre>${escapeHtml(text)}</pre>
-${plots.join("\n")}
-</body>
-</html>
-`;
+  return htmlPage("perplexity", title, style, [`<pre>${escapeHtml(text)}</pre>`, ...plots].join("\n"));
 }

@@ -2,6 +2,7 @@
 import { type LinearName, linearParts } from "../core/model/layer.ts";
 import type { QuantizeReport } from "../core/quant/quantize-model.ts";
 import { alignColumns, escapeHtml } from "../core/text.ts";
+import { htmlPage } from "./html-page.ts";
 
 const names: readonly LinearName[] = linearParts.map(({ name }) => name);
 
@@ -17,6 +18,10 @@ export function lossTable({ layers }: Pick<QuantizeReport, "layers">): string {
   const means = names.map((name) => cell(mean(layers.map((l) => l[name].nearest)), mean(layers.map((l) => l[name].quantized))));
   return alignColumns([["layer", ...names], ...rows, ["mean", ...means]], () => true).join("\n");
 }
+
+const style = `svg { font-size: 11px; }
+svg text { fill: #222; }
+@media (prefers-color-scheme: dark) { svg text.head { fill: #ddd; } }`;
 
 /** From pale to dark with the logarithm of the loss between the least and the largest. */
 function shade(loss: number, least: number, largest: number): string {
@@ -52,31 +57,11 @@ export function quantizePage(report: QuantizeReport, title: string): string {
     `calibration: ${calibration.name}, ${calibration.texts} texts, ${calibration.tokens} tokens`,
     ...Object.entries(settings).map(([key, value]) => `${key}: ${value}`),
   ];
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>gureum quantize: ${escapeHtml(title)}</title>
-<style>
-body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 720px; padding: 0 1em; color: #222; background: #fff; }
-h2 { font-size: 1em; margin: 1.5em 0 0.3em; }
-svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
-svg text { fill: #222; }
-pre { overflow-x: auto; background: #f5f5f5; padding: 0.8em; }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #161616; } pre { background: #222; } svg text.head { fill: #ddd; } }
-</style>
-</head>
-<body>
-<h1>gureum quantize</h1>
-<p>${escapeHtml(title)}</p>
-<p>Squared error of each linear's output on the calibration tokens, in thousandths of the squared output${sampled ? "; of large linears on evenly spaced outputs" : ""}.
+  const body = `<p>Squared error of each linear's output on the calibration tokens, in thousandths of the squared output${sampled ? "; of large linears on evenly spaced outputs" : ""}.
 Both maps have the same colours.</p>
 ${heatMap(report, "Before: plain rounding", "nearest", least, largest)}
 ${heatMap(report, "After: as written", "quantized", least, largest)}
 <h2>Settings</h2>
-<pre>${escapeHtml(facts.join("\n"))}</pre>
-</body>
-</html>
-`;
+<pre>${escapeHtml(facts.join("\n"))}</pre>`;
+  return htmlPage("quantize", title, style, body);
 }
