@@ -36,7 +36,7 @@ import { ownOptions } from "./own.ts";
 import { modelLook, modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
-import { type Command, parseTime, parseWords, usage, type WordOptions, type Words } from "./words.ts";
+import { type Command, parseTime, parseWords, refuseIdle, usage, type WordOptions, type Words } from "./words.ts";
 
 const outputOptions: WordOptions = {
   json: { type: "string" },
@@ -208,6 +208,8 @@ async function runKernels(args: string[]): Promise<number> {
   const backend = backendOf("bench kernels", words);
   formatOf("bench kernels", words);
   const timed = inTime("bench kernels", words);
+  if (backend !== "cpu") refuseIdle("bench kernels", words, ["threads"], "is WebAssembly's: with --backend cpu");
+  if (!words.has("with")) refuseIdle("bench kernels", words, ["runs"], "goes with --with");
   const selection: KernelSelection = {
     rows: counts("bench kernels", words, "rows", 1, backend === "cpu" ? [1, 16] : [1, 16, 512, 2048]),
     shape: await openShape(words.text("shape") ?? "solar-10.7b", modelLook),

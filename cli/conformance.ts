@@ -16,7 +16,7 @@ import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { ownOptions } from "./own.ts";
 import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
-import { type Command, parseTime, parseWords, usage, type Words } from "./words.ts";
+import { type Command, parseTime, parseWords, refuseIdle, usage, type Words } from "./words.ts";
 
 /** What --quick takes: long enough to meet every variant on a GPU. */
 const QUICK_MS = 30_000;
@@ -101,8 +101,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const backend = words.text("backend");
   if (backend !== undefined && backend !== "cpu" && backend !== "webgpu" && backend !== "emulated")
     throw usage("conformance", `--backend is cpu, webgpu or emulated, got ${JSON.stringify(backend)}`);
-  if (adapter.adapter !== undefined && backend === "cpu")
-    throw usage("conformance", "--adapter chooses among WebGPU's: not with --backend cpu");
+  if (backend === "cpu") refuseIdle("conformance", words, ["adapter", "no-robustness"], "is WebGPU's: not with --backend cpu");
   if (files.length > 0 && backend !== undefined && backend !== "webgpu")
     throw usage("conformance", `--with runs kernels on WebGPU, not with --backend ${backend}`);
   const filter = words.text("filter");

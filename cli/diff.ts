@@ -36,7 +36,7 @@ import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { breathe, printJson, printLine } from "./terminal.ts";
 import { textFromWords, textHelp, textOptions } from "./text.ts";
-import { type Command, parseIds, parseWords, usage } from "./words.ts";
+import { type Command, parseIds, parseWords, refuseIdle, usage } from "./words.ts";
 
 export const diff: Command = {
   help: `usage: gureum diff --text T | --file FILE | --ids 1,2,3 [options]
@@ -78,6 +78,14 @@ ${cpuHelp}
     const sides = [words.text("a") ?? "cpu", words.text("b") ?? "webgpu"] as const;
     for (const side of sides)
       if (side !== "cpu" && side !== "webgpu") throw usage("diff", `a side is cpu or webgpu, got ${JSON.stringify(side)}`);
+    const exact = words.text("arithmetic") === "exact";
+    if (!sides.includes("webgpu"))
+      refuseIdle(
+        "diff",
+        words,
+        ["adapter", "kv-cache", "kernel", ...(exact ? [] : ["arithmetic"])],
+        "is WebGPU's: not with two sides on the CPU",
+      );
     const idsText = words.text("ids");
     if (idsText !== undefined && words.text("text") !== undefined) throw usage("diff", "give --text or --ids, not both");
     const text = await textFromWords("diff", words, words.text("text"), idsText !== undefined);

@@ -13,6 +13,7 @@ import {
   modelOptions,
   noteIdle,
   noteSampling,
+  refuseTextOptions,
   runOptions,
   samplingHelp,
   samplingOptions,
@@ -72,6 +73,7 @@ ${samplingHelp}`,
     if (many && word !== undefined) throw usage("generate", "give TEXT or --jsonl, not both");
     if (many) return generateLines(words, options);
     if (word !== undefined && idsText !== undefined) throw usage("generate", "give TEXT or --ids, not both");
+    if (idsText !== undefined) refuseTextOptions("generate", words);
     const ids = idsText === undefined ? undefined : parseIds("generate", idsText);
     const receipt = words.text("receipt");
     if (receipt !== undefined && words.text("arithmetic") !== "exact")

@@ -2,7 +2,7 @@
 import { type TensorEntry, writeSafetensors } from "../core/checkpoint/safetensors.ts";
 import { writeFile } from "../core/host/node.ts";
 import type { LoadedModel } from "../index.ts";
-import { modelFromWords, modelHelp, modelOptions, textInput } from "./options.ts";
+import { modelFromWords, modelHelp, modelOptions, refuseTextOptions, textInput } from "./options.ts";
 import { progressBar } from "./progress.ts";
 import { breathe, note, printJson, printLine } from "./terminal.ts";
 import { textFromWords, textHelp, textOptions } from "./text.ts";
@@ -39,6 +39,7 @@ ${modelHelp}`,
     );
     const idsText = words.text("ids");
     if (idsText !== undefined && words.text("text") !== undefined) throw usage("logits", "give --ids or --text, not both");
+    if (idsText !== undefined) refuseTextOptions("logits", words);
     const top = words.number("top") ?? 10;
     if (!Number.isInteger(top) || top < 0) throw usage("logits", `--top takes a whole number, got ${top}`);
     const out = words.text("out");

@@ -9,7 +9,7 @@ import type { CpuOptions } from "../wasm/model.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { note } from "./terminal.ts";
-import { usage, type WordOptions, type Words } from "./words.ts";
+import { refuseIdle, usage, type WordOptions, type Words } from "./words.ts";
 
 export const variantOptions: WordOptions = {
   arithmetic: { type: "string" },
@@ -143,6 +143,10 @@ export async function modelFromWords(
   if (backend === "auto") note(`backend: ${model.backend} (${model.backendReason})`);
   return model;
 }
+
+/** What only texts have. @throws GureumError "usage" where it stands beside --ids */
+export const refuseTextOptions = (command: string, words: Words): void =>
+  refuseIdle(command, words, ["special-tokens", "no-bos"], "reads a text: not with --ids");
 
 /** A text as --special-tokens and --no-bos say to read it. */
 export const textInput = (text: string, words: Words): GenerateInput => ({

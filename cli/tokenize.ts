@@ -5,7 +5,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { modelPlace } from "./place.ts";
 import { inputLines, parseJson, printJson, printLine } from "./terminal.ts";
 import { textFromWords, textHelp, textOptions } from "./text.ts";
-import { type Command, parseIds, parseWords, usage } from "./words.ts";
+import { type Command, parseIds, parseWords, refuseIdle, usage } from "./words.ts";
 
 export const tokenize: Command = {
   help: `usage: gureum tokenize TEXT | --file FILE [options]
@@ -37,6 +37,10 @@ ${textHelp}
       },
       1,
     );
+    if (!words.flag("jsonl")) refuseIdle("tokenize", words, ["decode"], "goes with --jsonl");
+    const reads = words.text("ids") !== undefined || words.flag("decode");
+    if (reads) refuseIdle("tokenize", words, ["as", "special-tokens"], "reads a text: not with ids");
+    if (words.has("as")) refuseIdle("tokenize", words, ["special-tokens"], "is --as rendered: give one of them");
     const as = words.text("as") ?? (words.flag("special-tokens") ? "rendered" : "text");
     if (as !== "text" && as !== "rendered") throw usage("tokenize", `--as is text or rendered, got ${JSON.stringify(as)}`);
     const idsText = words.text("ids");

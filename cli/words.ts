@@ -14,6 +14,8 @@ export interface Words {
   readonly flag: (name: string) => boolean;
   readonly text: (name: string) => string | undefined;
   readonly list: (name: string) => readonly string[];
+  /** Whether it was given, as whatever. */
+  readonly has: (name: string) => boolean;
   /** @throws GureumError "usage" where the word is no number */
   readonly number: (name: string) => number | undefined;
 }
@@ -50,6 +52,7 @@ export function parseWords(command: string, args: string[], options: WordOptions
     flag: (name) => values[name] === true,
     text: (name) => values[name] as string | undefined,
     list: (name) => (values[name] as string[] | undefined) ?? [],
+    has: (name) => values[name] !== undefined,
     number: (name) => {
       const word = values[name] as string | undefined;
       if (word === undefined) return undefined;
@@ -62,6 +65,12 @@ export function parseWords(command: string, args: string[], options: WordOptions
 
 export const usage = (command: string, what: string, remedy: string = `see gureum ${command} --help`): GureumError =>
   new GureumError("usage", { where: command, what, remedy });
+
+/** For options that could not act. @throws GureumError "usage" naming the first of them that is given, and why */
+export function refuseIdle(command: string, words: Words, names: readonly string[], why: string): void {
+  const idle = names.find((name) => words.has(name));
+  if (idle !== undefined) throw usage(command, `--${idle} ${why}`);
+}
 
 /** --time as milliseconds: "90", "60s", "5m", "2h" or "50ms"; undefined without one. @throws GureumError "usage" */
 export function parseTime(command: string, words: Words): number | undefined {
