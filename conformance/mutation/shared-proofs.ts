@@ -62,11 +62,11 @@ export const windowRules: readonly Rule[] = [
   },
 ];
 
-/** Of the kernels of exact's attention: a window that is taken for shorter where it is compared alone. */
-export const wholeWindowRules = (n: number): readonly Rule[] => [
+/** Of the kernels of exact's attention: a window that is taken for shorter where it is compared alone, with what they call the last key. */
+export const wholeWindowRules = (n: number, last = "last"): readonly Rule[] => [
   {
-    from: "WINDOW <= last",
-    to: [`min(WINDOW, ${n}u) <= last`],
+    from: `WINDOW <= ${last}`,
+    to: [`min(WINDOW, ${n}u) <= ${last}`],
     proof: "they differ where the window holds all keys alone: the taken branch then gives the first key as 0, which it already is",
   },
 ];
@@ -173,17 +173,48 @@ export const matrixTileRules: readonly Rule[] = [
   },
 ];
 
-/** Of kernels of `exact` that take the largest of a row, or its sum, over lanes (wgsl/exact-row.ts). */
+const someLanes = "so many lanes take what the others hold, each every so many: any number of them takes all";
+
+/** Of kernels of `exact` that take the largest of a row, or its sum, over lanes (wgsl/exact-row.ts). LANES is a power of two. */
 export const exactRowRules: readonly Rule[] = [
   {
-    from: "select(16u, 32u, LANES > 256u)",
+    from: "min(LANES, select(16u, 32u, LANES > 256u))",
     to: [
-      "select(17u, 32u, LANES > 256u)",
-      "select(16u, 33u, LANES > 256u)",
-      "select(32u, 16u, LANES > 256u)",
-      "select(16u, 32u, LANES >= 256u)",
+      "min(LANES, select(17u, 32u, LANES > 256u))",
+      "min(LANES, select(16u, 33u, LANES > 256u))",
+      "min(LANES, select(32u, 16u, LANES > 256u))",
+      "min(LANES, select(16u, 32u, LANES >= 256u))",
+      "min(LANES, select(16u, 32u, LANES > 257u))",
+      "max(LANES, select(16u, 32u, LANES > 256u))",
     ],
-    proof: "so many lanes take what the others hold, each every so many: any number of them takes all",
+    proof: someLanes,
+  },
+  {
+    from: "if (lane == 0u) {",
+    to: ["if (true) {", "if (lane == 1u) {"],
+    whole: true,
+    proof: sameWords,
+  },
+];
+
+/** Of those that take the largest, whose function stands before that of the sum. */
+export const exactMaxRules: readonly Rule[] = [
+  {
+    from: "if (lane < width) {",
+    to: ["if (true) {", "if (lane <= width) {"],
+    whole: true,
+    nth: [0],
+    proof: "the largest of some lanes is taken twice",
+  },
+  {
+    from: "i < LANES; i += width) { top",
+    to: ["i <= LANES; i += width) { top"],
+    proof: clamped,
+  },
+  {
+    from: "i < width; i++) { top",
+    to: ["i <= width; i++) { top"],
+    proof: "the largest of some lanes is taken twice",
   },
 ];
 
@@ -193,6 +224,21 @@ export const exactAddRules: readonly Rule[] = [
     from: "d < 31u",
     to: ["d <= 31u", "d < 32u"],
     proof: "a significand of 30 bits moved down by 31 is 0 with something below, as for every distance beyond",
+  },
+  {
+    from: "select(0u, 1u, t != 0u)",
+    to: ["select(1u, 0u, t != 0u)", "select(1u, 1u, t != 0u)", "select(0u, 2u, t != 0u)", "select(0u, 1u, t != 1u)"],
+    proof: "a larger one of 24 bits, moved up by 6, rounds to itself with none, one or two units less or more; and 0 with them to 0",
+  },
+  {
+    from: "select(0u, 1u, ((t >> d) << d) != t)",
+    to: ["select(0u, 2u, ((t >> d) << d) != t)"],
+    proof: "either says that something lies below, and passes no tie: those are multiples of 16",
+  },
+  {
+    from: "(p & 0x7fffffffu) < (q & 0x7fffffffu)",
+    to: ["(p & 0x7fffffffu) <= (q & 0x7fffffffu)"],
+    proof: "where both are equal in size, either is the larger",
   },
 ];
 
@@ -205,16 +251,21 @@ export const firstRules: readonly Rule[] = [
   },
 ];
 
-/** Of the kernels of gate and up that take as many rows as their tile has, and K in one piece. */
+/** Of the kernels of gate and up, which take K in one piece, by steps of so many numbers. */
+export const onePieceRules = (step: number): readonly Rule[] => [
+  {
+    from: `K / ${step}u - 1u)`,
+    to: [`min(K, 4096u) / ${step}u - 1u)`],
+    proof: "what is loaded before the loop is of the first steps, and there is one piece: k is 0",
+  },
+];
+
+/** Of those that take as many rows as their tile has. */
 export const oneTileRules = (tile: number): readonly Rule[] => [
   {
     from: `let row0 = wg.x / PIECES * ${tile}u;`,
     to: [`let row0 = min(wg.x / PIECES * ${tile}u, 512u);`],
     proof: "there is one tile of rows: row0 is 0",
   },
-  {
-    from: "K / 64u - 1u)",
-    to: ["min(K, 4096u) / 64u - 1u)"],
-    proof: "what is loaded before the loop is of the first step, and there is one piece: k is 0",
-  },
+  ...onePieceRules(64),
 ];

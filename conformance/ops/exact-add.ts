@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { add, clean } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { EDGES, edgePairs, exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
@@ -13,6 +13,8 @@ interface Spec {
   readonly y: Recipe;
   /** y is −x, a few units of the last place off. */
   readonly near: boolean;
+  /** Instead every number at an edge with every other, as many in a row as there are. */
+  readonly edges?: true;
 }
 export interface ExactAddCase {
   readonly width: number;
@@ -33,12 +35,16 @@ export const kit: Kit<Spec, ExactAddCase> = {
     y: exactRecipe,
     near: fc.boolean(),
   }),
-  boundaries: exactRecipes.flatMap((x) => exactRecipes.map((y) => ({ width: 64, rows: 1, x, y, near: x.kind === y.kind }))),
+  boundaries: [
+    { width: EDGES, rows: EDGES, x: exactRecipes[0]!, y: exactRecipes[0]!, near: false, edges: true as const },
+    ...exactRecipes.flatMap((x) => exactRecipes.map((y) => ({ width: 64, rows: 1, x, y, near: x.kind === y.kind }))),
+  ],
   reach: [
     { width: 14_336, rows: 6 },
     { width: 64, rows: 1100 },
   ].map((shape) => ({ ...shape, x: exactRecipes[5]!, y: exactRecipes[5]!, near: false })),
-  make({ width, rows, x, y, near }) {
+  make({ width, rows, x, y, near, edges: isEdges }) {
+    if (isEdges) return { width, ...edgePairs() };
     const a = exactValues(x, width * rows);
     const words = wordsOf(a);
     const b = near

@@ -46,7 +46,7 @@ export const kit: Kit<Spec, ExactGateUpCase> = {
       })),
     ),
   ],
-  reach: (gateUp.reach ?? []).map((spec, i) => ({ ...spec, outlier: [null, 14_335][i]!, sign: -1 as const, size: 1e9 })),
+  reach: (gateUp.reach ?? []).map((spec, i) => ({ ...spec, outlier: [null, 28_671][i]!, sign: -1 as const, size: 1e9 })),
   make({ outlier, sign, size, ...spec }) {
     const c = gateUp.make(spec);
     const N = c.gate.outFeatures;

@@ -31,7 +31,7 @@ const shapes = [
   { K: 1408, N: 40, group: 128, bias: true },
   // Of models, for cases of reach.
   { K: 8192, N: 8, group: 64, bias: false },
-  { K: 128, N: 14_336, group: 128, bias: true },
+  { K: 32, N: 28_672, group: 32, bias: true },
 ] as const;
 
 /** mul(silu(linear(x, gate)), linear(x, up)) [N]. */

@@ -32,7 +32,13 @@ export const kit: Kit<Spec, ExactGreedyCase> = {
   formula: "argmax l, log₂ Σ 2^(l_i − max l)",
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(resultOf(c))) },
   spec: fc.record({ V: fc.constantFrom(1, 5, 255, 256, 257, 4096), logits: exactRecipe }),
-  boundaries: exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
+  boundaries: [
+    ...exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
+    // Partial sums from every workgroup, the likeliest from the last, whose sum carries; and from two between.
+    ...[707, 1, 2].map((seed) => ({ V: 17_000, logits: { kind: "normal" as const, exponent: 0, seed } })),
+    // Sums whose logarithm differs in its last bit if any square loses its lowest.
+    ...[4141, 4587].map((seed) => ({ V: 300, logits: { kind: "normal" as const, exponent: 0, seed } })),
+  ],
   reach: [152_064, 256_000].map((V) => ({ V, logits: exactRecipes[5]! })),
   make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
   length: () => 2 * (7 + before.length),

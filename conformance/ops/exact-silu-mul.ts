@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { silu } from "../../core/exact/functions.ts";
 import { mul } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { EDGES, edgePairs, exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
@@ -12,6 +12,8 @@ interface Spec {
   readonly rows: number;
   readonly gate: Recipe;
   readonly up: Recipe;
+  /** Instead every number at an edge with every other, as many in a row as there are. */
+  readonly edges?: true;
 }
 export interface ExactSiluMulCase {
   readonly width: number;
@@ -26,12 +28,18 @@ export const kit: Kit<Spec, ExactSiluMulCase> = {
   formula: "mul(silu(gate), up), silu by integers",
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(products(c)))) },
   spec: fc.record({ width: fc.constantFrom(1, 64, 65, 200), rows: fc.integer({ min: 1, max: 3 }), gate: exactRecipe, up: exactRecipe }),
-  boundaries: exactRecipes.flatMap((gate) => exactRecipes.map((up) => ({ width: 64, rows: 1, gate, up }))),
+  boundaries: [
+    { width: EDGES, rows: EDGES, gate: exactRecipes[0]!, up: exactRecipes[0]!, edges: true as const },
+    ...exactRecipes.flatMap((gate) => exactRecipes.map((up) => ({ width: 64, rows: 1, gate, up }))),
+  ],
   reach: [
     { width: 14_336, rows: 2 },
     { width: 136, rows: 600 },
   ].map((shape) => ({ ...shape, gate: exactRecipes[5]!, up: exactRecipes[5]! })),
-  make: ({ width, rows, gate, up }) => ({ width, gate: exactValues(gate, width * rows), up: exactValues(up, width * rows) }),
+  make({ width, rows, gate, up, edges }) {
+    const { x, y } = edges ? edgePairs() : { x: exactValues(gate, width * rows), y: exactValues(up, width * rows) };
+    return { width, gate: x, up: y };
+  },
   length: ({ gate }) => 2 * gate.length,
   expected: (c) => exactly(wordsOf(products(c))),
   laws: [],

@@ -1,0 +1,67 @@
+/**
+ * What each of 64 workgroups finds of its logits on the way to the likeliest: 2^32 − 1 − the lowest id that has the largest of all, 0 where it has none; and
+ * the exact sum of its weights in units of 2^−44; equality with the CPU's integers.
+ */
+import * as fc from "fast-check";
+import { partition } from "../../core/exact/sample.ts";
+import type { Recipe } from "../arbitraries.ts";
+import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
+import { halves } from "../cases/words.ts";
+import type { Kit } from "../kit.ts";
+
+interface Spec {
+  readonly V: number;
+  readonly logits: Recipe;
+}
+export interface ExactGreedyPartsCase {
+  readonly logits: Float32Array;
+}
+
+/** Parts, and neighbours that go to one. */
+const [PARTS, WIDTH] = [64, 256];
+
+function parts({ logits }: ExactGreedyPartsCase): Uint32Array {
+  const out = new Uint32Array(4 * PARTS);
+  const most = Math.max(
+    ...Array.from({ length: Math.ceil(logits.length / WIDTH) }, (_, i) => Math.max(...logits.subarray(i * WIDTH, (i + 1) * WIDTH))),
+  );
+  const own = Array.from({ length: PARTS }, () => [] as number[]);
+  logits.forEach((l, id) => {
+    const part = Math.floor(id / WIDTH) % PARTS;
+    own[part]!.push(l);
+    if (l === most && out[4 * part] === 0) out[4 * part] = 0xffffffff - id;
+  });
+  own.forEach((of, part) => {
+    if (of.length === 0) return;
+    // The largest of all first, of which the sum is 2^44 too much.
+    const sum = partition(Float32Array.of(most, ...of)).total - (1n << 44n);
+    out.set([Number(sum & 0xffffffffn), Number(sum >> 32n)], 4 * part + 2);
+  });
+  return out;
+}
+
+export const kit: Kit<Spec, ExactGreedyPartsCase> = {
+  name: "exact-greedy-parts",
+  formula: "Σ ⌊2^(44 − d_i)⌋",
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(parts(c))) },
+  spec: fc.record({ V: fc.constantFrom(1, 5, 255, 256, 257, 4096), logits: exactRecipe }),
+  boundaries: [
+    ...exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
+    // Every lane of every part; distances near and far; the likeliest in the last lane, in one of the last, in others.
+    ...[
+      [0, 101],
+      [3, 13],
+      [-3, 1],
+      [-9, 2],
+      [-20, 3],
+    ].map(([exponent, seed]) => ({ V: 17_000, logits: { kind: "normal" as const, exponent: exponent!, seed: seed! } })),
+    { V: 17_000, logits: { kind: "equal", exponent: 0, seed: 1 } },
+  ],
+  reach: [{ V: 256_000, logits: exactRecipes[5]! }],
+  make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
+  length: () => 8 * PARTS,
+  expected: (c) => exactly(parts(c)),
+  laws: [],
+  refusals: [],
+  dotLike: false,
+};
