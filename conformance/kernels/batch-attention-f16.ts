@@ -2,19 +2,19 @@ import { attentionSubgroups, batchAttentionF16 } from "../../gpu/kernels/batch/b
 import { SPLIT_ROWS } from "../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { MOST_ROWS } from "../../gpu/wgsl/rows.ts";
 import type { AttentionCase } from "../cases/attention.ts";
-import { fromEights, joinSplits, rowsInSlot, toHalves, whereRounded } from "../subjects/layouts.ts";
+import { attentionInSlot, fromEights, joinSplits, toHalves, whereRounded } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, asF32, type GpuSubject, hand, inside, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 const SPLITS = 3;
 
-/** The queries of a case as rows of a batch (rowsInSlot): in `splits`, joined here, or whole, as f32 and as f16. */
+/** The queries of a case as rows of a batch (attentionInSlot): in `splits`, joined here, or whole, as f32 and as f16. */
 const way = (rig: Rig, splits: number, few: boolean, more: Partial<GpuSubject<AttentionCase>>): AnyGpuSubject =>
   subject<AttentionCase>(
     batchAttentionF16,
     async (c, out) => {
       const { T, start } = c;
       const { H, Hd } = c.shape;
-      const { rows, slots, capacity, inSlot, turned } = rowsInSlot(c);
+      const { rows, slots, capacity, inSlot, turned } = attentionInSlot(c);
       const given = { rows, q: toHalves(turned(c.q)), keys: toHalves(inSlot(c.k)), values: toHalves(inSlot(c.v)) };
       const shape = { ...c.shape, slots, capacity, splits, subgroups: attentionSubgroups(Hd, few) };
       const run = (eights: boolean) => runKernel(rig, T, start, (io) => void io.run(batchAttentionF16, { ...shape, eights }, given));

@@ -1,35 +1,33 @@
 import { batchRopeF16 } from "../../gpu/kernels/batch/batch-rope-f16.ts";
 import { ropeTable } from "../../gpu/kernels/plain/rope.ts";
 import { ROWS16 } from "../../gpu/kernels/prefill/awq-rows16-f16-matrix.ts";
-import { encodeRows, MOST_ROWS } from "../../gpu/wgsl/rows.ts";
+import { MOST_ROWS } from "../../gpu/wgsl/rows.ts";
 import { writtenCache } from "../cases/written-cache.ts";
 import { HEAD_EPS, type PrefillRopeCase } from "../ops/prefill-rope-f16.ts";
-import { fromHalves, inPieces, PIECES, positionNoted, slotFor } from "../subjects/layouts.ts";
+import { fromHalves, inPieces, PIECES, positionNoted, rowsInSlot } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, type GpuSubject, hand, inside, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 /**
- * The rows of a prompt as rows of a batch, the last first, each at its own position of one slot, the last but one: nothing may be written to the
- * others. In pieces, every other element of a single row is bias.
+ * The rows of a prompt as rows of a batch (rowsInSlot): nothing may be written to other slots. In pieces, every other element of a single row is
+ * bias.
  */
 const way = (rig: Rig, pieces: number, more: Partial<GpuSubject<PrefillRopeCase>>): AnyGpuSubject =>
   subject<PrefillRopeCase>(
     batchRopeF16,
     async ({ T, start, H, G, Hd, S, tables, y, norms }, out) => {
+      const each = S * G * Hd;
+      const { rows, slot, slots, turned } = rowsInSlot({ T, start }, each);
       const biased = pieces > 1 && T === 1;
       const width = (H + 2 * G) * Hd;
-      const turned = (x: Float32Array, row: number): Float32Array => x.map((_, i) => x[(T - 1 - Math.floor(i / row)) * row + (i % row)]!);
       const bias = Float32Array.from({ length: width }, (_, i) => (biased && i % 2 === 0 ? y[i]! : 0));
-      const given = turned(y, width).map((value, i) => (biased && i % 2 === 0 ? 0 : value));
-      const each = S * G * Hd;
-      const slot = slotFor(each);
-      const slots = slot + 2;
+      const given = turned(y).map((value, i) => (biased && i % 2 === 0 ? 0 : value));
       const cache = new Uint32Array((slots * each) / 2);
       const read = await runKernel(rig, T, start, (io) => {
         io.run(
           batchRopeF16,
           { H, G, Hd, slots, capacity: S, pieces, hasBias: biased, normEps: norms ? HEAD_EPS : null },
           {
-            rows: encodeRows(Array.from({ length: T }, (_, t) => ({ slot, start: start + T - 1 - t }))),
+            rows,
             y: pieces > 1 ? inPieces(given, width, pieces) : given,
             table: ropeTable(tables),
             k_cache: cache,
@@ -47,7 +45,7 @@ const way = (rig: Rig, pieces: number, more: Partial<GpuSubject<PrefillRopeCase>
         return outside ? own.fill(Number.NaN) : own;
       };
       const noted = [...inside(read.noted!)].map(positionNoted);
-      const q = turned(fromHalves(read.q!), H * Hd);
+      const q = turned(fromHalves(read.q!));
       const position = noted.every((at, i) => at === -1 || i === slot) ? noted[slot]! : Number.NaN;
       hand(out, [...q, ...written(read.k_cache!), ...written(read.v_cache!), position], read);
     },

@@ -215,35 +215,48 @@ export const wordNoting = (position: number): number => notedPosition(position)!
 /**
  * A slot of a batch's caches in which so many elements of each lie; another is behind it. Few are in a late one, as of a batch of many.
  */
-export const slotFor = (elements: number): number => (elements <= 8192 ? 70 : 1);
+const slotFor = (elements: number): number => (elements <= 8192 ? 70 : 1);
 
 /**
- * The queries of a case as rows of a batch, the last first, each at its own position of one slot; the other slots hold FILL, which must not be
- * seen. `turned` brings q into that order, and what comes out back.
+ * T rows from `start` on as rows of a batch, the last first, each at its own position of one slot of so many elements, the last but one.
+ * `turned` brings values of T rows into that order, and back; `inSlot` has FILL in the other slots, which must not be seen.
  */
-export function rowsInSlot({ T, start, shape: { H, G, Hd } }: AttentionCase): {
+export function rowsInSlot(
+  { T, start }: { readonly T: number; readonly start: number },
+  elements: number,
+): {
   readonly rows: Uint32Array;
+  readonly slot: number;
   readonly slots: number;
-  readonly capacity: number;
   readonly inSlot: (cached: Float32Array) => Float32Array;
-  readonly turned: (rows: Float32Array) => Float32Array;
+  readonly turned: (values: Float32Array) => Float32Array;
 } {
-  const capacity = start + T + 2;
-  const each = capacity * G * Hd;
-  const slot = slotFor(each);
+  const slot = slotFor(elements);
   const slots = slot + 2;
-  const width = H * Hd;
   return {
     rows: encodeRows(Array.from({ length: T }, (_, t) => ({ slot, start: start + T - 1 - t }))),
+    slot,
     slots,
-    capacity,
     inSlot(cached) {
-      const all = new Float32Array(slots * each).fill(FILL);
-      all.set(cached, slot * each);
+      const all = new Float32Array(slots * elements).fill(FILL);
+      all.set(cached, slot * elements);
       return all;
     },
-    turned: (values) => values.map((_, i) => values[(T - 1 - Math.floor(i / width)) * width + (i % width)]!),
+    turned(values) {
+      const width = values.length / T;
+      return values.map((_, i) => values[(T - 1 - Math.floor(i / width)) * width + (i % width)]!);
+    },
   };
+}
+
+/** `rowsInSlot` for attention, with the positions of a slot: two more than are seen. */
+export function attentionInSlot({
+  T,
+  start,
+  shape: { G, Hd },
+}: AttentionCase): ReturnType<typeof rowsInSlot> & { readonly capacity: number } {
+  const capacity = start + T + 2;
+  return { ...rowsInSlot({ T, start }, capacity * G * Hd), capacity };
 }
 
 /** Means of `splits` of the keys (attention-prefill-matrix.ts, batch-attention.ts) as one: out [T, H, Hd]. */
