@@ -39,7 +39,10 @@ export const works: readonly Work[] = [
         step: `S=${start + 1}`,
         variant: `splits-${splits}`,
         start,
-        shape: { H, G, Hd, window, slots: T, capacity: start + 1, splits, eights: true, subgroups: attentionSubgroups(Hd, true) },
+        shape: (limits) => {
+          const subgroups = attentionSubgroups(Hd, true, limits);
+          return { H, G, Hd, window, slots: T, capacity: start + 1, splits, eights: true, subgroups };
+        },
         holds: { rows: rowsOf(T, start), q: "f16" as const, keys: { own: "f16" as const }, values: { own: "f16" as const } },
         bytes: 4 * T * seen * G * Hd + (splits > 1 ? 4 * splits + 2 : 4) * T * H * Hd,
         operations: 4 * H * Hd * T * seen,

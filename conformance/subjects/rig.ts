@@ -171,12 +171,12 @@ export const oneCall = <C, Buffers extends string, Shape>(
     more,
   );
 
-/** Subjects of a kernel that multiplies subgroup matrices; none where the device cannot run it. */
+/** Subjects of a kernel that multiplies subgroup matrices, or wants subgroups of one size; none where the device cannot run it. */
 export function onMatrices({ gpu: { capabilities } }: Rig, kernel: Kernel, subjects: readonly AnyGpuSubject[]): AnyGpuSubject[] {
-  if (!capabilities.features.includes("chromium-experimental-subgroup-matrix")) return [];
+  const { features, subgroupMatrixConfigs } = capabilities;
   // Dawn's null device lists no configuration: it only says what subjects there are.
-  const runs = capabilities.subgroupMatrixConfigs.length === 0 || missingFor(kernel, capabilities) === undefined;
-  return runs ? [...subjects] : [];
+  const computesNothing = features.includes("chromium-experimental-subgroup-matrix") && subgroupMatrixConfigs.length === 0;
+  return computesNothing || missingFor(kernel, capabilities) === undefined ? [...subjects] : [];
 }
 
 /** What lies in rows of a tile that no row of the case fills: finite, and wrong if it reaches a result. */

@@ -16,6 +16,7 @@ import type { ForwardContext } from "../model/sequence.ts";
 import type { GpuLinear } from "../model/tree.ts";
 import type { Kernel, Span } from "../pipeline/kernel.ts";
 import { makeRecorder, prepare, type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { workgroupLimits } from "../wgsl/teams.ts";
 import { allRows, nothingPending, type Operands, type OperandsContext } from "./prefill-operands.ts";
 import { recordProduct, rowsInPieces } from "./prefill-products.ts";
 import type { Feeder } from "./program.ts";
@@ -121,7 +122,8 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
       const shape = { dtype: weights.embedTokens.dtype, D, firstRow, rows: N };
       recordKernel(layers, embedding, { ids, table: weight, out: residual }, shape, { label: "embeddings" });
     }
-    const whole = { H, G, Hd, window, slots, capacity, splits: 1, eights: true, subgroups: attentionSubgroups(Hd, true) };
+    const limits = workgroupLimits(memory.gpu.capabilities);
+    const whole = { H, G, Hd, window, slots, capacity, splits: 1, eights: true, subgroups: attentionSubgroups(Hd, true, limits) };
     const ways = attentionWays(batchAttentionF16.call(whole).workgroups(1, 0)[0]);
     let pending = nothingPending;
     for (const [i, layer] of weights.layers.entries()) {
@@ -144,7 +146,7 @@ export const matrixBatch = (name: string, makeOperands: (context: OperandsContex
           layers,
           batchAttentionF16,
           attended,
-          { ...whole, splits, eights: direct, subgroups: attentionSubgroups(Hd, few) },
+          { ...whole, splits, eights: direct, subgroups: attentionSubgroups(Hd, few, limits) },
           when,
         );
         if (!direct) operands.rows(attention, stats, splits, when);

@@ -141,8 +141,7 @@ describe("gureum bench", () => {
   it.skipIf(!hasDevice)("measures every kernel of one row on the tiny shape", async () => {
     const { code, out, err } = await bench("kernels", "--shape", "tiny", "--rows", "1", "--time", "10ms", "--json", at("kernels.json"));
     // What needs subgroup matrices, or subgroups of 32, is left out by name where there are none.
-    const leftOut =
-      /^(Warning: |skipped \S+-matrix .*subgroup-matrix |skipped batch-attention-f16 .*maxComputeWorkgroupStorageSize 33024 ).*\n?/gm;
+    const leftOut = /^(Warning: |skipped \S+-matrix .*subgroup-matrix |skipped batch-attention-f16 .*subgroups of 32 ).*\n?/gm;
     expect({ code, err: err.replace(leftOut, "") }).toEqual({ code: 0, err: "" });
     const { rows, device, limits, skipped } = await readResults(at("kernels.json"));
     const planned = planKernels({ shape: { name: "tiny", config: synthShapes.tiny.config }, rows: [1] }).flat();

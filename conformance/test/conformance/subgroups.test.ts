@@ -124,7 +124,7 @@ var<workgroup> staged: array<vec4<f32>, 80>;`,
     expect([...got]).toEqual(expected);
   });
 
-  it("have a form of every kernel that asks for them, but for one whose subgroups take turns of their own", async () => {
+  it("have a form of every kernel that asks for them, but for those that are said to have none", async () => {
     const nothing = await openDevice({ backend: "null" });
     const refused: string[] = [];
     for (const kernel of (await allKernels()).values()) {

@@ -1,5 +1,6 @@
 /** How the linears of one row are cut into workgroups, by shapes of models (docs/log/2026-11-26-decode-dead-time.md). */
 import { describe, expect, it } from "vitest";
+import { attentionSubgroups, batchAttentionF16 } from "../../../gpu/kernels/batch/batch-attention-f16.ts";
 import { awqAddFixed16 } from "../../../gpu/kernels/decode/awq-add-fixed16.ts";
 import { awqGateUpFixed16 } from "../../../gpu/kernels/decode/awq-gate-up-fixed16.ts";
 import { denseGateUp } from "../../../gpu/kernels/decode/dense-gate-up.ts";
@@ -54,4 +55,24 @@ describe("workgroups of the linears of one row", () => {
       expect(down(D, F, card).team).toBeGreaterThanOrEqual(blocksOf(F));
     },
   );
+});
+
+describe("workgroups of a batch's attention", () => {
+  const shape = { H: 32, G: 8, window: null, slots: 1, capacity: 1, splits: 1, eights: true };
+  const of32KiB: WorkgroupLimits = { invocations: 1024, bytes: 32_768 };
+
+  it.each([card, of32KiB, portable])("fit a device of $invocations invocations and $bytes bytes, whatever the head", (limits) => {
+    for (let Hd = 8; Hd <= 256; Hd += 8)
+      for (const few of [true, false]) {
+        const subgroups = attentionSubgroups(Hd, few, limits);
+        expect(subgroups).toBeGreaterThanOrEqual(1);
+        expect(32 * subgroups).toBeLessThanOrEqual(limits.invocations);
+        expect(workgroupBytes(batchAttentionF16, { ...shape, Hd, subgroups })).toBeLessThanOrEqual(limits.bytes);
+      }
+  });
+
+  it("have as many subgroups as were fastest where a device holds them, and for heads to 128 with 32 KiB too", () => {
+    for (const limits of [card, of32KiB]) expect([true, false].map((few) => attentionSubgroups(128, few, limits))).toEqual([12, 8]);
+    expect([card, of32KiB, portable].map((limits) => attentionSubgroups(256, true, limits))).toEqual([8, 7, 3]);
+  });
 });

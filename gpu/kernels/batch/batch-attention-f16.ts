@@ -7,13 +7,15 @@
  * values are on their way in registers. SPLITS = 1: out f16 in eights (wgsl/eights.ts) with EIGHTS_OUT, else f32. SPLITS > 1: split z sees a
  * share of a row's turns, leaves its mean, f32, at row 64 z + t of out and (m, Σ exp) at that of stats [64 SPLITS, H]; one that sees no key
  * leaves a sum of 0 and no mean; prefill-rows-f16.ts joins them. The order of all sums depends on position, SPLITS and SUBGROUPS
- * alone. HEAD a multiple of 8, at most 256; H one of G. Workgroup memory 2 KiB per subgroup of HEAD ≤ 128. Limited by the bytes of the caches.
+ * alone. HEAD a multiple of 8, at most 256; H one of G. Workgroup memory 2,064 bytes per subgroup, 4,128 where HEAD > 128. Limited by the bytes of
+ * the caches.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { eightsWgsl } from "../../wgsl/eights.ts";
 import { each } from "../../wgsl/repeat.ts";
 import { rowsBindingWgsl } from "../../wgsl/rows.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
+import type { WorkgroupLimits } from "../../wgsl/teams.ts";
 import { SPLIT_ROWS } from "../prefill/attention-prefill-matrix.ts";
 
 /** Loads of keys, and of values, that a subgroup has under way; with four heads their scores are one for each lane. */
@@ -22,13 +24,14 @@ const HEADS = 4;
 /** What a score may exceed m by. */
 const LIFT = "8.0";
 
-/** Subgroups of a workgroup at most, and those that share one's memory where a head is wider than 128. */
+/** Subgroups of a workgroup where few workgroups are to keep a device busy, and else: several share a multiprocessor. */
 const MOST = 12;
-const WIDE = 8;
-const lanesOfKey = (Hd: number): number => (Hd > 128 ? 32 : 16);
-/** As many where `few` workgroups are to keep a device busy, else so many that several share a multiprocessor. */
-export const attentionSubgroups = (Hd: number, few: boolean): number => (few && Hd <= 128 ? MOST : WIDE);
-const bytes = (Hd: number, subgroups: number): number => subgroups * HEADS * (32 * lanesOfKey(Hd) + 8);
+const USUAL = 8;
+/** Workgroup memory of a subgroup. */
+const bytesOf = (Hd: number): number => HEADS * (32 * (Hd > 128 ? 32 : 16) + 8);
+/** As many, or those that a workgroup of the device has room for: 7, or 3 where HEAD > 128, by WebGPU's least limits. */
+export const attentionSubgroups = (Hd: number, few: boolean, { invocations, bytes }: WorkgroupLimits): number =>
+  Math.min(few && Hd <= 128 ? MOST : USUAL, Math.floor(invocations / 32), Math.floor(bytes / bytesOf(Hd)));
 
 const heads = (line: (h: number) => string, between = " "): string => each(HEADS, line, between);
 const load = (of: "keys" | "values", first: string): string =>
@@ -61,11 +64,6 @@ export const batchAttentionF16: Card<"rows" | "q" | "keys" | "values" | "out" | 
   name: "batch-attention-f16",
   features: ["subgroups"],
   subgroupSize: 32,
-  limits: {
-    maxComputeWorkgroupStorageSize: bytes(256, WIDE),
-    maxComputeInvocationsPerWorkgroup: 32 * MOST,
-    maxComputeWorkgroupSizeX: 32 * MOST,
-  },
   wgsl: /* wgsl */ `
 enable subgroups;
 
@@ -200,7 +198,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
 }
 `,
-  workgroupBytes: ({ Hd, subgroups }) => bytes(Hd, subgroups),
+  workgroupBytes: ({ Hd, subgroups }) => subgroups * bytesOf(Hd),
   call: ({ H, G, Hd, window, capacity, splits, eights, subgroups }) => ({
     overrides: { H, G, HEAD: Hd, WINDOW: window ?? 0, CAPACITY: capacity, SPLITS: splits, EIGHTS_OUT: eights, SUBGROUPS: subgroups },
     workgroups: (T) => [G * Math.ceil(H / G / HEADS), T, splits],
