@@ -62,7 +62,7 @@ export interface QuantizeOptions extends Pick<HubOptions, "onDownload" | "onNote
    * (in f32: other bits than the CPU's), or "auto": on a GPU where there is one.
    */
   readonly backend?: "auto" | "cpu" | "webgpu";
-  /** Which of several GPUs. */
+  /** Which of several GPUs: with one, "auto" means "webgpu". */
   readonly adapter?: string | number;
   /** After each layer, in order; what it throws ends the run, which can be taken up again. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
@@ -130,6 +130,12 @@ function checkQuantizeOptions(options: QuantizeOptions): void {
   for (const what of ["onLayer", "onStep", "onTraining", "onWriting", "onDownload", "onNote"] as const)
     checkCallback(where, what, options[what]);
   if (options.adapter !== undefined && typeof options.adapter !== "number") checkText(where, "adapter", options.adapter);
+  if (options.adapter !== undefined && (options.backend ?? "cpu") === "cpu")
+    throw new GureumError("usage", {
+      where,
+      what: "an adapter is one of WebGPU's",
+      remedy: 'leave it out, or use WebGPU: backend "webgpu"',
+    });
   checkChoices(where, options.settings);
   checkStages(where, options.stages);
 }
@@ -174,9 +180,10 @@ async function deviceFor(
   checkpoint: Pick<Checkpoint, "config" | "refs">,
   settings: Settings,
   longest: number,
-  { backend = "cpu", adapter, stages }: Pick<QuantizeOptions, "backend" | "adapter" | "stages">,
+  { backend: wanted = "cpu", adapter, stages }: Pick<QuantizeOptions, "backend" | "adapter" | "stages">,
 ): Promise<Device> {
   const none = { ops: null, search: null };
+  const backend = wanted === "auto" && adapter !== undefined ? "webgpu" : wanted;
   if (backend === "cpu") return none;
   try {
     if (settings.modelSteps > 0) checkGpuTraining(checkpoint);

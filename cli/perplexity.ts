@@ -99,6 +99,8 @@ ${adapterHelp}
     const compares = words.text("against") !== undefined || words.text("a") !== undefined;
     const b = wayOf(words, "b") ?? { backend: "auto" };
     const a = wayOf(words, "a") ?? b;
+    if (words.text("adapter") !== undefined && [b, ...(compares ? [a] : [])].every(({ backend }) => backend === "cpu"))
+      throw usage("perplexity", "--adapter chooses among WebGPU's: not with the cpu alone");
     const [askedContext, askedStride] = [wholeNumber(words, "context"), wholeNumber(words, "stride")];
     const path = textPath ?? idsPath!;
     const content = await readText(path);

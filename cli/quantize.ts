@@ -103,7 +103,7 @@ until all is done its work lies in DST.unfinished.
   --threads N                 threads (default: physical cores); the same bytes for every N
   --backend auto|cpu|webgpu   where rtn and awq search, large products of the others, and training; auto is a GPU where there is one
                               (default: cpu; f32 gives other bits)
-  --adapter NAME|N            which of several GPUs
+  --adapter NAME|N            which of several GPUs: with it, auto means webgpu
   --shard-bytes N             bytes of a shard, at most (default: 5 GB)
   --report                    also gureum-quantize.html, a page with a heat map
   --json                      print the report as one JSON object`,

@@ -79,6 +79,12 @@ export async function gather(options: SubjectOptions): Promise<{ subjects: reado
     }
   }
   const { backend, robustness = true, adapter } = options;
+  if (backend === "cpu" && adapter !== undefined)
+    throw new GureumError("usage", {
+      where: "conformance",
+      what: "an adapter is one of WebGPU's",
+      remedy: "leave it out, or run what is on WebGPU",
+    });
   const cpu = backend === undefined || backend === "cpu" ? await gatherCpu() : [];
   const devices = backend === undefined || backend === "cpu" ? [cpuIdentity()] : [];
   if (backend === "cpu") return { subjects: cpu, devices };

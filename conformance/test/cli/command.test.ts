@@ -119,6 +119,8 @@ describe("gureum conformance", () => {
     ["--backend", "tpu"],
     ["--backend", "cpu", "--filter", "no such op"],
     ["--replay", "{}"],
+    ["--backend", "cpu", "--adapter", "99"],
+    ["--adapter", "99", "--replay", '["softmax","cpu/reference","a law",{}]'],
     ["--mutate", "--filter", "no-such-kernel"],
     ["--no-such-option"],
   ])("refuses %s %s with one line and exit code 2", async (...args) => {
