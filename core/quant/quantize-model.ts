@@ -234,7 +234,7 @@ export async function quantizeModel(job: QuantizeJob): Promise<QuantizeReport> {
     const longest = checkCalibration(calibration, config);
     checkTraining(checkpoint, settings, calibration);
     // What is written last is looked at first: NaN would else be named when all layers are done.
-    for (const ref of [refs.embedTokens, refs.norm, refs.lmHead]) await readerOf().dense(ref);
+    for (const ref of new Set([refs.embedTokens, refs.norm, refs.lmHead])) await readerOf().dense(ref);
     const configText = decodeUtf8((await folder.read(configFile, maxSmallBytes))!);
     const identity = {
       format: "gureum-quantize/1",

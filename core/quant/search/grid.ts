@@ -28,7 +28,13 @@ const clamp = (x: number, low: number, high: number): number => Math.min(Math.ma
 export function f16Scale(scale: number): number {
   const rounded = f16Values()[f16Bits(scale)]!;
   if (!Number.isFinite(rounded))
-    throw new GureumError("range", { where: "quantize", what: "scale", expected: "at most 65504", got: `${scale}` });
+    throw new GureumError("range", {
+      where: "quantize",
+      what: "scale of a group of weights",
+      expected: "at most 65504 (f16)",
+      got: `${scale}`,
+      remedy: "look for a damaged weight there, or leave this model in bfloat16 or float32",
+    });
   return rounded;
 }
 

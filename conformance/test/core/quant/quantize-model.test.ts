@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { memoryFolder } from "../../../../core/checkpoint/byte-sink.ts";
-import { memorySource, memoryStore } from "../../../../core/checkpoint/byte-source.ts";
+import { type ByteStore, memorySource, memoryStore } from "../../../../core/checkpoint/byte-source.ts";
 import { encodeSafetensors, openSafetensors } from "../../../../core/checkpoint/safetensors.ts";
 import { openCheckpoint, readWeights } from "../../../../core/checkpoint/weights.ts";
 import { f16Bits } from "../../../../core/dtype.ts";
@@ -37,6 +37,17 @@ async function run(source: Files, settings: Settings, more: Partial<QuantizeJob>
     ...more,
   });
   return { files, parts };
+}
+
+/** A tensor of the source with other numbers. */
+async function editEntry(files: Files, name: string, edit: (bytes: ArrayBuffer) => void): Promise<void> {
+  const entries = (await readEntries(files, "model.safetensors")).map((entry) => {
+    if (entry.name !== name) return entry;
+    const bytes = Uint8Array.from(entry.data as Uint8Array);
+    edit(bytes.buffer);
+    return { ...entry, data: bytes };
+  });
+  files.set("model.safetensors", await encodeSafetensors(entries));
 }
 
 const weightsOf = async (files: Files) => {
@@ -135,6 +146,37 @@ const f16Value = (bits: number): number => f16Table[bits]!;
 const f16Table = Float64Array.from({ length: 65536 }, (_, bits) => {
   const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
   return (bits & 0x8000 ? -1 : 1) * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+});
+
+describe("the embedding", () => {
+  it("is read no more often where the head is tied to it", async () => {
+    /** How often all of it is read at once. */
+    const timesRead = async (tied: boolean): Promise<number> => {
+      const files = await writeFloat({ family: "llama", layers: 1, tied });
+      const { tensors } = await openSafetensors(memorySource("source", files.get("model.safetensors")!));
+      const { byteOffset, byteLength } = tensors.get("model.embed_tokens.weight")!;
+      let times = 0;
+      const inner = memoryStore("source", files);
+      const source: ByteStore = {
+        ...inner,
+        async open(fileName) {
+          const file = await inner.open(fileName);
+          return {
+            ...file,
+            async readInto(from, target) {
+              if (from <= byteOffset && from + target.length >= byteOffset + byteLength) times++;
+              await file.readInto(from, target);
+            },
+          };
+        },
+      };
+      await run(files, settingsOf("rtn"), { source });
+      return times;
+    };
+    const once = await timesRead(false);
+    expect(once).toBeGreaterThan(0);
+    expect(await timesRead(true)).toBe(once);
+  });
 });
 
 describe("a run that was ended", () => {
@@ -267,15 +309,6 @@ describe("what cannot be quantized is refused by name", () => {
       (error: Error & { code: string }) => `${error.code} ${error.message}`,
     );
   };
-  const edited = async (files: Files, name: string, edit: (values: Uint16Array) => void): Promise<void> => {
-    const entries = (await readEntries(files, "model.safetensors")).map((entry) => {
-      if (entry.name !== name) return entry;
-      const bytes = (entry.data as Uint8Array).slice();
-      edit(new Uint16Array(bytes.buffer));
-      return { ...entry, data: bytes };
-    });
-    files.set("model.safetensors", await encodeSafetensors(entries));
-  };
 
   it.each([
     ["model.layers.0.mlp.up_proj.weight", 'source/model.safetensors > "model.layers.0.mlp.up_proj.weight": NaN or infinity at element 5'],
@@ -284,11 +317,23 @@ describe("what cannot be quantized is refused by name", () => {
     ["model.embed_tokens.weight", "NaN or infinity at element 5"],
   ])("a NaN in %s, before a layer is computed where it lies beside the layers", async (name, message) => {
     let layers = 0;
+    const makeNaN = (bytes: ArrayBuffer): void => void new Uint16Array(bytes).fill(0x7e00, 5, 6);
     const onLayer = (): void => void layers++;
-    const got = await refusal((files) => edited(files, name, (values) => values.fill(0x7e00, 5, 6)), settingsOf("rtn"), { onLayer });
+    const got = await refusal((files) => editEntry(files, name, makeNaN), settingsOf("rtn"), { onLayer });
     expect(got).toContain(message);
     expect(got).toMatch(/^non-finite /);
     expect(layers).toBe(0);
+  });
+
+  it("a weight beyond what a float16 scale reaches, by its linear, with what to do", async () => {
+    const source = await writeFloat({ family: "llama", layers: 1, dtype: "F32" });
+    await editEntry(source, "model.layers.0.mlp.up_proj.weight", (bytes) => new Float32Array(bytes).fill(1e6, 3, 4));
+    await expect(run(source, settingsOf("rtn"))).rejects.toMatchObject({
+      code: "range",
+      message: expect.stringMatching(
+        /up_?proj.*: scale of a group of weights, expected at most 65504 \(f16\), got .* — look for a damaged weight/i,
+      ),
+    });
   });
 
   it("a model that is int4 already, groups that do not divide its inputs, texts beyond its context or vocabulary, no texts", async () => {
@@ -313,13 +358,7 @@ describe("what cannot be quantized is refused by name", () => {
 
   it("numbers beyond float16", async () => {
     const source = await writeFloat({ family: "llama", layers: 1, dtype: "F32" });
-    const entries = (await readEntries(source, "model.safetensors")).map((entry) => {
-      if (entry.name !== "lm_head.weight") return entry;
-      const bytes = (entry.data as Uint8Array).slice();
-      new Float32Array(bytes.buffer)[3] = 70000;
-      return { ...entry, data: bytes };
-    });
-    source.set("model.safetensors", await encodeSafetensors(entries));
+    await editEntry(source, "lm_head.weight", (bytes) => new Float32Array(bytes).fill(70000, 3, 4));
     await expect(run(source, settingsOf("rtn"))).rejects.toMatchObject({
       code: "range",
       message: expect.stringContaining('"lm_head.weight": number beyond float16, expected at most 65504, got 70000'),
