@@ -1,7 +1,8 @@
 import { exactDense } from "../../gpu/kernels/exact/exact-dense.ts";
-import { exactDenseMatrix, MOST_DENSE_INPUTS } from "../../gpu/kernels/exact/exact-dense-matrix.ts";
+import { exactDenseMatrix } from "../../gpu/kernels/exact/exact-dense-matrix.ts";
 import { exactDenseTile } from "../../gpu/kernels/exact/exact-dense-tile.ts";
 import { digitBytes, exactDigits } from "../../gpu/kernels/exact/exact-digits.ts";
+import { MOST_COLUMN_INPUTS } from "../../gpu/wgsl/exact-columns.ts";
 import type { ExactDenseCase } from "../ops/exact-dense.ts";
 import { operand, wordSubject } from "../subjects/exact.ts";
 import { paddedRows } from "../subjects/layouts.ts";
@@ -29,5 +30,5 @@ const dense = (rig: Rig, kernel: typeof exactDense | typeof exactDenseTile, most
 
 export const subjects = (rig: Rig): AnyGpuSubject[] => [dense(rig, exactDense)];
 export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, exactDenseMatrix, [dense(rig, exactDenseMatrix, MOST_DENSE_INPUTS)]);
+  onMatrices(rig, exactDenseMatrix, [dense(rig, exactDenseMatrix, MOST_COLUMN_INPUTS)]);
 export const tileSubjects = (rig: Rig): AnyGpuSubject[] => [dense(rig, exactDenseTile)];

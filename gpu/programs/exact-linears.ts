@@ -13,7 +13,7 @@ import { exactAwqStored } from "../kernels/exact/exact-awq-stored.ts";
 import { exactAwqTile } from "../kernels/exact/exact-awq-tile.ts";
 import { exactAwqWords, tuneWords, workgroupsOf } from "../kernels/exact/exact-awq-words.ts";
 import { exactDense } from "../kernels/exact/exact-dense.ts";
-import { exactDenseMatrix, MOST_DENSE_INPUTS } from "../kernels/exact/exact-dense-matrix.ts";
+import { exactDenseMatrix } from "../kernels/exact/exact-dense-matrix.ts";
 import { exactDenseTile } from "../kernels/exact/exact-dense-tile.ts";
 import { type Digits, exactDigits } from "../kernels/exact/exact-digits.ts";
 import { exactHandedDigits, HANDED_LANES } from "../kernels/exact/exact-handed-digits.ts";
@@ -22,7 +22,7 @@ import { exactNormDigits } from "../kernels/exact/exact-norm-digits.ts";
 import type { ExactGpuLinear, JoinedLinear } from "../model/exact-weights.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
-import { COLUMN_STEP } from "../wgsl/exact-columns.ts";
+import { COLUMN_STEP, MOST_COLUMN_INPUTS } from "../wgsl/exact-columns.ts";
 import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import type { ExactContext, ExactMarks } from "./exact-buffers.ts";
 
@@ -154,7 +154,7 @@ export function recordLinear(
     for (const { firstColumn, N, ...piece } of weight.pieces) {
       const dense = { ...shape, N, firstColumn, columns: weight.N };
       recordKernel(recorder, exactDense, { ...shared, ...piece }, { ...dense, oneRow }, when);
-      const kernel = c.matrices && weight.K <= MOST_DENSE_INPUTS ? exactDenseMatrix : exactDenseTile;
+      const kernel = c.matrices && weight.K <= MOST_COLUMN_INPUTS ? exactDenseMatrix : exactDenseTile;
       if (tile > 1) recordKernel(recorder, kernel, { ...shared, ...piece }, dense, { label, rows: many });
     }
   }

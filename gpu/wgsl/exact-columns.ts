@@ -2,7 +2,7 @@
  * int4 linears of `exact` as plain products of integer matrices: the text that exact-awq-columns and exact-awq-columns-4 share. The same buffers and results as
  * exact-awq-tile.ts. A weight is an integer on its row's least exponent, W = S (q − z), |S| < 2^(11 + spread): where scales spread by no more than MOST_SPREAD
  * it is three signed digits of eight bits, so that a sum over all of K stays in the matrices' own i32: P + 2 columns of eight bits for an output, column c being
- * Σ_{p + r = c} Σ_k x_p w_r, at most three products of 2^14 for each k: K ≤ MOST_INPUTS. Nothing is joined before the end, where columns become 96 bits.
+ * Σ_{p + r = c} Σ_k x_p w_r, at most three products of 2^14 for each k: K ≤ MOST_COLUMN_INPUTS. Nothing is joined before the end, where columns become 96 bits.
  * A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by STEP blocks of 32 through workgroup memory, in the order in which the blocks of a unit
  * lie; digits of x lie by STEP too (exact-row.ts), so that what a step reads is whole runs of memory.
  */
@@ -21,8 +21,8 @@ import { each, range } from "./repeat.ts";
 
 /** 15 · 2047 · 2^8 = 0x77f100, below the largest of three digits, 0x7f7f7f. */
 const MOST_SPREAD = 8;
-/** 3 · 2^14 · K < 2^31. */
-const MOST_INPUTS = 43_690;
+/** 3 · 2^14 · K < 2^31: inputs whose products a column of i32 holds. */
+export const MOST_COLUMN_INPUTS = 43_690;
 /** Digits of a weight. */
 const R = 3;
 /** Blocks of a step. */
@@ -30,7 +30,7 @@ export const COLUMN_STEP = 2;
 
 /** Whether a linear's sums fit the columns. */
 export const fitsColumns = ({ K, groupSize, spread }: Pick<ExactTileShape, "K" | "groupSize" | "spread">): boolean =>
-  K % (32 * COLUMN_STEP) === 0 && groupSize % 32 === 0 && K <= MOST_INPUTS && spread <= MOST_SPREAD;
+  K % (32 * COLUMN_STEP) === 0 && groupSize % 32 === 0 && K <= MOST_COLUMN_INPUTS && spread <= MOST_SPREAD;
 
 /** Whether it goes by them: where joins would take more than one pass over K, or another size of groups. */
 export const goesByColumns = (shape: Pick<ExactTileShape, "K" | "P" | "groupSize" | "spread">): boolean =>

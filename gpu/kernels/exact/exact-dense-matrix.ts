@@ -1,5 +1,5 @@
 /**
- * exact-dense-tile.ts by subgroup matrices of i8: the same buffers and results. K ≤ 43,690. A workgroup of four subgroups makes 64 rows × 64 columns, a subgroup
+ * exact-dense-tile.ts by subgroup matrices of i8: the same buffers and results. K ≤ MOST_COLUMN_INPUTS. A workgroup of four subgroups makes 64 rows × 64 columns, a subgroup
  * 32 × 32; K by 32 through workgroup memory, the next step on its way during the products of one. Products of digits add up over all of K in columns of eight
  * bits, in the matrices' own i32: at most three products of 2^14 for each k. At the end columns go through workgroup memory to the invocation that folds them
  * into 96 bits. Matrices lie at multiples of 16 bytes, which their loads need: an array of vec4. Workgroup memory: 18 or 21 KiB.
@@ -15,9 +15,6 @@ import {
 } from "../../wgsl/exact-dense.ts";
 import { each, range } from "../../wgsl/repeat.ts";
 import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup-matrix.ts";
-
-/** 3 · 2^14 · K < 2^31. */
-export const MOST_DENSE_INPUTS = 43_690;
 
 const LANES = 128;
 /** Digits of a weight. */
