@@ -115,7 +115,7 @@ export function publishedMutants(kernel: Kernel): Mutant[] {
       if (kernels && !kernels.test(kernel.name)) continue;
       for (const m of code.matchAll(match)) {
         if (closed.some(([from, end]) => m.index >= from && m.index < end)) continue;
-        const after = to.replace("$1", () => m[1] ?? "");
+        const after = to.replaceAll("$1", () => m[1] ?? "");
         places.push({ operator: name, at: m.index, length: m[0].length, after });
       }
     }

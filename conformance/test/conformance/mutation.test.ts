@@ -111,6 +111,11 @@ describe("the published faults", () => {
     const placed = new Set([...kernels.values()].flatMap(publishedMutants).map(({ operator }) => operator));
     for (const { name } of published) expect(placed, name).toContain(name);
   });
+
+  it("keep what they match in brackets: none holds a placeholder", () => {
+    for (const kernel of kernels.values())
+      for (const { wgsl, operator } of publishedMutants(kernel)) expect(wgsl, `${kernel.name}: ${operator}`).not.toContain("$");
+  });
 });
 
 describe("the score", () => {
