@@ -50,7 +50,7 @@ ${adapterHelp}
       const { plan, choices } = planVariants(c, checkpoint.config, checkpoint.refs);
       // Once more, compiled by now: what it takes when a device is opened again.
       const started = performance.now();
-      await selfCheck(gpu.device);
+      await selfCheck(gpu.device, c);
       const selfCheckMs = performance.now() - started;
       const arithmetic = words.flag("arithmetic") ? await fingerprint(gpu, progressBar("measuring the arithmetic")) : undefined;
       if (words.flag("json")) {

@@ -69,7 +69,7 @@ async function instanceOf({ adapter, backend, robustness }: DeviceOptions): Prom
 
 /**
  * @throws GureumError "no-adapter" where nothing answers, "device-lost" where the adapter gives no device, "divergence" where it computes
- * integers wrong
+ * integers wrong, or in other subgroups than it says
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
   const { instance, wish } = await instanceOf(options);
@@ -122,7 +122,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
  */
 export async function checkDevice(gpu: Gpu): Promise<void> {
   if (gpu.checked) return;
-  await waited(gpu, "self-check", selfCheck(gpu.device));
+  await waited(gpu, "self-check", selfCheck(gpu.device, gpu.capabilities));
   gpu.checked = true;
 }
 

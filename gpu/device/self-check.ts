@@ -1,9 +1,12 @@
 /**
  * Known answers, asked of a device when it is opened: the integer operations that `exact` and fixed16 are made of, and the one rounding in f32 that
  * fixed16 takes for granted although WGSL does not promise it (x + 1.5 · 2^23 leaves the nearest integer, ties to even). A driver that computes
- * them wrong computes everything wrong in silence; it is refused by name instead. One dispatch of one workgroup, 2 KB read back.
+ * them wrong computes everything wrong in silence; it is refused by name instead. One dispatch of one workgroup, 2 KB read back. Where it has
+ * subgroups, another: their invocations follow one another in the workgroup, as many as the device says. A driver that runs fewer (lavapipe's
+ * LP_NATIVE_VECTOR_WIDTH=1024: 16 of 32) leaves shuffles between the others wrong.
  */
 import { GureumError } from "../../core/errors.ts";
+import type { Capabilities } from "./capabilities.ts";
 
 /** Pairs of operands: signs, carries, the ends of the range, bytes of every sign, ties of the f32 sum. */
 const operands: readonly (readonly [number, number])[] = [
@@ -80,12 +83,46 @@ ${questions.map(({ wgsl }, j) => `  answers[${j}u * ${operands.length}u + i] = $
 
 const hex = (word: number): string => `0x${(word >>> 0).toString(16).padStart(8, "0")}`;
 
+/** Invocations of a workgroup as large as any subgroup. */
+const INVOCATIONS = 128;
+const lanesCode = /* wgsl */ `enable subgroups;
+@group(0) @binding(0) var<storage, read> operands: array<u32>;
+@group(0) @binding(1) var<storage, read_write> answers: array<u32>;
+@compute @workgroup_size(${INVOCATIONS})
+fn main(@builtin(local_invocation_index) i: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  answers[i] = operands[0] + lane;
+}
+`;
+
 /**
  * Runs the check.
- * @throws GureumError "divergence" naming the operation that came out wrong, and what the device throws where it cannot run it
+ * @throws GureumError "divergence" naming what came out wrong, and what the device throws where it cannot run it
  */
-export async function selfCheck(device: GPUDevice): Promise<void> {
-  const count = questions.length * operands.length;
+export async function selfCheck(
+  device: GPUDevice,
+  { subgroupMinSize: least, subgroupMaxSize: most }: Pick<Capabilities, "subgroupMinSize" | "subgroupMaxSize">,
+): Promise<void> {
+  const [answers, lanes] = await Promise.all([
+    answersOf(device, code, Uint32Array.from(operands.flat()), questions.length * operands.length),
+    // What does not compile it has no subgroups for a kernel either, which says so by name.
+    most > 0 ? answersOf(device, lanesCode, new Uint32Array(1), INVOCATIONS).catch(() => null) : null,
+  ]);
+  compare(answers);
+  if (!lanes) return;
+  const size = 1 + lanes.reduce((most, lane) => Math.max(most, lane), 0);
+  const astray = lanes.findIndex((lane, i) => lane !== i % size);
+  if (size < least || size > most || astray >= 0)
+    throw new GureumError("divergence", {
+      where: "webgpu > self-check",
+      what: "subgroups are not what the device says",
+      expected: `${least === most ? most : `${least} to ${most}`} invocations that follow one another`,
+      got: astray < 0 ? `subgroups of ${size}` : `invocation ${astray} as number ${lanes[astray]}`,
+      remedy: "update the driver, or use another backend: --backend cpu",
+    });
+}
+
+/** So many words that one workgroup leaves. */
+async function answersOf(device: GPUDevice, code: string, asked: Uint32Array<ArrayBuffer>, count: number): Promise<Uint32Array> {
   const buffers: GPUBuffer[] = [];
   const buffer = (size: number, usage: number): GPUBuffer => {
     const made = device.createBuffer({ label: "self-check", size, usage });
@@ -93,10 +130,10 @@ export async function selfCheck(device: GPUDevice): Promise<void> {
     return made;
   };
   try {
-    const input = buffer(operands.length * 8, 0x80 | 8);
+    const input = buffer(asked.byteLength, 0x80 | 8);
     const output = buffer(count * 4, 0x80 | 4);
     const staging = buffer(count * 4, 1 | 8);
-    device.queue.writeBuffer(input, 0, Uint32Array.from(operands.flat()));
+    device.queue.writeBuffer(input, 0, asked);
     const module = device.createShaderModule({ label: "self-check", code });
     const pipeline = await device.createComputePipelineAsync({
       label: "self-check",
@@ -113,7 +150,7 @@ export async function selfCheck(device: GPUDevice): Promise<void> {
     encoder.copyBufferToBuffer(output, 0, staging, 0, count * 4);
     device.queue.submit([encoder.finish()]);
     await staging.mapAsync(1);
-    compare(new Uint32Array(staging.getMappedRange()));
+    return new Uint32Array(staging.getMappedRange()).slice();
   } finally {
     for (const made of buffers) made.destroy();
   }

@@ -3,15 +3,16 @@ import { describe, expect, it } from "vitest";
 import { selfCheck } from "../../../gpu/device/self-check.ts";
 import { testDevice } from "../gpu/device.ts";
 
+/** Of its workgroup. */
+const INVOCATIONS = 128;
+
 /** The device, but what it compiles has `wrong` in place of `right`. */
 function broken(device: GPUDevice, right: string, wrong: string): GPUDevice {
   return new Proxy(device, {
     get(target, name) {
       if (name === "createShaderModule")
-        return (descriptor: GPUShaderModuleDescriptor) => {
-          expect(descriptor.code).toContain(right);
-          return target.createShaderModule({ ...descriptor, code: descriptor.code.replaceAll(right, wrong) });
-        };
+        return (descriptor: GPUShaderModuleDescriptor) =>
+          target.createShaderModule({ ...descriptor, code: descriptor.code.replaceAll(right, wrong) });
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === "function" ? value.bind(target) : value;
     },
@@ -21,7 +22,7 @@ function broken(device: GPUDevice, right: string, wrong: string): GPUDevice {
 describe("self-check of a device", () => {
   it("passes where integers are integers", async () => {
     const gpu = await testDevice();
-    await selfCheck(gpu.device);
+    await selfCheck(gpu.device, gpu.capabilities);
     expect(gpu.checked).toBe(true);
   });
 
@@ -36,9 +37,26 @@ describe("self-check of a device", () => {
     ["countLeadingZeros", "countLeadingZeros(a)", "31u - countTrailingZeros(a)"],
     ["the rounding of an f32 sum", "f32(i32(a & 0xffffu) - 32768) * 0.25", "floor(f32(i32(a & 0xffffu) - 32768) * 0.25 + 0.5)"],
   ])("refuses a device that computes %s wrong, and says what to do", async (name, right, wrong) => {
-    const { device } = await testDevice();
-    const refused = selfCheck(broken(device, right, wrong));
+    const { device, capabilities } = await testDevice();
+    const refused = selfCheck(broken(device, right, wrong), capabilities);
     await expect(refused).rejects.toThrow(`webgpu > self-check: the device computes ${name} of 0x`);
     await expect(refused).rejects.toMatchObject({ code: "divergence", details: { remedy: expect.stringContaining("--backend cpu") } });
+  });
+
+  it.each([
+    ["half as many invocations as it says", (size: number) => `lane % ${size / 2}u`, (size: number) => `subgroups of ${size / 2}`],
+    ["twice as many invocations as it says", (size: number) => `i % ${2 * size}u`, (size: number) => `subgroups of ${2 * size}`],
+    ["invocations that do not follow one another", (size: number) => `i / (${INVOCATIONS}u / ${size}u)`, () => "invocation 1 as number 0"],
+  ])("refuses a device whose subgroups have %s", async (_, wrong, got) => {
+    const { device, capabilities } = await testDevice();
+    const { subgroupMaxSize: size } = capabilities;
+    if (size === 0 || size !== capabilities.subgroupMinSize) return;
+    const refused = selfCheck(broken(device, "operands[0] + lane", `operands[0] + ${wrong(size)}`), capabilities);
+    await expect(refused).rejects.toMatchObject({
+      code: "divergence",
+      message: expect.stringContaining(
+        `subgroups are not what the device says, expected ${size} invocations that follow one another, got ${got(size)}`,
+      ),
+    });
   });
 });
