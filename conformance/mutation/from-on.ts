@@ -61,6 +61,11 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   // A column is a quad of a head; keys are counted within a turn, rows of tiles by query and head.
   { of: /^(?:attention|attention-tile|batch-attention)$/, numbers: { column: 16, row: 512 } },
   { of: /^attention-decode$/, numbers: { s: 32, stats: 128 } },
+  // Up to position 511, in at most 32 groups of lanes.
+  {
+    of: /^attention-shuffle$/,
+    numbers: { GROUPS: 16, q: 512, out: 4096, column: 128, position: 256, "step.start": 256, s: 256, WINDOW: 256 },
+  },
   // All heads' splits are at most twice as many as the workgroups that run at once.
   { of: /^attention-combine$/, numbers: { stats: 128 } },
   // A batch has at most 128 rows, each of a sequence of its own.
