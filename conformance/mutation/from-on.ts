@@ -97,9 +97,9 @@ const numbersOf = (kernel: Kernel, table: Readonly<Record<string, number>>): Rea
 /** What is counted within a workgroup alone stays small. */
 const isLocal = (value: string): boolean =>
   (value.match(/[A-Za-z_]\w*/g) ?? []).every((word) => /^(?:lane|tid|local|round|u|x|y|LANES|min|select)$/.test(word));
-/** The bits of a number, what it is times another, a vector: no index, whatever its name. */
+/** The bits of a number, what it is times another, what lanes exchange, a vector: no index, whatever its name. */
 const isNumber = (value: string): boolean =>
-  /<<|countLeadingZeros|bitcast|significand|mulhi|\bvec\d|>> (?:24|31)u|& (?:0x|low)|^u32\(|^digits_of/.test(value);
+  /<<|countLeadingZeros|bitcast|significand|mulhi|\bvec\d|\bsubgroup|\.a \* |>> (?:24|31)u|& (?:0x|low)|^u32\(|^digits_of/.test(value);
 
 /** From the bracket at `open` to the one that closes it. */
 function closing(code: string, open: number): number {
