@@ -68,6 +68,8 @@ export const attentionBoundaries: readonly AttentionSpec[] = [
   ...([1, 3, 8] as const).map((perGroup) => ({ ...shape, perGroup })),
   { ...shape, start: 70, q: { kind: "f16Overflow", exponent: 0, seed: 1 }, k: { kind: "f16Overflow", exponent: 0, seed: 2 } },
   { ...shape, start: 70, k: { kind: "equal", exponent: 0, seed: 2 } },
+  // All scores far below 0, so that one of 0 where there is no key outweighs them.
+  { ...shape, q: { kind: "equal", exponent: 3, seed: 3 }, k: { kind: "equal", exponent: 2, seed: 37 } },
   // Kernels that split the keys: as many splits as one turn joins, more, and more than there are invocations.
   ...(
     [
@@ -126,14 +128,14 @@ export const attentionReach: readonly AttentionSpec[] = [
       { T: 2, start: 40_000, window: 32_768, Hd: 16 },
     ] as const
   ).map((at) => ({ ...shape, ...at, G: 1, perGroup: 2, marks: around(at.window, at.T) })),
-  // Heads of models, in ratios of no power of two: 28 in 4 groups, 40 in 8, 71 in one.
+  // Heads of models, in ratios of no power of two: 28 in 4 groups, 40 in 8, 71 in one, these as wide as that model's.
   ...(
     [
-      [4, 7],
-      [8, 5],
-      [1, 71],
+      [4, 7, 16],
+      [8, 5, 16],
+      [1, 71, 64],
     ] as const
-  ).map(([G, perGroup]) => ({ ...shape, G, perGroup, T: 2, start: 9 })),
+  ).map(([G, perGroup, Hd]) => ({ ...shape, G, perGroup, Hd, T: 2, start: 9 })),
   { ...shape, G: 8, perGroup: 4, Hd: 128, T: 2, start: 70, marks: [0, 1, 40, 64, 70] },
   // A window that does not slide yet; more rows than 512, and 128 for a batch; heads of a group that fill several tiles of
   // queries past 16 bits of words.

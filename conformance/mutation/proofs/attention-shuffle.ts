@@ -7,7 +7,7 @@ export const rules: readonly Rule[] = [
   { from: "var total = 0.0;", to: ["var total = 1.0;"], proof: firstScaled },
   { from: "var low = vec4<f32>(0.0);", to: ["var low = vec4<f32>(1.0);"], proof: firstScaled },
   { from: "var high = vec4<f32>(0.0);", to: ["var high = vec4<f32>(1.0);"], proof: firstScaled },
-  { from: "if (from_ + KEYS <= position) {", to: ["if (true) {"], whole: true, proof: lastLoad },
+  { from: "if (from_ + KEYS <= position) {", to: ["if (true) {", "if (from_ <= position) {"], whole: true, proof: lastLoad },
   { from: "if (octet == 0u) {", to: ["if (true) {", "if (octet == 1u) {"], proof: sameWords },
   { from: "g < GROUPS; g++) { m", to: ["g <= GROUPS; g++) { m"], proof: clamped },
 ];
