@@ -4,6 +4,7 @@
  * assigned since is unassigned to them, and models see it as they do. An engine older than Unicode 16 lacks some characters more.
  * Found by comparing every code point with the reference; conformance/test/tokenizer/unicode-versions.test.ts holds the totals.
  */
+import { GureumError } from "../core/errors.ts";
 
 /** Ranges written as `first-last` or `only` in hexadecimal, in order. */
 function parseRanges(text: string): Int32Array {
@@ -78,10 +79,30 @@ export function isMark(point: number): boolean {
 export type NormalForm = "NFC" | "NFD" | "NFKC" | "NFKD";
 
 /**
+ * Marks in a row that are brought into order. Engines sort them one by one: 400,000 take half a minute. Words of any language have fewer than 30 (UAX #15,
+ * "Stream-Safe Text").
+ */
+const maxMarks = 1024;
+
+/** U+FF9E and U+FF9F become marks in the K forms. @throws GureumError "limit" */
+function checkMarks(text: string): void {
+  for (const { 0: marks, index } of text.matchAll(/[\p{M}\uff9e\uff9f]+/gu))
+    if (marks.length > maxMarks)
+      throw new GureumError("limit", {
+        where: `text > character ${index}`,
+        what: "too many combining marks in a row",
+        expected: `at most ${maxMarks}`,
+        got: `${marks.length}`,
+        remedy: "take them out of the text",
+      });
+}
+
+/**
  * A text in a normal form, as the reference's tables have it: a character that is new to them stays, and nothing is composed
- * with it or moved across it.
+ * with it or moved across it. @throws GureumError "limit" for a run of more than 1,024 combining marks
  */
 export function normalForm(text: string, form: NormalForm): string {
+  checkMarks(text);
   const parts: string[] = [];
   let start = 0;
   for (let at = 0; at < text.length; ) {

@@ -6,6 +6,11 @@ export function fail(what: string): never {
   throw new GureumError("template", { what });
 }
 
+/** @throws GureumError "template": more than a rendering may take, whoever wrote it. */
+export function exceed(what: string): never {
+  throw new GureumError("template", { what, remedy: "give fewer or shorter messages, or another template" });
+}
+
 /** @throws GureumError "template": jinja2 has it, this layer has not. */
 export function refuse(what: string): never {
   throw new GureumError("template", { what: `${what} is not supported` });

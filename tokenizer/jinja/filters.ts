@@ -5,8 +5,22 @@ import { asInt, asText, bind } from "./arguments.ts";
 import { fail, refuse } from "./errors.ts";
 import { percentFormat, toJson } from "./format.ts";
 import { capitalize, replace } from "./methods.ts";
-import { binary, checkLength, compareBy, isIn } from "./operators.ts";
-import { compare, equal, intOf, iterate, type Keywords, kindOf, lengthOf, numeric, sequence, str, truth, type Value } from "./values.ts";
+import { binary, checkItems, checkLength, compareBy, isIn, joinTexts } from "./operators.ts";
+import {
+  compare,
+  equal,
+  intOf,
+  iterate,
+  type Keywords,
+  kindOf,
+  lengthOf,
+  numeric,
+  sequence,
+  str,
+  truth,
+  type Value,
+  weigh,
+} from "./values.ts";
 
 type Filter = (value: Value, args: readonly Value[], keywords: Keywords) => Value;
 const none: Keywords = new Map();
@@ -23,7 +37,10 @@ const getter = (path: Value): ((value: Value) => Value) => {
           .map((step) => (/^\d+$/.test(step) ? intOf(step) : step));
   return (value) => steps.reduce<Value>((at, step) => item(at, step), value);
 };
-const folded = (value: Value): Value => (typeof value === "string" ? value.toLowerCase() : value);
+const folded = (value: Value): Value => {
+  weigh(value);
+  return typeof value === "string" ? value.toLowerCase() : value;
+};
 const caseKey = (sensitive: Value) => (truth(sensitive) ? (value: Value) => value : folded);
 
 function sorted(items: Value[], key: (value: Value) => Value, reverse: boolean): Value[] {
@@ -144,7 +161,11 @@ const filters: Readonly<Record<string, Filter>> = {
     const items = iterate(value);
     const rows = Array.from({ length: Math.ceil(items.length / by) }, (_, i) => items.slice(i * by, (i + 1) * by));
     const last = rows.at(-1);
-    if (last && fill !== undefined && fill !== null) while (last.length < by) last.push(fill);
+    if (last && fill !== undefined && fill !== null) {
+      checkItems(by);
+      while (last.length < by) last.push(fill);
+    }
+    for (const row of rows) weigh(row);
     return generator(rows);
   },
   capitalize: onText("capitalize", capitalize),
@@ -175,7 +196,7 @@ const filters: Readonly<Record<string, Filter>> = {
   },
   join: (value, args, keywords) => {
     const [separator = "", attribute] = bind("join", ["d", "attribute"], args, keywords);
-    return iterate(value).map(getter(attribute)).map(plainText).join(plainText(separator));
+    return joinTexts(iterate(value).map(getter(attribute)).map(plainText), plainText(separator));
   },
   last: edge(-1),
   length,
@@ -211,7 +232,10 @@ const filters: Readonly<Record<string, Filter>> = {
     const [attribute, start = 0n] = bind("sum", ["attribute", "start"], args, keywords);
     return iterate(value)
       .map(getter(attribute))
-      .reduce<Value>((total, one) => binary("+", total, one), start);
+      .reduce<Value>((total, one) => {
+        weigh(total);
+        return binary("+", total, one);
+      }, start);
   },
   trim: (value, args, keywords) => pythonStrip("strip", plainText(value), bind("trim", ["chars"], args, keywords)[0]),
   unique: (value, args, keywords) => {
@@ -240,7 +264,12 @@ export function applyFilter(name: string, value: Value, args: readonly Value[], 
   const test = /^is (not )?(.*)$/.exec(name);
   if (test) return applyTest(test[2]!, value, args) !== Boolean(test[1]);
   if (others.has(name)) return refuse(`the filter ${name}`);
-  return Object.hasOwn(filters, name) ? filters[name]!(value, args, keywords) : fail(`no filter is called ${JSON.stringify(name)}`);
+  if (!Object.hasOwn(filters, name)) return fail(`no filter is called ${JSON.stringify(name)}`);
+  // Counted here, since a filter also runs others: map("upper").
+  for (const read of [value, ...args]) weigh(read);
+  const made = filters[name]!(value, args, keywords);
+  weigh(made);
+  return made;
 }
 
 const aliases: Readonly<Record<string, string>> = {
@@ -294,6 +323,7 @@ export function applyTest(name: string, value: Value, args: readonly Value[]): b
   const takesOne = operator !== undefined || /^(in|sameas|divisibleby)$/.test(name);
   if (!takesOne && !Object.hasOwn(tests, name)) return fail(`no test is called ${JSON.stringify(name)}`);
   if (args.length !== (takesOne ? 1 : 0)) return fail(`the test ${name} takes ${takesOne ? "one argument" : "no argument"}`);
+  for (const read of [value, ...args]) weigh(read);
   const [other] = args;
   if (operator !== undefined) return compareBy(operator, value, other);
   if (name === "in") return isIn(value, other);

@@ -1,14 +1,14 @@
 /** Python's text formatting: `%`, `str.format` and json.dumps. Source: docs.python.org, "printf-style String Formatting", "Format String Syntax", json. */
 
 import { item } from "./access.ts";
-import { fail, refuse } from "./errors.ts";
+import { exceed, fail, refuse } from "./errors.ts";
 import { compare, floatText, intOf, type Keywords, kindOf, numeric, repr, str, type Value, walk } from "./values.ts";
 
 /** The widest field that a format may name. */
 const maxWidth = 2 ** 24;
 
 const width = (text: string | undefined): number =>
-  Number(text ?? 0) > maxWidth ? fail(`a string of more than ${maxWidth} characters`) : Number(text ?? 0);
+  Number(text ?? 0) > maxWidth ? exceed(`a string of more than ${maxWidth} characters`) : Number(text ?? 0);
 
 function pad(text: string, size: number, align: string, fill: string): string {
   const missing = Math.max(0, size - Array.from(text).length);

@@ -5,7 +5,7 @@
  */
 import { Interpreter } from "@huggingface/jinja";
 import { item, keyOf, slice } from "./access.ts";
-import { fail, refuse } from "./errors.ts";
+import { exceed, fail, refuse } from "./errors.ts";
 import { applyFilter } from "./filters.ts";
 import { scopeName } from "./lexer.ts";
 import { method } from "./methods.ts";
@@ -57,7 +57,7 @@ class PythonInterpreter extends PackageInterpreter {
   /** Counts work: a step, or what a text or list of this size costs. */
   private spend(steps: number): void {
     this.progress.steps += steps;
-    if (this.progress.steps > maxSteps) fail(`a rendering of more than ${maxSteps} steps`);
+    if (this.progress.steps > maxSteps) exceed(`a rendering of more than ${maxSteps} steps`);
   }
   private sized(value: Value): Value {
     if (typeof value === "string") {
@@ -317,7 +317,7 @@ class PythonInterpreter extends PackageInterpreter {
       else if (given.length > names.length) fail(`macro ${name} takes ${names.length} arguments, got ${given.length}`);
       if (uses.has("kwargs")) scope.variables.set("kwargs", new Map(rest));
       else if (rest.size > 0) fail(`macro ${name} takes no argument ${JSON.stringify([...rest.keys()][0])}`);
-      if (++this.progress.depth > maxDepth) fail(`macros call each other deeper than ${maxDepth} levels`);
+      if (++this.progress.depth > maxDepth) exceed(`macros call each other deeper than ${maxDepth} levels`);
       const text = this.block(body, scope);
       this.progress.depth--;
       return text;

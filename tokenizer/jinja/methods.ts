@@ -5,7 +5,7 @@ import { keyOf } from "./access.ts";
 import { asInt, asText, bind } from "./arguments.ts";
 import { fail, refuse } from "./errors.ts";
 import { formatText } from "./format.ts";
-import { checkLength } from "./operators.ts";
+import { checkLength, joinTexts } from "./operators.ts";
 import { type Callable, equal, iterate, type Keywords, kindOf, lengthOf, sequence, truth, type Value } from "./values.ts";
 
 type Method<T> = (self: T, args: readonly Value[], keywords: Keywords) => Value;
@@ -147,9 +147,10 @@ const strings: Readonly<Record<string, Method<string>>> = {
   title,
   capitalize,
   join: (self, args) =>
-    iterate(args[0])
-      .map((part) => asText("join", part))
-      .join(self),
+    joinTexts(
+      iterate(args[0]).map((part) => asText("join", part)),
+      self,
+    ),
   format: formatText,
   count: (self, args) => {
     if (args.length > 1) return refuse("count() with bounds");

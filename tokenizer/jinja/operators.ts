@@ -1,22 +1,33 @@
 /** Python's operators. Source: docs.python.org, "Built-in Types". */
 import { keyOf } from "./access.ts";
-import { fail, refuse } from "./errors.ts";
+import { exceed, fail, refuse } from "./errors.ts";
 import { percentFormat } from "./format.ts";
 import { compare, equal, iterate, kindOf, numeric, sequence, str, type Value } from "./values.ts";
 
 /** The longest text that a rendering may make, in UTF-16 units. */
 export const maxText: number = 2 ** 24;
-/** The longest list that `*` may make. */
+/** The longest list that `*` or a filter may fill up. */
 const maxRepeat = 1_000_000;
 const maxBits = 14_000;
 
 /** A text's length, known before it is made. @throws GureumError "template" */
 export function checkLength(length: number): void {
-  if (length > maxText) fail(`a string of more than ${maxText} characters`);
+  if (length > maxText) exceed(`a string of more than ${maxText} characters`);
+}
+
+/** Texts with one between each two. @throws GureumError "template" */
+export function joinTexts(parts: readonly string[], between: string): string {
+  checkLength(parts.reduce((length, part) => length + part.length + between.length, -between.length));
+  return parts.join(between);
+}
+
+/** A list's length, known before it is made. @throws GureumError "template" */
+export function checkItems(length: number): void {
+  if (length > maxRepeat) exceed(`a list of more than ${maxRepeat} items`);
 }
 
 function checkInt(value: bigint): bigint {
-  return value.toString(16).length * 4 > maxBits ? fail("an integer of too many digits") : value;
+  return value.toString(16).length * 4 > maxBits ? exceed("an integer of too many digits") : value;
 }
 
 function repeat(value: Value, count: bigint): Value {
@@ -26,14 +37,14 @@ function repeat(value: Value, count: bigint): Value {
     return value.repeat(times);
   }
   const items = value as Value[];
-  if (items.length * times > maxRepeat) fail("a list that takes more than 2000000 steps");
+  checkItems(items.length * times);
   const made = Array.from({ length: times }, () => items).flat();
   return kindOf(value) === "tuple" ? sequence("tuple", made) : made;
 }
 
 function power(a: bigint | number, b: bigint | number): Value {
   if (typeof a === "bigint" && typeof b === "bigint" && b >= 0n) {
-    if (a * a > 1n && a.toString(16).length * 4 * Number(b) > 4 * maxBits) fail("an integer of too many digits");
+    if (a * a > 1n && a.toString(16).length * 4 * Number(b) > 4 * maxBits) exceed("an integer of too many digits");
     return checkInt(a ** b);
   }
   if (Number(a) === 0 && Number(b) < 0) fail("zero to a negative power");

@@ -4,7 +4,7 @@
  * Source: docs.python.org, "Built-in Types".
  */
 import { PythonFloat } from "../template-json.ts";
-import { fail, refuse } from "./errors.ts";
+import { exceed, fail, refuse } from "./errors.ts";
 
 export type Keywords = ReadonlyMap<string, Value>;
 export type Callable = (args: readonly Value[], keywords: Keywords) => Value;
@@ -36,8 +36,16 @@ export function beginWalks(): void {
 }
 /** Counts a value on the way, and the work that its size makes. @throws GureumError "template" */
 export function walk(value: Value): void {
-  walked += 1 + (typeof value === "string" ? value.length / 16 : 0);
-  if (walked > maxWalked) fail(`a rendering that goes through more than ${maxWalked} values`);
+  count(1 + (typeof value === "string" ? value.length / 16 : 0));
+}
+/** Counts what a filter or test reads or makes as a whole. @throws GureumError "template" */
+export function weigh(value: Value): void {
+  const members = Array.isArray(value) ? value.length : value instanceof Map ? value.size : 0;
+  count(1 + (typeof value === "string" ? value.length / 32 : members / 8));
+}
+function count(work: number): void {
+  walked += work;
+  if (walked > maxWalked) exceed(`a rendering that goes through more than ${maxWalked} values`);
 }
 
 export const isNamespace = (value: Value): value is Namespace => typeof value === "object" && value !== null && "attributes" in value;
@@ -53,7 +61,7 @@ export const kindOf = (value: Value): string => {
 /** Digits that Python reads as an int (sys.int_info.default_max_str_digits). */
 const maxDigits = 4300;
 /** An int by its digits. @throws GureumError "template" */
-export const intOf = (digits: string): bigint => (digits.length > maxDigits ? fail("an integer of too many digits") : BigInt(digits));
+export const intOf = (digits: string): bigint => (digits.length > maxDigits ? exceed("an integer of too many digits") : BigInt(digits));
 
 /** Plain data as the caller has it. @throws GureumError "template" for what is none. */
 export function toValue(data: unknown): Value {
@@ -109,7 +117,10 @@ function compareItems(a: readonly Value[], b: readonly Value[]): number {
 /** The members that a loop visits. A generator is used up. @throws GureumError "template" */
 export function iterate(value: Value): Value[] {
   if (value === undefined) return [];
-  if (typeof value === "string") return Array.from(value);
+  if (typeof value === "string") {
+    count(value.length / 4);
+    return Array.from(value);
+  }
   if (Array.isArray(value)) return kindOf(value) === "generator" ? [...value.splice(0)] : [...value];
   if (value instanceof Map) return [...value.keys()];
   return fail(`'${kindOf(value)}' is not iterable`);

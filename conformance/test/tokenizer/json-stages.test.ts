@@ -42,6 +42,15 @@ describe("a normalizer", () => {
     expect(normalize("\u{105d2}\u0307")).toBe("\u{105d2}\u0307");
     expect(normalize("e\u0301")).toBe("\u00e9");
   });
+  it.each(["NFC", "NFD", "NFKC", "NFKD"])("%s takes at most 1,024 combining marks in a row, which engines sort one by one", (type) => {
+    const normalize = parseNormalizers({ type });
+    const marks = (n: number): string => "\u0315\u0300".repeat(n / 2);
+    expect(normalize(`a${marks(1024)}b`)).toContain("\u0315b");
+    for (const run of [marks(400_000), "\uff9e\u0300".repeat(200_000)])
+      expect(() => normalize(`a${run}`)).toThrow(
+        /^text > character 1: too many combining marks in a row, expected at most 1024, got 400000 — /,
+      );
+  });
 });
 
 describe("a decoder", () => {
