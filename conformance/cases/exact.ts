@@ -38,8 +38,32 @@ const edges: Float32Array = (() => {
   return new Float32Array(Uint32Array.from([0, ...[0x7f7ffffe, 0x7f7fffff, ...sizes].flatMap((word) => [word, word + 2 ** 31])]).buffer);
 })();
 export const EDGES: number = edges.length;
-/** Each of them with each. */
-export const edgePairs = (): { readonly x: Float32Array; readonly y: Float32Array } => ({
-  x: Float32Array.from({ length: EDGES * EDGES }, (_, i) => edges[Math.floor(i / EDGES)]!),
-  y: Float32Array.from({ length: EDGES * EDGES }, (_, i) => edges[i % EDGES]!),
-});
+
+/** 1 / a modulo 2^64, a odd: Newton's steps, each of twice the bits. */
+function inverse(a: bigint): bigint {
+  let x = a;
+  for (let i = 0; i < 5; i++) x = BigInt.asUintN(64, x * (2n - a * x));
+  return x;
+}
+
+/**
+ * Pairs whose product of 47 or 48 bits lies one bit above a tie that would go down: a bit of each place below, which no rounding may lose.
+ * a b = 2^(22 + n) + 2^j modulo 2^(24 + n).
+ */
+const besideTies: readonly (readonly [number, number])[] = [0n, 1n].flatMap((n) =>
+  Array.from({ length: 22 + Number(n) }, (_, i) => {
+    const j = BigInt(i);
+    for (let a = 2n ** 23n + 1n; ; a += 4242n) {
+      const b = BigInt.asUintN(Number(24n + n - j), inverse(a) * (2n ** (22n + n - j) + 1n)) << j;
+      if (b >> 23n === 1n && (a * b) >> 47n === n) return [Number(a) * 2 ** -16, Number(b) * 2 ** -23] as const;
+    }
+  }),
+);
+
+/** Rows of EDGES: each of them with each, then those. */
+export const EDGE_ROWS: number = EDGES + 1;
+export function edgePairs(): { readonly x: Float32Array; readonly y: Float32Array } {
+  const pairs = Array.from({ length: EDGES * EDGES }, (_, i) => [edges[Math.floor(i / EDGES)]!, edges[i % EDGES]!] as const);
+  const all = [...pairs, ...Array.from({ length: EDGES }, (_, i) => besideTies[i] ?? ([0, 0] as const))];
+  return { x: Float32Array.from(all, ([x]) => x), y: Float32Array.from(all, ([, y]) => y) };
+}

@@ -3,6 +3,7 @@
 import { bitsOf, nearest } from "../../core/exact/numbers.ts";
 import { exactAwqWords, tuneWords } from "../../gpu/kernels/exact/exact-awq-words.ts";
 import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
+import { workgroupBytes } from "../../gpu/pipeline/kernel.ts";
 import { workgroupLimits } from "../../gpu/wgsl/teams.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
 import type { ExactGateUpCase } from "../ops/exact-gate-up.ts";
@@ -15,6 +16,8 @@ import type { AnyGpuSubject, Io, Rig } from "../subjects/rig.ts";
 /** Rows of another matrix before the one under test, as q, k and v share one. */
 const FIRST_ROW = 12;
 const kernels = ["exact-awq-words", "exact-scale-bases", "awq-repack"];
+/** For rows that leave no room for as many as a layer's kernels are given. */
+const FEW = { teams: 2, quads: 8 } as const;
 
 /** What a case gives, and how it is run. */
 interface Given {
@@ -42,7 +45,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
     const norm = scale ? { inverse: bitsOf(nearest(1 / K)), eps: bitsOf(eps) } : null;
     const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, hasBias: bias !== null, adds: initial !== null, paired, spread, norm };
     const given = { x, ...(scale ? { scale } : {}), ...matrix, bases, ...(bias ? { bias } : {}), ...(initial ? { out: initial } : {}) };
-    io.run(exactAwqWords, { ...tuneWords(shape, limits)!, ...layout }, given);
+    io.run(exactAwqWords, { ...(tuneWords(shape, limits) ?? { ...shape, ...FEW }), ...layout }, given);
   };
   const place = () => ({ T: 1 });
   return [
@@ -65,22 +68,20 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
       kernels,
       accepts: ({ weight }) =>
         repacked(weight) &&
-        tuneWords(
-          {
-            K: weight.inFeatures,
-            N: weight.outFeatures,
-            P: 3,
-            groupSize: weight.groupSize,
-            unit: unitOf(weight.groupSize),
-            firstRow: 0,
-            hasBias: false,
-            adds: false,
-            paired: false,
-            spread: 0,
-            norm: null,
-          },
-          limits,
-        ) !== null,
+        workgroupBytes(exactAwqWords, {
+          K: weight.inFeatures,
+          N: weight.outFeatures,
+          P: 3,
+          groupSize: weight.groupSize,
+          unit: unitOf(weight.groupSize),
+          firstRow: 0,
+          hasBias: false,
+          adds: false,
+          paired: false,
+          spread: 0,
+          norm: null,
+          ...FEW,
+        }) <= limits.bytes,
     }),
   ];
 };

@@ -79,11 +79,13 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   // Chunks of `exact` have at most 1,024 rows; a chain of tokens has 8 results, and parts of logits are 64.
   { of: /^exact-/, numbers: { exponents: 512, slot: 128 } },
   { of: /^exact-digits$/, numbers: { rows: 16_384 } },
+  { of: /^exact-scores-matrix$/, numbers: { row: 512 } },
   // Gate and up have fewer than 65,536 rows together; what is multiplied with one row has at most 32,768 inputs.
   { of: /^exact-awq-/, numbers: { bases: 16_384 } },
   { of: /^exact-scale-bases$/, numbers: { bases: 16_384, rows: 16_384 } },
   { of: /^exact-awq-(?:row|words)$/, numbers: { bases: 4096, out: 16_384, sums: 256 } },
   { of: /^exact-awq-words$/, numbers: { x: 1024, scale: 1024 } },
+  { of: /^exact-handed-digits$/, numbers: { x: 2048, sums: 256 } },
   // One row, and keys that a workgroup holds.
   { of: /^exact-attention-row$/, numbers: { q: 1024, k: 1024, v: 1024, out: 1024, WINDOW: 256, "step.start": 256, last: 256 } },
   { of: /^exact-greedy/, numbers: { results: 4, partials: 32 } },

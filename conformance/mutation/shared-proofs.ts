@@ -269,3 +269,12 @@ export const oneTileRules = (tile: number): readonly Rule[] => [
   },
   ...onePieceRules(64),
 ];
+
+/** Of the int4 linears of `exact` by matrices. */
+export const fourColumnsRules = (n: number): readonly Rule[] => [
+  {
+    from: "N - min(N, n)",
+    to: [`N - min(min(N, ${n}u), n)`],
+    proof: "N and n are multiples of four, so that they differ for columns past N alone, which `finish` leaves out",
+  },
+];

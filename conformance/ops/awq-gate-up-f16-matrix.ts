@@ -36,6 +36,8 @@ const shapes = [
   { K: 128, G: 64, F: 14_336 },
   { K: 6528, G: 128, F: 128 },
   { K: 768, G: 256, F: 64 },
+  // Several turns of a loop over K at more outputs than 4,096.
+  { K: 256, G: 64, F: 2304 },
 ] as const;
 
 export const kit: Kit<GateUpMatrixSpec, GateUpMatrixCase> = {
@@ -59,10 +61,11 @@ export const kit: Kit<GateUpMatrixSpec, GateUpMatrixCase> = {
       { shape: 5, T, every: 37 },
     ]),
     { shape: 6, T: 2 },
-    // More rows than a tile of 128 has, and than 512.
+    // More rows than a tile of 128 has, and than five of them.
     { shape: 4, T: 130, every: 97 },
     { shape: 5, T: 256, every: 37 },
-    { shape: 6, T: 600, every: 37 },
+    { shape: 6, T: 700, every: 37 },
+    { shape: 7, T: 130, every: 37 },
   ].map((far) => ({ ...far, x: plain, weight: usualAwq, bias: { ...plain, seed: 6 } })),
   make({ shape, T, every, x, weight, bias }) {
     const { K, G, F } = shapes[shape]!;

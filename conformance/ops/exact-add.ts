@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { add, clean } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { EDGES, edgePairs, exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { EDGE_ROWS, EDGES, edgePairs, exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
@@ -36,7 +36,7 @@ export const kit: Kit<Spec, ExactAddCase> = {
     near: fc.boolean(),
   }),
   boundaries: [
-    { width: EDGES, rows: EDGES, x: exactRecipes[0]!, y: exactRecipes[0]!, near: false, edges: true as const },
+    { width: EDGES, rows: EDGE_ROWS, x: exactRecipes[0]!, y: exactRecipes[0]!, near: false, edges: true as const },
     ...exactRecipes.flatMap((x) => exactRecipes.map((y) => ({ width: 64, rows: 1, x, y, near: x.kind === y.kind }))),
   ],
   reach: [

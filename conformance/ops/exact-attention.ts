@@ -51,9 +51,10 @@ const shapes: readonly AttentionShape[] = [
   { H: 36, G: 36, Hd: 4, window: 5 },
   { H: 4, G: 4, Hd: 32, window: 5 },
   { H: 36, G: 36, Hd: 64, window: null },
-  { H: 2, G: 1, Hd: 4, window: 5000 },
+  { H: 2, G: 1, Hd: 32, window: 5000 },
   { H: 2, G: 1, Hd: 4, window: 5 },
   { H: 2, G: 1, Hd: 4, window: 300 },
+  { H: 36, G: 36, Hd: 32, window: 5 },
 ];
 const LAST = 131_071;
 
@@ -119,6 +120,7 @@ export const kit: Kit<ExactAttentionSpec, ExactAttentionCase> = {
     { shape: 11, T: 1, start: 600 },
     { shape: 12, T: 2, start: 9000 },
     { shape: 14, T: 1, start: 600 },
+    { shape: 15, T: 120, start: 0 },
   ].map((at) => ({ ...at, q: exactRecipes[5]!, k: exactRecipes[5]!, v: exactRecipes[5]!, spread: 10 })),
   make({ shape: at, T, start, q, k, v, spread }) {
     const shape = shapes[at]!;

@@ -31,6 +31,8 @@ const shapes = [
   { K: 4, N: 128, T: 600, P: 3, tile: 4, bias: true, adds: true },
   // More blocks than columns of a tile hold, for every row of it.
   { K: 33_000, N: 17, T: 67, P: 3, tile: 4, bias: true, adds: true },
+  // More than 256 blocks of four digits.
+  { K: 8300, N: 8, T: 3, P: 4, tile: 4, bias: false, adds: false },
 ] as const;
 
 const result = (c: ExactDenseCase): Float32Array => productsBy(referenceExactOps, c);
@@ -55,7 +57,7 @@ export const kit: Kit<Spec, ExactDenseCase> = {
     ),
     { shape: 3, dtype: "F16", x: exactRecipes[9]!, weight: exactRecipes[5]!, other: exactRecipes[5]! },
   ],
-  reach: [4, 5, 6, 7].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
+  reach: [4, 5, 6, 7, 8].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
   make({ shape, dtype, x, weight, other }) {
     const { K, N, T, P, tile, bias, adds } = shapes[shape]!;
     return {

@@ -9,7 +9,8 @@ import type { Kit } from "../kit.ts";
 interface Spec {
   readonly rows: number;
   readonly groups: number;
-  readonly scales: ScaleKind;
+  /** "least": none above what a subnormal's exponent stands for. */
+  readonly scales: ScaleKind | "least";
   readonly seed: number;
   /** What rows before left as the largest distance. */
   readonly before: number;
@@ -51,7 +52,7 @@ export const kit: Kit<Spec, ExactScaleBasesCase> = {
     seed: fc.nat(0xffff),
     before: fc.constantFrom(0, 3, 30),
   }),
-  boundaries: scaleKinds.flatMap((scales, i) =>
+  boundaries: [...scaleKinds, "least" as const].flatMap((scales, i) =>
     [
       { rows: 4, groups: 1 },
       { rows: 64, groups: 3 },
@@ -63,7 +64,8 @@ export const kit: Kit<Spec, ExactScaleBasesCase> = {
     { rows: 8, groups: 112 },
   ].map((size) => ({ ...size, scales: "ends" as const, seed: 1, before: 0 })),
   make: ({ rows, groups, scales, seed, before }) => {
-    const bits = scaleBits(scales, seed, rows * groups);
+    const bits =
+      scales === "least" ? new Uint16Array(rows * groups).map((_, i) => (37 * i) % 0x800) : scaleBits(scales, seed, rows * groups);
     // Signs, and rows without a scale.
     return { rows, groups, scales: bits.map((b, i) => (Math.floor(i / groups) % 7 === 5 ? 0 : b) | (((i % 3) % 2) * 0x8000)), before };
   },

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { silu } from "../../core/exact/functions.ts";
 import { mul } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { EDGES, edgePairs, exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { EDGE_ROWS, EDGES, edgePairs, exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
@@ -29,7 +29,7 @@ export const kit: Kit<Spec, ExactSiluMulCase> = {
   reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(products(c)))) },
   spec: fc.record({ width: fc.constantFrom(1, 64, 65, 200), rows: fc.integer({ min: 1, max: 3 }), gate: exactRecipe, up: exactRecipe }),
   boundaries: [
-    { width: EDGES, rows: EDGES, gate: exactRecipes[0]!, up: exactRecipes[0]!, edges: true as const },
+    { width: EDGES, rows: EDGE_ROWS, gate: exactRecipes[0]!, up: exactRecipes[0]!, edges: true as const },
     ...exactRecipes.flatMap((gate) => exactRecipes.map((up) => ({ width: 64, rows: 1, gate, up }))),
   ],
   reach: [

@@ -20,6 +20,11 @@ export const rules: readonly Rule[] = [
     proof: "they differ where first + 1 equals the window alone: the taken branch then gives the first tile as 0, which it already is",
   },
   {
+    from: "first + 63u - key >= WINDOW",
+    to: ["first + 63u - key >= min(WINDOW, 4096u)"],
+    proof: masked,
+  },
+  {
     from: "key + 31u > first",
     to: ["key + 31u >= first", "key + 32u > first"],
     proof: masked,

@@ -1,0 +1,76 @@
+import type { Rule } from "../rules.ts";
+
+const estimate = "z stays at most 2^46 / y, and below it by less than 1.5 · 2^−13 of it for every Y: 7.7 would do";
+const noWeight = "1 / (1 + 2^−30) rounds to 1 as 1 does";
+
+export const rules: readonly Rule[] = [
+  {
+    from: "a * b, ah",
+    to: ["a + b, ah", "a, ah"],
+    proof: "only the higher word of a product of 64 bits is used",
+  },
+  {
+    from: "if (m == 0u) { return 0u; }",
+    to: ["if (false) { return 0u; }", "if (m == 1u) { return 0u; }", "if (m == 0u) { return 1u; }"],
+    proof: "a quotient or a weight is rounded, at least 2^29",
+  },
+  {
+    from: "if (E < 1) { return 0u; }",
+    to: ["if (false) { return 0u; }", "if (E <= 1) { return 0u; }", "if (E < 1) { return 1u; }"],
+    proof: "what is rounded is at least 2^−64",
+  },
+  {
+    from: "if (E > 254) {",
+    to: ["if (false) {", "if (E >= 254) {"],
+    proof: "what is rounded is at most 1",
+  },
+  {
+    from: "select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u)",
+    to: [
+      "select(1u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u)",
+      "select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 1u)",
+    ],
+    proof: "they differ for 0, whose distance is 0 whatever its significand",
+  },
+  {
+    from: "| (low & 0xfffu), 1u)",
+    to: ["| (low & 0xfffu), 2u)"],
+    proof: "either says that something lies below, and passes no tie: those are multiples of 64",
+  },
+  {
+    from: "min(n, 31u)",
+    to: ["min(n, 32u)"],
+    on: "return select((s +",
+    proof: "beyond 25 the distance is 0 whatever this is",
+  },
+  {
+    from: "0u, n > 25u)",
+    to: ["0u, n >= 25u)", "0u, n > 26u)"],
+    proof: "a significand of 24 bits and half a unit, moved down by 25 or 26, are 0",
+  },
+  { from: "(y >> 16u) + 1u", to: ["(y >> 16u) + 2u"], proof: estimate },
+  { from: "92521u", to: ["92522u"], proof: estimate },
+  { from: "61681u", to: ["61682u"], proof: estimate },
+  { from: "z -= 2u;", to: ["z -= 3u;"], proof: estimate },
+  {
+    from: "rest >= y",
+    to: ["rest > y"],
+    proof: "they are equal for y = 2^30 alone: the quotient is then one less than 2^31, and rounds to it",
+  },
+  {
+    from: "W >> min(n, 31u)",
+    to: ["W >> min(n, 32u)"],
+    proof: noWeight,
+  },
+  {
+    from: "0u, n > 30u)",
+    to: ["1u, n > 30u)", "0u, n >= 30u)", "0u, n > 31u)"],
+    proof: noWeight,
+  },
+  {
+    from: "if (i < params.width) {",
+    to: ["if (true) {", "if (i <= params.width) {"],
+    whole: true,
+    proof: "what is loaded past a row's end is not stored",
+  },
+];
