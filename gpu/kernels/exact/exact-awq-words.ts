@@ -6,7 +6,7 @@
  * weights pass through a device's caches for each token, and instructions with them; what is compiled once is at hand
  * when it is wanted again. What is paired leaves the largest of each workgroup's outputs behind them, [N + workgroups]
  * words, for who makes the digits of that row (exact-handed-digits.ts). Workgroup memory: P K bytes of digits, K / 8 of
- * sums where UNIT is 4, 2.2 KiB per team. Limited by memory (N · K / 2 bytes) and the row's latency.
+ * sums where UNIT is 4, 2.3 KiB per team. Limited by memory (N · K / 2 bytes) and the row's latency.
  */
 import { type Card, makeCard, workgroupBytes } from "../../pipeline/kernel.ts";
 import {
@@ -82,7 +82,7 @@ override UNITS: u32 = BLOCKS / UNIT;
 ${exactWordsSizes}override STEPS: u32 = (UNITS + 31u) / 32u;
 override LANES: u32 = 32u * TEAMS;
 override TOTALS: u32 = TEAMS * 160u; // of eight quads a team
-override PARTIALS: u32 = TEAMS * 396u;
+override PARTIALS: u32 = TEAMS * 108u;
 const TEAM = 32u;
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> scale: array<vec4<u32>>;
@@ -92,8 +92,8 @@ const TEAM = 32u;
 @group(0) @binding(5) var<storage, read> bias: array<u32>;
 @group(0) @binding(6) var<storage, read_write> out: array<u32>;
 @group(0) @binding(7) var<uniform> params: Params;
-var<workgroup> partials: array<u32, PARTIALS>; // [teams][4 rows][3 words][32 lanes and one]
-var<workgroup> totals: array<u32, TOTALS>; // [quads][4 rows][5 sums: of halves of words, and of the last]
+var<workgroup> partials: array<vec4<u32>, PARTIALS>; // [teams][4 rows][3 words][32 lanes and four]
+var<workgroup> totals: array<atomic<u32>, TOTALS>; // [quads][4 rows][5 sums: of halves of words, and of the last]
 var<workgroup> left: atomic<u32>; // the largest output
 ${exactIntegers}${exactNumbers}${exact96}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactRoot}${exactSilu}${exactWordOf}${exactWordsRow}${exactQuadRows}
 fn own_quads() -> u32 { return TEAMS * params.quads; } // of a workgroup
@@ -110,10 +110,12 @@ fn quad_of(wg: u32, i: u32) -> u32 {
 }
 fn total(wg: u32, i: u32, row: u32) -> u32 { // of row 4 i + row, rounded
   let at = (i * 4u + row) * 5u;
-  var y = vec3<u32>(totals[at], 0u, totals[at + 4u]);
-  y = add96(y, vec3<u32>(totals[at + 1u] << 16u, totals[at + 1u] >> 16u, 0u));
-  y = add96(y, vec3<u32>(0u, totals[at + 2u], 0u));
-  y = add96(y, vec3<u32>(0u, totals[at + 3u] << 16u, totals[at + 3u] >> 16u));
+  let low = atomicLoad(&totals[at + 1u]);
+  let high = atomicLoad(&totals[at + 3u]);
+  var y = vec3<u32>(atomicLoad(&totals[at]), 0u, atomicLoad(&totals[at + 4u]));
+  y = add96(y, vec3<u32>(low << 16u, low >> 16u, 0u));
+  y = add96(y, vec3<u32>(0u, atomicLoad(&totals[at + 2u]), 0u));
+  y = add96(y, vec3<u32>(0u, high << 16u, high >> 16u));
   return rn96(y, row_scale() - 24 + i32(select(bases[quad_of(wg, i)][row], 0u, WIDE)));
 }
 @compute @workgroup_size(LANES)
@@ -130,6 +132,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var ahead = load_group(quad, unit);
 ${perBlock((i) => `var r${i} = load_rows(quad, ${i === 0 ? "0u" : `min(${i}u, UNIT - 1u)`} * UNITS + unit);`)}
   if (tid == 0u) { atomicStore(&left, 0u); }
+  for (var i = tid; i < TOTALS; i += LANES) { atomicStore(&totals[i], 0u); }
   begin(tid);
   for (var q = 0u; q < params.quads; q++) {
     let base = select(bases[quad], vec4<u32>(0u), vec4<bool>(WIDE));
@@ -164,22 +167,36 @@ ${exactQuadJoin}      }
     }
     // 4. Carries: each column leaves a byte.
 ${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & byte) << vec4<u32>(16u)) | (v3 << vec4<u32>(24u));
-    let w1 = (v4 & byte) | ((v5 & byte) << eight) | ((v6 & byte) << vec4<u32>(16u)) | (v7 << vec4<u32>(24u));
-    let w2 = v7 >> eight;
-    // 5. Words of all lanes, added by a lane per row and half of a word.
+    var w1 = v4; // all there is above, unless scales are wide
+    var w2 = v4 >> vec4<u32>(31u);
+    if (WIDE) {
+      w1 = (v4 & byte) | ((v5 & byte) << eight) | ((v6 & byte) << vec4<u32>(16u)) | (v7 << vec4<u32>(24u));
+      w2 = v7 >> eight;
+    }
+    // 5. Words of all lanes, added by two lanes per row and word: all, less the upper halves, are the lower.
     for (var r = 0u; r < 4u; r++) {
-      let at = team * 396u + r * 99u + lane;
-      partials[at] = bitcast<u32>(w0[r]); partials[at + 33u] = bitcast<u32>(w1[r]); partials[at + 66u] = bitcast<u32>(w2[r]);
+      let at = team * 108u + r * 27u + lane / 4u;
+      let i = lane % 4u;
+      partials[at][i] = bitcast<u32>(w0[r]); partials[at + 9u][i] = bitcast<u32>(w1[r]); partials[at + 18u][i] = bitcast<u32>(w2[r]);
     }
     workgroupBarrier();
-    if (lane < 20u) {
-      let half = lane % 5u;
-      let at = team * 396u + lane / 5u * 99u + half / 2u * 33u;
-      let up = (half & 1u) * 16u;
-      let mask = select(0xffffu, 0xffffffffu, half == 4u);
-      var sum = 0u;
-      for (var i = 0u; i < TEAM; i++) { sum += (partials[at + i] >> up) & mask; }
-      totals[(mine + q) * 20u + lane] = sum;
+    if (lane < 24u) {
+      let word = lane / 2u % 3u;
+      let at = team * 108u + lane / 6u * 27u + word * 9u + lane % 2u * 4u;
+      var four = vec4<u32>(0u); // modulo 2^32
+      var upper = vec4<u32>(0u);
+      for (var i = 0u; i < 4u; i++) {
+        four += partials[at + i];
+        upper += partials[at + i] >> vec4<u32>(16u);
+      }
+      var all = four.x + four.y + four.z + four.w;
+      let high = upper.x + upper.y + upper.z + upper.w;
+      let to = ((mine + q) * 4u + lane / 6u) * 5u + word * 2u;
+      if (word < 2u) {
+        all -= high << 16u;
+        atomicAdd(&totals[to + 1u], high);
+      }
+      atomicAdd(&totals[to], all);
     }
     workgroupBarrier();
   }
@@ -206,7 +223,7 @@ ${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & 
 }
 `,
   emits: ["HELD"],
-  workgroupBytes: ({ K, P, unit, teams }) => wordsBytes(K, P, unit) + (1584 + 640) * teams + 16,
+  workgroupBytes: ({ K, P, unit, teams }) => wordsBytes(K, P, unit) + (1728 + 640) * teams + 16,
   call: ({ K, N, P, groupSize, unit, firstRow, hasBias, adds, paired, spread, quads, teams, norm }) => ({
     params: {
       n: N,
