@@ -18,7 +18,7 @@ import { testDevice } from "./device.ts";
 /** All of it where GUREUM_LONG=1, a share that takes seconds otherwise. */
 const [seeds, NEW_TOKENS] = process.env.GUREUM_LONG === "1" ? [200, 32] : [8, 8];
 /**
- * Of the largest logit: what each backend's logits may be off by, as model-golden.test.ts and model.test.ts hold them
+ * Of the largest logit: what each backend's logits may be off by, as golden.test.ts and model.test.ts hold them
  * to.
  */
 const LOGIT_ERROR = 1e-5;

@@ -1,4 +1,4 @@
-/** Folders that a person gives a page, by small fakes; by Chromium's own: page/stores.test.ts. */
+/** Folders that a person gives a page, by small fakes; by Chromium's own: page/library.test.ts. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-/** Models kept in a browser's storage, by a storage in memory; in Chromium's own: page/stores.test.ts. About 4 s of CPU. */
+/** Models kept in a browser's storage, by a storage in memory; in Chromium's own: page/library.test.ts. About 4 s of CPU. */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
