@@ -83,8 +83,8 @@ export async function killQuantize(wanted: number, seed: number, layers = 4): Pr
         const what = existsSync(target) ? "the result" : unfinished ? `${done} of ${layers} layers` : "nothing";
         found[what] = (found[what] ?? 0) + 1;
         if (existsSync(target) && !same()) throw new Error(`kill ${kills} (seed ${seed}) left a result that is not whole`);
-        // Long runs of kills would otherwise always meet a finished search.
-        if (done < layers) continue;
+        // Long runs of kills would otherwise always meet a finished search; a kill behind the last step left nothing to go on with.
+        if (done < layers && !existsSync(target)) continue;
       }
       if (code === null)
         await run(words(target)).catch((error: Error) => {
