@@ -14,7 +14,5 @@ describe.each<[string, CpuOps, number]>([
   ["core's ops", referenceOps, 10],
   ["WebAssembly", { ...wasm, dispose() {} }, 6],
 ])("a long context on %s", (_, ops, numRuns) => {
-  const progress = (ids: number): number[] =>
-    Array.from({ length: Math.ceil(ids / CHUNK) }, (_unused, i) => Math.min(ids, (i + 1) * CHUNK));
-  longLaws((config, seed) => longModel(config, seed, ops), { numRuns, progress });
+  longLaws((config, seed) => longModel(config, seed, ops), { numRuns, chunk: CHUNK });
 });
