@@ -56,6 +56,25 @@ const random = { temperature: 1.1, topK: 7, topP: 0.95, minP: 0.01, repetitionPe
 
 describe("a session on WebGPU, exact", () => sessionLaws(async () => exact));
 
+it("a session in exact gives the CPU's words, drawn in every way, forked, cut, fed on and watched", async () => {
+  const penalized = { ...greedy, repetitionPenalty: 1.3 };
+  const story = async (model: Model): Promise<unknown[]> => {
+    const session = model.createSession(60);
+    await session.prefill([1, 2, 3, 1, 2]);
+    const told: unknown[] = [];
+    for (const sampling of [random, greedy, penalized]) told.push(await session.decode(sampling, 4), [...session.ids]);
+    const fork = await session.fork();
+    told.push(await fork.decode(random, 3), await session.decode(random, 3));
+    session.truncate(4);
+    await session.prefill([2]);
+    told.push(await session.decode(random, 2), (await session.forward([1, 3], { logits: "all" })).logits);
+    told.push((await session.forward([2], { trace: ["finalNorm"] })).logits, [...session.ids]);
+    for (const one of [fork, session]) one.dispose();
+    return told;
+  };
+  expect(await story(exact)).toEqual(await story(cpu));
+});
+
 describe("on WebGPU", () => {
   it("guesses give the ids of one by one where a pass has the bits of its rows", async () => {
     expect(f32.sameBitsRows).toBe(7);
