@@ -104,10 +104,11 @@ export function calibrationOf(
     const ids = within(`${name}, text ${i}`, () =>
       typeof item === "string" ? tokenizer.encode(item, { addBos: tokenizer.addBos }) : encodeChat(chat, item),
     );
-    for (const id of ids) running.push(id);
+    // A text that is nothing but its BOS says nothing: of an empty file.
+    if (ids.length > 1 || ids[0] !== tokenizer.bosId) for (const id of ids) running.push(id);
   }
   const all = [...blocks, ...cut(running)];
-  if (all.length === 0) throw new GureumError("usage", { where: name, what: "no calibration text" });
+  if (all.length === 0) throw new GureumError("usage", { where: name, what: "no calibration text", remedy: "give a file that holds some" });
   const count = Math.min(samples, all.length);
   return { name, texts: Array.from({ length: count }, (_, i) => all[Math.floor((i * all.length) / count)]!) };
 }

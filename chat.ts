@@ -1,5 +1,5 @@
 /** The chat side of the front door: a folder's tokenizer and templates, and messages to text or ids. */
-import type { OptionNames } from "./core/arguments.ts";
+import { checkText, type OptionNames } from "./core/arguments.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { GureumError } from "./core/errors.ts";
@@ -78,9 +78,10 @@ function chatOf(name: string, tokenizer: Tokenizer, templates: ChatTemplates | n
 
 /**
  * Checks that a value is an array of at least one message, an object each; which fields it must have is the template's affair.
- * @throws GureumError "format"
+ * @throws GureumError "format", "usage"
  */
 export function checkMessages(where: string, value: unknown): ChatMessage[] {
+  checkText("checkMessages", "where", where);
   const wrong = (what: string): GureumError =>
     new GureumError("format", { where, what, expected: '[{"role": "user", "content": "…"}, …]' });
   if (!Array.isArray(value)) throw wrong("not an array of messages");

@@ -6,7 +6,7 @@
 import { host } from "#host";
 import { type BackendOptions, backendOptionNames, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
-import { checkIdList, checkOptionsObject, checkText, type OptionNames } from "./core/arguments.ts";
+import { checkCallback, checkIdList, checkOptionsObject, checkText, type OptionNames, wrongType } from "./core/arguments.ts";
 import { generationConfigFile } from "./core/checkpoint/config.ts";
 import { type Folder, maxSmallBytes, openFolder, readSmall } from "./core/checkpoint/folder.ts";
 import { type F32Linear, type F32Tensor, readEmbeddingsF32, readLinearF32, readTensorF32 } from "./core/checkpoint/readers.ts";
@@ -230,14 +230,16 @@ const loadOptionNames: OptionNames<LoadOptions> = { ...backendOptionNames, needs
  */
 export async function loadModel(place: ModelPlace, options: LoadOptions = {}): Promise<LoadedModel> {
   checkOptionsObject("load", options, loadOptionNames);
+  const { needs = "ids", before, onDownload, ...backend } = options;
+  if (needs !== "ids" && needs !== "text" && needs !== "messages") throw wrongType("load", "needs", '"ids", "text" or "messages"', needs);
+  checkCallback("load", "before", before);
+  checkCallback("load", "onDownload", onDownload);
   const started = performance.now();
   const told: string[] = [];
-  const { onDownload } = options;
   const folder = await openFolder(await storeOf(place, { onNote: (text) => told.push(text), ...(onDownload ? { onDownload } : {}) }));
   const checkpoint = await openCheckpoint(folder);
   try {
     const chat = await openChatIfAny(folder);
-    const { needs = "ids", before, ...backend } = options;
     if (needs !== "ids" && chat instanceof GureumError) throw chat;
     if (needs === "messages" && !(chat instanceof GureumError)) chat.checkTemplate();
     const noText = chat instanceof GureumError && chat.code !== "not-found" ? [`${chat.message} (the model takes ids only)`] : [];

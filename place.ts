@@ -1,6 +1,6 @@
 /** Where models come from: a folder on disk, a name on the hub, or a store of the caller's. */
 import { host } from "#host";
-import { wrongType } from "./core/arguments.ts";
+import { checkOptionsObject, checkText, wrongType } from "./core/arguments.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import { urlStore } from "./core/host/url-store.ts";
 import type { FindOptions } from "./host/host.ts";
@@ -19,7 +19,11 @@ export type ModelPlace = string | ByteStore;
  * missing is downloaded. `part`: "text" leaves the weights out.
  * @throws GureumError "not-found", "access", "network", "disk-full", "io"
  */
-export const findModel = (place: string, options?: FindOptions): Promise<string> => host.models.find(place, options);
+export async function findModel(place: string, options?: FindOptions): Promise<string> {
+  checkText("findModel", "place", place);
+  checkOptionsObject("findModel", options);
+  return host.models.find(place, options);
+}
 
 const isAddress = (place: string): boolean => /^https?:\/\//i.test(place);
 
@@ -34,8 +38,11 @@ export const storeOf = async (place: ModelPlace, options?: FindOptions): Promise
   typeof place !== "string" ? checkedStore(place) : isAddress(place) ? urlStore(place, options) : host.models.open(place, options);
 
 /** A model to look into: of one by name, only small files and what is read of the others is fetched. @throws GureumError as `findModel` */
-export const openModelStore = async (place: string, options?: HubOptions): Promise<ByteStore> =>
-  isAddress(place) ? urlStore(place, options) : host.models.view(place, options);
+export async function openModelStore(place: string, options?: HubOptions): Promise<ByteStore> {
+  checkText("openModelStore", "place", place);
+  checkOptionsObject("openModelStore", options);
+  return isAddress(place) ? urlStore(place, options) : host.models.view(place, options);
+}
 
 /** For a look at parts: of a model by name, only those are fetched. */
 export const viewOf = async (place: ModelPlace): Promise<ByteStore> =>

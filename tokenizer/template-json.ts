@@ -2,6 +2,7 @@
  * JSON as Python's `json` gives it to a template: 1.0 is a float and 1 an int, of any size; NaN and infinities; objects keep the
  * order of their keys, also of those that look like numbers. JavaScript has one number for 1 and 1.0, hence a type for floats.
  */
+import { wrongType } from "../core/arguments.ts";
 import { type Json, parseJson } from "../core/json.ts";
 
 /** A float of Python's, for numbers that JavaScript would take for an int: `new PythonFloat(1)` is written 1.0. */
@@ -30,5 +31,8 @@ function records(json: Json): unknown {
   return record;
 }
 
-/** Messages, tools, documents or variables of a chat template, from the bytes of JSON. @throws GureumError "format" with the byte */
-export const parseTemplateJson = (bytes: Uint8Array): unknown => records(parseJson(bytes));
+/** Messages, tools, documents or variables of a chat template, from the bytes of JSON. @throws GureumError "format" with the byte, "usage" */
+export function parseTemplateJson(bytes: Uint8Array): unknown {
+  if (!(bytes instanceof Uint8Array)) throw wrongType("parseTemplateJson", "bytes", "a Uint8Array", bytes);
+  return records(parseJson(bytes));
+}

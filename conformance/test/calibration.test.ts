@@ -55,7 +55,8 @@ describe("calibration text", () => {
       [6, 7],
     ]);
     expect(() => calibrationOf("x", ["text"], none, whole)).toThrow("no tokenizer");
-    expect(() => calibrationOf("x", [], none, whole)).toThrow(/^x: no calibration text$/);
+    expect(() => calibrationOf("x", [], none, whole)).toThrow(/^x: no calibration text — give a file/);
+    for (const nothing of [[""], ["", ""]]) expect(() => calibrationOf("x", nothing, chat, whole)).toThrow(/^x: no calibration text/);
   });
 
   it("that comes built in is Korean and English, and enough for several blocks", () => {

@@ -9,17 +9,22 @@ import {
   checkMessages,
   convert,
   embeddedModel,
+  fileStore,
+  findModel,
   GureumError,
   inspectModel,
   type LoadedModel,
   loadModel,
   openChat,
+  openModelStore,
   openTensors,
   openTokenizer,
+  parseTemplateJson,
   quantize,
   readEmbeddings,
   readLinear,
   readTensor,
+  urlStore,
 } from "../../index.ts";
 
 const wrong: readonly unknown[] = [
@@ -111,6 +116,8 @@ describe("a value of the wrong type ends in a named error, or does no harm:", ()
       { settings: { sweeps: "4" } },
       { stages: { scale: () => null } },
       { method: "__proto__" },
+      { adapter: "a card" },
+      { adapter: 0, backend: "cpu" },
     ])
       await expect(quantize(from, { to, ...wrong } as Any)).rejects.toMatchObject({ code: "usage" });
   });
@@ -154,7 +161,7 @@ describe("a value of the wrong type ends in a named error, or does no harm:", ()
   it("loadModel, the place, its options, and what decides the backend", async () => {
     await sweep("place", (value) => loadModel(value));
     await sweep("options", async (value) => (await loadModel(embeddedModel(), value)).dispose());
-    for (const name of ["backend", "device", "cache", "kernels"])
+    for (const name of ["backend", "device", "cache", "kernels", "before", "needs", "onDownload"])
       await sweep(name, async (value) => (await loadModel(embeddedModel(), { [name]: value } as Any)).dispose());
   });
 
@@ -208,6 +215,18 @@ describe("a value of the wrong type ends in a named error, or does no harm:", ()
       await sweep(read.name, (value) => read(value, "x"));
       await sweep(read.name, (value) => read(embeddedModel(), value));
     }
+  });
+
+  it("doors to folders, addresses, files and messages", async () => {
+    await sweep("findModel", (value) => findModel(value));
+    await sweep("openModelStore", (value) => openModelStore(value));
+    await sweep("urlStore", (value) => urlStore(value));
+    await sweep("urlStore, options", (value) => urlStore("https://localhost/model", value));
+    await sweep("fileStore", (value) => fileStore(value));
+    await sweep("fileStore, a file", (value) => fileStore([value]));
+    await sweep("parseTemplateJson", (value) => parseTemplateJson(value));
+    await sweep("checkMessages, where", (value) => checkMessages(value, null));
+    for (const door of [findModel, openModelStore]) await expect(door(undefined as Any)).rejects.toMatchObject({ code: "usage" });
   });
 
   it("a tokenizer", async () => {
@@ -294,6 +313,9 @@ describe("what happens while a call runs, or from within a hook, is named and ch
 
   it("work and choices of a batch that are none: the others draw what they draw", async () => {
     const batch = model.createBatch(2, 32);
+    for (const name of ["ids", "prefill", "clear"] as const) await sweep(`batch.${name}`, (value) => batch[name](value, [1, 2, 3]));
+    await sweep("batch.prefill, ids", (value) => batch.prefill(1, value));
+    for (const slot of [0, 1]) batch.clear(slot);
     for (const slot of [0, 1]) await batch.prefill(slot, [1, 2, 3]);
     for (const work of ["x", null, [null], [5], [{ slot: 0, sampling: greedy, choose: 5 }]])
       await expect(batch.decode(work as Any, 1)).rejects.toEqual(usage(/^decode: (work|choose)/));
@@ -315,6 +337,8 @@ describe("what happens while a call runs, or from within a hook, is named and ch
     expect(outcomes.map(({ ok }) => ok)).toEqual([false, false, true, false]);
     for (const outcome of outcomes) if (!outcome.ok) expect(outcome.error).toBeInstanceOf(GureumError);
     await sweep("logits", (value) => model.forward([1], { logits: value }));
+    await sweep("sequences", (value) => model.generateAll(["a"], { maxNewTokens: 1, sequences: value }));
+    await sweep("a steered value", (value) => model.forward([1], { steer: { "layers.0.residual": () => value } }));
     await sweep("adapter", (value) => loadModel(embeddedModel(), { backend: "webgpu", adapter: value, ops: value }));
     const draft = { config: { vocabSize: model.config.vocabSize }, createSession: () => ({}) } as Any;
     await expect(drain(model.generate({ ids: [1] }, { speculate: { from: "draft", draft } }))).rejects.toEqual(usage(/draft model/));

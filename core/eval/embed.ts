@@ -29,6 +29,8 @@ export async function embedIds(
 ): Promise<Float32Array> {
   if (pooling !== "mean" && pooling !== "last")
     throw new GureumError("usage", { where: "embed", what: "pooling", expected: '"mean" or "last"', got: shown(pooling) });
+  if (typeof normalize !== "boolean")
+    throw new GureumError("usage", { where: "embed", what: "normalize", expected: "true or false", got: shown(normalize) });
   const D = model.config.hiddenSize;
   const sum = new Float64Array(D);
   let last: Float32Array = new Float32Array(D);

@@ -3,7 +3,7 @@
  * Long texts go through windows of `context` ids, each `stride` further than the last; a window scores the ids that no window before
  * it has scored, so that every id but the first is scored once, after context − stride ids or more (fewer only at the text's start).
  */
-import { checkOptionsObject, type OptionNames, shown } from "../arguments.ts";
+import { checkOptionsObject, type OptionNames, shown, wrongType } from "../arguments.ts";
 import { GureumError, within } from "../errors.ts";
 import type { Model } from "../model/engine.ts";
 import { checkIds } from "../tensor.ts";
@@ -17,6 +17,7 @@ const textNames: OptionNames<EvaluatedText> = { ids: true, from: true };
 
 /** @throws GureumError "usage", "range" for ids that the vocabulary has not */
 function checkEvaluated(where: string, text: EvaluatedText, V: number): void {
+  if (text === undefined) throw wrongType(where, "the text", "ids, with the first that is scored", text);
   checkOptionsObject(where, text, textNames);
   const { ids, from = 1 } = text;
   within(where, () => checkIds(ids, V));

@@ -3,6 +3,7 @@
  * of one that ended. Each gives what it gives alone: bit for bit where sequences together have the bits of one (on the CPU, in exact), else but
  * for near ties.
  */
+import { shown } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import type { Batch, Model, SlotWork } from "../model/engine.ts";
 import { type Answer, makeAnswer, type TokenEvent } from "./answer.ts";
@@ -46,7 +47,7 @@ const longestOf = (lengths: readonly number[]): number => lengths.reduce((most, 
 /** @throws GureumError "usage" for a number of sequences that is none */
 function slotsFor(model: Model, lengths: readonly number[], sequences: number | undefined): number {
   if (sequences !== undefined && !(Number.isInteger(sequences) && sequences >= 1))
-    throw new GureumError("usage", { where: "generateAll", what: "sequences", expected: "a whole number from 1", got: `${sequences}` });
+    throw new GureumError("usage", { where: "generateAll", what: "sequences", expected: "a whole number from 1", got: shown(sequences) });
   return Math.min(lengths.length, sequences ?? model.sequencesAtOnce(longestOf(lengths)));
 }
 

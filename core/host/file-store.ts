@@ -2,6 +2,7 @@
  * Folders that a person gives a page: by a directory picker's handle, dropped (an entry), or by the list of an `<input webkitdirectory>`.
  * Nothing is read but what is asked for. Source: WHATWG File System Standard; File and Directory Entries API.
  */
+import { wrongType } from "../arguments.ts";
 import { type ByteSource, type ByteStore, treeStore } from "../checkpoint/byte-source.ts";
 import { GureumError } from "../errors.ts";
 import { type BlobLike, blobSource } from "./blobs.ts";
@@ -123,6 +124,8 @@ function entryStore(name: string, find: () => Promise<DirectoryEntryLike>): Byte
 function listStore(files: readonly FileLike[]): ByteStore {
   const [first] = files;
   if (!first) throw new GureumError("not-found", { where: "the chosen files", what: "there are none", remedy: "choose a model folder" });
+  for (const file of files)
+    if (typeof file?.name !== "string" || typeof file.slice !== "function") throw wrongType("fileStore", "a file", "a File", file);
   const paths = files.map(({ name, webkitRelativePath }) => webkitRelativePath || name);
   const folder = paths[0]!.split("/")[0]!;
   const isFolder = paths.every((path) => path.startsWith(`${folder}/`));
@@ -135,9 +138,11 @@ function listStore(files: readonly FileLike[]): ByteStore {
 
 /**
  * A folder of the person's as a place for `loadModel`: a FileSystemDirectoryHandle, a FileSystemDirectoryEntry, a FileList or any files.
- * @throws GureumError "not-found" where there are no files; from its calls "not-found", "access", "io"
+ * @throws GureumError "not-found" where there are no files, "usage" for what is none of these; from its calls "not-found", "access", "io"
  */
 export function fileStore(given: GivenFolder): ByteStore {
+  if (typeof given !== "object" || given === null)
+    throw wrongType("fileStore", "the folder", "a FileSystemDirectoryHandle, a FileSystemDirectoryEntry, a FileList or files", given);
   if (Symbol.iterator in given) return listStore([...given]);
   if ("kind" in given) return handleStore(given.name, async () => given);
   return entryStore(given.name, async () => given);

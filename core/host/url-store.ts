@@ -1,4 +1,5 @@
 /** A model folder behind an address. HTTP lists no folders: the names are given, or those that models have are tried. */
+import { checkOptionsObject, checkText } from "../arguments.ts";
 import { type ByteSource, type ByteStore, type DownloadProgress, readBytes, treeStore } from "../checkpoint/byte-source.ts";
 import { configFile } from "../checkpoint/config.ts";
 import { companions } from "../checkpoint/needed.ts";
@@ -48,6 +49,8 @@ function addressOf(address: string, fileName: string): string {
  * @throws GureumError "usage" for what is no address; from its calls "not-found", "access", "network", "io"
  */
 export function urlStore(address: string, options: UrlOptions = {}): ByteStore {
+  checkText("urlStore", "address", address);
+  checkOptionsObject("urlStore", options);
   if (!URL.canParse(address) || !/^https?:/.test(address))
     throw new GureumError("usage", {
       where: "urlStore",

@@ -1,5 +1,5 @@
 /** A batch behind the checks that every backend's shares: one call at a time, none after `dispose`, slots that there are. */
-import { checkCallback, shown, wrongType } from "../arguments.ts";
+import { checkCallback, checkIdList, shown, wrongType } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import { checkSampling } from "../sample/sampler.ts";
 import type { Batch, SlotWork, Token } from "./engine.ts";
@@ -44,7 +44,7 @@ export function guardBatch(batch: Batch, open: Set<{ dispose(): void }> = new Se
     new GureumError("usage", { where, what, ...(remedy ? { remedy } : {}) });
   const checkSlot = (where: string, slot: number, filled?: boolean): void => {
     if (!Number.isInteger(slot) || slot < 0 || slot >= batch.slots)
-      throw new GureumError("usage", { where, what: "slot", expected: `a whole number from 0 to ${batch.slots - 1}`, got: `${slot}` });
+      throw new GureumError("usage", { where, what: "slot", expected: `a whole number from 0 to ${batch.slots - 1}`, got: shown(slot) });
     const holds = batch.ids(slot).length > 0;
     if (filled === false && holds) throw usage(where, `slot ${slot} holds a sequence`, "clear it first");
     if (filled === true && !holds) throw usage(where, `slot ${slot} holds no sequence`, "call prefill first");
@@ -60,6 +60,7 @@ export function guardBatch(batch: Batch, open: Set<{ dispose(): void }> = new Se
     prefill: (slot, ids, maxContext = batch.maxContext, onProgress) =>
       alone("prefill", async () => {
         checkSlot("prefill", slot, false);
+        checkIdList("prefill", "ids", ids);
         if (checkPositions("prefill", "maxContext", maxContext, 1) > batch.maxContext)
           throw new GureumError("usage", {
             where: "prefill",

@@ -117,6 +117,9 @@ export function makeTaps(config: LlamaConfig, options: ForwardOptions): Taps {
       for (const hook of hooks.get(name) ?? []) {
         const replaced = hook({ name, shape, data: data.slice() });
         if (replaced === undefined) continue;
+        const given: unknown = replaced;
+        if (!(given instanceof Float32Array || given instanceof Float64Array || Array.isArray(given)))
+          throw wrongType(`steer > ${name}`, "the replaced value", `nothing, or an array of ${data.length} elements`, given);
         if (replaced.length !== data.length)
           throw new GureumError("shape", {
             where: `steer > ${name}`,

@@ -208,7 +208,7 @@ async function claimParts({ store, writer }: Parts, identity: Readonly<Record<st
 
 function checkCalibration({ texts, name }: Calibration, { maxPositionEmbeddings }: LlamaConfig): number {
   const longest = texts.reduce((most, { length }) => Math.max(most, length), 0);
-  if (longest === 0) throw new GureumError("usage", { where: name, what: "no calibration text" });
+  if (longest === 0) throw new GureumError("usage", { where: name, what: "no calibration text", remedy: "give a file that holds some" });
   if (longest > maxPositionEmbeddings)
     throw new GureumError("context", {
       where: name,
