@@ -296,7 +296,7 @@ describe("the command", () => {
     [["chat", "a", "--backend", "cpu", "--adapter", "99"], /an adapter is one of WebGPU's — leave it out/],
     [["quantize", "/nowhere/from", "/nowhere/to", "--adapter", "99"], /an adapter is one of WebGPU's — leave it out/],
     [["perplexity", "--text", "x", "--b", "cpu", "--adapter", "99"], /--adapter chooses among WebGPU's: not with the cpu alone/],
-    [["diff", "--ids", "1", "--b", "cpu", "--adapter", "99"], /--adapter is WebGPU's: not with the cpu on both sides/],
+    [["diff", "--ids", "1", "--b", "cpu", "--adapter", "99"], /--adapter is WebGPU's: not with two sides on the CPU/],
     [["diff", "--ids", "1", "--b", "cpu", "--kv-cache", "f16"], /--kv-cache is WebGPU's/],
     [["chat", "a", "--temperature", "warm"], /--temperature takes a number/],
     [["chat", "a", "--seed", "-1"], /seed/],
