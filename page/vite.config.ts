@@ -32,6 +32,12 @@ const fromBuild = (): Plugin => ({
   },
 });
 
+/** Kernels without their comments, which no minifier takes out of a string: whole lines, and ends of lines behind a statement. */
+const withoutComments = (): Plugin => ({
+  name: "without-comments",
+  transform: (code, id) => (id.startsWith(resolve(root, "dist", "gpu")) ? code.replace(/(?:^ *|(?<=[;{}]) +)\/\/ [^\n`]*$/gm, "") : null),
+});
+
 /** The policy as an element of the page, for servers that send no headers of ours. */
 const withPolicy = (): Plugin => ({ name: "policy", transformIndexHtml: (html) => html.replace("%POLICY%", POLICY) });
 
@@ -54,6 +60,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     rolldownOptions: { output },
   },
-  worker: { format: "es", plugins: () => [fromBuild()], rolldownOptions: { output } },
-  plugins: [fromBuild(), withPolicy()],
+  worker: { format: "es", plugins: () => [fromBuild(), withoutComments()], rolldownOptions: { output } },
+  plugins: [fromBuild(), withoutComments(), withPolicy()],
 });
