@@ -35,7 +35,11 @@ const fromBuild = (): Plugin => ({
 /** Kernels without their comments, which no minifier takes out of a string: whole lines, and ends of lines behind a statement. */
 const withoutComments = (): Plugin => ({
   name: "without-comments",
-  transform: (code, id) => (id.startsWith(resolve(root, "dist", "gpu")) ? code.replace(/(?:^ *|(?<=[;{}]) +)\/\/ [^\n`]*$/gm, "") : null),
+  transform(code, id) {
+    if (!id.startsWith(resolve(root, "dist", "gpu"))) return null;
+    const bare = (line: string): string => (line.includes("`") ? line : line.replace(/^ *\/\/ .*|(?<=[;{}]) +\/\/ .*/, ""));
+    return code.split("\n").map(bare).join("\n");
+  },
 });
 
 /** The policy as an element of the page, for servers that send no headers of ours. */
