@@ -350,7 +350,9 @@ describe("what cannot be quantized is refused by name", () => {
       /^context mine.json: calibration text, expected at most 64/,
     );
     expect(await refusal(() => {}, settingsOf("rtn"), texts([[1], [40]]))).toMatch(/^range calibration text 1 > ids\[0\]: token id/);
-    expect(await refusal(() => {}, settingsOf("rtn"), texts([]))).toBe("usage mine.json: no calibration text — give a file that holds some");
+    expect(await refusal(() => {}, settingsOf("rtn"), texts([]))).toBe(
+      "usage mine.json: no calibration text — give a file that holds some",
+    );
     expect(await refusal((files) => editJson(files, "config.json", (c) => Object.assign(c, { hidden_act: "gelu" })))).toMatch(
       /^unsupported /,
     );
