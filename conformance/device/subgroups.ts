@@ -112,7 +112,7 @@ export function emulateSubgroups(code: string, limit: number = Infinity): Spille
     });
 
   // What main is told of subgroups follows from the invocation's index.
-  const main = /^fn main\(([^{]*)\) \{$/m.exec(text)!;
+  const main = /^fn main\(([^{]*)\) \{/m.exec(text)!;
   const lines: string[] = [];
   let parameters = main[1]!;
   for (const [builtin, value] of builtins)
