@@ -68,35 +68,30 @@ export function emulatedSubjects(gpu: Gpu): readonly AnySubject[] {
 /** The subjects that the options mean, and the device to close afterwards. */
 export async function gather(options: SubjectOptions): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
   if (options.subjects) return { subjects: options.subjects, devices: [] };
-  if (options.own) {
-    const { robustness = true, adapter } = options;
-    const gpu = await openDevice({ robustness, ...(adapter === undefined ? {} : { adapter }) });
-    try {
-      return { subjects: await gatherOwn(gpu, options), devices: [gpuIdentity(gpu, robustness ? [] : ["robustness off"])], gpu };
-    } catch (error) {
-      closeDevice(gpu);
-      throw error;
-    }
-  }
-  const { backend, robustness = true, adapter } = options;
-  if (backend === "cpu" && adapter !== undefined)
+  const { backend, robustness = true, adapter, own } = options;
+  if (!own && backend === "cpu" && adapter !== undefined)
     throw new GureumError("usage", {
       where: "conformance",
       what: "an adapter is one of WebGPU's",
       remedy: "leave it out, or run what is on WebGPU",
     });
-  const cpu = backend === undefined || backend === "cpu" ? await gatherCpu() : [];
-  const devices = backend === undefined || backend === "cpu" ? [cpuIdentity()] : [];
-  if (backend === "cpu") return { subjects: cpu, devices };
+  const onCpu = !own && (backend === undefined || backend === "cpu");
+  const cpu = onCpu ? await gatherCpu() : [];
+  const devices = onCpu ? [cpuIdentity()] : [];
+  if (onCpu && backend === "cpu") return { subjects: cpu, devices };
+  const gpu = await openDevice({ robustness, ...(adapter === undefined ? {} : { adapter }) }).catch((error: unknown) => {
+    if (!onCpu || adapter !== undefined || !(error instanceof GureumError) || error.code !== "no-adapter") throw error;
+    return null;
+  });
+  if (!gpu) return { subjects: cpu, devices };
   try {
-    const gpu = await openDevice({ robustness, ...(adapter === undefined ? {} : { adapter }) });
-    const notes = robustness ? [] : ["robustness off"];
-    if (backend === "emulated")
-      return { subjects: emulatedSubjects(gpu), devices: [gpuIdentity(gpu, [...notes, "subgroups of 32 emulated"])], gpu };
-    return { subjects: [...cpu, ...webgpuSubjects({ gpu })], devices: [...devices, gpuIdentity(gpu, notes)], gpu };
+    const emulated = !own && backend === "emulated";
+    const on = own ? await gatherOwn(gpu, options) : emulated ? emulatedSubjects(gpu) : webgpuSubjects({ gpu });
+    const notes = [...(robustness ? [] : ["robustness off"]), ...(emulated ? ["subgroups of 32 emulated"] : [])];
+    return { subjects: [...cpu, ...on], devices: [...devices, gpuIdentity(gpu, notes)], gpu };
   } catch (error) {
-    if (backend !== undefined || adapter !== undefined || !(error instanceof GureumError) || error.code !== "no-adapter") throw error;
-    return { subjects: cpu, devices };
+    closeDevice(gpu);
+    throw error;
   }
 }
 
