@@ -119,8 +119,7 @@ function counts(command: string, words: Words, name: string, least: number, fall
 function backendOf(command: string, words: Words): "webgpu" | "cpu" {
   const backend = words.text("backend") ?? "webgpu";
   if (backend !== "webgpu" && backend !== "cpu") throw usage(command, `--backend is webgpu or cpu, got ${JSON.stringify(backend)}`);
-  if (backend === "cpu" && words.text("adapter") !== undefined)
-    throw usage(command, "--adapter chooses among WebGPU's: not with --backend cpu");
+  if (backend === "cpu") refuseIdle(command, words, ["adapter"], "chooses among WebGPU's: not with --backend cpu");
   return backend;
 }
 

@@ -12,7 +12,7 @@ import { perplexityPage } from "./perplexity-page.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { note, parseJson, printJson, printLine, readText } from "./terminal.ts";
-import { type Command, parseWords, usage, type Words } from "./words.ts";
+import { type Command, parseWords, refuseIdle, usage, type Words } from "./words.ts";
 
 /** A backend with its arithmetic, "webgpu:f32". */
 interface Way {
@@ -99,8 +99,8 @@ ${adapterHelp}
     const compares = words.text("against") !== undefined || words.text("a") !== undefined;
     const b = wayOf(words, "b") ?? { backend: "auto" };
     const a = wayOf(words, "a") ?? b;
-    if (words.text("adapter") !== undefined && [b, ...(compares ? [a] : [])].every(({ backend }) => backend === "cpu"))
-      throw usage("perplexity", "--adapter chooses among WebGPU's: not with the cpu alone");
+    if ([b, ...(compares ? [a] : [])].every(({ backend }) => backend === "cpu"))
+      refuseIdle("perplexity", words, ["adapter"], "chooses among WebGPU's: not with the cpu alone");
     const [askedContext, askedStride] = [wholeNumber(words, "context"), wholeNumber(words, "stride")];
     const path = textPath ?? idsPath!;
     const content = await readText(path);
