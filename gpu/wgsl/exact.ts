@@ -121,6 +121,12 @@ fn fix24(x: u32, biased: i32) -> i32 {
 }
 `;
 
+/** A number of a fixed row of P digits, three or four. Wants exactRows, exactRows32 and P. */
+export const exactFixed = /* wgsl */ `fn fixed(x: u32, biased: i32) -> i32 {
+  if (P == 3u) { return fix24(x, biased); }
+  return fix32(x, biased);
+}`;
+
 /**
  * ⌊2^61 / y⌋ and 1/x. Wants exactNumbers. A long division of 2^31 by y, ten bits at a time: z ≤ 2^46/y, by less than 1.6 · 2^−13 of it (held for every Y), so that a
  * digit's estimate is what it should be or one less; the remainder is then below 2 y ≤ 2^32 and known by its low word.

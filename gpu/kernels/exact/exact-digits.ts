@@ -9,7 +9,7 @@
 import type { FloatDType } from "../../../core/dtype.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { dtypeCode, rowWords } from "../../wgsl/dense.ts";
-import { exactIntegers, exactNumbers, exactRowOf, exactRows, exactRows32, exactStored, rowGrid } from "../../wgsl/exact.ts";
+import { exactFixed, exactIntegers, exactNumbers, exactRowOf, exactRows, exactRows32, exactStored, rowGrid } from "../../wgsl/exact.ts";
 import { exactHeldRow, exactRowMax, exactWordOf, exactWords, quadsOf, rowMaxBytes } from "../../wgsl/exact-row.ts";
 
 /** Digits of a linear's input: 3, of down_proj's 4. */
@@ -55,10 +55,7 @@ override PARTS: u32 = 1u;
 @group(0) @binding(4) var<uniform> params: Params;
 ${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactStored}${exactRowMax}${exactHeldRow}${exactRowOf}${exactWordOf}${exactWords}
 fn value(row: u32, k: u32) -> u32 { return select(0u, stored(x[row * ROW_WORDS + min(k, K - 1u) / PER_WORD], k % PER_WORD == 1u), k < K); }
-fn fixed(x: u32, biased: i32) -> i32 {
-  if (P == 3u) { return fix24(x, biased); }
-  return fix32(x, biased);
-}
+${exactFixed}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let t = min(row_of(wg), params.rows - 1u);

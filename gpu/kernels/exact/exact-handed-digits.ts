@@ -6,7 +6,7 @@
  */
 
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
-import { exactIntegers, exactNumbers, exactRows, exactRows32 } from "../../wgsl/exact.ts";
+import { exactFixed, exactIntegers, exactNumbers, exactRows, exactRows32 } from "../../wgsl/exact.ts";
 import { exactRowMax, exactWordOf, exactWords, rowMaxBytes } from "../../wgsl/exact-row.ts";
 import { blocksOf, type Digits, digitBytes } from "./exact-digits.ts";
 
@@ -29,10 +29,7 @@ override LANES: u32 = 128u;
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<i32>>;
 @group(0) @binding(3) var<storage, read_write> exponents: array<i32>;
 ${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactRowMax}${exactWordOf}${exactWords}
-fn fixed(x: u32, biased: i32) -> i32 {
-  if (P == 3u) { return fix24(x, biased); }
-  return fix32(x, biased);
-}
+${exactFixed}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let at = wg.x * LANES + lane;
