@@ -21,6 +21,9 @@ export interface Source {
 /** A matrix in an invocation: of an operand its place, its stride, and which source; of a result two rows of four columns. */
 export const typeOf = ({ side, component }: Matrix): string => (side === "result" ? `array<vec4<${component}>, 2>` : "vec3<u32>");
 
+/** The first row and column of an invocation's sums. */
+const [ROW, COLUMN] = ["emulated_lane / 4u * 2u", "emulated_lane % 4u * 4u"];
+
 /** The lines `alias NAME = subgroup_matrix_SIDE<T, columns, rows>;`. */
 export function matricesOf(code: string): Matrix[] {
   const found = code.matchAll(/^alias (\w+) = subgroup_matrix_(left|right|result)<(\w+), \d+, \d+>;$/gm);
@@ -66,8 +69,8 @@ export function multiplying(called: string, left: Matrix, right: Matrix, sum: Ma
 fn ${called}(a: ${left.name}, b: ${right.name}, c: ${sum.name}) -> ${sum.name} {
   var s = c;
   for (var word = 0u; word < 8u + emulated_nothing; word++) {
-    ${each(2, (i) => `let a${i} = emulated_left(a, emulated_lane / 4u * 2u + ${i}u, word);`)}
-    ${each(4, (j) => `let b${j} = emulated_right(b, emulated_lane % 4u * 4u + ${j}u, word);`)}
+    ${each(2, (i) => `let a${i} = emulated_left(a, ${ROW} + ${i}u, word);`)}
+    ${each(4, (j) => `let b${j} = emulated_right(b, ${COLUMN} + ${j}u, word);`)}
     ${each(2, row)}
   }
   return s;
@@ -77,7 +80,7 @@ fn ${called}(a: ${left.name}, b: ${right.name}, c: ${sum.name}) -> ${sum.name} {
 /** Where an invocation's sums of a row lie: a vec4, or four elements. */
 const sumsAt = ({ type, major, variable }: Source, i: number): string => {
   if (major !== "row_major") throw new Error(`${variable}: sums lie in rows`);
-  return `at + (emulated_lane / 4u * 2u + ${i}u) * stride + emulated_lane % 4u${type.startsWith("vec4") ? "" : " * 4u"}`;
+  return `at + (${ROW} + ${i}u) * stride + ${type.startsWith("vec4") ? "emulated_lane % 4u" : COLUMN}`;
 };
 
 export function loading(called: string, { name, component }: Matrix, source: Source): string {

@@ -3,7 +3,7 @@
  * workgroups that run at the same time. Barriers of workgroup memory order the buffer as well.
  */
 
-/** Of a room's 16 bytes or fewer per element. */
+/** Bytes of the elements that arrays of the kernels have. */
 const bytesOf: Readonly<Record<string, number>> = {
   u32: 4,
   i32: 4,
@@ -18,8 +18,8 @@ export const ROOMS = 99;
 
 export interface Spilled {
   readonly code: string;
-  /** Of one workgroup; 0 where all of it fits. */
-  readonly bytes: number;
+  /** Whether arrays lie in rooms: not where all of them fit. */
+  readonly inRooms: boolean;
 }
 
 /** A sum of products of numbers, as array lengths are written; NaN for any other. */
@@ -45,7 +45,7 @@ export function spillArrays(code: string, limit: number, workgroup: string): Spi
     moved.push(arrays[moved.length]!);
     kept -= moved.at(-1)!.bytes;
   }
-  if (moved.length === 0) return { code, bytes: 0 };
+  if (moved.length === 0) return { code, inRooms: false };
   let text = code.replaceAll("workgroupBarrier();", "workgroupBarrier(); storageBarrier();");
   for (const { line, name } of moved)
     text = text.replace(line, "").replace(new RegExp(`(?<![\\w.])${name}\\[`, "g"), `emulated_rooms[emulated_room].${name}[`);
@@ -57,6 +57,6 @@ struct EmulatedRoom { ${fields} }
 @group(0) @binding(${ROOMS}) var<storage, read_write> emulated_rooms: array<EmulatedRoom>;
 var<private> emulated_room: u32;
 `,
-    bytes: moved.reduce((sum, { bytes }) => sum + bytes, 0),
+    inRooms: true,
   };
 }

@@ -5,7 +5,6 @@
  * Invocations 32 n … 32 n + 31 of a workgroup are subgroup n. Shuffles go through workgroup memory between two barriers, so they must
  * stand where all of a workgroup passes.
  */
-
 import { usage } from "../../gpu/device/buffer.ts";
 import { f16Matrix, i8Matrix } from "../../gpu/device/capabilities.ts";
 import { adoptDevice, type Gpu } from "../../gpu/device/device.ts";
@@ -45,7 +44,7 @@ const ANY = `fn emulated_subgroupAny(value: bool) -> bool {
  * bytes of arrays.
  */
 export function emulateSubgroups(code: string, limit: number = Infinity): Spilled {
-  if (!/^enable (?:subgroups|chromium_experimental_subgroup_matrix);/m.test(code)) return { code, bytes: 0 };
+  if (!/^enable (?:subgroups|chromium_experimental_subgroup_matrix);/m.test(code)) return { code, inRooms: false };
   const matrices = matricesOf(code);
   const named = (name: string): Matrix => matrices.find((m) => m.name === name)!;
   const of = (wanted: Side): Matrix => matrices.find(({ side }) => side === wanted)!;
@@ -171,8 +170,9 @@ export function withSubgroups(gpu: Gpu): Gpu {
       limits: instead(device.limits, { maxComputeWorkgroupStorageSize: Math.max(limit, WORKGROUP_BYTES) }),
       adapterInfo: instead(device.adapterInfo, { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: [f16Matrix, i8Matrix] }),
       createShaderModule(descriptor: GPUShaderModuleDescriptor): GPUShaderModule {
-        const { code, bytes } = emulateSubgroups(descriptor.code, limit);
-        spilled[bytes > 0 ? "add" : "delete"](descriptor.label!);
+        const { code, inRooms } = emulateSubgroups(descriptor.code, limit);
+        spilled[inRooms ? "add" : "delete"](descriptor.label!);
+        // By way of the record: it keeps Dawn's instance, and lives as long as this function.
         return gpu.device.createShaderModule({ ...descriptor, code });
       },
       createBindGroupLayout(descriptor: GPUBindGroupLayoutDescriptor): GPUBindGroupLayout {
