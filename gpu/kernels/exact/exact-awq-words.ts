@@ -94,7 +94,6 @@ const TEAM = 32u;
 @group(0) @binding(7) var<uniform> params: Params;
 var<workgroup> partials: array<vec4<u32>, PARTIALS>; // [teams][4 rows][3 words][32 lanes and four]
 var<workgroup> totals: array<atomic<u32>, TOTALS>; // [quads][4 rows][5 sums: of halves of words, and of the last]
-var<workgroup> left: atomic<u32>; // the largest output
 ${exactIntegers}${exactNumbers}${exact96}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactRoot}${exactSilu}${exactWordOf}${exactWordsRow}${exactQuadRows}
 fn own_quads() -> u32 { return TEAMS * params.quads; } // of a workgroup
 fn load_group(quad: u32, unit: u32) -> vec4<u32> { return groups[quad * GROUPS + unit * UNIT / BLOCKS_PER_GROUP]; }
@@ -131,9 +130,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var unit = min(lane, UNITS - 1u);
   var ahead = load_group(quad, unit);
 ${perBlock((i) => `var r${i} = load_rows(quad, ${i === 0 ? "0u" : `min(${i}u, UNIT - 1u)`} * UNITS + unit);`)}
-  if (tid == 0u) { atomicStore(&left, 0u); }
   for (var i = tid; i < TOTALS; i += LANES) { atomicStore(&totals[i], 0u); }
   begin(tid);
+  if (tid < 8u) { atomicStore(&tops[tid], 0u); } // from here on the largest outputs
   for (var q = 0u; q < params.quads; q++) {
     let base = select(bases[quad], vec4<u32>(0u), vec4<bool>(WIDE));
     var c = Columns();
@@ -211,19 +210,19 @@ ${exactQuadCarries}    let w0 = (c.c0 & byte) | ((v1 & byte) << eight) | ((v2 & 
     }
     if (params.paired == 1u) {
       y = mulf(siluf(gate), y);
-      atomicMax(&left, y & 0x7fffffffu);
+      atomicMax(&tops[tid % 8u], y & 0x7fffffffu);
     }
     if (params.adds == 1u) { y = addf(before, y); }
     out[n] = y;
   }
   if (params.paired == 1u) {
     workgroupBarrier();
-    if (tid == 0u) { out[params.n + wg.x] = atomicLoad(&left); }
+    if (tid == 0u) { out[params.n + wg.x] = largest(0u); }
   }
 }
 `,
   emits: ["HELD"],
-  workgroupBytes: ({ K, P, unit, teams }) => wordsBytes(K, P, unit) + (1728 + 640) * teams + 16,
+  workgroupBytes: ({ K, P, unit, teams }) => wordsBytes(K, P, unit) + (1728 + 640) * teams,
   call: ({ K, N, P, groupSize, unit, firstRow, hasBias, adds, paired, spread, quads, teams, norm }) => ({
     params: {
       n: N,
