@@ -21,7 +21,7 @@ import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
 import { type Competitor, cpuMsBy, hostClock, measure, type OnMeasured, type Plan, processCpuMs, type Timing } from "./harness.ts";
 import { type Limits, makeRow, type Row, type TokenTime } from "./results.ts";
 import { drawAll, fillBatch } from "./sequences.ts";
-import { lessProfile, type Recorded, tokenTimeOf } from "./token-time.ts";
+import { type Recorded, tokenTimeOf } from "./token-time.ts";
 
 /** Which model to measure, and how. */
 export interface ModelSelection {
@@ -55,22 +55,26 @@ export interface ModelRows {
   readonly facts: Readonly<Record<string, number>>;
 }
 
-/** Tokens whose time is taken apart. */
+/** Tokens whose time is taken apart, and how often: the run in the middle counts. */
 const PROFILED_TOKENS = 32;
+const PROFILED_RUNS = 5;
 
 const noLimits: Limits = { operationsPerSecond: {} };
 
 /** Ids that are there whatever the vocabulary: 3, 20, 37, … */
 const idsOf = ({ vocabSize }: LlamaConfig, count: number): number[] => Array.from({ length: count }, (_, i) => (3 + i * 17) % vocabSize);
 
-/** One call a sample, of which only what `timed` says counts. */
-const competitorOf = (name: string, timed: () => Promise<number>): Competitor => ({
+/**
+ * One call a sample, of which only what `timed` says counts. With its CPU time where the host computes: that of a process which
+ * waits for a GPU, its driver's threads included, says nothing of the rate.
+ */
+const competitorOf = (gpu: Gpu | undefined, name: string, timed: () => Promise<number>): Competitor => ({
   name,
   timer: "host clock",
   grainMs: 0,
   maxCalls: 1,
   sample: timed,
-  ...cpuMsBy(() => cpuSpentMs),
+  ...(gpu ? {} : cpuMsBy(() => cpuSpentMs)),
 });
 
 /** CPU time within `clocked` so far. */
@@ -108,7 +112,7 @@ async function goTo(session: Session, depth: number): Promise<void> {
   await session.prefill(ids.slice(session.ids.length));
 }
 
-/** What a token costs at each depth, part by part: once as the model runs, once kernel by kernel. */
+/** What a token costs at each depth, part by part: some times as the model runs, once kernel by kernel. */
 async function profileDecode(
   { gpu, watch, take }: Profiler,
   session: Session,
@@ -117,7 +121,7 @@ async function profileDecode(
 ): Promise<TokenTime[]> {
   const times: TokenTime[] = [];
   const timed = gpu.capabilities.features.includes("timestamp-query");
-  const decodeTokens = async (depth: number, watched: Watched, tokens: number): Promise<Recorded> => {
+  const decodeAt = async (depth: number, watched: Watched, tokens: number): Promise<Recorded> => {
     await goTo(session, depth);
     await take();
     watch(watched);
@@ -125,14 +129,15 @@ async function profileDecode(
     watch("nothing");
     return { ...(await take()), wallMs };
   };
-  // The first token is drawn from logits that are there: `count` whole passes are what one more costs than that one alone.
-  const decodeAt = async (depth: number, watched: Watched): Promise<Recorded> =>
-    lessProfile(await decodeTokens(depth, watched, count + 1), await decodeTokens(depth, watched, 1));
   for (const depth of depths) {
-    await decodeAt(depth, "passes");
-    const recorded = await decodeAt(depth, "passes");
-    const alone = timed ? (await decodeAt(depth, "kernels")).kernels : new Map<string, { ms: number; dispatches: number }>();
-    times.push(tokenTimeOf(depth, count, recorded, alone));
+    // The first token is drawn from logits that are there: `count` whole passes are those of one token more.
+    await decodeAt(depth, "passes", count + 1);
+    const all: Recorded[] = [];
+    while (all.length < PROFILED_RUNS) all.push(await decodeAt(depth, "passes", count + 1));
+    const first = await decodeAt(depth, "passes", 1);
+    const kernelsOf = async (tokens: number): Promise<Recorded["kernels"]> => (await decodeAt(depth, "kernels", tokens)).kernels;
+    const alone = timed ? { all: await kernelsOf(count + 1), first: await kernelsOf(1) } : undefined;
+    times.push(tokenTimeOf(depth, count, { all, first }, alone));
   }
   return times;
 }
@@ -224,17 +229,17 @@ export async function measureModel(
     const competitors = [
       ...prompts.map((length) => ({
         counts: { tokens: length, operations: length * tokenOperations },
-        competitor: competitorOf(`prefill ${length} ${name}`, () => fromEmpty(length, async () => {})),
+        competitor: competitorOf(gpu, `prefill ${length} ${name}`, () => fromEmpty(length, async () => {})),
       })),
       ...prompts.map((length) => ({
         counts: {},
-        competitor: competitorOf(`time to first token, prompt ${length} ${name}`, () =>
+        competitor: competitorOf(gpu, `time to first token, prompt ${length} ${name}`, () =>
           fromEmpty(length, () => sequence.decode(greedy, 1)),
         ),
       })),
       ...depths.map((depth) => ({
         counts: { tokens: newTokens, bytes: newTokens * tokenBytes },
-        competitor: competitorOf(`decode ${newTokens} at ${depth} ${name}`, async () => {
+        competitor: competitorOf(gpu, `decode ${newTokens} at ${depth} ${name}`, async () => {
           await goTo(sequence, depth);
           // The first is drawn from logits that are there; each of the others takes a pass.
           return clocked(() => sequence.decode(greedy, newTokens + 1));
@@ -243,7 +248,7 @@ export async function measureModel(
       ...(selection.sequences ?? []).flatMap((count) =>
         depths.map((depth) => ({
           counts: { tokens: count * newTokens },
-          competitor: competitorOf(`decode ${newTokens} of ${count} sequences at ${depth} ${name}`, async () => {
+          competitor: competitorOf(gpu, `decode ${newTokens} of ${count} sequences at ${depth} ${name}`, async () => {
             const batch = await fillBatch(model, { count, depth, newTokens });
             try {
               await drawAll(batch, 1);

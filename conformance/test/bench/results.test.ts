@@ -28,7 +28,7 @@ import {
   formatRows,
   formatTokenTimes,
 } from "../../../bench/table.ts";
-import { lessProfile, type Recorded, tokenTimeOf } from "../../../bench/token-time.ts";
+import { type Recorded, tokenTimeOf } from "../../../bench/token-time.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../../../core/config.ts";
 import { GureumError } from "../../../core/errors.ts";
@@ -363,11 +363,13 @@ describe("the linears of a layer", () => {
 });
 
 describe("a token", () => {
+  const share = fc.double({ min: 0, max: 1, noNaN: true });
+  /** A run as it is measured: what the host does, one thing after the other, and what the device does both lie within its wall time. */
+  const run = fc.record({ wallMs: fc.double({ min: 0.01, max: 1e4, noNaN: true }), host: share, submitted: share, busy: share });
   const profile = fc.record({
-    wallMs: fc.double({ min: 0.01, max: 1e4, noNaN: true }),
-    encodeMs: fc.double({ min: 0, max: 1e4, noNaN: true }),
-    submitMs: fc.double({ min: 0, max: 1e4, noNaN: true }),
-    gpuMs: fc.double({ min: 0, max: 1e4, noNaN: true }),
+    runs: fc.array(run, { minLength: 1, maxLength: 5 }),
+    /** A run of one token, which may have met a pause longer than all the others. */
+    firstMs: fc.double({ min: 0.01, max: 1e6, noNaN: true }),
     perToken: fc.array(fc.tuple(fc.double({ min: 1e-3, max: 10, noNaN: true }), fc.integer({ min: 1, max: 48 })), {
       minLength: 1,
       maxLength: 9,
@@ -375,40 +377,48 @@ describe("a token", () => {
     count: fc.integer({ min: 1, max: 64 }),
     first: fc.integer({ min: 0, max: 2 }),
   });
+  const recordedOf = (tokens: number, dispatches: number, wallMs: number, host: number, submitted: number, busy: number): Recorded => ({
+    ...{ wallMs, encodeMs: wallMs * host * (1 - submitted), submitMs: wallMs * host * submitted, gpuMs: wallMs * busy },
+    ...{ passes: tokens, submissions: 1, dispatches, kernels: new Map() },
+  });
 
-  it("has parts that add up: encode, submit and wait to its wall time, kernels and dispatches to what was recorded", () => {
+  it("has parts of one run, that of median wall time: they add up, and the device is not busy for longer", () => {
     fc.assert(
-      fc.property(profile, ({ wallMs, encodeMs, submitMs, gpuMs, perToken, count, first }) => {
-        const recorded = (tokens: number): Recorded => ({
-          ...{
-            wallMs: wallMs * (tokens + 1),
-            encodeMs: encodeMs * tokens,
-            submitMs: submitMs * tokens,
-            gpuMs: gpuMs * tokens,
-            passes: tokens,
-            submissions: 1,
-          },
-          dispatches: perToken.reduce((sum, [, n]) => sum + n, 0) * tokens + first,
-          kernels: new Map(
-            perToken.map(([ms, n], i) => [`k${i}`, { ms: ms * tokens + 0.1, dispatches: n * tokens + (i === 0 ? first : 0) }]),
-          ),
-        });
-        // As measured: what the first token takes is taken off.
-        const rest = lessProfile(recorded(count + 1), recorded(1));
-        const time = tokenTimeOf(7, count, rest, rest.kernels);
-        expect(time.dispatches * count).toBeCloseTo(rest.dispatches, 6);
-        expect(time.dispatches).toBeCloseTo(
-          perToken.reduce((sum, [, n]) => sum + n, 0),
-          9,
+      fc.property(profile, ({ runs, firstMs, perToken, count, first }) => {
+        const each = perToken.reduce((sum, [, n]) => sum + n, 0);
+        const all = runs.map(({ wallMs, host, submitted, busy }) =>
+          recordedOf(count + 1, each * count + first, wallMs, host, submitted, busy),
         );
-        expect(time.kernels.reduce((sum, { dispatches }) => sum + dispatches, 0)).toBeCloseTo(time.dispatches, 9);
-        const alone = [...rest.kernels.values()].reduce((sum, { ms }) => sum + ms, 0);
-        expect(time.kernels.reduce((sum, { ms }) => sum + ms, 0) * count).toBeCloseTo(alone, 6);
-        expect(time.encodeMs + time.submitMs + time.waitMs).toBeCloseTo(time.wallMs, 6);
-        for (const ms of [time.encodeMs, time.submitMs, time.waitMs]) expect(ms).toBeGreaterThanOrEqual(-1e-9);
-        expect(time.wallMs).toBeCloseTo(wallMs, 6);
+        const kernelsOf = (tokens: number): Recorded["kernels"] =>
+          new Map(
+            perToken
+              .map(([ms, n], i) => [`k${i}`, n * tokens + (i === 0 ? first : 0), ms] as const)
+              .filter(([, n]) => n > 0)
+              .map(([name, n, ms]) => [name, { ms: ms * n, dispatches: n }]),
+          );
+        const alone = { all: kernelsOf(count), first: kernelsOf(0) };
+        const time = tokenTimeOf(7, count, { all, first: recordedOf(1, first, firstMs, 1, 0.5, 1) }, alone);
+        const close = (a: number, b: number) => expect(Math.abs(a - b)).toBeLessThanOrEqual(1e-9 * Math.max(1, Math.abs(b)));
+        close(time.encodeMs + time.submitMs + time.waitMs, time.wallMs);
+        for (const ms of [time.encodeMs, time.submitMs, time.waitMs]) expect(ms).toBeGreaterThanOrEqual(-1e-9 * time.wallMs);
+        expect(time.gpuMs).toBeLessThanOrEqual(time.wallMs * (1 + 1e-12));
+        const walls = runs.map(({ wallMs }) => wallMs / count);
+        expect(walls).toContain(time.wallMs);
+        expect(2 * walls.filter((ms) => ms < time.wallMs).length).toBeLessThanOrEqual(walls.length);
+        expect(2 * walls.filter((ms) => ms > time.wallMs).length).toBeLessThanOrEqual(walls.length);
+        expect(time.dispatches).toBe(each);
+        expect(time.kernels.reduce((sum, { dispatches }) => sum + dispatches, 0)).toBe(each);
+        for (const { kernel, ms, dispatches } of time.kernels) close(ms, perToken[Number(kernel.slice(1))]![0] * dispatches);
       }),
     );
+  });
+
+  it("keeps its wall time where the run of one token met a pause of half of the others'", () => {
+    const runs = [96, 97, 95.5].map((wallMs) => recordedOf(33, 33, wallMs, 0.5, 0.3, 0.98));
+    const time = tokenTimeOf(2048, 32, { all: runs, first: recordedOf(1, 1, 44, 0.01, 0.3, 0) });
+    expect(time.wallMs).toBe(3);
+    expect(time.gpuMs).toBeCloseTo(2.94, 9);
+    expect(time.kernels).toEqual([]);
   });
 
   it("is printed so that its numbers can be added: parts to the wall time, kernels to a last line", () => {
