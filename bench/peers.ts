@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { readWeights } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
-import { writeFile } from "../core/host/node.ts";
+import { writeFile } from "../core/host/write.ts";
 import type { LlamaWeightRefs } from "../core/model/weights.ts";
 import { occursIn } from "../core/names.ts";
 import { greedy } from "../core/sample/sampler.ts";

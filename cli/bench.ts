@@ -32,6 +32,7 @@ import {
   variantOptions,
   variantsFromWords,
 } from "./options.ts";
+import { checkOutputs } from "./outputs.ts";
 import { ownOptions } from "./own.ts";
 import { modelLook, modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
@@ -171,6 +172,7 @@ async function runDevice(args: string[]): Promise<number> {
   const words = parseWords("bench device", args, { ...outputOptions, ...adapterOptions }, 0);
   formatOf("bench device", words);
   const timed = inTime("bench device", words);
+  await checkOutputs("bench device", words, ["json", "html"]);
   const results = await withGpu(words, async (gpu) => {
     const timer = await makeGpuTimer(gpu);
     try {
@@ -207,6 +209,7 @@ async function runKernels(args: string[]): Promise<number> {
   const backend = backendOf("bench kernels", words);
   formatOf("bench kernels", words);
   const timed = inTime("bench kernels", words);
+  await checkOutputs("bench kernels", words, ["json", "html"]);
   if (backend !== "cpu") refuseIdle("bench kernels", words, ["threads"], "is WebAssembly's: with --backend cpu");
   if (!words.has("with")) refuseIdle("bench kernels", words, ["runs"], "goes with --with");
   const selection: KernelSelection = {
@@ -273,6 +276,7 @@ async function runModel(args: string[]): Promise<number> {
   const backend = backendOf("bench model", words);
   formatOf("bench model", words);
   const timed = inTime("bench model", words);
+  await checkOutputs("bench model", words, ["json", "html"]);
   const [path] = words.positionals;
   const synthetic = words.text("synthetic");
   if ((path === undefined) === (synthetic === undefined)) throw usage("bench model", "give a model folder or --synthetic SHAPE");
@@ -327,6 +331,7 @@ async function runPeers(args: string[]): Promise<number> {
     1,
   );
   const timed = inTime("bench peers", words);
+  await checkOutputs("bench peers", words, ["json", "html"]);
   const [path] = words.positionals;
   if (path === undefined) throw usage("bench peers", "give a model folder");
   const prompt = counts("bench peers", words, "prompt", 1, [64])[0]!;

@@ -10,7 +10,8 @@ import { readOwnFiles } from "../conformance/host/own-file.ts";
 import { formatScore, mutationScore } from "../conformance/mutation/score.ts";
 import { families } from "../conformance/mutation/text.ts";
 import { OWN } from "../conformance/own/subjects.ts";
-import { makeFolder, writeFile } from "../core/host/node.ts";
+import { makeFolder } from "../core/host/folders.ts";
+import { checkWritable, writeFile } from "../core/host/write.ts";
 import { formatOf } from "./format.ts";
 import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { ownOptions } from "./own.ts";
@@ -20,6 +21,9 @@ import { type Command, parseTime, parseWords, refuseIdle, usage, type Words } fr
 
 /** What --quick takes: long enough to meet every variant on a GPU. */
 const QUICK_MS = 30_000;
+
+/** What --report writes. */
+const reportFiles = ["certificate.json", "report.html"] as const;
 
 const wholeNumber = (name: string, value: number | undefined, least: number): number | undefined => {
   if (value !== undefined && !(Number.isInteger(value) && value >= least && value <= 0xffffffff))
@@ -115,6 +119,11 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const format = words.flag("json") ? "json" : formatOf("conformance", words);
   const jobs = wholeNumber("jobs", words.number("jobs"), 1);
   const report = words.text("report");
+  // Before the work, whose result they are to hold.
+  if (report !== undefined) {
+    await makeFolder(report);
+    for (const name of reportFiles) await checkWritable(join(report, name));
+  }
   const bar = progressBar("checking");
   // Rows are printed as they come, each before the next.
   let printed: Promise<void> = Promise.resolve();
@@ -165,9 +174,8 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   if (format === "json") await printLine(encodeNumbers(certificate));
   for (const line of leftOutLines(certificate.rows)) note(line);
   if (report !== undefined) {
-    await makeFolder(report);
-    await writeText(join(report, "certificate.json"), `${encodeNumbers(certificate, 1)}\n`);
-    await writeText(join(report, "report.html"), reportHtml(certificate));
+    const texts = [`${encodeNumbers(certificate, 1)}\n`, reportHtml(certificate)];
+    for (const [i, name] of reportFiles.entries()) await writeText(join(report, name), texts[i]!);
   }
   return violations(certificate) > 0 || certificate.rows.every(({ cases }) => cases === 0) ? 1 : 0;
 }

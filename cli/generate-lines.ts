@@ -2,7 +2,9 @@
 import { open } from "node:fs/promises";
 import process from "node:process";
 import { GureumError } from "../core/errors.ts";
-import { hostError, readTextFile, writeFile } from "../core/host/node.ts";
+import { hostError } from "../core/host/host-error.ts";
+import { readTextFile } from "../core/host/node.ts";
+import { writeFile } from "../core/host/write.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import type { LoadedModel, Outcome, TokenEvent } from "../index.ts";
 import { type InputLine, parseDone, parseLines } from "./jsonl.ts";

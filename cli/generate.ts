@@ -1,7 +1,8 @@
 /** `gureum generate`: raw continuation of a text, with a receipt where one is asked for. */
 import { contextLimit } from "../core/generate/generate.ts";
 import { modelFiles, sha256 } from "../core/host/hash.ts";
-import { directoryStore, writeFile } from "../core/host/node.ts";
+import { directoryStore } from "../core/host/node.ts";
+import { writeFile } from "../core/host/write.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { makeReceipt } from "../core/receipt.ts";
 import { greedy } from "../core/sample/sampler.ts";
@@ -19,6 +20,7 @@ import {
   samplingOptions,
   textInput,
 } from "./options.ts";
+import { checkOutputs } from "./outputs.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { runGeneration } from "./run.ts";
@@ -81,6 +83,7 @@ ${samplingHelp}`,
     const text = await textFromWords("generate", words, word, idsText !== undefined);
     if (text === undefined && idsText === undefined) throw usage("generate", "the text to continue is missing");
     const input = ids ? { ids } : textInput(text!, words);
+    await checkOutputs("generate", words, ["receipt"]);
     const model = await modelFromWords("generate", words, ids ? "ids" : "text", ({ check }) => check(input, generateOptions(options)));
     try {
       noteSampling(model, options);

@@ -1,8 +1,11 @@
 /** What was typed in earlier conversations: a line each, the newest last, in a file that only its owner reads. */
-import { appendFile, chmod, readFile } from "node:fs/promises";
+import { appendFile, chmod } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { hostError, makeFolder, writeFile } from "../core/host/node.ts";
+import { makeFolder } from "../core/host/folders.ts";
+import { hostError } from "../core/host/host-error.ts";
+import { readTextFile } from "../core/host/node.ts";
+import { writeFile } from "../core/host/write.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import { asHistory } from "./paste.ts";
 
@@ -20,10 +23,7 @@ export interface History {
 
 /** The lines of the file, none where there is no such file yet; a long one is cut to the newest of them. */
 async function readLines(path: string): Promise<string[]> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    if ((error as { code?: unknown }).code === "ENOENT") return "";
-    throw error;
-  });
+  const text = (await readTextFile(path)) ?? "";
   const lines = text.split("\n").filter(Boolean);
   const kept = lines.slice(-KEPT);
   if (lines.length > 2 * KEPT) await writeFile(path, (sink) => sink(encodeUtf8(`${kept.join("\n")}\n`)));

@@ -1,8 +1,9 @@
 /** `gureum logits`: what the model computes for given ids: to look at, or to a file. */
 import { type TensorEntry, writeSafetensors } from "../core/checkpoint/safetensors.ts";
-import { writeFile } from "../core/host/node.ts";
+import { writeFile } from "../core/host/write.ts";
 import type { LoadedModel } from "../index.ts";
 import { modelFromWords, modelHelp, modelOptions, refuseTextOptions, textInput } from "./options.ts";
+import { checkOutputs } from "./outputs.ts";
 import { progressBar } from "./progress.ts";
 import { breathe, note, printJson, printLine } from "./terminal.ts";
 import { textFromWords, textHelp, textOptions } from "./text.ts";
@@ -48,6 +49,7 @@ ${modelHelp}`,
     const text = await textFromWords("logits", words, words.text("text"), idsText !== undefined);
     if (text === undefined && idsText === undefined) throw usage("logits", "give --ids, --text or --file");
     const given = idsText !== undefined ? parseIds("logits", idsText) : undefined;
+    await checkOutputs("logits", words, ["out"]);
     const input = given ? { ids: given } : textInput(text!, words);
     const model = await modelFromWords("logits", words, given ? "ids" : "text", ({ check }) => check(input));
     try {

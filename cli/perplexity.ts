@@ -3,11 +3,12 @@
 import { within } from "../core/errors.ts";
 import type { EvaluatedText, PerplexityResult } from "../core/eval/perplexity.ts";
 import { contextLimit } from "../core/generate/generate.ts";
-import { writeFile } from "../core/host/node.ts";
+import { writeFile } from "../core/host/write.ts";
 import { checkIds } from "../core/tensor.ts";
 import { embeddedModel, type LoadedModel, loadModel, type ModelPrompts } from "../index.ts";
 import { DEFAULT_WINDOW } from "../loaded-model.ts";
 import { adapterFromWords, adapterHelp, adapterOptions, oneOf } from "./options.ts";
+import { checkOutputs } from "./outputs.ts";
 import { perplexityPage } from "./perplexity-page.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
@@ -102,6 +103,7 @@ ${adapterHelp}
     if ([b, ...(compares ? [a] : [])].every(({ backend }) => backend === "cpu"))
       refuseIdle("perplexity", words, ["adapter"], "chooses among WebGPU's: not with the cpu alone");
     const [askedContext, askedStride] = [wholeNumber(words, "context"), wholeNumber(words, "stride")];
+    await checkOutputs("perplexity", words, ["html"]);
     const path = textPath ?? idsPath!;
     const content = await readText(path);
     const given = textPath === undefined ? parseTexts(path, parseJson(path, content)) : undefined;

@@ -1,6 +1,6 @@
 /** `gureum quantize`: a float model folder to an AWQ int4 one, with what it cost. */
 import { join } from "node:path";
-import { writeFile } from "../core/host/node.ts";
+import { writeFile } from "../core/host/write.ts";
 import { linearParts } from "../core/model/layer.ts";
 import type { LayerDone } from "../core/quant/quantize-layers.ts";
 import { parseChoice } from "../core/quant/search/settings.ts";

@@ -3,10 +3,11 @@
  * stderr.
  */
 import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import process from "node:process";
 import { GureumError } from "../core/errors.ts";
-import { hostError } from "../core/host/node.ts";
+import { readFifo } from "../core/host/fifo.ts";
+import { freeSome, hostError } from "../core/host/host-error.ts";
 import { hideBars } from "./progress.ts";
 
 /** Control characters as their symbols, line ends and tabs apart: what a model says must not steer a terminal. */
@@ -31,8 +32,8 @@ export function print(text: string): Promise<void> {
 /** @returns the error that a failed write to stdout stands for */
 export function outputError(error: NodeJS.ErrnoException): GureumError {
   if (error.code === "EPIPE") return new GureumError("io", { where: "stdout", what: "the reader closed the pipe" }, error);
-  if (error.code === "ENOSPC") return new GureumError("disk-full", { where: "stdout", what: "no space left" });
-  return new GureumError("io", { where: "stdout", what: `cannot write (${error.code ?? error.message})` });
+  if (error.code === "ENOSPC") return new GureumError("disk-full", { where: "stdout", what: "no space left", remedy: freeSome });
+  return new GureumError("io", { where: "stdout", what: `cannot write (${error.code ?? error.message})`, remedy: "check where it goes" });
 }
 
 /** Whether whoever read stdout went away (`… | head`): the end of the command, and no failure to tell of. */
@@ -65,7 +66,18 @@ function decodeText(where: string, bytes: Uint8Array): string {
 /** The longest text, and the longest line of many, that is read, in bytes. */
 const MOST_TEXT = 100_000_000;
 const tooLong = (where: string, what: string): GureumError =>
-  new GureumError("limit", { where, what, expected: `at most ${MOST_TEXT} bytes` });
+  new GureumError("limit", { where, what, expected: `at most ${MOST_TEXT} bytes`, remedy: "give a part of it" });
+
+/** Bytes of a text, as they come. A pipe without a name (`<(…)`) has its writer already. */
+async function open(path: string): Promise<AsyncIterable<Uint8Array>> {
+  if (path === "-") return process.stdin;
+  const { size } = await stat(path);
+  if (size > MOST_TEXT) throw tooLong(path, "the text is too long");
+  const named = await realpath(path)
+    .then(stat)
+    .catch(() => null);
+  return named?.isFIFO() ? readFifo(path) : createReadStream(path);
+}
 
 /**
  * A text file, or standard input for "-", without the mark that some programs put before UTF-8; a FIFO is read to its end.
@@ -73,14 +85,13 @@ const tooLong = (where: string, what: string): GureumError =>
  */
 export async function readText(path: string): Promise<string> {
   const where = path === "-" ? "stdin" : path;
-  const parts: Buffer[] = [];
+  const parts: Uint8Array[] = [];
   let byteLength = 0;
   try {
-    if (path !== "-" && (await stat(path)).size > MOST_TEXT) throw tooLong(where, "the text is too long");
-    for await (const part of path === "-" ? process.stdin : createReadStream(path)) {
-      byteLength += (part as Buffer).length;
+    for await (const part of await open(path)) {
+      byteLength += part.length;
       if (byteLength > MOST_TEXT) throw tooLong(where, "the text is too long");
-      parts.push(part as Buffer);
+      parts.push(part);
     }
   } catch (error) {
     throw hostError(where, error);
@@ -117,6 +128,10 @@ export function parseJson(where: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new GureumError("format", { where, what: `not JSON (${(error as Error).message})` });
+    throw new GureumError("format", {
+      where,
+      what: `not JSON (${(error as Error).message})`,
+      remedy: "check its brackets, commas and quotes",
+    });
   }
 }

@@ -3,26 +3,16 @@
  * node.ts under Node's condition, which Deno and Bun have too, web.ts under any other.
  */
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
-import type * as disk from "../core/host/node.ts";
+import type * as folders from "../core/host/folders.ts";
+import type * as reading from "../core/host/node.ts";
+import type * as writing from "../core/host/write.ts";
 import type { HostThreads } from "../core/threads.ts";
 import type { HubOptions } from "../hub/model.ts";
 
 /** Files and folders by path. In a browser each call throws GureumError "unsupported". */
-export type HostFiles = Pick<
-  typeof disk,
-  | "checkFreeSpace"
-  | "directoryStore"
-  | "fileSource"
-  | "filesIn"
-  | "folderName"
-  | "folderState"
-  | "makeFolder"
-  | "moveFolder"
-  | "readText"
-  | "removeFolder"
-  | "writeFile"
-  | "writeFolder"
->;
+export type HostFiles = Pick<typeof reading, "directoryStore" | "fileSource" | "readText"> &
+  Pick<typeof writing, "checkFreeSpace" | "filesIn" | "writeFile" | "writeFolder"> &
+  Pick<typeof folders, "folderName" | "folderState" | "makeFolder" | "moveFolder" | "removeFolder">;
 
 /** Which parts of a model are brought. */
 export interface FindOptions extends HubOptions {

@@ -2,8 +2,10 @@
 import process from "node:process";
 import type { ByteStore } from "../core/checkpoint/byte-source.ts";
 import { embeddedModelPath } from "../core/host/embedded.ts";
-import * as files from "../core/host/node.ts";
+import * as folders from "../core/host/folders.ts";
+import * as reading from "../core/host/node.ts";
 import { nodeThreads } from "../core/host/node-threads.ts";
+import * as writing from "../core/host/write.ts";
 import { type HubOptions, modelFolder, modelStore } from "../hub/model.ts";
 import { type ModelName, parseModelName } from "../hub/name.ts";
 import { forkProcess } from "./fork.ts";
@@ -13,7 +15,7 @@ import { machine } from "./machine.ts";
 /** The name that a place is; null for a path, also one that reads like a name. @throws GureumError "usage" */
 async function nameOf(place: string): Promise<ModelName | null> {
   const name = parseModelName(place);
-  return name && !(await files.exists(place)) ? name : null;
+  return name && !(await reading.exists(place)) ? name : null;
 }
 
 async function find(place: string, { part = "all", ...options }: FindOptions = {}): Promise<string> {
@@ -23,15 +25,15 @@ async function find(place: string, { part = "all", ...options }: FindOptions = {
 
 async function view(place: string, options: HubOptions = {}): Promise<ByteStore> {
   const name = await nameOf(place);
-  return name ? modelStore(name, options) : files.directoryStore(place);
+  return name ? modelStore(name, options) : reading.directoryStore(place);
 }
 
 export const host: Host = {
-  files,
+  files: { ...reading, ...writing, ...folders },
   models: {
     embedded: embeddedModelPath,
     find,
-    open: async (place, options) => files.directoryStore(await find(place, options)),
+    open: async (place, options) => reading.directoryStore(await find(place, options)),
     view,
   },
   threads: nodeThreads,

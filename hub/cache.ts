@@ -5,10 +5,12 @@
  * Python's locks are those of flock(2), which Node cannot take; it keeps its own parts apart (ETAG.RANDOM.incomplete), and so does gureum
  * (ETAG.gureum.incomplete): both may download the same file at once, neither breaks the other's.
  */
-import { copyFile, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import process from "node:process";
-import { hostError, makeFolders } from "../core/host/node.ts";
+import { makeFolders } from "../core/host/folders.ts";
+import { hostError } from "../core/host/host-error.ts";
+import { readTextFile } from "../core/host/node.ts";
 import { isCommit, type ModelName } from "./name.ts";
 
 export interface CacheFolder {
@@ -44,7 +46,7 @@ export const sizeOf = async (path: string): Promise<number | null> => {
 /** The commit that a revision was at when it was last looked up; null where it never was. */
 export async function cachedCommit(folder: CacheFolder, revision: string): Promise<string | null> {
   if (isCommit(revision)) return revision;
-  const text = (await readFile(folder.ref(revision), "utf8").catch(() => "")).trim();
+  const text = (await readTextFile(folder.ref(revision)).catch(() => null))?.trim() ?? "";
   return isCommit(text) ? text : null;
 }
 

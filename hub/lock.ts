@@ -6,7 +6,8 @@ import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import process from "node:process";
-import { hostError, makeFolders } from "../core/host/node.ts";
+import { makeFolders } from "../core/host/folders.ts";
+import { hostError } from "../core/host/host-error.ts";
 import { pause } from "../core/host/web-ask.ts";
 
 /** A holder touches its lock at this rate, in milliseconds; one that has not for STALE_MS is gone. */

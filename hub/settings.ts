@@ -3,11 +3,10 @@
  * huggingface_hub, so that both find the same folder and the same token. Source: huggingface_hub `constants.py`, `utils/_auth.py`.
  */
 
-import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { GureumError } from "../core/errors.ts";
-import { hostError } from "../core/host/node.ts";
+import { readTextFile } from "../core/host/node.ts";
 import { type Patience, usualPatience } from "../core/host/web-ask.ts";
 import { withoutEnd } from "../core/text.ts";
 
@@ -44,13 +43,7 @@ async function readToken(env: Environment, home: string): Promise<string | null>
   const given = clean(env.HF_TOKEN, "HF_TOKEN") ?? clean(env.HUGGING_FACE_HUB_TOKEN, "HUGGING_FACE_HUB_TOKEN");
   if (given) return given;
   const path = expand(env.HF_TOKEN_PATH || join(home, "token"), env);
-  try {
-    return clean(await readFile(path, "utf8"), path);
-  } catch (error) {
-    const told = hostError(path, error);
-    if (told.code === "not-found") return null;
-    throw told;
-  }
+  return clean((await readTextFile(path)) ?? undefined, path);
 }
 
 /** @throws GureumError "usage" */

@@ -3,7 +3,8 @@ import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { GureumError } from "../core/errors.ts";
-import { hostError, makeFolders } from "../core/host/node.ts";
+import { makeFolders } from "../core/host/folders.ts";
+import { hostError } from "../core/host/host-error.ts";
 import { connectionTrouble, type Patience, pause } from "../core/host/web-ask.ts";
 
 /** A file of a repository. */

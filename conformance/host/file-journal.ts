@@ -1,6 +1,8 @@
 /** A journal on disk. */
 import { appendFile } from "node:fs/promises";
-import { hostError, readTextFile, writeFile } from "../../core/host/node.ts";
+import { hostError } from "../../core/host/host-error.ts";
+import { readTextFile } from "../../core/host/node.ts";
+import { writeFile } from "../../core/host/write.ts";
 import { encodeUtf8 } from "../../core/utf8.ts";
 import { encodeNumbers, type Journal, readJournal } from "../certificate/journal.ts";
 

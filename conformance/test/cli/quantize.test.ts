@@ -120,7 +120,7 @@ describe("gureum quantize", () => {
     symlinkSync(at("nothing"), at("astray"));
     const cases: readonly (readonly [string[], number, RegExp])[] = [
       [words(at("full")), 2, /full: the folder is not empty — give a new one, or remove it$/m],
-      [words(join(at("file"), "x")), 1, /file.*: a part of the path is not a folder$/m],
+      [words(join(at("file"), "x")), 1, /file.*: a part of the path is not a folder — check the path$/m],
       [["quantize", source], 2, /give the folder of a float model and the folder to write/],
       [words(at("x"), "--method", "gptq"), 2, /--method is rtn, awq or best, got "gptq"/],
       [words(at("x"), "--bits", "8"), 2, /--bits is 4, 3 or 2, got 8/],
@@ -140,7 +140,7 @@ describe("gureum quantize", () => {
       ],
       [words(at("x"), "--samples", "0"), 2, /samples is a whole number from 1, got 0/],
       [words(at("x"), "--backend", "cuda"), 2, /--backend is auto, cpu or webgpu, got "cuda"/],
-      [words(at("x"), "--calibration", at("none.txt")), 1, /none.txt: no such file or folder$/m],
+      [words(at("x"), "--calibration", at("none.txt")), 1, /none.txt: no such file or folder — check the path$/m],
       [words(at("x"), "--calibration", at("broken.jsonl")), 1, /broken.jsonl, line 1 > messages: no messages/],
       [words(at("x"), "--calibration", at("text.txt")), 1, /tokenizer/],
       [["quantize", at("whole"), at("x")], 1, /q_proj: is quantized already — take the float release of the model/],
@@ -153,7 +153,11 @@ describe("gureum quantize", () => {
   it("on a full disk, in a folder that takes no files, and on a NaN ends in one line, with nothing under the result's name", async () => {
     // A limit on the size of a file stands for the full disk.
     const limited = await gureum(words(at("limited")), undefined, `ulimit -f 8; exec ${process.execPath} "$0" "$@"`);
-    expectFailure({ ...limited, err: limited.err.replace(/^layer .*\n/gm, "") }, 1, /larger than the file system or its limit allows$/m);
+    expectFailure(
+      { ...limited, err: limited.err.replace(/^layer .*\n/gm, "") },
+      1,
+      /larger than the file system or its limit allows — give a path on another disk, or raise the limit \(ulimit -f\)$/m,
+    );
     expect(existsSync(at("limited"))).toBe(false);
     expectFailure(await gureum(words("/proc/gureum/result")), 1, /not enough free space|no such file or folder|permission denied/);
     const files = await writeFloat({ family: "llama" });

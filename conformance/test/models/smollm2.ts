@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type TensorEntry, writeSafetensors } from "../../../core/checkpoint/safetensors.ts";
-import { writeFolder } from "../../../core/host/node.ts";
+import { writeFolder } from "../../../core/host/write.ts";
 import { encodeUtf8 } from "../../../core/utf8.ts";
 import { type Gguf, type GgufValue, ggufValues, parseGguf } from "./gguf.ts";
 

@@ -9,7 +9,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { synth } from "../../../core/checkpoint/synth.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
-import { writeFolder } from "../../../core/host/node.ts";
+import { writeFolder } from "../../../core/host/write.ts";
 import { embeddedModel, type FileLike, loadModel } from "../../../index.ts";
 import { launch, open } from "./chromium.ts";
 import { type FileServer, fileServer } from "./file-server.ts";

@@ -186,7 +186,7 @@ describe("a path that is no model folder", () => {
       expect(await said(join(work, "model.safetensors"))).toBe(
         "/model.safetensors: is a file, not a model folder — give the folder that holds it",
       );
-      expect(await said(join(work, "none"))).toBe("/none: no such file or folder");
+      expect(await said(join(work, "none"))).toBe("/none: no such file or folder — check the path");
     } finally {
       await rm(work, { recursive: true });
     }

@@ -1,0 +1,55 @@
+/** Where results go: a place that takes none is told of before anything is computed; what lies there is not lost. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expectFailure, gureum } from "./gureum.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "gureum-outputs-"));
+const at = (name: string): string => join(folder, name);
+beforeAll(() => {
+  writeFileSync(at("text"), "구름");
+  execFileSync("mkdir", [at("taken")]);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** No model lies there: whoever asked for it first would say so. */
+const noModel = ["--model", at("none")];
+
+describe("a place that takes no file", () => {
+  it.concurrent.each([
+    ["logits --out", ["logits", "--text", "a", ...noModel, "--out"]],
+    ["generate --receipt", ["generate", "a", "--arithmetic", "exact", ...noModel, "--receipt"]],
+    ["perplexity --html", ["perplexity", at("none"), "--text", at("text"), "--html"]],
+    ["bench model --json", ["bench", "model", at("none"), "--json"]],
+    ["bench kernels --html", ["bench", "kernels", "--shape", at("none"), "--html"]],
+    ["bench device --json", ["bench", "device", "--json"]],
+    ["bench peers --html", ["bench", "peers", at("none"), "--html"]],
+  ])("is told of before any work: %s", async (_name, words) => {
+    expectFailure(await gureum([...words, at("taken")]), 1, /taken: is a folder, not a file — give a file$/);
+  });
+
+  it("is told of before any work: conformance --report", async () => {
+    execFileSync("mkdir", ["-p", at("report/report.html")]);
+    const words = ["conformance", "--backend", "cpu", "--filter", "add", "--runs", "1", "--report", at("report")];
+    expectFailure(await gureum(words), 1, /report\.html: is a folder, not a file — give a file$/);
+    expect(readdirSync(at("report"))).toEqual(["report.html"]);
+  });
+
+  it("is not asked for twice", async () => {
+    const words = ["bench", "device", "--json", at("one"), "--html", join(folder, ".", "one")];
+    expectFailure(await gureum(words), 2, /--json and --html name one file.* — give two$/);
+  });
+});
+
+describe("gureum synth", () => {
+  it("writes over what it wrote, and into no folder of other files", async () => {
+    const words = ["synth", "--shape", "tiny", at("model")];
+    for (let i = 0; i < 2; i++) expect((await gureum(words)).code).toBe(0);
+    writeFileSync(at("model/tokenizer.json"), "{}");
+    const before = readdirSync(at("model"));
+    expectFailure(await gureum(words), 2, /model: the folder holds other files, got tokenizer\.json — give a new one, or remove it$/);
+    expect(readdirSync(at("model"))).toEqual(before);
+  });
+});
