@@ -48,40 +48,29 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
     io.run(exactAwqWords, { ...(tuneWords(shape, limits) ?? { ...shape, ...FEW }), ...layout }, given);
   };
   const place = () => ({ T: 1 });
+  const fits = ({ inFeatures: K, outFeatures: N, groupSize }: ExactAwqCase["weight"], P: 3 | 4, teams: number = FEW.teams): boolean => {
+    const how = { firstRow: 0, hasBias: false, adds: false, paired: false, spread: 0, norm: null };
+    return workgroupBytes(exactAwqWords, { K, N, P, groupSize, unit: unitOf(groupSize), ...how, ...FEW, teams }) <= limits.bytes;
+  };
   return [
     ...[{}, { teams: 6, quads: 3 }].map((layout, i) =>
       wordSubject<ExactAwqCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.weight], c.P, layout), place, {
         op: "exact-awq",
         variant: `exact-awq-words${["", "-teams"][i]}`,
         kernels,
-        accepts: ({ T, P, weight }) => T === 1 && repacked(weight) && weight.inFeatures * P < 8192,
+        accepts: ({ T, P, weight }) => T === 1 && repacked(weight) && fits(weight, P, layout.teams),
       }),
     ),
     wordSubject<ExactGateUpCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.gate, c.up], 3, { teams: 4, quads: EACH / 8 }), place, {
       op: "exact-gate-up-handed",
       variant: "exact-awq-words-paired",
       kernels,
-      accepts: ({ gate }) => repacked(gate) && gate.inFeatures * 3 < 8192,
+      accepts: ({ gate }) => repacked(gate) && fits(gate, 3, 4),
     }),
     wordSubject<ExactNormAwqCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.weight], 3), place, {
       op: "exact-norm-awq",
       kernels,
-      accepts: ({ weight }) =>
-        repacked(weight) &&
-        workgroupBytes(exactAwqWords, {
-          K: weight.inFeatures,
-          N: weight.outFeatures,
-          P: 3,
-          groupSize: weight.groupSize,
-          unit: unitOf(weight.groupSize),
-          firstRow: 0,
-          hasBias: false,
-          adds: false,
-          paired: false,
-          spread: 0,
-          norm: null,
-          ...FEW,
-        }) <= limits.bytes,
+      accepts: ({ weight }) => repacked(weight) && fits(weight, 3),
     }),
   ];
 };

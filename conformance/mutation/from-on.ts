@@ -91,7 +91,7 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   { of: /^exact-greedy/, numbers: { results: 4, partials: 32 } },
   { of: /^awq-rows16-gate-up-matrix$/, numbers: { x: 2048 } },
   // A workgroup has four heads at most; rows of a split follow those of the split before, 64 apart.
-  { of: /^batch-attention-f16$/, numbers: { h: 4, row: 128 } },
+  { of: /^batch-attention-f16$/, numbers: { h: 2, column: 16, row: 128 } },
 ];
 const numbersOf = (kernel: Kernel, table: Readonly<Record<string, number>>): Readonly<Record<string, number>> =>
   Object.assign({ ...table }, ...narrower.filter(({ of }) => of.test(kernel.name)).map(({ numbers }) => numbers));

@@ -33,7 +33,7 @@ const shapes = [
   { K: 14_336, N: 8, group: 128, T: 1, P: 3, tile: 1, bias: true, adds: true },
   { K: 32, N: 28_672, group: 32, T: 1, P: 3, tile: 1, bias: true, adds: true },
   // Rows behind the first tile too.
-  { K: 14_336, N: 8, group: 128, T: 67, P: 4, tile: 4, bias: true, adds: true },
+  { K: 14_336, N: 8, group: 128, T: 100, P: 4, tile: 4, bias: true, adds: true },
   // As many inputs as columns of i32 hold.
   { K: 43_648, N: 8, group: 128, T: 5, P: 3, tile: 4, bias: false, adds: false },
   { K: 43_648, N: 8, group: 128, T: 5, P: 4, tile: 4, bias: false, adds: false },
@@ -47,6 +47,8 @@ const shapes = [
   { K: 400, N: 16, group: 200, T: 1, P: 3, tile: 1, bias: false, adds: false },
   { K: 128, N: 18_432, group: 128, T: 5, P: 4, tile: 4, bias: true, adds: true },
   { K: 8320, N: 8, group: 64, T: 67, P: 3, tile: 1, bias: false, adds: false },
+  // More than 256 blocks of four digits in one row: a feed-forward network of 8,960 whose down_proj a workgroup holds whole.
+  { K: 8960, N: 8, group: 128, T: 1, P: 4, tile: 1, bias: true, adds: true },
 ] as const;
 
 /** Digits −128, −128, −126 of x, and of four digits a lowest 0. */
@@ -80,7 +82,7 @@ export const kit: Kit<Spec, ExactAwqCase> = {
     })),
     { shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]!, largest: true },
   ]),
-  reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19].map((shape) => ({
+  reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20].map((shape) => ({
     shape,
     x: exactRecipes[5]!,
     weight: usualAwq,
