@@ -1,8 +1,9 @@
 /** What the kits of `exact` share: values brought in, words as what is expected, and equality for a bound. */
 import type * as fc from "fast-check";
 import { clean } from "../../core/exact/numbers.ts";
-import { type Expected, makeExpected } from "../accuracy.ts";
+import { makeExpected } from "../accuracy.ts";
 import { dataKinds, type Recipe, recipe, values } from "../arbitraries.ts";
+import type { Kit } from "../kit.ts";
 import { halves } from "./words.ts";
 
 /** Every kind of data, at every size. */
@@ -17,13 +18,23 @@ export const exactValues = (data: Recipe, length: number): Float32Array => value
 
 export const wordsOf = (data: Float32Array): Uint32Array => new Uint32Array(data.slice().buffer);
 
-/** Words, each as two numbers, bound 0: one bit is too much. */
-export function exactly(words: Uint32Array): Expected {
-  const numbers = halves(words);
-  const expected = makeExpected(numbers.length);
-  expected.value.set(numbers);
-  return expected;
-}
+/** What every kit of `exact` holds its subjects to: so many words, equal to the CPU's. Each is two numbers, bound 0: one bit is too much. */
+export const equalWords = <C>(
+  count: (c: C) => number,
+  words: (c: C) => Uint32Array,
+): Pick<Kit<unknown, C>, "reference" | "length" | "expected" | "laws" | "refusals" | "dotLike"> => ({
+  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(words(c))) },
+  length: (c) => 2 * count(c),
+  expected(c) {
+    const numbers = halves(words(c));
+    const expected = makeExpected(numbers.length);
+    expected.value.set(numbers);
+    return expected;
+  },
+  laws: [],
+  refusals: [],
+  dotLike: false,
+});
 
 /**
  * Numbers where one rounding turns into another: the least, the largest, powers of two with both neighbours, and of 1 and of the largest what lies 22 to 33

@@ -2,8 +2,7 @@
 import * as fc from "fast-check";
 import { add, clean } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { EDGE_ROWS, EDGES, edgePairs, exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { EDGE_ROWS, EDGES, edgePairs, equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -27,7 +26,6 @@ const sums = ({ x, y }: ExactAddCase): Float32Array => x.map((a, i) => add(a, y[
 export const kit: Kit<Spec, ExactAddCase> = {
   name: "exact-add",
   formula: "rn(x + y)",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(sums(c)))) },
   spec: fc.record({
     width: fc.constantFrom(1, 63, 64, 65, 200),
     rows: fc.integer({ min: 1, max: 3 }),
@@ -52,9 +50,8 @@ export const kit: Kit<Spec, ExactAddCase> = {
       : exactValues(y, width * rows);
     return { width, x: a, y: b };
   },
-  length: ({ x }) => 2 * x.length,
-  expected: (c) => exactly(wordsOf(sums(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactAddCase>(
+    ({ x }) => x.length,
+    (c) => wordsOf(sums(c)),
+  ),
 };

@@ -1,8 +1,7 @@
 /** Attention weights of `exact`, as one looks at them: equality with the CPU, 0 where a query does not see a key. Rows of them are longer than the keys. */
 import { attention } from "../../core/exact/attention.ts";
 import { scoreFactor } from "../../core/exact/rope.ts";
-import { exactly, exactRecipes, wordsOf } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, exactRecipes, wordsOf } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 import { type ExactAttentionCase, type ExactAttentionSpec, kit as mixing, turned } from "./exact-attention.ts";
 
@@ -26,13 +25,14 @@ export const kit: Kit<ExactAttentionSpec, ExactAttentionCase> = {
   ...mixing,
   name: "exact-attention-weights",
   formula: "mul(rn(2^(score − largest)), 1/Z)",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(weights(c)))) },
   // Positions past where numbers and windows of models end; rows past a chunk's 512.
   reach: [
     { shape: 5, T: 1, start: 131_071 },
     { shape: 6, T: 2, start: 9000 },
     { shape: 13, T: 600, start: 0 },
   ].map((at) => ({ ...at, q: exactRecipes[5]!, k: exactRecipes[5]!, v: exactRecipes[5]!, spread: 10 })),
-  length: (c) => 2 * c.T * c.shape.H * strideOf(c),
-  expected: (c) => exactly(wordsOf(weights(c))),
+  ...equalWords<ExactAttentionCase>(
+    (c) => c.T * c.shape.H * strideOf(c),
+    (c) => wordsOf(weights(c)),
+  ),
 };

@@ -9,8 +9,7 @@ import { type ExactOps, referenceExactOps } from "../../core/exact/ops.ts";
 import { exactRopeTables, rotate, scoreFactor } from "../../core/exact/rope.ts";
 import type { AttentionShape } from "../../core/ops/attention.ts";
 import { type Recipe, uniform } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 export interface ExactAttentionSpec {
@@ -93,7 +92,6 @@ const mixed = (c: ExactAttentionCase): Float32Array => mixedBy(referenceExactOps
 export const kit: Kit<ExactAttentionSpec, ExactAttentionCase> = {
   name: "exact-attention",
   formula: "mul(rn(Σ p̂ v̂), 1/Z), p̂ from exact scores",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(mixed(c)))) },
   spec: fc.record({
     shape: fc.nat(3),
     T: fc.constantFrom(1, 1, 2, 3, 4, 17, 33),
@@ -139,9 +137,8 @@ export const kit: Kit<ExactAttentionSpec, ExactAttentionCase> = {
       tables: exactRopeTables({ headDim: Hd, ropeTheta: 10000, ropeScaling: { type: "none" } }, S),
     };
   },
-  length: ({ q }) => 2 * q.length,
-  expected: (c) => exactly(wordsOf(mixed(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactAttentionCase>(
+    ({ q }) => q.length,
+    (c) => wordsOf(mixed(c)),
+  ),
 };

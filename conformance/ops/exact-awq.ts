@@ -3,10 +3,9 @@ import * as fc from "fast-check";
 import { referenceExactOps } from "../../core/exact/ops.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Recipe, scaleKinds } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { type ExactLinearCase, productsBy } from "../cases/exact-linear.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
-import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -69,7 +68,6 @@ const result = (c: ExactAwqCase): Float32Array => productsBy(referenceExactOps, 
 export const kit: Kit<Spec, ExactAwqCase> = {
   name: "exact-awq",
   formula: "rn(Σ_g S_g Σ_k v_k (q − z) · 2^(e − 24)) + bias",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(result(c)))) },
   spec: fc.record({ shape: fc.nat(4), x: exactRecipe, weight: awqSpec, other: exactRecipe, largest: fc.constant(false) }),
   boundaries: [0, 1, 2, 3, 4].flatMap((shape) => [
     ...exactRecipes.map((x) => ({ shape, x, weight: usualAwq, other: exactRecipes[5]!, largest: false })),
@@ -101,9 +99,8 @@ export const kit: Kit<Spec, ExactAwqCase> = {
       initial: adds ? exactValues({ ...other, seed: other.seed + 1 }, T * N) : null,
     };
   },
-  length: ({ T, weight }) => 2 * T * weight.outFeatures,
-  expected: (c) => exactly(wordsOf(result(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactAwqCase>(
+    ({ T, weight }) => T * weight.outFeatures,
+    (c) => wordsOf(result(c)),
+  ),
 };

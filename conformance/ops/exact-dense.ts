@@ -4,10 +4,9 @@ import type { FloatDType } from "../../core/dtype.ts";
 import { referenceExactOps } from "../../core/exact/ops.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { type ExactLinearCase, productsBy } from "../cases/exact-linear.ts";
 import { denseMatrix } from "../cases/matrices.ts";
-import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -40,7 +39,6 @@ const result = (c: ExactDenseCase): Float32Array => productsBy(referenceExactOps
 export const kit: Kit<Spec, ExactDenseCase> = {
   name: "exact-dense",
   formula: "rn(Σ_k v_k w_k · 2^(e + f)) + bias",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(result(c)))) },
   spec: fc.record({
     shape: fc.nat(3),
     dtype: fc.constantFrom("F32", "F16", "BF16"),
@@ -70,9 +68,8 @@ export const kit: Kit<Spec, ExactDenseCase> = {
       initial: adds ? exactValues({ ...other, seed: other.seed + 1 }, T * N) : null,
     };
   },
-  length: ({ T, weight }) => 2 * T * weight.outFeatures,
-  expected: (c) => exactly(wordsOf(result(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactDenseCase>(
+    ({ T, weight }) => T * weight.outFeatures,
+    (c) => wordsOf(result(c)),
+  ),
 };

@@ -2,8 +2,7 @@
 import * as fc from "fast-check";
 import { fixedRow } from "../../core/exact/rows.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -76,7 +75,6 @@ const allWords = (c: ExactDigitsCase): Uint32Array => {
 export const kit: Kit<Spec, ExactDigitsCase> = {
   name: "exact-digits",
   formula: "v = rne(x · 2^−e) = Σ 256^p d_p",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(allWords(c))) },
   spec: fc
     .record({ shape: fc.constantFrom(...shapes), rows: fc.integer({ min: 1, max: 3 }), x: exactRecipe })
     .map(({ shape, ...rest }) => ({ ...shape, ...rest })),
@@ -88,9 +86,5 @@ export const kit: Kit<Spec, ExactDigitsCase> = {
     { K: 256, rows: 130, P: 3 },
   ].map((shape) => ({ ...shape, P: shape.P as 3 | 4, x: exactRecipes[5]! })),
   make: ({ K, rows, P, x }) => ({ K, rows, P, x: exactValues(x, K * rows) }),
-  length: ({ K, rows, P }) => 2 * rows * (Math.ceil(K / 32) * (8 * P + 4) + 1),
-  expected: (c) => exactly(allWords(c)),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactDigitsCase>(({ K, rows, P }) => rows * (Math.ceil(K / 32) * (8 * P + 4) + 1), allWords),
 };

@@ -5,8 +5,7 @@ import { clean } from "../../core/exact/numbers.ts";
 import { widenRow } from "../../core/ops/embedding.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";
 import { uniform } from "../arbitraries.ts";
-import { exactly, wordsOf } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, wordsOf } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -31,7 +30,6 @@ function rowsOf({ table, ids }: ExactEmbeddingCase): Float32Array {
 export const kit: Kit<Spec, ExactEmbeddingCase> = {
   name: "exact-embedding",
   formula: "value of table[ids[t], d]",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(rowsOf(c)))) },
   spec: fc.record({
     D: fc.constantFrom(1, 2, 63, 64, 130),
     V: fc.integer({ min: 1, max: 9 }),
@@ -55,9 +53,8 @@ export const kit: Kit<Spec, ExactEmbeddingCase> = {
     const ids = Uint32Array.from({ length: T }, (_, t) => (all ? t : t === 0 ? V - 1 : Math.floor(next() * V)));
     return { table: { kind: "dense", dtype, outFeatures: V, inFeatures: D, data }, ids };
   },
-  length: ({ table, ids }) => 2 * ids.length * table.inFeatures,
-  expected: (c) => exactly(wordsOf(rowsOf(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactEmbeddingCase>(
+    ({ table, ids }) => ids.length * table.inFeatures,
+    (c) => wordsOf(rowsOf(c)),
+  ),
 };

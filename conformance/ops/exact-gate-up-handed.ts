@@ -4,9 +4,8 @@
  */
 import * as fc from "fast-check";
 import { F32_MAX } from "../accuracy.ts";
-import { exactly, exactRecipes, wordsOf } from "../cases/exact.ts";
+import { equalWords, exactRecipes, wordsOf } from "../cases/exact.ts";
 import { usualAwq } from "../cases/matrices.ts";
-import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 import { type ExactGateUpCase, kit as gateUp, products } from "./exact-gate-up.ts";
 import { topsOf } from "./exact-handed-digits.ts";
@@ -26,7 +25,6 @@ const words = (c: ExactGateUpCase): Uint32Array => {
 export const kit: Kit<Spec, ExactGateUpCase> = {
   name: "exact-gate-up-handed",
   formula: "y = mul(silu(linear(x, gate)), linear(x, up)); the largest |y| of each part",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(words(c))) },
   spec: fc
     .tuple(gateUp.spec, fc.option(fc.nat(39)), fc.constantFrom<1 | -1>(1, -1), fc.constantFrom(1e3, 1e12, F32_MAX))
     .map(([spec, outlier, sign, size]) => ({ ...spec, outlier, sign, size })),
@@ -56,9 +54,5 @@ export const kit: Kit<Spec, ExactGateUpCase> = {
     }
     return c;
   },
-  length: ({ gate }) => 2 * (gate.outFeatures + Math.ceil(gate.outFeatures / EACH)),
-  expected: (c) => exactly(words(c)),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactGateUpCase>(({ gate }) => gate.outFeatures + Math.ceil(gate.outFeatures / EACH), words),
 };

@@ -5,9 +5,8 @@ import { exactAwq, linear } from "../../core/exact/linear.ts";
 import { mul } from "../../core/exact/numbers.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Recipe, scaleKinds } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
-import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -48,7 +47,6 @@ export function products({ x, gate, up, bias }: ExactGateUpCase): Float32Array {
 export const kit: Kit<Spec, ExactGateUpCase> = {
   name: "exact-gate-up",
   formula: "mul(silu(linear(x, gate)), linear(x, up))",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(products(c)))) },
   spec: fc.record({ shape: fc.nat(1), x: exactRecipe, gate: awqSpec, up: awqSpec, bias: exactRecipe }),
   boundaries: [0, 1].flatMap((shape) => [
     ...exactRecipes.map((x) => ({ shape, x, gate: usualAwq, up: usualAwq, bias: exactRecipes[5]! })),
@@ -71,9 +69,8 @@ export const kit: Kit<Spec, ExactGateUpCase> = {
       bias: given.bias ? exactValues(bias, 2 * N) : null,
     };
   },
-  length: ({ gate }) => 2 * gate.outFeatures,
-  expected: (c) => exactly(wordsOf(products(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactGateUpCase>(
+    ({ gate }) => gate.outFeatures,
+    (c) => wordsOf(products(c)),
+  ),
 };

@@ -5,8 +5,7 @@
 import * as fc from "fast-check";
 import { partition } from "../../core/exact/sample.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -43,7 +42,6 @@ function parts({ logits }: ExactGreedyPartsCase): Uint32Array {
 export const kit: Kit<Spec, ExactGreedyPartsCase> = {
   name: "exact-greedy-parts",
   formula: "Σ ⌊2^(44 − d_i)⌋",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(parts(c))) },
   spec: fc.record({ V: fc.constantFrom(1, 5, 255, 256, 257, 4096), logits: exactRecipe }),
   boundaries: [
     ...exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
@@ -59,9 +57,5 @@ export const kit: Kit<Spec, ExactGreedyPartsCase> = {
   ],
   reach: [{ V: 256_000, logits: exactRecipes[5]! }],
   make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
-  length: () => 8 * PARTS,
-  expected: (c) => exactly(parts(c)),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactGreedyPartsCase>(() => 4 * PARTS, parts),
 };

@@ -6,8 +6,7 @@ import * as fc from "fast-check";
 import { partition, surprisal } from "../../core/exact/sample.ts";
 import { argmax } from "../../core/sample/sampler.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -30,7 +29,6 @@ function resultOf({ logits }: ExactGreedyCase): Uint32Array {
 export const kit: Kit<Spec, ExactGreedyCase> = {
   name: "exact-greedy",
   formula: "argmax l, log₂ Σ 2^(l_i − max l)",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(resultOf(c))) },
   spec: fc.record({ V: fc.constantFrom(1, 5, 255, 256, 257, 4096), logits: exactRecipe }),
   boundaries: [
     ...exactRecipes.flatMap((logits) => [1, 300].map((V) => ({ V, logits }))),
@@ -41,9 +39,5 @@ export const kit: Kit<Spec, ExactGreedyCase> = {
   ],
   reach: [152_064, 256_000].map((V) => ({ V, logits: exactRecipes[5]! })),
   make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
-  length: () => 2 * (7 + before.length),
-  expected: (c) => exactly(resultOf(c)),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactGreedyCase>(() => 7 + before.length, resultOf),
 };

@@ -5,8 +5,7 @@
 import * as fc from "fast-check";
 import { F32_MAX } from "../accuracy.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 import { digitWords } from "./exact-digits.ts";
 
@@ -48,7 +47,6 @@ const allWords = ({ K, P, x, tops }: ExactHandedDigitsCase): Uint32Array => {
 export const kit: Kit<Spec, ExactHandedDigitsCase> = {
   name: "exact-handed-digits",
   formula: "v = rne(x · 2^−e) = Σ 256^p d_p, e by what lies behind x",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(allWords(c))) },
   spec: fc.record({ shape: fc.nat(2), x: exactRecipe, part: fc.nat(36), doubled: fc.constantFrom(0, 0, 1, 7, 40) }),
   boundaries: [0, 1, 2].flatMap((shape) => [
     ...exactRecipes.map((x) => ({ shape, x, part: 0, doubled: 0 })),
@@ -65,9 +63,5 @@ export const kit: Kit<Spec, ExactHandedDigitsCase> = {
     all[at] = Math.min(F32_MAX, all[at]! * 2 ** doubled);
     return { K, P, x, tops: all };
   },
-  length: ({ K, P }) => 2 * (Math.ceil(K / 32) * (8 * P + 4) + 1),
-  expected: (c) => exactly(allWords(c)),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactHandedDigitsCase>(({ K, P }) => Math.ceil(K / 32) * (8 * P + 4) + 1, allWords),
 };

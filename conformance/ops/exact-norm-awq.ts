@@ -5,9 +5,8 @@ import { rmsNorm } from "../../core/exact/norm.ts";
 import { add, nearest } from "../../core/exact/numbers.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
-import { halves } from "../cases/words.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -48,7 +47,6 @@ function result({ x, scale, eps, weight, bias, initial }: ExactNormAwqCase): Flo
 export const kit: Kit<Spec, ExactNormAwqCase> = {
   name: "exact-norm-awq",
   formula: "linear(norm(x))",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(result(c)))) },
   spec: fc.record({
     shape: fc.nat(2),
     x: exactRecipe,
@@ -79,9 +77,8 @@ export const kit: Kit<Spec, ExactNormAwqCase> = {
       initial: adds ? exactValues({ ...other, seed: other.seed + 1 }, N) : null,
     };
   },
-  length: ({ weight }) => 2 * weight.outFeatures,
-  expected: (c) => exactly(wordsOf(result(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactNormAwqCase>(
+    ({ weight }) => weight.outFeatures,
+    (c) => wordsOf(result(c)),
+  ),
 };

@@ -3,8 +3,7 @@ import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, leastMean } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 import { digitWords } from "./exact-digits.ts";
 import type { ExactNormCase } from "./exact-norm.ts";
@@ -24,7 +23,6 @@ function allWords({ D, rows, eps, x, weight }: ExactNormCase): Uint32Array {
 export const kit: Kit<Spec, ExactNormCase> = {
   name: "exact-norm-digits",
   formula: "rne(norm(x) · 2^−e) = Σ 256^p d_p",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(allWords(c))) },
   spec: fc.record({
     D: fc.constantFrom(1, 33, 256, 1100, 4100),
     rows: fc.integer({ min: 1, max: 3 }),
@@ -44,9 +42,5 @@ export const kit: Kit<Spec, ExactNormCase> = {
     { D: 128, rows: 600 },
   ].map((shape) => ({ ...shape, eps: 1e-5, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
   make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
-  length: ({ D, rows }) => 2 * rows * (Math.ceil(D / 32) * 28 + 1),
-  expected: (c) => exactly(allWords(c)),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactNormCase>(({ D, rows }) => rows * (Math.ceil(D / 32) * 28 + 1), allWords),
 };

@@ -3,8 +3,7 @@ import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { exactly, exactRecipe, exactRecipes, exactValues, leastMean, wordsOf } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean, wordsOf } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -31,7 +30,6 @@ function normed({ D, rows, eps, x, weight }: ExactNormCase): Float32Array {
 export const kit: Kit<Spec, ExactNormCase> = {
   name: "exact-norm",
   formula: "mul(mul(x, rsqrt(add(mul(rn(Σ v²), rn(1/D)), eps))), weight)",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(normed(c)))) },
   spec: fc.record({
     D: fc.constantFrom(1, 2, 40, 255, 256, 257, 1030, 4100),
     rows: fc.integer({ min: 1, max: 3 }),
@@ -49,9 +47,8 @@ export const kit: Kit<Spec, ExactNormCase> = {
     { D: 128, rows: 600 },
   ].map((shape) => ({ ...shape, eps: 1e-5, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
   make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
-  length: ({ x }) => 2 * x.length,
-  expected: (c) => exactly(wordsOf(normed(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactNormCase>(
+    ({ x }) => x.length,
+    (c) => wordsOf(normed(c)),
+  ),
 };

@@ -2,8 +2,7 @@
 import * as fc from "fast-check";
 import { halfNumbers } from "../accuracy.ts";
 import { type ScaleKind, scaleBits, scaleKinds } from "../arbitraries.ts";
-import { exactly } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { equalWords } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -44,7 +43,6 @@ function found({ rows, groups, scales, before }: ExactScaleBasesCase): Uint32Arr
 export const kit: Kit<Spec, ExactScaleBasesCase> = {
   name: "exact-scale-bases",
   formula: "min shift_g, max (shift_g − min), S_g = m 2^shift_g",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(found(c))) },
   spec: fc.record({
     rows: fc.integer({ min: 1, max: 40 }).map((n) => 4 * n),
     groups: fc.integer({ min: 1, max: 5 }),
@@ -69,9 +67,5 @@ export const kit: Kit<Spec, ExactScaleBasesCase> = {
     // Signs, and rows without a scale.
     return { rows, groups, scales: bits.map((b, i) => (Math.floor(i / groups) % 7 === 5 ? 0 : b) | (((i % 3) % 2) * 0x8000)), before };
   },
-  length: ({ rows }) => 2 * (rows + 1),
-  expected: (c) => exactly(found(c)),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactScaleBasesCase>(({ rows }) => rows + 1, found),
 };

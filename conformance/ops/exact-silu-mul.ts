@@ -3,8 +3,7 @@ import * as fc from "fast-check";
 import { silu } from "../../core/exact/functions.ts";
 import { mul } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { EDGE_ROWS, EDGES, edgePairs, exactly, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
-import { halves } from "../cases/words.ts";
+import { EDGE_ROWS, EDGES, edgePairs, equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -26,7 +25,6 @@ const products = ({ gate, up }: ExactSiluMulCase): Float32Array => gate.map((g, 
 export const kit: Kit<Spec, ExactSiluMulCase> = {
   name: "exact-silu-mul",
   formula: "mul(silu(gate), up), silu by integers",
-  reference: { arithmetic: "f64", run: (c, out) => out.set(halves(wordsOf(products(c)))) },
   spec: fc.record({ width: fc.constantFrom(1, 64, 65, 200), rows: fc.integer({ min: 1, max: 3 }), gate: exactRecipe, up: exactRecipe }),
   boundaries: [
     { width: EDGES, rows: EDGE_ROWS, gate: exactRecipes[0]!, up: exactRecipes[0]!, edges: true as const },
@@ -40,9 +38,8 @@ export const kit: Kit<Spec, ExactSiluMulCase> = {
     const { x, y } = edges ? edgePairs() : { x: exactValues(gate, width * rows), y: exactValues(up, width * rows) };
     return { width, gate: x, up: y };
   },
-  length: ({ gate }) => 2 * gate.length,
-  expected: (c) => exactly(wordsOf(products(c))),
-  laws: [],
-  refusals: [],
-  dotLike: false,
+  ...equalWords<ExactSiluMulCase>(
+    ({ gate }) => gate.length,
+    (c) => wordsOf(products(c)),
+  ),
 };
