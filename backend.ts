@@ -6,6 +6,7 @@ import type { LlamaConfig } from "./core/config.ts";
 import { GureumError } from "./core/errors.ts";
 import type { Model } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
+import { adapterOfCpu } from "./gpu/device/adapters.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
 import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadExactGpuModel } from "./gpu/model/exact.ts";
@@ -137,8 +138,7 @@ export async function makeModel(
   const choosesCpu = (ops !== undefined && ops !== "auto") || threads !== undefined;
   if (adapter !== undefined && device)
     throw new GureumError("usage", { where: "webgpu", what: "adapter and device both say where to compute", remedy: "give one of them" });
-  if (adapter !== undefined && wanted === "cpu")
-    throw new GureumError("usage", { where: "cpu", what: "an adapter is one of WebGPU's", remedy: "leave it out, or use WebGPU" });
+  if (adapter !== undefined && wanted === "cpu") throw adapterOfCpu("cpu", "use WebGPU");
   const backend = wanted !== "auto" ? wanted : choosesVariant || adapter !== undefined ? "webgpu" : choosesCpu ? "cpu" : "auto";
   if (backend === "webgpu" && choosesCpu)
     throw new GureumError("usage", {

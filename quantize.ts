@@ -22,6 +22,7 @@ import type { Written } from "./core/quant/train/own-text.ts";
 import { aloneCrew } from "./core/quant/train/train.ts";
 import type { StepDone } from "./core/quant/train/whole.ts";
 import { withoutEnd } from "./core/text.ts";
+import { adapterOfCpu } from "./gpu/device/adapters.ts";
 import type { DeviceSearch } from "./gpu/search/layer-search.ts";
 import { gpuSearch } from "./gpu-search.ts";
 import { checkGpuTraining, gpuTrainer } from "./gpu-training.ts";
@@ -130,12 +131,7 @@ function checkQuantizeOptions(options: QuantizeOptions): void {
   for (const what of ["onLayer", "onStep", "onTraining", "onWriting", "onDownload", "onNote"] as const)
     checkCallback(where, what, options[what]);
   if (options.adapter !== undefined && typeof options.adapter !== "number") checkText(where, "adapter", options.adapter);
-  if (options.adapter !== undefined && (options.backend ?? "cpu") === "cpu")
-    throw new GureumError("usage", {
-      where,
-      what: "an adapter is one of WebGPU's",
-      remedy: 'leave it out, or use WebGPU: backend "webgpu"',
-    });
+  if (options.adapter !== undefined && (options.backend ?? "cpu") === "cpu") throw adapterOfCpu(where, 'use WebGPU: backend "webgpu"');
   checkChoices(where, options.settings);
   checkStages(where, options.stages);
 }

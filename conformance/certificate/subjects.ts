@@ -1,5 +1,6 @@
 /** Which subjects a run is about, on which devices, and one of them held to its laws. */
 import { GureumError } from "../../core/errors.ts";
+import { adapterOfCpu } from "../../gpu/device/adapters.ts";
 import { closeDevice, type Gpu, openDevice } from "../../gpu/device/device.ts";
 import { openWasmCpu } from "../../wasm/cpu.ts";
 import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
@@ -69,12 +70,7 @@ export function emulatedSubjects(gpu: Gpu): readonly AnySubject[] {
 export async function gather(options: SubjectOptions): Promise<{ subjects: readonly AnySubject[]; devices: DeviceIdentity[]; gpu?: Gpu }> {
   if (options.subjects) return { subjects: options.subjects, devices: [] };
   const { backend, robustness = true, adapter, own } = options;
-  if (!own && backend === "cpu" && adapter !== undefined)
-    throw new GureumError("usage", {
-      where: "conformance",
-      what: "an adapter is one of WebGPU's",
-      remedy: "leave it out, or run what is on WebGPU",
-    });
+  if (!own && backend === "cpu" && adapter !== undefined) throw adapterOfCpu("conformance", "run what is on WebGPU");
   const onCpu = !own && (backend === undefined || backend === "cpu");
   const cpu = onCpu ? await gatherCpu() : [];
   const devices = onCpu ? [cpuIdentity()] : [];
