@@ -6,7 +6,7 @@ import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
 import { exactMixMatrix } from "../../gpu/kernels/exact/exact-mix-matrix.ts";
 import { exactCacheBytes, exactRope, queryBytes, wordsOf } from "../../gpu/kernels/exact/exact-rope.ts";
 import { exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
-import { exactScoresMatrix } from "../../gpu/kernels/exact/exact-scores-matrix.ts";
+import { exactScoresMatrix, SCORE_TILE } from "../../gpu/kernels/exact/exact-scores-matrix.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
 import { halves } from "../cases/words.ts";
 import type { ExactAttentionCase } from "../ops/exact-attention.ts";
@@ -72,7 +72,8 @@ const attention = (
       io.run(exactRope, { ...shape, factor: bitsOf(scoreFactor(Hd)) }, { ...given, queries });
       // Rows of scores are longer than they need be; many rows go in two parts.
       const stride = c.start + T + 5;
-      const rows = T > 16 ? Math.ceil(0.6 * T) : T;
+      const tile = scoring === exactScoresMatrix ? SCORE_TILE : 1;
+      const rows = T > 16 ? Math.ceil((0.6 * T) / tile) * tile : T;
       const scores = io.scratch("scores", rows * H * stride * 4);
       const stats = io.scratch("stats", rows * H * 8);
       const out = io.output("out", T * H * Hd);

@@ -9,7 +9,7 @@ import { exactMixMatrix, MIX_POSITIONS } from "../kernels/exact/exact-mix-matrix
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
 import { exactRope } from "../kernels/exact/exact-rope.ts";
 import { type ExactAttentionPart, exactScores } from "../kernels/exact/exact-scores.ts";
-import { exactScoresMatrix } from "../kernels/exact/exact-scores-matrix.ts";
+import { exactScoresMatrix, SCORE_TILE } from "../kernels/exact/exact-scores-matrix.ts";
 import { exactSoftmax } from "../kernels/exact/exact-softmax.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
@@ -103,10 +103,15 @@ export function recordAttention(
   tap("attention", a.attention);
 }
 
-/** How scores and mix go: many rows by matrices where the device and the heads' size allow it, and as far as their columns hold. */
+/**
+ * How scores and mix go: many rows by matrices where the device and the heads' size allow it, there is room for the scores of whole tiles, and as far as
+ * their columns hold.
+ */
 function waysOf(c: ExactContext): readonly (When & { readonly matrices: boolean })[] {
   const { headDim } = c.config;
-  if (c.oneRow || !c.matrices || headDim % 32 !== 0 || headDim > 128) return [{ matrices: false }];
+  const { rows, attentionRows } = c.a;
+  const whole = attentionRows === rows || attentionRows % SCORE_TILE === 0;
+  if (c.oneRow || !c.matrices || !whole || headDim % 32 !== 0 || headDim > 128) return [{ matrices: false }];
   const near: Span = { from: 0, to: Math.max(0, MIX_POSITIONS + 1 - c.a.rows) };
   const many: Span = { from: MANY_ROWS, to: Infinity };
   return [

@@ -5,6 +5,7 @@ import { allocate, type Memory } from "../device/buffer.ts";
 import { mostLeft } from "../kernels/exact/exact-awq-words.ts";
 import { digitBytes, tiledRows } from "../kernels/exact/exact-digits.ts";
 import { type ExactAttentionShape, queryBytes } from "../kernels/exact/exact-rope.ts";
+import { SCORE_TILE } from "../kernels/exact/exact-scores-matrix.ts";
 import type { ExactGpuWeights } from "../model/exact-weights.ts";
 import type { WorkgroupLimits } from "../wgsl/teams.ts";
 
@@ -69,12 +70,18 @@ export const shapeOf = (config: LlamaConfig): ExactAttentionShape => ({
   window: config.slidingWindow,
 });
 
+/** Query rows whose scores are held at once; where that is not all of them, as many as tiles of matrices have, which write whole tiles. */
+export function scoredAtOnce(rows: number, H: number, maxContext: number): number {
+  const held = Math.floor(SCORE_BYTES / (4 * H * maxContext));
+  return Math.max(1, Math.min(rows, held < SCORE_TILE ? held : held - (held % SCORE_TILE)));
+}
+
 /** @throws GureumError "limit" */
 export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: number, maxContext: number): ExactActivations {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd } = config;
   const words = (label: string, width: number): GPUBuffer => allocate(memory, label, rows * width * 4);
   const operands = [digitBytes(D, 3, tiledRows(rows)), digitBytes(H * Hd, 3, tiledRows(rows)), digitBytes(F, 4, tiledRows(rows))];
-  const attentionRows = Math.max(1, Math.min(rows, Math.floor(SCORE_BYTES / (4 * H * maxContext))));
+  const attentionRows = scoredAtOnce(rows, H, maxContext);
   const q = words("q", H * Hd);
   const k = words("k", G * Hd);
   return {

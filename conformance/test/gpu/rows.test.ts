@@ -5,6 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { allocate, freeAll, makeMemory } from "../../../gpu/device/buffer.ts";
+import { SCORE_TILE } from "../../../gpu/kernels/exact/exact-scores-matrix.ts";
 import { attention } from "../../../gpu/kernels/plain/attention.ts";
 import { awqMatmul } from "../../../gpu/kernels/plain/awq-matmul.ts";
 import { awqMatmulTiled } from "../../../gpu/kernels/plain/awq-matmul-tiled.ts";
@@ -14,6 +15,7 @@ import { rmsNorm } from "../../../gpu/kernels/plain/rms-norm.ts";
 import { attentionPrefillMatrix } from "../../../gpu/kernels/prefill/attention-prefill-matrix.ts";
 import { cachePositions } from "../../../gpu/model/sequence.ts";
 import { makeRecorder, prepareByRows, recordKernel, submit } from "../../../gpu/pipeline/recorder.ts";
+import { scoredAtOnce } from "../../../gpu/programs/exact-buffers.ts";
 import { expectAttention, wgsl } from "../../accuracy.ts";
 import { finiteF16Bits, nibbleWords, scaleBits, values } from "../../arbitraries.ts";
 import { compare, describeWorst, strayWrite } from "../../compare.ts";
@@ -136,6 +138,19 @@ describe("a session's caches", () => {
         for (const T of [1, 17, 64, 65, maxContext - start].filter((T) => start + T <= maxContext)) {
           const reached = attentionPrefillMatrix.sizes(shape, T, start).k_cache / (2 * shape.G * shape.Hd);
           expect(reached, `${T} rows from ${start} of ${maxContext}`).toBeLessThanOrEqual(cachePositions(maxContext));
+        }
+  });
+});
+
+describe("the scores that `exact` holds at once", () => {
+  it("are those of all rows, of whole tiles of matrices, or of fewer rows than a tile has", () => {
+    for (const H of [1, 9, 32, 71])
+      for (const maxContext of [64, 3000, 4096, 5000, 131_072])
+        for (const rows of [1, 17, 128, 600, 1024]) {
+          const held = scoredAtOnce(rows, H, maxContext);
+          expect(held === rows || held % SCORE_TILE === 0 || held < SCORE_TILE, `${held} of ${rows} rows`).toBe(true);
+          expect(held).toBeLessThanOrEqual(rows);
+          if (held > 1) expect(4 * held * H * maxContext).toBeLessThanOrEqual(128 * 2 ** 20);
         }
   });
 });

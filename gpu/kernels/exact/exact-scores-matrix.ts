@@ -13,6 +13,9 @@ import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup
 import { exactCacheBytes, queryBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
 
+/** Rows of a tile. A part of the rows that is not the last one has whole tiles: scores of a tile's rows are written as far as T. */
+export const SCORE_TILE = 32;
+
 export const exactScoresMatrix: Card<"step" | "queries" | "keys" | "exponents" | "scores", ExactAttentionPart> = makeCard({
   name: "exact-scores-matrix",
   ...i8MatrixNeeds,
