@@ -7,7 +7,12 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactGreedyPartsCase>(
     rig,
     exactGreedyParts,
-    (io, { logits }) => void io.run(exactGreedyParts, { V: logits.length }, { logits }),
+    (io, { logits }) => {
+      // Behind the logits is the largest once more, which would weigh most if a part took one too many.
+      const behind = new Float32Array(logits.length + 1).fill(logits.reduce((a, b) => Math.max(a, b)));
+      behind.set(logits);
+      io.run(exactGreedyParts, { V: logits.length }, { logits: behind });
+    },
     () => ({ T: 1 }),
   ),
 ];

@@ -242,6 +242,31 @@ export const exactAddRules: readonly Rule[] = [
   },
 ];
 
+/** Of kernels of `exact` that raise 2 to a distance. */
+export const exactPowerRules: readonly Rule[] = [
+  {
+    from: "a * b, ah",
+    to: ["a + b, ah", "a, ah"],
+    proof: "only the higher word of a product of 64 bits is used",
+  },
+  {
+    from: "| (low & 0xfffu), 1u)",
+    to: ["| (low & 0xfffu), 2u)"],
+    proof: "either says that something lies below, and passes no tie: those are multiples of 64",
+  },
+  {
+    from: "min(n, 31u)",
+    to: ["min(n, 32u)"],
+    on: "return select((s +",
+    proof: "beyond 25 the distance is 0 whatever this is",
+  },
+  {
+    from: "0u, n > 25u)",
+    to: ["0u, n >= 25u)", "0u, n > 26u)"],
+    proof: "a significand of 24 bits and half a unit, moved down by 25 or 26, are 0",
+  },
+];
+
 /** Of the int4 linears by tiles. */
 export const firstRules: readonly Rule[] = [
   {

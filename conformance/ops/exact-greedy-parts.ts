@@ -4,6 +4,7 @@
  */
 import * as fc from "fast-check";
 import { partition } from "../../core/exact/sample.ts";
+import { F32_MAX } from "../accuracy.ts";
 import type { Recipe } from "../arbitraries.ts";
 import { equalWords, exactRecipe, exactRecipes, exactValues } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
@@ -11,10 +12,25 @@ import type { Kit } from "../kit.ts";
 interface Spec {
   readonly V: number;
   readonly logits: Recipe;
+  /** Instead one of `edges`. */
+  readonly edge?: number;
 }
 export interface ExactGreedyPartsCase {
   readonly logits: Float32Array;
 }
+
+const powers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => 2 ** (from + i));
+/** The largest logit, and others whose difference from it, or its product with log₂ e, is where one rounding turns into another. */
+const edges: readonly (readonly number[])[] = [
+  // Significands whose product with that of log₂ e lies one bit of each place above a tie that would go down.
+  [0, ...[9175040, 10379264, 10878976, 11481088, 12445184, 13597056, 16351232].map((s) => -s * 2 ** -21)],
+  // Differences that carry into the next power of two; numbers too small to show, by a bit and by 32 places.
+  ...[1, -4].map((most) => [most, ...powers(-60, -22).flatMap((x) => (most > 0 ? [x, -x, 1.5 * x] : [most - x * 2 ** 25]))]),
+  // Differences below the least value, and above the largest.
+  [1.5 * 2 ** -126, 1.25 * 2 ** -126, 2 ** -126, 0, -(2 ** -126)],
+  [F32_MAX, F32_MAX / 2, 1, 0, -1, -F32_MAX],
+  [0, -(2 ** -126), -(2 ** -25), -(2 ** -24), -F32_MAX],
+];
 
 /** Parts, and neighbours that go to one. */
 const [PARTS, WIDTH] = [64, 256];
@@ -54,8 +70,9 @@ export const kit: Kit<Spec, ExactGreedyPartsCase> = {
       [-20, 3],
     ].map(([exponent, seed]) => ({ V: 17_000, logits: { kind: "normal" as const, exponent: exponent!, seed: seed! } })),
     { V: 17_000, logits: { kind: "equal", exponent: 0, seed: 1 } },
+    ...edges.map((at, edge) => ({ V: at.length, logits: exactRecipes[0]!, edge })),
   ],
   reach: [{ V: 256_000, logits: exactRecipes[5]! }],
-  make: ({ V, logits }) => ({ logits: exactValues(logits, V) }),
+  make: ({ V, logits, edge }) => ({ logits: edge === undefined ? exactValues(logits, V) : Float32Array.from(edges[edge]!) }),
   ...equalWords<ExactGreedyPartsCase>(() => 4 * PARTS, parts),
 };

@@ -1,14 +1,11 @@
 import type { Rule } from "../rules.ts";
+import { exactPowerRules } from "../shared-proofs.ts";
 
 const estimate = "z stays at most 2^46 / y, and below it by less than 1.5 · 2^−13 of it for every Y: 7.7 would do";
 const noWeight = "1 / (1 + 2^−30) rounds to 1 as 1 does";
 
 export const rules: readonly Rule[] = [
-  {
-    from: "a * b, ah",
-    to: ["a + b, ah", "a, ah"],
-    proof: "only the higher word of a product of 64 bits is used",
-  },
+  ...exactPowerRules,
   {
     from: "if (m == 0u) { return 0u; }",
     to: ["if (false) { return 0u; }", "if (m == 1u) { return 0u; }", "if (m == 0u) { return 1u; }"],
@@ -31,22 +28,6 @@ export const rules: readonly Rule[] = [
       "select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 1u)",
     ],
     proof: "they differ for 0, whose distance is 0 whatever its significand",
-  },
-  {
-    from: "| (low & 0xfffu), 1u)",
-    to: ["| (low & 0xfffu), 2u)"],
-    proof: "either says that something lies below, and passes no tie: those are multiples of 64",
-  },
-  {
-    from: "min(n, 31u)",
-    to: ["min(n, 32u)"],
-    on: "return select((s +",
-    proof: "beyond 25 the distance is 0 whatever this is",
-  },
-  {
-    from: "0u, n > 25u)",
-    to: ["0u, n >= 25u)", "0u, n > 26u)"],
-    proof: "a significand of 24 bits and half a unit, moved down by 25 or 26, are 0",
   },
   { from: "(y >> 16u) + 1u", to: ["(y >> 16u) + 2u"], proof: estimate },
   { from: "92521u", to: ["92522u"], proof: estimate },
