@@ -146,6 +146,8 @@ export const attentionReach: readonly AttentionSpec[] = [
   // Llama 2 13B's: each head has keys of its own.
   { ...shape, G: 40, perGroup: 1, Hd: 128, T: 20, start: 20 },
   { ...shape, G: 40, perGroup: 1, Hd: 128, T: 1, start: 200 },
+  // And more rows than half of a tile has.
+  { ...shape, G: 40, perGroup: 1, Hd: 16, T: 40, start: 3 },
   // As many heads over several splits of the keys.
   { ...shape, G: 8, perGroup: 5, Hd: 128, T: 1, start: 2100 },
   // And scores so far apart that only a head's own largest keeps its exponentials in range.
