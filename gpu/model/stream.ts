@@ -6,12 +6,10 @@
 import type { TensorRef } from "../../core/model/weights.ts";
 import { type Memory, settle } from "../device/buffer.ts";
 import { guarded, waited } from "../device/device.ts";
-import { makeStaging } from "../device/staging.ts";
+import { makeStaging, QUEUED_BYTES } from "../device/staging.ts";
 
 /** Bytes read at a time. */
 const PART_BYTES = 8 * 2 ** 20;
-/** Bytes handed to the queue before it is waited for: WebGPU copies each write into memory of its own until then. */
-const QUEUED_BYTES = 192 * 2 ** 20;
 
 export interface Stream {
   /** Bytes of a tensor into a buffer, as they are. The copies are submitted when this resolves. */
