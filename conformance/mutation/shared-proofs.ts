@@ -92,9 +92,9 @@ export const halfRules: readonly Rule[] = [
 /** Of the linears of one row (gpu/wgsl/decode/team-sums.ts). */
 export const teamRules: readonly Rule[] = [
   {
-    from: "i < TEAM / 4u;",
-    to: ["i <= TEAM / 4u;"],
-    proof: "the word after a row's sums is padding, never written and 0",
+    from: "item < 32u * TEAMS * QUADS;",
+    to: ["item <= 32u * TEAMS * QUADS;"],
+    proof: "the item more lies past the end of `quarters`: it reads and writes the last word, which is padding",
   },
   {
     from: "UNITS - 1u",

@@ -28,16 +28,14 @@ export interface Product<X extends string, W extends string, M> {
 export type Int4Buffers = "weights" | "groups";
 export type DenseBuffers = "weights" | "bias";
 
-const common = /* wgsl */ `
-override K: u32 = 4096u;
+const common = /* wgsl */ `override K: u32 = 4096u;
 override ROWS: u32 = 4096u;
 override HAS_BIAS: bool = false;
 override BLOCKS: u32 = (K + 31u) / 32u;
 `;
 
 /** Of int4 rows; `fixed16Rows` loads them. */
-const int4 = /* wgsl */ `${common}
-override GROUP: u32 = 128u;
+const int4 = /* wgsl */ `${common}override GROUP: u32 = 128u;
 override GROUPS: u32 = K / GROUP;
 override BLOCKS_PER_GROUP: u32 = (GROUP + 31u) / 32u;
 override UNITS: u32 = BLOCKS;
@@ -125,8 +123,7 @@ export const int4Values = <X extends string>(x: X): Product<X, Int4Buffers, Int4
  * Of dense rows, widened where they are read (wgsl/dense.ts): eight k of a row at a time, four where they are f32, in one
  * vec4; f32 products and sums.
  */
-const denseJoin = (x: string): string => /* wgsl */ `${common}
-override UNIT: u32 = select(8u, 4u, DTYPE == 0u);
+const denseJoin = (x: string): string => /* wgsl */ `${common}override UNIT: u32 = select(8u, 4u, DTYPE == 0u);
 override UNITS: u32 = K / UNIT;
 ${denseWgsl}
 struct Rows { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }

@@ -7,10 +7,11 @@
 /**
  * sum_rows(workgroup, tid), then row_total(r) of row r of the workgroup's 4 · TEAMS · QUADS: a tree of fixed shape, so
  * a row's bits depend on TEAM alone. TEAM lanes' partial sums of a quad become TEAM / 4 sums of four a row (`quarters`,
- * one row apart TEAM / 4 + 1 words). Partials alternate between two halves: one barrier a quad of rows. Wants the
- * functions of a product, TEAMS, QUADS (every override before this text: naga 29 panics at one behind an array whose
- * size is one), row_of(workgroup, team, quad), the first row of a quad, and meanwhile(tid), what
- * is done while the first loads are on their way.
+ * one row apart TEAM / 4 + 1 words), and these eight, by all lanes at once: where a compiler keeps the loop, as naga's
+ * text makes it, a lane that adds a whole row waits for each word. Partials alternate between two halves: one barrier a
+ * quad of rows. Wants the functions of a product, TEAMS, QUADS (every override before this text: naga 29 panics at one
+ * behind an array whose size is one), row_of(workgroup, team, quad), the first row of a quad, and meanwhile(tid), what is
+ * done while the first loads are on their way.
  */
 export const teamSums = /* wgsl */ `override TEAM: u32 = 128u;
 override STEPS: u32 = (UNITS + TEAM - 1u) / TEAM;
@@ -50,15 +51,19 @@ fn sum_rows(wg: u32, tid: u32) {
     }
   }
   workgroupBarrier();
+  for (var item = tid; item < 32u * TEAMS * QUADS; item += TEAM * TEAMS) {
+    let at = (item >> 3u) * (TEAM / 4u + 1u) + (item & 7u);
+    var t = 0.0;
+    for (var i = 0u; i < TEAM / 4u; i += 8u) { t += quarters[at + i]; }
+    quarters[at] = t;
+  }
+  workgroupBarrier();
 }
 fn row_total(row: u32) -> f32 {
-  var t = 0.0;
-  for (var i = 0u; i < TEAM / 4u; i++) { t += quarters[row * (TEAM / 4u + 1u) + i]; }
-  return t;
+  let i = row * (TEAM / 4u + 1u);
+  return ((quarters[i] + quarters[i + 1u]) + (quarters[i + 2u] + quarters[i + 3u])) + ((quarters[i + 4u] + quarters[i + 5u]) + (quarters[i + 6u] + quarters[i + 7u]));
 }
-fn four_totals(row: u32) -> vec4<f32> {
-  return vec4<f32>(row_total(row), row_total(row + 1u), row_total(row + 2u), row_total(row + 3u));
-}
+fn four_totals(row: u32) -> vec4<f32> { return vec4<f32>(row_total(row), row_total(row + 1u), row_total(row + 2u), row_total(row + 3u)); }
 `;
 
 /** Bytes of workgroup memory that the sums of `teams` teams take, of `quads` quads of rows each. */
