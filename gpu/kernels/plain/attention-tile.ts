@@ -9,13 +9,14 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { cacheOverrideWgsl } from "../../wgsl/cache.ts";
+import { each as eachOf, range } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { type AttentionParams, attentionSizes } from "./attention.ts";
 
 /** Whether heads are such as it takes. */
 export const takesHeads = ({ H, G, Hd }: Pick<AttentionParams, "H" | "G" | "Hd">): boolean => Hd % 8 === 0 && H % G === 0;
 
-const each = (line: (i: number) => string): string => Array.from({ length: 8 }, (_, i) => line(i)).join(" ");
+const each = (line: (i: number) => string): string => eachOf(8, line);
 
 export const attentionTile: Card<"step" | "q" | "keys" | "values" | "out", AttentionParams> = makeCard({
   name: "attention-tile",
@@ -84,14 +85,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let keyAt = (min(base + lane / 4u, lastKey) * params.G + group) * quads;
     let queryAt = row_at(min(row0 + lane / 4u, lastRow), group);
     let nextAt = row_at(min(row0 + 32u + lane / 4u, lastRow), group);
+    let part = lane % 4u;
+    var at = min(part, quads - 1u);
+    var x = q[queryAt + at];
+    var y = q[nextAt + at];
+    var key = key_quad(keyAt + at);
     for (var c = 0u; c < quads; c += 4u) {
-      let at = min(c + lane % 4u, quads - 1u);
-      let alive = select(0.0, 1.0, c + lane % 4u < quads);
+      let alive = select(0.0, 1.0, c + part < quads);
       workgroupBarrier();
-      left[place(lane / 4u, lane % 4u)] = q[queryAt + at] * alive;
-      left[place(32u + lane / 4u, lane % 4u)] = q[nextAt + at] * alive;
-      right[place(lane / 4u, lane % 4u)] = key_quad(keyAt + at) * alive;
+      left[place(lane / 4u, part)] = x * alive;
+      left[place(32u + lane / 4u, part)] = y * alive;
+      right[place(lane / 4u, part)] = key * alive;
       workgroupBarrier();
+      // The next 16 components are on their way.
+      at = min(c + 4u + part, quads - 1u);
+      x = q[queryAt + at];
+      y = q[nextAt + at];
+      key = key_quad(keyAt + at);
       for (var i = 0u; i < 4u; i++) {
         let k0 = right[place(tx, i)];
         let k1 = right[place(tx, i) + 64u];
@@ -125,12 +135,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     workgroupBarrier();
     total = total * carry + (sums[2u * mine] + sums[2u * mine + 1u]);
     ${each((i) => `{ let carry = carried[ty + ${8 * i}u]; o${i} *= carry; p${i} *= carry; }`)}
+    // Four keys at a time, so that their values are on their way together; a key behind the last has weight 0.
     let seen = min(32u, end + 1u - base);
-    for (var i = 0u; i < seen; i++) {
-      let valueAt = ((base + i) * params.G + group) * quads + from_;
-      let v0 = value_quad(valueAt);
-      let v1 = value_quad(valueAt + 1u);
-      ${each((i) => `{ let w = scores[(ty + ${8 * i}u) * 33u + i]; o${i} = fma(vec4<f32>(w), v0, o${i}); p${i} = fma(vec4<f32>(w), v1, p${i}); }`)}
+    for (var i = 0u; i < seen; i += 4u) {
+      ${range(4)
+        .map(
+          (n) =>
+            `let at${n} = (min(base + i + ${n}u, end) * params.G + group) * quads + from_; let v${n} = value_quad(at${n}); let w${n} = value_quad(at${n} + 1u);`,
+        )
+        .join("\n      ")}
+      ${range(4)
+        .map((n) =>
+          each(
+            (i) =>
+              `{ let w = vec4<f32>(scores[(ty + ${8 * i}u) * 33u + i + ${n}u]); o${i} = fma(w, v${n}, o${i}); p${i} = fma(w, w${n}, p${i}); }`,
+          ),
+        )
+        .join("\n      ")}
     }
   }
   workgroupBarrier();
