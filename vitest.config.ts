@@ -26,8 +26,11 @@ export default defineConfig({
   },
   test: {
     include: ["conformance/test/**/*.test.ts"],
-    // The CPU's part of the suite on the JavaScript ops (docs/cpu.md says what that costs); conformance/test/wasm needs WebAssembly.
-    setupFiles: process.env.GUREUM_OPS === "javascript" ? ["conformance/test/fixtures/no-wasm.ts"] : [],
+    setupFiles: [
+      "conformance/test/fixtures/lengths.ts",
+      // The CPU's part of the suite on the JavaScript ops (docs/cpu.md says what that costs); conformance/test/wasm needs WebAssembly.
+      ...(process.env.GUREUM_OPS === "javascript" ? ["conformance/test/fixtures/no-wasm.ts"] : []),
+    ],
     // Vitest leaves one core free; on two that is half of them.
     maxWorkers: "100%",
     sequence: { sequencer: LongestFirst },

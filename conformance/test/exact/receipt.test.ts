@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { exactCpuModel } from "../../../core/exact/model.ts";
+import { exactSampler } from "../../../core/exact/sample.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { modelFiles, sha256 } from "../../../core/host/hash.ts";
 import { directoryStore } from "../../../core/host/node.ts";
@@ -41,6 +42,45 @@ describe("a receipt", () => {
     expect(read).toEqual(receipt);
     expect(await verifyReceipt(model, sha256, read)).toBe(12);
     expect(await verifyReceipt(model, sha256, read, 5)).toBe(5);
+  });
+
+  it("holds for more answers than are fed at a time, each drawn with all that was said before", async () => {
+    const V = 24;
+    /** Few ids are likely, so that a penalty decides, and says what it knows. */
+    const logitsAt = (position: number): Float32Array => Float32Array.from({ length: V }, (_, id) => 4 - ((id * 5 + position) % V) / 8);
+    const table: ExactModel = {
+      config: { ...config, vocabSize: V },
+      sampler: exactSampler,
+      createSession() {
+        let fed = 0;
+        const session = {
+          prefill: async (ids: readonly number[]) => {
+            fed += ids.length;
+          },
+          forward: async (ids: readonly number[]) => {
+            const logits = new Float32Array(ids.length * V);
+            for (let t = 0; t < ids.length; t++) logits.set(logitsAt(fed + t), t * V);
+            fed += ids.length;
+            return { logits };
+          },
+          dispose() {},
+        };
+        return session as never;
+      },
+    };
+    const penalized = { ...greedy, temperature: 0.8, repetitionPenalty: 1.5, seed: 3n };
+    // The first ids are said once.
+    const said = Array.from({ length: 300 }, (_, i) => (i < 6 ? V - 1 - i : i % 3));
+    const ids: number[] = [];
+    while (ids.length < 900) {
+      const all = [...said, ...ids];
+      ids.push(exactSampler.sample(logitsAt(all.length - 1), penalized, all, all.length));
+    }
+    const run = { model: { "config.json": sha256(new Uint8Array(3)) }, context: 1200, sampling: penalized, prompt: said, ids };
+    const long = await makeReceipt(table, sha256, run);
+    expect(await verifyReceipt(table, sha256, parseReceipt(JSON.stringify(long), sha256))).toBe(900);
+    expect(long.logits).toEqual(ids.map((_, i) => sha256(new Uint8Array(logitsAt(said.length + i - 1).buffer))));
+    expect(await verifyReceipt(table, sha256, long, 7)).toBe(7);
   });
 
   it("is refused where a byte was changed after it was sealed", () => {

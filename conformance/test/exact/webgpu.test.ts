@@ -59,7 +59,7 @@ describe("exact on Dawn", () => {
   );
 
   it(
-    "shows every value on the way as the CPU does, and takes the same hooks",
+    "shows every value on the way as the CPU does, takes the same hooks, and goes on in a fork as in its origin",
     async () => {
       const { config, weights, ids } = randomCases()[0]!;
       const options = {
@@ -76,6 +76,13 @@ describe("exact on Dawn", () => {
         expect(gpu.trace.get(name)!.data, name).toEqual(data);
       }
       expect(gpu.logits).toEqual(cpu.logits);
+
+      // A fork late in a context: what was copied is all that was cached.
+      const long = Array.from({ length: 1100 }, (_, i) => (i * 7) % config.vocabSize);
+      const session = model.createSession(1200);
+      await session.prefill(long);
+      const fork = await session.fork();
+      expect((await fork.forward(ids)).logits).toEqual((await session.forward(ids)).logits);
       model.dispose();
     },
     PATIENCE,

@@ -64,6 +64,9 @@ describe("long sequences together on WebGPU", () => {
       prompt: [1, 2, 3, 4].map((n) => config!.vocabSize - n).concat(longIds(config!, i, length)),
       options: plainOptions(9 + i, i % 2 === 0 ? { sampling: { ...greedy, repetitionPenalty: 1.4 } } : {}),
     }));
+    // Prompts with a long beginning in common, one after the other: it is fed once.
+    const common = longIds(config!, 50, 3000);
+    for (const tail of [[3, 1], [2, 2, 0], [3]]) given.push({ prompt: [...common, ...tail], options: plainOptions(9) });
     for (const { prompt } of given) look.add(prompt.length - 1);
     // Of 70,000 keys a few thousand wrong ones hardly change an id, but its probability.
     const logprobs: number[][] = given.map(() => []);

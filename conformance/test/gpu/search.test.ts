@@ -63,6 +63,8 @@ const models: readonly (readonly [FloatOptions, MethodName, Partial<Settings>])[
   ],
   [{ family: "llama", dtype: "BF16", seed: 5, layers: 1 }, "awq", { bits: 3 }],
   [{ family: "llama", seed: 7, layers: 1 }, "rtn", {}],
+  // down_proj in 68 groups.
+  [{ family: "llama", seed: 9, layers: 1, width: 544 }, "awq", { groupSize: 8 }],
 ];
 
 describe("the search on WebGPU", () => {

@@ -122,6 +122,21 @@ function naiveHuggingFace(vocab: Record<string, number>, merges: readonly (reado
 }
 
 describe("BPE from tokenizer.json", () => {
+  it.each([20, 511, 512, 513, 2000])("finds every merge of a word of %d letters, where more of them wait than it has letters", (count) => {
+    // ab merges first and leaves two neighbours that may merge in place of one, while ba waits in vain.
+    const merges: [string, string][] = [
+      ["a", "b"],
+      ["b", "a"],
+      ["ab", "a"],
+      ["ab", "ab"],
+      ["b", "ab"],
+      ["abab", "abab"],
+    ];
+    const vocab = Object.fromEntries(["a", "b", ...merges.map((merge) => merge.join(""))].map((piece, id) => [piece, id]));
+    const input = "ab".repeat(count).slice(0, count);
+    expect(jsonTokenizer({ vocab, merges }).encode(input)).toEqual(naiveHuggingFace(vocab, merges, input));
+  });
+
   it("merges in the order of the list, as strings or as pairs", () => {
     const steps = fc.array(fc.tuple(fc.nat(), fc.nat()), { maxLength: 12 });
     fc.assert(

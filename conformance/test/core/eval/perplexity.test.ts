@@ -129,6 +129,40 @@ describe("perplexity", () => {
     expect((await perplexity(tableModel(rows), [{ ids: [0, 1, 2, 0], from: 3 }], { context: 4, stride: 2 })).perplexity).toBeCloseTo(3, 6);
   });
 
+  it.each([
+    ["at once", 3, 5000],
+    ["in several parts", 4096, 2600],
+  ])("scores each id of a long text by the row before it, rows read %s", async (_, V, length) => {
+    const idAt = (i: number): number => (i * i * 31 + i) % V;
+    const ids = Array.from({ length }, (_, i) => idAt(i));
+    /** What follows an id at a position: one logit stands out, by how much says where. */
+    const logitsOf = (id: number, position: number): Float32Array => {
+      const row = new Float32Array(V);
+      row[idAt(position + 1)] = (position % 97) / 10 + id / V;
+      return row;
+    };
+    const fed: number[] = [];
+    const model: EvaluatedModel = {
+      config: { ...tableModel([[0]]).config, vocabSize: V },
+      createSession: () =>
+        ({
+          prefill: async (part: readonly number[]) => void fed.push(...part),
+          forward: async (part: readonly number[]) => {
+            const logits = new Float32Array(part.length * V);
+            for (const [t, id] of part.entries()) logits.set(logitsOf(id, fed.length + t), t * V);
+            fed.push(...part);
+            return { logits };
+          },
+          dispose() {},
+        }) as never,
+    };
+    const from = 40;
+    const { tokens, perToken } = await perplexity(model, [{ ids, from }], { context: length, stride: 1 });
+    expect(tokens).toBe(length - from);
+    expect(fed).toEqual(ids.slice(0, -1));
+    for (let i = from; i < length; i++) expect(perToken.loss[i - from]).toBe(surprise(logitsOf(ids[i - 1]!, i - 1), ids[i]!));
+  });
+
   it("does not depend on windows that are never left, and is the model's own with itself", async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryConfig, fc.nat({ max: 1e6 }), async (config, seed) => {

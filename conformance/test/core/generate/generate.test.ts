@@ -202,6 +202,26 @@ describe("stop strings", () => {
       ),
     );
   });
+
+  it("are held back whole, however long what may be their beginning is", () => {
+    const arbitrary = fc.tuple(fc.integer({ min: 1, max: 3000 }), fc.constantFrom(1, 7, 1000), fc.nat(2999), fc.boolean());
+    fc.assert(
+      fc.property(arbitrary, ([length, period, cut, ends]) => {
+        const stop = `${Array.from({ length }, (_, i) => String.fromCharCode(97 + ((i % period) % 26))).join("")}!`;
+        // Its beginning, all of it but the last letter, and then that letter or another one.
+        const text = `b${stop.slice(0, cut % stop.length)}?${stop.slice(0, -1)}${ends ? "!" : "."}c`;
+        const matcher = makeStopMatcher([stop]);
+        let shown = "";
+        for (const letter of text) {
+          const part = matcher.push(letter);
+          shown += part.text;
+          if (part.stopped) break;
+        }
+        expect(ends ? shown : shown + matcher.flush()).toBe(ends ? text.slice(0, text.indexOf(stop)) : text);
+      }),
+      { numRuns: 40 },
+    );
+  });
 });
 
 describe("generate", () => {

@@ -11,6 +11,8 @@ export interface FloatOptions {
   readonly heads?: number;
   readonly kvHeads?: number;
   readonly tied?: boolean;
+  /** intermediate_size */
+  readonly width?: number;
   readonly dtype?: "F16" | "BF16" | "F32";
   readonly seed?: number;
 }
@@ -26,12 +28,12 @@ function bytesAs(values: ArrayLike<number>, dtype: "F16" | "BF16" | "F32"): Uint
 
 /** Files of a float model: config.json, model.safetensors, and two companions. */
 export async function writeFloat(options: FloatOptions): Promise<Map<string, Uint8Array>> {
-  const { family, layers = 2, heads = 4, kvHeads = 2, tied = false, dtype = "F16", seed = 1 } = options;
+  const { family, layers = 2, heads = 4, kvHeads = 2, tied = false, width = 48, dtype = "F16", seed = 1 } = options;
   const config: LlamaConfig = {
     architecture: architectures[family],
     vocabSize: 40,
     hiddenSize: 32,
-    intermediateSize: 48,
+    intermediateSize: width,
     numHiddenLayers: layers,
     numAttentionHeads: heads,
     numKeyValueHeads: kvHeads,
@@ -74,7 +76,7 @@ export async function writeFloat(options: FloatOptions): Promise<Map<string, Uin
   const json = `{
   "architectures": ["${config.architecture}"],
   "model_type": "${family}", "hidden_act": "silu", "rms_norm_eps": 1e-05, "rope_theta": 10000.0,
-  "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": ${layers}, "head_dim": 8,
+  "vocab_size": 40, "hidden_size": 32, "intermediate_size": ${width}, "num_hidden_layers": ${layers}, "head_dim": 8,
   "num_attention_heads": ${heads}, "num_key_value_heads": ${kvHeads}, "max_position_embeddings": 64,
   "bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": ${tied}, "torch_dtype": "${dtype === "BF16" ? "bfloat16" : "float16"}",
   "own_words": {"kept": [1.50, "}"]}
