@@ -40,7 +40,8 @@ export const kit: Kit<Spec, ExactNormCase> = {
     { D: 16_384, rows: 1 },
     { D: 8192, rows: 2 },
     { D: 128, rows: 600 },
-  ].map((shape) => ({ ...shape, eps: 1e-5, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
+    { D: 2, rows: 4000, eps: 0 },
+  ].map((shape) => ({ eps: 1e-5, ...shape, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
   make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
   ...equalWords<ExactNormCase>(({ D, rows }) => rows * (Math.ceil(D / 32) * 28 + 1), allWords),
 };

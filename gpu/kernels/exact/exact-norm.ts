@@ -18,7 +18,7 @@ export const exactNorm: Card<"step" | "x" | "weight" | "out", ExactNormShape> = 
   name: "exact-norm",
   wgsl: /* wgsl */ `
 ${stepWgsl}
-struct Params { inverse: u32, eps: u32 }
+struct Params { inverse: u32, eps: u32, heads: u32 }
 const QUADS = 1u;
 override D: u32 = 4096u;
 override LAST_ROW: bool = false;
@@ -32,6 +32,7 @@ ${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exact
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let t = row_of(wg);
+  if (t >= step.T * params.heads) { return; } // workgroups past the rows, which z rounds up to
   let from_row = select(t, step.T - 1u, LAST_ROW) * D;
   var row: array<vec4<u32>, QUADS>;
   for (var i = 0u; i < QUADS; i++) {
@@ -52,7 +53,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   emits: ["QUADS"],
   workgroupBytes: ({ D }) => rowMaxBytes(lanesFor(D)) + rowSumBytes(lanesFor(D)) + 16,
   call: ({ D, inverse, eps, lastRow = false, heads = 1 }) => ({
-    params: { inverse, eps },
+    params: { inverse, eps, heads },
     overrides: { D, LAST_ROW: lastRow, LANES: lanesFor(D) },
     emitted: { QUADS: `${quadsOf(D, lanesFor(D))}u` },
     workgroups: (T) => rowGrid(1, lastRow ? 1 : T * heads),
