@@ -242,6 +242,32 @@ export const exactAddRules: readonly Rule[] = [
   },
 ];
 
+/** Of those that leave a row's digits. */
+export const exactWordRules: readonly Rule[] = [
+  {
+    from: "if (n > 24u) { return 0; }",
+    to: ["if (n > 25u) { return 0; }"],
+    proof: "a significand of 24 bits and half a unit, moved down by 25, are 0",
+  },
+  {
+    from: "var top = vec4<u32>(0u);",
+    to: ["var top = vec4<u32>(1u);"],
+    proof: "only a row of zeros has a largest below 1, and 1 is a subnormal: both have the least exponent",
+  },
+  {
+    from: "i < QUADS; i++) { top",
+    to: ["i <= QUADS; i++) { top"],
+    proof: clamped,
+  },
+  {
+    from: "for (var i = 0u; i < QUADS; i++) {",
+    to: ["for (var i = 0u; i <= QUADS; i++) {"],
+    whole: true,
+    nth: [1],
+    proof: "a word past the row's last block is not stored, and its sums are of the last block again, which are not stored either",
+  },
+];
+
 /** Of kernels of `exact` that raise 2 to a distance. */
 export const exactPowerRules: readonly Rule[] = [
   {
@@ -265,6 +291,35 @@ export const exactPowerRules: readonly Rule[] = [
     to: ["0u, n >= 25u)", "0u, n > 26u)"],
     proof: "a significand of 24 bits and half a unit, moved down by 25 or 26, are 0",
   },
+];
+
+const everyRoot = "the root is the same for all 2^24 significands and parities: a program went through them";
+
+/** Of kernels of `exact` that take a norm's root, whose quotient serves nothing else. */
+export const exactRootRules: readonly Rule[] = [
+  ...(
+    [
+      ["(y >> 16u) + 1u", ["(y >> 16u) + 2u"]],
+      ["92521u", ["92522u"]],
+      ["61681u", ["61682u"]],
+      ["z -= 2u;", ["z -= 3u;"]],
+      ["rest >= y", ["rest > y"]],
+      ["p.x > 0u)", ["p.x > 1u)"]],
+      ["51566u", ["51567u"]],
+      ["23666u", ["23667u"]],
+      ["4750u", ["4751u"]],
+      ["65536u, 46341u", ["65537u, 46341u", "65536u, 46342u"]],
+      ["(d + 16384)", ["(d - 16384)", "(d)"]],
+      ["65535u);", ["65536u);"]],
+      ["(p.x >> 26u)", ["(p.y >> 26u)", "(p.x >> 27u)"]],
+      ["(e + 64)", ["(e - 64)", "(e)"]],
+      [">> 7u) + 16384)", [">> 7u) - 16384)", ">> 7u))"]],
+      [">> 15u) + 2u;", [">> 15u);"]],
+      ["((below + 1u) & 1u)", ["((below - 1u) & 1u)"]],
+      ["var up = z >= t;", ["var up = z > t;"]],
+      ["z + 4u - t < 8u", ["z + 4u - t <= 8u", "z + 4u - t < 9u"]],
+    ] as const
+  ).map(([from, to]) => ({ from, to, proof: everyRoot })),
 ];
 
 /** Of the int4 linears by tiles. */

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import type { FloatDType } from "../../core/dtype.ts";
 import { referenceExactOps } from "../../core/exact/ops.ts";
 import type { DenseMatrix } from "../../core/tensor.ts";
-import type { Recipe } from "../arbitraries.ts";
+import { type Recipe, uniform } from "../arbitraries.ts";
 import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { type ExactLinearCase, productsBy } from "../cases/exact-linear.ts";
 import { denseMatrix } from "../cases/matrices.ts";
@@ -15,6 +15,8 @@ interface Spec {
   readonly x: Recipe;
   readonly weight: Recipe;
   readonly other: Recipe;
+  /** Instead of `weight` any words: subnormal, infinite and none at all too. */
+  readonly words?: true;
 }
 export type ExactDenseCase = ExactLinearCase<DenseMatrix>;
 
@@ -33,6 +35,13 @@ const shapes = [
   // More than 256 blocks of four digits.
   { K: 8300, N: 8, T: 3, P: 4, tile: 4, bias: false, adds: false },
 ] as const;
+
+function anyWords(dtype: FloatDType, outFeatures: number, inFeatures: number): DenseMatrix {
+  const next = uniform(outFeatures);
+  const words = (bits: number): number[] => Array.from({ length: outFeatures * inFeatures }, () => Math.floor(next() * 2 ** bits));
+  const data = dtype === "F32" ? new Float32Array(Uint32Array.from(words(32)).buffer) : Uint16Array.from(words(16));
+  return { kind: "dense", dtype, outFeatures, inFeatures, data };
+}
 
 const result = (c: ExactDenseCase): Float32Array => productsBy(referenceExactOps, c);
 
@@ -54,16 +63,22 @@ export const kit: Kit<Spec, ExactDenseCase> = {
       ]),
     ),
     { shape: 3, dtype: "F16", x: exactRecipes[9]!, weight: exactRecipes[5]!, other: exactRecipes[5]! },
+    ...[0, 3].flatMap((shape) =>
+      (["F32", "F16", "BF16"] as const).map((dtype) => {
+        const usual = exactRecipes[5]!;
+        return { shape, dtype, x: usual, weight: usual, other: usual, words: true as const };
+      }),
+    ),
   ],
   reach: [4, 5, 6, 7, 8].map((shape) => ({ shape, dtype: "F16", x: exactRecipes[5]!, weight: exactRecipes[5]!, other: exactRecipes[5]! })),
-  make({ shape, dtype, x, weight, other }) {
+  make({ shape, dtype, x, weight, other, words }) {
     const { K, N, T, P, tile, bias, adds } = shapes[shape]!;
     return {
       T,
       P,
       tile,
       x: exactValues(x, T * K),
-      weight: denseMatrix(weight, dtype, N, K),
+      weight: words ? anyWords(dtype, N, K) : denseMatrix(weight, dtype, N, K),
       bias: bias ? exactValues(other, N) : null,
       initial: adds ? exactValues({ ...other, seed: other.seed + 1 }, T * N) : null,
     };

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean, tellingRows } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 import { digitWords } from "./exact-digits.ts";
 import type { ExactNormCase } from "./exact-norm.ts";
@@ -35,6 +35,7 @@ export const kit: Kit<Spec, ExactNormCase> = {
       [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[(i + 5) % exactRecipes.length]! })),
     ),
     { ...leastMean, rows: 1, eps: 0, weight: exactRecipes[0]! },
+    ...tellingRows,
   ],
   reach: [
     { D: 16_384, rows: 1 },

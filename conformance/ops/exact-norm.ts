@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean, wordsOf } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean, tellingRows, wordsOf } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -40,6 +40,7 @@ export const kit: Kit<Spec, ExactNormCase> = {
   boundaries: [
     ...exactRecipes.flatMap((x) => [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[5]! }))),
     { ...leastMean, rows: 1, eps: 0, weight: exactRecipes[0]! },
+    ...tellingRows,
   ],
   reach: [
     { D: 8192, rows: 2 },

@@ -1,9 +1,11 @@
 import type { Rule } from "../rules.ts";
-import { exactAddRules, exactRowRules } from "../shared-proofs.ts";
+import { exactAddRules, exactMaxRules, exactRootRules, exactRowRules } from "../shared-proofs.ts";
 
 export const rules: readonly Rule[] = [
   ...exactRowRules,
   ...exactAddRules,
+  ...exactMaxRules,
+  ...exactRootRules,
   {
     from: "i < 3u; i++",
     to: ["i <= 3u; i++"],
