@@ -14,31 +14,6 @@ export const exactRecipes: readonly Recipe[] = dataKinds.map((kind, i) => ({ kin
 /** One number of 256 whose square, divided by 256, is the least value there is, 2⁻¹²⁶. */
 export const leastMean: { readonly D: number; readonly x: Recipe } = { D: 256, x: { kind: "oneHot", exponent: -59, seed: 1 } };
 
-/**
- * Means whose root shows that one part of it is wrong, each another (gpu/wgsl/exact.ts): found among all 2^24 significands and parities. As `eps` of rows so
- * small that they add nothing.
- */
-const telling: readonly number[] = [
-  ...new Float32Array(
-    Uint32Array.of(
-      ...[
-        0x3f800000, 0x3f8000d0, 0x3f8007eb, 0x3f80149b, 0x3f801bb8, 0x3f82e422, 0x3f839d7e, 0x3f83bb4b, 0x3f96cf42, 0x3fa70290, 0x40352fc3,
-      ],
-    ).buffer,
-  ),
-];
-export const tellingRows: readonly {
-  readonly D: number;
-  readonly rows: number;
-  readonly eps: number;
-  readonly x: Recipe;
-  readonly weight: Recipe;
-}[] = [
-  ...telling.map((eps) => ({ D: 4, rows: 1, eps, x: { kind: "ones" as const, exponent: -60, seed: 1 }, weight: exactRecipes[0]! })),
-  // A mean below the least value.
-  { D: 256, rows: 1, eps: 0, x: { kind: "oneHot", exponent: -61, seed: 1 }, weight: exactRecipes[0]! },
-];
-
 export const exactValues = (data: Recipe, length: number): Float32Array => values(data, length).map(clean);
 
 export const wordsOf = (data: Float32Array): Uint32Array => new Uint32Array(data.slice().buffer);
@@ -86,7 +61,7 @@ function inverse(a: bigint): bigint {
  * Pairs whose product of 47 or 48 bits lies one bit above a tie that would go down: a bit of each place below, which no rounding may lose.
  * a b = 2^(22 + n) + 2^j modulo 2^(24 + n).
  */
-const besideTies: readonly (readonly [number, number])[] = [0n, 1n].flatMap((n) =>
+export const besideTies: readonly (readonly [number, number])[] = [0n, 1n].flatMap((n) =>
   Array.from({ length: 22 + Number(n) }, (_, i) => {
     const j = BigInt(i);
     for (let a = 2n ** 23n + 1n; ; a += 4242n) {

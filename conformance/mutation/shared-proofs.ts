@@ -242,8 +242,8 @@ export const exactAddRules: readonly Rule[] = [
   },
 ];
 
-/** Of those that leave a row's digits. */
-export const exactWordRules: readonly Rule[] = [
+/** Of kernels of `exact` that hold a row by its largest. */
+export const exactHeldRules: readonly Rule[] = [
   {
     from: "if (n > 24u) { return 0; }",
     to: ["if (n > 25u) { return 0; }"],
@@ -259,12 +259,72 @@ export const exactWordRules: readonly Rule[] = [
     to: ["i <= QUADS; i++) { top"],
     proof: clamped,
   },
+];
+
+/** Of those that leave its digits, in so manieth a loop over what a lane holds. */
+export const exactWordRules = (loop: number): readonly Rule[] => [
   {
     from: "for (var i = 0u; i < QUADS; i++) {",
     to: ["for (var i = 0u; i <= QUADS; i++) {"],
     whole: true,
-    nth: [1],
-    proof: "a word past the row's last block is not stored, and its sums are of the last block again, which are not stored either",
+    nth: [loop],
+    proof: "a word past the row's last block is not stored, and neither is its sum",
+  },
+  {
+    from: "if (i % PARTS == wg.x) {",
+    to: ["if (true) {"],
+    whole: true,
+    proof: "each part then writes the words of all, the same",
+  },
+  {
+    from: "if (lane == 0u && wg.x == 0u) {",
+    to: ["if (true) {", "if (lane == 1u && wg.x == 0u) {", "if (lane == 0u || wg.x == 0u) {"],
+    proof: "all invocations of a row hold its exponent",
+  },
+];
+
+const noSubnormal = "a sum of squares is 0 or at least 2^44, and what is below the least value after its scale has a root as 0 has";
+
+/** Of kernels of `exact` that norm a row, whose operands are not negative. */
+export const exactNormRules: readonly Rule[] = [
+  {
+    from: "if (m == 0u) { return 0u; }",
+    to: ["if (false) { return 0u; }", "if (m == 1u) { return 0u; }", "if (m == 0u) { return 1u; }"],
+    proof: noSubnormal,
+  },
+  {
+    from: "if (E < 1) { return 0u; }",
+    to: ["if (E < 1) { return 1u; }"],
+    proof: noSubnormal,
+  },
+  {
+    from: "if (m.y == 0u) { return rn32(negative, m.x, e); }",
+    to: [
+      "if (false) { return rn32(negative, m.x, e); }",
+      "if (m.y == 1u) { return rn32(negative, m.x, e); }",
+      "if (m.y == 0u) { return rn32(negative, m.y, e); }",
+    ],
+    proof: noSubnormal,
+  },
+  {
+    from: "s.y | select(0u, 1u, s.x != 0u)",
+    to: ["s.y | select(0u, 2u, s.x != 0u)"],
+    proof: "either says that something lies below, and passes no tie: those are multiples of 128",
+  },
+  {
+    from: "| (low & 0xfffu), 1u)",
+    to: ["| (low & 0xfffu), 2u)"],
+    proof: "either says that something lies below, and passes no tie: those are multiples of 64",
+  },
+  {
+    from: "(a >> 31u) == 1u, select(large - small",
+    to: ["(a >> 31u) == 2u, select(large - small", "(a >> 31u) == 1u, select(large + small", "(a >> 31u) == 1u, select(large"],
+    proof: "a mean and eps are not negative",
+  },
+  {
+    from: "if (lane == 0u) { factor_of",
+    to: ["if (true) { factor_of", "if (lane == 1u) { factor_of"],
+    proof: sameWords,
   },
 ];
 

@@ -3,7 +3,8 @@ import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean, tellingRows } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean } from "../cases/exact.ts";
+import { ownRows, rowCase } from "../cases/exact-rows.ts";
 import type { Kit } from "../kit.ts";
 import { digitWords } from "./exact-digits.ts";
 import type { ExactNormCase } from "./exact-norm.ts";
@@ -11,6 +12,8 @@ import type { ExactNormCase } from "./exact-norm.ts";
 interface Spec extends Pick<ExactNormCase, "D" | "rows" | "eps"> {
   readonly x: Recipe;
   readonly weight: Recipe;
+  /** Instead of these one of exact-rows.ts. */
+  readonly row?: number;
 }
 
 function allWords({ D, rows, eps, x, weight }: ExactNormCase): Uint32Array {
@@ -35,7 +38,8 @@ export const kit: Kit<Spec, ExactNormCase> = {
       [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[(i + 5) % exactRecipes.length]! })),
     ),
     { ...leastMean, rows: 1, eps: 0, weight: exactRecipes[0]! },
-    ...tellingRows,
+    { D: 256, rows: 2, eps: 0, x: exactRecipes[5]!, weight: exactRecipes[5]! },
+    ...ownRows.map((row) => ({ D: 4, rows: 1, eps: 0, x: exactRecipes[0]!, weight: exactRecipes[0]!, row })),
   ],
   reach: [
     { D: 16_384, rows: 1 },
@@ -43,6 +47,7 @@ export const kit: Kit<Spec, ExactNormCase> = {
     { D: 128, rows: 600 },
     { D: 2, rows: 4000, eps: 0 },
   ].map((shape) => ({ eps: 1e-5, ...shape, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
-  make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
+  make: ({ D, rows, eps, x, weight, row }) =>
+    row === undefined ? { D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) } : rowCase(row),
   ...equalWords<ExactNormCase>(({ D, rows }) => rows * (Math.ceil(D / 32) * 28 + 1), allWords),
 };

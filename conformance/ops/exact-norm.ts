@@ -3,7 +3,8 @@ import * as fc from "fast-check";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { nearest } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean, tellingRows, wordsOf } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, leastMean, wordsOf } from "../cases/exact.ts";
+import { ownRows, rowCase } from "../cases/exact-rows.ts";
 import type { Kit } from "../kit.ts";
 
 interface Spec {
@@ -12,6 +13,8 @@ interface Spec {
   readonly eps: number;
   readonly x: Recipe;
   readonly weight: Recipe;
+  /** Instead of these one of exact-rows.ts. */
+  readonly row?: number;
 }
 export interface ExactNormCase {
   readonly D: number;
@@ -40,7 +43,8 @@ export const kit: Kit<Spec, ExactNormCase> = {
   boundaries: [
     ...exactRecipes.flatMap((x) => [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[5]! }))),
     { ...leastMean, rows: 1, eps: 0, weight: exactRecipes[0]! },
-    ...tellingRows,
+    { D: 256, rows: 2, eps: 0, x: exactRecipes[5]!, weight: exactRecipes[5]! },
+    ...ownRows.map((row) => ({ D: 4, rows: 1, eps: 0, x: exactRecipes[0]!, weight: exactRecipes[0]!, row })),
   ],
   reach: [
     { D: 8192, rows: 2 },
@@ -49,7 +53,8 @@ export const kit: Kit<Spec, ExactNormCase> = {
     // Heads of a chunk, past a dimension of workgroups: a root of each.
     { D: 2, rows: 33_000, eps: 0 },
   ].map((shape) => ({ eps: 1e-5, ...shape, x: exactRecipes[5]!, weight: exactRecipes[5]! })),
-  make: ({ D, rows, eps, x, weight }) => ({ D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) }),
+  make: ({ D, rows, eps, x, weight, row }) =>
+    row === undefined ? { D, rows, eps: nearest(eps), x: exactValues(x, D * rows), weight: exactValues(weight, D) } : rowCase(row),
   ...equalWords<ExactNormCase>(
     ({ x }) => x.length,
     (c) => wordsOf(normed(c)),

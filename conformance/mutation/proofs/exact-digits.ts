@@ -1,12 +1,13 @@
 import type { Rule } from "../rules.ts";
-import { exactMaxRules, exactRowRules, exactWordRules } from "../shared-proofs.ts";
+import { exactHeldRules, exactMaxRules, exactRowRules, exactWordRules } from "../shared-proofs.ts";
 
 const notTaken = "what is loaded past a row's end is not taken";
 
 export const rules: readonly Rule[] = [
   ...exactRowRules,
   ...exactMaxRules,
-  ...exactWordRules,
+  ...exactHeldRules,
+  ...exactWordRules(1),
   {
     from: "select(x, 0u, E == 0u)",
     to: ["select(x, 1u, E == 0u)"],
@@ -36,16 +37,5 @@ export const rules: readonly Rule[] = [
     from: "min(k, K - 1u)",
     to: ["min(k, K + 1u)", "min(k, K)"],
     proof: notTaken,
-  },
-  {
-    from: "if (i % PARTS == wg.x) {",
-    to: ["if (true) {"],
-    whole: true,
-    proof: "each part then writes the words of all, the same",
-  },
-  {
-    from: "if (lane == 0u && wg.x == 0u) {",
-    to: ["if (true) {", "if (lane == 1u && wg.x == 0u) {", "if (lane == 0u || wg.x == 0u) {"],
-    proof: "all invocations of a row hold its exponent",
   },
 ];

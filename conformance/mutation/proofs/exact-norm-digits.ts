@@ -1,10 +1,21 @@
 import type { Rule } from "../rules.ts";
-import { exactAddRules, exactMaxRules, exactRootRules, exactRowRules } from "../shared-proofs.ts";
+import {
+  exactAddRules,
+  exactHeldRules,
+  exactMaxRules,
+  exactNormRules,
+  exactRootRules,
+  exactRowRules,
+  exactWordRules,
+} from "../shared-proofs.ts";
 
 export const rules: readonly Rule[] = [
   ...exactRowRules,
   ...exactAddRules,
+  ...exactHeldRules,
   ...exactMaxRules,
+  ...exactNormRules,
+  ...exactWordRules(2),
   ...exactRootRules,
   {
     from: "i < 3u; i++",
