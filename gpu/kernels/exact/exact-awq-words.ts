@@ -119,8 +119,7 @@ fn total(wg: u32, i: u32, row: u32) -> u32 { // of row 4 i + row, rounded
 }
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  let team = tid / TEAM;
-  let lane = tid % TEAM;
+  let team = tid / TEAM; let lane = tid % TEAM;
   let mine = team * params.quads;
   // 1. What comes from memory first, then the row.
   let n = select(wg.x * own_quads() * 4u, wg.x * own_quads() * 2u, params.paired == 1u) + tid;
@@ -128,13 +127,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (params.adds == 1u) { before = out[min(n, params.n - 1u)]; }
   var quad = quad_of(wg.x, mine);
   var unit = min(lane, UNITS - 1u);
-  var ahead = load_group(quad, unit);
+  var ahead = load_group(quad, unit); var base_ahead = bases[quad];
 ${perBlock((i) => `var r${i} = load_rows(quad, ${i === 0 ? "0u" : `min(${i}u, UNIT - 1u)`} * UNITS + unit);`)}
   for (var i = tid; i < TOTALS; i += LANES) { atomicStore(&totals[i], 0u); }
   begin(tid);
   if (tid < 8u) { atomicStore(&tops[tid], 0u); } // from here on the largest outputs
   for (var q = 0u; q < params.quads; q++) {
-    let base = select(bases[quad], vec4<u32>(0u), vec4<bool>(WIDE));
+    let base = select(base_ahead, vec4<u32>(0u), vec4<bool>(WIDE));
     var c = Columns();
     for (var s = 0u; s < STEPS; s++) {
       // 2. Digit sums of a unit, the next one's weights on their way.
@@ -147,6 +146,7 @@ ${perBlock((i) => `var r${i} = load_rows(quad, ${i === 0 ? "0u" : `min(${i}u, UN
         quad = quad_of(wg.x, mine + q + select(1u, 0u, inside));
         unit = min(lane + select(0u, s + 1u, inside) * TEAM, UNITS - 1u);
         ahead = load_group(quad, unit);
+        base_ahead = bases[quad];
       }
       var d0 = vec4<i32>(0); var d1 = vec4<i32>(0); var d2 = vec4<i32>(0); var d3 = vec4<i32>(0);
 ${perBlock(
