@@ -150,7 +150,9 @@ export async function measureKernels(
       remedy: `kernels are ${[...own.map(({ name }) => ({ kernel: name })), ...works].map(({ kernel }) => kernel).join(", ")}`,
     });
   const { checks, violations } =
-    own.length > 0 ? await checkResultsOf(timer.gpu, own, runs, ownError) : { checks: new Map<string, RowCheck>(), violations: [] };
+    own.length > 0
+      ? await checkResultsOf(timer.gpu, own, runs, new Set(groups.flat().map(({ kernel }) => kernel)), ownError)
+      : { checks: new Map<string, RowCheck>(), violations: [] };
   const rows: Row[] = [];
   const skipped: Skipped[] = [];
   let done = 0;

@@ -78,9 +78,10 @@ export interface Violation extends Failure {
 }
 
 /**
- * Holds each kernel of one's own, and gureum's of the same ops, to the bounds of their results: boundary cases, and
- * `runs` random ones.
- * @param error what becomes of an error that speaks of one of them
+ * Holds each kernel of one's own that is measured, and gureum's of the same ops, to the bounds of their results: boundary
+ * cases, and `runs` random ones.
+ * @param measured names of kernels
+ * @param ownError what becomes of an error that speaks of one of them
  * @returns by the kernel's name
  * @throws as `ownSubjects`
  */
@@ -88,6 +89,7 @@ export async function checkResultsOf(
   gpu: Gpu,
   own: readonly OwnKernel[],
   runs: number,
+  measured: ReadonlySet<string>,
   ownError: (own: OwnKernel, error: unknown) => unknown = (_, error) => error,
 ): Promise<{ readonly checks: ReadonlyMap<string, RowCheck>; readonly violations: readonly Violation[] }> {
   const found = new Map<string, AnySubject[]>();
@@ -101,12 +103,13 @@ export async function checkResultsOf(
   const ops = new Set(own.map(({ op }) => op));
   for (const subject of webgpuSubjects({ gpu })) {
     const name = subject.kernels?.[0];
-    if (name !== undefined && ops.has(subject.op) && !subject.variant.endsWith("-two-workgroups"))
+    if (name !== undefined && measured.has(name) && ops.has(subject.op) && !subject.variant.endsWith("-two-workgroups"))
       found.set(name, [...(found.get(name) ?? []), subject]);
   }
   const checks = new Map<string, RowCheck>();
   const violations: Violation[] = [];
   for (const [kernel, subjects] of found) {
+    if (!measured.has(kernel)) continue;
     const rows: LawRow[] = [];
     for (const subject of subjects) rows.push(await checkKernel(kitOf(subject.op), subject, { runs, seed: 1, laws: [BOUND_LAW] }));
     checks.set(kernel, merge(rows));
