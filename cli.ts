@@ -4,6 +4,7 @@ import process from "node:process";
 import type { CommandName } from "./cli/completion.ts";
 import { paint } from "./cli/paint.ts";
 import { hideBars } from "./cli/progress.ts";
+import { lineOf } from "./cli/remedies.ts";
 import { isClosedPipe, note, outputError, printLine } from "./cli/terminal.ts";
 import { GureumError } from "./core/errors.ts";
 import { onLeftParts } from "./core/host/parts.ts";
@@ -105,7 +106,7 @@ function fail(error: unknown): number {
   if (isClosedPipe(error)) return CLOSED_PIPE;
   const label = paint("red", "gureum:");
   if (error instanceof GureumError) {
-    note(`${label} ${error.message}`);
+    note(`${label} ${lineOf(error)}`);
     return error.code === "usage" ? 2 : 1;
   }
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

@@ -48,7 +48,8 @@ ${samplingHelp}`,
     const [word] = words.positionals;
     // Without a text, what is piped in is a conversation.
     const text = await textFromWords("chat", words, word, word === undefined && words.text("file") === undefined);
-    if (text !== undefined && text.trim() === "") throw new GureumError("range", { where: "chat", what: "the question is empty" });
+    if (text !== undefined && text.trim() === "")
+      throw new GureumError("range", { where: "chat", what: "the question is empty", remedy: "write one" });
     const template = await templateFromWords("chat", words);
     const system = words.text("system");
     const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];

@@ -92,7 +92,7 @@ export async function generateLines(words: Words, options: RunOptions): Promise<
     ...(words.flag("no-bos") ? { addBos: false } : {}),
   };
   const lines = parseLines(await readText(path), shared);
-  if (lines.length === 0) throw new GureumError("format", { where: path, what: "no line with a prompt" });
+  if (lines.length === 0) throw new GureumError("format", { where: path, what: "no line with a prompt", remedy: "write a prompt a line" });
   const sink = out === undefined ? toStdout : await toFile(out, resume, lines);
   try {
     const left = lines.filter(({ line }) => !sink.done.has(line));

@@ -2,8 +2,7 @@
 import { readSmall } from "../core/checkpoint/folder.ts";
 import { modelFiles, sha256 } from "../core/host/hash.ts";
 import { directoryStore, fileSource } from "../core/host/node.ts";
-import { checkModelFiles, parseReceipt, verifyReceipt } from "../core/receipt.ts";
-import { checkIds } from "../core/tensor.ts";
+import { checkFits, checkModelFiles, parseReceipt, verifyReceipt } from "../core/receipt.ts";
 import { loadModel } from "../index.ts";
 import { adapterFromWords, adapterHelp, adapterOptions, modelWord, oneOf } from "./options.ts";
 import { modelPlace } from "./place.ts";
@@ -51,7 +50,7 @@ ${adapterHelp}
       backend,
       arithmetic: "exact",
       ...adapterFromWords(words),
-      before: ({ config }) => checkIds([...receipt.prompt, ...receipt.ids], config.vocabSize),
+      before: ({ config }) => checkFits(receipt, config),
       onProgress: progressBar("loading"),
     });
     if (backend === "auto") note(`backend: ${model.backend} (${model.backendReason})`);

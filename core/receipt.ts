@@ -3,11 +3,14 @@
  * `exact` those logits have the same bits on every device and for every way of feeding, so one pass over prompt and answer checks them all, anywhere.
  */
 
-import { GureumError } from "./errors.ts";
+import type { LlamaConfig } from "./config.ts";
+import { GureumError, within } from "./errors.ts";
 import { EXACT_VERSION } from "./exact/forward.ts";
 import { exactSampler } from "./exact/sample.ts";
+import { contextLimit } from "./generate/generate.ts";
 import type { Model, SamplingOptions } from "./model/engine.ts";
 import { checkSampling } from "./sample/sampler.ts";
+import { checkIds } from "./tensor.ts";
 
 export const RECEIPT_FORMAT = "gureum receipt 1";
 export const RECEIPT_ARITHMETIC: string = `exact ${EXACT_VERSION}`;
@@ -45,6 +48,17 @@ function sealOf(sha256: Sha256, { format, arithmetic, model, context, options, p
   return sha256(encoder.encode(text.replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`)));
 }
 
+const receiptNames: readonly (keyof Receipt)[] = [
+  "format",
+  "arithmetic",
+  "model",
+  "context",
+  "options",
+  "prompt",
+  "ids",
+  "logits",
+  "sha256",
+];
 const optionNames = ["temperature", "topK", "topP", "minP", "repetitionPenalty"] as const;
 
 /** What is fed at a time; one part is computed while the one before is hashed. */
@@ -135,7 +149,13 @@ export async function makeReceipt(
  */
 export function parseReceipt(text: string, sha256: Sha256): Receipt {
   const broken = (what: string, expected?: string, got?: string): GureumError =>
-    new GureumError("format", { where: "receipt", what, ...(expected ? { expected } : {}), ...(got ? { got } : {}) });
+    new GureumError("format", {
+      where: "receipt",
+      what,
+      ...(expected ? { expected } : {}),
+      ...(got ? { got } : {}),
+      remedy: "take the file as gureum generate --receipt wrote it",
+    });
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -162,6 +182,8 @@ export function parseReceipt(text: string, sha256: Sha256): Receipt {
   const isRecord = (record: unknown): record is Record<string, unknown> =>
     typeof record === "object" && record !== null && !Array.isArray(record);
   const { model, context, options, prompt, ids, logits } = receipt;
+  const strange = Object.keys(receipt).find((name) => !receiptNames.includes(name as keyof Receipt));
+  if (strange !== undefined) throw broken("a key that none has", receiptNames.join(", "), JSON.stringify(strange));
   if (!isRecord(model) || !Object.values(model).every(isHash)) throw broken("model", "file names with their SHA-256");
   if (!isIds(prompt) || prompt.length === 0) throw broken("prompt", "a list of token ids, at least one");
   if (!isIds(ids)) throw broken("ids", "a list of token ids");
@@ -169,9 +191,11 @@ export function parseReceipt(text: string, sha256: Sha256): Receipt {
     throw broken("logits", `${ids.length} hashes, one for each of ids`);
   if (!Number.isInteger(context) || (context as number) < prompt.length + ids.length)
     throw broken("context", `a whole number from ${prompt.length + ids.length}`, JSON.stringify(context) ?? "nothing");
-  if (!isRecord(options) || !optionNames.every((name) => typeof options[name] === "number") || !/^\d{1,20}$/.test(`${options.seed}`))
-    throw broken("options", `numbers ${optionNames.join(", ")} and seed`);
-  checkSampling({ ...(options as unknown as SamplingOptions), seed: BigInt(options.seed as string) });
+  if (!isRecord(options) || !optionNames.every((name) => typeof options[name] === "number"))
+    throw broken("options", `numbers ${optionNames.join(", ")}`);
+  const { seed } = options;
+  if (typeof seed !== "string" || !/^\d{1,20}$/.test(seed)) throw broken("options > seed", "the digits of a whole number as text");
+  within("receipt > options", () => checkSampling({ ...(options as unknown as SamplingOptions), seed: BigInt(seed) }));
   const whole = receipt as Receipt;
   const seal = sealOf(sha256, whole);
   if (whole.sha256 !== seal) throw broken("changed after it was written: its sha256 is another", seal, `${receipt.sha256}`);
@@ -194,6 +218,23 @@ export function checkModelFiles(receipt: Receipt, files: Receipt["model"]): void
       });
 }
 
+/**
+ * That a model has the ids of a receipt, and so many positions: before its weights are read.
+ * @throws GureumError "range"
+ */
+export function checkFits({ context, prompt, ids }: Receipt, config: LlamaConfig): void {
+  for (const [name, list] of Object.entries({ prompt, ids })) within(`receipt > ${name}`, () => checkIds(list, config.vocabSize));
+  const most = contextLimit(config);
+  if (context > most)
+    throw new GureumError("range", {
+      where: "receipt > context",
+      what: "positions",
+      expected: `at most ${most}, the model's limit`,
+      got: `${context}`,
+      remedy: "take the file as gureum generate --receipt wrote it",
+    });
+}
+
 /** Which answers to check: all, or so many, spread evenly, the last one among them. */
 export function chosen(count: number, positions: number | "all"): (index: number) => boolean {
   if (positions === "all" || positions >= count) return () => true;
@@ -204,7 +245,8 @@ export function chosen(count: number, positions: number | "all"): (index: number
 /**
  * Computes the logits of the chosen positions again, in one pass, and draws from them again.
  * @returns how many were checked
- * @throws GureumError "divergence" at the first position whose logits have other bits, or from whose logits another id is drawn; "usage", "range"
+ * @throws GureumError "divergence" at the first position whose logits have other bits, or from whose logits another id is drawn; "usage", and as
+ * `checkFits`
  */
 export async function verifyReceipt(
   model: ExactModel,
@@ -214,6 +256,7 @@ export async function verifyReceipt(
   onProgress?: (done: number, total: number) => void | Promise<void>,
 ): Promise<number> {
   checkModel(model);
+  checkFits(receipt, model.config);
   let checked = 0;
   for await (const { index, hash, id } of replayed(model, sha256, receipt, chosen(receipt.ids.length, positions), onProgress)) {
     if (hash !== receipt.logits[index])
@@ -222,6 +265,7 @@ export async function verifyReceipt(
         what: `the logits of position ${receipt.prompt.length + index} have other bits`,
         expected: `SHA-256 ${receipt.logits[index]}`,
         got: hash,
+        remedy: whoseFault,
       });
     if (id !== receipt.ids[index]) throw drawnOtherwise(index, receipt.ids[index]!, id);
     checked++;
@@ -229,10 +273,13 @@ export async function verifyReceipt(
   return checked;
 }
 
+const whoseFault = "verify it with --backend cpu: where that fails too the receipt is false, else this device computes wrong";
+
 const drawnOtherwise = (index: number, expected: number, got: number): GureumError =>
   new GureumError("divergence", {
     where: `receipt > ids[${index}]`,
     what: "another id is drawn from these logits",
     expected: `${expected}`,
     got: `${got}`,
+    remedy: whoseFault,
   });

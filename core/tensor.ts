@@ -73,6 +73,7 @@ export function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
         what: "token id",
         expected: `an integer from 0 to ${vocabSize - 1}`,
         got: shown(id),
+        remedy: "give ids of this model's tokenizer",
       });
   }
 }

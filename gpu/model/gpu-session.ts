@@ -105,7 +105,7 @@ export function openSession<Sequence>(
 
   const ways = makeWays(at, feed);
   const start = async (): Promise<void> => {
-    if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed" });
+    if (disposed) throw new GureumError("usage", { where: "session", what: "was disposed", remedy: "open another one" });
     await settle(memory);
     await ways.start();
   };

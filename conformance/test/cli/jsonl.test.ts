@@ -74,7 +74,7 @@ describe("gureum generate --jsonl", () => {
     ];
     const { code, out, err } = await many("-", ...["--max-new-tokens", "2"]).catch(() => ({ code: null, out: "", err: "" }));
     expect(code).toBe(1); // nothing on stdin
-    expect([out, err]).toEqual(["", "gureum: -: no line with a prompt\n"]);
+    expect([out, err]).toEqual(["", "gureum: -: no line with a prompt — write a prompt a line\n"]);
     const run = await gureum(["generate", "--jsonl", "-", "--backend", "cpu", "--max-new-tokens", "2"], bad.join("\n"));
     expect(run.code).toBe(1);
     const all = results(run.out);
@@ -93,7 +93,7 @@ describe("gureum generate --jsonl", () => {
       /^line 4: no such key: "tempreature", expected prompt, .* — put what is only to be carried along under "meta"$/,
       /^line 5: what to continue, expected one of "prompt", "messages", "ids", got prompt and ids$/,
       /^line 6: not a prompt, .*, got an array$/,
-      /^line 7: ids\[0\]: token id, expected an integer from 0 to 4095, got 99999$/,
+      /^line 7: ids\[0\]: token id, expected an integer from 0 to 4095, got 99999 — give ids of this model's tokenizer$/,
       /^line 8: sampling: temperature has the wrong type, expected a number, got "1"$/,
       /^line 9: seed, expected a whole number from 0, or its digits as text, got -1$/,
       /^line 10: messages: no messages/,

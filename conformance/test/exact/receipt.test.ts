@@ -49,7 +49,7 @@ describe("a receipt", () => {
     /** Few ids are likely, so that a penalty decides, and says what it knows. */
     const logitsAt = (position: number): Float32Array => Float32Array.from({ length: V }, (_, id) => 4 - ((id * 5 + position) % V) / 8);
     const table: ExactModel = {
-      config: { ...config, vocabSize: V },
+      config: { ...config, vocabSize: V, maxPositionEmbeddings: 1200 },
       sampler: exactSampler,
       createSession() {
         let fed = 0;
@@ -123,6 +123,22 @@ describe("a receipt", () => {
       JSON.stringify({ ...receipt, ids: [-1] }),
     ])
       expect(() => parseReceipt(text, sha256)).toThrow(/^receipt: /);
+  });
+
+  it("that no run gives is refused by name, whoever sealed it", async () => {
+    const wrong: readonly (readonly [Record<string, unknown>, RegExp])[] = [
+      [{ context: 1e15 }, /^receipt > context: positions, expected at most \d+, the model's limit, got 1000000000000000 — /],
+      [{ prompt: [1, 1e6, 9] }, /^receipt > prompt > ids\[1\]: .*got 1000000/],
+      [{ ids: receipt.ids.with(2, 1e6) }, /^receipt > ids > ids\[2\]: .*got 1000000/],
+      [{ options: { ...receipt.options, topP: 0 } }, /^receipt > options > sampling: top-p/],
+      [{ options: { ...receipt.options, seed: 5 } }, /^receipt: options > seed, expected the digits of a whole number as text — /],
+      [{ note: "mine" }, /^receipt: a key that none has, expected format, .*got "note" — /],
+      [{ model: [] }, /^receipt: model, expected file names with their SHA-256 — /],
+    ];
+    for (const [change, said] of wrong) {
+      const verifying = (async () => verifyReceipt(model, sha256, parseReceipt(JSON.stringify(await resealed(change as never)), sha256)))();
+      await expect(verifying, JSON.stringify(change)).rejects.toThrow(said);
+    }
   });
 
   it("names the file in which another model differs", () => {
