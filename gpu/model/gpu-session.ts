@@ -9,7 +9,7 @@ import { makeTaps, type Taps } from "../../core/model/trace.ts";
 import { checkSampling, greedy } from "../../core/sample/sampler.ts";
 import { freeAll, type Memory, settle, writeBytes } from "../device/buffer.ts";
 import { type Gpu, guarded, waited } from "../device/device.ts";
-import { replay } from "../pipeline/recorder.ts";
+import { type PreparedDispatch, replay } from "../pipeline/recorder.ts";
 import type { Feeder } from "../programs/program.ts";
 import { encodeStep } from "../wgsl/step.ts";
 
@@ -92,12 +92,18 @@ export function openSession<Sequence>(
     const T = tokens.length;
     writeBytes(gpu, sequence.step, 0, new Uint8Array(encodeStep({ T, start: at.fed, sampled: 0 }).buffer));
     writeBytes(gpu, sequence.ids, 0, new Uint8Array(Uint32Array.from(tokens).buffer));
-    const encoder = gpu.device.createCommandEncoder({ label: "prefill" });
-    const pass = encoder.beginComputePass();
-    replay(pass, feeder.layers, T, at.fed);
-    then?.(pass);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
+    const submit = (dispatches: readonly PreparedDispatch[], end?: (pass: GPUComputePassEncoder) => void): void => {
+      const encoder = gpu.device.createCommandEncoder({ label: "prefill" });
+      const pass = encoder.beginComputePass();
+      replay(pass, dispatches, T, at.fed);
+      end?.(pass);
+      pass.end();
+      gpu.device.queue.submit([encoder.finish()]);
+    };
+    // Of a prompt the device starts on the first layers while the rest is still encoded.
+    const early = T > 1 ? Math.floor(feeder.layers.length / 8) : 0;
+    if (early > 0) submit(feeder.layers.slice(0, early));
+    submit(feeder.layers.slice(early), then);
     // An id that was drawn is there already.
     for (const [i, id] of tokens.entries()) at.ids[at.fed + i] = id;
     at.fed += T;
