@@ -97,6 +97,11 @@ export const teamRules: readonly Rule[] = [
     proof: "the item more lies past the end of `quarters`: it reads and writes the last word, which is padding",
   },
   {
+    from: "i < TEAM / 4u;",
+    to: ["i + 1u < TEAM / 4u;"],
+    proof: "both are multiples of 8",
+  },
+  {
     from: "UNITS - 1u",
     to: ["UNITS + 1u", "UNITS"],
     proof: "only lanes past the last unit read further on, and `u < UNITS` keeps what they compute out of the sums",

@@ -9,7 +9,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { cacheOverrideWgsl } from "../../wgsl/cache.ts";
-import { each as eachOf, range } from "../../wgsl/repeat.ts";
+import { each as eachOf } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { type AttentionParams, attentionSizes } from "./attention.ts";
 
@@ -50,6 +50,8 @@ fn value_quad(i: u32) -> vec4<f32> {
   if (CACHE_F16) { return quad(values[i], vec2<u32>(0u)); }
   return quad(values[2u * i], values[2u * i + 1u]);
 }
+struct Pair { a: vec4<f32>, b: vec4<f32> }
+fn value_pair(i: u32) -> Pair { return Pair(value_quad(i), value_quad(i + 1u)); }
 fn place(row: u32, at: u32) -> u32 { return 4u * row + (at ^ ((row >> 1u) & 3u)); }
 // Where the row of a query and head begins in q and out, in quads.
 fn row_at(row: u32, group: u32) -> u32 {
@@ -138,20 +140,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     // Four keys at a time, so that their values are on their way together; a key behind the last has weight 0.
     let seen = min(32u, end + 1u - base);
     for (var i = 0u; i < seen; i += 4u) {
-      ${range(4)
-        .map(
-          (n) =>
-            `let at${n} = (min(base + i + ${n}u, end) * params.G + group) * quads + from_; let v${n} = value_quad(at${n}); let w${n} = value_quad(at${n} + 1u);`,
-        )
-        .join("\n      ")}
-      ${range(4)
-        .map((n) =>
-          each(
-            (i) =>
-              `{ let w = vec4<f32>(scores[(ty + ${8 * i}u) * 33u + i + ${n}u]); o${i} = fma(w, v${n}, o${i}); p${i} = fma(w, w${n}, p${i}); }`,
-          ),
-        )
-        .join("\n      ")}
+      let weightAt = ty * 33u + i;
+      ${eachOf(4, (n) => `let v${n} = value_pair((min(base + i${n > 0 ? ` + ${n}u` : ""}, end) * params.G + group) * quads + from_);`, "\n      ")}
+      ${eachOf(4, (n) => each((i) => `{ let w = vec4<f32>(scores[weightAt + ${264 * i + n}u]); o${i} = fma(w, v${n}.a, o${i}); p${i} = fma(w, v${n}.b, p${i}); }`), "\n      ")}
     }
   }
   workgroupBarrier();
