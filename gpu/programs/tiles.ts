@@ -57,7 +57,7 @@ export function tilePieces({ rows, columns }: Tile, T: number, K: number, N: num
     return (whole + turns[Math.ceil((rounds - whole) * RESIDENT - 1e-9)]!) / pieces + joined;
   };
   let best = 1;
-  for (let pieces = 2; pieces <= most; pieces++) if (cost(pieces) < 0.98 * cost(best)) best = pieces;
+  for (let pieces = 2; pieces <= most; pieces++) if (cost(pieces) < 0.97 * cost(best)) best = pieces;
   return best;
 }
 
