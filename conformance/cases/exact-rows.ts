@@ -20,8 +20,11 @@ const BELOW_ONE = 1 - 2 ** -24;
 const TINY = 2 ** -60;
 const padded = (x: readonly number[], D: number): number[] => [...x, ...new Array<number>(D - x.length).fill(0)];
 
+/** So that one unit of a factor shows in one of four digits of a row. */
+const shares = [1, 1.25, 1.5, 1.75];
+
 const rows: readonly Row[] = [
-  ...[...telling].map((eps) => ({ eps, x: [TINY, 0, 0, 0] })),
+  ...[...telling].map((eps) => ({ eps, x: [TINY, TINY, TINY, TINY], weight: shares })),
   // A mean below the least value; a sum near the largest.
   { eps: 0, x: [2 ** -64, 2 ** -65, 0, 0] },
   { eps: 0, x: [1.5 * 2 ** 63, 2 ** 60, 1, 0] },
@@ -29,7 +32,7 @@ const rows: readonly Row[] = [
   { eps: 0, x: [4095, 4092, 0, 0] },
   { eps: 0, x: [4095 * 2 ** 11, 4092 * 2 ** 11, 1.5, 0] },
   // A mean and eps whose sum lies halfway, and one that carries.
-  { eps: 1, x: [2 ** -11, 0, 0, 0] },
+  { eps: 1, x: [2 ** -12, 2 ** -12, 2 ** -12, 2 ** -12], weight: shares },
   { eps: BELOW_ONE, x: [2 ** -12, 2 ** -12, 0, 0] },
   // Products with weights: beside a tie, rounded up to the least value, the largest power of two.
   {

@@ -38,8 +38,10 @@ const shapes = [
 
 function anyWords(dtype: FloatDType, outFeatures: number, inFeatures: number): DenseMatrix {
   const next = uniform(outFeatures);
-  const words = (bits: number): number[] => Array.from({ length: outFeatures * inFeatures }, () => Math.floor(next() * 2 ** bits));
-  const data = dtype === "F32" ? new Float32Array(Uint32Array.from(words(32)).buffer) : Uint16Array.from(words(16));
+  const words = (bits: number, infinite: number): number[] =>
+    Array.from({ length: outFeatures * inFeatures }, (_, i) => (i === inFeatures ? infinite : Math.floor(next() * 2 ** bits)));
+  const infinite = dtype === "F16" ? 0x7c00 : 0xff80;
+  const data = dtype === "F32" ? new Float32Array(Uint32Array.from(words(32, 0xff80_0000)).buffer) : Uint16Array.from(words(16, infinite));
   return { kind: "dense", dtype, outFeatures, inFeatures, data };
 }
 

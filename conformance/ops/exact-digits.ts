@@ -84,7 +84,9 @@ export const kit: Kit<Spec, ExactDigitsCase> = {
     { K: 1, rows: 17_000, P: 3 },
     { K: 33, rows: 600, P: 4 },
     { K: 256, rows: 130, P: 3 },
-  ].map((shape) => ({ ...shape, P: shape.P as 3 | 4, x: exactRecipes[5]! })),
+    // Of numbers far apart, the largest in the last lane too.
+    { K: 128, rows: 130, P: 3, x: { kind: "mixed" as const, exponent: 0, seed: 1 } },
+  ].map((shape) => ({ x: exactRecipes[5]!, ...shape, P: shape.P as 3 | 4 })),
   make: ({ K, rows, P, x }) => ({ K, rows, P, x: exactValues(x, K * rows) }),
   ...equalWords<ExactDigitsCase>(({ K, rows, P }) => rows * (Math.ceil(K / 32) * (8 * P + 4) + 1), allWords),
 };

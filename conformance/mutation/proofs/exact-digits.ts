@@ -10,7 +10,7 @@ export const rules: readonly Rule[] = [
   ...exactWordRules(1),
   {
     from: "select(x, 0u, E == 0u)",
-    to: ["select(x, 1u, E == 0u)"],
+    to: ["select(x, 1u, E == 0u)", "select(x, 0u, E == 1u)"],
     proof: "a subnormal's significand is 0, as that of 0 is, and it is no larger than a value",
   },
   {

@@ -15,8 +15,13 @@ export const rules: readonly Rule[] = [
   ...exactHeldRules,
   ...exactMaxRules,
   ...exactNormRules,
-  ...exactWordRules(2),
+  ...exactWordRules(3),
   ...exactRootRules,
+  {
+    from: "min(at, vec4<u32>(D - 1u))",
+    to: ["min(at, vec4<u32>(D + 1u))", "min(at, vec4<u32>(D))"],
+    proof: "what is loaded past a row's end is not taken",
+  },
   {
     from: "i < 3u; i++",
     to: ["i <= 3u; i++"],
