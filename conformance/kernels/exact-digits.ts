@@ -14,7 +14,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   subject<ExactDigitsCase>(
     exactDigits,
     async ({ K, P, rows, x }, out) => {
-      const read = await runKernel(rig, rows, 0, (io) => void io.run(exactDigits, { K, P, lanes: 32, ...steps }, { x }));
+      const read = await runKernel(rig, rows, 0, (io) => void io.run(exactDigits, { K, P, lanes: 64, ...steps }, { x }));
       hand(out, halves(Uint32Array.from([...plainDigits(read, K, P, rows), ...inside(read.exponents!)])), read);
     },
     { variant: "exact-digits by steps", accepts: ({ K }) => K % 128 === 0 },

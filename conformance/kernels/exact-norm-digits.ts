@@ -16,7 +16,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   subject<ExactNormCase>(
     exactNormDigits,
     async ({ D, eps, rows, x, weight }, out) => {
-      const shape = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(eps), lanes: 32, parts: 1, ...steps };
+      const shape = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(eps), lanes: 64, parts: 1, ...steps };
       const read = await runKernel(rig, rows, 0, (io) => void io.run(exactNormDigits, shape, { x, weight }));
       hand(out, halves(Uint32Array.from([...plainDigits(read, D, 3, rows), ...inside(read.exponents!)])), read);
     },

@@ -327,6 +327,13 @@ export const exactNormRules: readonly Rule[] = [
     proof: "a mean and eps are not negative",
   },
   {
+    from: "workgroupBarrier();",
+    to: [""],
+    whole: true,
+    nth: [5],
+    proof: "only lane 0 goes on with the sum, and wrote it",
+  },
+  {
     from: "if (lane == 0u) { factor_of",
     to: ["if (true) { factor_of", "if (lane == 1u) { factor_of"],
     proof: sameWords,

@@ -78,7 +78,11 @@ export const kit: Kit<Spec, ExactDigitsCase> = {
   spec: fc
     .record({ shape: fc.constantFrom(...shapes), rows: fc.integer({ min: 1, max: 3 }), x: exactRecipe })
     .map(({ shape, ...rest }) => ({ ...shape, ...rest })),
-  boundaries: exactRecipes.flatMap((x) => shapes.map((shape) => ({ ...shape, rows: 2, x }))),
+  boundaries: [
+    ...exactRecipes.flatMap((x) => shapes.map((shape) => ({ ...shape, rows: 2, x }))),
+    // Several words of a lane.
+    { K: 1280, rows: 1, P: 3, x: exactRecipes[5]! },
+  ],
   reach: [
     { K: 14_336, rows: 1, P: 3 },
     { K: 1, rows: 17_000, P: 3 },

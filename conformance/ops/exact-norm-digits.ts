@@ -38,6 +38,7 @@ export const kit: Kit<Spec, ExactNormCase> = {
       [0, 1e-5].map((eps) => ({ D: 300, rows: 2, eps, x, weight: exactRecipes[(i + 5) % exactRecipes.length]! })),
     ),
     { ...leastMean, rows: 1, eps: 0, weight: exactRecipes[0]! },
+    { D: 1280, rows: 1, eps: 0, x: exactRecipes[5]!, weight: exactRecipes[5]! },
     { D: 256, rows: 2, eps: 0, x: exactRecipes[5]!, weight: exactRecipes[5]! },
     ...ownRows.map((row) => ({ D: 4, rows: 1, eps: 0, x: exactRecipes[0]!, weight: exactRecipes[0]!, row })),
   ],
