@@ -276,6 +276,11 @@ export const exactWordRules = (loop: number): readonly Rule[] => [
     proof: "a word past the row's last block is not stored, and neither is its sum",
   },
   {
+    from: "STEP > 0u)",
+    to: ["STEP > 1u)"],
+    proof: "a step is of no block, or of two",
+  },
+  {
     from: "if (i % PARTS == wg.x) {",
     to: ["if (true) {"],
     whole: true,
