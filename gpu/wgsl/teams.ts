@@ -13,9 +13,9 @@ export const workgroupLimits = ({ limits }: Capabilities): WorkgroupLimits => ({
 export const MOST_LANES = 512;
 
 /** Multiprocessors of the cards it was measured on, one NVIDIA H100 and one H200. */
-const MULTIPROCESSORS = 132;
+export const MULTIPROCESSORS = 132;
 /** Of each: bytes of workgroup memory that Vulkan gives out there, and invocations that the registers of such a kernel leave room for. */
-const HELD = { bytes: 48 * 1024, invocations: 768 } as const;
+export const HELD: WorkgroupLimits = { bytes: 48 * 1024, invocations: 768 };
 
 /** Workgroups of so many lanes and bytes that such a card runs at once. */
 export const heldAtOnce = (lanes: number, bytes: number): number =>

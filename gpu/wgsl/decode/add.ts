@@ -6,7 +6,7 @@
  */
 import { type Card, makeCard, type TunedCard, workgroupBytes } from "../../pipeline/kernel.ts";
 import { blockBytes, blocksOf, digitBytes, fixed16Quantize, planeBytes } from "../fixed16.ts";
-import { MOST_LANES, type WorkgroupLimits } from "../teams.ts";
+import { HELD, MOST_LANES, MULTIPROCESSORS, type WorkgroupLimits } from "../teams.ts";
 import { bindingsWgsl } from "./bindings.ts";
 import type { Product } from "./products.ts";
 import { teamBytes, teamSums } from "./team-sums.ts";
@@ -64,7 +64,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) size: vec
 
 /**
  * The kernel of a product. It takes as many teams as 512 lanes make, one of more than 256; more lanes than that where K
- * then takes one turn, since each further one makes x ready anew. The lanes of a team are cut where a device has not room for them.
+ * then takes one turn, since each further one makes x ready anew, and where workgroups are so few that multiprocessors are left
+ * idle. The lanes of a team are cut where a device has not room for them.
  */
 export function addCard<X extends string, W extends string, M extends object>(name: string, product: Product<X, W, M>): AddKernel<X, W, M> {
   const card: Card<X | W | Outputs, AddShape<M>> = makeCard({
@@ -94,10 +95,11 @@ ${product.wgsl}${overrides}${teamSums}${fixed16Quantize}${main}`,
     }),
   });
   const tune = (given: M & { readonly N: number }, { invocations, bytes }: WorkgroupLimits): AddShape<M> => {
+    const lanes = 2 * blocksOf(given.N) <= MULTIPROCESSORS ? HELD.invocations : MOST_LANES;
     for (let most = 2 * MOST_LANES; most >= 32; most /= 2) {
       const team = product.team(given, most);
-      const teams = (2 * team > MOST_LANES ? [1] : [8, 4, 2]).find(
-        (n) => n * team <= Math.min(invocations, Math.max(team, MOST_LANES)) && workgroupBytes(card, { ...given, team, teams: n }) <= bytes,
+      const teams = (2 * team > lanes ? [1] : [8, 4, 2]).find(
+        (n) => n * team <= Math.min(invocations, Math.max(team, lanes)) && workgroupBytes(card, { ...given, team, teams: n }) <= bytes,
       );
       if (teams) return { ...given, team, teams };
     }
