@@ -2,6 +2,7 @@
 export { subjects as add } from "./kernels/add.ts";
 export { subjects as attention } from "./kernels/attention.ts";
 export { subjects as "attention-decode" } from "./kernels/attention-decode.ts";
+export { subjects as "attention-heads" } from "./kernels/attention-heads.ts";
 export { subjects as "attention-mix" } from "./kernels/attention-mix.ts";
 export { subjects as "attention-prefill-matrix" } from "./kernels/attention-prefill-matrix.ts";
 export { subjects as "attention-shuffle" } from "./kernels/attention-shuffle.ts";

@@ -6,6 +6,7 @@ import type { LlamaConfig } from "../../core/config.ts";
 import { GureumError } from "../../core/errors.ts";
 import { attentionCombine } from "../../gpu/kernels/decode/attention-combine.ts";
 import { attentionDecode, SPLIT_KEYS, splitsAt, splitsAtOnce, splitsOf, tuneAttention } from "../../gpu/kernels/decode/attention-decode.ts";
+import { attentionHeads, tuneHeads } from "../../gpu/kernels/decode/attention-heads.ts";
 import { ALONE, attentionShuffle, tuneShuffle } from "../../gpu/kernels/decode/attention-shuffle.ts";
 import { awqAddF32 } from "../../gpu/kernels/decode/awq-add-f32.ts";
 import { awqAddFixed16 } from "../../gpu/kernels/decode/awq-add-fixed16.ts";
@@ -99,6 +100,36 @@ const shuffleWork: Work = {
   }),
 };
 
+/** The same in splits by four heads at once, at a long context. */
+const headsWork: Work = {
+  kernel: attentionHeads.name,
+  task: "attention of one row",
+  cases: decode((config) => {
+    const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
+    const S = Math.min(CONTEXT, config.maxPositionEmbeddings);
+    const seen = Math.min(S, window ?? S);
+    return [
+      {
+        step: `S=${S}`,
+        start: S - 1,
+        counts: { bytes: 4 * seen * G * Hd + 8 * H * Hd, operations: 4 * H * Hd * seen, arithmetic: "f32" as const },
+        record(recorder, o) {
+          const shape = tuneHeads({ H, G, Hd, window }, o.memory.gpu.capabilities);
+          if (!shape)
+            throw new GureumError("missing-feature", {
+              where: `kernel ${attentionHeads.name}`,
+              what: "four heads of 128 to a kv head, and subgroups of 32",
+            });
+          const splits = splitsAt(S - 1, shape.keys, shape.atOnce);
+          const caches = { k_cache: o.own("keys", S * G * Hd * 2, "f16"), v_cache: o.own("values", S * G * Hd * 2, "f16") };
+          const out = { out: o.shared("partial", splits * H * Hd * 4, "blank"), stats: o.shared("stats", splits * H * 8, "blank") };
+          recordKernel(recorder, attentionHeads, { q: o.shared("q", H * Hd * 4), ...caches, ...out, step: o.step }, shape);
+        },
+      },
+    ];
+  }),
+};
+
 const sum = (sizes: Readonly<Record<string, number>>): number => Object.values(sizes).reduce((total, size) => total + size, 0);
 
 /** The linears of a layer by a product: shapes with `matrix`, weights held as `weights`. */
@@ -183,6 +214,7 @@ export const works: readonly Work[] = [
   ...denseLinears.map((one) => ({ ...one, way: "fused decode of dense weights" })),
   attentionWork,
   shuffleWork,
+  headsWork,
   work(
     attentionCombine,
     decode(({ numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, maxPositionEmbeddings }) => {

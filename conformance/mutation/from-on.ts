@@ -61,7 +61,7 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   // A column is a quad of a head; keys are counted within a turn, rows of tiles by query and head.
   { of: /^(?:attention|attention-tile|batch-attention)$/, numbers: { column: 16, row: 512 } },
   { of: /^attention-decode$/, numbers: { s: 32, stats: 128 } },
-  // Up to position 511, in at most 32 groups of lanes.
+  // Up to position 831, in at most 32 groups of lanes.
   {
     of: /^attention-shuffle$/,
     numbers: { GROUPS: 16, q: 512, out: 4096, column: 128, position: 256, "step.start": 256, s: 256, WINDOW: 256 },

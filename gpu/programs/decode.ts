@@ -9,8 +9,7 @@ import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { allocate } from "../device/buffer.ts";
 import type { Capabilities, Refusal } from "../device/capabilities.ts";
 import { attentionCombine } from "../kernels/decode/attention-combine.ts";
-import { attentionDecode, splitsOf, tuneAttention } from "../kernels/decode/attention-decode.ts";
-import { attentionShuffle, tuneShuffle } from "../kernels/decode/attention-shuffle.ts";
+import { attentionDecode } from "../kernels/decode/attention-decode.ts";
 import { awqAddF32 } from "../kernels/decode/awq-add-f32.ts";
 import { awqAddFixed16 } from "../kernels/decode/awq-add-fixed16.ts";
 import { awqGateUpF32 } from "../kernels/decode/awq-gate-up-f32.ts";
@@ -33,6 +32,7 @@ import type { DenseBuffers, DenseMatrix, Int4Buffers, Int4Matrix } from "../wgsl
 import type { QkvRopeKernel } from "../wgsl/decode/qkv-rope.ts";
 import { blockBytes, digitBytes, planeBytes } from "../wgsl/fixed16.ts";
 import { workgroupLimits } from "../wgsl/teams.ts";
+import { attentionWays } from "./decode-attention.ts";
 import { type Feeder, linearsOf, type Program, type ProgramContext, partRefusal } from "./program.ts";
 
 type Arithmetic = "fixed16" | "f32";
@@ -70,13 +70,8 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
   const { step, ids, ropeTable: rotations, q, cacheDType: cache, nothing } = sequence;
   const limits = workgroupLimits(memory.gpu.capabilities);
   const A = H * Hd;
-  const attention = { H, G, Hd, window: config.slidingWindow };
-  const { few, more, many } = tuneAttention({ ...attention, cache }, limits);
-  const alone = cache === "f16" ? tuneShuffle(attention, memory.gpu.capabilities) : [];
-  const splitFrom = alone.at(-1)?.positions.to ?? more.positions.from;
-  const { keys, atOnce } = more.shape;
-  const splits = splitsOf(maxContext, atOnce);
-  const combined = { H, Hd, keys, atOnce, splits };
+  const attention = { H, G, Hd, window: config.slidingWindow, cache };
+  const { ways, splits } = attentionWays(attention, maxContext, memory.gpu.capabilities);
   const room = (label: string, byteLength: number): GPUBuffer => allocate(memory, label, byteLength);
   const residual = room("residual", planeBytes(D));
   const scaled = room("residual ∘ norm", planeBytes(D));
@@ -123,20 +118,7 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
       const norms = { q_norm: layer.qNorm.weight, k_norm: layer.kNorm.weight };
       recordKernel(layers, headNormRope, { raw, ...norms, rotations, q_out: q, ...caches, step }, { eps, H, G, Hd, cache }, label("rope"));
     }
-    // Of all these the position picks one; few keys leave their result in `joined`, the others theirs to be combined.
-    const attended = { q, ...caches, stats, step };
-    for (const { shape, positions } of alone)
-      recordKernel(layers, attentionShuffle, { ...attended, out: joined }, shape, { ...label("attention"), positions });
-    if (alone.length === 0)
-      recordKernel(layers, attentionDecode, { ...attended, out: joined }, few.shape, { ...label("attention"), positions: few.positions });
-    for (const { shape, positions } of [more, many]) {
-      const span = { from: Math.max(splitFrom, positions.from), to: positions.to };
-      recordKernel(layers, attentionDecode, { ...attended, out: partial_ }, shape, { ...label("attention"), positions: span });
-    }
-    recordKernel(layers, attentionCombine, { partial_, stats, joined, step }, combined, {
-      ...label("attention"),
-      positions: { from: splitFrom, to: Infinity },
-    });
+    for (const { record } of ways) record(layers, { q, ...caches, partial_, stats, joined, step }, label("attention"));
     addLinear(layer.oProj, joined, layer.postAttentionLayernorm.planes!, "attentionResidual");
     // The norm's 1/rms, gate, up and silu · mul.
     const gate = sharedOf(layer.gateProj);
@@ -156,8 +138,8 @@ async function prepareDecode({ memory, forward, logits, maxContext }: ProgramCon
 }
 
 /**
- * The kernels that a token runs, those of linears left out that the model has none of. Not attention-shuffle: it takes
- * the place of attention-decode where a device has what it needs.
+ * The kernels that a token runs, those of linears left out that the model has none of. Not attention-shuffle and
+ * attention-heads: they take the place of attention-decode where a device has what they need.
  */
 const decodeKernels = (arithmetic: Arithmetic): readonly Kernel[] => [
   embedFixed16,

@@ -40,11 +40,11 @@ export function splitsAt(position: number, keys: number, atOnce: number): number
 export const SPLIT_KEYS = 64;
 
 /** Splits there is room for: those of a context, up to a power of two, at most `atOnce`. */
-export const splitsOf = (context: number, atOnce: number): number =>
-  Math.min(atOnce, 2 ** Math.ceil(Math.log2(Math.ceil(context / SPLIT_KEYS))));
+export const splitsOf = (context: number, atOnce: number, keys: number = SPLIT_KEYS): number =>
+  Math.min(atOnce, 2 ** Math.ceil(Math.log2(Math.ceil(context / keys))));
 
 /** Workgroups of which the cards it was measured on run two on each of 132 multiprocessors. */
-const TWO_EACH = 264;
+export const TWO_EACH = 264;
 
 /** Heads of a kv head that share a workgroup where there are many keys. */
 const sharing = (H: number, G: number): 1 | 2 => ((H / G) % 2 === 0 ? 2 : 1);

@@ -11,6 +11,7 @@
 import type { Capabilities } from "../../device/capabilities.ts";
 import { type Card, makeCard, type Span, workgroupBytes } from "../../pipeline/kernel.ts";
 import { cacheBytes } from "../../wgsl/cache.ts";
+import { fourRowsWgsl, octetWgsl } from "../../wgsl/cached-rows.ts";
 import { planeBytes } from "../../wgsl/fixed16.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { workgroupLimits } from "../../wgsl/teams.ts";
@@ -32,10 +33,11 @@ export const ALONE = 512;
 /** One way to go through the cache, and the positions of the query for which it is taken. */
 export type ShuffleAttention = Readonly<{ shape: ShuffleAttentionShape; positions: Span }>;
 
-/** The ways of a device, none where its subgroups do not hold the lanes of a key. */
+/** The ways of a device up to position `to`, none where its subgroups do not hold the lanes of a key. */
 export function tuneShuffle(
   { H, G, Hd, window }: Omit<ShuffleAttentionShape, "lanes">,
   capabilities: Capabilities,
+  to: number = ALONE,
 ): readonly ShuffleAttention[] {
   if (!shuffleDimensions(capabilities).includes(Hd)) return [];
   const { invocations, bytes } = workgroupLimits(capabilities);
@@ -47,7 +49,7 @@ export function tuneShuffle(
   };
   return [
     { shape: cut(128), positions: { from: 0, to: FEW } },
-    { shape: cut(Math.min(512, 4 * Hd)), positions: { from: FEW, to: ALONE } },
+    { shape: cut(Math.min(512, 4 * Hd)), positions: { from: FEW, to } },
   ];
 }
 
@@ -76,22 +78,13 @@ override BLOCKS: u32 = (H * HEAD + 31u) / 32u;
 var<workgroup> room: array<vec4<f32>, 2 * THREADS>;
 var<workgroup> largest: array<f32, GROUPS>;
 var<workgroup> totals: array<f32, GROUPS>;
-struct Octet { a: vec4<f32>, b: vec4<f32> }
-struct Four { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
-fn widened(x: vec4<u32>) -> Octet {
-  return Octet(vec4<f32>(unpack2x16float(x.x), unpack2x16float(x.y)), vec4<f32>(unpack2x16float(x.z), unpack2x16float(x.w)));
-}
+${octetWgsl}
 fn product(key: vec4<u32>, low: vec4<f32>, high: vec4<f32>) -> f32 {
   let k = widened(key);
   let t = k.a * low + k.b * high;
   return (t.x + t.y) + (t.z + t.w);
 }
-// Where four rows of a group lie from key s on, GROUPS apart; past the last one, it.
-fn rows(s: u32, position: u32, column: u32) -> vec4<u32> {
-  return min(vec4<u32>(s, s + GROUPS, s + 2u * GROUPS, s + 3u * GROUPS), vec4<u32>(position)) * (G * LANES) + column;
-}
-fn load_keys(at: vec4<u32>) -> Four { return Four(k_cache[at.x], k_cache[at.y], k_cache[at.z], k_cache[at.w]); }
-fn load_values(at: vec4<u32>) -> Four { return Four(v_cache[at.x], v_cache[at.y], v_cache[at.z], v_cache[at.w]); }
+${fourRowsWgsl}
 // Four keys' sums over the lanes of a group: key 2 · back + odd stays with the lanes of its bits.
 fn halved(t: vec4<f32>, back: bool, odd: bool) -> f32 {
   let give = select(t.zw, t.xy, back);
