@@ -106,6 +106,8 @@ const headsWork: Work = {
   task: "attention of one row",
   cases: decode((config) => {
     const { numAttentionHeads: H, numKeyValueHeads: G, headDim: Hd, slidingWindow: window } = config;
+    const shape = tuneHeads({ H, G, Hd, window });
+    if (!shape) return [];
     const S = Math.min(CONTEXT, config.maxPositionEmbeddings);
     const seen = Math.min(S, window ?? S);
     return [
@@ -114,12 +116,6 @@ const headsWork: Work = {
         start: S - 1,
         counts: { bytes: 4 * seen * G * Hd + 8 * H * Hd, operations: 4 * H * Hd * seen, arithmetic: "f32" as const },
         record(recorder, o) {
-          const shape = tuneHeads({ H, G, Hd, window }, o.memory.gpu.capabilities);
-          if (!shape)
-            throw new GureumError("missing-feature", {
-              where: `kernel ${attentionHeads.name}`,
-              what: "four heads of 128 to a kv head, and subgroups of 32",
-            });
           const splits = splitsAt(S - 1, shape.keys, shape.atOnce);
           const caches = { k_cache: o.own("keys", S * G * Hd * 2, "f16"), v_cache: o.own("values", S * G * Hd * 2, "f16") };
           const out = { out: o.shared("partial", splits * H * Hd * 4, "blank"), stats: o.shared("stats", splits * H * 8, "blank") };

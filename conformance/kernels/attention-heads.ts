@@ -15,7 +15,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
     subject<AttentionCase>(
       attentionHeads,
       async ({ start, shape: { H, G, Hd, window }, q, k, v }, out) => {
-        const shape = cut(tuneHeads({ H, G, Hd, window }, rig.gpu.capabilities)!);
+        const shape = cut(tuneHeads({ H, G, Hd, window })!);
         const { keys, atOnce } = shape;
         const splits = splitsAt(start, keys, atOnce);
         const read = await runKernel(rig, 1, start, (io) => {
@@ -33,10 +33,9 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
         variant,
         kernels: [attentionHeads.name, attentionCombine.name],
         adapt: (c) => widened(c, 4, [128]),
-        accepts: ({ shape: { H, G, Hd, window } }) => tuneHeads({ H, G, Hd, window }, rig.gpu.capabilities) !== undefined,
+        accepts: ({ shape: { H, G, Hd, window } }) => tuneHeads({ H, G, Hd, window }) !== undefined,
       },
     );
-  if (!tuneHeads({ H: 4, G: 1, Hd: 128, window: null }, rig.gpu.capabilities)) return [];
   return [
     // As a model takes it.
     way(attentionHeads.name, (shape) => shape),

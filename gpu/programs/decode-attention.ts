@@ -2,7 +2,7 @@
  * How attention of one row runs: at each position one kernel, which leaves its result to o_proj or, in splits, to the
  * kernel that joins them. Dispatches are recorded once, so all are, each with its positions.
  */
-import type { Capabilities } from "../device/capabilities.ts";
+import { type Capabilities, missingFor } from "../device/capabilities.ts";
 import { attentionCombine } from "../kernels/decode/attention-combine.ts";
 import { attentionDecode, type DecodeAttentionShape, splitsOf, tuneAttention } from "../kernels/decode/attention-decode.ts";
 import { attentionHeads, HEADS_FROM, tuneHeads } from "../kernels/decode/attention-heads.ts";
@@ -37,7 +37,7 @@ export function attentionWays(
 ): AttentionWays {
   const { H, Hd, cache } = attention;
   const { few, more, many } = tuneAttention(attention, workgroupLimits(capabilities));
-  const heads = cache === "f16" ? tuneHeads(attention, capabilities) : undefined;
+  const heads = cache === "f16" && !missingFor(attentionHeads, capabilities) ? tuneHeads(attention) : undefined;
   const shuffles = cache === "f16" ? tuneShuffle(attention, capabilities, heads ? HEADS_FROM : ALONE) : [];
   const from = shuffles.at(-1)?.positions.to ?? more.positions.from;
   const beyond: Span = { from, to: Infinity };

@@ -51,7 +51,7 @@ describe("the work of kernels", () => {
   });
 
   /** For kernels that do not take the tiny shape: heads as wide as those of the large models. */
-  const wide: LlamaConfig = { ...tiny.config, headDim: 128, numAttentionHeads: 4, numKeyValueHeads: 2 };
+  const wide: LlamaConfig = { ...tiny.config, headDim: 128, numAttentionHeads: 4, numKeyValueHeads: 1 };
   const casesOf = (config: LlamaConfig, work: (typeof works)[number]) =>
     [1, 3, 40].flatMap((T) => work.cases(config, T).map((item) => ({ ...item, T, work, title: `${work.kernel} ${item.step} T=${T}` })));
   const cases = works.flatMap((work) => {

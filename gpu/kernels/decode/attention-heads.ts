@@ -8,7 +8,6 @@
  * maximum; their sums meet in workgroup memory behind the only barrier. Workgroup memory at 128 invocations: 8 KiB.
  * Limited by memory, and by latency in short contexts.
  */
-import type { Capabilities } from "../../device/capabilities.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { cacheBytes } from "../../wgsl/cache.ts";
 import { fourRowsWgsl, octetWgsl } from "../../wgsl/cached-rows.ts";
@@ -27,15 +26,16 @@ const HEAD = 128;
 const LANES = 128;
 export const HEADS_FROM = 832;
 
-/** How a device takes a shape; undefined where heads or subgroups are others. */
-export function tuneHeads({ H, G, Hd, window }: Attended, { features, subgroupMinSize }: Capabilities): HeadsAttentionShape | undefined {
-  if (Hd !== HEAD || (H / G) % HEADS !== 0 || !features.includes("subgroups") || subgroupMinSize < 32) return undefined;
+/** How it takes a shape; undefined where heads are others. */
+export function tuneHeads({ H, G, Hd, window }: Attended): HeadsAttentionShape | undefined {
+  if (Hd !== HEAD || (H / G) % HEADS !== 0) return undefined;
   return { H, G, Hd, window, lanes: LANES, keys: LANES / 4, atOnce: Math.max(1, Math.floor((TWO_EACH * HEADS) / H)) };
 }
 
 export const attentionHeads: Card<"q" | "k_cache" | "v_cache" | "out" | "stats" | "step", HeadsAttentionShape> = makeCard({
   name: "attention-heads",
   features: ["subgroups"],
+  subgroupSize: 32,
   wgsl: /* wgsl */ `
 enable subgroups;
 ${stepWgsl}
