@@ -146,6 +146,8 @@ export const attentionReach: readonly AttentionSpec[] = [
   // Llama 2 13B's: each head has keys of its own.
   { ...shape, G: 40, perGroup: 1, Hd: 128, T: 20, start: 20 },
   { ...shape, G: 40, perGroup: 1, Hd: 128, T: 1, start: 200 },
+  // More groups than models have, four heads each: over several splits of the keys by four heads at once.
+  { ...shape, G: 20, perGroup: 4, Hd: 128, T: 1, start: 70 },
   // And more rows than half of a tile has.
   { ...shape, G: 40, perGroup: 1, Hd: 16, T: 40, start: 3 },
   // As many heads over several splits of the keys.

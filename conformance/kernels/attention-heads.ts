@@ -5,7 +5,7 @@ import { attentionHeads, type HeadsAttentionShape, tuneHeads } from "../../gpu/k
 import { inPlanes, planeBytes } from "../../gpu/wgsl/fixed16.ts";
 import type { AttentionCase } from "../cases/attention.ts";
 import { asCache, fromPlanes } from "../subjects/layouts.ts";
-import { type AnyGpuSubject, hand, type Rig, runKernel, subject } from "../subjects/rig.ts";
+import { type AnyGpuSubject, hand, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
 import { widened } from "./attention-decode.ts";
 
 type Cut = (shape: HeadsAttentionShape) => HeadsAttentionShape;
@@ -36,10 +36,10 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
         accepts: ({ shape: { H, G, Hd, window } }) => tuneHeads({ H, G, Hd, window }) !== undefined,
       },
     );
-  return [
+  return onMatrices(rig, attentionHeads, [
     // As a model takes it.
     way(attentionHeads.name, (shape) => shape),
     // Few splits, so that cases take many turns; and more lanes than heads have components.
     way("attention-heads-2-splits", (shape) => ({ ...shape, lanes: 256, keys: 64, atOnce: 2 })),
-  ];
+  ]);
 };

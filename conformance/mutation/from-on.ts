@@ -66,6 +66,8 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
     of: /^attention-shuffle$/,
     numbers: { GROUPS: 16, q: 512, out: 4096, column: 128, position: 256, "step.start": 256, s: 256, WINDOW: 256 },
   },
+  // All heads of four: 64 at most, of 16 kv heads; groups of 16 lanes are eight, and splits of all heads some thousand.
+  { of: /^attention-heads$/, numbers: { GROUPS: 4, q: 512, column: 16, stats: 128 } },
   // All heads' splits are at most twice as many as the workgroups that run at once.
   { of: /^attention-combine$/, numbers: { stats: 128 } },
   // A batch has at most 128 rows, each of a sequence of its own.
