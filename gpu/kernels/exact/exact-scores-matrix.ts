@@ -37,7 +37,7 @@ ${exactIntegers}${exactNumbers}${exactScoring}
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
   let s0 = wg.x * 64u;
   let h = wg.y;
-  let r0 = wg.z * 32u;
+  let r0 = wg.z * ${SCORE_TILE}u;
   let g = h * G / H;
   let rows = min(step.T - min(step.T, FIRST + r0), 32u);
   // 1. Nothing that these rows see?
@@ -101,7 +101,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   workgroupBytes: 13824,
   call: (part) => ({
     overrides: attentionOverrides(part),
-    workgroups: (T, start) => [Math.ceil((start + T) / 64), part.H, Math.ceil(rowsOf(part, T) / 32)],
+    workgroups: (T, start) => [Math.ceil((start + T) / 64), part.H, Math.ceil(rowsOf(part, T) / SCORE_TILE)],
   }),
   sizes: (part, T, start) => {
     const { keys, exponents } = exactCacheBytes(part, start + T);
