@@ -1,4 +1,4 @@
+import { exactAddRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
-import { exactAddRules } from "../shared-proofs.ts";
 
 export const rules: readonly Rule[] = exactAddRules;

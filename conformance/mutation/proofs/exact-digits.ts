@@ -1,5 +1,5 @@
+import { exactHeldRules, exactMaxRules, exactRowRules, exactWordRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
-import { exactHeldRules, exactMaxRules, exactRowRules, exactWordRules } from "../shared-proofs.ts";
 
 const notTaken = "what is loaded past a row's end is not taken";
 

@@ -1,5 +1,6 @@
+import { exactAddRules, exactMaxRules, exactPowerRules, exactRowRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
-import { clamped, exactAddRules, exactMaxRules, exactPowerRules, exactRowRules, sameWords } from "../shared-proofs.ts";
+import { clamped, sameWords } from "../shared-proofs.ts";
 
 const near = "a difference below 2^−25 is a distance of 0 whatever its word, and so is its product";
 const far = "a difference from 2^7 on is the longest distance whatever its word, and so is its product";

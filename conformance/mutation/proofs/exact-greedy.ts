@@ -1,5 +1,6 @@
+import { exactMaxRules, exactRowRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
-import { exactMaxRules, exactRowRules, sameWords } from "../shared-proofs.ts";
+import { sameWords } from "../shared-proofs.ts";
 
 export const rules: readonly Rule[] = [
   ...exactRowRules,

@@ -1,4 +1,3 @@
-import type { Rule } from "../rules.ts";
 import {
   exactAddRules,
   exactHeldRules,
@@ -7,7 +6,8 @@ import {
   exactRootRules,
   exactRowRules,
   exactWordRules,
-} from "../shared-proofs.ts";
+} from "../exact-proofs.ts";
+import type { Rule } from "../rules.ts";
 
 export const rules: readonly Rule[] = [
   ...exactRowRules,

@@ -1,5 +1,5 @@
+import { exactAddRules, exactHeldRules, exactMaxRules, exactNormRules, exactRootRules, exactRowRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
-import { exactAddRules, exactHeldRules, exactMaxRules, exactNormRules, exactRootRules, exactRowRules } from "../shared-proofs.ts";
 
 export const rules: readonly Rule[] = [
   ...exactAddRules,

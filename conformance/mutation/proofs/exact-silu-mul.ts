@@ -1,5 +1,5 @@
+import { exactPowerRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
-import { exactPowerRules } from "../shared-proofs.ts";
 
 const estimate = "z stays at most 2^46 / y, and below it by less than 1.5 · 2^−13 of it for every Y: 7.7 would do";
 const noWeight = "1 / (1 + 2^−30) rounds to 1 as 1 does";
