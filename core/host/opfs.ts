@@ -3,6 +3,7 @@ import { GureumError } from "../errors.ts";
 import type { BlobLike } from "./blobs.ts";
 
 interface WritableLike {
+  truncate(byteLength: number): Promise<void>;
   write(bytes: Uint8Array): Promise<void>;
   close(): Promise<void>;
   abort(): Promise<void>;
@@ -126,11 +127,11 @@ export interface KeptFolder {
   remove(name: string): Promise<void>;
 }
 
-const isPipe = (error: unknown): boolean => /data pipe/.test((error as { message?: string } | null)?.message ?? "");
-
 async function writeOnce(file: FileHandle, bytes: Uint8Array): Promise<void> {
   const writable = await file.createWritable!();
   try {
+    // The room first: a full storage refuses that by its name, but of a write it may say only that a pipe broke (Chromium).
+    await writable.truncate(bytes.length);
     await writable.write(bytes);
   } catch (error) {
     await writable.abort().catch(() => {});
@@ -180,12 +181,7 @@ function folderOf(where: string, handle: DirectoryHandle): KeptFolder {
     write: (name, bytes) =>
       stored(`${where}/${name}`, async () => {
         const file = await handle.getFileHandle(name, { create: true });
-        if (!file.createWritable) return writeInPlace(file, `${where}/${name}`, bytes);
-        // A busy Chromium says of a full storage only that a pipe broke; asked again it says why.
-        await writeOnce(file, bytes).catch((error: unknown) => {
-          if (!isPipe(error)) throw error;
-          return writeOnce(file, bytes);
-        });
+        await (file.createWritable ? writeOnce(file, bytes) : writeInPlace(file, `${where}/${name}`, bytes));
       }),
     async remove(name) {
       await ifThere(`${where}/${name}`, () => handle.removeEntry(name, { recursive: true }));

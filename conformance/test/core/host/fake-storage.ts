@@ -20,8 +20,11 @@ const fault = (name: string, message: string = name): DOMException => new DOMExc
 export function fakeStorage(): FakeStorage {
   const folders = new Set<string>([""]);
   const usage = (): number => [...self.files.values()].reduce((sum, { length }) => sum + length, 0);
+  const room = (path: string, byteLength: number): void => {
+    if (usage() - (self.files.get(path)?.length ?? 0) + byteLength > self.quota) throw fault("QuotaExceededError");
+  };
   const put = (path: string, bytes: Uint8Array<ArrayBuffer>): void => {
-    if (usage() - (self.files.get(path)?.length ?? 0) + bytes.length > self.quota) throw fault("QuotaExceededError");
+    room(path, bytes.length);
     self.files.set(path, bytes);
   };
   const check = (name: string): void => {
@@ -40,6 +43,7 @@ export function fakeStorage(): FakeStorage {
           createWritable: async () => {
             let written: Uint8Array[] = [];
             return {
+              truncate: async (byteLength: number) => room(path, byteLength),
               async write(bytes: Uint8Array) {
                 self.onWrite(path);
                 written.push(bytes.slice());
