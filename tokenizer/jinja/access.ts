@@ -1,13 +1,14 @@
 /** Elements and slices. Source: docs.python.org, "Built-in Types"; jinja2 `environment.getitem`. */
 import { fail, refuse } from "./errors.ts";
-import { isNamespace, kindOf, lengthOf, sequence, str, type Value } from "./values.ts";
+import { isNamespace, kindOf, lengthOf, Markup, plain, sequence, str, type Value } from "./values.ts";
 
 /** A key as a dict holds it: 1.0 and True are 1. */
 const lookupKey = (key: Value): Value =>
   typeof key === "boolean" || (typeof key === "number" && Number.isInteger(key)) ? BigInt(key) : key;
 
 /** A dict's key. @throws GureumError "template" */
-export function keyOf(value: Value): Value {
+export function keyOf(given: Value): Value {
+  const value = plain(given);
   if (typeof value === "boolean" || typeof value === "number") return refuse(`a dict's key of type ${kindOf(value)}`);
   if (Array.isArray(value) && kindOf(value) === "tuple") return refuse("a dict's key of type tuple");
   return typeof value === "object" && value !== null ? fail(`'${kindOf(value)}' cannot be a dict's key`) : value;
@@ -24,19 +25,24 @@ function element(items: string | readonly Value[], index: bigint | boolean): Val
 
 /** `object[key]`; what is not there is undefined. @throws GureumError "template" for an element of nothing. */
 export function item(object: Value, key: Value): Value {
+  if (object instanceof Markup) return marked(item(object.text, key));
   if (object === undefined) return fail(`an undefined value has no element ${key === undefined ? "" : repr1(key)}`);
   if (object instanceof Map) return object.get(lookupKey(key));
   if (isNamespace(object)) return typeof key === "string" ? object.attributes.get(key) : undefined;
   if (typeof object === "function") return refuse("an attribute of a function");
-  if (kindOf(object) === "generator") return refuse("an element of a generator");
+  // A generator has no elements, and only these attributes.
+  if (kindOf(object) === "generator")
+    return typeof key === "string" && /^(close|send|throw|gi_)/.test(key) ? refuse(`a generator's ${key}`) : undefined;
   const isIndex = typeof key === "bigint" || typeof key === "boolean";
   if ((typeof object === "string" || Array.isArray(object)) && isIndex && !kindOf(object).startsWith("dict_")) return element(object, key);
   return undefined;
 }
+const marked = (value: Value): Value => (typeof value === "string" ? new Markup(value) : value);
 const repr1 = (key: Value): string => (typeof key === "string" ? JSON.stringify(key) : str(key));
 
 /** `object[start:stop:step]`, by code point. @throws GureumError "template" */
 export function slice(object: Value, bounds: readonly Value[]): Value {
+  if (object instanceof Markup) return marked(slice(object.text, bounds));
   if (object === undefined) return fail("a slice of an undefined value");
   if (typeof object !== "string" && (!Array.isArray(object) || /^dict_|generator/.test(kindOf(object))))
     return fail(`'${kindOf(object)}' has no slices`);

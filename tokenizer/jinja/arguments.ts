@@ -1,6 +1,6 @@
 /** Arguments of functions, methods and filters. */
 import { fail } from "./errors.ts";
-import { type Keywords, kindOf, type Value } from "./values.ts";
+import { type Keywords, kindOf, plain, type Value } from "./values.ts";
 
 /** Values by the parameters' names in order; undefined where none is given. @throws GureumError "template" for one too many. */
 export function bind(what: string, names: readonly string[], args: readonly Value[], keywords: Keywords, required = 0): Value[] {
@@ -12,8 +12,10 @@ export function bind(what: string, names: readonly string[], args: readonly Valu
   return bound;
 }
 
-export const asText = (what: string, value: Value): string =>
-  typeof value === "string" ? value : fail(`${what} needs a string, got ${kindOf(value)}`);
+export const asText = (what: string, value: Value): string => {
+  const text = plain(value);
+  return typeof text === "string" ? text : fail(`${what} needs a string, got ${kindOf(value)}`);
+};
 
 export const asInt = (what: string, value: Value): number =>
   typeof value === "bigint" || typeof value === "boolean" ? Number(value) : fail(`${what} needs an int, got ${kindOf(value)}`);

@@ -9,12 +9,15 @@ import { binary, checkItems, checkLength, compareBy, isIn, joinTexts } from "./o
 import {
   compare,
   equal,
+  escapeMarkup,
   intOf,
   iterate,
   type Keywords,
   kindOf,
   lengthOf,
+  Markup,
   numeric,
+  plain,
   sequence,
   str,
   truth,
@@ -37,7 +40,8 @@ const getter = (path: Value): ((value: Value) => Value) => {
           .map((step) => (/^\d+$/.test(step) ? intOf(step) : step));
   return (value) => steps.reduce<Value>((at, step) => item(at, step), value);
 };
-const folded = (value: Value): Value => {
+const folded = (given: Value): Value => {
+  const value = plain(given);
   weigh(value);
   return typeof value === "string" ? value.toLowerCase() : value;
 };
@@ -48,6 +52,9 @@ function sorted(items: Value[], key: (value: Value) => Value, reverse: boolean):
   return keyed.sort((a, b) => (reverse ? compare(b.key, a.key) : compare(a.key, b.key))).map(({ value }) => value);
 }
 
+/** What map, select and their like visit: nothing of a value that counts as false, None and 0 among them. */
+const visited = (value: Value): Value[] => (truth(value) ? iterate(value) : []);
+
 /** map(attribute=…), map("filter", …). */
 const map: Filter = (value, args, keywords) => {
   if (args.length === 0) {
@@ -55,13 +62,13 @@ const map: Filter = (value, args, keywords) => {
     if (attribute === undefined) return fail("map needs a filter or an attribute");
     const get = getter(attribute);
     return generator(
-      iterate(value)
+      visited(value)
         .map(get)
         .map((one) => (one === undefined ? otherwise : one)),
     );
   }
   const [name, ...rest] = args;
-  return generator(iterate(value).map((one) => applyFilter(asText("map", name), one, rest, keywords)));
+  return generator(visited(value).map((one) => applyFilter(asText("map", name), one, rest, keywords)));
 };
 
 const selecting =
@@ -73,7 +80,7 @@ const selecting =
     const [test, ...rest] = others;
     const holds = (one: Value): boolean => (test === undefined ? truth(get(one)) : applyTest(asText(what, test), get(one), rest));
     if (keywords.size > 0) return fail(`${what} takes no keywords`);
-    return generator(iterate(value).filter((one) => holds(one) === keeps));
+    return generator(visited(value).filter((one) => holds(one) === keeps));
   };
 
 const toInt: Filter = (value, args, keywords) => {
@@ -146,6 +153,15 @@ const defaultFilter: Filter = (value, args, keywords) => {
       : ""
     : value;
 };
+/** The least or the largest, the first of several; undefined where there is none. */
+const extreme =
+  (name: string, isBefore: (a: Value, b: Value) => boolean): Filter =>
+  (value, args, keywords) => {
+    const [sensitive, attribute] = bind(name, ["case_sensitive", "attribute"], args, keywords);
+    const [key, get] = [caseKey(sensitive), getter(attribute)];
+    const [first, ...rest] = iterate(value);
+    return rest.reduce((best, one) => (isBefore(key(get(one)), key(get(best))) ? one : best), first);
+  };
 const length: Filter = (value) => BigInt(lengthOf(value));
 
 const filters: Readonly<Record<string, Filter>> = {
@@ -171,6 +187,8 @@ const filters: Readonly<Record<string, Filter>> = {
   capitalize: onText("capitalize", capitalize),
   count: length,
   d: defaultFilter,
+  e: escapeMarkup,
+  escape: escapeMarkup,
   default: defaultFilter,
   dictsort: (value, args, keywords) => {
     const [sensitive, by = "key", reverse] = bind("dictsort", ["case_sensitive", "by", "reverse"], args, keywords);
@@ -203,6 +221,8 @@ const filters: Readonly<Record<string, Filter>> = {
   list: (value) => iterate(value),
   lower: onText("lower", (text) => text.toLowerCase()),
   map,
+  max: extreme("max", (a, b) => compareBy(">", a, b)),
+  min: extreme("min", (a, b) => compareBy("<", a, b)),
   reject: selecting("reject", false, false),
   rejectattr: selecting("rejectattr", true, false),
   replace: (value, args, keywords) =>
@@ -212,6 +232,7 @@ const filters: Readonly<Record<string, Filter>> = {
       keywords,
     ),
   reverse: (value) => (typeof value === "string" ? Array.from(value).reverse().join("") : generator(iterate(value).reverse())),
+  safe: (value) => new Markup(str(value)),
   select: selecting("select", false, true),
   selectattr: selecting("selectattr", true, true),
   sort: (value, args, keywords) => {
@@ -254,10 +275,14 @@ const filters: Readonly<Record<string, Filter>> = {
 };
 
 const others = new Set(
-  "attr center e escape filesizeformat forceescape groupby max min pprint random round safe slice striptags truncate urlencode urlize wordcount wordwrap xmlattr".split(
+  "attr center filesizeformat forceescape groupby pprint random round slice striptags truncate urlencode urlize wordcount wordwrap xmlattr".split(
     " ",
   ),
 );
+
+/** Filters that take a Markup as it is, and such that make one of one. */
+const takesMarkup = new Set("d default e escape safe".split(" "));
+const keepsMarkup = new Set("capitalize indent last lower reverse string trim upper".split(" "));
 
 /** `value | name(…)`. A name `is x` or `is not x` is a test. @throws GureumError "template" */
 export function applyFilter(name: string, value: Value, args: readonly Value[], keywords: Keywords = none): Value {
@@ -267,9 +292,11 @@ export function applyFilter(name: string, value: Value, args: readonly Value[], 
   if (!Object.hasOwn(filters, name)) return fail(`no filter is called ${JSON.stringify(name)}`);
   // Counted here, since a filter also runs others: map("upper").
   for (const read of [value, ...args]) weigh(read);
-  const made = filters[name]!(value, args, keywords);
+  if (name === "format" && value instanceof Markup) return refuse("format of what `safe` made");
+  const takes = takesMarkup.has(name);
+  const made = filters[name]!(takes ? value : plain(value), takes ? args : args.map(plain), keywords);
   weigh(made);
-  return made;
+  return value instanceof Markup && keepsMarkup.has(name) ? new Markup(made as string) : made;
 }
 
 const aliases: Readonly<Record<string, string>> = {
@@ -297,7 +324,7 @@ const tests: Readonly<Record<string, (value: Value) => boolean>> = {
   boolean: kindIs(/^bool$/),
   callable: kindIs(/^(function|undefined)$/),
   defined: (value) => value !== undefined,
-  escaped: () => false,
+  escaped: (value) => value instanceof Markup,
   even: (value) => compareBy("==", binary("%", value, 2n), 0n),
   false: (value) => value === false,
   filter: (value) => Object.hasOwn(filters, str(value)) || others.has(str(value)),
@@ -318,7 +345,8 @@ const tests: Readonly<Record<string, (value: Value) => boolean>> = {
 };
 
 /** `value is name(…)`. @throws GureumError "template" */
-export function applyTest(name: string, value: Value, args: readonly Value[]): boolean {
+export function applyTest(name: string, given: Value, args: readonly Value[]): boolean {
+  const value = name === "escaped" ? given : plain(given);
   const operator = aliases[name];
   const takesOne = operator !== undefined || /^(in|sameas|divisibleby)$/.test(name);
   if (!takesOne && !Object.hasOwn(tests, name)) return fail(`no test is called ${JSON.stringify(name)}`);

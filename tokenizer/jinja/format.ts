@@ -2,7 +2,7 @@
 
 import { item } from "./access.ts";
 import { exceed, fail, refuse } from "./errors.ts";
-import { compare, floatText, intOf, type Keywords, kindOf, numeric, repr, str, type Value, walk } from "./values.ts";
+import { compare, floatText, intOf, type Keywords, kindOf, numeric, plain, repr, str, type Value, walk } from "./values.ts";
 
 /** The widest field that a format may name. */
 const maxWidth = 2 ** 24;
@@ -53,7 +53,8 @@ const intBy = (value: bigint, type: string): string => {
 const specPattern = /^(?:([\s\S])?([<>=^]))?([-+ ])?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([bcdeEfFgGnosxX%])?$/u;
 
 /** `format(value, spec)`. @throws GureumError "template" */
-function formatBy(value: Value, spec: string): string {
+function formatBy(given: Value, spec: string): string {
+  const value = plain(given);
   if (spec === "") return str(value);
   const matched = specPattern.exec(spec);
   const number = numeric(value);
@@ -173,7 +174,8 @@ const jsonText = (text: string, ascii: boolean): string => {
 };
 
 /** json.dumps. @throws GureumError "template" for what has no JSON. */
-export function toJson(value: Value, options: JsonOptions, depth = 0): string {
+export function toJson(given: Value, options: JsonOptions, depth = 0): string {
+  const value = plain(given);
   walk(value);
   if (value === null) return "null";
   if (typeof value === "boolean") return String(value);

@@ -12,7 +12,7 @@ import { method } from "./methods.ts";
 import { binary, checkLength, compareBy } from "./operators.ts";
 import { breakSignal, child, continueSignal, lookUp, loopAttributes, type Scope, Signal, signalled } from "./scope.ts";
 import { mentioned, type Node, nameOf } from "./tree.ts";
-import { type Callable, isNamespace, iterate, kindOf, type Namespace, numeric, sequence, str, truth, type Value } from "./values.ts";
+import { type Callable, isNamespace, iterate, kindOf, type Namespace, numeric, plain, sequence, str, truth, type Value } from "./values.ts";
 
 export interface Progress {
   steps: number;
@@ -59,12 +59,13 @@ class PythonInterpreter extends PackageInterpreter {
     this.progress.steps += steps;
     if (this.progress.steps > maxSteps) exceed(`a rendering of more than ${maxSteps} steps`);
   }
-  private sized(value: Value): Value {
+  private sized(given: Value): Value {
+    const value = plain(given);
     if (typeof value === "string") {
       checkLength(value.length);
       if (value.length > 64) this.spend(value.length / 64);
     } else if (Array.isArray(value)) this.spend(value.length / 8);
-    return value;
+    return given;
   }
 
   override evaluateBlock(nodes: readonly Node[], scope: Scope): Box {
@@ -187,7 +188,7 @@ class PythonInterpreter extends PackageInterpreter {
         [property.start, property.stop, property.step].map((bound) => (bound ? this.value(bound, scope) : undefined)),
       );
     const isName = !node.computed && property.type === "Identifier";
-    const key = isName ? (property.value as string) : this.value(property, scope);
+    const key = isName ? (property.value as string) : plain(this.value(property, scope));
     if (object === undefined || typeof key !== "string") return item(object, key);
     if (/^__/.test(key) && !(object instanceof Map && object.has(key))) return refuse(`the attribute ${key}`);
     // `x.name` is the attribute first, `x["name"]` the element.

@@ -6,7 +6,20 @@ import { asInt, asText, bind } from "./arguments.ts";
 import { fail, refuse } from "./errors.ts";
 import { formatText } from "./format.ts";
 import { checkLength, joinTexts } from "./operators.ts";
-import { type Callable, equal, iterate, type Keywords, kindOf, lengthOf, sequence, truth, type Value } from "./values.ts";
+import {
+  type Callable,
+  equal,
+  escapeMarkup,
+  iterate,
+  type Keywords,
+  kindOf,
+  lengthOf,
+  Markup,
+  plain,
+  sequence,
+  truth,
+  type Value,
+} from "./values.ts";
 
 type Method<T> = (self: T, args: readonly Value[], keywords: Keywords) => Value;
 
@@ -220,8 +233,24 @@ const changing = /^(append|extend|insert|pop|remove|clear|sort|reverse|update|se
 const unsupported =
   /^(isalnum|casefold|swapcase|isnumeric|istitle|rindex|encode|maketrans|translate|expandtabs|isidentifier|isprintable|format_map|fromkeys|decode)$/;
 
+/** A method of what `safe` made: its texts are such again, and what `replace` and `join` put in is escaped. */
+function markupMethod(self: Markup, name: string): Callable | undefined {
+  const own = method(self.text, name);
+  if (own === undefined) return undefined;
+  if (/^(format|ljust|rjust|center)$/.test(name)) return () => refuse(`${name}() of what \`safe\` made`);
+  const marked = (value: Value): Value =>
+    typeof value === "string" ? new Markup(value) : kindOf(value) === "tuple" ? sequence("tuple", (value as Value[]).map(marked)) : value;
+  return (args, keywords) => {
+    const given = args.map((one, i) => (name === "replace" && i === 1 ? escapeMarkup(one) : one));
+    if (name === "join") given[0] = iterate(given[0]).map(escapeMarkup);
+    const made = own(given, keywords);
+    return kindOf(made) === "list" ? (made as Value[]).map(marked) : marked(made);
+  };
+}
+
 /** A value's method of this name; undefined where its type has none. @throws GureumError "template" */
 export function method(self: Value, name: string): Callable | undefined {
+  if (self instanceof Markup) return markupMethod(self, name);
   const kind = kindOf(self);
   const table = (kind === "str" ? strings : kind === "list" || kind === "tuple" ? lists : kind === "dict" ? dicts : {}) as Record<
     string,
@@ -232,7 +261,7 @@ export function method(self: Value, name: string): Callable | undefined {
     return (args, keywords) => {
       if (withoutArguments.has(name) && args.length + keywords.size > 0) return fail(`${name}() takes no arguments`);
       if (/strip$/.test(name) && args.length > 1) return fail(`${name}() takes one argument`);
-      return own(self, args, keywords);
+      return own(self, args.map(plain), keywords);
     };
   if (/^(list|dict)$/.test(kind) && changing.test(name)) return () => fail(`${name}() changes a ${kind}, which the sandbox forbids`);
   return unsupported.test(name) && /^(str|dict)$/.test(kind) ? () => refuse(`${name}()`) : undefined;

@@ -2,7 +2,7 @@
 import { keyOf } from "./access.ts";
 import { exceed, fail, refuse } from "./errors.ts";
 import { percentFormat } from "./format.ts";
-import { compare, equal, iterate, kindOf, numeric, sequence, str, type Value } from "./values.ts";
+import { compare, equal, escapeMarkup, iterate, kindOf, Markup, numeric, plain, sequence, str, type Value } from "./values.ts";
 
 /** The longest text that a rendering may make, in UTF-16 units. */
 export const maxText: number = 2 ** 24;
@@ -71,9 +71,19 @@ function arithmetic(operator: string, a: bigint | number, b: bigint | number): V
   return operator === "+" ? x + y : operator === "-" ? x - y : x * y;
 }
 
+/** The same where `safe` made one of them: `+` escapes the other, `*` stays. */
+function binaryMarkup(operator: string, left: Value, right: Value): Value {
+  if (operator === "+" && kindOf(left) === "str" && kindOf(right) === "str")
+    return new Markup(escapeMarkup(left).text + escapeMarkup(right).text);
+  if (operator === "%" && left instanceof Markup) return refuse("'%' of what `safe` made");
+  const made = binary(operator, plain(left), plain(right));
+  return operator === "*" ? new Markup(made as string) : made;
+}
+
 /** `left operator right`, for arithmetic and `~`. @throws GureumError "template" */
 export function binary(operator: string, left: Value, right: Value): Value {
   if (operator === "~") return str(left) + str(right);
+  if (left instanceof Markup || right instanceof Markup) return binaryMarkup(operator, left, right);
   if (left === undefined || right === undefined) return fail(`'${operator}' on an undefined value`);
   if (operator === "%" && typeof left === "string") return percentFormat(left, right);
   const [a, b] = [numeric(left), numeric(right)];
@@ -92,7 +102,8 @@ export function binary(operator: string, left: Value, right: Value): Value {
 }
 
 /** `member in container`. @throws GureumError "template" */
-export function isIn(member: Value, container: Value): boolean {
+export function isIn(sought: Value, within: Value): boolean {
+  const [member, container] = [plain(sought), plain(within)];
   if (typeof container === "string")
     return typeof member === "string" ? container.includes(member) : fail(`'in <string>' requires a string, got ${kindOf(member)}`);
   if (container instanceof Map) return container.has(keyOf(member));

@@ -54,9 +54,6 @@ function concatenate(node: Node): Node {
 }
 /** A text stays, what is written by `{{ }}` becomes text. */
 const output = (node: Node): Node => {
-  const filter = node.type === "FilterExpression" ? (node.filter as Node) : undefined;
-  // `safe` changes what follows it, and nothing where a text is written.
-  if (filter?.type === "Identifier" && filter.value === "safe") return output(node.operand as Node);
   if (node.type === "StringLiteral") return node;
   return statements.has(node.type) ? (rewrite(node) as Node) : { type: "Output", expression: rewrite(node) };
 };

@@ -8,7 +8,7 @@ import { exceed, fail, refuse } from "./errors.ts";
 
 export type Keywords = ReadonlyMap<string, Value>;
 export type Callable = (args: readonly Value[], keywords: Keywords) => Value;
-export type Value = undefined | null | boolean | bigint | number | string | Value[] | Map<Value, Value> | Namespace | Callable;
+export type Value = undefined | null | boolean | bigint | number | string | Markup | Value[] | Map<Value, Value> | Namespace | Callable;
 
 /** A sequence that is no list. */
 export class Sequence extends Array<Value> {
@@ -20,6 +20,19 @@ export class Sequence extends Array<Value> {
 export interface Namespace {
   readonly attributes: Map<string, Value>;
 }
+/** What `safe` makes: a str that `+` joins with others escaped. Source: markupsafe `Markup`. */
+export class Markup {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+/** A Markup as the str that it is. */
+export const plain = (value: Value): Exclude<Value, Markup> => (value instanceof Markup ? value.text : value);
+const entities: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&#39;", '"': "&#34;" };
+/** A value's text with HTML's signs as entities; a Markup as it is. */
+export const escapeMarkup = (value: Value): Markup =>
+  value instanceof Markup ? value : new Markup(str(value).replace(/[&<>'"]/g, (sign) => entities[sign]!));
 
 export function sequence(kind: string, items: Iterable<Value>): Sequence {
   const made = new Sequence();
@@ -35,11 +48,13 @@ export function beginWalks(): void {
   walked = 0;
 }
 /** Counts a value on the way, and the work that its size makes. @throws GureumError "template" */
-export function walk(value: Value): void {
+export function walk(given: Value): void {
+  const value = plain(given);
   count(1 + (typeof value === "string" ? value.length / 16 : 0));
 }
 /** Counts what a filter or test reads or makes as a whole. @throws GureumError "template" */
-export function weigh(value: Value): void {
+export function weigh(given: Value): void {
+  const value = plain(given);
   const members = Array.isArray(value) ? value.length : value instanceof Map ? value.size : 0;
   count(1 + (typeof value === "string" ? value.length / 32 : members / 8));
 }
@@ -50,6 +65,7 @@ function count(work: number): void {
 
 export const isNamespace = (value: Value): value is Namespace => typeof value === "object" && value !== null && "attributes" in value;
 export const kindOf = (value: Value): string => {
+  if (value instanceof Markup) return "str";
   if (value === undefined) return "undefined";
   if (value === null) return "NoneType";
   if (Array.isArray(value)) return value instanceof Sequence ? value.kind : "list";
@@ -75,6 +91,7 @@ export function toValue(data: unknown): Value {
 }
 
 export function truth(value: Value): boolean {
+  if (value instanceof Markup) return value.text !== "";
   if (Array.isArray(value)) return value.length > 0 || kindOf(value) === "generator";
   if (value instanceof Map) return value.size > 0;
   return Number.isNaN(value) || Boolean(value);
@@ -84,7 +101,8 @@ export function truth(value: Value): boolean {
 export const numeric = (value: Value): bigint | number | undefined =>
   typeof value === "boolean" ? BigInt(value) : typeof value === "bigint" || typeof value === "number" ? value : undefined;
 
-export function equal(a: Value, b: Value): boolean {
+export function equal(left: Value, right: Value): boolean {
+  const [a, b] = [plain(left), plain(right)];
   walk(a);
   const [x, y] = [numeric(a), numeric(b)];
   if (x !== undefined && y !== undefined) return x >= y && x <= y;
@@ -98,7 +116,8 @@ export function equal(a: Value, b: Value): boolean {
 const codePoints = (text: string): number[] => Array.from(text, (character) => character.codePointAt(0)!);
 
 /** Below zero for a < b. @throws GureumError "template" where Python has no order. */
-export function compare(a: Value, b: Value): number {
+export function compare(left: Value, right: Value): number {
+  const [a, b] = [plain(left), plain(right)];
   walk(a);
   const [x, y] = [numeric(a), numeric(b)];
   if (x !== undefined && y !== undefined) return x < y ? -1 : x > y ? 1 : x >= y ? 0 : Number.NaN;
@@ -115,7 +134,8 @@ function compareItems(a: readonly Value[], b: readonly Value[]): number {
 }
 
 /** The members that a loop visits. A generator is used up. @throws GureumError "template" */
-export function iterate(value: Value): Value[] {
+export function iterate(given: Value): Value[] {
+  const value = plain(given);
   if (value === undefined) return [];
   if (typeof value === "string") {
     count(value.length / 4);
@@ -127,7 +147,8 @@ export function iterate(value: Value): Value[] {
 }
 
 /** @throws GureumError "template" where Python has no `len`. */
-export function lengthOf(value: Value): number {
+export function lengthOf(given: Value): number {
+  const value = plain(given);
   if (value === undefined) return 0;
   if (typeof value === "string") return /[\ud800-\udfff]/.test(value) ? Array.from(value).length : value.length;
   if (Array.isArray(value) && kindOf(value) !== "generator") return value.length;
@@ -167,6 +188,7 @@ export function reprText(text: string): string {
 export function repr(value: Value): string {
   walk(value);
   if (typeof value === "string") return reprText(value);
+  if (value instanceof Markup) return `Markup(${reprText(value.text)})`;
   if (value === undefined) return "Undefined";
   if (Array.isArray(value)) {
     const kind = kindOf(value);
@@ -184,6 +206,7 @@ export function repr(value: Value): string {
 /** Python's `str`, which is what `{{ }}` writes. */
 export function str(value: Value): string {
   if (typeof value === "string") return value;
+  if (value instanceof Markup) return value.text;
   if (value === undefined) return "";
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
