@@ -102,8 +102,11 @@ export function splitAtTokens(matcher: TokenMatcher, text: string): Split[] {
     let end = at + length;
     at = end;
     if (token.singleWord && (endsWithWord(text, start) || startsWithWord(text, end))) continue;
-    // Spaces an earlier token took along are not taken twice.
-    if (token.lstrip) while (start > done && isWhiteSpace(text.charCodeAt(start - 1))) start--;
+    // Spaces an earlier token took along are not taken twice; a token of spaces that it took is none where it would take more.
+    if (token.lstrip) {
+      while (start > done && isWhiteSpace(text.charCodeAt(start - 1))) start--;
+      if (Math.max(start, done) >= end) continue;
+    }
     if (token.rstrip) while (end < text.length && isWhiteSpace(text.charCodeAt(end))) end++;
     if (done < start) splits.push({ id: -1, start: done, end: start });
     splits.push({ id: token.id, start: Math.max(start, done), end });

@@ -130,6 +130,20 @@ describe("added tokens", () => {
     expect(added({ rstrip: true, special: true }, "a <t> \t b")).toEqual(["a", " ", "<t>", "b"]);
     expect(added({ rstrip: true, lstrip: true, special: true }, "<t> <t>")).toEqual(["<t>", "<t>"]);
   });
+  it("that are white space are none where a token before them took it, and they would take more", () => {
+    const tabbed = (flags: object, text: string): string[] => {
+      const tab = { id: next + 1, content: "\t", ...flags };
+      const tokenizer = tokenizerOf({ added_tokens: [{ id: next, content: "<t>", rstrip: true }, tab] });
+      return tokenizer.encode(text).map((id) => tokenizer.idToPiece(id));
+    };
+    // What tokenizers 0.23.3 gives.
+    for (const text of ["a<t>\tb", "a<t> \tb"]) {
+      expect(tabbed({ lstrip: true }, text)).toEqual(["a", "<t>", "b"]);
+      expect(tabbed({ lstrip: true, rstrip: true }, text)).toEqual(["a", "<t>", "b"]);
+      expect(tabbed({}, text)).toEqual(["a", "<t>", "\t", "b"]);
+      expect(tabbed({ rstrip: true }, text)).toEqual(["a", "<t>", "\t", "b"]);
+    }
+  });
   it("stay text inside a word where single_word says so", () => {
     expect(added({ single_word: true, special: true }, "a<t>")).toEqual(["a", "<", "t", ">"]);
     expect(added({ single_word: true, special: true }, "<t>가")).toEqual(["<", "t", ">", "가"]);
