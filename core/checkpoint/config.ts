@@ -140,7 +140,21 @@ export function parseConfig(bytes: Uint8Array, companions: ConfigCompanions = {}
   };
 }
 
+/** MLX writes `quantization`, and the same again as a `quantization_config` without a method. @throws GureumError "unsupported" */
+function refuseMlx(config: Fields): void {
+  const isMlx = [config.get("quantization"), config.get("quantization_config")].map(
+    (value) => value instanceof Map && value.has("bits") && value.has("group_size") && !value.has("quant_method"),
+  );
+  if (isMlx[0] && (isMlx[1] || !config.has("quantization_config")))
+    throw new GureumError("unsupported", {
+      where: "quantization",
+      what: "MLX's layout of quantized weights is not supported",
+      remedy: "take an AWQ, GPTQ or W4A16 release of the model, or the unquantized one",
+    });
+}
+
 function parseQuantization(config: Fields, { quantConfig, quantizeConfig }: ConfigCompanions): Quantization | null {
+  within(configFile, () => refuseMlx(config));
   for (const [key, method] of [["quantization_config"], ["compression_config", "compressed-tensors"]] as const)
     if (config.has(key)) return within(configFile, () => detectLayout(fieldsOf(config.get(key), key), method));
   for (const [i, bytes] of [quantConfig, quantizeConfig].entries()) {
@@ -160,7 +174,8 @@ type Shape = Omit<LlamaConfig, "quantization" | "bosTokenId" | "eosTokenIds">;
 
 function parseShape(config: Fields, family: Family): Shape {
   const activation = config.string("hidden_act", "silu");
-  if (activation !== "silu") throw unsupported("hidden_act", "activation", '"silu"', quote(activation));
+  // One function of two names.
+  if (activation !== "silu" && activation !== "swish") throw unsupported("hidden_act", "activation", '"silu"', quote(activation));
 
   const hiddenSize = config.count("hidden_size");
   const numHiddenLayers = config.count("num_hidden_layers", undefined, maxLayers);

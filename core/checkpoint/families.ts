@@ -111,7 +111,8 @@ export function parseFamily(config: Fields): Family {
   const names = config.get("architectures");
   if (!Array.isArray(names) || names.length === 0 || names.some((name) => typeof name !== "string"))
     throw new GureumError("format", { where: "architectures", what: "wrong type", expected: "a list of names", got: jsonKind(names) });
-  const family = families.find(({ architecture }) => architecture === names[0]);
+  // The first converted checkpoints of Llama say LLaMAForCausalLM.
+  const family = families.find(({ architecture }) => architecture.toLowerCase() === (names[0] as string).toLowerCase());
   if (!family || names.length > 1) throw unknown("architectures", names as string[]);
   return family;
 }

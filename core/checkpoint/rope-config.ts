@@ -1,6 +1,6 @@
 /**
  * The rotary embedding's part of config.json: `rope_theta`, and `rope_scaling` or, from transformers 5 on,
- * `rope_parameters`.
+ * `rope_parameters`. Where both say something, `rope_scaling` stands, as in transformers 5: it is what people add by hand.
  * Source: transformers 5 `modeling_rope_utils.py` (defaults and fallbacks as there). longrope, mrope and per-layer-type
  * parameters are refused by name.
  */
@@ -27,13 +27,20 @@ export interface RopeContext {
  * scaling not computed.
  */
 export function parseRope(config: Fields, context: RopeContext): { readonly ropeTheta: number; readonly ropeScaling: RopeScaling } {
-  const key = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  const scaling = config.has(key) ? fieldsOf(config.get(key), key) : null;
+  const stated = ["rope_scaling", "rope_parameters"].flatMap((name) => (config.has(name) ? [fieldsOf(config.get(name), name)] : []));
+  const [scaling = null, other] = stated.filter(({ values }) => values.size > 0);
+  const key = scaling?.where ?? "";
   if (scaling && [...scaling.values.values()].some((value) => value instanceof Map))
     throw unsupported(key, "rotary parameters per layer type", [...scaling.values.keys()].join(", "));
 
   const theta = scaling?.has("rope_theta") ? scaling : config;
   const ropeTheta = theta.positive("rope_theta", 10000);
+  if (other?.has("rope_theta") && !theta.has("rope_theta") && other.positive("rope_theta") !== ropeTheta)
+    throw new GureumError("format", {
+      where: `${other.where}.rope_theta`,
+      what: `stands in ${other.where} alone, in whose place ${key} is taken`,
+      remedy: `put rope_theta into ${key}, or take one of the two out`,
+    });
   const partial = (scaling?.has("partial_rotary_factor") ? scaling : config).positive("partial_rotary_factor", 1);
   if (partial !== 1) throw unsupported("partial_rotary_factor", "a rotary embedding of part of each head", `${partial}`);
   if (!scaling) return { ropeTheta, ropeScaling: { type: "none" } };
@@ -44,7 +51,7 @@ function parseScaling(scaling: Fields, config: Fields, ropeTheta: number, contex
   const { maxPositionEmbeddings, headDim } = context;
   const type = scaling.string(scaling.has("rope_type") ? "rope_type" : "type", "default");
   const originalMaxPositionEmbeddings = (): number =>
-    (scaling.has("original_max_position_embeddings") ? scaling : config).count("original_max_position_embeddings", maxPositionEmbeddings);
+    (config.has("original_max_position_embeddings") ? config : scaling).count("original_max_position_embeddings", maxPositionEmbeddings);
 
   /** What positions are stretched by; at least one must be left. */
   const stretch = (): number => {

@@ -7,9 +7,10 @@
  */
 import type { Quantization } from "../../config.ts";
 import { GureumError } from "../../errors.ts";
+import { jsonKind, quote } from "../../json.ts";
 import { packNibbles, unpackNibbles } from "../../quant/awq-format.ts";
-import type { Fields } from "../fields.ts";
-import { checkBits, checkName, checkOff, groupSizeOf, type Int4Shape, type Layout, nibbleAt, type StoredCheck } from "./layout.ts";
+import { type Fields, fieldsOf } from "../fields.ts";
+import { checkBits, checkName, checkOff, groupSizeOf, type Int4Shape, type Layout, nibbleAt, placeOf, type StoredCheck } from "./layout.ts";
 
 /** Words [K/8, N], eight k to a word, to AWQ's [K, N/8]. */
 function wordsAlongK(words: Int32Array, { N, K }: Int4Shape): Int32Array {
@@ -103,7 +104,7 @@ export const groupIndex = (suffix: string): StoredCheck => ({
 function versionOf(method: string, fields: Fields): 1 | 2 | null {
   if (method === "auto-round") {
     const packing = fields.string("packing_format", "auto_round:auto_gptq").toLowerCase();
-    if (packing === "auto_round:auto_gptq") return 1;
+    if (/^(auto|auto_round:(auto_)?gptq)$/.test(packing)) return 1;
     return packing === "auto_round" || packing === "auto_round:gptqmodel" ? 2 : null;
   }
   if (method !== "gptq") return null;
@@ -112,16 +113,38 @@ function versionOf(method: string, fields: Fields): 1 | 2 | null {
   return fields.string(key, "gptq").toLowerCase() === "gptq_v2" ? 2 : 1;
 }
 
+/** GPTQModel's exceptions by module: "-:" and a pattern leaves modules unquantized; others must change nothing that is read here. */
+function checkDynamic(fields: Fields, groupSize: number | "whole"): void {
+  if (!fields.has("dynamic")) return;
+  const dynamic = fieldsOf(fields.get("dynamic"), placeOf(fields, "dynamic"));
+  for (const [pattern, value] of dynamic.values) {
+    if (pattern.startsWith("-:")) continue;
+    const own = fieldsOf(value, `${dynamic.where}.${quote(pattern)}`);
+    checkBits(own, "bits");
+    checkOff(own, "desc_act", "act-order");
+    if (own.has("group_size") && groupSizeOf(own, "group_size") !== groupSize)
+      throw new GureumError("unsupported", {
+        where: placeOf(own, "group_size"),
+        what: "settings that differ between modules",
+        expected: `${groupSize}`,
+        got: jsonKind(own.get("group_size")),
+        remedy: "take another int4 release of the model, or the unquantized one",
+      });
+  }
+}
+
 const gptqLayout = (name: "gptq" | "gptq-v2", version: 1 | 2): Layout => ({
   name,
   detect(method, fields): Quantization | null {
     if (versionOf(method, fields) !== version) return null;
     checkBits(fields, "bits");
-    checkOff(fields, "desc_act", "act-order");
+    const groupSize = groupSizeOf(fields, "group_size", 128);
+    // With one group, or groups set before the inputs were sorted, each input's group is where it would be without act-order.
+    if (groupSize !== "whole" && !fields.boolean("static_groups", false)) checkOff(fields, "desc_act", "act-order");
     checkOff(fields, "is_marlin_format", "Marlin's layout");
     checkOff(fields, "lm_head", "a quantized head");
-    checkOff(fields, "dynamic", "settings that differ between modules");
-    return { layout: name, groupSize: groupSizeOf(fields, "group_size", 128), symmetric: false };
+    checkDynamic(fields, groupSize);
+    return { layout: name, groupSize, symmetric: false };
   },
   qweight: { suffix: ".qweight", dtypes: ["I32"], shape: ({ N, K }) => [K / 8, N], toAwq: wordsAlongK, fromAwq: wordsFromAwq },
   qzeros: {

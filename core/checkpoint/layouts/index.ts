@@ -6,7 +6,7 @@ import { type Fields, fieldsOf } from "../fields.ts";
 import { awq } from "./awq.ts";
 import { compressedTensors } from "./compressed-tensors.ts";
 import { gptq, gptqV2 } from "./gptq.ts";
-import { checkBits, type Layout, placeOf } from "./layout.ts";
+import { checkBits, checkOff, type Layout, placeOf } from "./layout.ts";
 
 export const layouts: readonly Layout[] = [awq, gptq, gptqV2, compressedTensors];
 
@@ -29,7 +29,10 @@ function checkExceptions(fields: Fields): void {
  */
 export function detectLayout(fields: Fields, otherwise?: string): Quantization {
   const method = fields.string("quant_method", otherwise).toLowerCase();
-  if (method === "auto-round") checkExceptions(fields);
+  if (method === "auto-round") {
+    checkExceptions(fields);
+    for (const key of ["rotation_config", "spinquant_config"]) checkOff(fields, key, "rotations between linears");
+  }
   for (const { detect } of layouts) {
     const found = detect(method, fields);
     if (found) return found;

@@ -60,6 +60,8 @@ describe("parseConfig", () => {
       attentionOutputBias: true,
     });
     expect(parse({ architectures: null, model_type: "qwen3", num_key_value_heads: 4 }).architecture).toBe("Qwen3ForCausalLM");
+    // As the first conversions of Llama spell it, and silu by its other name.
+    expect(parse({ architectures: ["LLaMAForCausalLM"], hidden_act: "swish" }).architecture).toBe("LlamaForCausalLM");
   });
 
   it("slides Qwen's attention where all layers do, and refuses layers of both kinds", () => {
@@ -97,6 +99,11 @@ describe("parseConfig", () => {
     ],
     [{ architectures: [] }, /format .*architectures/],
     [{ architectures: [1] }, /format .*architectures/],
+    [{ quantization: { group_size: 64, bits: 4 } }, /^unsupported .*> quantization: MLX's layout .* — take an AWQ/],
+    [
+      { quantization: { group_size: 64, bits: 4 }, quantization_config: { group_size: 64, bits: 4, mode: "affine" } },
+      /^unsupported .*> quantization: MLX's layout/,
+    ],
     [{ hidden_act: "gelu" }, /unsupported .*hidden_act: activation, expected "silu", got "gelu"/],
     [{ hidden_size: "256" }, /format .*hidden_size: wrong type, expected an integer, got "256"/],
     [{ hidden_size: 256.5 }, /format .*hidden_size/],
@@ -148,16 +155,42 @@ describe("rope_scaling, rope_parameters", () => {
     });
   });
 
-  it("reads transformers 5's rope_parameters with rope_theta inside, before anything older", () => {
-    const config = parse({
-      rope_parameters: { rope_type: "linear", factor: 4, rope_theta: 77 },
-      rope_theta: 5,
-      rope_scaling: { type: "yarn" },
-    });
-    expect(config).toMatchObject({ ropeTheta: 77, ropeScaling: { type: "linear", factor: 4 } });
+  it("reads transformers 5's rope_parameters with rope_theta inside", () => {
+    const rope_parameters = { rope_type: "linear", factor: 4, rope_theta: 77 };
+    for (const rope_scaling of [null, {}])
+      expect(parse({ rope_parameters, rope_theta: 5, rope_scaling })).toMatchObject({
+        ropeTheta: 77,
+        ropeScaling: { type: "linear", factor: 4 },
+      });
     expect(parse({ rope_parameters: { rope_type: "default", rope_theta: 1e6 } })).toMatchObject({
       ropeTheta: 1e6,
       ropeScaling: { type: "none" },
+    });
+  });
+
+  // A config.json of transformers 5 to which a model's page has people add rope_scaling for long texts.
+  it("takes rope_scaling where both are there, and refuses a rope_theta that would be lost so", () => {
+    const rope_scaling = { type: "dynamic", factor: 2 };
+    const rope_parameters = { rope_type: "default", rope_theta: 1e6 };
+    const dynamic = { ropeScaling: { type: "dynamic", factor: 2 } };
+    expect(parse({ rope_parameters, rope_scaling: { ...rope_scaling, rope_theta: 9 }, rope_theta: 5 })).toMatchObject({
+      ropeTheta: 9,
+      ...dynamic,
+    });
+    expect(parse({ rope_parameters, rope_scaling, rope_theta: 5 })).toMatchObject({ ropeTheta: 5, ...dynamic });
+    expect(parse({ rope_parameters: { ...rope_parameters, rope_theta: 10000 }, rope_scaling })).toMatchObject({
+      ropeTheta: 10000,
+      ...dynamic,
+    });
+    expect(refusal(() => parse({ rope_parameters, rope_scaling }))).toMatch(
+      /rope_parameters\.rope_theta: stands in rope_parameters alone, in whose place rope_scaling is taken — put rope_theta into rope_scaling/,
+    );
+  });
+
+  it("takes the original length from the top of the config first, as transformers does", () => {
+    const yarn = { rope_type: "yarn", factor: 2, original_max_position_embeddings: 64 };
+    expect(parse({ rope_scaling: yarn, original_max_position_embeddings: 128 })).toMatchObject({
+      ropeScaling: { originalMaxPositionEmbeddings: 128 },
     });
   });
 
@@ -249,7 +282,14 @@ describe("quantization_config", () => {
     expect(layoutOf({ quant_method: "auto-round", packing_format: "auto_round:auto_awq", bits: 4, group_size: 32 })).toEqual(at("awq", 32));
     expect(layoutOf(gptq)).toEqual(at("gptq", 64));
     expect(layoutOf({ ...gptq, checkpoint_format: "gptq_v2" })).toEqual(at("gptq-v2", 64));
+    // Act-order that scatters nothing: one group (TheBloke's "--1g" releases), or groups set before the inputs were sorted.
+    expect(layoutOf({ ...gptq, desc_act: true, group_size: -1 })).toEqual(at("gptq", "whole"));
+    expect(layoutOf({ ...gptq, desc_act: true, static_groups: true })).toEqual(at("gptq", 64));
+    // GPTQModel's exceptions: what stays unquantized, and what says the same again.
+    expect(layoutOf({ ...gptq, dynamic: { "-:.*q_proj": {}, "+:.*mlp": { bits: 4, group_size: 64 } } })).toEqual(at("gptq", 64));
     expect(layoutOf({ ...gptq, quant_method: "auto-round" })).toEqual(at("gptq", 64));
+    for (const packing_format of ["auto", "auto_round:gptq", "auto_round:auto_gptq"])
+      expect(layoutOf({ ...gptq, quant_method: "auto-round", packing_format })).toEqual(at("gptq", 64));
     expect(layoutOf({ ...gptq, quant_method: "auto-round", packing_format: "auto_round:gptqmodel" })).toEqual(at("gptq-v2", 64));
     const weights = { num_bits: 4, type: "int", symmetric: true, strategy: "group", group_size: 128 };
     const packed = (changes: object, rest: object = {}) => ({
@@ -264,8 +304,11 @@ describe("quantization_config", () => {
       [{ ...gptq, desc_act: true }, /desc_act: act-order, expected none, got true — take another int4 release/],
       [{ ...gptq, checkpoint_format: "marlin" }, /GPTQ layout/],
       [{ ...gptq, bits: 8 }, /4 bits, got 8/],
-      [{ ...gptq, dynamic: { "-:lm_head": {} } }, /settings that differ between modules/],
+      [{ ...gptq, dynamic: { "+:.*mlp": { bits: 8 } } }, /dynamic\."\+:\.\*mlp"\.bits: .*4 bits, got 8/],
+      [{ ...gptq, dynamic: { ".*mlp": { group_size: 32 } } }, /group_size: settings that differ between modules, expected 64, got 32/],
+      [{ ...gptq, dynamic: { ".*mlp": { desc_act: true } } }, /act-order/],
       [{ ...gptq, quant_method: "auto-round", extra_config: { "model.layers.0.mlp.up_proj": { bits: 8 } } }, /extra_config.*4 bits, got 8/],
+      [{ ...gptq, quant_method: "auto-round", rotation_config: { algorithm: "hadamard" } }, /rotation_config: rotations between linears/],
       [packed({ num_bits: 8 }), /num_bits: width/],
       [packed({ type: "float" }), /type of the weights/],
       [packed({ strategy: "tensor" }), /strategy/],
