@@ -32,10 +32,17 @@ const others: Readonly<Record<string, Json>> = {
   forced_bos_token_id: null,
   forced_eos_token_id: null,
   sequence_bias: null,
-  guidance_scale: null,
-  penalty_alpha: null,
+  guidance_scale: 1,
+  penalty_alpha: 0,
   min_length: 0,
   min_new_tokens: 0,
+  top_h: null,
+  dola_layers: null,
+  token_healing: null,
+  force_words_ids: null,
+  stop_strings: null,
+  exponential_decay_length_penalty: null,
+  watermarking_config: null,
 };
 
 /** transformers takes the 50 likeliest where a file asks for sampling and does not say of how many. */

@@ -24,6 +24,9 @@ describe("generation_config.json's sampling", () => {
   it("names what it leaves out: settings that are not done, values out of range or of another type", () => {
     const file = { do_sample: true, num_beams: 4, no_repeat_ngram_size: 0, typical_p: 0.9, bad_words_ids: [], suppress_tokens: [1] };
     expect(parse(file).ignored).toEqual(["num_beams", "typical_p", "suppress_tokens"]);
+    const later = { stop_strings: ["User:"], watermarking_config: { bias: 2 }, exponential_decay_length_penalty: [10, 1.1], top_h: 0.4 };
+    expect(parse(later).ignored.toSorted()).toEqual(Object.keys(later).sort());
+    expect(parse({ stop_strings: [], guidance_scale: 1, penalty_alpha: 0, token_healing: false, dola_layers: null }).ignored).toEqual([]);
     expect(parse({ do_sample: true, temperature: "hot", top_p: 7 })).toEqual({
       defaults: { temperature: 1, topK: 50 },
       ignored: ["temperature (0, or a number from 0.0001 to 10000 is meant)", "top_p (a number above 0 and at most 1 (off) is meant)"],
