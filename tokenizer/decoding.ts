@@ -50,12 +50,11 @@ export function createStreamingDecoder(parts: TokenizerParts): StreamingDecoder 
     const role = parts.roles[id];
     if (role === "control") return "";
     if (role === "unknown") return parts.unkSurface;
-    let piece = parts.pieces[id]!;
-    if (atStart && parts.leadingSpace !== "keep" && piece.startsWith(spaceSymbol)) {
-      piece = piece.slice(1);
-      tookSpace = parts.leadingSpace === "dropOne";
-    }
-    return piece.replaceAll(spaceSymbol, " ");
+    const piece = parts.pieces[id]!;
+    const text = parts.pieceText ? parts.pieceText(piece) : piece.replaceAll(spaceSymbol, " ");
+    if (!atStart || parts.leadingSpace === "keep" || piece.startsWith(" ") || !text.startsWith(" ")) return text;
+    tookSpace = parts.leadingSpace === "dropOne";
+    return text.slice(1);
   };
   return {
     push(ids) {

@@ -19,6 +19,8 @@ export interface Decoding {
   readonly byteLevel: boolean;
   /** Whether a space at the very start is one that encoding put there. */
   readonly dropsLeadingSpace: boolean;
+  /** A token's text by those steps that a stream can follow: what is done token by token. null where the file names no decoder. */
+  readonly pieceText: ((piece: string) => string) | null;
 }
 
 const lengthOf = (tokens: readonly string[]): number => tokens.reduce((length, token) => length + token.length, 0);
@@ -26,6 +28,8 @@ const lengthOf = (tokens: readonly string[]): number => tokens.reduce((length, t
 /** The decoder of a tokenizer.json. Without one, tokens are joined by spaces. */
 export function parseDecoders(config: unknown): Decoding {
   const steps: ((tokens: string[], limit: number) => string[])[] = [];
+  const own: ((tokens: string[], limit: number) => string[])[] = [];
+  let isFused = false;
   const stages = stagesOf(config, "decoders");
   let dropsLeadingSpace = false;
   for (const stage of stages) {
@@ -42,6 +46,7 @@ export function parseDecoders(config: unknown): Decoding {
             return replaced;
           });
         });
+        own.push(steps.at(-1)!);
         break;
       }
       case "ByteFallback":
@@ -52,18 +57,22 @@ export function parseDecoders(config: unknown): Decoding {
         break;
       case "Fuse":
         steps.push(fuseDecoder);
+        isFused = true;
         break;
       case "Strip": {
         const content = asCharacter(stage.content, "content");
         const start = asCount(stage.start, "start");
-        if (content === " " && start > 0) dropsLeadingSpace = true;
-        steps.push(stripDecoder(content, start, asCount(stage.stop, "stop")));
+        const strip = stripDecoder(content, start, asCount(stage.stop, "stop"));
+        if (!isFused) own.push(strip);
+        else if (content === " " && start > 0) dropsLeadingSpace = true;
+        steps.push(strip);
         break;
       }
       case "Metaspace": {
         const { replacement, prependScheme } = parseMetaspace(stage);
         if (prependScheme !== "never") dropsLeadingSpace = true;
         steps.push(metaspaceDecoder(replacement, prependScheme !== "never"));
+        own.push(metaspaceDecoder(replacement, false));
         break;
       }
       default:
@@ -87,5 +96,7 @@ export function parseDecoders(config: unknown): Decoding {
     byteFallback: stages.some(({ type }) => type === "ByteFallback"),
     byteLevel,
     dropsLeadingSpace,
+    pieceText:
+      stages.length === 0 ? null : (piece) => own.reduce((tokens, step) => step(tokens, growthLimit(piece.length)), [piece]).join(""),
   };
 }

@@ -40,6 +40,8 @@ export interface TokenizerParts {
   readonly unkSurface: string;
   /** Whether pieces are bytes written as characters (byte-level.ts); then the decoder of sentencepiece does not apply. */
   readonly byteLevel: boolean;
+  /** A piece's text, where a file says it; else U+2581 is a space. */
+  readonly pieceText?: ((piece: string) => string) | null;
   /** Which leading spaces sentencepiece's decoder takes off: none, the dummy prefix, or one of every piece before the first text. */
   readonly leadingSpace: "keep" | "dropOne" | "dropEach";
   /** A stretch of text without added tokens to what is segmented; `atStart`: it begins the text. */

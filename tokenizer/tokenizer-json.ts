@@ -115,6 +115,7 @@ export function tokenizerJsonParts(bytes: Uint8Array): TokenizerParts {
     addEos: around.after !== null,
     unkSurface: " \u2047 ",
     leadingSpace: decoding.dropsLeadingSpace ? "dropOne" : "keep",
+    pieceText: decoding.pieceText,
     normalize,
     segment: (normalized, atStart, out) => {
       for (const { text } of preTokenize({ text: normalized, first: atStart })) if (text !== "") model.segment(text, out);

@@ -179,6 +179,22 @@ describe("decoders", () => {
     expect(decoded({ type: "Sequence", decoders: [replace, strip] }, [1, 2])).toBe("ab");
     expect(decoded({ type: "Sequence", decoders: [replace, { type: "Fuse" }, strip] }, [1, 2])).toBe("a b");
   });
+  // As Japanese tokenizers do with line ends, and some trainers with another mark for the space.
+  it("show pieces in a stream as the file's own steps have them, token by token", () => {
+    const model = { ...bpe, vocab: Object.fromEntries(["<unk>", "▁a", "a¶", "_b", "<0x0A>", "¶"].map((piece, id) => [piece, id])) };
+    const replace = (from: string, to: string) => ({ type: "Replace", pattern: { String: from }, content: to });
+    const of = (decoder: object, ids: number[]): string[] => {
+      const tokenizer = tokenizerOf({ decoder, model });
+      const stream = tokenizer.streamingDecoder();
+      const streamed = ids.map((id) => stream.push([id])).join("") + stream.flush();
+      return [...new Set([streamed, tokenizer.decode(ids), tokenizer.decode(ids, { reading: "huggingface" })])];
+    };
+    const after = [{ type: "ByteFallback" }, { type: "Fuse" }, { type: "Strip", content: " ", start: 1, stop: 0 }];
+    const lines = { type: "Sequence", decoders: [replace("▁", " "), replace("¶", "\n"), ...after] };
+    expect(of(lines, [1, 2, 4, 5, 3])).toEqual(["aa\n\n\n_b"]);
+    expect(of({ type: "Metaspace", replacement: "_", prepend_scheme: "always" }, [3, 3, 1])).toEqual(["b b▁a"]);
+    expect(of({ type: "Sequence", decoders: [{ type: "Fuse" }] }, [1, 3])).toEqual(["▁a_b"]);
+  });
   it("turn bytes into text, special tokens being left out", () => {
     expect(decoded({ type: "ByteFallback" }, [7, 4, 5, 6])).toBe("가");
     expect(decoded({ type: "ByteFallback" }, [4, 5, 3])).toBe("\ufffd\ufffdc");
