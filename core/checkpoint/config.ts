@@ -140,22 +140,15 @@ export function parseConfig(bytes: Uint8Array, companions: ConfigCompanions = {}
   };
 }
 
-/** MLX writes `quantization`, and the same again as a `quantization_config` without a method. @throws GureumError "unsupported" */
-function refuseMlx(config: Fields): void {
-  const isMlx = [config.get("quantization"), config.get("quantization_config")].map(
-    (value) => value instanceof Map && value.has("bits") && value.has("group_size") && !value.has("quant_method"),
-  );
-  if (isMlx[0] && (isMlx[1] || !config.has("quantization_config")))
-    throw new GureumError("unsupported", {
-      where: "quantization",
-      what: "MLX's layout of quantized weights is not supported",
-      remedy: "take an AWQ, GPTQ or W4A16 release of the model, or the unquantized one",
-    });
-}
-
 function parseQuantization(config: Fields, { quantConfig, quantizeConfig }: ConfigCompanions): Quantization | null {
-  within(configFile, () => refuseMlx(config));
-  for (const [key, method] of [["quantization_config"], ["compression_config", "compressed-tensors"]] as const)
+  // MLX writes `quantization`, and often the same again as a quantization_config; neither names a method.
+  const mlx = config.get("quantization") instanceof Map ? "mlx" : undefined;
+  const places = [
+    ["quantization_config", mlx],
+    ["compression_config", "compressed-tensors"],
+    ...(mlx ? [["quantization", mlx]] : []),
+  ] as const;
+  for (const [key, method] of places)
     if (config.has(key)) return within(configFile, () => detectLayout(fieldsOf(config.get(key), key), method));
   for (const [i, bytes] of [quantConfig, quantizeConfig].entries()) {
     if (!bytes) continue;

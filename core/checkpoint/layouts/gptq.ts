@@ -10,7 +10,18 @@ import { GureumError } from "../../errors.ts";
 import { jsonKind, quote } from "../../json.ts";
 import { packNibbles, unpackNibbles } from "../../quant/awq-format.ts";
 import { type Fields, fieldsOf } from "../fields.ts";
-import { checkBits, checkName, checkOff, groupSizeOf, type Int4Shape, type Layout, nibbleAt, placeOf, type StoredCheck } from "./layout.ts";
+import {
+  checkBits,
+  checkName,
+  checkOff,
+  groupSizeOf,
+  type Int4Shape,
+  type Layout,
+  nibbleAt,
+  placeOf,
+  type StoredCheck,
+  unsupported,
+} from "./layout.ts";
 
 /** Words [K/8, N], eight k to a word, to AWQ's [K, N/8]. */
 function wordsAlongK(words: Int32Array, { N, K }: Int4Shape): Int32Array {
@@ -123,13 +134,12 @@ function checkDynamic(fields: Fields, groupSize: number | "whole"): void {
     checkBits(own, "bits");
     checkOff(own, "desc_act", "act-order");
     if (own.has("group_size") && groupSizeOf(own, "group_size") !== groupSize)
-      throw new GureumError("unsupported", {
-        where: placeOf(own, "group_size"),
-        what: "settings that differ between modules",
-        expected: `${groupSize}`,
-        got: jsonKind(own.get("group_size")),
-        remedy: "take another int4 release of the model, or the unquantized one",
-      });
+      throw unsupported(
+        placeOf(own, "group_size"),
+        "settings that differ between modules",
+        `${groupSize}`,
+        jsonKind(own.get("group_size")),
+      );
   }
 }
 

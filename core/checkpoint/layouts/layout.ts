@@ -77,7 +77,7 @@ export interface Layout {
   readonly config: (settings: WrittenSettings) => Readonly<Record<string, unknown>>;
 }
 
-const unsupported = (where: string, what: string, expected: string, got: string): GureumError =>
+export const unsupported = (where: string, what: string, expected: string, got: string): GureumError =>
   new GureumError("unsupported", { where, what, expected, got, remedy: "take another int4 release of the model, or the unquantized one" });
 
 /** The place of a member, for messages. */

@@ -99,10 +99,13 @@ describe("parseConfig", () => {
     ],
     [{ architectures: [] }, /format .*architectures/],
     [{ architectures: [1] }, /format .*architectures/],
-    [{ quantization: { group_size: 64, bits: 4 } }, /^unsupported .*> quantization: MLX's layout .* — take an AWQ/],
+    [
+      { quantization: { group_size: 64, bits: 4 } },
+      /^unsupported .*> quantization\.quant_method: quantization, .* got "mlx" — take an AWQ/,
+    ],
     [
       { quantization: { group_size: 64, bits: 4 }, quantization_config: { group_size: 64, bits: 4, mode: "affine" } },
-      /^unsupported .*> quantization: MLX's layout/,
+      /quantization_config\.quant_method: quantization, .* got "mlx"/,
     ],
     [{ hidden_act: "gelu" }, /unsupported .*hidden_act: activation, expected "silu", got "gelu"/],
     [{ hidden_size: "256" }, /format .*hidden_size: wrong type, expected an integer, got "256"/],
