@@ -1,7 +1,8 @@
 /**
- * Weights as the kernels of `exact` read them: loaded as for every other arithmetic, then dense matrices become fixed rows, digit by digit, on the
- * device (gpu/kernels/exact/exact-digits.ts). What they were stays only where it is the embedding.
+ * Weights as the kernels of `exact` read them: loaded as for every other arithmetic, norms and biases brought to values, then dense matrices
+ * become fixed rows, digit by digit, on the device (gpu/kernels/exact/exact-digits.ts). What they were stays only where it is the embedding.
  */
+import { clean } from "../../core/exact/numbers.ts";
 import type { LlamaWeightRefs, WeightTree } from "../../core/model/weights.ts";
 import { allocate, free, freeAll, type Memory, makeMemory, readRanges } from "../device/buffer.ts";
 import { type Digits, digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
@@ -104,7 +105,7 @@ export async function loadExactWeights(
 ): Promise<ExactGpuWeights> {
   const { gpu } = memory;
   const packed = packRefusal(gpu.capabilities, refs) === undefined;
-  const loaded = await loadWeights(memory, refs, packed ? "int4" : "none", onProgress, unitOf);
+  const loaded = await loadWeights(memory, refs, packed ? "int4" : "none", onProgress, unitOf, (values) => values.map(clean));
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
   const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const scratch = makeMemory(gpu);

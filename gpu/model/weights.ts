@@ -4,7 +4,7 @@
  * side.
  */
 import { listRefs } from "../../core/checkpoint/weights.ts";
-import type { LinearRef, LlamaWeightRefs } from "../../core/model/weights.ts";
+import type { LinearRef, LlamaWeightRefs, TensorRef } from "../../core/model/weights.ts";
 import { type Memory, upload } from "../device/buffer.ts";
 import { denseRefusal, sharing } from "./packing.ts";
 import { placeAwq, placeDense, placeDenseSideBySide, placeNorm, readVector } from "./place.ts";
@@ -32,6 +32,7 @@ export type Sharing = "none" | "int4" | "all";
  * @param share `int4PackRefusal` must find nothing against sharing
  * @param onProgress after each part: bytes read so far, and in all
  * @param unitOf how repacked blocks lie, by the size of groups (awq-repack.ts)
+ * @param admit what norms and biases become, as the arithmetic takes them
  * @throws GureumError "io", "non-finite" for a NaN or infinite scale, norm or bias, "limit", "out-of-memory",
  * "device-lost"
  */
@@ -41,15 +42,17 @@ export async function loadWeights(
   share: Sharing,
   onProgress?: (bytesDone: number, bytesTotal: number) => void,
   unitOf: (groupSize: number) => number = () => 1,
+  admit: (values: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer> = (values) => values,
 ): Promise<GpuLlamaWeights> {
   const total = listRefs(refs).reduce((sum, ref) => sum + ref.byteLength, 0);
   const stream = makeStream(memory, total, onProgress);
   const repacker = makeRepacker(stream, memory, unitOf);
+  const vectorOf = async (ref: TensorRef): Promise<Float32Array<ArrayBuffer>> => admit(await readVector(stream, ref));
 
   /** Linears of one input, with `norms` of heads; each has its own bias too, for the kernels that take it alone. */
   const together = async (refs: readonly LinearRef[], norms: readonly Float32Array[]): Promise<GpuLinear[]> => {
     const vectors: (Float32Array<ArrayBuffer> | null)[] = [];
-    for (const { bias } of refs) vectors.push(bias && (await readVector(stream, bias)));
+    for (const { bias } of refs) vectors.push(bias && (await vectorOf(bias)));
     const biases = vectors.map((values, i) => values && upload(memory, refs[i]!.bias!.key, values));
     const hasBias = vectors.some((values) => values !== null);
     const all = joined(refs.map(({ outFeatures }, i) => vectors[i] ?? new Float32Array(outFeatures)));
@@ -83,7 +86,7 @@ export async function loadWeights(
     for (const [name, part] of Object.entries(parts))
       if (!part) loaded[name] = null;
       else if (!("inFeatures" in part)) {
-        const values = await readVector(stream, part);
+        const values = await vectorOf(part);
         loaded[name] = placeNorm(memory, part.key, values, share === "all");
         if (name === "qNorm" || name === "kNorm") ofHeads.push(values);
       }
@@ -106,7 +109,7 @@ export async function loadWeights(
     const embedTokens = await placeDense(stream, memory, refs.embedTokens);
     const layers: Layer[] = [];
     for (const parts of refs.layers) layers.push(await layer(parts));
-    const norm = placeNorm(memory, refs.norm.key, await readVector(stream, refs.norm), share === "all");
+    const norm = placeNorm(memory, refs.norm.key, await vectorOf(refs.norm), share === "all");
     const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await placeDense(stream, memory, refs.lmHead);
     await repacker.done();
     await stream.drain();
