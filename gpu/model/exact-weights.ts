@@ -93,6 +93,8 @@ async function scaleBases(
 
 /** Where a piece may begin: bindings begin at multiples of 256 bytes, and a row has at least four. */
 const ROWS_AT_ONCE = 64;
+/** A piece has no more: a dispatch is 65,535 workgroups wide at most, of eight rows each (exact-dense.ts). */
+const MOST_ROWS: number = 8 * 65_535;
 
 /** A piece's memory: its own, since dense linears are loaded apart. */
 const bufferOf = ({ weight }: DensePiece): GPUBuffer => ("buffer" in weight ? weight.buffer : weight);
@@ -113,7 +115,7 @@ export async function loadExactWeights(
 
   const digits = async ({ K, N, dtype, pieces }: GpuDense, label: string, keep: boolean): Promise<ExactGpuDense> => {
     const perRow = digitBytes(K, 3, 1).digits;
-    const rows = Math.max(ROWS_AT_ONCE, Math.floor(most / perRow / ROWS_AT_ONCE) * ROWS_AT_ONCE);
+    const rows = Math.max(ROWS_AT_ONCE, Math.floor(Math.min(MOST_ROWS, most / perRow) / ROWS_AT_ONCE) * ROWS_AT_ONCE);
     const stride = rowWords(dtype, K) * 4;
     const out: ExactPiece[] = [];
     const recorder = makeRecorder();

@@ -1,26 +1,33 @@
 /** Which kernels one row of `exact` runs, by what a workgroup of a device holds. Dawn's null device computes nothing. */
 import { expect, it } from "vitest";
+import type { LlamaConfig } from "../../../core/config.ts";
+import { EXACT_LIMITS } from "../../../core/exact/forward.ts";
 import { makeMemory } from "../../../gpu/device/buffer.ts";
 import { openDevice } from "../../../gpu/device/device.ts";
 import { loadExactWeights } from "../../../gpu/model/exact-weights.ts";
 import { makeRecorder } from "../../../gpu/pipeline/recorder.ts";
-import { recordExactLayers } from "../../../gpu/programs/exact.ts";
+import { recordExactHead, recordExactLayers } from "../../../gpu/programs/exact.ts";
 import { type ExactSequence, makeExactActivations } from "../../../gpu/programs/exact-buffers.ts";
 import { randomCases } from "../fixtures/exact-models.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
+import { randomModel } from "../fixtures/random-model.ts";
+
+/** A session's buffers, of which nothing is asked. */
+function sequenceOf({ numHiddenLayers }: LlamaConfig): ExactSequence {
+  const none = {} as GPUBuffer;
+  const layers = Array.from({ length: numHiddenLayers }, () => none);
+  return { step: none, ids: none, table: none, keys: layers, values: layers, exponents: layers, maxContext: 32 };
+}
 
 /** The kernels of gate, up and down_proj in the first layer. */
 async function feedForward(name: string, bytes: number): Promise<string[]> {
   const { config, weights } = randomCases().find((c) => c.name === name)!;
   const memory = makeMemory(await openDevice({ backend: "null" }));
-  const none = {} as GPUBuffer;
-  const layers = Array.from({ length: config.numHiddenLayers }, () => none);
-  const sequence: ExactSequence = { step: none, ids: none, table: none, keys: layers, values: layers, exponents: layers, maxContext: 32 };
   const recorder = makeRecorder();
   recordExactLayers(recorder, {
     config,
     weights: await loadExactWeights(memory, memoryRefs(weights)),
-    sequence,
+    sequence: sequenceOf(config),
     a: makeExactActivations(memory, config, 1, 32),
     oneRow: true,
     matrices: false,
@@ -39,4 +46,26 @@ it("makes the digits of down_proj's row of what gate and up left behind it, wher
 it("makes them in down_proj itself where a workgroup holds them, and of the whole row where gate and up are held by none", async () => {
   expect(await feedForward("int4, groups of 32", 16 * 1024)).toEqual(["exact-awq-words", "exact-awq-words"]);
   expect(await feedForward("int4, groups of 32", 1024)).toEqual(["exact-awq-row", "exact-digits", "exact-awq-row"]);
+});
+
+it("asks for no dispatch wider than a device runs, up to the largest vocabulary", async () => {
+  const { config: plain } = randomCases()[0]!;
+  const { config, weights } = randomModel({ ...plain, vocabSize: 8, hiddenSize: 8, tieWordEmbeddings: true }, 1);
+  const vocabSize = EXACT_LIMITS.vocabulary;
+  const lmHead = { ...weights.lmHead, dtype: "F16" as const, outFeatures: vocabSize, data: new Uint16Array(vocabSize * 8) };
+  const memory = makeMemory(await openDevice({ backend: "null" }));
+  const recorder = makeRecorder();
+  const context = {
+    config: { ...config, vocabSize },
+    weights: await loadExactWeights(memory, memoryRefs({ ...weights, embedTokens: lmHead, lmHead })),
+    sequence: sequenceOf(config),
+    a: makeExactActivations(memory, config, 1, 32),
+    oneRow: false,
+    matrices: false,
+    lanes: 256,
+    limits: { invocations: 256, bytes: 16 * 1024 },
+  };
+  for (const lastRow of [true, false]) recordExactHead(recorder, context, {} as GPUBuffer, lastRow);
+  for (const { kernel, workgroups } of recorder.dispatches)
+    for (const T of [1, 5, 32]) for (const wide of workgroups(T, 0)) expect(wide, kernel.name).toBeLessThanOrEqual(65_535);
 });
