@@ -50,6 +50,8 @@ export const candidatesBoundaries: readonly CandidatesSpec[] = [
   // results.
   { V: 300, data: { kind: "normal", exponent: 3, seed: 1 }, topK: 0, topP: 1, temperature: 0.5 },
   { V: 5001, data: equal, topK: 0, topP: 0.5, temperature: 1 },
+  // A share that is 0 in f32: the likeliest stays all the same.
+  { V: 40, data: ties, topK: 0, topP: 1e-50, temperature: 1 },
   { V: 16_384, data: ties, topK: 0, topP: 0.9, temperature: 1 },
   // Sums of 2,344 weights of 1 in one invocation: f16 counts to 2,048.
   { V: 600_000, data: ones, topK: 0, topP: 0.5, temperature: 1 },

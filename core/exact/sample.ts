@@ -70,11 +70,11 @@ export function sample(logits: Float32Array, options: SamplingOptions, seen: Ite
   if (topK > 0 || topP < 1) order.sort((a, b) => z[b]! - z[a]! || a - b);
   if (topK > 0) order = order.slice(0, topK);
   if (topP < 1) {
-    // The shortest prefix with Σ w · 2^32 ≥ ⌊p · 2^32⌋ times the sum of what is left.
+    // The shortest prefix, of one at least, with Σ w · 2^32 ≥ ⌊p · 2^32⌋ times the sum of what is left.
     const share = BigInt(Math.floor(topP * 2 ** 32)) * BigInt(order.reduce((sum, id) => sum + weights[id]!, 0));
     let sum = 0;
     let kept = 0;
-    while (kept < order.length && BigInt(sum) << 32n < share) sum += weights[order[kept++]!]!;
+    while (kept < order.length && (kept === 0 || BigInt(sum) << 32n < share)) sum += weights[order[kept++]!]!;
     order = order.slice(0, kept);
   }
   const least = Math.floor(minP * 2 ** 32);

@@ -9,6 +9,8 @@ export const samplingWgsl = /* wgsl */ `struct Sampling {
 export const samplingBindingWgsl: string = /* wgsl */ `var<uniform> sampling: array<Sampling, ${MOST_ROWS}>;`;
 
 const EACH_BYTES = 32;
+/** The least f32 that no device flushes to 0. */
+const LEAST_SHARE = 2 ** -126;
 export const SAMPLING_BYTES: number = MOST_ROWS * EACH_BYTES;
 
 /** The options of each row, the rest of the uniform 0. */
@@ -24,7 +26,8 @@ function encodeRow({ temperature, topK, topP, minP, repetitionPenalty, seed }: S
   view.setUint32(4, Number((seed >> 32n) & 0xffffffffn), true);
   view.setUint32(8, Math.min(topK, 0xffffffff), true);
   view.setFloat32(12, temperature === 0 ? 0 : 1 / temperature, true);
-  view.setFloat32(16, topP, true);
+  // Not 0, which would leave nobody.
+  view.setFloat32(16, Math.max(topP, LEAST_SHARE), true);
   view.setFloat32(20, minP, true);
   view.setFloat32(24, repetitionPenalty, true);
   view.setFloat32(28, 1 / repetitionPenalty, true);
