@@ -4,7 +4,7 @@
  */
 import type { LlamaConfig } from "../config.ts";
 import { GureumError } from "../errors.ts";
-import { add, mul, nearestInteger } from "./numbers.ts";
+import { add, LARGEST, mul, nearestInteger } from "./numbers.ts";
 import { BITS, exp, LN2, ln, ONE, over, PI, realOf, root, times, turn } from "./reals.ts";
 
 export type RopeConfig = Pick<LlamaConfig, "headDim" | "ropeTheta" | "ropeScaling">;
@@ -16,33 +16,53 @@ export interface ExactRopeTables {
   readonly sin: Float32Array;
 }
 
+/** Numbers of a config that 128 fraction bits hold well: below, a base is 0 to them, and nothing can be divided by it. */
+const LEAST = 2 ** -64;
+const MOST_TURNS = 2 ** 64;
+
+/** A number of the config as it stands. @throws GureumError "limit" */
+function realFrom(where: string, x: number, most: number = Infinity): bigint {
+  if (x >= LEAST && x <= most) return realOf(x);
+  throw new GureumError("limit", {
+    where,
+    what: "rotary tables of the arithmetic exact",
+    expected: x < LEAST ? `at least ${LEAST}` : `at most ${most}`,
+    got: `${x}`,
+    remedy: "use another arithmetic",
+  });
+}
+
 const nearestReal = (x: bigint): number => nearestInteger(x, -Number(BITS));
 
 /** The binary32 number nearest to log₂ e / √Hd. */
 export const scoreFactor = (headDim: number): number => nearestReal(over(over(ONE, LN2), root(headDim)));
 
-/** θ_i of each pair as a real number, and the factor on cos and sin. `maxContext` only matters to dynamic scaling. */
+/**
+ * θ_i of each pair as a real number, and the factor on cos and sin. `maxContext` only matters to dynamic scaling.
+ * @throws GureumError "limit" for a number of the config that no real model has, "unsupported" as attentionFactor
+ */
 export function exactFrequencies(config: RopeConfig, maxContext: number): { readonly frequencies: bigint[]; readonly factor: bigint } {
   const { headDim, ropeTheta, ropeScaling: scaling } = config;
   const plain = (lnTheta: bigint): bigint[] =>
     Array.from({ length: headDim / 2 }, (_, i) => exp((-lnTheta * BigInt(2 * i)) / BigInt(headDim)));
-  const lnTheta = ln(realOf(ropeTheta));
+  const lnTheta = ln(realFrom("rope_theta", ropeTheta));
+  const stretch = scaling.type === "none" ? ONE : realFrom("rope_scaling.factor", scaling.factor);
   switch (scaling.type) {
     case "none":
       return { frequencies: plain(lnTheta), factor: ONE };
     case "linear":
-      return { frequencies: plain(lnTheta).map((f) => over(f, realOf(scaling.factor))), factor: ONE };
+      return { frequencies: plain(lnTheta).map((f) => over(f, stretch)), factor: ONE };
     case "dynamic": {
       // θ' = θ · (factor · L / trained − (factor − 1))^(Hd / (Hd − 2))
-      const { factor, originalMaxPositionEmbeddings: trained } = scaling;
+      const { originalMaxPositionEmbeddings: trained } = scaling;
       const length = BigInt(Math.max(maxContext, trained));
-      const stretch = (realOf(factor) * length) / BigInt(trained) - (realOf(factor) - ONE);
-      return { frequencies: plain(lnTheta + (ln(stretch) * BigInt(headDim)) / BigInt(headDim - 2)), factor: ONE };
+      const grown = (stretch * length) / BigInt(trained) - (stretch - ONE);
+      return { frequencies: plain(lnTheta + (ln(grown) * BigInt(headDim)) / BigInt(headDim - 2)), factor: ONE };
     }
     case "llama3": {
-      const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = scaling;
+      const { lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = scaling;
       const trained = BigInt(originalMaxPositionEmbeddings);
-      const [stretch, low, high] = [factor, lowFreqFactor, highFreqFactor].map(realOf) as [bigint, bigint, bigint];
+      const [low, high] = [realOf(lowFreqFactor), realOf(highFreqFactor)];
       const frequencies = plain(lnTheta).map((f) => {
         // turns = trained / wavelength = trained · f / 2π
         const turns = over(trained * f, 2n * PI);
@@ -54,15 +74,15 @@ export function exactFrequencies(config: RopeConfig, maxContext: number): { read
       return { frequencies, factor: ONE };
     }
     case "yarn": {
-      const { factor, betaFast, betaSlow, originalMaxPositionEmbeddings: trained, truncate } = scaling;
+      const { betaFast, betaSlow, originalMaxPositionEmbeddings: trained, truncate } = scaling;
       // The pair whose wavelength makes `rotations` turns over the trained length.
-      const pairOf = (rotations: number): bigint => {
-        const turns = over(BigInt(trained) * ONE, times(realOf(rotations), 2n * PI));
+      const pairOf = (name: string, rotations: number): bigint => {
+        const turns = over(BigInt(trained) * ONE, times(realFrom(`rope_scaling.${name}`, rotations, MOST_TURNS), 2n * PI));
         return over(BigInt(headDim) * ln(turns), 2n * lnTheta);
       };
       const floor = (x: bigint): bigint => (x >> BITS) << BITS;
-      let low = pairOf(betaFast);
-      let high = pairOf(betaSlow);
+      let low = pairOf("beta_fast", betaFast);
+      let high = pairOf("beta_slow", betaSlow);
       if (truncate) {
         low = floor(low);
         high = -floor(-high);
@@ -74,7 +94,7 @@ export function exactFrequencies(config: RopeConfig, maxContext: number): { read
       const frequencies = plain(lnTheta).map((f, i) => {
         const at = over(BigInt(i) * ONE - low, width);
         if (at <= 0n) return f;
-        const slow = over(f, realOf(factor));
+        const slow = over(f, stretch);
         return at >= ONE ? slow : times(slow, at) + times(f, ONE - at);
       });
       return { frequencies, factor: realOf(attentionFactor(scaling.attentionFactor)) };
@@ -85,10 +105,11 @@ export function exactFrequencies(config: RopeConfig, maxContext: number): { read
 /**
  * The factor on cos and sin as a binary32 number. Where the config does not state it, it came from a logarithm in f64, whose last bits a
  * runtime chooses: they must not decide the rounding.
- * @throws GureumError "unsupported" within 2^−45 of a tie
+ * @throws GureumError "unsupported" within 2^−45 of a tie, "limit" beyond the largest number
  */
 function attentionFactor(factor: number): number {
   const rounded = Math.fround(factor);
+  if (rounded === Infinity) realFrom("rope_scaling.attention_factor", factor, LARGEST);
   if (Math.fround(factor * (1 + 2 ** -45)) !== rounded || Math.fround(factor * (1 - 2 ** -45)) !== rounded)
     throw new GureumError("unsupported", {
       where: "rope_scaling.attention_factor",

@@ -90,6 +90,16 @@ describe("linear layers of exact", () => {
   });
 });
 
+const yarn = {
+  type: "yarn",
+  factor: 4,
+  originalMaxPositionEmbeddings: 64,
+  betaFast: 32,
+  betaSlow: 1,
+  attentionFactor: 1,
+  truncate: true,
+} as const;
+
 describe("rotary tables of exact", () => {
   const scalings: readonly RopeScaling[] = [
     { type: "none" },
@@ -129,9 +139,22 @@ describe("rotary tables of exact", () => {
   });
 
   it("refuse an attention factor too close to a tie", () => {
-    const yarn = { type: "yarn" as const, factor: 4, originalMaxPositionEmbeddings: 64, betaFast: 32, betaSlow: 1, truncate: true };
     const config = { headDim: 8, ropeTheta: 10000, ropeScaling: { ...yarn, attentionFactor: 1 + 2 ** -24 } };
     expect(() => exactRopeTables(config, 2)).toThrow("rope_scaling.attention_factor");
+  });
+
+  it.each<[string, number, RopeScaling]>([
+    ["rope_theta", 1e-50, { type: "none" }],
+    ["rope_theta", 1e-310, { type: "none" }],
+    ["rope_scaling.factor", 1e4, { type: "linear", factor: 1e-45 }],
+    ["rope_scaling.factor", 1e4, { type: "llama3", factor: 1e-40, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 64 }],
+    ["rope_scaling.factor", 1e4, { ...yarn, factor: 1e-40 }],
+    ["rope_scaling.beta_fast", 1e4, { ...yarn, betaFast: 1e-60 }],
+    ["rope_scaling.beta_fast", 1e4, { ...yarn, betaFast: 1e60 }],
+    ["rope_scaling.beta_slow", 1e4, { ...yarn, betaSlow: 1e-60 }],
+    ["rope_scaling.attention_factor", 1e4, { ...yarn, attentionFactor: 1e39 }],
+  ])("refuse %s that no real model has: %d, %o", (where, ropeTheta, ropeScaling) => {
+    expect(() => exactRopeTables({ headDim: 8, ropeTheta, ropeScaling }, 2)).toThrow(`${where}: rotary tables of the arithmetic exact`);
   });
 
   it("have the score factor of each head size", () => {
@@ -159,6 +182,12 @@ describe("the sampler of exact", () => {
       }
     }
     expect(differ).toBeLessThanOrEqual(1);
+  });
+
+  it("draws the likeliest of a share below 2^−32, which its integers do not hold", () => {
+    for (const topP of [2 ** -32, 2 ** -33, 1e-10, 1e-300])
+      for (const topK of [0, 2])
+        expect(sample(Float32Array.of(0, 1, 2, 2, 1), { ...greedy, temperature: 1, topP, topK, seed: 5n }, [], 3), `${topP}`).toBe(2);
   });
 
   it("gives the vectors of docs/sampling.md", () => {
