@@ -62,7 +62,7 @@ function split(x: number): { significand: number; exponent: number } {
   return { significand: (bits & 0x7fffff) | 0x800000, exponent: (bits >>> 23) - 150 };
 }
 
-/** ≈ 1/√x, x ≥ 0: within 0.515 units of the last place; the largest number for 0. */
+/** ≈ 1/√x, x ≥ 0: within 0.5151 units of the last place; the largest number for 0. */
 export function inverseRoot(x: number): number {
   if (x === 0) return LARGEST;
   let { significand: M, exponent: k } = split(x);
