@@ -8,9 +8,11 @@ import { GureumError, within } from "./errors.ts";
 import { EXACT_VERSION } from "./exact/forward.ts";
 import { exactSampler } from "./exact/sample.ts";
 import { contextLimit } from "./generate/generate.ts";
+import { parseJson } from "./json.ts";
 import type { Model, SamplingOptions } from "./model/engine.ts";
 import { checkSampling } from "./sample/sampler.ts";
 import { checkIds } from "./tensor.ts";
+import { encodeUtf8 } from "./utf8.ts";
 
 export const RECEIPT_FORMAT = "gureum receipt 1";
 export const RECEIPT_ARITHMETIC: string = `exact ${EXACT_VERSION}`;
@@ -162,6 +164,12 @@ export function parseReceipt(text: string, sha256: Sha256): Receipt {
   } catch {
     throw broken("not JSON");
   }
+  try {
+    // Of a key that is there twice one is sealed and verified, and a reader may see the other.
+    parseJson(encodeUtf8(text), "strict");
+  } catch (error) {
+    throw error instanceof GureumError ? broken(error.details.what) : error;
+  }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw broken("not a JSON object");
   const receipt = value as { [name in keyof Receipt]?: unknown };
   const unsupported = (name: "format" | "arithmetic", expected: string): void => {
@@ -193,6 +201,8 @@ export function parseReceipt(text: string, sha256: Sha256): Receipt {
     throw broken("context", `a whole number from ${prompt.length + ids.length}`, JSON.stringify(context) ?? "nothing");
   if (!isRecord(options) || !optionNames.every((name) => typeof options[name] === "number"))
     throw broken("options", `numbers ${optionNames.join(", ")}`);
+  const unknown = Object.keys(options).find((name) => name !== "seed" && !optionNames.includes(name as (typeof optionNames)[number]));
+  if (unknown !== undefined) throw broken("an option that none has", [...optionNames, "seed"].join(", "), JSON.stringify(unknown));
   const { seed } = options;
   if (typeof seed !== "string" || !/^\d{1,20}$/.test(seed)) throw broken("options > seed", "the digits of a whole number as text");
   within("receipt > options", () => checkSampling({ ...(options as unknown as SamplingOptions), seed: BigInt(seed) }));

@@ -133,12 +133,21 @@ describe("a receipt", () => {
       [{ options: { ...receipt.options, topP: 0 } }, /^receipt > options > sampling: top-p/],
       [{ options: { ...receipt.options, seed: 5 } }, /^receipt: options > seed, expected the digits of a whole number as text — /],
       [{ note: "mine" }, /^receipt: a key that none has, expected format, .*got "note" — /],
+      [
+        { options: { ...receipt.options, mirostat: 2 } },
+        /^receipt: an option that none has, expected temperature, .*, seed, got "mirostat" — /,
+      ],
       [{ model: [] }, /^receipt: model, expected file names with their SHA-256 — /],
     ];
     for (const [change, said] of wrong) {
       const verifying = (async () => verifyReceipt(model, sha256, parseReceipt(JSON.stringify(await resealed(change as never)), sha256)))();
       await expect(verifying, JSON.stringify(change)).rejects.toThrow(said);
     }
+  });
+
+  it("says nothing twice, of which one would be verified and another read", () => {
+    const twice = JSON.stringify(receipt).replace('"ids":', '"ids":[7,7,7],"ids":');
+    expect(() => parseReceipt(twice, sha256)).toThrow(/^receipt: duplicate key "ids" — /);
   });
 
   it("names the file in which another model differs", () => {
