@@ -126,6 +126,12 @@ export async function makeModel(
       what: "robustness is decided where a device is opened",
       remedy: "open the device with bounds checks on, and leave robustness out",
     });
+  if (robustness && wanted === "cpu")
+    throw new GureumError("usage", {
+      where: "cpu",
+      what: "robustness is WebGPU's: what computes on the CPU is always checked",
+      remedy: "leave it out, or use WebGPU",
+    });
   checkKernels(kernels);
   // `exact` is the same everywhere: it chooses no backend.
   const choosesVariant = (arithmetic !== "auto" && arithmetic !== "exact") || cache !== undefined || Object.keys(kernels).length > 0;

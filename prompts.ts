@@ -79,8 +79,10 @@ export const inputOf = (input: AnyInput): GenerateInput => (typeof input === "st
 function checkInput(input: GenerateInput): void {
   if (typeof input !== "object" || input === null || !["ids", "messages", "text"].some((key) => key in input))
     throw wrongType("input", "the input", "an object with text, messages or ids", input);
-  if ("ids" in input) checkIdList("input", "ids", input.ids);
-  else if ("messages" in input) checkOptionNames("input", input, { messages: true, ...chatOptionNames });
+  if ("ids" in input) {
+    checkIdList("input", "ids", input.ids);
+    checkOptionNames("input", input, { ids: true });
+  } else if ("messages" in input) checkOptionNames("input", input, { messages: true, ...chatOptionNames });
   else {
     checkText("input", "text", input.text);
     checkOptionNames("input", input, { text: true, specialTokens: true, addBos: true });

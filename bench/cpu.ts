@@ -116,7 +116,12 @@ export async function measureCpu(
       })),
     );
     const groups = planned.filter(({ runs }) => runs.length > 0);
-    if (groups.length === 0) throw new GureumError("usage", { where: "bench kernels", what: "no op matches" });
+    if (groups.length === 0)
+      throw new GureumError("usage", {
+        where: "bench kernels",
+        what: "no op matches",
+        remedy: "give less of --filter and --variant: without them every op is measured",
+      });
     const rows: Row[] = [];
     let limits: Limits = { operationsPerSecond: {} };
     const dots = dotCases();

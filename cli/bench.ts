@@ -117,6 +117,13 @@ function counts(command: string, words: Words, name: string, least: number, fall
   });
 }
 
+/** As `counts`, for an option of one number. */
+function count(command: string, words: Words, name: string, least: number, fallback: number): number {
+  const [value, ...more] = counts(command, words, name, least, [fallback]);
+  if (more.length > 0) throw usage(command, `--${name} takes one number, got ${JSON.stringify(words.text(name))}`);
+  return value!;
+}
+
 function backendOf(command: string, words: Words): "webgpu" | "cpu" {
   const backend = words.text("backend") ?? "webgpu";
   if (backend !== "webgpu" && backend !== "cpu") throw usage(command, `--backend is webgpu or cpu, got ${JSON.stringify(backend)}`);
@@ -218,7 +225,7 @@ async function runKernels(args: string[]): Promise<number> {
     filter: words.text("filter") ?? "",
     variants: words.list("variant"),
     ...ownOptions(await readOwnFiles(words.list("with"))),
-    runs: counts("bench kernels", words, "runs", 0, [25])[0]!,
+    runs: count("bench kernels", words, "runs", 0, 25),
   };
   if (selection.own && backend === "cpu") throw usage("bench kernels", "--with runs kernels on WebGPU, not with --backend cpu");
   const model = measuredModel(selection.shape.name, selection.shape.config);
@@ -274,6 +281,11 @@ async function runModel(args: string[]): Promise<number> {
     1,
   );
   const backend = backendOf("bench model", words);
+  if (backend === "webgpu") refuseIdle("bench model", words, ["ops", "threads"], "is the CPU's: with --backend cpu");
+  else {
+    const isOfGpu = !["auto", "fixed16", "exact"].includes(words.text("arithmetic") ?? "auto");
+    refuseIdle("bench model", words, ["kv-cache", "kernel", ...(isOfGpu ? ["arithmetic"] : [])], "is WebGPU's: not with --backend cpu");
+  }
   formatOf("bench model", words);
   const timed = inTime("bench model", words);
   await checkOutputs("bench model", words, ["json", "html"]);
@@ -282,7 +294,7 @@ async function runModel(args: string[]): Promise<number> {
   if ((path === undefined) === (synthetic === undefined)) throw usage("bench model", "give a model folder or --synthetic SHAPE");
   const sizes = {
     prompts: counts("bench model", words, "prompt", 1, [512, 2048]),
-    newTokens: counts("bench model", words, "new", 1, [128])[0]!,
+    newTokens: count("bench model", words, "new", 1, 128),
     depths: counts("bench model", words, "depth", 0, [0, 2048]),
     sequences: counts("bench model", words, "sequences", 1, []),
     variants: variantsFromWords("bench model", words),
@@ -334,8 +346,8 @@ async function runPeers(args: string[]): Promise<number> {
   await checkOutputs("bench peers", words, ["json", "html"]);
   const [path] = words.positionals;
   if (path === undefined) throw usage("bench peers", "give a model folder");
-  const prompt = counts("bench peers", words, "prompt", 1, [64])[0]!;
-  const newTokens = counts("bench peers", words, "new", 1, [32])[0]!;
+  const prompt = count("bench peers", words, "prompt", 1, 64);
+  const newTokens = count("bench peers", words, "new", 1, 32);
   const browser = words.text("browser");
   const checkpoint = await openCheckpoint(directoryStore(await modelPlace(path)));
   const { config, refs } = checkpoint;

@@ -1,4 +1,5 @@
 /** `gureum chat`: one answer, or a conversation. */
+import process from "node:process";
 import { GureumError } from "../core/errors.ts";
 import type { ChatMessage } from "../index.ts";
 import { converse } from "./conversation.ts";
@@ -66,8 +67,9 @@ ${samplingHelp}`,
       }
       const answer = async (said: readonly ChatMessage[], signal: AbortSignal): Promise<string> =>
         (await runGeneration(model, { messages: said, ...template }, options, conversation, signal)).text;
-      await converse({ answer }, { system, keepsHistory: !words.flag("no-history") });
-      return 0;
+      const allDone = await converse({ answer }, { system, keepsHistory: !words.flag("no-history") });
+      // Who typed has seen what failed; whoever piped messages in learns it from the exit code.
+      return allDone || process.stdin.isTTY ? 0 : 1;
     } finally {
       conversation.dispose();
       model.dispose();

@@ -42,7 +42,12 @@ async function writeText(path: string, text: string): Promise<void> {
 async function mutate(words: Words): Promise<number> {
   const format = words.flag("json") ? "json" : formatOf("conformance", words);
   if (format !== "json" && format !== "table") throw usage("conformance", "--mutate prints a table or json");
-  if (words.list("with").length > 0) throw usage("conformance", "--mutate plants faults in gureum's kernels alone, not with --with");
+  refuseIdle(
+    "conformance",
+    words,
+    ["with", "backend", "adapter", "no-robustness", "variant", "time", "quick", "jobs", "out", "report", "replay"],
+    "is not for --mutate",
+  );
   const filter = words.text("filter");
   const runs = wholeNumber("runs", words.number("runs"), 1);
   const seed = wholeNumber("seed", words.number("seed"), 0);
@@ -91,6 +96,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
     },
     0,
   );
+  if (words.flag("json")) refuseIdle("conformance", words, ["format"], "and --json both say what is printed: give one of them");
   if (words.flag("mutate")) return mutate(words);
   if (words.list("family").length > 0) throw usage("conformance", "--family goes with --mutate");
   const files = await readOwnFiles(words.list("with"));
@@ -98,6 +104,22 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const line = words.text("replay");
   const adapter = adapterFromWords(words);
   if (line !== undefined) {
+    const names = [
+      "backend",
+      "no-robustness",
+      "filter",
+      "variant",
+      "runs",
+      "seed",
+      "time",
+      "quick",
+      "jobs",
+      "out",
+      "report",
+      "json",
+      "format",
+    ];
+    refuseIdle("conformance", words, names, "is not for --replay, whose line says all");
     const failure = await replayLine(line, { ...own, ...adapter });
     await printLine(failure ? `violated: ${failure.law}: ${failure.message}` : "holds");
     return failure ? 1 : 0;

@@ -5,6 +5,7 @@ import type { ChatMessage } from "../index.ts";
 import { historyPath, openHistory } from "./history.ts";
 import { pipedLines, typedLines } from "./line-editor.ts";
 import { paint } from "./paint.ts";
+import { lineOf } from "./remedies.ts";
 import { isClosedPipe, note } from "./terminal.ts";
 
 /** What a conversation needs of the model. */
@@ -39,15 +40,21 @@ function commandOf(message: string): readonly [string, string] | null {
 
 /**
  * Until the input ends. A failed answer is told, and the conversation goes on without that turn.
- * @throws GureumError where stdout is closed
+ * @returns whether every message was answered or obeyed
+ * @throws GureumError where stdout is closed, and for input that is no text
  */
-export async function converse(speaker: Speaker, { system, keepsHistory }: ConversationOptions): Promise<void> {
+export async function converse(speaker: Speaker, { system, keepsHistory }: ConversationOptions): Promise<boolean> {
   const isTyped = process.stdin.isTTY === true;
   const history = isTyped && keepsHistory ? await openHistory(historyPath(process.env), (why) => note(`note: ${why}`)) : null;
   const lines = isTyped ? typedLines({ history: history?.lines ?? [], commands: Object.keys(commands) }) : pipedLines();
   const told = (text: string): void => note(paint("dim", text));
   let prompt = system;
   let turns: ChatMessage[] = [];
+  let allDone = true;
+  const failed = (why: string): void => {
+    allDone = false;
+    note(`${paint("red", "gureum:")} ${why}`);
+  };
   const obey = (name: string, rest: string): void => {
     if (name === "/help") note(help);
     else if (name === "/system" && rest === "") told(prompt === undefined ? "(the template's own)" : prompt);
@@ -55,10 +62,7 @@ export async function converse(speaker: Speaker, { system, keepsHistory }: Conve
       if (name === "/system") prompt = rest;
       turns = [];
       told(name === "/system" ? "(a new conversation)" : "(forgotten)");
-    } else
-      note(
-        `${paint("red", "gureum:")} chat: no command ${name} — it is one of ${Object.keys(commands).join(", ")}; a message may begin with //`,
-      );
+    } else failed(`chat: no command ${name} — it is one of ${Object.keys(commands).join(", ")}; a message may begin with //`);
   };
   if (isTyped) told("(/help says what there is; Ctrl-D leaves)");
   try {
@@ -81,9 +85,10 @@ export async function converse(speaker: Speaker, { system, keepsHistory }: Conve
         turns.push(turn, { role: "assistant", content: answer });
       } catch (error) {
         if (!(error instanceof GureumError) || isClosedPipe(error)) throw error;
-        note(`${paint("red", "gureum:")} ${error.message}`);
+        failed(lineOf(error));
       }
     }
+    return allDone;
   } finally {
     lines.close();
   }

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { PassThrough, Writable } from "node:stream";
 import { paint } from "./paint.ts";
 import { asMessage, PASTE_OFF, PASTE_ON, pasteFilter } from "./paste.ts";
-import { note } from "./terminal.ts";
+import { inputLines, note } from "./terminal.ts";
 
 export interface Lines {
   /** The next message; null where there is no further. */
@@ -141,11 +141,11 @@ export function typedLines({ history, commands }: LineOptions): Lines {
 
 /** A message a line, as they are piped in. */
 export function pipedLines(): Lines {
-  const lines = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY, terminal: false })[Symbol.asyncIterator]();
+  const lines = inputLines();
   return {
     async next() {
       const { value, done } = await lines.next();
-      return done ? null : (value as string);
+      return done ? null : value;
     },
     async busy(body, interrupt) {
       process.on("SIGINT", interrupt);
@@ -155,6 +155,6 @@ export function pipedLines(): Lines {
         process.off("SIGINT", interrupt);
       }
     },
-    close: () => void lines.return?.(),
+    close: () => void lines.return(undefined),
   };
 }

@@ -1,5 +1,6 @@
 /** Options that several commands share: which model, which backend, which variants of it, how to sample. */
 
+import { GureumError } from "../core/errors.ts";
 import { checkMaxNewTokens } from "../core/generate/generate.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { checkSampling, greedy } from "../core/sample/sampler.ts";
@@ -175,7 +176,7 @@ const samplingWords = {
   repetitionPenalty: "repetition-penalty",
 } as const;
 
-/** @throws GureumError "usage", and "range" for a number outside its range, before any model is loaded */
+/** @throws GureumError "usage", also for a number outside its range, before any model is loaded */
 export function runOptions(command: string, words: Words): RunOptions {
   const seed = words.text("seed");
   if (seed !== undefined && !/^\d{1,20}$/.test(seed))
@@ -201,9 +202,14 @@ export function runOptions(command: string, words: Words): RunOptions {
     json: words.flag("json"),
     stats: words.flag("stats"),
   };
-  checkSampling({ ...greedy, ...sampling });
+  try {
+    checkSampling({ ...greedy, ...sampling });
+    checkMaxNewTokens(options.maxNewTokens);
+  } catch (error) {
+    // A number that no model takes is wrong usage, as every other wrong word is.
+    throw error instanceof GureumError ? new GureumError("usage", error.details) : error;
+  }
   if (options.greedy && (sampling.temperature ?? 0) > 0) throw usage(command, "give --greedy or --temperature above 0, not both");
-  checkMaxNewTokens(options.maxNewTokens);
   return options;
 }
 

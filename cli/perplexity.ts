@@ -114,13 +114,15 @@ ${adapterHelp}
         if (askedContext !== undefined && askedContext > contextLimit(config))
           throw usage("perplexity", `--context is at most ${contextLimit(config)}, the model's limit; got ${askedContext}`);
       };
-      return loadModel(await modelPlace(from), {
+      const loaded = await loadModel(await modelPlace(from), {
         ...way,
         ...(way.backend === "cpu" ? {} : adapterFromWords(words)),
         needs,
         before,
         onProgress: progressBar("loading"),
       });
+      if (way.backend === "auto") note(`backend: ${loaded.backend} (${loaded.backendReason})`);
+      return loaded;
     };
     const model = await load(place, b, given ? "ids" : "text");
     let base: LoadedModel | undefined;
@@ -134,7 +136,7 @@ ${adapterHelp}
         onProgress: bar,
       });
       const { perToken: _, ...figures } = result;
-      if (words.flag("json")) await printJson(figures);
+      if (words.flag("json")) await printJson({ backend: model.backend, ...(base ? { baseBackend: base.backend } : {}), ...figures });
       else await printLine(formatPerplexity(result));
       const html = words.text("html");
       if (html !== undefined) {

@@ -1,6 +1,6 @@
 /** Options of the commands that render a chat template. */
 
-import { within } from "../core/errors.ts";
+import { GureumError, within } from "../core/errors.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import { type ChatOptions, parseTemplateJson } from "../index.ts";
 import { readText } from "./terminal.ts";
@@ -20,6 +20,17 @@ export const templateHelp = `  --template NAME             which of the model's 
 
 const parse = (where: string, text: string): unknown => within(where, () => parseTemplateJson(encodeUtf8(text)));
 
+/** The value of a word, whose shell may have eaten its quotes. @throws GureumError "usage" */
+function parseVariable(name: string, json: string): unknown {
+  try {
+    return parse(`--var ${name}`, json);
+  } catch (error) {
+    throw error instanceof GureumError
+      ? new GureumError("usage", { ...error.details, remedy: `a text is quoted: --var '${name}="…"'` })
+      : error;
+  }
+}
+
 /** A file of JSON for a template, or standard input for "-". @throws GureumError "not-found", "io", "format" */
 export const readTemplateJson = async (path: string): Promise<unknown> => parse(path, await readText(path));
 
@@ -36,7 +47,7 @@ export async function templateFromWords(command: string, words: Words): Promise<
   for (const word of words.list("var")) {
     const [, name, json] = /^([^=\s]+)=(.*)$/s.exec(word) ?? [];
     if (name === undefined || json === undefined) throw usage(command, `--var takes NAME=JSON, got ${JSON.stringify(word)}`);
-    variables[name] = parse(`--var ${name}`, json);
+    variables[name] = parseVariable(name, json);
   }
   const [template, tools, documents] = [words.text("template"), await list("tools"), await list("documents")];
   return {

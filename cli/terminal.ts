@@ -99,12 +99,13 @@ export async function readText(path: string): Promise<string> {
   return decodeText(where, Buffer.concat(parts));
 }
 
-/** Lines of standard input, without their ends. @throws GureumError "limit" for a line of more than MOST_TEXT bytes */
+/** Lines of standard input, without their ends. @throws GureumError "limit" for a line of more than MOST_TEXT bytes, "format" for one not in UTF-8 */
 export async function* inputLines(): AsyncGenerator<string> {
   let parts: Buffer[] = [];
   let byteLength = 0;
+  let number = 0;
   const line = (): string => {
-    const text = Buffer.concat(parts).toString("utf8").replace(/\r$/, "");
+    const text = decodeText(`stdin line ${++number}`, Buffer.concat(parts)).replace(/\r$/, "");
     parts = [];
     byteLength = 0;
     return text;

@@ -1,9 +1,9 @@
 /** `gureum tokenize`: text to ids and back. */
-import { GureumError } from "../core/errors.ts";
+import { GureumError, within } from "../core/errors.ts";
 import { openTokenizer } from "../index.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { modelPlace } from "./place.ts";
-import { inputLines, parseJson, printJson, printLine } from "./terminal.ts";
+import { inputLines, note, parseJson, printJson, printLine } from "./terminal.ts";
 import { textFromWords, textHelp, textOptions } from "./text.ts";
 import { type Command, parseIds, parseWords, refuseIdle, usage } from "./words.ts";
 
@@ -54,6 +54,8 @@ ${textHelp}
       return 0;
     }
     const ids = idsText !== undefined ? parseIds("tokenize", idsText) : encode(text!);
+    const strange = idsText === undefined ? [] : ids.filter((id) => tokenizer.idToPiece(id) === "");
+    if (strange.length > 0) note(`note: no tokens of this tokenizer, and decoded to nothing: ${[...new Set(strange)].join(", ")}`);
     const decoded = idsText !== undefined ? tokenizer.decode(ids) : text!;
     if (words.flag("json")) await printJson({ ids, pieces: ids.map((id) => tokenizer.idToPiece(id)), text: decoded });
     else await printLine(idsText !== undefined ? decoded : ids.join(","));
@@ -84,11 +86,6 @@ async function eachLine(turn: (value: unknown) => unknown): Promise<void> {
     if (line === "") continue;
     const where = `stdin line ${number}`;
     const value = parseJson(where, line);
-    try {
-      await printJson(turn(value));
-    } catch (error) {
-      if (error instanceof GureumError && error.details.where === undefined) throw new GureumError(error.code, { ...error.details, where });
-      throw error;
-    }
+    await printJson(within(where, () => turn(value)));
   }
 }

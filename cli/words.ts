@@ -46,7 +46,11 @@ export function parseWords(command: string, args: string[], options: WordOptions
     throw usage(command, first);
   }
   if (positionals.length > maxPositionals)
-    throw usage(command, `too many words: ${JSON.stringify(positionals[maxPositionals])}`, "put text that contains spaces between quotes");
+    throw usage(
+      command,
+      `too many words: ${JSON.stringify(positionals[maxPositionals])}`,
+      maxPositionals === 0 ? undefined : `put text that contains spaces between quotes; see gureum ${command} --help`,
+    );
   return {
     positionals,
     flag: (name) => values[name] === true,
@@ -84,11 +88,12 @@ export function parseTime(command: string, words: Words): number | undefined {
 }
 
 /**
- * A list of token ids: "1,2,3" or "1 2 3".
- * @throws GureumError "usage"
+ * A list of token ids: "1,2,3" or "1 2 3"; "" is none.
+ * @throws GureumError "usage", also for a place between commas that is empty
  */
 export function parseIds(command: string, text: string): number[] {
-  const words = text.split(/[\s,]+/).filter((word) => word !== "");
+  const list = text.trim();
+  const words = list === "" ? [] : list.split(/\s*,\s*|\s+/);
   return words.map((word) => {
     if (!/^\d{1,10}$/.test(word)) throw usage(command, `--ids takes whole numbers, got ${JSON.stringify(word)}`);
     return Number(word);

@@ -98,6 +98,13 @@ describe("a value of the wrong type ends in a named error, or does no harm:", ()
     for (const key of ["addBos", "specialTokens"])
       await sweep(key, (value) => drain(model.generate({ text: "a", [key]: value } as Any, { maxNewTokens: 2 })));
     await sweep("encodePrompt", (value) => model.encodePrompt(value));
+    // What would have no effect is no input.
+    for (const more of [{ text: "a" }, { addBos: false }, { messages: [] }])
+      expect(() => model.encodePrompt({ ids: [1], ...more } as Any)).toThrow(/no such option, expected one of ids/);
+    for (const stop of [[""], ["a", ""]])
+      await expect(drain(model.generate({ text: "a" }, { stop }))).rejects.toThrow(/stop, expected texts of a character or more/);
+    await expect(loadModel(embeddedModel(), { backend: "cpu", robustness: true })).rejects.toThrow(/robustness is WebGPU's/);
+    await expect(model.perplexity([{ ids: [1, 2, 3], from: 3 }])).rejects.toThrow(/from, .*less than the 3 ids, got 3/);
   });
 
   it("quantize and convert, before anything is read", async () => {

@@ -28,6 +28,13 @@ function checkEvaluated(where: string, text: EvaluatedText, V: number): void {
       expected: "a whole number from 1: the first id has nothing before it",
       got: shown(from),
     });
+  if (from > 1 && from >= ids.length)
+    throw new GureumError("range", {
+      where,
+      what: "from, the first id that is scored",
+      expected: `less than the ${ids.length} ids`,
+      got: `${from}`,
+    });
 }
 
 /** One text: its ids, and the index of the first that is scored (default 1: the first has nothing before it). */

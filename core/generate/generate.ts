@@ -58,6 +58,8 @@ export function checkOptions(options: Omit<GenerateOptions, "decoder">): void {
           ? `${stop.length} strings`
           : `one of ${stop.find(({ length }) => length > MOST_STOP_LENGTH)!.length} characters`,
     });
+  if (stop.includes(""))
+    throw new GureumError("range", { where: "generate", what: "stop", expected: "texts of a character or more", got: '""' });
   for (const id of stopIds)
     if (!Number.isInteger(id) || id < 0)
       throw new GureumError("usage", { where: "generate", what: "a stop id", expected: "a token id", got: `${id}` });

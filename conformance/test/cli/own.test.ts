@@ -83,7 +83,7 @@ describe("a file that is no kernel", () => {
 
   it("is refused beside options that it does not go with, not left out in silence", async () => {
     for (const [words, message] of [
-      [["--mutate"], /--mutate plants faults in gureum's kernels alone/],
+      [["--mutate"], /--with is not for --mutate/],
       [["--jobs", "2"], /jobs, expected 1 where subjects or kernels of one's own are given/],
       [["--family", "edits"], /--family goes with --mutate/],
     ] as const)

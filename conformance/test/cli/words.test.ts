@@ -85,6 +85,29 @@ describe("a text", () => {
     await writeFile(join(work, "latin1"), Buffer.from([0x61, 0xe9, 0x62]));
     expectFailure(await gureum(["tokenize", "--file", join(work, "latin1")]), 1, /latin1: not UTF-8 text/);
   });
+
+  it("that is piped in line by line is no less text, and a bad line is named by its number", async () => {
+    const latin1 = '(printf \'"a"\\n"a\\xe9b"\\n\') | node "$0" "$@"';
+    const lines = await gureum(["tokenize", "--jsonl"], "", latin1);
+    expect([lines.code, lines.err]).toEqual([1, "gureum: stdin line 2: not UTF-8 text — save or convert it as UTF-8\n"]);
+    const talk = await gureum(["chat", "--backend", "cpu", "--max-new-tokens", "2"], "", latin1);
+    expect(talk.code).toBe(1);
+    expect(talk.err).toMatch(/gureum: stdin line 2: not UTF-8 text/);
+    const id = await gureum(["tokenize", "--jsonl", "--decode"], "[1]\n[1.5]\n");
+    expect([id.code, id.err]).toEqual([1, "gureum: stdin line 2 > tokenizer: not a token id, expected a whole number from 0, got 1.5\n"]);
+  });
+
+  it("of ids that are no tokens is told of: they decode to nothing", async () => {
+    const { code, out, err } = await gureum(["tokenize", "--ids", "387 99999, 99999"]);
+    expect([code, err]).toEqual([0, "note: no tokens of this tokenizer, and decoded to nothing: 99999\n"]);
+    expect(out).toBe((await gureum(["tokenize", "--ids", "387"])).out);
+  });
+
+  it("of which a message gets no answer is exit 1, once the others are answered", async () => {
+    const { code, out, err } = await gureum(["chat", "--backend", "cpu", "--max-new-tokens", "2"], "hi\n/none\nhi\n");
+    expect([code, out.trimEnd().split("\n").length]).toEqual([1, 2]);
+    expect(err).toMatch(/no command \/none/);
+  });
 });
 
 describe("a reader that goes away", () => {
