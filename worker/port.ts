@@ -40,11 +40,11 @@ interface Answer {
 /** As much of a worker's own global, or of a port, as is needed. */
 export interface ServingPort {
   postMessage(message: unknown): void;
-  onmessage: ((event: { data: never }) => void) | null;
+  onmessage: ((event: never) => void) | null;
 }
 /** As much of the web's Worker as is needed. */
 export interface WorkerLike extends ServingPort {
-  onerror: ((event: { message?: string; preventDefault?(): void }) => void) | null;
+  onerror: ((event: never) => void) | null;
   terminate(): void;
 }
 
@@ -137,7 +137,7 @@ export function connectCalls<T extends CallTable>(worker: WorkerLike): Calls<T> 
     if (data.error) call.fail(received(data.error));
     else call.done(data.gives);
   };
-  worker.onerror = (event) => {
+  worker.onerror = (event: { message?: string; preventDefault?(): void }) => {
     event.preventDefault?.();
     end(
       new GureumError("worker", {

@@ -18,8 +18,7 @@ export interface Engine {
 }
 
 /** The DOM's Worker has more than a port needs, and of stricter types. */
-const start = (): WorkerLike =>
-  new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gureum" }) as unknown as WorkerLike;
+const start = (): WorkerLike => new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gureum" });
 
 export function makeEngine(): Engine {
   let connected: Connected<Calls> | undefined;

@@ -28,9 +28,9 @@ function line(): { worker: WorkerLike; port: ServingPort; fail: (message: string
   const post = (to: ServingPort, data: unknown): void => {
     sent.push(data);
     const clone = structuredClone(data);
-    setImmediate(() => alive && to.onmessage?.({ data: clone as never }));
+    setImmediate(() => alive && to.onmessage?.({ data: clone } as never));
   };
-  return { worker, port, fail: (message) => worker.onerror?.({ message }), sent };
+  return { worker, port, fail: (message) => worker.onerror?.({ message } as never), sent };
 }
 
 const engineOf = (): Engine & { fail: (message: string) => void; sent: unknown[] } => {
