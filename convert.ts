@@ -1,7 +1,7 @@
 /** The front door's converter: a model folder written in another format. The result gets its name in one step. */
 
 import { host } from "#host";
-import { checkCallback, checkOptionsObject, checkText, type OptionNames, shown, wrongType } from "./core/arguments.ts";
+import { checkCallback, checkOptionsObject, checkText, listening, type OptionNames, shown, wrongType } from "./core/arguments.ts";
 import {
   type Converted,
   type ConvertOptions as CoreOptions,
@@ -57,6 +57,10 @@ export async function convert(place: ModelPlace, given: ConvertOptions): Promise
     throw new GureumError("usage", { where: "convert", what: "format", expected: formats.join(", "), got: shown(format) });
   if ((await folderState(to)) === "filled")
     throw new GureumError("usage", { where: to, what: "the folder is not empty", remedy: "give a new one, or remove it" });
+  return listening(options, ["onProgress", "onDownload", "onNote"], (heard) => write(place, to, format, heard));
+}
+
+async function write(place: ModelPlace, to: string, format: Format, options: Omit<ConvertOptions, "to" | "format">): Promise<Converted> {
   const source = await openFolder(await storeOf(place, options));
   const checkpoint = await openCheckpoint(source);
   await checkpoint.close();

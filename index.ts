@@ -6,7 +6,7 @@
 import { host } from "#host";
 import { type BackendOptions, backendOptionNames, makeModel } from "./backend.ts";
 import { type Chat, openChatOf } from "./chat.ts";
-import { checkCallback, checkIdList, checkOptionsObject, checkText, type OptionNames, wrongType } from "./core/arguments.ts";
+import { checkCallback, checkIdList, checkOptionsObject, checkText, listening, type OptionNames, wrongType } from "./core/arguments.ts";
 import { generationConfigFile } from "./core/checkpoint/config.ts";
 import { type Folder, maxSmallBytes, openFolder, readSmall } from "./core/checkpoint/folder.ts";
 import { type F32Linear, type F32Tensor, readEmbeddingsF32, readLinearF32, readTensorF32 } from "./core/checkpoint/readers.ts";
@@ -216,7 +216,7 @@ export interface LoadOptions extends BackendOptions {
    */
   readonly needs?: "ids" | "text" | "messages";
   /** Called before any weight is read, to check prompts and options; what it throws ends the loading. */
-  readonly before?: (prompts: ModelPrompts) => void;
+  readonly before?: (prompts: ModelPrompts) => void | Promise<void>;
 }
 
 const loadOptionNames: OptionNames<LoadOptions> = { ...backendOptionNames, needs: true, before: true };
@@ -230,6 +230,15 @@ const loadOptionNames: OptionNames<LoadOptions> = { ...backendOptionNames, needs
  */
 export async function loadModel(place: ModelPlace, options: LoadOptions = {}): Promise<LoadedModel> {
   checkOptionsObject("load", options, loadOptionNames);
+  return listening(
+    options,
+    ["onProgress", "onDownload"],
+    (heard) => load(place, heard),
+    (model) => model.dispose(),
+  );
+}
+
+async function load(place: ModelPlace, options: LoadOptions): Promise<LoadedModel> {
   const { needs = "ids", before, onDownload, ...backend } = options;
   if (needs !== "ids" && needs !== "text" && needs !== "messages") throw wrongType("load", "needs", '"ids", "text" or "messages"', needs);
   checkCallback("load", "before", before);
@@ -245,7 +254,7 @@ export async function loadModel(place: ModelPlace, options: LoadOptions = {}): P
     const noText = chat instanceof GureumError && chat.code !== "not-found" ? [`${chat.message} (the model takes ids only)`] : [];
     const sampling = await samplingOf(folder);
     const prompts = modelPrompts(checkpoint.config, chat, sampling.defaults);
-    before?.(prompts);
+    await before?.(prompts);
     const made = await makeModel(checkpoint.config, checkpoint.refs, backend);
     const notes = [...told, ...checkpoint.notes(), ...noText, ...sampling.notes];
     return loadedModel(made, prompts, performance.now() - started, notes);

@@ -7,7 +7,7 @@ import { host } from "#host";
 import { type Made, makeModel } from "./backend.ts";
 import { builtinItems, type CalibrationItem, calibrationOf, givenItems, readCalibrationFile } from "./calibration.ts";
 import { openChatOf } from "./chat.ts";
-import { checkCallback, checkOptionsObject, checkText, type OptionNames, shown, wrongType } from "./core/arguments.ts";
+import { checkCallback, checkOptionsObject, checkText, listening, type OptionNames, shown, wrongType } from "./core/arguments.ts";
 import { type ByteSource, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
@@ -200,6 +200,10 @@ async function deviceFor(
  */
 export async function quantize(place: ModelPlace, options: QuantizeOptions): Promise<QuantizeReport> {
   checkQuantizeOptions(options);
+  return listening(options, ["onStep", "onTraining", "onWriting", "onDownload", "onNote"], (heard) => run(place, heard));
+}
+
+async function run(place: ModelPlace, options: QuantizeOptions): Promise<QuantizeReport> {
   const {
     to,
     method = "awq",
@@ -261,7 +265,7 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
     await makeFolder(work);
     await removeFolder(result);
     const parts = { store: directoryStore(work), writer: filesIn(work) };
-    const run = { source, parts, ops, settings, calibration: texts, products: gpu || search ? "webgpu" : "cpu" } as const;
+    const what = { source, parts, ops, settings, calibration: texts, products: gpu || search ? "webgpu" : "cpu" } as const;
     const count = threads ?? host.threads().cores;
     const { adapter } = options;
     const onCpu = { ops: options.ops ?? "auto", ...(threads === undefined ? {} : { threads }) };
@@ -283,7 +287,7 @@ export async function quantize(place: ModelPlace, options: QuantizeOptions): Pro
       ...(onTraining ? { onTraining } : {}),
       ...(onWriting ? { onWriting } : {}),
     };
-    const report = await writeFolder(result, (target) => quantizeModel({ ...run, ...own, target }));
+    const report = await writeFolder(result, (target) => quantizeModel({ ...what, ...own, target }));
     if (!isThere) await moveFolder(result, to);
     // A run that was ended between that step and the next finds its result in place.
     else if (!(await sameFiles(result, to))) throw inTheWay(to);

@@ -51,3 +51,48 @@ export function checkIdList(where: string, what: string, value: unknown): void {
   const isList = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
   if (!isList) throw wrongType(where, what, "an array of ids", value);
 }
+
+/**
+ * Runs `body` on options whose callbacks of these names it calls and does not wait for. One that gives a promise may fail later: the next
+ * call of any throws its error then, and so does the end, which `undo` is told of.
+ */
+export async function listening<T extends object, R>(
+  options: T,
+  names: readonly (keyof T)[],
+  body: (options: T) => Promise<R>,
+  undo: (result: R) => void = () => {},
+): Promise<R> {
+  let failed: { readonly error: unknown } | undefined;
+  const open = new Set<Promise<void>>();
+  const check = (): void => {
+    if (failed) throw failed.error;
+  };
+  const heard = { ...options };
+  for (const name of names) {
+    const callback: unknown = options[name];
+    if (typeof callback !== "function") continue;
+    const call = (...args: unknown[]): void => {
+      check();
+      const given: unknown = callback(...args);
+      if (typeof (given as PromiseLike<unknown> | undefined)?.then !== "function") return;
+      const settled = Promise.resolve(given).then(
+        () => void open.delete(settled),
+        (error: unknown) => {
+          failed ??= { error };
+          open.delete(settled);
+        },
+      );
+      open.add(settled);
+    };
+    heard[name] = call as T[keyof T];
+  }
+  const result = await body(heard);
+  try {
+    await Promise.all(open);
+    check();
+  } catch (error) {
+    undo(result);
+    throw error;
+  }
+  return result;
+}

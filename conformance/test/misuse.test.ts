@@ -2,6 +2,9 @@
  * Every option and argument of the library with values of the wrong type: each works or ends in a GureumError of one line, and the
  * model goes on answering. About 15 s.
  */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { methods } from "../../core/quant/search/stages.ts";
 import { greedy } from "../../core/sample/sampler.ts";
@@ -13,6 +16,7 @@ import {
   findModel,
   GureumError,
   inspectModel,
+  keepModel,
   type LoadedModel,
   loadModel,
   openChat,
@@ -359,5 +363,33 @@ describe("what happens while a call runs, or from within a hook, is named and ch
       await expect(loadModel({ name: "x", list: () => ["config.json"], open: async () => null, ...part } as Any)).rejects.toBeInstanceOf(
         GureumError,
       );
+  });
+});
+
+it("keepModel looks at its options before it looks for a storage", async () => {
+  await sweep("keepModel", (value) => keepModel("a", {} as Any, value));
+  await expect(keepModel("a", {} as Any, { hash: {} } as Any)).rejects.toThrow(/no such option, expected one of hashes/);
+});
+
+describe("a callback that fails later than it returns", () => {
+  const late = async (): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    throw new RangeError("the caller's own");
+  };
+  it("ends the call with its own error, and no rejection is left unhandled", async () => {
+    const unhandled: unknown[] = [];
+    const hear = (error: unknown): void => void unhandled.push(error);
+    process.on("unhandledRejection", hear);
+    try {
+      await expect(loadModel(embeddedModel(), { backend: "cpu", onProgress: late })).rejects.toThrow("the caller's own");
+      await expect(loadModel(embeddedModel(), { backend: "cpu", before: late })).rejects.toThrow("the caller's own");
+      const to = join(await mkdtemp(join(tmpdir(), "gureum-late-")), "to");
+      await expect(convert(embeddedModel(), { to, format: "gptq-v2", onProgress: late })).rejects.toThrow("the caller's own");
+      await rm(join(to, ".."), { recursive: true });
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    } finally {
+      process.off("unhandledRejection", hear);
+    }
+    expect(unhandled).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@
  * a tab that dies in the middle leaves parts that are whole, and the next run goes on behind them. Beside them a list says what each file must
  * be. Source: WHATWG File System Standard, Storage Standard.
  */
+import { checkOptionsObject, listening } from "../arguments.ts";
 import { type ByteSource, type ByteStore, checkRange, type DownloadProgress, readBytes, treeStore } from "../checkpoint/byte-source.ts";
 import { openFolder } from "../checkpoint/folder.ts";
 import { companions, neededWeights, templateFolder } from "../checkpoint/needed.ts";
@@ -204,6 +205,11 @@ async function checkSpace(storage: Storage, name: string, byteLength: number): P
  * @throws GureumError "disk-full", "access" where the browser gives no storage, "aborted", and what the store throws
  */
 export async function keepModel(name: string, store: ByteStore, options: KeepOptions = {}): Promise<ByteStore> {
+  checkOptionsObject("keepModel", options, { hashes: true, onProgress: true, signal: true, onNote: true });
+  return listening(options, ["onProgress", "onNote"], (heard) => keep(name, store, heard));
+}
+
+async function keep(name: string, store: ByteStore, options: KeepOptions): Promise<ByteStore> {
   const { hashes = {}, onProgress, signal, onNote } = options;
   const storage = storageOf();
   const checkStop = (): void => {
