@@ -85,8 +85,7 @@ async function main(args: string[]): Promise<number> {
   const known = commands.find((c) => c.name === name);
   if (!known)
     throw new GureumError("usage", {
-      where: "gureum",
-      what: `no such command: ${name}`,
+      what: `no such command: ${JSON.stringify(name)}`,
       remedy: `commands are ${commands.map((c) => c.name).join(", ")}`,
     });
   const command = await known.load();

@@ -121,7 +121,13 @@ export async function measurePeers(selection: PeersSelection, plan: Plan, onProg
       ...(int4 ? [["gureum wasm fixed16", { ops: "wasm", arithmetic: "fixed16" }] as [string, CpuOptions]] : []),
     ];
     for (const [name, options] of own) if (wanted(name)) peers.push(await openGureum(selection, name, options, contextSize));
-    if (peers.length === 0) throw new GureumError("usage", { where: "bench peers", what: "no peer matches", got: JSON.stringify(filter) });
+    if (peers.length === 0)
+      throw new GureumError("usage", {
+        where: "bench peers",
+        what: "no peer matches",
+        got: JSON.stringify(filter),
+        remedy: "gureum bench --help names them",
+      });
     onProgress?.("measuring");
     const all = peers.flatMap((peer) => competitors(peer, selection));
     const timings = await measure(

@@ -13,7 +13,7 @@ import { paint } from "./paint.ts";
 import { modelLook } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
-import { type Command, parseWords } from "./words.ts";
+import { type Command, parseWords, refuseIdle } from "./words.ts";
 
 export const device: Command = {
   help: `usage: gureum device [options]
@@ -39,6 +39,7 @@ ${adapterHelp}
       },
       0,
     );
+    if (words.flag("all")) refuseIdle("device", words, ["model", "adapter", "arithmetic"], "asks about one adapter: not with --all");
     if (words.flag("all")) return showAll(words.flag("json"));
     const checkpoint = await openCheckpoint(await modelLook(words.text("model")));
     await checkpoint.close();

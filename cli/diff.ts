@@ -86,6 +86,7 @@ ${cpuHelp}
         ["adapter", "kv-cache", "kernel", ...(exact ? [] : ["arithmetic"])],
         "is WebGPU's: not with two sides on the CPU",
       );
+    if (exact) refuseIdle("diff", words, ["all"], "prints bounds of steps: not with --arithmetic exact, which has none");
     const idsText = words.text("ids");
     if (idsText !== undefined && words.text("text") !== undefined) throw usage("diff", "give --text or --ids, not both");
     const text = await textFromWords("diff", words, words.text("text"), idsText !== undefined);

@@ -1,4 +1,4 @@
-/** What to do about an error that says neither what was expected nor what to do: by its kind. */
+/** What to do about an error that does not say it: by its kind. */
 import type { ErrorCode, GureumError } from "../core/errors.ts";
 
 const anew = "get the file anew; if it stays so, tell whoever made it";
@@ -17,8 +17,8 @@ const byCode: Partial<Record<ErrorCode, string>> = {
   worker: "give the command again, or take --threads 1",
 };
 
-/** The error's line, with a remedy where there is one for its kind. */
+/** The error's line, with a remedy where there is one for its kind. A file that a person wrote is put right by what was expected of it. */
 export function lineOf({ code, details, message }: GureumError): string {
-  const remedy = details.remedy === undefined && details.expected === undefined ? byCode[code] : undefined;
+  const remedy = details.remedy === undefined && !(code === "format" && details.expected !== undefined) ? byCode[code] : undefined;
   return remedy === undefined ? message : `${message} — ${remedy}`;
 }

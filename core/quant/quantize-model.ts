@@ -215,6 +215,7 @@ function checkCalibration({ texts, name }: Calibration, { maxPositionEmbeddings 
       what: "calibration text",
       expected: `at most ${maxPositionEmbeddings} tokens, the model's limit`,
       got: `${longest}`,
+      remedy: "ask for fewer tokens of a text",
     });
   return longest;
 }

@@ -283,7 +283,9 @@ describe("the command", () => {
   });
 
   it.each([
-    [["nonsense"], /no such command: nonsense/],
+    [["nonsense"], /^gureum: no such command: "nonsense"/],
+    [["device", "--all", "--arithmetic"], /--arithmetic asks about one adapter: not with --all/],
+    [["diff", "--ids", "1", "--arithmetic", "exact", "--all"], /--all prints bounds of steps/],
     [["chat", "a", "b"], /too many words/],
     [["chat", "a", "--nonsense"], /nonsense/],
     [["chat", "a", "--backend", "gpu"], /--backend is auto, cpu or webgpu/],
