@@ -56,11 +56,11 @@ export async function dawnAdapters(): Promise<AdapterName[]> {
   }
 }
 
-/** The list as part of a message. */
 /** What an adapter that is chosen ends in where all is computed on the CPU; `instead`: what to do to compute on it. */
 export const adapterOfCpu = (where: string, instead: string): GureumError =>
   new GureumError("usage", { where, what: "an adapter is one of WebGPU's", remedy: `leave it out, or ${instead}` });
 
+/** The list as part of a message. */
 const listed = (adapters: readonly AdapterName[]): string =>
   adapters.map(({ name, backend }, i) => `${i}: ${name}${backend === null ? "" : ` (${backend})`}`).join("; ") || "none";
 
