@@ -1,18 +1,16 @@
 /** Calibration text: what files may hold, how conversations go through the model's template, how blocks are cut. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { builtinItems, calibrationOf, readCalibrationFile } from "../../calibration.ts";
 import { type Chat, embeddedModel, GureumError, openChat } from "../../index.ts";
+import { freshFolder } from "./fixtures/fresh-folder.ts";
 
-let place = "";
+const place = freshFolder("calibration");
 let chat: Chat;
 beforeAll(async () => {
-  place = mkdtempSync(join(tmpdir(), "gureum-calibration-"));
   chat = await openChat(embeddedModel());
 });
-afterAll(() => rmSync(place, { recursive: true, force: true }));
 
 const fileOf = (name: string, text: string): string => {
   writeFileSync(join(place, name), text);

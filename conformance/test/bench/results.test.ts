@@ -1,8 +1,7 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { compareResults } from "../../../bench/compare.ts";
 import { resultsPage, rooflineSvg } from "../../../bench/html.ts";
 import { measuredModel } from "../../../bench/identity.ts";
@@ -22,6 +21,7 @@ import { csvOfComparison, csvOfRows, formatColumns, formatComparison, formatMs, 
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import type { LlamaConfig } from "../../../core/config.ts";
 import { GureumError } from "../../../core/errors.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 
 const limits = { readBytesPerSecond: 1e12, operationsPerSecond: { f32: 2e13, i8: 4e13 } as const };
 const row = (name: string, samplesMs: number[], counts: Counts = {}): Row =>
@@ -58,11 +58,7 @@ const rowLists = fc
   .array(fc.tuple(samples, counts), { minLength: 1, maxLength: 6 })
   .map((list) => list.map(([times, work], i) => row(`kernel${i % 3} step${i} T=1`, times, work)));
 
-let work: string;
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), "gureum-bench-"));
-});
-afterAll(() => rm(work, { recursive: true }));
+const work = freshFolder("bench");
 
 describe("a row", () => {
   it("takes as its limit what needs more time: the bytes or the operations", () => {

@@ -1,8 +1,7 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { linearBytes, linearShapes, openShape, shapeNames } from "../../../bench/shapes.ts";
 import { syntheticRefs } from "../../../bench/synthetic.ts";
 import { memoryFolder } from "../../../core/checkpoint/byte-sink.ts";
@@ -11,17 +10,16 @@ import { synth, synthTensorBytes } from "../../../core/checkpoint/synth.ts";
 import { type SynthShape, synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import { listRefs, openCheckpoint, readWeights } from "../../../core/checkpoint/weights.ts";
 import { cpuModel } from "../../../core/model/cpu.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 
 const named = Object.entries<SynthShape>(synthShapes);
 const tiny: SynthShape = { ...synthShapes.tiny, config: { ...synthShapes.tiny.config, numHiddenLayers: 2, vocabSize: 96 } };
 const files = new Map<string, Uint8Array>();
 
-let work: string;
+const work = freshFolder("bench");
 beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), "gureum-bench-"));
   await synth(tiny, memoryFolder(files), { seed: 1 });
 });
-afterAll(() => rm(work, { recursive: true }));
 
 describe("shapes", () => {
   it("are those that core knows, by the same names", async () => {

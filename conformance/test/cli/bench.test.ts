@@ -1,14 +1,14 @@
 /** `gureum bench` as it is run: the built command, its files and its failures. */
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { planKernels } from "../../../bench/kernels.ts";
 import { readResults } from "../../../bench/results.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import { closeDevice, openDevice } from "../../../gpu/device/device.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 
 const cli = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
 const hasDevice = await openDevice().then(
@@ -37,11 +37,7 @@ function bench(...args: string[]): Promise<Outcome> {
   });
 }
 
-let work: string;
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), "gureum-bench-"));
-});
-afterAll(() => rm(work, { recursive: true }));
+const work = freshFolder("bench");
 const at = (name: string): string => join(work, name);
 
 describe("gureum bench", () => {

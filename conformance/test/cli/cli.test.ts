@@ -1,18 +1,14 @@
-import { cp, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { dataFile, modelGolden, readTensors } from "../fixtures/golden.ts";
 import { expectFailure, gureum } from "./gureum.ts";
 
 const model = embeddedModelPath();
 
-let work: string;
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), "gureum-"));
-});
-afterAll(() => rm(work, { recursive: true }));
+const work = freshFolder("cli");
 
 const folder = async (name: string): Promise<string> => {
   const path = join(work, name);

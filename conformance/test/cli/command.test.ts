@@ -1,13 +1,13 @@
 /** `gureum conformance` as built: exit codes, what goes where, the report. */
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Certificate } from "../../certificate/certificate.ts";
 import { replayCommand } from "../../check.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 
 const cli = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
 
@@ -18,11 +18,7 @@ const gureum = (...args: string[]): Promise<{ code: number; out: string; err: st
     );
   });
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "gureum-conformance-"));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = freshFolder("conformance");
 
 describe("gureum conformance", () => {
   it("prints a table on stdout and writes the certificate and the report", async () => {

@@ -1,17 +1,13 @@
 /** `gureum generate --jsonl` as it is run: the built command. About 10 s. */
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { pathOf } from "../house/tree.ts";
 import { cli, expectFailure, gureum } from "./gureum.ts";
 
-let work: string;
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), "gureum-jsonl-"));
-});
-afterAll(() => rm(work, { recursive: true }));
+const work = freshFolder("jsonl");
 const at = (name: string): string => join(work, name);
 
 type Result = Record<string, unknown> & { line: number; text: string; error?: { code: string; message: string } };

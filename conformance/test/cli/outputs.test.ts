@@ -1,18 +1,17 @@
 /** Where results go: a place that takes none is told of before anything is computed; what lies there is not lost. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { expectFailure, gureum } from "./gureum.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "gureum-outputs-"));
+const folder = freshFolder("outputs");
 const at = (name: string): string => join(folder, name);
 beforeAll(() => {
   writeFileSync(at("text"), "구름");
   execFileSync("mkdir", [at("taken")]);
 });
-afterAll(() => rmSync(folder, { recursive: true }));
 
 /** No model lies there: whoever asked for it first would say so. */
 const noModel = ["--model", at("none")];

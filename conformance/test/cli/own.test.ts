@@ -1,13 +1,13 @@
 /** `--with`: kernels of one's own in files, as both commands take them and refuse them. About 30 s of CPU. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { readResults } from "../../../bench/results.ts";
 import { closeDevice, openDevice } from "../../../gpu/device/device.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { gureum, type Outcome } from "./gureum.ts";
 
 const hasDevice = await openDevice().then(
@@ -18,13 +18,11 @@ const hasDevice = await openDevice().then(
   () => false,
 );
 const example = fileURLToPath(new URL("../../../dist/docs/examples/own-kernel.js", import.meta.url));
-let folder: string;
+const folder = freshFolder("own");
 let text: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "gureum-own-"));
   text = await readFile(example, "utf8");
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 async function file(name: string, content: string): Promise<string> {
   await writeFile(join(folder, name), content);

@@ -1,18 +1,14 @@
 /** Prompts as the models of `fixtures/data/field` were trained on them, through the command. */
 import { readFileSync } from "node:fs";
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { type ChatMessage, embeddedModel, loadModel } from "../../../index.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { dataFile } from "../fixtures/golden.ts";
 import { expectFailure, gureum } from "./gureum.ts";
 
-let work: string;
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), "gureum-"));
-});
-afterAll(() => rm(work, { recursive: true }));
+const work = freshFolder("prompt");
 
 const field = (path: string): string => dataFile(`field/${path}`);
 const expected = (name: string): Record<string, string> => JSON.parse(readFileSync(field(`${name}/expected.json`), "utf8"));

@@ -1,25 +1,23 @@
 /** `gureum quantize` as users run it: what it writes and says, that it goes on after a kill, and its refusals. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { loadModel, quantize } from "../../../index.ts";
 import { smallTexts, writeFloat } from "../core/quant/float-checkpoint.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { killQuantize } from "../quantize/kills.ts";
 import { expectFailure, gureum } from "./gureum.ts";
 
-let place = "";
+const place = freshFolder("quantize");
 let source = "";
 const at = (name: string): string => join(place, name);
 
 beforeAll(async () => {
-  place = mkdtempSync(join(tmpdir(), "gureum-quantize-"));
   source = at("source");
   mkdirSync(source);
   for (const [name, bytes] of await writeFloat({ family: "llama" })) writeFileSync(join(source, name), bytes);
   writeFileSync(at("ids.json"), JSON.stringify(smallTexts()));
 });
-afterAll(() => rmSync(place, { recursive: true, force: true }));
 
 const words = (to: string, ...more: string[]): string[] => [
   "quantize",

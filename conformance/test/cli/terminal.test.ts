@@ -1,10 +1,10 @@
 /** What only a terminal shows: a conversation's keys, colours, bars. About 25 s of CPU. */
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { hasColours } from "../../../cli/paint.ts";
 import { asMessage, pasteFilter } from "../../../cli/paste.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { gureum } from "./gureum.ts";
 import { hasScript, type Screen, screenOf } from "./screen.ts";
 
@@ -17,13 +17,9 @@ const paste = (text: string): string => `\x1b[200~${text}\x1b[201~`;
 const ready = new RegExp(`> ${ESC}\\[22m${ESC}\\[3G$`);
 const answered = /tokens\/s on cpu/;
 
-let home: string;
+const home = freshFolder("terminal");
 let screen: Screen | undefined;
-beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), "gureum-terminal-"));
-});
 afterEach(() => screen?.kill());
-afterAll(() => rm(home, { recursive: true, force: true }));
 
 const chat = (...words: string[]): Screen => {
   screen = screenOf(["chat", "--backend", "cpu", "--max-new-tokens", "16", ...words], { XDG_STATE_HOME: home });

@@ -1,24 +1,22 @@
 /** Words that are not a command's own: help, version, texts from files and pipes, readers that go away, completion. About 25 s of CPU. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { optionsOf, partsOf } from "../../../cli/completion.ts";
 import type { Command } from "../../../cli/words.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { VERSION } from "../../../core/version.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { textOf } from "../house/tree.ts";
 import { expectFailure, gureum } from "./gureum.ts";
 
-let work: string;
+const work = freshFolder("words");
 beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), "gureum-words-"));
   await writeFile(join(work, "text.txt"), "구름이\n좋다\n");
 });
-afterAll(() => rm(work, { recursive: true, force: true }));
 
 const names = [...textOf("cli.ts").matchAll(/name: "([a-z]+)"/g)].map(([, name]) => name!).filter((name) => name !== "completion");
 

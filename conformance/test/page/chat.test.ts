@@ -1,9 +1,8 @@
 /** The page's chat in a real browser, on the CPU: answers, folders, servers. About 30 s of CPU. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { pathOf } from "../house/tree.ts";
 import { broken, drop, wounded } from "./folders.ts";
 import { answer, model, pageTests, question } from "./page-tests.ts";
@@ -80,11 +79,7 @@ describe("an answer", () => {
 });
 
 describe("a model folder", () => {
-  let parent: string;
-  beforeAll(() => {
-    parent = mkdtempSync(join(tmpdir(), "gureum-folders-"));
-  });
-  afterAll(() => rmSync(parent, { recursive: true }));
+  const parent = freshFolder("folders");
 
   const isOpen = async (page: Page, name: string): Promise<void> => {
     await page.locator(".model-name", { hasText: name }).waitFor();

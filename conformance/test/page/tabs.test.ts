@@ -3,19 +3,19 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { checkResults } from "../../../bench/results.ts";
 import { pageHeaders, policyOf } from "../../../cli/page.ts";
 import { serve } from "../../../cli/serve.ts";
 import type { Certificate } from "../../certificate/certificate.ts";
 import { writeFirstLayers } from "../fixtures/first-layers.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { textOf } from "../house/tree.ts";
 import { built, pageTests, savedBy } from "./page-tests.ts";
 
-const parent = mkdtempSync(join(tmpdir(), "gureum-tabs-"));
+const parent = freshFolder("tabs");
 const twoLayers = join(parent, "two-layers");
 beforeAll(() => writeFirstLayers(twoLayers, 2));
-afterAll(() => rmSync(parent, { recursive: true }));
 const { server, browser, onPage } = pageTests({ webgpu: true, folders: [twoLayers] });
 
 describe("the conformance tab", () => {

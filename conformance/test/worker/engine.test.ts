@@ -2,15 +2,13 @@
  * An engine behind messages, both ends in this process, each message cloned as a worker's is; in a worker of Chromium's: page/library.test.ts.
  * About 12 s of CPU.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { embeddedModel, GureumError, loadModel } from "../../../index.ts";
 import { connectCalls, connectEngine, type Engine, type ServingPort, type WorkerLike } from "../../../worker/connect.ts";
 import { serveCalls } from "../../../worker/port.ts";
 import { serveEngine } from "../../../worker/serve.ts";
 import { writeFirstLayers } from "../fixtures/first-layers.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 
 /** Two ends of a line on which messages are cloned and take a turn of the event loop. */
 function line(): { worker: WorkerLike; port: ServingPort; fail: (message: string) => void; sent: unknown[] } {
@@ -157,14 +155,12 @@ describe("an engine in a worker", () => {
 });
 
 describe("an engine in a worker, on a GPU", () => {
-  let folder: string;
+  const folder = freshFolder("worker");
   let engine: ReturnType<typeof engineOf>;
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), "gureum-worker-"));
     await writeFirstLayers(folder, 1);
     engine = engineOf();
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
 
   it("says which device it is, and answers there as the CPU does", async () => {
     const { backend, vendor } = await engine.device();

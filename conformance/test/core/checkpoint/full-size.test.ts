@@ -2,16 +2,16 @@
  * The full KULLM3 shape without its 5.96 GB: the synthetic checkpoint's own headers over sparse files. Holds inspect to
  * its limits of time and memory, and the loader to the published layout.
  */
-import { mkdtemp, open, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { FolderWriter } from "../../../../core/checkpoint/byte-sink.ts";
 import { formatReport, inspectFolder } from "../../../../core/checkpoint/inspect.ts";
 import { synth } from "../../../../core/checkpoint/synth.ts";
 import { synthShapes } from "../../../../core/checkpoint/synth-shapes.ts";
 import { openCheckpoint } from "../../../../core/checkpoint/weights.ts";
 import { directoryStore } from "../../../../core/host/node.ts";
+import { freshFolder } from "../../fixtures/fresh-folder.ts";
 
 const headerWritten = new Error("header written");
 
@@ -39,12 +39,10 @@ function sparseFolder(folder: string): FolderWriter {
 }
 
 describe("a checkpoint of the full KULLM3 shape", () => {
-  let folder = "";
+  const folder = freshFolder("full");
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "gureum-full-"));
     await synth(synthShapes["solar-10.7b"], sparseFolder(folder), { seed: 0 });
   });
-  afterAll(() => rm(folder, { recursive: true }));
 
   it("is inspected in under 2 seconds, with under 300 MB more memory, as two shards of the published sizes", async () => {
     const before = process.memoryUsage().rss;

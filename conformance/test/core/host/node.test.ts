@@ -1,22 +1,15 @@
 /** The disk: reads whole or an error. */
 import { execFileSync } from "node:child_process";
-import { appendFile, chmod, mkdir, mkdtemp, open, rm, symlink, truncate, utimes, writeFile as writePlain } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { appendFile, chmod, mkdir, open, symlink, truncate, utimes, writeFile as writePlain } from "node:fs/promises";
 import process from "node:process";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { readBytes } from "../../../../core/checkpoint/byte-source.ts";
 import { GureumError } from "../../../../core/errors.ts";
 import { hostError } from "../../../../core/host/host-error.ts";
 import { directoryStore, fileSource } from "../../../../core/host/node.ts";
+import { folderOfEach } from "../../fixtures/fresh-folder.ts";
 
-let folder = "";
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "gureum-host-"));
-});
-afterEach(() => rm(folder, { recursive: true }));
-
-const path = (name: string): string => join(folder, name);
+const path = folderOfEach("host");
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
 describe("fileSource", () => {
@@ -93,7 +86,7 @@ describe("directoryStore", () => {
     await writePlain(path("a.json"), bytes(1));
     await mkdir(path("sub"));
     await symlink(path("a.json"), path("b.json"));
-    const store = directoryStore(folder);
+    const store = directoryStore(path());
     expect((await store.list()).sort()).toEqual(["a.json", "b.json"]);
     const source = await store.open("b.json");
     expect(await readBytes(source, 0, 1)).toEqual(bytes(1));
@@ -129,7 +122,7 @@ describe("files of a model folder that are none", () => {
   it.each(["FIFO", "folder"])("are named, and nothing waits for them: a %s", async (kind) => {
     if (kind === "FIFO") execFileSync("mkfifo", [path("config.json")]);
     else await mkdir(path("config.json"));
-    const store = directoryStore(folder);
+    const store = directoryStore(path());
     expect(await store.list()).toEqual(["config.json"]);
     await expect(store.open("config.json")).rejects.toMatchObject({
       code: "io",

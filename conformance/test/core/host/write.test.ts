@@ -1,26 +1,20 @@
 /** The disk: writes whole or nothing, and what cannot be written is known before. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, lstat, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile as writePlain } from "node:fs/promises";
+import { chmod, lstat, mkdir, open, readdir, readFile, stat, symlink, writeFile as writePlain } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { GureumError } from "../../../../core/errors.ts";
 import { openFifo, readFifo } from "../../../../core/host/fifo.ts";
 import { hostError } from "../../../../core/host/host-error.ts";
 import { onLeftParts } from "../../../../core/host/parts.ts";
 import { checkFreeSpace, checkWritable, writeFile, writeFolder } from "../../../../core/host/write.ts";
+import { folderOfEach } from "../../fixtures/fresh-folder.ts";
 
-let folder = "";
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "gureum-host-"));
-});
-afterEach(() => rm(folder, { recursive: true }));
-
-const path = (name: string): string => join(folder, name);
+const path = folderOfEach("host");
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
 describe("writeFile, writeFolder", () => {
@@ -33,7 +27,7 @@ describe("writeFile, writeFolder", () => {
       await sink(reused);
     });
     expect([...(await readFile(path("a")))]).toEqual([1, 2, 3, 3]);
-    expect(await readdir(folder)).toEqual(["a"]);
+    expect(await readdir(path())).toEqual(["a"]);
   });
 
   it("leave the old file and nothing else where the body fails", async () => {
@@ -43,7 +37,7 @@ describe("writeFile, writeFolder", () => {
       throw new GureumError("aborted", { what: "stopped" });
     });
     await expect(failing).rejects.toMatchObject({ code: "aborted" });
-    expect(await readdir(folder)).toEqual(["a"]);
+    expect(await readdir(path())).toEqual(["a"]);
     expect([...(await readFile(path("a")))]).toEqual([9]);
   });
 
@@ -62,7 +56,7 @@ describe("writeFile, writeFolder", () => {
       code: "disk-full",
       message: `${join(target, "two")}: no space left on the disk — free some, or give a path on another disk`,
     });
-    expect(await readdir(folder)).toEqual([]);
+    expect(await readdir(path())).toEqual([]);
     await write(false);
     expect((await readdir(target)).sort()).toEqual(["one", "two"]);
   });
@@ -70,12 +64,12 @@ describe("writeFile, writeFolder", () => {
   it("keep what else is in the folder where they fail", async () => {
     await writePlain(path("other"), bytes(5));
     await expect(
-      writeFolder(folder, async (writer) => {
+      writeFolder(path(), async (writer) => {
         await writer.file("one", (sink) => sink(bytes(1)));
         await writer.file("../out", (sink) => sink(bytes(1)));
       }),
     ).rejects.toThrow(/not a plain file name/);
-    expect(await readdir(folder)).toEqual(["other"]);
+    expect(await readdir(path())).toEqual(["other"]);
   });
 
   it.skipIf(process.platform !== "linux")("report a full disk as such (/dev/full)", async () => {
@@ -104,7 +98,7 @@ describe("writeFile, writeFolder", () => {
     expect((await lstat(path("fifo"))).isFIFO()).toBe(true);
     await writeFile("/dev/null", (sink) => sink(bytes(1)));
     expect((await lstat("/dev/null")).isCharacterDevice()).toBe(true);
-    expect((await readdir(folder)).sort()).toEqual(["a", "dangling", "fifo", "link", "new"]);
+    expect((await readdir(path())).sort()).toEqual(["a", "dangling", "fifo", "link", "new"]);
     await symlink("circle", path("circle"));
     await expect(writeFile(path("circle"), (sink) => sink(bytes(1)))).rejects.toMatchObject({ code: "io" });
   });
@@ -116,7 +110,7 @@ describe("writeFile, writeFolder", () => {
       message: `${path("a")}: is a folder, not a file — give a file`,
     });
     await expect(writeFile(path("none/a"), async () => {})).rejects.toMatchObject({ code: "not-found" });
-    expect(await readdir(folder)).toEqual(["a"]);
+    expect(await readdir(path())).toEqual(["a"]);
   });
 });
 
@@ -128,7 +122,7 @@ describe("checkWritable", () => {
     expect(await checkWritable(path("link"))).toBe(path("a"));
     expect(await checkWritable(path("dangling"))).toBe(path("new"));
     expect([...(await readFile(path("a")))]).toEqual([9]);
-    expect((await readdir(folder)).sort()).toEqual(["a", "dangling", "link"]);
+    expect((await readdir(path())).sort()).toEqual(["a", "dangling", "link"]);
   });
 
   it("refuses what writeFile refuses, in its words", async () => {
