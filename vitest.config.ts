@@ -34,6 +34,8 @@ export default defineConfig({
     // Vitest leaves one core free; on two that is half of them.
     maxWorkers: "100%",
     sequence: { sequencer: LongestFirst },
+    // What was built is run as it is, not transformed once more.
+    server: { deps: { external: [/^(?!.*\/node_modules\/).*\/dist\//] } },
     testTimeout: 240_000,
     hookTimeout: 240_000,
   },
