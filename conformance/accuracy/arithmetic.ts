@@ -114,17 +114,25 @@ export function compose(...errors: readonly number[]): number {
 const wide = new Float64Array(1);
 const wideWords = new Uint32Array(wide.buffer);
 
+/** 2^e of a whole number e, by its bits where it is normal: each term of each bound asks for it, and `2 ** e` takes long. */
+export function powerOfTwo(e: number): number {
+  if (e < -1022 || e > 1023) return 2 ** e;
+  wideWords[0] = 0;
+  wideWords[1] = (e + 1023) << 20;
+  return wide[0]!;
+}
+
 /** 2^⌊log₂ |x|⌋ of a normal f64. */
 const binade = (x: number): number => {
   wide[0] = x;
-  return 2 ** (((wideWords[1]! >>> 20) & 2047) - 1023);
+  return powerOfTwo(((wideWords[1]! >>> 20) & 2047) - 1023);
 };
 
 /**
  * What one rounding to the arithmetic's precision may change |x| by: at most u·|x|, less high in a binade. No
  * subnormals: see η.
  */
-export const ulp = (x: number, { precision, ulps }: Arithmetic): number => (x === 0 ? 0 : binade(x) * 2 ** (1 - precision) * ulps);
+export const ulp = (x: number, { precision, ulps }: Arithmetic): number => (x === 0 ? 0 : binade(x) * powerOfTwo(1 - precision) * ulps);
 
 /** Distance between neighbouring f32 at |x|: 2⁻¹⁴⁹ among subnormals. */
 export function ulpF32(x: number): number {

@@ -2,7 +2,7 @@
  * Sums and dot products whose order of summation is unknown: any binary tree over the terms, fused multiply-add or not.
  * Source: Higham 2002, section 4.2, inequality (4.3): the error is at most the sum of what each partial sum rounds by.
  */
-import { type Arithmetic, gamma, ulp } from "./arithmetic.ts";
+import { type Arithmetic, gamma, powerOfTwo, ulp } from "./arithmetic.ts";
 
 /** What the bound of a sum needs to know of its terms; filled by `addTerm`. */
 export interface Terms {
@@ -58,7 +58,7 @@ export function lowestBit(x: number): number {
   const high = words[1]!;
   const fraction = high & 0xfffff;
   const zeros = low !== 0 ? 31 - Math.clz32(low & -low) : fraction !== 0 ? 32 + 31 - Math.clz32(fraction & -fraction) : 52;
-  return 2 ** (((high >>> 20) & 2047) - 1023 - 52 + zeros);
+  return powerOfTwo(((high >>> 20) & 2047) - 1023 - 52 + zeros);
 }
 
 /** Adds the exact product a · b (f32 operands make it exact in f64). */

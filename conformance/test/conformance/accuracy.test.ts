@@ -16,6 +16,7 @@ import {
   gamma,
   lowestBit,
   makeTerms,
+  powerOfTwo,
   sumError,
   ulpF32,
   wgsl,
@@ -122,6 +123,12 @@ describe("the bound of a dot product", () => {
     for (let i = 0; i < 200; i++) addTerm(terms, a[i]!, b[i]!, wgsl);
     expect(fine).toBeLessThan(sumError(terms, wgsl) * 2 ** -27);
     expect(fine).toBeGreaterThan(0);
+  });
+});
+
+describe("powerOfTwo", () => {
+  it("is 2 ** e of every e that an f64 has, and of those beyond", () => {
+    for (let e = -1080; e <= 1030; e++) expect(powerOfTwo(e)).toBe(2 ** e);
   });
 });
 
