@@ -32,13 +32,17 @@ const fromBuild = (): Plugin => ({
   },
 });
 
-/** Kernels without their comments, which no minifier takes out of a string: whole lines, and ends of lines behind a statement. */
-const withoutComments = (): Plugin => ({
-  name: "without-comments",
+/**
+ * Kernels without their comments and indents, which no minifier takes out of a string. Comments are whole lines, and ends of lines behind a
+ * statement. Lines and columns of a compiler's message are those of what is left.
+ */
+const bareKernels = (): Plugin => ({
+  name: "bare-kernels",
   transform(code, id) {
     if (!id.startsWith(resolve(root, "dist", "gpu"))) return null;
     const bare = (line: string): string => (line.includes("`") ? line : line.replace(/^ *\/\/ .*|(?<=[;{}]) +\/\/ .*/, ""));
-    return code.split("\n").map(bare).join("\n");
+    const lines = code.split("\n").map((line) => bare(line).trim());
+    return lines.filter((line) => line !== "").join("\n");
   },
 });
 
@@ -64,6 +68,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     rolldownOptions: { output },
   },
-  worker: { format: "es", plugins: () => [fromBuild(), withoutComments()], rolldownOptions: { output } },
-  plugins: [fromBuild(), withoutComments(), withPolicy()],
+  worker: { format: "es", plugins: () => [fromBuild(), bareKernels()], rolldownOptions: { output } },
+  plugins: [fromBuild(), bareKernels(), withPolicy()],
 });
