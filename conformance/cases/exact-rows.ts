@@ -22,6 +22,9 @@ const padded = (x: readonly number[], D: number): number[] => [...x, ...new Arra
 
 /** So that one unit of a factor shows in one of four digits of a row. */
 const shares = [1, 1.25, 1.5, 1.75];
+/** The same where a number of 24 bits as digits loses its lowest: weights with each of its last two bits. */
+const units = [0, 1, 2, 3].map((unit) => 1.75 + unit * 2 ** -23);
+const many = Array.from({ length: 128 }, (_, i) => 1 + i / 128 + (i % 4) * 2 ** -23);
 
 const rows: readonly Row[] = [
   ...[...telling].map((eps) => ({ eps, x: [TINY, TINY, TINY, TINY], weight: shares })),
@@ -34,6 +37,9 @@ const rows: readonly Row[] = [
   // A mean and eps whose sum lies halfway, and one that carries.
   { eps: 1, x: [2 ** -12, 2 ** -12, 2 ** -12, 2 ** -12], weight: shares },
   { eps: BELOW_ONE, x: [2 ** -12, 2 ** -12, 0, 0] },
+  // The same in digits: halfway to an even value, and to an odd one.
+  ...[1, 1 + 2 ** -23].map((eps) => ({ eps, x: [2 ** -12, 2 ** -12, 2 ** -12, 2 ** -12], weight: units })),
+  ...[...telling].map((eps) => ({ eps, x: many.map(() => TINY), weight: many })),
   // Products with weights: beside a tie, rounded up to the least value, the largest power of two.
   {
     eps: 1,
@@ -50,6 +56,8 @@ const rows: readonly Row[] = [
   { eps: 0, x: [1, 0, 0, 0], weight: [1.25 * 2 ** 126, 1, 1, 1] },
   // The largest in the last lane.
   { eps: 0, x: [...new Array<number>(127).fill(1), 1000] },
+  // And in the second half of 64 lanes, a number of lanes above those that look.
+  { eps: 0, x: padded([...new Array<number>(130).fill(1), 1000], 256) },
 ];
 export const ownRows: readonly number[] = rows.map((_, row) => row);
 
