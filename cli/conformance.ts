@@ -17,7 +17,7 @@ import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
 import { ownOptions } from "./own.ts";
 import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
-import { type Command, parseTime, parseWords, refuseIdle, usage, type Words } from "./words.ts";
+import { type Command, parseTime, parseWords, refuseIdle, refuseOthers, usage, type Words } from "./words.ts";
 
 /** What --quick takes: long enough to meet every variant on a GPU. */
 const QUICK_MS = 30_000;
@@ -42,12 +42,7 @@ async function writeText(path: string, text: string): Promise<void> {
 async function mutate(words: Words): Promise<number> {
   const format = words.flag("json") ? "json" : formatOf("conformance", words);
   if (format !== "json" && format !== "table") throw usage("conformance", "--mutate prints a table or json");
-  refuseIdle(
-    "conformance",
-    words,
-    ["with", "backend", "adapter", "no-robustness", "variant", "time", "quick", "jobs", "out", "report", "replay"],
-    "is not for --mutate",
-  );
+  refuseOthers("conformance", words, ["mutate", "filter", "runs", "seed", "family", "json", "format"], "is not for --mutate");
   const filter = words.text("filter");
   const runs = wholeNumber("runs", words.number("runs"), 1);
   const seed = wholeNumber("seed", words.number("seed"), 0);
@@ -104,22 +99,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
   const line = words.text("replay");
   const adapter = adapterFromWords(words);
   if (line !== undefined) {
-    const names = [
-      "backend",
-      "no-robustness",
-      "filter",
-      "variant",
-      "runs",
-      "seed",
-      "time",
-      "quick",
-      "jobs",
-      "out",
-      "report",
-      "json",
-      "format",
-    ];
-    refuseIdle("conformance", words, names, "is not for --replay, whose line says all");
+    refuseOthers("conformance", words, ["replay", "with", "adapter"], "is not for --replay, whose line says all");
     const failure = await replayLine(line, { ...own, ...adapter });
     await printLine(failure ? `violated: ${failure.law}: ${failure.message}` : "holds");
     return failure ? 1 : 0;

@@ -1,6 +1,5 @@
 /** Options that several commands share: which model, which backend, which variants of it, how to sample. */
 
-import { GureumError } from "../core/errors.ts";
 import { checkMaxNewTokens } from "../core/generate/generate.ts";
 import type { SamplingOptions } from "../core/model/engine.ts";
 import { checkSampling, greedy } from "../core/sample/sampler.ts";
@@ -10,7 +9,7 @@ import type { CpuOptions } from "../wasm/model.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
 import { note } from "./terminal.ts";
-import { refuseIdle, usage, type WordOptions, type Words } from "./words.ts";
+import { asUsage, refuseIdle, usage, type WordOptions, type Words } from "./words.ts";
 
 export const variantOptions: WordOptions = {
   arithmetic: { type: "string" },
@@ -202,13 +201,10 @@ export function runOptions(command: string, words: Words): RunOptions {
     json: words.flag("json"),
     stats: words.flag("stats"),
   };
-  try {
+  asUsage(() => {
     checkSampling({ ...greedy, ...sampling });
     checkMaxNewTokens(options.maxNewTokens);
-  } catch (error) {
-    // A number that no model takes is wrong usage, as every other wrong word is.
-    throw error instanceof GureumError ? new GureumError("usage", error.details) : error;
-  }
+  });
   if (options.greedy && (sampling.temperature ?? 0) > 0) throw usage(command, "give --greedy or --temperature above 0, not both");
   return options;
 }

@@ -1,10 +1,10 @@
 /** Options of the commands that render a chat template. */
 
-import { GureumError, within } from "../core/errors.ts";
+import { within } from "../core/errors.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import { type ChatOptions, parseTemplateJson } from "../index.ts";
 import { readText } from "./terminal.ts";
-import { usage, type WordOptions, type Words } from "./words.ts";
+import { asUsage, usage, type WordOptions, type Words } from "./words.ts";
 
 export const templateOptions: WordOptions = {
   template: { type: "string" },
@@ -19,17 +19,6 @@ export const templateHelp = `  --template NAME             which of the model's 
   --var NAME=JSON             a variable of the template: --var enable_thinking=false; may be repeated`;
 
 const parse = (where: string, text: string): unknown => within(where, () => parseTemplateJson(encodeUtf8(text)));
-
-/** The value of a word, whose shell may have eaten its quotes. @throws GureumError "usage" */
-function parseVariable(name: string, json: string): unknown {
-  try {
-    return parse(`--var ${name}`, json);
-  } catch (error) {
-    throw error instanceof GureumError
-      ? new GureumError("usage", { ...error.details, remedy: `a text is quoted: --var '${name}="…"'` })
-      : error;
-  }
-}
 
 /** A file of JSON for a template, or standard input for "-". @throws GureumError "not-found", "io", "format" */
 export const readTemplateJson = async (path: string): Promise<unknown> => parse(path, await readText(path));
@@ -47,7 +36,8 @@ export async function templateFromWords(command: string, words: Words): Promise<
   for (const word of words.list("var")) {
     const [, name, json] = /^([^=\s]+)=(.*)$/s.exec(word) ?? [];
     if (name === undefined || json === undefined) throw usage(command, `--var takes NAME=JSON, got ${JSON.stringify(word)}`);
-    variables[name] = parseVariable(name, json);
+    // The shell may have eaten its quotes.
+    variables[name] = asUsage(() => parse(`--var ${name}`, json), `a text is quoted: --var '${name}="…"'`);
   }
   const [template, tools, documents] = [words.text("template"), await list("tools"), await list("documents")];
   return {

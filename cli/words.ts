@@ -14,6 +14,8 @@ export interface Words {
   readonly flag: (name: string) => boolean;
   readonly text: (name: string) => string | undefined;
   readonly list: (name: string) => readonly string[];
+  /** The names of all options that were given. */
+  readonly given: readonly string[];
   /** Whether it was given, as whatever. */
   readonly has: (name: string) => boolean;
   /** @throws GureumError "usage" where the word is no number */
@@ -53,6 +55,7 @@ export function parseWords(command: string, args: string[], options: WordOptions
     );
   return {
     positionals,
+    given: Object.keys(values),
     flag: (name) => values[name] === true,
     text: (name) => values[name] as string | undefined,
     list: (name) => (values[name] as string[] | undefined) ?? [],
@@ -74,6 +77,23 @@ export const usage = (command: string, what: string, remedy: string = `see gureu
 export function refuseIdle(command: string, words: Words, names: readonly string[], why: string): void {
   const idle = names.find((name) => words.has(name));
   if (idle !== undefined) throw usage(command, `--${idle} ${why}`);
+}
+
+/** For a way of running that takes these options alone. @throws GureumError "usage" naming the first other that is given, and why */
+export function refuseOthers(command: string, words: Words, taken: readonly string[], why: string): void {
+  const others = words.given.filter((name) => !taken.includes(name));
+  refuseIdle(command, words, others, why);
+}
+
+/** What is wrong with a word is wrong usage, whatever `check` calls it. @throws GureumError "usage", with another remedy where one is given */
+export function asUsage<T>(check: () => T, remedy?: string): T {
+  try {
+    return check();
+  } catch (error) {
+    throw error instanceof GureumError
+      ? new GureumError("usage", { ...error.details, ...(remedy === undefined ? {} : { remedy }) })
+      : error;
+  }
 }
 
 /** --time as milliseconds: "90", "60s", "5m", "2h" or "50ms"; undefined without one. @throws GureumError "usage" */

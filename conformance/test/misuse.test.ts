@@ -2,8 +2,6 @@
  * Every option and argument of the library with values of the wrong type: each works or ends in a GureumError of one line, and the
  * model goes on answering. About 15 s.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { methods } from "../../core/quant/search/stages.ts";
@@ -30,6 +28,7 @@ import {
   readTensor,
   urlStore,
 } from "../../index.ts";
+import { freshFolder } from "./fixtures/fresh-folder.ts";
 
 const wrong: readonly unknown[] = [
   null,
@@ -376,6 +375,7 @@ describe("a callback that fails later than it returns", () => {
     await new Promise((resolve) => setTimeout(resolve, 1));
     throw new RangeError("the caller's own");
   };
+  const folder = freshFolder("late");
   it("ends the call with its own error, and no rejection is left unhandled", async () => {
     const unhandled: unknown[] = [];
     const hear = (error: unknown): void => void unhandled.push(error);
@@ -383,9 +383,8 @@ describe("a callback that fails later than it returns", () => {
     try {
       await expect(loadModel(embeddedModel(), { backend: "cpu", onProgress: late })).rejects.toThrow("the caller's own");
       await expect(loadModel(embeddedModel(), { backend: "cpu", before: late })).rejects.toThrow("the caller's own");
-      const to = join(await mkdtemp(join(tmpdir(), "gureum-late-")), "to");
+      const to = join(folder, "to");
       await expect(convert(embeddedModel(), { to, format: "gptq-v2", onProgress: late })).rejects.toThrow("the caller's own");
-      await rm(join(to, ".."), { recursive: true });
       await new Promise((resolve) => setTimeout(resolve, 10));
     } finally {
       process.off("unhandledRejection", hear);

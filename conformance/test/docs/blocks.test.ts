@@ -4,13 +4,13 @@
  */
 import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
-import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { optionsOf, partsOf } from "../../../cli/completion.ts";
 import type { Command } from "../../../cli/words.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { pathOf, root, textOf } from "../house/tree.ts";
 
 const pages = [
@@ -140,7 +140,7 @@ declare global {
   const b: () => Promise<void>;
 }`;
 
-let folder: string;
+const folder = freshFolder("blocks");
 /** A block as a module: what it takes of the package and does not import is imported. */
 async function moduleOf(code: string): Promise<string> {
   const lines = ["export {};"];
@@ -156,14 +156,12 @@ async function moduleOf(code: string): Promise<string> {
 }
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "gureum-blocks-"));
   await mkdir(join(folder, "node_modules"));
   await symlink(pathOf(""), join(folder, "node_modules/gureum"));
   await symlink(pathOf("node_modules/@types"), join(folder, "node_modules/@types"));
   await symlink(pathOf("node_modules/@webgpu"), join(folder, "node_modules/@webgpu"));
   await writeFile(join(folder, "package.json"), '{ "type": "module" }');
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const run = async (args: readonly string[]): Promise<string> =>
   promisify(execFile)(process.execPath, args, { cwd: folder }).then(

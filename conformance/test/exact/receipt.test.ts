@@ -1,8 +1,7 @@
 /** Receipts: what is written is verified, on either device; what was changed is refused by name. About 8 s. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { exactCpuModel } from "../../../core/exact/model.ts";
 import { exactSampler } from "../../../core/exact/sample.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
@@ -13,6 +12,7 @@ import type { Model } from "../../../core/model/engine.ts";
 import { checkModelFiles, chosen, type ExactModel, makeReceipt, parseReceipt, type Receipt, verifyReceipt } from "../../../core/receipt.ts";
 import { greedy } from "../../../core/sample/sampler.ts";
 import { randomCases } from "../fixtures/exact-models.ts";
+import { freshFolder } from "../fixtures/fresh-folder.ts";
 
 const { config, weights } = randomCases()[0]!;
 const sampling = { ...greedy, temperature: 0.9, topP: 0.9, seed: 5n };
@@ -177,8 +177,7 @@ describe("a receipt", () => {
 });
 
 describe("files of a model", () => {
-  const folder = mkdtempSync(join(tmpdir(), "gureum-receipt-"));
-  afterAll(() => rmSync(folder, { recursive: true }));
+  const folder = freshFolder("receipt");
 
   it("are hashed as sha256sum does, and only those that decide logits", async () => {
     writeFileSync(join(folder, "config.json"), "{}");

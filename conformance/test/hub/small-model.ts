@@ -1,12 +1,12 @@
 /** What tests of models by name share: for each a hub of its own that has one small model in two commits, and a folder of its own. */
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect } from "vitest";
 import { GureumError } from "../../../core/errors.ts";
 import { type HubOptions, modelFolder } from "../../../hub/model.ts";
 import { parseModelName } from "../../../hub/name.ts";
+import { folderOfEach } from "../fixtures/fresh-folder.ts";
 import { type FakeHub, type Files, fakeHub } from "./fake-hub.ts";
 
 export const text = (s: string): Uint8Array => new TextEncoder().encode(s);
@@ -76,8 +76,9 @@ export const expectWhole = async (folder: string, files: Files): Promise<void> =
 };
 export const repository = (): string => join(home, "hub", "models--someone--small-awq");
 
+const folder = folderOfEach("hub");
 beforeEach(async () => {
-  home = await mkdtemp(join(tmpdir(), "gureum-hub-"));
+  home = folder();
   hub = await fakeHub({
     [id]: { commits: { [first]: filesOf("first"), [second]: filesOf("second") }, refs: { main: first, "refs/pr/7": second, v2: second } },
   });
@@ -85,7 +86,4 @@ beforeEach(async () => {
   options = { onNote: (note) => notes.push(note), patience: { tries: 3, waitMs: 1, stallMs: 1000 } };
   options = environment();
 });
-afterEach(async () => {
-  await hub.close();
-  await rm(home, { recursive: true, force: true });
-});
+afterEach(() => hub.close());
