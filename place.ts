@@ -1,6 +1,6 @@
 /** Where models come from: a folder on disk, a name on the hub, or a store of the caller's. */
 import { host } from "#host";
-import { checkOptionsObject, checkText, wrongType } from "./core/arguments.ts";
+import { checkOptionsObject, checkText, listening, wrongType } from "./core/arguments.ts";
 import type { ByteStore } from "./core/checkpoint/byte-source.ts";
 import { urlStore } from "./core/host/url-store.ts";
 import type { FindOptions } from "./host/host.ts";
@@ -19,10 +19,10 @@ export type ModelPlace = string | ByteStore;
  * missing is downloaded. `part`: "text" leaves the weights out.
  * @throws GureumError "not-found", "access", "network", "disk-full", "io"
  */
-export async function findModel(place: string, options?: FindOptions): Promise<string> {
+export async function findModel(place: string, options: FindOptions = {}): Promise<string> {
   checkText("findModel", "place", place);
   checkOptionsObject("findModel", options);
-  return host.models.find(place, options);
+  return listening(options, ["onDownload", "onNote"], (heard) => host.models.find(place, heard));
 }
 
 const isAddress = (place: string): boolean => /^https?:\/\//i.test(place);

@@ -302,6 +302,10 @@ export async function openKept(name: string): Promise<ByteStore> {
  * @throws GureumError "not-found", "io" naming the file that changed
  */
 export async function verifyKept(name: string, onProgress?: (bytesDone: number, bytesTotal: number) => void): Promise<KeptModel> {
+  return listening({ onProgress }, ["onProgress"], (heard) => verify(name, heard.onProgress));
+}
+
+async function verify(name: string, onProgress?: (bytesDone: number, bytesTotal: number) => void): Promise<KeptModel> {
   const { folder, model } = await findKept(name);
   let done = 0;
   for (const [path, { byteLength, sha256 }] of Object.entries(model.files)) {

@@ -92,7 +92,12 @@ describe("the cache", () => {
   it("is, link by link and hash by hash, the one that Python's library makes of the same answers", async () => {
     const empty = await mkdtemp(join(tmpdir(), "gureum-hub-cache-"));
     try {
-      await findModel(id, { environment: { HF_HOME: empty, HF_ENDPOINT: hub.url } });
+      const environment = { HF_HOME: empty, HF_ENDPOINT: hub.url };
+      const late = async (): Promise<void> => {
+        throw new RangeError("the caller's own");
+      };
+      await expect(findModel(id, { environment, onDownload: late })).rejects.toThrow("the caller's own");
+      await findModel(id, { environment });
       const python = await readFile(new URL("../fixtures/data/hub/python-cache.txt", import.meta.url), "utf8");
       expect(await listing(join(empty, "hub"))).toEqual(python.trim().split("\n").sort());
     } finally {

@@ -94,6 +94,11 @@ describe("a model that is kept", () => {
     const told: number[] = [];
     await verifyKept("b", (done) => told.push(done));
     expect(told.at(-1)).toBe(weights.length + 2);
+    const late = async (): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      throw new RangeError("the caller's own");
+    };
+    await expect(verifyKept("b", late)).rejects.toThrow("the caller's own");
     await deleteKept("b");
     expect((await listKept()).map(({ name }) => name)).toEqual(["a"]);
     expect([...storage.files.keys()].filter((path) => path.includes("/b/"))).toEqual([]);
