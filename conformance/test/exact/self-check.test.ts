@@ -1,6 +1,7 @@
 /** A device that computes integers wrong is refused by name. Drivers that do are simulated by changing the check's own WGSL on its way to one. */
 import { describe, expect, it } from "vitest";
 import { selfCheck } from "../../../gpu/device/self-check.ts";
+import { embeddedModel, loadModel } from "../../../index.ts";
 import { testDevice } from "../gpu/device.ts";
 
 /** Of its workgroup. */
@@ -41,6 +42,17 @@ describe("self-check of a device", () => {
     const refused = selfCheck(broken(device, right, wrong), capabilities);
     await expect(refused).rejects.toThrow(`webgpu > self-check: the device computes ${name} of 0x`);
     await expect(refused).rejects.toMatchObject({ code: "divergence", details: { remedy: expect.stringContaining("--backend cpu") } });
+  });
+
+  it("is asked of a device that the caller opened, whatever arithmetic is wanted", async () => {
+    const { device } = await testDevice();
+    for (const arithmetic of ["f32", "auto", "exact"] as const) {
+      const wrong = broken(device, "+ 12582912.0)", "+ 12582911.0)");
+      await expect(loadModel(embeddedModel(), { device: wrong, arithmetic })).rejects.toMatchObject({
+        code: "divergence",
+        message: expect.stringContaining("webgpu > self-check: the device computes the rounding of an f32 sum of 0x"),
+      });
+    }
   });
 
   it.each([
