@@ -1,5 +1,5 @@
-/** Receipts: what is written is verified, on either device; what was changed is refused by name. About 8 s. */
-import { readFileSync, writeFileSync } from "node:fs";
+/** Receipts: what is written is verified, on either device; what was changed is refused by name. About 25 s, some of them compiling. */
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { exactCpuModel } from "../../../core/exact/model.ts";
@@ -11,8 +11,12 @@ import { cpuModel } from "../../../core/model/cpu.ts";
 import type { Model } from "../../../core/model/engine.ts";
 import { checkModelFiles, chosen, type ExactModel, makeReceipt, parseReceipt, type Receipt, verifyReceipt } from "../../../core/receipt.ts";
 import { greedy } from "../../../core/sample/sampler.ts";
+import { loadExactGpuModel } from "../../../gpu/model/exact.ts";
+import { expectFailure, gureum } from "../cli/gureum.ts";
 import { randomCases } from "../fixtures/exact-models.ts";
 import { freshFolder } from "../fixtures/fresh-folder.ts";
+import { memoryRefs } from "../fixtures/memory-refs.ts";
+import { testDevice } from "../gpu/device.ts";
 
 const { config, weights } = randomCases()[0]!;
 const sampling = { ...greedy, temperature: 0.9, topP: 0.9, seed: 5n };
@@ -28,9 +32,9 @@ beforeAll(async () => {
   receipt = await makeReceipt(model, sha256, { model: { "config.json": sha256(new Uint8Array(3)) }, context: 20, sampling, prompt, ids });
 });
 
-/** The receipt with something changed, and sealed again by whoever changed it. */
-async function resealed(change: Partial<Receipt>): Promise<Receipt> {
-  const { sha256: _, ...claim } = { ...receipt, ...change };
+/** A receipt with something changed, and sealed again by whoever changed it. */
+function resealed(change: Partial<Receipt>, of = receipt): Receipt {
+  const { sha256: _, ...claim } = { ...of, ...change };
   const { format, arithmetic, model, context, options, prompt, ids, logits } = claim;
   const text = JSON.stringify({ format, arithmetic, model, context, options, prompt, ids, logits });
   return { ...claim, sha256: sha256(new TextEncoder().encode(text)) };
@@ -42,6 +46,17 @@ describe("a receipt", () => {
     expect(read).toEqual(receipt);
     expect(await verifyReceipt(model, sha256, read)).toBe(12);
     expect(await verifyReceipt(model, sha256, read, 5)).toBe(5);
+  });
+
+  it("holds on WebGPU as on the CPU, and fails there at the same place", async () => {
+    const device = await loadExactGpuModel(await testDevice(), config, memoryRefs(weights));
+    expect(await verifyReceipt(device, sha256, receipt)).toBe(12);
+    const other = resealed({ ids: receipt.ids.with(4, (receipt.ids[4]! + 1) % config.vocabSize) });
+    await expect(verifyReceipt(device, sha256, other)).rejects.toMatchObject({
+      code: "divergence",
+      details: { where: "receipt > ids[4]" },
+    });
+    device.dispose();
   });
 
   it("holds for more answers than are fed at a time, each drawn with all that was said before", async () => {
@@ -95,7 +110,7 @@ describe("a receipt", () => {
 
   it("fails at the first position that differs where it was sealed again", async () => {
     const verify = async (change: Partial<Receipt>): Promise<unknown> => {
-      const changed = parseReceipt(JSON.stringify(await resealed(change)), sha256);
+      const changed = parseReceipt(JSON.stringify(resealed(change)), sha256);
       return verifyReceipt(model, sha256, changed).catch((error: unknown) => error);
     };
     const other = (receipt.ids[4]! + 1) % config.vocabSize;
@@ -107,14 +122,10 @@ describe("a receipt", () => {
     expect(await verify({ options: { ...receipt.options, seed: "6" } })).toMatchObject({ code: "divergence" });
   });
 
-  it("of another version, arithmetic or format is refused by name", async () => {
-    const of = async (change: Partial<Receipt>): Promise<string> => JSON.stringify(await resealed(change));
-    const refused = async (change: Partial<Receipt>): Promise<() => Receipt> => {
-      const text = await of(change);
-      return () => parseReceipt(text, sha256);
-    };
-    expect(await refused({ arithmetic: "exact 2" })).toThrow("another arithmetic, or another version of it");
-    expect(await refused({ format: "gureum receipt 2" })).toThrow("another format of receipts");
+  it("of another version, arithmetic or format is refused by name", () => {
+    const read = (change: Partial<Receipt>) => (): Receipt => parseReceipt(JSON.stringify(resealed(change)), sha256);
+    expect(read({ arithmetic: "exact 2" })).toThrow("another arithmetic, or another version of it");
+    expect(read({ format: "gureum receipt 2" })).toThrow("another format of receipts");
     for (const text of [
       "",
       "[]",
@@ -140,7 +151,7 @@ describe("a receipt", () => {
       [{ model: [] }, /^receipt: model, expected file names with their SHA-256 — /],
     ];
     for (const [change, said] of wrong) {
-      const verifying = (async () => verifyReceipt(model, sha256, parseReceipt(JSON.stringify(await resealed(change as never)), sha256)))();
+      const verifying = (async () => verifyReceipt(model, sha256, parseReceipt(JSON.stringify(resealed(change as never)), sha256)))();
       await expect(verifying, JSON.stringify(change)).rejects.toThrow(said);
     }
   });
@@ -188,5 +199,49 @@ describe("files of a model", () => {
     const files = await modelFiles(directoryStore(embeddedModelPath()));
     expect(Object.keys(files)).toEqual(["config.json", "model.safetensors"]);
     expect(files["config.json"]).toBe(sha256(readFileSync(join(embeddedModelPath(), "config.json"))));
+  });
+});
+
+describe("gureum verify", () => {
+  const folder = freshFolder("verify");
+  const path = join(folder, "receipt.json");
+  const verify = (at = path, ...words: string[]) => gureum(["verify", at, "--backend", "cpu", ...words]);
+  /** A file with another receipt. */
+  const as = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+
+  beforeAll(async () => {
+    const words = ["generate", "구름은", "--backend", "cpu", "--arithmetic", "exact", "--max-new-tokens", "6", "--seed", "3"];
+    const { code, err } = await gureum([...words, "--temperature", "0.8", "--receipt", path]);
+    expect(code, err).toBe(0);
+  });
+
+  it("finds what `generate --receipt` wrote to hold", async () => {
+    const { code, out, err } = await verify();
+    expect(out, err).toMatch(/^verified: 6 of 6 ids, \d+ prompt tokens, on cpu in \d+ ms\n$/);
+    expect(code).toBe(0);
+    const { verified, checked, ids } = JSON.parse((await verify(path, "--positions", "2", "--json")).out);
+    expect([verified, checked, ids]).toEqual([true, 2, 6]);
+  });
+
+  it("says in one line of a changed one, of another version, and of one sealed again, which it is", async () => {
+    const own = JSON.parse(readFileSync(path, "utf8")) as Receipt;
+    const ids = own.ids.with(2, own.ids[2]! + 1);
+    expectFailure(await verify(as("changed.json", JSON.stringify({ ...own, ids }))), 1, /^gureum: receipt: changed after it was written/);
+    const version = JSON.stringify(resealed({ arithmetic: "exact 2" }, own));
+    expectFailure(await verify(as("version.json", version)), 1, /^gureum: receipt: another arithmetic, or another version of it/);
+    const forged = JSON.stringify(resealed({ ids }, own));
+    expectFailure(await verify(as("forged.json", forged)), 1, /^gureum: receipt > ids\[2\]: /);
+  });
+
+  it("names the file in which another model differs", async () => {
+    const other = join(folder, "other");
+    cpSync(embeddedModelPath(), other, { recursive: true });
+    const weights = readFileSync(join(other, "model.safetensors"));
+    weights[weights.length - 1]! ^= 1;
+    writeFileSync(join(other, "model.safetensors"), weights);
+    expectFailure(await verify(path, "--model", other), 1, /^gureum: receipt > model > model\.safetensors: another model/);
   });
 });
