@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../../core/checkpoint/weights.ts";
 import { exactCpuModel } from "../../../core/exact/model.ts";
 import { type GenerateOptions, type GenerateResult, generate } from "../../../core/generate/generate.ts";
+import { generateAll } from "../../../core/generate/generate-all.ts";
 import { embeddedModelPath } from "../../../core/host/embedded.ts";
 import { directoryStore } from "../../../core/host/node.ts";
 import type { Model } from "../../../core/model/engine.ts";
@@ -11,6 +12,7 @@ import { greedy } from "../../../core/sample/sampler.ts";
 import { loadExactGpuModel } from "../../../gpu/model/exact.ts";
 import { loadGpuModel } from "../../../gpu/model/model.ts";
 import { isNearTie } from "../../accuracy/near-tie.ts";
+import { plainOptions } from "../fixtures/generating.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { arbitraryConfig, randomModel } from "../fixtures/random-model.ts";
 import { sessionLaws } from "../session-laws.ts";
@@ -73,6 +75,16 @@ it("a session in exact gives the CPU's words, drawn in every way, forked, cut, f
     return told;
   };
   expect(await story(exact)).toEqual(await story(cpu));
+});
+
+it("a batch in exact gives on WebGPU what each sequence gives alone on the CPU", async () => {
+  const items = [random, greedy, { ...random, seed: 3n }, { ...greedy, repetitionPenalty: 1.3 }].map((sampling, i) => ({
+    prompt: prompt.slice(i),
+    options: plainOptions(5 + i, { sampling, topLogprobs: 2 }),
+  }));
+  const alone = await Promise.all(items.map(({ prompt: own, options }) => run(cpu, own, 40, options)));
+  const expected = alone.map((one, i) => ({ ok: true, promptTokens: items[i]!.prompt.length, ...one }));
+  for (const sequences of [1, 3]) expect(await generateAll(exact, items, { sequences })).toEqual(expected);
 });
 
 describe("on WebGPU", () => {
