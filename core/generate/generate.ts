@@ -85,12 +85,18 @@ export interface GenerateResult {
 
 /**
  * The most positions this model can tell apart: max_position_embeddings, times the factor where linear or dynamic
- * scaling stretches it (yarn and llama3 files state the stretched length).
+ * scaling stretches it. llama3 files state the stretched length, and so do most with yarn; Qwen 2.5's add yarn beside the
+ * trained length, and then yarn's original length times the factor is more.
  */
 export function contextLimit(config: Pick<LlamaConfig, "maxPositionEmbeddings" | "ropeScaling">): number {
   const { maxPositionEmbeddings: trained, ropeScaling: scaling } = config;
-  const scaled = scaling.type === "linear" || scaling.type === "dynamic" ? Math.floor(trained * scaling.factor) : trained;
-  return Math.min(scaled, 2 ** 31 - 1);
+  const scaled =
+    scaling.type === "linear" || scaling.type === "dynamic"
+      ? trained * scaling.factor
+      : scaling.type === "yarn"
+        ? Math.max(trained, scaling.originalMaxPositionEmbeddings * scaling.factor)
+        : trained;
+  return Math.min(Math.floor(scaled), 2 ** 31 - 1);
 }
 
 /** @throws GureumError "range" */
