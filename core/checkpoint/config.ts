@@ -6,7 +6,7 @@
 
 import type { LlamaConfig, Quantization } from "../config.ts";
 import { GureumError, within, withinAsync } from "../errors.ts";
-import { type Json, jsonKind, parseJson, quote } from "../json.ts";
+import { asReal, type Json, jsonKind, parseJson, quote } from "../json.ts";
 import type { ByteStore } from "./byte-source.ts";
 import { type Family, parseFamily } from "./families.ts";
 import { type Fields, fieldsOf } from "./fields.ts";
@@ -56,10 +56,24 @@ function parseLayerTypes(config: Fields): "full_attention" | "sliding_attention"
 
 function parseSlidingWindow(config: Fields, { slides }: Family, layers: number): number | null {
   const kind = parseLayerTypes(config);
-  if (slides === null || !config.boolean("use_sliding_window", slides) || config.values.get("sliding_window") === null) return null;
-  const window = config.count("sliding_window", 4096, maxContext);
+  // Where layer_types are given they alone decide, for Mistral too.
+  if (slides === null || kind === "full_attention") return null;
+  const isUsed = config.boolean("use_sliding_window", slides);
+  const window = config.values.get("sliding_window") === null ? null : config.count("sliding_window", 4096, maxContext);
+  if (slides && !isUsed && window !== null)
+    throw new GureumError("unsupported", {
+      where: "use_sliding_window",
+      what: `false beside a window of ${window}: transformers slides Mistral's attention all the same, vLLM does not`,
+      remedy: "set sliding_window to null in config.json, or take use_sliding_window out",
+    });
+  if (kind === "sliding_attention" && (window === null || !isUsed))
+    throw new GureumError("format", {
+      where: "layer_types",
+      what: "sliding attention, but no window that is used",
+      remedy: slides ? "set sliding_window in config.json" : "set sliding_window, and use_sliding_window to true, in config.json",
+    });
+  if (window === null || !isUsed) return null;
   if (slides || kind === "sliding_attention") return window;
-  if (kind === "full_attention") return null;
   // Qwen's layers slide from max_window_layers on, 28 where the key is absent.
   const first = config.get("max_window_layers") === 0 ? 0 : config.count("max_window_layers", 28, maxLayers);
   if (first > 0 && first < layers)
@@ -120,6 +134,7 @@ export function parseConfig(bytes: Uint8Array, companions: ConfigCompanions = {}
   const config = parseFields(configFile, bytes);
   const family = within(configFile, () => parseFamily(config));
   const shape = within(configFile, () => parseShape(config, family));
+  warnOfForeignNumbers(config, shape, warn);
   const { generationConfig } = companions;
   const generation = generationConfig ? warned(warn, () => parseFields(generationConfigFile, generationConfig)) : null;
   const read = (from: Fields, file: string, key: string): number[] =>
@@ -165,7 +180,33 @@ function parseQuantization(config: Fields, { quantConfig, quantizeConfig }: Conf
 
 type Shape = Omit<LlamaConfig, "quantization" | "bosTokenId" | "eosTokenIds">;
 
+/** Keys with which families that are not here change what a layer computes. */
+const foreignNumbers = [
+  "attention_multiplier",
+  "attn_logit_softcapping",
+  "clip_qkv",
+  "embedding_multiplier",
+  "final_logit_softcapping",
+  "logit_scale",
+  "logits_scaling",
+  "query_pre_attn_scalar",
+  "residual_multiplier",
+  "scale_depth",
+  "scale_emb",
+];
+
+/** Says which of those are there and would change something; attention's scale is 1 / √head_dim here. */
+function warnOfForeignNumbers(config: Fields, { architecture, headDim }: Shape, warn: Warn): void {
+  const neutral: Readonly<Record<string, number>> = { attention_multiplier: headDim ** -0.5, query_pre_attn_scalar: headDim };
+  for (const key of foreignNumbers) {
+    const value = asReal(config.get(key));
+    if (!config.has(key) || (value !== null && Math.abs(value / (neutral[key] ?? 1) - 1) < 1e-6)) continue;
+    warn(`${configFile} > ${key}: ${architecture} has no such number, it is not used, as in transformers`);
+  }
+}
+
 function parseShape(config: Fields, family: Family): Shape {
+  if (!config.boolean("is_causal", true)) throw unsupported("is_causal", "attention to later tokens", "true", "false");
   const activation = config.string("hidden_act", "silu");
   // One function of two names.
   if (activation !== "silu" && activation !== "swish") throw unsupported("hidden_act", "activation", '"silu"', quote(activation));

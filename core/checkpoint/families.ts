@@ -24,7 +24,7 @@ export interface Family {
    */
   readonly biases: readonly [boolean | "attention_bias", boolean | "attention_bias", boolean | "mlp_bias"];
   readonly qkNorm: boolean;
-  /** Whether attention slides without `use_sliding_window`; null: never. */
+  /** Whether attention slides without `use_sliding_window` (then that key is not the family's); null: never. */
   readonly slides: boolean | null;
 }
 
@@ -100,7 +100,10 @@ function unknown(where: string, names: readonly string[]): GureumError {
   });
 }
 
-/** The family that `architectures`, or without it `model_type`, names. @throws GureumError "unsupported", "format" */
+/**
+ * The family that `architectures`, or without it `model_type`, names. Where both stand they must agree.
+ * @throws GureumError "unsupported", "format"
+ */
 export function parseFamily(config: Fields): Family {
   if (!config.has("architectures")) {
     const type = config.string("model_type");
@@ -114,5 +117,15 @@ export function parseFamily(config: Fields): Family {
   // The first converted checkpoints of Llama say LLaMAForCausalLM.
   const family = families.find(({ architecture }) => architecture.toLowerCase() === (names[0] as string).toLowerCase());
   if (!family || names.length > 1) throw unknown("architectures", names as string[]);
+  const type = config.string("model_type", family.modelType);
+  // transformers takes the class by model_type, vLLM by architectures.
+  if (type.toLowerCase() !== family.modelType)
+    throw new GureumError("unsupported", {
+      where: "model_type",
+      what: `another model than ${family.architecture} of architectures`,
+      expected: quote(family.modelType),
+      got: quote(type),
+      remedy: `where the weights are ${family.architecture}'s, write ${quote(family.modelType)} there`,
+    });
   return family;
 }

@@ -115,7 +115,8 @@ function parseScaling(scaling: Fields, config: Fields, ropeTheta: number, contex
         betaFast: scaling.nonNegative("beta_fast", 32) || 32,
         betaSlow: scaling.nonNegative("beta_slow", 1) || 1,
         attentionFactor,
-        truncate: scaling.boolean("truncate", true),
+        // Only where the key is absent is it true: null means false, as in Python.
+        truncate: scaling.boolean("truncate", !scaling.values.has("truncate")),
       };
     }
     default:

@@ -45,7 +45,19 @@ describe("parseConfig", () => {
     expect(parse({ ...mistral, num_attention_heads: 16, num_key_value_heads: null }).numKeyValueHeads).toBe(16);
     expect(parse({ ...mistral, sliding_window: 7 }).slidingWindow).toBe(7);
     expect(parse({ ...mistral, sliding_window: null }).slidingWindow).toBeNull();
-    expect(parse({ ...mistral, sliding_window: 7, use_sliding_window: false }).slidingWindow).toBeNull();
+    expect(parse({ ...mistral, sliding_window: 7, use_sliding_window: true }).slidingWindow).toBe(7);
+    expect(parse({ ...mistral, sliding_window: null, use_sliding_window: false }).slidingWindow).toBeNull();
+    expect(refusal(() => parse({ ...mistral, sliding_window: 7, use_sliding_window: false }))).toMatch(
+      /^unsupported .*use_sliding_window: false beside a window of 7: .* — set sliding_window to null/,
+    );
+    // transformers 5 takes a Mistral with layer_types for a Ministral.
+    const kinds = (kind: string, changes: object = {}) => parse({ ...mistral, sliding_window: 7, layer_types: [kind, kind], ...changes });
+    expect(kinds("full_attention").slidingWindow).toBeNull();
+    expect(kinds("full_attention", { use_sliding_window: false }).slidingWindow).toBeNull();
+    expect(kinds("sliding_attention").slidingWindow).toBe(7);
+    expect(refusal(() => kinds("sliding_attention", { sliding_window: null }))).toMatch(
+      /^format .*layer_types: .* — set sliding_window in/,
+    );
     expect(parse({ sliding_window: 7 }).slidingWindow).toBeNull();
   });
 
@@ -75,6 +87,11 @@ describe("parseConfig", () => {
     expect(qwen({ ...on, layer_types: ["sliding_attention", "sliding_attention"] }).slidingWindow).toBe(7);
     expect(qwen({ ...on, layer_types: ["full_attention", "full_attention"], max_window_layers: 0 }).slidingWindow).toBeNull();
     expect(refusal(() => qwen({ ...on, max_window_layers: 1 }))).toMatch(/^unsupported .*layers of different kinds/);
+    const sliding = { sliding_window: 7, layer_types: ["sliding_attention", "sliding_attention"] };
+    for (const changes of [{}, { use_sliding_window: false }, { use_sliding_window: true, sliding_window: null }])
+      expect(refusal(() => qwen({ ...sliding, ...changes }))).toMatch(
+        /^format .*layer_types: sliding attention, but no window that is used/,
+      );
   });
 
   it("falls back to model_type without architectures", () => {
@@ -83,6 +100,39 @@ describe("parseConfig", () => {
       /^unsupported config.json > model_type: unknown architecture/,
     );
     expect(refusal(() => parse({ architectures: null }))).toMatch(/model_type: missing/);
+  });
+
+  it("takes architectures and model_type only where they agree: transformers goes by the one, vLLM by the other", () => {
+    expect(parse({ ...mistral, model_type: "mistral" }).architecture).toBe("MistralForCausalLM");
+    for (const [type, name] of [
+      ["mistral", "LlamaForCausalLM"],
+      ["llama", "MistralForCausalLM"],
+      ["granite", "LlamaForCausalLM"],
+    ] as const)
+      expect(refusal(() => parse({ architectures: [name], model_type: type }))).toMatch(
+        new RegExp(`^unsupported config.json > model_type: another model than ${name} .*got "${type}" — where the weights are ${name}'s`),
+      );
+  });
+
+  it("tells of numbers with which another family would compute, unless they change nothing", () => {
+    const told = (changes: object): string[] => {
+      const warnings: string[] = [];
+      parseConfig(bytes({ ...base, ...changes }), {}, (message) => warnings.push(message));
+      return warnings.map((message) => /^config\.json > (\w+): LlamaForCausalLM has no such number, it is not used/.exec(message)![1]!);
+    };
+    expect(told({ embedding_multiplier: 12, logits_scaling: 8, attention_multiplier: 1 / 64, final_logit_softcapping: 30 })).toEqual([
+      "attention_multiplier",
+      "embedding_multiplier",
+      "final_logit_softcapping",
+      "logits_scaling",
+    ]);
+    const neutral = {
+      embedding_multiplier: 1.0,
+      residual_multiplier: 1,
+      attention_multiplier: 0.17677669529663687,
+      query_pre_attn_scalar: 32,
+    };
+    expect(told({ ...neutral, attn_logit_softcapping: null })).toEqual([]);
   });
 
   it.each(["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"])(
@@ -107,6 +157,7 @@ describe("parseConfig", () => {
       { quantization: { group_size: 64, bits: 4 }, quantization_config: { group_size: 64, bits: 4, mode: "affine" } },
       /quantization_config\.quant_method: quantization, .* got "mlx"/,
     ],
+    [{ is_causal: false }, /^unsupported .*is_causal: attention to later tokens, expected true, got false/],
     [{ hidden_act: "gelu" }, /unsupported .*hidden_act: activation, expected "silu", got "gelu"/],
     [{ hidden_size: "256" }, /format .*hidden_size: wrong type, expected an integer, got "256"/],
     [{ hidden_size: 256.5 }, /format .*hidden_size/],
@@ -209,6 +260,7 @@ describe("rope_scaling, rope_parameters", () => {
     expect(factorOf({ factor: 1 })).toBe(1);
     expect(rope(yarn)).toMatchObject({ betaFast: 32, betaSlow: 1, truncate: true, originalMaxPositionEmbeddings: 4096 });
     expect(rope({ ...yarn, beta_fast: 16, beta_slow: 2, truncate: false })).toMatchObject({ betaFast: 16, betaSlow: 2, truncate: false });
+    expect(rope({ ...yarn, truncate: null })).toMatchObject({ truncate: false });
     expect(rope({ rope_type: "yarn", original_max_position_embeddings: 256 })).toMatchObject({ factor: 4 });
     expect(rope({ rope_type: "yarn", factor: 2 })).toMatchObject({ originalMaxPositionEmbeddings: 1024 });
   });
