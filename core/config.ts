@@ -31,7 +31,7 @@ export interface Quantization {
   readonly layout: "awq" | "gptq" | "gptq-v2" | "compressed-tensors";
   /** Rows of K that share a scale; "whole": G = K, per linear. */
   readonly groupSize: number | "whole";
-  /** No zero points are stored: all are 8. */
+  /** All zero points are 8, as the config says; where they are stored all the same, they are held to it. */
   readonly symmetric: boolean;
 }
 

@@ -90,6 +90,34 @@ export function repeatedZeros(key: string, { N, groups }: Int4Shape): TensorRef 
 }
 
 /**
+ * AWQ's words of zero points that must all be 8: where config and file disagree, some engines go by the one and some by the
+ * other (vLLM's Marlin kernels read no zero points of a symmetric GPTQ).
+ * @throws GureumError, when read, "unsupported" for another one
+ */
+export function symmetricZeros(words: TensorRef): TensorRef {
+  const readChecked = async (byteOffset: number, length: number): Promise<Uint8Array> => {
+    const bytes = allocateBytes(length, words.key);
+    await words.readInto(byteOffset, bytes);
+    const other = bytes.find((byte) => byte !== 0x88);
+    if (other === undefined) return bytes;
+    throw new GureumError("unsupported", {
+      where: placeOf(words),
+      what: "zero points, though the config says symmetric",
+      expected: "8 alone",
+      got: `${(other & 15) === 8 ? other >> 4 : other & 15}`,
+      remedy: "write sym (symmetric) false into quantization_config where they are meant; where all are 9, checkpoint_format gptq_v2",
+    });
+  };
+  return {
+    ...words,
+    check: async () => void (await readChecked(0, words.byteLength)),
+    async readInto(byteOffset, target) {
+      target.set(await readChecked(byteOffset, target.length));
+    },
+  };
+}
+
+/**
  * Scales [groups, N] in f16. Those that are not numbers of f16 are rounded to the nearest, and counted.
  * @throws GureumError, when read, "range" for a scale beyond f16
  */

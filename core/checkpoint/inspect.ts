@@ -1,6 +1,6 @@
 /**
  * What a model folder or a single safetensors file holds, whether it can run, and every problem found, from headers and
- * config files alone: of tensors only the order of the first layer's int4 inputs is read. The text form is for people; the record is for `--json`.
+ * config files alone: of tensors only the order and the symmetric zero points of the first layer's int4 linears are read. The text form is for people; the record is for `--json`.
  */
 
 import type { LlamaConfig, Quantization } from "../config.ts";
@@ -130,7 +130,9 @@ const sumTensorBytes = (tensors: ReadonlyMap<string, ShardTensor>): number =>
 async function checkFirstLayer({ layers: [first] }: LlamaWeightRefs): Promise<void> {
   for (const { name } of first ? linearParts : []) {
     const linear = first![name];
-    if (linear.kind === "awq") await linear.qweight.check?.();
+    if (linear.kind !== "awq") continue;
+    await linear.qweight.check?.();
+    await linear.qzeros.check?.();
   }
 }
 

@@ -12,7 +12,7 @@ import { type LinearPart, linearParts, makeLayer, partKey } from "../model/layer
 import type { LinearRef, LlamaWeightRefs, TensorRef } from "../model/weights.ts";
 import { checkAwqShape } from "../quant/awq-format.ts";
 import type { Warn } from "./config.ts";
-import { convertedScales, convertedWords, type Rounding, repeatedZeros } from "./convert.ts";
+import { convertedScales, convertedWords, type Rounding, repeatedZeros, symmetricZeros } from "./convert.ts";
 import { findNonFinite } from "./finite.ts";
 import { layoutOf, layouts } from "./layouts/index.ts";
 import type { Int4Shape, StoredTensor } from "./layouts/layout.ts";
@@ -152,16 +152,18 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
     const checks = layout.checks
       .filter(({ suffix }) => has(key + suffix))
       .map((check) => ({ ref: stored(check), check: (bytes: Uint8Array): void => check.check(bytes, shape) }));
-    const hasZeros = !quantization.symmetric || has(key + layout.qzeros.suffix);
+    const hasZeros = !(layout.omitsZeros && quantization.symmetric) || has(key + layout.qzeros.suffix);
+    const zeros = (): TensorRef => {
+      const words = convertedWords(stored(layout.qzeros), layout.qzeros, shape, [shape.groups, outFeatures / 8]);
+      return quantization.symmetric ? symmetricZeros(words) : words;
+    };
     return {
       kind: "awq",
       outFeatures,
       inFeatures,
       groupSize,
       qweight: convertedWords(stored(layout.qweight), layout.qweight, shape, [inFeatures, outFeatures / 8], checks),
-      qzeros: hasZeros
-        ? convertedWords(stored(layout.qzeros), layout.qzeros, shape, [shape.groups, outFeatures / 8])
-        : repeatedZeros(`${key}${layout.qzeros.suffix}`, shape),
+      qzeros: hasZeros ? zeros() : repeatedZeros(`${key}${layout.qzeros.suffix}`, shape),
       scales: convertedScales(stored(layout.scales), layout.scales, shape, rounding),
       bias,
     };

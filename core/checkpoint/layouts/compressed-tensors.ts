@@ -110,6 +110,7 @@ function checkShape(bytes: Uint8Array, { N, K }: Int4Shape): void {
 
 /** The `weights` of one of config_groups. */
 function parseGroup(group: Fields): Quantization {
+  checkName(group, "format", "format of compressed-tensors", ["pack-quantized"]);
   for (const key of ["input_activations", "output_activations"]) checkOff(group, key, "quantized activations");
   const weights = fieldsOf(group.get("weights"), `${group.where}.weights`);
   checkName(weights, "type", "type of the weights", ["int"]);

@@ -154,7 +154,7 @@ const gptqLayout = (name: "gptq" | "gptq-v2", version: 1 | 2): Layout => ({
     checkOff(fields, "is_marlin_format", "Marlin's layout");
     checkOff(fields, "lm_head", "a quantized head");
     checkDynamic(fields, groupSize);
-    return { layout: name, groupSize, symmetric: false };
+    return { layout: name, groupSize, symmetric: fields.get("sym") === true };
   },
   qweight: { suffix: ".qweight", dtypes: ["I32"], shape: ({ N, K }) => [K / 8, N], toAwq: wordsAlongK, fromAwq: wordsFromAwq },
   qzeros: {

@@ -63,7 +63,7 @@ export interface Layout {
   readonly detect: (method: string, fields: Fields) => Quantization | null;
   /** Its presence says that a linear is int4. */
   readonly qweight: StoredWords;
-  /** Not there where Quantization.symmetric. */
+  /** May be absent where `omitsZeros` and Quantization.symmetric. */
   readonly qzeros: StoredWords;
   readonly scales: StoredScales;
   /** Further tensors of a linear, each read where it is present. */

@@ -337,6 +337,10 @@ describe("quantization_config", () => {
     expect(layoutOf({ quant_method: "auto-round", packing_format: "auto_round:auto_awq", bits: 4, group_size: 32 })).toEqual(at("awq", 32));
     expect(layoutOf(gptq)).toEqual(at("gptq", 64));
     expect(layoutOf({ ...gptq, checkpoint_format: "gptq_v2" })).toEqual(at("gptq-v2", 64));
+    expect(layoutOf({ ...gptq, sym: true })).toEqual(at("gptq", 64, true));
+    // GPTQModel and AutoRound say what is off, too.
+    const off = { rotation: null, activation: null, act_bits: 16, data_type: "int" };
+    expect(layoutOf({ ...gptq, ...off, quant_method: "auto-round" })).toEqual(at("gptq", 64));
     // Act-order that scatters nothing: one group (TheBloke's "--1g" releases), or groups set before the inputs were sorted.
     expect(layoutOf({ ...gptq, desc_act: true, group_size: -1 })).toEqual(at("gptq", "whole"));
     expect(layoutOf({ ...gptq, desc_act: true, static_groups: true })).toEqual(at("gptq", 64));
@@ -364,6 +368,11 @@ describe("quantization_config", () => {
       [{ ...gptq, dynamic: { ".*mlp": { desc_act: true } } }, /act-order/],
       [{ ...gptq, quant_method: "auto-round", extra_config: { "model.layers.0.mlp.up_proj": { bits: 8 } } }, /extra_config.*4 bits, got 8/],
       [{ ...gptq, quant_method: "auto-round", rotation_config: { algorithm: "hadamard" } }, /rotation_config: rotations between linears/],
+      [{ ...gptq, rotation: "hadamard" }, /rotation: rotations between linears, expected none, got "hadamard" — take another/],
+      [{ ...awq, activation: { mode: "w4afp8" } }, /activation: quantized activations, expected none, got/],
+      [{ ...gptq, quant_method: "auto-round", act_bits: 8 }, /act_bits: quantized activations, expected 16 bits or none, got 8/],
+      [{ ...gptq, quant_method: "auto-round", data_type: "mx_fp" }, /data_type: number format of the weights, expected "int", got "mx_fp"/],
+      [{ ...gptq, quant_method: "auto-round", extra_config: { up: { bits: 4, act_bits: 4 } } }, /extra_config\."up"\.act_bits/],
       [packed({ num_bits: 8 }), /num_bits: width/],
       [packed({ type: "float" }), /type of the weights/],
       [packed({ strategy: "tensor" }), /strategy/],
@@ -372,6 +381,7 @@ describe("quantization_config", () => {
       [packed({}, { kv_cache_scheme: { num_bits: 8 } }), /a quantized cache/],
       [packed({}, { transform_config: { config_groups: {} } }), /transforms/],
       [{ ...packed({}), config_groups: {} }, /config_groups: empty/],
+      [{ ...packed({}), config_groups: { a: { format: "nvfp4-pack-quantized", weights } } }, /config_groups\.a\.format: .* got "nvfp4/],
     ] as const)
       expect(refusal(() => layoutOf(value))).toMatch(message);
     expect(layoutOf({ ...gptq, quant_method: "auto-round", extra_config: { lm_head: { bits: 16 } } })).toEqual(at("gptq", 64));

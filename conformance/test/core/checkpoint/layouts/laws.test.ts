@@ -1,7 +1,7 @@
 /** Every layout under the kit, and what each refuses. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { convertedScales, type Rounding, repeatedZeros } from "../../../../../core/checkpoint/convert.ts";
+import { convertedScales, type Rounding, repeatedZeros, symmetricZeros } from "../../../../../core/checkpoint/convert.ts";
 import { awq } from "../../../../../core/checkpoint/layouts/awq.ts";
 import { compressedTensors } from "../../../../../core/checkpoint/layouts/compressed-tensors.ts";
 import { gptq, gptqV2 } from "../../../../../core/checkpoint/layouts/gptq.ts";
@@ -91,6 +91,47 @@ describe("a layout without zero points", () => {
     await ref.readInto(0, bytes);
     expect([...new Set(unpackNibbles(new Int32Array(bytes.buffer)))]).toEqual([8]);
     expect(ref.byteLength).toBe(2 * 2 * 4);
+  });
+});
+
+describe("zero points that the config calls symmetric", () => {
+  const refOf = (words: Int32Array): TensorRef => ({
+    key: "k.qzeros",
+    dtype: "I32",
+    shape: [1, words.length],
+    byteLength: words.byteLength,
+    async readInto(byteOffset, target) {
+      target.set(new Uint8Array(words.buffer, byteOffset, target.length));
+    },
+  });
+  const eights = Int32Array.of(0x88888888 | 0, 0x88888888 | 0);
+  const remedy = "write sym (symmetric) false into quantization_config where they are meant; where all are 9, checkpoint_format gptq_v2";
+
+  it("are read where all are 8, in parts too", async () => {
+    const ref = symmetricZeros(refOf(eights));
+    const bytes = new Uint8Array(8);
+    await ref.readInto(0, bytes.subarray(0, 3));
+    await ref.readInto(3, bytes.subarray(3));
+    await ref.check!();
+    expect(new Int32Array(bytes.buffer)).toEqual(eights);
+  });
+
+  it("are refused where one is another, by check as well", async () => {
+    for (const [nibble, z] of [
+      [0, 9],
+      [7, 7],
+      [12, 0],
+    ] as const) {
+      const words = eights.slice();
+      words[nibble >> 3]! ^= (z ^ 8) << (4 * (nibble & 7));
+      const ref = symmetricZeros(refOf(words));
+      const refusal = {
+        code: "unsupported",
+        message: `"k.qzeros": zero points, though the config says symmetric, expected 8 alone, got ${z} — ${remedy}`,
+      };
+      await expect(ref.readInto(0, new Uint8Array(8))).rejects.toMatchObject(refusal);
+      await expect(ref.check!()).rejects.toMatchObject(refusal);
+    }
   });
 });
 
