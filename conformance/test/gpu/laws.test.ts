@@ -11,7 +11,7 @@ import { webgpuSubjects } from "../../subjects/webgpu.ts";
  * Random cases per law, and milliseconds for all laws of a subject, cases of real sizes first: software compiles some pipelines for seconds, and
  * there are more than a hundred subjects. `gureum conformance --time` is the long hunt.
  */
-const [RUNS, TIME_MS] = [40, 2000];
+const [RUNS, TIME_MS] = [40, 1200];
 
 /** The same kernels as other subjects with a size more, which software Vulkan compiles for half a minute: where GUREUM_LONG=1. */
 const long = new Set(["matmul-tile16-of-two", "matmul-tile16-in-pieces", "matmul-tile64-in-pieces", "awq-tile64-in-pieces"]);
