@@ -152,8 +152,11 @@ export const attentionReach: readonly AttentionSpec[] = [
   { ...shape, G: 40, perGroup: 1, Hd: 16, T: 40, start: 3 },
   // As many heads over several splits of the keys.
   { ...shape, G: 8, perGroup: 5, Hd: 128, T: 1, start: 2100 },
-  // And scores so far apart that only a head's own largest keeps its exponentials in range.
-  { ...shape, G: 8, perGroup: 5, Hd: 128, T: 1, start: 300, q: { ...plain, exponent: 6 }, k: { ...plain, exponent: 2, seed: 2 } },
+  // And scores so far apart that only a head's own largest keeps its exponentials in range; of heads by fours too.
+  ...[5, 4].map((perGroup) => ({
+    ...{ ...shape, G: 8, perGroup, Hd: 128, T: 1, start: 300 },
+    ...{ q: { ...plain, exponent: 6 }, k: { ...plain, exponent: 2, seed: 2 } },
+  })),
 ];
 
 /** A case with marks: values of every key, group and component differ from their neighbours'. */
