@@ -54,8 +54,14 @@ function parseLayerTypes(config: Fields): "full_attention" | "sliding_attention"
   return kind ?? null;
 }
 
-function parseSlidingWindow(config: Fields, { slides }: Family, layers: number): number | null {
+function parseSlidingWindow(config: Fields, { architecture, slides }: Family, layers: number): number | null {
   const kind = parseLayerTypes(config);
+  if (slides === null && kind === "sliding_attention")
+    throw new GureumError("unsupported", {
+      where: "layer_types",
+      what: `sliding attention, which ${architecture} has not: vLLM slides, transformers slides with a cache alone`,
+      remedy: "take layer_types out of config.json for full attention",
+    });
   // Where layer_types are given they alone decide, for Mistral too.
   if (slides === null || kind === "full_attention") return null;
   const isUsed = config.boolean("use_sliding_window", slides);
@@ -134,7 +140,7 @@ export function parseConfig(bytes: Uint8Array, companions: ConfigCompanions = {}
   const config = parseFields(configFile, bytes);
   const family = within(configFile, () => parseFamily(config));
   const shape = within(configFile, () => parseShape(config, family));
-  warnOfForeignNumbers(config, shape, warn);
+  warnOfForeignNumbers(config, family, shape, warn);
   const { generationConfig } = companions;
   const generation = generationConfig ? warned(warn, () => parseFields(generationConfigFile, generationConfig)) : null;
   const read = (from: Fields, file: string, key: string): number[] =>
@@ -196,12 +202,15 @@ const foreignNumbers = [
 ];
 
 /** Says which of those are there and would change something; attention's scale is 1 / √head_dim here. */
-function warnOfForeignNumbers(config: Fields, { architecture, headDim }: Shape, warn: Warn): void {
+function warnOfForeignNumbers(config: Fields, { slides }: Family, shape: Shape, warn: Warn): void {
+  const { architecture, headDim, maxPositionEmbeddings } = shape;
   const neutral: Readonly<Record<string, number>> = { attention_multiplier: headDim ** -0.5, query_pre_attn_scalar: headDim };
-  for (const key of foreignNumbers) {
+  const window = config.get("use_sliding_window") === false ? null : asReal(config.get("sliding_window"));
+  const isForeign = slides === null && window !== null && window < maxPositionEmbeddings;
+  for (const key of [...foreignNumbers, ...(isForeign ? ["sliding_window"] : [])]) {
     const value = asReal(config.get(key));
     if (!config.has(key) || (value !== null && Math.abs(value / (neutral[key] ?? 1) - 1) < 1e-6)) continue;
-    warn(`${configFile} > ${key}: ${architecture} has no such number, it is not used, as in transformers`);
+    warn(`${configFile} > ${key}: ${architecture} has no such number, it is not used`);
   }
 }
 

@@ -59,6 +59,11 @@ describe("parseConfig", () => {
       /^format .*layer_types: .* — set sliding_window in/,
     );
     expect(parse({ sliding_window: 7 }).slidingWindow).toBeNull();
+    const llama = (kind: string) => parse({ sliding_window: 7, layer_types: [kind, kind] });
+    expect(llama("full_attention").slidingWindow).toBeNull();
+    expect(refusal(() => llama("sliding_attention"))).toMatch(
+      /^unsupported .*layer_types: sliding attention, which LlamaForCausalLM has not/,
+    );
   });
 
   it("gives Qwen2 biases of q, k and v and none of o, and Qwen3 norms of heads", () => {
@@ -133,6 +138,10 @@ describe("parseConfig", () => {
       query_pre_attn_scalar: 32,
     };
     expect(told({ ...neutral, attn_logit_softcapping: null })).toEqual([]);
+    // transformers' Llama slides by its cache alone.
+    expect(told({ sliding_window: 512 })).toEqual(["sliding_window"]);
+    for (const changes of [{ sliding_window: 1024 }, { sliding_window: null }, { sliding_window: 512, use_sliding_window: false }])
+      expect(told(changes)).toEqual([]);
   });
 
   it.each(["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"])(
