@@ -198,6 +198,8 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
     ),
   );
   const norm = ref(normKey, floatDTypes, [hiddenSize]);
+  if (config.tieWordEmbeddings && has(embedTokensKey) && has(lmHeadKey))
+    warn(`${at(lmHeadKey)}: the config says that the head is the embedding, but here is a head of its own; it is used`);
   const isTied = config.tieWordEmbeddings && !(has(embedTokensKey) && has(lmHeadKey));
   const lmHead = isTied ? embedTokens : vocabulary(lmHeadKey);
   const isOurs = ownedBy(config);

@@ -7,6 +7,7 @@
 
 import type { RopeScaling } from "../config.ts";
 import { GureumError } from "../errors.ts";
+import { quote } from "../json.ts";
 import { type Fields, fieldsOf } from "./fields.ts";
 
 /** 0.1 m ln(scale) + 1, the YaRN paper's temperature (arXiv 2309.00071, eq. 22). */
@@ -49,7 +50,16 @@ export function parseRope(config: Fields, context: RopeContext): { readonly rope
 
 function parseScaling(scaling: Fields, config: Fields, ropeTheta: number, context: RopeContext): RopeScaling {
   const { maxPositionEmbeddings, headDim } = context;
-  const type = scaling.string(scaling.has("rope_type") ? "rope_type" : "type", "default");
+  const older = scaling.string("type", "default");
+  const type = scaling.string("rope_type", older);
+  if (scaling.has("type") && older !== type)
+    throw new GureumError("format", {
+      where: `${scaling.where}.type`,
+      what: "another scaling than rope_type: transformers 4 goes by the one, 5 by the other",
+      expected: quote(type),
+      got: quote(older),
+      remedy: "take one of the two out",
+    });
   const originalMaxPositionEmbeddings = (): number =>
     (config.has("original_max_position_embeddings") ? config : scaling).count("original_max_position_embeddings", maxPositionEmbeddings);
 

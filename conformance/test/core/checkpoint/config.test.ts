@@ -209,6 +209,10 @@ describe("rope_scaling, rope_parameters", () => {
     expect(rope({ type: "linear", factor: 2 })).toEqual({ type: "linear", factor: 2 });
     expect(rope({ rope_type: "dynamic", factor: 2.5 })).toEqual({ type: "dynamic", factor: 2.5, originalMaxPositionEmbeddings: 1024 });
     expect(rope({ rope_type: "default" })).toEqual({ type: "none" });
+    expect(rope({ rope_type: "linear", type: "linear", factor: 2 })).toEqual({ type: "linear", factor: 2 });
+    expect(refusal(() => rope({ rope_type: "yarn", type: "linear", factor: 2 }))).toMatch(
+      /^format .*rope_scaling\.type: another scaling than rope_type: .*, expected "yarn", got "linear" — take one of the two out$/,
+    );
     expect(rope({ rope_type: "llama3", ...llama3 })).toEqual({
       type: "llama3",
       factor: 8,

@@ -74,11 +74,17 @@ describe("readWeights", () => {
     expect(weights.lmHead).not.toBe(weights.embedTokens);
   });
 
-  it("ties the head to the embedding as the same object, unless the file has both", async () => {
+  it("ties the head to the embedding as the same object, unless the file has both, of which it tells", async () => {
     const weights = await load(await denseFiles("F16", { tie_word_embeddings: true }));
     expect(weights.lmHead).toBe(weights.embedTokens);
     const head = { name: "lm_head.weight", dtype: "F16", shape: [24, 16], data: new Uint8Array(768) } as const;
-    const both = await load(await denseFiles("F16", { tie_word_embeddings: true }, [head]));
+    const files = await denseFiles("F16", { tie_word_embeddings: true }, [head]);
+    const checkpoint = await openCheckpoint(storeOf(files));
+    expect(checkpoint.notes()).toEqual([
+      'm > "lm_head.weight": the config says that the head is the embedding, but here is a head of its own; it is used',
+    ]);
+    await checkpoint.close();
+    const both = await load(files);
     expect(new Set(both.lmHead.data)).toEqual(new Set([0]));
     expect(both.embedTokens.data).toEqual(weights.embedTokens.data);
   });
