@@ -53,7 +53,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
     return workgroupBytes(exactAwqWords, { K, N, P, groupSize, unit: unitOf(groupSize), ...how, ...FEW, teams }) <= limits.bytes;
   };
   return [
-    ...[{}, { teams: 6, quads: 3 }].map((layout, i) =>
+    ...[{}, { teams: 6, quads: 17 }].map((layout, i) =>
       wordSubject<ExactAwqCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.weight], c.P, layout), place, {
         op: "exact-awq",
         variant: `exact-awq-words${["", "-teams"][i]}`,
@@ -61,7 +61,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
         accepts: ({ T, P, weight }) => T === 1 && repacked(weight) && fits(weight, P, layout.teams),
       }),
     ),
-    wordSubject<ExactGateUpCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.gate, c.up], 3, { teams: 4, quads: EACH / 8 }), place, {
+    wordSubject<ExactGateUpCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.gate, c.up], 3, { teams: 4, quads: EACH / 2 }), place, {
       op: "exact-gate-up-handed",
       variant: "exact-awq-words-paired",
       kernels,

@@ -85,7 +85,8 @@ const narrower: readonly { readonly of: RegExp; readonly numbers: Readonly<Recor
   // Gate and up have fewer than 65,536 rows together; what is multiplied with one row has at most 32,768 inputs.
   { of: /^exact-awq-/, numbers: { bases: 16_384 } },
   { of: /^exact-scale-bases$/, numbers: { bases: 16_384, rows: 16_384 } },
-  { of: /^exact-awq-(?:row|words)$/, numbers: { bases: 4096, out: 16_384, sums: 256 } },
+  { of: /^exact-awq-(?:row|words)$/, numbers: { out: 16_384, sums: 256 } },
+  { of: /^exact-awq-row$/, numbers: { bases: 4096 } },
   { of: /^exact-awq-words$/, numbers: { x: 1024, scale: 1024 } },
   { of: /^exact-handed-digits$/, numbers: { x: 2048, sums: 256 } },
   // One row, and keys that a workgroup holds.

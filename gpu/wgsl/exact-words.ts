@@ -1,6 +1,6 @@
 /**
  * How a workgroup makes the digits of a row of words for itself: of x as it is, or behind a norm of mul(mul(x[k], r),
- * scale[k]), r as exact-norm.ts has it. A lane takes 16 neighbours an item.
+ * scale[k]), r as exact-norm.ts has it. A lane takes eight neighbours an item.
  */
 
 /** Bytes of workgroup memory for a row of K. */
@@ -8,8 +8,8 @@ export const wordsBytes = (K: number, P: number, unit: number): number => P * K 
 
 /** Declarations with numbers; wants K, P, UNITS. HELD, items that a lane holds, is a line that the shape emits. */
 export const exactWordsSizes = /* wgsl */ `
-override ITEMS: u32 = K / 16u;
-override OPERAND: u32 = P * ITEMS;
+override ITEMS: u32 = K / 8u;
+override OPERAND: u32 = P * K / 16u;
 override SUMS: u32 = 4u * UNITS;
 `;
 
@@ -36,7 +36,7 @@ fn largest(first: u32) -> u32 {
   for (var i = 0u; i < 8u; i++) { top = max(top, atomicLoad(&tops[first + i])); }
   return top;
 }
-// |fix24| of the row's numbers, and its sign; no branch, since every lane takes sixteen numbers or more this way.
+// |fix24| of the row's numbers, and its sign; no branch, since every lane takes eight numbers or more this way.
 fn magnitude24(x: u32) -> u32 {
   let n = u32(biased - exponent_of(x) + 1);
   let v = bitcast<u32>(rounded_shift((x & 0x7fffffu) | 0x800000u, n));
@@ -75,12 +75,12 @@ fn begin(tid: u32) {
   if (tid < 16u) { atomicStore(&tops[tid], 0u); }
   if (tid < 24u) { atomicStore(&squares[tid], 0u); }
   for (var i = tid; i < SUMS; i += LANES) { atomicStore(&unit_sums[i], 0); }
-  var row: array<vec4<u32>, 4u * HELD>;
-  var by: array<vec4<u32>, 4u * HELD>;
+  var row: array<vec4<u32>, 2u * HELD>;
+  var by: array<vec4<u32>, 2u * HELD>;
   var top = 0u;
-  for (var i = 0u; i < 4u * HELD; i++) {
-    let item = tid + i / 4u * LANES;
-    let at = 4u * min(item, ITEMS - 1u) + i % 4u;
+  for (var i = 0u; i < 2u * HELD; i++) {
+    let item = tid + i / 2u * LANES;
+    let at = 2u * min(item, ITEMS - 1u) + i % 2u;
     row[i] = select(vec4<u32>(0u), x[at], item < ITEMS);
     if (params.norm == 1u) { by[i] = scale[at]; }
     top = max(top, magnitude(row[i]));
@@ -95,8 +95,8 @@ fn begin(tid: u32) {
     var h = 0u; var m = 0u; var l = 0u;
     for (var i = 0u; i < params.held; i++) {
       let x = row[0];
-      for (var j = 1u; j < 4u * HELD; j++) { row[j - 1u] = row[j]; }
-      row[4u * HELD - 1u] = x;
+      for (var j = 1u; j < 2u * HELD; j++) { row[j - 1u] = row[j]; }
+      row[2u * HELD - 1u] = x;
       let v = vec4<u32>(magnitude24(x.x), magnitude24(x.y), magnitude24(x.z), magnitude24(x.w));
       let a = v >> vec4<u32>(12u);
       let b = v & vec4<u32>(4095u);
@@ -122,9 +122,9 @@ fn begin(tid: u32) {
     for (var i = 0u; i < params.held; i++) {
       let x = row[0];
       let w = by[0];
-      for (var j = 1u; j < 4u * HELD; j++) { row[j - 1u] = row[j]; by[j - 1u] = by[j]; }
+      for (var j = 1u; j < 2u * HELD; j++) { row[j - 1u] = row[j]; by[j - 1u] = by[j]; }
       let y = vec4<u32>(normed(x.x, r, w.x), normed(x.y, r, w.y), normed(x.z, r, w.z), normed(x.w, r, w.w));
-      row[4u * HELD - 1u] = y;
+      row[2u * HELD - 1u] = y;
       top = max(top, magnitude(y));
     }
     atomicMax(&tops[8u + tid % 8u], top);
@@ -135,19 +135,19 @@ fn begin(tid: u32) {
   // 3. Digits, and their sums over a unit, an item's at once.
   var sum = vec4<i32>(0);
   for (var i = 0u; i < params.held; i++) {
-    let item = tid + i / 4u * LANES;
-    let part = i % 4u;
+    let item = tid + i / 2u * LANES;
+    let part = item % 2u * 2u + i % 2u; // of half a block
     let word = digits_of(row[0]);
-    for (var j = 1u; j < 4u * HELD; j++) { row[j - 1u] = row[j]; }
+    for (var j = 1u; j < 2u * HELD; j++) { row[j - 1u] = row[j]; }
     if (item < ITEMS) {
-      let block = item / 2u;
-      let slot = item % 2u * BLOCKS + block % UNIT * UNITS + block / UNIT;
+      let block = item / 4u;
+      let slot = item / 2u % 2u * BLOCKS + block % UNIT * UNITS + block / UNIT;
       operand[slot][part] = word.digits.x;
       operand[2u * BLOCKS + slot][part] = word.digits.y;
       operand[4u * BLOCKS + slot][part] = word.digits.z;
       if (P == 4u) { operand[6u * BLOCKS + slot][part] = word.digits.w; }
       sum += word.sum;
-      if (part == 3u) {
+      if (i % 2u == 1u) {
         for (var p = 0u; p < P; p++) { atomicAdd(&unit_sums[4u * (block / UNIT) + p], sum[p]); }
         sum = vec4<i32>(0);
       }
