@@ -7,7 +7,7 @@ import { exactMixMatrix } from "../../gpu/kernels/exact/exact-mix-matrix.ts";
 import { exactCacheBytes, exactRope, queryBytes, wordsOf } from "../../gpu/kernels/exact/exact-rope.ts";
 import { exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
 import { exactScoresMatrix, SCORE_TILE } from "../../gpu/kernels/exact/exact-scores-matrix.ts";
-import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
+import { exactSoftmax, SOFTMAX_LANES } from "../../gpu/kernels/exact/exact-softmax.ts";
 import { halves } from "../cases/words.ts";
 import type { ExactAttentionCase } from "../ops/exact-attention.ts";
 import { BEFORE, BEHIND } from "../ops/exact-attention-weights.ts";
@@ -80,7 +80,7 @@ const attention = (
       for (let first = 0; first < T; first += rows) {
         const part = { ...shape, stride, first, rows };
         io.run(scoring, part, { queries, keys, exponents, scores });
-        io.run(exactSoftmax, part, { exponents, scores, stats });
+        io.run(exactSoftmax, scoring === exactScoresMatrix ? { ...part, lanes: SOFTMAX_LANES } : part, { exponents, scores, stats });
         io.run(mixing, part, { scores, stats, values, out });
       }
     },
@@ -102,7 +102,11 @@ export const weightsSubjects = (rig: Rig): AnyGpuSubject[] => [
       const part = { ...shape, stride: c.start + T + BEHIND, first: 0, rows: T };
       const scores = new Float32Array(T * shape.H * part.stride).fill(BEFORE);
       const made = io.run(exactScores, part, { queries, keys, exponents, scores });
-      io.run(exactSoftmax, { ...part, shares: true }, { exponents, scores: made.scores, stats: io.scratch("stats", T * shape.H * 8) });
+      io.run(
+        exactSoftmax,
+        { ...part, shares: true, ...(T > 4 ? { lanes: SOFTMAX_LANES } : {}) },
+        { exponents, scores: made.scores, stats: io.scratch("stats", T * shape.H * 8) },
+      );
     },
     ({ T, start }) => ({ T, start }),
     { op: "exact-attention-weights", kernels: ["exact-softmax", "exact-scores"] },

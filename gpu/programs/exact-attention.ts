@@ -10,7 +10,7 @@ import { exactNorm } from "../kernels/exact/exact-norm.ts";
 import { exactRope } from "../kernels/exact/exact-rope.ts";
 import { type ExactAttentionPart, exactScores } from "../kernels/exact/exact-scores.ts";
 import { exactScoresMatrix, SCORE_TILE } from "../kernels/exact/exact-scores-matrix.ts";
-import { exactSoftmax } from "../kernels/exact/exact-softmax.ts";
+import { exactSoftmax, SOFTMAX_LANES } from "../kernels/exact/exact-softmax.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
 import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
@@ -96,7 +96,8 @@ export function recordAttention(
     for (const { matrices, ...when } of waysOf(c)) {
       const how = { label: `${at}attention`, positions, ...when };
       recordKernel(recorder, matrices ? exactScoresMatrix : exactScores, { step, queries, keys, exponents, scores }, some, how);
-      recordKernel(recorder, exactSoftmax, { step, exponents, scores, stats }, some, how);
+      const softmax = matrices ? { ...some, lanes: SOFTMAX_LANES } : some;
+      recordKernel(recorder, exactSoftmax, { step, exponents, scores, stats }, softmax, how);
       recordKernel(recorder, matrices ? exactMixMatrix : exactMix, { step, scores, stats, values, out: a.attention }, some, how);
     }
   }

@@ -1,8 +1,8 @@
 /**
  * Softmax of `exact`, in place: scores [rows, H, STRIDE] of the positions that a query sees become p̂, the fixed row of 32 bits of p_s = 2^−d_s times
  * the power of two of the value's row; stats [rows, H] = (exponent of p̂, word of 1/Z), Z the exact sum of the weights in units of 2^−46 (docs/exact.md).
- * One workgroup of 256 per head and row: the largest score, then weights, their sum and p, then p̂. SHARES leaves mul(rn(w), 1/Z) instead of p̂, the
- * attention weights as one looks at them, and 0 where nothing is seen. Workgroup memory: 5 KiB. Limited by integer instructions.
+ * One workgroup of LANES per head and row: the largest score, then weights, their sum and p, then p̂. SHARES leaves mul(rn(w), 1/Z) instead of p̂, the
+ * attention weights as one looks at them, and 0 where nothing is seen. Workgroup memory: 20 bytes per lane and 32. Limited by integer instructions.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers, exactOrder, exactPower, exactReciprocal, exactRows, exactRows32 } from "../../wgsl/exact.ts";
@@ -12,8 +12,10 @@ import { stepWgsl } from "../../wgsl/step.ts";
 import { exactCacheBytes } from "./exact-rope.ts";
 import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-scores.ts";
 
-/** `shares`: see above. */
-export type ExactSoftmaxShape = ExactAttentionPart & Readonly<{ shares?: boolean }>;
+/** Lanes where there are many rows: a workgroup's barriers and reductions cost more than its lanes bring. */
+export const SOFTMAX_LANES = 32;
+/** `shares`: see above; `lanes`: of a workgroup, 256 where absent. */
+export type ExactSoftmaxShape = ExactAttentionPart & Readonly<{ shares?: boolean; lanes?: number }>;
 
 export const exactSoftmax: Card<"step" | "exponents" | "scores" | "stats", ExactSoftmaxShape> = makeCard({
   name: "exact-softmax",
@@ -22,7 +24,7 @@ ${stepWgsl}
 ${exactHeads}
 ${exactSeen}
 override SHARES: bool = false;
-const LANES = 256u;
+override LANES: u32 = 256u;
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> exponents: array<i32>;
 @group(0) @binding(2) var<storage, read_write> scores: array<u32>;
@@ -64,9 +66,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   if (lane == 0u) { stats[wg.y * H + h] = vec2<u32>(bitcast<u32>(row_exponent(largest) - 8), inverse); }
 }
 `,
-  workgroupBytes: rowMaxBytes(256) + rowSumBytes(256),
-  call: ({ shares = false, ...part }) => ({
-    overrides: { ...attentionOverrides(part), SHARES: shares },
+  workgroupBytes: ({ lanes = 256 }) => rowMaxBytes(lanes) + rowSumBytes(lanes),
+  call: ({ shares = false, lanes = 256, ...part }) => ({
+    overrides: { ...attentionOverrides(part), SHARES: shares, LANES: lanes },
     workgroups: (T) => [part.H, rowsOf(part, T), 1],
   }),
   sizes: (part, T, start) => ({
