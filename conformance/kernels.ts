@@ -66,6 +66,7 @@ export { subjects as "exact-mix-matrix" } from "./kernels/exact-mix-matrix.ts";
 export { subjects as "exact-norm" } from "./kernels/exact-norm.ts";
 export { subjects as "exact-norm-digits" } from "./kernels/exact-norm-digits.ts";
 export { subjects as "exact-scale-bases" } from "./kernels/exact-scale-bases.ts";
+export { subjects as "exact-silu-digits" } from "./kernels/exact-silu-digits.ts";
 export { subjects as "exact-silu-mul" } from "./kernels/exact-silu-mul.ts";
 export { subjects as "exact-softmax" } from "./kernels/exact-softmax.ts";
 export { subjects as "fixed16-block-sums" } from "./kernels/fixed16-block-sums.ts";

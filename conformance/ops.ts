@@ -43,6 +43,7 @@ export { kit as "exact-norm" } from "./ops/exact-norm.ts";
 export { kit as "exact-norm-awq" } from "./ops/exact-norm-awq.ts";
 export { kit as "exact-norm-digits" } from "./ops/exact-norm-digits.ts";
 export { kit as "exact-scale-bases" } from "./ops/exact-scale-bases.ts";
+export { kit as "exact-silu-digits" } from "./ops/exact-silu-digits.ts";
 export { kit as "exact-silu-mul" } from "./ops/exact-silu-mul.ts";
 export { kit as "half-floats" } from "./ops/half-floats.ts";
 export { kit as "head-norm-rope" } from "./ops/head-norm-rope.ts";

@@ -27,6 +27,7 @@ import { type ExactAttentionShape, exactRope } from "../../gpu/kernels/exact/exa
 import { exactScaleBases } from "../../gpu/kernels/exact/exact-scale-bases.ts";
 import { type ExactAttentionPart, exactScores } from "../../gpu/kernels/exact/exact-scores.ts";
 import { exactScoresMatrix } from "../../gpu/kernels/exact/exact-scores-matrix.ts";
+import { exactSiluDigits } from "../../gpu/kernels/exact/exact-silu-digits.ts";
 import { exactSiluMul } from "../../gpu/kernels/exact/exact-silu-mul.ts";
 import { exactSoftmax } from "../../gpu/kernels/exact/exact-softmax.ts";
 import { MANY_ROWS } from "../../gpu/programs/exact-linears.ts";
@@ -223,6 +224,7 @@ export const works: readonly Work[] = [
     const operations = 4 * config.numAttentionHeads * config.headDim * pairsSeen(1, start, config.slidingWindow);
     return [{ step: "attention", start, shape: { ...heads(config), factor: 0x3e000000 }, operations, arithmetic: "i8" }];
   }),
+  work(exactSiluDigits, ({ intermediateSize: K }, T) => (T < MANY_ROWS ? [] : [{ step: "ffn", shape: { K }, holds: { gate: "f32" } }])),
   work(exactSiluMul, ({ intermediateSize: width }) => [{ step: "ffn", shape: { width }, holds: { gate: "f32" } }]),
   work(exactGreedyParts, ({ vocabSize: V }) => [{ step: "logits", shape: { V }, holds: { logits: "f32" } }]),
   work(exactGreedy, () => [{ step: "logits", shape: {}, holds: { step: { own: "blank" }, results: { byteLength: 1 << 20 } } }]),

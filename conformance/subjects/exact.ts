@@ -76,7 +76,7 @@ export function foundScales(io: Io, groups: BufferArg, matrices: readonly AwqMat
 const UNIT = 4;
 const STEP = 2;
 export const steps: { readonly unit: number; readonly step: number } = { unit: UNIT, step: STEP };
-/** Digits and sums as they lie without units and steps, of those that lie by them (gpu/wgsl/exact-row.ts). K % 128 = 0. */
+/** Digits, and sums where there are any, as they lie without units and steps, of those that lie by them (gpu/wgsl/exact-row.ts). K % 128 = 0. */
 export function plainDigits({ digits, sums }: Record<string, Uint32Array>, K: number, P: Digits, rows: number): Uint32Array {
   const B = K / 32;
   const slot = (b: number): number => (b % UNIT) * (B / UNIT) + Math.floor(b / UNIT);
@@ -89,6 +89,6 @@ export function plainDigits({ digits, sums }: Record<string, Uint32Array>, K: nu
   const sum = (i: number): number => inside(sums!)[Math.floor(i / (4 * B)) * 4 * B + 4 * slot(Math.floor(i / 4) % B) + (i % 4)]!;
   return Uint32Array.from([
     ...Array.from({ length: rows * P * 8 * B }, (_, i) => digit(i)),
-    ...Array.from({ length: rows * 4 * B }, (_, i) => sum(i)),
+    ...(sums ? Array.from({ length: rows * 4 * B }, (_, i) => sum(i)) : []),
   ]);
 }

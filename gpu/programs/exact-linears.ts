@@ -19,6 +19,8 @@ import { type Digits, exactDigits } from "../kernels/exact/exact-digits.ts";
 import { exactHandedDigits, HANDED_LANES } from "../kernels/exact/exact-handed-digits.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
 import { exactNormDigits } from "../kernels/exact/exact-norm-digits.ts";
+import { exactSiluDigits } from "../kernels/exact/exact-silu-digits.ts";
+import { exactSiluMul } from "../kernels/exact/exact-silu-mul.ts";
 import type { ExactGpuLinear, JoinedLinear } from "../model/exact-weights.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
@@ -40,19 +42,29 @@ export const normOf = ({ rmsNormEps }: LlamaConfig, D: number): { D: number; inv
   eps: bitsOf(nearest(rmsNormEps)),
 });
 
-/** How the digits of many rows lie for a linear: by steps where it goes by columns, else as blocks come. */
-const manyAs = ({ matrices }: ExactContext, weight: ExactGpuLinear["weight"]): { unit: number; step: number } =>
-  matrices && weight.kind === "packed" && weight.columns ? { unit: weight.unit, step: COLUMN_STEP } : { unit: 1, step: 0 };
+/** How the digits of many rows lie for a linear: by steps where it goes by columns, else as blocks come. Tiles read no sums of them. */
+const manyAs = ({ matrices }: ExactContext, weight: ExactGpuLinear["weight"]): { unit: number; step: number; summed: false } => ({
+  summed: false,
+  ...(matrices && weight.kind === "packed" && weight.columns ? { unit: weight.unit, step: COLUMN_STEP } : { unit: 1, step: 0 }),
+});
 
-/** x [T, K] as digits in c.a, for a linear; blocks lie as who reads them wants. `tops`: words behind one row, the largest of which is its own; 0 without. */
+/** What a linear's digits are made of. */
+interface Words {
+  readonly buffer: GPUBuffer;
+  readonly label: string;
+  /** Words behind one row, the largest of which is its own; absent or 0 without. */
+  readonly tops?: number;
+  /** Those of many rows lie in c.a already. */
+  readonly made?: boolean;
+}
+
+/** x [T, K] as digits in c.a, for a linear; blocks lie as who reads them wants. */
 export function recordDigits(
   recorder: Recorder,
   c: ExactContext,
-  x: GPUBuffer,
+  { buffer: x, label, tops = 0, made = false }: Words,
   { weight }: Pick<ExactGpuLinear, "weight">,
   P: Digits,
-  label: string,
-  tops = 0,
 ): void {
   const { a, oneRow, lanes } = c;
   const buffers = { x, digits: a.digits, sums: a.sums, exponents: a.exponents };
@@ -67,7 +79,20 @@ export function recordDigits(
     return;
   }
   recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label, rows: few });
-  recordKernel(recorder, exactDigits, buffers, { ...shape, ...manyAs(c, weight) }, { label, rows: many });
+  if (!made) recordKernel(recorder, exactDigits, buffers, { ...shape, ...manyAs(c, weight) }, { label, rows: many });
+}
+
+/** a.gate = silu(a.gate) · a.up, and of many rows its digits for down_proj. @returns whether these are made */
+export function recordSiluMul(recorder: Recorder, c: ExactContext, { weight }: Pick<ExactGpuLinear, "weight">, label: string): boolean {
+  const { a, config, oneRow } = c;
+  const width = config.intermediateSize;
+  const made = !oneRow && weight.kind === "packed" && width % 32 === 0;
+  recordKernel(recorder, exactSiluMul, { gate: a.gate, up: a.up }, { width }, made ? { label, rows: few } : { label });
+  if (made) {
+    const buffers = { gate: a.gate, up: a.up, digits: a.digits, exponents: a.exponents };
+    recordKernel(recorder, exactSiluDigits, buffers, { K: width, ...manyAs(c, weight) }, { label, rows: many });
+  }
+  return made;
 }
 
 /** The norm of a.x as digits, for linears that read it; by way of a.normed where that is looked at. */
@@ -85,7 +110,7 @@ export function recordNormed(
   if (marks.wants(name)) {
     recordKernel(recorder, exactNorm, { step: sequence.step, x: a.x, weight, out: a.normed }, norm, { label: name });
     marks.mark(name, a.normed);
-    recordDigits(recorder, c, a.normed, reader, 3, name);
+    recordDigits(recorder, c, { buffer: a.normed, label: name }, reader, 3);
     return;
   }
   const buffers = { x: a.x, weight, digits: a.digits, sums: a.sums, exponents: a.exponents };
@@ -205,7 +230,7 @@ export function recordBranch(
   recorder: Recorder,
   c: ExactContext,
   { weight, bias }: ExactGpuLinear,
-  x: { readonly buffer: GPUBuffer; readonly label: string; readonly tops?: number },
+  x: Words,
   P: Digits,
   marks: ExactMarks,
   name: string,
@@ -216,7 +241,7 @@ export function recordBranch(
     const left = { norm: null, P, adds: true, paired: false };
     if (recordWords(recorder, c, { weight, bias }, x.buffer, a.x, left, name) > 0) return;
   }
-  recordDigits(recorder, c, x.buffer, { weight }, P, x.label, x.tops);
+  recordDigits(recorder, c, x, { weight }, P);
   if (!looked) {
     recordLinear(recorder, c, { weight, bias }, a.x, { P, adds: true }, name);
     return;

@@ -14,12 +14,11 @@ import { exactEmbedding } from "../kernels/exact/exact-embedding.ts";
 import { exactMixMatrix } from "../kernels/exact/exact-mix-matrix.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
 import { exactScoresMatrix } from "../kernels/exact/exact-scores-matrix.ts";
-import { exactSiluMul } from "../kernels/exact/exact-silu-mul.ts";
 import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import { recordAttention } from "./exact-attention.ts";
 import { type ExactContext, type ExactMarks, noMarks } from "./exact-buffers.ts";
-import { normOf, recordBranch, recordDigits, recordLinear, recordNormed, recordRow, recordWords } from "./exact-linears.ts";
+import { normOf, recordBranch, recordDigits, recordLinear, recordNormed, recordRow, recordSiluMul, recordWords } from "./exact-linears.ts";
 
 /** What a device must run for prompts to go by matrices. */
 export const matrixKernels: readonly Needs[] = [
@@ -35,7 +34,7 @@ export const matrixKernels: readonly Needs[] = [
 /** From `sequence.ids` to the residual stream after the last layer in `a.x`; writes the cache at step.start. */
 export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: ExactMarks = noMarks): void {
   const { config, weights, sequence, a } = c;
-  const { hiddenSize: D, intermediateSize: F } = config;
+  const { hiddenSize: D } = config;
   const table = weights.embedTokens;
   for (const { firstColumn: firstRow, N: rows, weight } of table.pieces)
     recordKernel(
@@ -58,6 +57,7 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
     const left = { P: 3, adds: false, paired: true } as const;
     const norm = layer.postAttentionLayernorm;
     const tops = joined ? recordWords(recorder, c, joined, a.x, a.gate, { ...left, norm }, `${at}gateUp`) : 0;
+    let made = false;
     if (tops === 0) {
       recordNormed(recorder, c, norm, layer.gateProj, marks, `${at}postAttentionLayernorm`);
       if (joined) recordRow(recorder, c, joined, a.gate, left, `${at}gateUp`);
@@ -66,11 +66,11 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
         tap("gate", a.gate);
         recordLinear(recorder, c, layer.upProj, a.up, {}, `${at}up`);
         tap("up", a.up);
-        recordKernel(recorder, exactSiluMul, { gate: a.gate, up: a.up }, { width: F }, { label: `${at}siluMul` });
+        made = recordSiluMul(recorder, c, layer.downProj, `${at}siluMul`);
       }
     }
     tap("siluMul", a.gate);
-    recordBranch(recorder, c, layer.downProj, { buffer: a.gate, label: `${at}siluMul`, tops }, 4, marks, `${at}mlp`);
+    recordBranch(recorder, c, layer.downProj, { buffer: a.gate, label: `${at}siluMul`, tops, made }, 4, marks, `${at}mlp`);
     tap("residual", a.x);
   });
 }
@@ -82,7 +82,7 @@ export function recordExactHead(recorder: Recorder, c: ExactContext, out: GPUBuf
   recordKernel(recorder, exactNorm, { step: sequence.step, x: a.x, weight: weights.norm, out: a.normed }, norm, { label: "finalNorm" });
   marks.mark("finalNorm", a.normed);
   const first = recorder.dispatches.length;
-  recordDigits(recorder, c, a.normed, { weight: weights.lmHead }, 3, "finalNorm");
+  recordDigits(recorder, c, { buffer: a.normed, label: "finalNorm" }, { weight: weights.lmHead }, 3);
   recordLinear(recorder, c, { weight: weights.lmHead, bias: null }, out, { oneRow: lastRow }, "logits");
   if (!lastRow) return;
   for (let i = first; i < recorder.dispatches.length; i++) {

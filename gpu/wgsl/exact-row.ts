@@ -107,33 +107,42 @@ fn word_of(a: i32, b: i32, c: i32, d: i32) -> Word { // of four neighbours
 
 /**
  * Words of four digits, and where they go: word j of a row, eight words a block, which lies as UNIT says (awq-repack.ts). With STEP, for exact-columns.ts, so many
- * blocks of 64 rows lie together: [rows/64][blocks/STEP][P][64][STEP] blocks of 32 bytes. Eight neighbours must call put_word together. Without SUMS none are
- * left. Wants exactWordOf, LANES, digits, sums.
+ * blocks of 64 rows lie together: [rows/64][blocks/STEP][P][64][STEP] blocks of 32 bytes. Wants exactWordOf, digits.
  */
-export const exactWords = /* wgsl */ `
+export const exactDigitWords = /* wgsl */ `
 override UNIT: u32 = 1u;
 override STEP: u32 = 0u;
 override BLOCKS_OF_STEP: u32 = max(STEP, 1u);
-override SUMS: bool = true;
-var<workgroup> word_sums: array<vec4<i32>, LANES>;
-fn put_word(word: Word, row: u32, P: u32, at: u32, lane: u32, blocks: u32) {
+fn slot_of(b: u32, blocks: u32) -> u32 { return b % UNIT * (blocks / UNIT) + b / UNIT; }
+fn put_digits(word: vec4<u32>, row: u32, P: u32, at: u32, blocks: u32) {
   let b = at / 8u;
   let j = at % 8u;
-  let slot = b % UNIT * (blocks / UNIT) + b / UNIT;
+  let slot = slot_of(b, blocks);
   if (b < blocks) {
     for (var p = 0u; p < P; p++) {
       let tile = ((row / 64u * (blocks / BLOCKS_OF_STEP) + slot / BLOCKS_OF_STEP) * P + p) * 64u + row % 64u;
       let plain = (((row * P + p) * 2u + j / 4u) * blocks + slot) * 4u + (j & 3u);
-      digits[select(plain, (tile * BLOCKS_OF_STEP + slot % BLOCKS_OF_STEP) * 8u + j, STEP > 0u)] = word.digits[p];
+      digits[select(plain, (tile * BLOCKS_OF_STEP + slot % BLOCKS_OF_STEP) * 8u + j, STEP > 0u)] = word[p];
     }
   }
-  word_sums[lane] = word.sum;
-  workgroupBarrier();
-  if (SUMS && j == 0u && b < blocks) {
-    var total = vec4<i32>(0);
-    for (var i = 0u; i < 8u; i++) { total += word_sums[lane + i]; }
-    sums[row * blocks + slot] = total;
+}
+`;
+
+/** The same with the sums of a block's digits, none without SUMS. Eight neighbours must call put_word together. Wants exactDigitWords, LANES, sums. */
+export const exactWords = /* wgsl */ `
+override SUMS: bool = true;
+var<workgroup> word_sums: array<vec4<i32>, LANES>;
+fn put_word(word: Word, row: u32, P: u32, at: u32, lane: u32, blocks: u32) {
+  put_digits(word.digits, row, P, at, blocks);
+  if (SUMS) {
+    word_sums[lane] = word.sum;
+    workgroupBarrier();
+    if (at % 8u == 0u && at / 8u < blocks) {
+      var total = vec4<i32>(0);
+      for (var i = 0u; i < 8u; i++) { total += word_sums[lane + i]; }
+      sums[row * blocks + slot_of(at / 8u, blocks)] = total;
+    }
+    workgroupBarrier();
   }
-  workgroupBarrier();
 }
 `;

@@ -10,7 +10,7 @@ import type { FloatDType } from "../../../core/dtype.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { dtypeCode, rowWords } from "../../wgsl/dense.ts";
 import { exactFixed, exactIntegers, exactNumbers, exactRowOf, exactRows, exactRows32, exactStored, rowGrid } from "../../wgsl/exact.ts";
-import { exactHeldRow, exactRowMax, exactWordOf, exactWords, quadsOf, rowMaxBytes } from "../../wgsl/exact-row.ts";
+import { exactDigitWords, exactHeldRow, exactRowMax, exactWordOf, exactWords, quadsOf, rowMaxBytes } from "../../wgsl/exact-row.ts";
 
 /** Digits of a linear's input: 3, of down_proj's 4. */
 export type Digits = 3 | 4;
@@ -25,7 +25,7 @@ export const digitBytes = (K: number, P: Digits, rows: number, step = 0): { digi
 });
 
 /** `rows`: of a stored matrix, whose sums nobody wants; absent: T rows of activations. `lanes`: of a workgroup; `parts`: workgroups of a row, 1 where
- * absent; `unit`: as in awq-repack.ts, of the linear that reads them; `step`: blocks that lie together for it (exact-row.ts), 0 where absent. */
+ * absent; `unit`: as in awq-repack.ts, of the linear that reads them; `step`: blocks that lie together for it (exact-row.ts), 0 where absent; `summed`: whether sums are left, of activations where absent. */
 export type ExactDigitsShape = Readonly<{
   K: number;
   P: Digits;
@@ -35,6 +35,7 @@ export type ExactDigitsShape = Readonly<{
   parts?: number;
   unit?: number;
   step?: number;
+  summed?: boolean;
 }>;
 
 export const exactDigits: Card<"x" | "digits" | "sums" | "exponents", ExactDigitsShape> = makeCard({
@@ -53,7 +54,7 @@ override PARTS: u32 = 1u;
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<i32>>;
 @group(0) @binding(3) var<storage, read_write> exponents: array<i32>;
 @group(0) @binding(4) var<uniform> params: Params;
-${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactStored}${exactRowMax}${exactHeldRow}${exactRowOf}${exactWordOf}${exactWords}
+${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactStored}${exactRowMax}${exactHeldRow}${exactRowOf}${exactWordOf}${exactDigitWords}${exactWords}
 fn value(row: u32, k: u32) -> u32 { return select(0u, stored(x[row * ROW_WORDS + min(k, K - 1u) / PER_WORD], k % PER_WORD == 1u), k < K); }
 ${exactFixed}
 @compute @workgroup_size(LANES)
@@ -75,14 +76,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 `,
   emits: ["QUADS"],
   workgroupBytes: ({ lanes = 256 }) => rowMaxBytes(lanes) + 16 * lanes,
-  call: ({ K, P, dtype = "F32", rows, lanes = 256, parts = 1, unit = 1, step = 0 }) => ({
+  call: ({ K, P, dtype = "F32", rows, lanes = 256, parts = 1, unit = 1, step = 0, summed = rows === undefined }) => ({
     params: { rows: rows ?? 0x7fffffff },
     overrides: {
       K,
       P,
       ROW_WORDS: rowWords(dtype, K),
       DTYPE: dtypeCode[dtype],
-      SUMS: rows === undefined,
+      SUMS: summed,
       LANES: lanes,
       PARTS: parts,
       UNIT: unit,
@@ -91,8 +92,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     emitted: { QUADS: `${quadsOf(32 * blocksOf(K), lanes)}u` },
     workgroups: (T) => rowGrid(parts, rows ?? T),
   }),
-  sizes: ({ K, P, dtype = "F32", rows, step }, T) => {
+  sizes: ({ K, P, dtype = "F32", rows, step, summed = rows === undefined }, T) => {
     const { digits, sums, exponents } = digitBytes(K, P, rows ?? T, step);
-    return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: rows === undefined ? sums : 16, exponents };
+    return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: summed ? sums : 16, exponents };
   },
 });

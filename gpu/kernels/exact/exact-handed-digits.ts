@@ -7,7 +7,7 @@
 
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactFixed, exactIntegers, exactNumbers, exactRows, exactRows32 } from "../../wgsl/exact.ts";
-import { exactRowMax, exactWordOf, exactWords, rowMaxBytes } from "../../wgsl/exact-row.ts";
+import { exactDigitWords, exactRowMax, exactWordOf, exactWords, rowMaxBytes } from "../../wgsl/exact-row.ts";
 import { blocksOf, type Digits, digitBytes } from "./exact-digits.ts";
 
 /** `tops`: words behind the row, at least one; `lanes`: of a workgroup, a power of two from 8 on; `unit`: of the linear that reads the digits (awq-repack.ts). */
@@ -28,7 +28,7 @@ override LANES: u32 = 128u;
 @group(0) @binding(1) var<storage, read_write> digits: array<u32>;
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<i32>>;
 @group(0) @binding(3) var<storage, read_write> exponents: array<i32>;
-${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactRowMax}${exactWordOf}${exactWords}
+${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactRowMax}${exactWordOf}${exactDigitWords}${exactWords}
 ${exactFixed}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

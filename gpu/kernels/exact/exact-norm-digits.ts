@@ -7,6 +7,7 @@
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers, exactReciprocal, exactRoot, exactRowOf, exactRows, rowGrid } from "../../wgsl/exact.ts";
 import {
+  exactDigitWords,
   exactHeldRow,
   exactNormFactor,
   exactRowMax,
@@ -20,7 +21,7 @@ import {
 import { blocksOf, digitBytes } from "./exact-digits.ts";
 
 /** `inverse`, `eps`: words of rn(1/D) and of eps; `lanes`: of a workgroup; `parts`: workgroups of a row; `unit`: of the linear that reads the digits
- * (awq-repack.ts); `step`: as for exact-digits.ts. */
+ * (awq-repack.ts); `step`, `summed`: as for exact-digits.ts. */
 export type ExactNormDigitsShape = Readonly<{
   D: number;
   inverse: number;
@@ -29,6 +30,7 @@ export type ExactNormDigitsShape = Readonly<{
   parts: number;
   unit: number;
   step?: number;
+  summed?: boolean;
 }>;
 
 export const exactNormDigits: Card<"x" | "weight" | "digits" | "sums" | "exponents", ExactNormDigitsShape> = makeCard({
@@ -45,7 +47,7 @@ override LANES: u32 = 256u;
 @group(0) @binding(3) var<storage, read_write> sums: array<vec4<i32>>;
 @group(0) @binding(4) var<storage, read_write> exponents: array<i32>;
 @group(0) @binding(5) var<uniform> params: Params;
-${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}${exactRowSum}${exactHeldRow}${exactNormFactor}${exactRowOf}${exactWordOf}${exactWords}
+${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}${exactRowSum}${exactHeldRow}${exactNormFactor}${exactRowOf}${exactWordOf}${exactDigitWords}${exactWords}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let t = row_of(wg);
@@ -76,15 +78,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 `,
   emits: ["QUADS"],
   workgroupBytes: ({ lanes }) => rowMaxBytes(lanes) + rowSumBytes(lanes) + 16 * lanes + 16,
-  call: ({ D, inverse, eps, lanes, parts, unit, step = 0 }) => ({
+  call: ({ D, inverse, eps, lanes, parts, unit, step = 0, summed = true }) => ({
     params: { inverse, eps },
-    overrides: { D, LANES: lanes, PARTS: parts, UNIT: unit, STEP: step },
+    overrides: { D, LANES: lanes, PARTS: parts, UNIT: unit, STEP: step, SUMS: summed },
     emitted: { QUADS: `${quadsOf(8 * blocksOf(D) * 4, lanes)}u` },
     workgroups: (T) => rowGrid(parts, T),
   }),
-  sizes: ({ D, step }, T) => ({
-    x: 4 * T * D,
-    weight: 4 * D,
-    ...digitBytes(D, 3, T, step),
-  }),
+  sizes: ({ D, step, summed = true }, T) => {
+    const { sums, ...others } = digitBytes(D, 3, T, step);
+    return { x: 4 * T * D, weight: 4 * D, sums: summed ? sums : 16, ...others };
+  },
 });
