@@ -1,6 +1,7 @@
 /**
  * exact-mix.ts by subgroup matrices of i8, for many rows: the same buffers and result. Hd % 16 = 0, Hd ≤ 128. A workgroup of four subgroups makes 16 rows of a
- * head, a subgroup 32 components of them; positions by 32 through workgroup memory, p̂ as four digits of eight bits, 0 where a row does not see the position.
+ * head, a subgroup 32 components of them, the rows that see most first; positions by 32 through workgroup memory, loaded during the products of those before,
+ * p̂ as four digits of eight bits, 0 where a row does not see the position.
  * Products of digits add up in six columns of eight bits, i32 for 43,690 positions, which go through workgroup memory to the invocation that folds them
  * into 96 bits. start + T ≤ 32,768. Matrices lie at multiples of 16 bytes, which their loads need: an array of vec4.
  * Workgroup memory: 18.5 KiB. Limited by latency.
@@ -17,6 +18,22 @@ import { attentionOverrides, type ExactAttentionPart, rowsOf } from "./exact-sco
 
 /** Positions for which the columns hold. */
 export const MIX_POSITIONS = 32768;
+
+/** What a lane holds of the next positions: values, of heads of 128. */
+const HELD = 6;
+/** Four positions of a row from s0 on, and the values of 32, on their way to workgroup memory. */
+const load = (from: string): string => `{
+    let s0 = ${from};
+    let r = tid / 8u;
+    let sees = lowest + r; // the last position
+    let from_row = select(0u, sees + 1u - min(sees + 1u, WINDOW), WINDOW <= sees);
+    four = vec4<i32>(0);
+    for (var c = 0u; c < 4u; c++) {
+      let s = s0 + tid % 8u * 4u + c;
+      if (r < rows && s <= sees && s >= from_row) { four[c] = scores[((r0 + r) * H + h) * STRIDE + s]; }
+    }
+    ${each(HELD, (i) => `if (tid + ${128 * i}u < 24u * WORDS) { let i = tid + ${128 * i}u; v${i} = values[(min(s0 + i / VECTORS, last) * G + g) * VECTORS + i % VECTORS]; }`, "\n    ")}
+  }`;
 
 export const exactMixMatrix: Card<"step" | "scores" | "stats" | "values" | "out", ExactAttentionPart> = makeCard({
   name: "exact-mix-matrix",
@@ -39,36 +56,26 @@ var<workgroup> turn: array<vec4<u32>, 128>; // digits of p̂ as a lane makes the
 var<workgroup> stage: array<vec4<u32>, 1056>; // p̂ [4 digits][16 rows][8 words and 4]; v [3 digits][32 positions][32 words and 4]; later sums [2][6][16 · 16]
 ${exactIntegers}${exactNumbers}${exact96}${exactWordOf}
 @compute @workgroup_size(128)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
   let h = wg.x;
   let g = h * G / H;
-  let r0 = wg.y * 16u;
+  let r0 = (count.y - 1u - wg.y) * 16u; // those that see most first
   let rows = min(step.T - min(step.T, FIRST + r0), 16u);
   if (rows == 0u) { return; }
   let lowest = step.start + FIRST + r0;
   let last = lowest + rows - 1u;
   let first = select(0u, lowest + 1u - min(lowest + 1u, WINDOW), WINDOW <= lowest);
   ${each(6, (c) => each(2, (j) => `var c${c}${j} = Sum(0i);`))}
+  var four = vec4<i32>(0);
+  ${each(HELD, (i) => `var v${i} = vec4<u32>(0u);`)}
+  ${load("first")}
   for (var s0 = first; s0 <= last; s0 += 32u) {
     // 1. Four positions of a row, each digit a byte; and the values' digits as they lie.
     workgroupBarrier();
-    {
-      let r = tid / 8u;
-      let sees = lowest + r; // the last position
-      let from_row = select(0u, sees + 1u - min(sees + 1u, WINDOW), WINDOW <= sees);
-      var four = vec4<i32>(0);
-      for (var c = 0u; c < 4u; c++) {
-        let s = s0 + tid % 8u * 4u + c;
-        if (r < rows && s <= sees && s >= from_row) { four[c] = scores[((r0 + r) * H + h) * STRIDE + s]; }
-      }
-      turn[tid] = word_of(four.x, four.y, four.z, four.w).digits;
-    }
-    for (var i = tid; i < 24u * WORDS; i += 128u) {
-      let s = min(s0 + i / VECTORS, last);
-      let w = i % VECTORS;
-      stage[V + (w / (WORDS / 4u) * 32u + i / VECTORS) * 9u + w % (WORDS / 4u)] = values[(s * G + g) * VECTORS + w];
-    }
+    turn[tid] = word_of(four.x, four.y, four.z, four.w).digits;
+    ${each(HELD, (i) => `if (tid + ${128 * i}u < 24u * WORDS) { let i = tid + ${128 * i}u; let w = i % VECTORS; stage[V + (w / (WORDS / 4u) * 32u + i / VECTORS) * 9u + w % (WORDS / 4u)] = v${i}; }`, "\n    ")}
     workgroupBarrier();
+    if (s0 + 32u <= last) ${load("s0 + 32u")}
     {
       let from_word = tid / 2u % 16u * 8u + tid % 2u * 4u;
       let p = tid / 32u;
