@@ -1,8 +1,8 @@
 /**
  * How the tiles of `exact` join digit sums with scales. I, the sum of a step of at most 128 k, comes as A = 256 I₁ + I₀ and B = 256 I₃ + I₂, below 2^26 each,
  * I = A + 2^16 B; it is cut into a ≥ 0 and m ≥ 0 of 16 bits and b: I = a + 2^16 m + 2^32 b. A row's scales are integers on its least exponent
- * (exact-scale-bases.ts), of which WINDOW_BITS at a time are multiplied: the products add up in three limbs, c₀ + 2^16 c₁ + 2^32 c₂, |c₂| < 2^31, the
- * others below 2^28 for every K of the definition. Scales that spread over more bits take another pass over K for each further window.
+ * (exact-scale-bases.ts), of which WINDOW_BITS at a time are multiplied: the products add up in two words, 64 bits with a sign, since what is
+ * multiplied by b stays below 2^63. Scales that spread over more bits take another pass over K for each further window.
  */
 import type { Digits } from "../kernels/exact/exact-digits.ts";
 
@@ -15,7 +15,10 @@ export function windowOverrides(K: number, P: Digits, spread: number): { WINDOW_
   return { WINDOW_BITS: bits, WINDOWS: Math.ceil((11 + spread) / bits) };
 }
 
-/** A and B (vec4<u32>) of row r times scales s (vec4<u32>) into its limbs cr_0 …; wants low = 0xffff, sixteen = 16. */
+/**
+ * A and B (vec4<u32>) of row r times scales s (vec4<u32>) into its words cr_0, cr_1; wants low = 0xffff, sixteen = 16. a s + 2^16 m s is
+ * (a s mod 2^16) + 2^16 w, w = m s + ⌊a s / 2^16⌋ below 2^32.
+ */
 export const joinRow = (r: number, A: string, B: string): string => `{
-      let A = ${A}; let X = ${B} + bitcast<vec4<u32>>(bitcast<vec4<i32>>(A) >> sixteen); let t = (A & low) * s; let u = (X & low) * s;
-      c${r}_0 += t & low; c${r}_1 += (t >> sixteen) + (u & low); c${r}_2 += bitcast<vec4<u32>>(bitcast<vec4<i32>>(X) >> sixteen) * s + (u >> sixteen); }`;
+      let A = ${A}; let X = ${B} + bitcast<vec4<u32>>(bitcast<vec4<i32>>(A) >> sixteen); let t = (A & low) * s; let w = (X & low) * s + (t >> sixteen);
+      let y = (w << sixteen) | (t & low); c${r}_0 += y; c${r}_1 += bitcast<vec4<u32>>(bitcast<vec4<i32>>(X) >> sixteen) * s + (w >> sixteen) + select(vec4<u32>(0u), vec4<u32>(1u), c${r}_0 < y); }`;

@@ -3,7 +3,8 @@
  * exact-awq-tile.ts. K % 128 = 0, G % 128 = 0. A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by 128 through workgroup memory, rows 9 words
  * of 16 bytes apart: weights less their zero points, and digits of x one at a time, the highest first, so that more workgroups share a multiprocessor.
  * Elements of a matrix are out of reach, so a step's sums go through workgroup memory, where the operands were, to the invocation that joins
- * them with their scales (exact-join.ts): the sums of the high digits, then those of the low two.
+ * them with their scales (exact-join.ts): the sums of the high digits, then those of the low two. AHEAD: a digit is loaded during the products of the one before,
+ * the next step's first during the join.
  */
 import type { Card } from "../pipeline/kernel.ts";
 import { joinRow } from "./exact-join.ts";
@@ -17,11 +18,16 @@ import {
 } from "./exact-tile.ts";
 import { each, range } from "./repeat.ts";
 
-function matrixWgsl({ P, SR, SC, MF, NF }: ExactTileCut): { wgsl: string; bytes: number } {
+/** How it is cut, and when it loads. */
+export interface ExactMatrixTile extends ExactTileCut {
+  readonly ahead: boolean;
+}
+
+function matrixWgsl({ P, SR, SC, MF, NF, ahead }: ExactMatrixTile): { wgsl: string; bytes: number } {
   const [rows, columns, lanes] = [16 * MF * SR, 16 * NF * SC, 32 * SR * SC];
   const right = 9 * rows; // where the weights are staged
-  const stride = columns / 4 + 1;
-  const size = Math.max(right + 9 * columns, rows * stride, 3 * lanes);
+  const stride = columns / 4 + 2; // of sums: their stores meet no bank twice
+  const size = Math.max(right + 9 * columns, rows * stride, 2 * lanes);
   const own = (MF * NF * 8) / 4; // rows of four outputs of an invocation
   const left = Math.ceil((rows * 8) / lanes);
   const [blocks, loadsRight] = [4 * columns, Math.ceil((4 * columns) / lanes)];
@@ -29,26 +35,24 @@ function matrixWgsl({ P, SR, SC, MF, NF }: ExactTileCut): { wgsl: string; bytes:
     (i + 1) * lanes <= all ? then : `if (tid + ${i * lanes}u < ${all}u) { ${then} }`;
   // Digit vectors of a step: [row][half][4 blocks], 64 bytes each.
   const digitsOf = (line: (i: number) => string): string => each(left, (i) => guard(i, rows * 8, line(i)));
-  const load = `
-      ${range(P)
-        .reverse()
-        .map((p) => digitsOf((i) => `x${p}_${i} = digits[digit_at(row0, tid + ${i * lanes}u, ${p}u, k)];`))
-        .join("\n      ")}
+  const loadDigits = (p: number, k = "k"): string => digitsOf((i) => `x${i} = digits[digit_at(row0, tid + ${i * lanes}u, ${p}u, ${k})];`);
+  const load = (k: string): string => `
+      ${loadDigits(P - 1, k)}
       ${each(
         loadsRight,
         (i) =>
           guard(
             i,
             blocks,
-            `{ let c = min(col0 + weight_column(tid + ${i * lanes}u), N - 1u) + FIRST_ROW; let b = 4u * k + (tid + ${i * lanes}u) / 4u % 4u; w${i} = block_of(c, b); g${i} = group_of(c, b); }`,
+            `{ let c = min(col0 + weight_column(tid + ${i * lanes}u), N - 1u) + FIRST_ROW; let b = 4u * ${k} + weight_block(tid + ${i * lanes}u); w${i} = block_of(c, b); g${i} = group_of(c, b); }`,
           ),
         "\n      ",
       )}
-      if (tid < ${columns}u) { gs = group_of(column, 4u * k); }`;
-  const storeDigits = (p: number): string => digitsOf((i) => `stage[digit_to(tid + ${i * lanes}u)] = x${p}_${i};`);
+      if (tid < ${columns}u) { gs = group_of(column, 4u * ${k}); }`;
+  const storeDigits = digitsOf((i) => `stage[digit_to(tid + ${i * lanes}u)] = x${i};`);
   const store = `
-      ${storeDigits(P - 1)}
-      ${each(loadsRight, (i) => guard(i, blocks, `put(${right}u + weight_column(tid + ${i * lanes}u) * 9u + 2u * ((tid + ${i * lanes}u) / 4u % 4u), w${i}, g${i});`), "\n      ")}
+      ${storeDigits}
+      ${each(loadsRight, (i) => guard(i, blocks, `put(${right}u + weight_column(tid + ${i * lanes}u) * 9u + 2u * weight_block(tid + ${i * lanes}u), w${i}, g${i});`), "\n      ")}
       if (tid < ${columns}u) { scales[tid] = scale_window(gs, base, window); }`;
   const cells = range(MF).flatMap((i) => range(NF).map((j) => [i, j] as const));
   const products = (c: string): string => `
@@ -71,22 +75,22 @@ function matrixWgsl({ P, SR, SC, MF, NF }: ExactTileCut): { wgsl: string; bytes:
 ${exactMatrixWgsl}var<workgroup> stage: array<vec4<u32>, ${size}>;
 var<workgroup> scales: array<u32, ${columns}>;
 fn weight_column(i: u32) -> u32 { return i / 16u * 4u + i % 4u; }
+fn weight_block(i: u32) -> u32 { return i / 4u % 2u * 2u + i / 8u % 2u; } // stores of eight lanes meet no bank twice
 fn digit_at(row0: u32, i: u32, p: u32, k: u32) -> u32 {
   return (min(row0 + i / 8u, step.T - 1u) * ${2 * P}u + 2u * p + i / 4u % 2u) * BLOCKS + 4u * k + i % 4u;
 }
 fn digit_to(i: u32) -> u32 { return i / 8u * 9u + 2u * (i % 4u) + i / 4u % 2u; }
 fn put(at: u32, w: vec4<u32>, group: u32) {
-  let z = ((group >> 16u) & 15u) * 0x01010101u;
-  let n = (group & 0x8000u) != 0u;
-  stage[at] = vec4<u32>(bytes(w.x, z, n), bytes(w.x >> 4u, z, n), bytes(w.y, z, n), bytes(w.y >> 4u, z, n));
-  stage[at + 1u] = vec4<u32>(bytes(w.z, z, n), bytes(w.z >> 4u, z, n), bytes(w.w, z, n), bytes(w.w >> 4u, z, n));
+  let by = signed_by(group);
+  stage[at] = vec4<u32>(bytes(w.x, by), bytes(w.x >> 4u, by), bytes(w.y, by), bytes(w.y >> 4u, by));
+  stage[at + 1u] = vec4<u32>(bytes(w.z, by), bytes(w.z >> 4u, by), bytes(w.w, by), bytes(w.w >> 4u, by));
 }
 var<private> totals: array<vec3<u32>, ${4 * own}>;
-fn settle(at: u32, t: u32, n: u32, tid: u32, window: u32, c0: vec4<u32>, c1: vec4<u32>, c2: vec4<u32>) { // of four outputs, at the end of a window
+fn settle(at: u32, t: u32, n: u32, tid: u32, window: u32, c0: vec4<u32>, c1: vec4<u32>) { // of four outputs, at the end of a window
   // By way of workgroup memory, since a loop cannot index registers.
-  stage[3u * tid] = c0; stage[3u * tid + 1u] = c1; stage[3u * tid + 2u] = c2;
+  stage[2u * tid] = c0; stage[2u * tid + 1u] = c1;
   for (var j = 0u; j < min(4u, N - min(N, n)); j++) {
-    var sum = limbs(stage[3u * tid][j], stage[3u * tid + 1u][j], stage[3u * tid + 2u][j]);
+    var sum = joined(stage[2u * tid][j], stage[2u * tid + 1u][j]);
     if (WINDOWS > 1u) {
       sum = add96(totals[at + j], shl96(sum, window * WINDOW_BITS));
       totals[at + j] = sum;
@@ -109,10 +113,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let low = vec4<u32>(0xffffu);
   let sixteen = vec4<u32>(16u);
   for (var window = 0u; window < WINDOWS; window++) {
-    ${each(own, (r) => each(3, (c) => `var c${r}_${c} = vec4<u32>(0u);`))}
-    ${each(P, (p) => each(left, (i) => `var x${p}_${i} = vec4<u32>(0u);`))} ${each(loadsRight, (i) => `var w${i} = vec4<u32>(0u); var g${i} = 0u;`)} var gs = 0u;
+    ${each(own, (r) => each(2, (c) => `var c${r}_${c} = vec4<u32>(0u);`))}
+    ${each(left, (i) => `var x${i} = vec4<u32>(0u);`)} ${each(loadsRight, (i) => `var w${i} = vec4<u32>(0u); var g${i} = 0u;`)} var gs = 0u;
+    ${ahead ? load("0u") : ""}
     for (var k = 0u; k < K / 128u; k++) {
-      ${load}
+      ${ahead ? "" : load("k")}
       ${store}
       workgroupBarrier();
       let s = vec4<u32>(scales[4u * c4], scales[4u * c4 + 1u], scales[4u * c4 + 2u], scales[4u * c4 + 3u]);
@@ -122,8 +127,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         .reverse()
         .map((p) => {
           const c = p > 1 ? "h" : "l";
-          const staged = p === P - 1 ? "" : `workgroupBarrier();\n      ${storeDigits(p)}\n      workgroupBarrier();`;
-          return `${staged} ${p === 0 || (p === 2 && P === 4) ? up(c) : ""}\n      ${products(c)}`;
+          const staged =
+            p === P - 1 ? "" : `workgroupBarrier();\n      ${ahead ? "" : loadDigits(p)} ${storeDigits}\n      workgroupBarrier();`;
+          return `${staged} ${ahead && p > 0 ? loadDigits(p - 1) : ""} ${p === 0 || (p === 2 && P === 4) ? up(c) : ""}\n      ${products(c)}`;
         })
         .join("\n      ")}
       workgroupBarrier();
@@ -133,10 +139,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       workgroupBarrier();
       ${put("l")}
       workgroupBarrier();
+      ${ahead ? load("min(k + 1u, K / 128u - 1u)") : ""}
       ${each(own, (r) => joinRow(r, `stage[own0 + ${stride * r}u]`, `b${r}`), "\n    ")}
       workgroupBarrier();
     }
-    ${each(own, (r) => `settle(${4 * r}u, row0 + r0 + ${r}u, col0 + 4u * c4, tid, window, c${r}_0, c${r}_1, c${r}_2);`, "\n    ")}
+    ${each(own, (r) => `settle(${4 * r}u, row0 + r0 + ${r}u, col0 + 4u * c4, tid, window, c${r}_0, c${r}_1);`, "\n    ")}
     workgroupBarrier();
   }
 }
@@ -144,5 +151,5 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   return { wgsl, bytes: 16 * size + 4 * columns };
 }
 
-export const exactMatrixTile = (name: string, tile: ExactTileCut): Card<ExactTileBuffers, ExactTileShape> =>
+export const exactMatrixTile = (name: string, tile: ExactMatrixTile): Card<ExactTileBuffers, ExactTileShape> =>
   exactTileCard(name, tile, matrixWgsl(tile), exactTileSizes);

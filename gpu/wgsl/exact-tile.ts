@@ -50,10 +50,12 @@ fn group_of(row: u32, block: u32) -> u32 { return groups[(row / 4u * GROUPS + 32
 fn block_of(row: u32, block: u32) -> vec4<u32> {
   return weights[(row / 4u * BLOCKS + block % UNIT * (BLOCKS / UNIT) + block / UNIT) * 4u + (row & 3u)];
 }
-fn bytes(w: u32, z: u32, negative: bool) -> u32 { // ± (q − z), each as an i8
-  let q = w & 0x0f0f0f0fu;
-  return ((select(q, z, negative) | 0x80808080u) - select(z, q, negative)) ^ 0x80808080u;
+fn signed_by(group: u32) -> vec2<u32> { // what bytes() takes to give q − z, or z − q = (15 − q) − (15 − z) where the scale is negative
+  let z = (group >> 16u) & 15u;
+  let negative = (group & 0x8000u) != 0u;
+  return vec2<u32>(select(0x80808080u, 0x8f8f8f8fu, negative), select(z, 15u - z, negative) * 0x01010101u);
 }
+fn bytes(w: u32, by: vec2<u32>) -> u32 { return (((w & 0x0f0f0f0fu) ^ by.x) - by.y) ^ 0x80808080u; } // each as an i8
 fn finish(t: u32, n: u32, sum: vec3<u32>) {
   if (t >= step.T || n >= N) { return; }
   var y = rn96(sum, exponents[t] - 24 + i32(bases[FIRST_ROW + n]));

@@ -264,7 +264,7 @@ fn scale_shift(group: u32) -> u32 { return max((group >> 10u) & 31u, 1u) - 1u; }
 fn scale_significand(group: u32) -> u32 { return (group & 1023u) | select(0u, 1024u, (group & 0x7c00u) != 0u); }
 `;
 
-/** A window of a scale, and limbs as 96 bits (exact-join.ts). Wants exact96, exactScale. */
+/** A window of a scale, and the two words of a join as 96 bits (exact-join.ts). Wants exact96, exactScale. */
 export const exactJoin = /* wgsl */ `
 override WINDOW_BITS: u32 = 16u;
 override WINDOWS: u32 = 1u;
@@ -275,9 +275,7 @@ fn scale_window(group: u32, base: u32, window: u32) -> u32 {
   let bottom = window * WINDOW_BITS;
   return select((m >> 1u) >> min(bottom - up - 1u, 31u), m << min(up - bottom, 31u), up >= bottom) & ((1u << WINDOW_BITS) - 1u);
 }
-fn limbs(c0: u32, c1: u32, c2: u32) -> vec3<u32> {
-  return add96(vec3<u32>(c0, c2, bitcast<u32>(bitcast<i32>(c2) >> 31u)), vec3<u32>(c1 << 16u, c1 >> 16u, 0u));
-}
+fn joined(c0: u32, c1: u32) -> vec3<u32> { return vec3<u32>(c0, c1, bitcast<u32>(bitcast<i32>(c1) >> 31u)); }
 fn shl96(a: vec3<u32>, n: u32) -> vec3<u32> { // n < 64
   let b = select(a, vec3<u32>(0u, a.xy), n > 31u);
   let k = n & 31u;

@@ -9,4 +9,5 @@ export const exactAwqMatrix: Card<ExactTileBuffers, ExactTileShape> = exactMatri
   SC: 2,
   MF: 2,
   NF: 2,
+  ahead: true,
 });

@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let sixteen = vec4<u32>(16u);
   var totals = array<vec3<u32>, 16>();
   for (var window = 0u; window < WINDOWS; window++) {
-    ${each(4, (r) => each(3, (c) => `var c${r}_${c} = vec4<u32>(0u);`), "\n    ")}
+    ${each(4, (r) => each(2, (c) => `var c${r}_${c} = vec4<u32>(0u);`), "\n    ")}
     ${each(4, (r) => each(4, (p) => `var d${r}_${p} = vec4<i32>(0);`), "\n    ")}
     for (var b = 0u; b < BLOCKS; b++) {
       // 1. A block of both operands; who waits here has read the one before.
@@ -53,10 +53,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       if (tid < 64u) {
         let group = group_of(column, b);
         let w = block_of(column, b);
-        let z = ((group >> 16u) & 15u) * 0x01010101u;
-        let negative = (group & 0x8000u) != 0u;
-        stage[128u * P + own] = vec4<u32>(bytes(w.x, z, negative), bytes(w.x >> 4u, z, negative), bytes(w.y, z, negative), bytes(w.y >> 4u, z, negative));
-        stage[128u * P + 64u + own] = vec4<u32>(bytes(w.z, z, negative), bytes(w.z >> 4u, z, negative), bytes(w.w, z, negative), bytes(w.w >> 4u, z, negative));
+        let by = signed_by(group);
+        stage[128u * P + own] = vec4<u32>(bytes(w.x, by), bytes(w.x >> 4u, by), bytes(w.y, by), bytes(w.y >> 4u, by));
+        stage[128u * P + 64u + own] = vec4<u32>(bytes(w.z, by), bytes(w.z >> 4u, by), bytes(w.w, by), bytes(w.w >> 4u, by));
         scales[own] = scale_window(group, base, window);
       }
       workgroupBarrier();
@@ -76,7 +75,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     ${each(
       4,
       (r) => `for (var j = 0u; j < 4u; j++) {
-      var sum = limbs(c${r}_0[j], c${r}_1[j], c${r}_2[j]);
+      var sum = joined(c${r}_0[j], c${r}_1[j]);
       if (WINDOWS > 1u) {
         sum = add96(totals[${4 * r}u + j], shl96(sum, window * WINDOW_BITS));
         totals[${4 * r}u + j] = sum;
