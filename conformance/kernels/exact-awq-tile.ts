@@ -5,10 +5,12 @@ import { exactAwqMatrix4 } from "../../gpu/kernels/exact/exact-awq-matrix-4.ts";
 import { exactAwqTile } from "../../gpu/kernels/exact/exact-awq-tile.ts";
 import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import { COLUMN_STEP, fitsColumns } from "../../gpu/wgsl/exact-columns.ts";
+import { halves } from "../cases/words.ts";
+import { JUNK, POISON } from "../compare.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
 import { foundScales, operand, scaleSpread, wordSubject } from "../subjects/exact.ts";
 import { packed } from "../subjects/layouts.ts";
-import { type AnyGpuSubject, type GpuSubject, onMatrices, type Rig } from "../subjects/rig.ts";
+import { type AnyGpuSubject, type GpuSubject, hand, inside, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 /** Rows of another matrix before the one under test, as q, k and v share one. */
 const FIRST_ROW = 12;
@@ -37,8 +39,44 @@ const tile = (rig: Rig, kernel: typeof exactAwqTile, accepts: (c: ExactAwqCase) 
     { op: "exact-awq", kernels: [kernel.name, "exact-scale-bases", "awq-repack"], accepts },
   );
 
+/** The same with its outputs in three parts of more rows than there are, of which those past the last stay as they were. */
+const inParts = (rig: Rig, kernel: typeof exactAwqTile, accepts: (c: ExactAwqCase) => boolean): GpuSubject<ExactAwqCase> =>
+  subject<ExactAwqCase>(
+    kernel,
+    async ({ T, P, x, weight, bias, initial }, out) => {
+      const { inFeatures: K, outFeatures: N, groupSize } = weight;
+      const rest = Math.floor(N / 3);
+      const parts = { first: N - 2 * rest, rest, rows: T + 2 };
+      const at = (i: number): number => {
+        const [t, n] = [Math.floor(i / N), i % N];
+        const part = n < parts.first ? 0 : 1 + Math.floor((n - parts.first) / rest);
+        const [width, from] = part === 0 ? [parts.first, 0] : [rest, parts.first + (part - 1) * rest];
+        return parts.rows * from + t * width + n - from;
+      };
+      const before = new Uint32Array(parts.rows * N).fill(POISON);
+      if (initial) for (const [i, word] of new Uint32Array(initial.slice().buffer).entries()) before[at(i)] = word;
+      const read = await runKernel(rig, T, 0, (io) => {
+        const unit = unitOf(groupSize);
+        const matrix = packed(io, [weight], FIRST_ROW, io.scratch, unit);
+        const { bases, spread } = foundScales(io, matrix.groups, [weight], FIRST_ROW + N);
+        const given = { ...operand(io, x, K, P, T), ...matrix, bases, ...(bias ? { bias } : {}), out: before };
+        const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, spread, parts };
+        io.run(kernel, { ...shape, hasBias: bias !== null, adds: initial !== null }, given);
+      });
+      const words = inside(read.out!);
+      const result = Uint32Array.from({ length: T * N }, (_, i) => words[at(i)]!);
+      for (let i = 0; i < T * N; i++) words[at(i)] = POISON;
+      // A word between the parts that is no poison any more takes the place of one that is right.
+      hand(out, halves(words.every((word) => word === POISON) ? result : result.fill(JUNK)), read);
+    },
+    { variant: `${kernel.name} in parts`, op: "exact-awq", kernels: [kernel.name, "exact-scale-bases", "awq-repack"], accepts },
+  );
+
 const steps = ({ weight: { inFeatures, groupSize } }: ExactAwqCase, of: number): boolean => inFeatures % of === 0 && groupSize % of === 0;
-export const subjects = (rig: Rig): AnyGpuSubject[] => [tile(rig, exactAwqTile, (c) => steps(c, 32))];
+export const subjects = (rig: Rig): AnyGpuSubject[] => [
+  tile(rig, exactAwqTile, (c) => steps(c, 32)),
+  inParts(rig, exactAwqTile, (c) => steps(c, 32)),
+];
 export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
   onMatrices(rig, exactAwqMatrix, [tile(rig, exactAwqMatrix, (c) => c.P === 3 && steps(c, 128))]);
 export const matrix4Subjects = (rig: Rig): AnyGpuSubject[] =>

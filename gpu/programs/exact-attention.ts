@@ -31,12 +31,21 @@ export function recordAttention(
   const at = `layers.${i}.`;
   const shape = shapeOf(config);
   const { qkv } = weights.joined[i]!;
-  const joined = c.oneRow && qkv && config.hiddenSize <= MOST_ROW_INPUTS ? a.qkv : null;
+  const looked = (["q", "k", "v", "qRope", "kRope"] as const).some((name) => marks.wants(at + name));
+  const joined = qkv && !looked && (!c.oneRow || config.hiddenSize <= MOST_ROW_INPUTS) ? a.qkv : null;
+  const heads = joined?.of(c.oneRow ? 1 : a.rows);
   const left = { P: 3, adds: false, paired: false } as const;
-  const atOnce = joined && recordWords(recorder, c, qkv!, a.x, joined.all, { ...left, norm: layer.inputLayernorm }, `${at}qkv`) > 0;
+  const atOnce =
+    c.oneRow && joined && recordWords(recorder, c, qkv!, a.x, joined.all, { ...left, norm: layer.inputLayernorm }, `${at}qkv`) > 0;
   if (!atOnce) recordNormed(recorder, c, layer.inputLayernorm, layer.qProj, marks, `${at}inputLayernorm`);
-  if (joined) {
+  if (joined && c.oneRow) {
     if (!atOnce) recordRow(recorder, c, qkv!, joined.all, left, `${at}qkv`);
+  } else if (joined && heads) {
+    recordLinear(recorder, c, layer.qProj, heads.q, { rows: "few" }, `${at}q`);
+    recordLinear(recorder, c, layer.kProj, heads.k, { rows: "few" }, `${at}k`);
+    recordLinear(recorder, c, layer.vProj, heads.v, { rows: "few" }, `${at}v`);
+    const parts = { first: layer.qProj.weight.N, rest: layer.kProj.weight.N, rows: a.rows };
+    recordLinear(recorder, c, qkv!, joined.all, { rows: "many", parts }, `${at}qkv`);
   } else {
     recordLinear(recorder, c, layer.qProj, a.q, {}, `${at}q`);
     tap("q", a.q);
@@ -47,21 +56,21 @@ export function recordAttention(
   }
   const [keys, values, exponents] = [sequence.keys[i]!, sequence.values[i]!, sequence.exponents[i]!];
   const { queries, scores, stats } = a;
-  const { v } = joined ?? a;
+  const { v } = heads ?? a;
   const headNorm = normOf(config, shape.Hd);
   if (layer.qNorm) {
-    const buffers = { step, x: joined?.q ?? a.q, weight: layer.qNorm, out: a.qNormed };
+    const buffers = { step, x: heads?.q ?? a.q, weight: layer.qNorm, out: a.qNormed };
     recordKernel(recorder, exactNorm, buffers, { ...headNorm, heads: shape.H }, { label: `${at}qNorm` });
     tap("qNorm", a.qNormed);
   }
   if (layer.kNorm) {
-    const buffers = { step, x: joined?.k ?? a.k, weight: layer.kNorm, out: a.kNormed };
+    const buffers = { step, x: heads?.k ?? a.k, weight: layer.kNorm, out: a.kNormed };
     recordKernel(recorder, exactNorm, buffers, { ...headNorm, heads: shape.G }, { label: `${at}kNorm` });
     tap("kNorm", a.kNormed);
   }
   const q = layer.qNorm ? a.qNormed : a.q;
   const k = layer.kNorm ? a.kNormed : a.k;
-  const turned = { q: joined && !layer.qNorm ? joined.q : q, k: joined && !layer.kNorm ? joined.k : k };
+  const turned = { q: heads && !layer.qNorm ? heads.q : q, k: heads && !layer.kNorm ? heads.k : k };
   const factor = bitsOf(scoreFactor(shape.Hd));
   // One row takes one dispatch as long as a workgroup holds its scores.
   const positions: Span = { from: c.oneRow ? ROW_KEYS : 0, to: Infinity };

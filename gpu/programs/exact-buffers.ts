@@ -32,12 +32,10 @@ export interface ExactActivations {
   readonly q: GPUBuffer;
   readonly k: GPUBuffer;
   readonly v: GPUBuffer;
-  /** q, k and v of one row side by side, and each of them; null where a binding cannot begin at each. */
+  /** q, k and v of so many rows behind each other, and each of them; null where a binding cannot begin at each. */
   readonly qkv: {
     readonly all: GPUBuffer;
-    readonly q: GPUBufferBinding;
-    readonly k: GPUBufferBinding;
-    readonly v: GPUBufferBinding;
+    of(rows: number): Readonly<Record<"q" | "k" | "v", GPUBufferBinding>>;
   } | null;
   /** Heads after their norms, where the model has these; else q and k. */
   readonly qNormed: GPUBuffer;
@@ -90,7 +88,7 @@ export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: 
     normed: words("normed", D),
     q,
     k,
-    qkv: joinedHeads(memory, H * Hd, G * Hd),
+    qkv: joinedHeads(memory, rows, H * Hd, G * Hd),
     qNormed: config.qkNorm ? words("qNorm", H * Hd) : q,
     kNormed: config.qkNorm ? words("kNorm", G * Hd) : k,
     v: words("v", G * Hd),
@@ -110,11 +108,16 @@ export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: 
 }
 
 /** Bindings begin at multiples of 256 bytes. */
-function joinedHeads(memory: Memory, Q: number, KV: number): ExactActivations["qkv"] {
+function joinedHeads(memory: Memory, most: number, Q: number, KV: number): ExactActivations["qkv"] {
   if (Q % 64 !== 0 || KV % 64 !== 0) return null;
-  const all = allocate(memory, "q, k, v", 4 * (Q + 2 * KV));
-  const at = (first: number, width: number): GPUBufferBinding => ({ buffer: all, offset: 4 * first, size: 4 * width });
-  return { all, q: at(0, Q), k: at(Q, KV), v: at(Q + KV, KV) };
+  const all = allocate(memory, "q, k, v", 4 * most * (Q + 2 * KV));
+  return {
+    all,
+    of(rows) {
+      const at = (first: number, width: number): GPUBufferBinding => ({ buffer: all, offset: 4 * rows * first, size: 4 * rows * width });
+      return { q: at(0, Q), k: at(Q, KV), v: at(Q + KV, KV) };
+    },
+  };
 }
 
 /** What a recording needs of model and session. */

@@ -26,6 +26,7 @@ import type { Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import { COLUMN_STEP, MOST_COLUMN_INPUTS } from "../wgsl/exact-columns.ts";
 import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
+import type { OutputParts } from "../wgsl/exact-tile.ts";
 import type { ExactContext, ExactMarks } from "./exact-buffers.ts";
 
 /** From so many rows on, linears go by tiles. */
@@ -129,6 +130,9 @@ interface Left {
   readonly adds?: boolean;
   /** Of one row of digits, however large T is. */
   readonly oneRow?: boolean;
+  /** For few rows alone, or for many of a repacked linear, where `parts` says how outputs lie. */
+  readonly rows?: "few" | "many";
+  readonly parts?: OutputParts;
 }
 
 /** out = (adds: out +) the linear of the digits in c.a. */
@@ -136,8 +140,8 @@ export function recordLinear(
   recorder: Recorder,
   c: ExactContext,
   { weight, bias }: ExactGpuLinear,
-  out: GPUBuffer,
-  { P = 3, adds = false, oneRow = false }: Left,
+  out: BufferArg,
+  { P = 3, adds = false, oneRow = false, rows, parts }: Left,
   label: string,
 ): void {
   const { a, sequence } = c;
@@ -154,8 +158,8 @@ export function recordLinear(
   if (weight.kind === "packed") {
     const { weights, groups, bases, columns, N, groupSize, unit, firstRow, spread } = weight;
     const packed = { ...shape, N, groupSize, unit, firstRow };
-    recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, packed, when);
-    if (tile > 1) {
+    if (rows !== "many") recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, packed, when);
+    if (tile > 1 && rows !== "few") {
       const joins = weight.K % 128 === 0 && groupSize % 128 === 0;
       const kernel = !c.matrices
         ? exactAwqTile
@@ -164,7 +168,13 @@ export function recordLinear(
           : joins
             ? [exactAwqMatrix, exactAwqMatrix4][P - 3]!
             : exactAwqTile;
-      recordKernel(recorder, kernel, { ...shared, weights, groups, bases }, { ...packed, spread }, { label, rows: many });
+      recordKernel(
+        recorder,
+        kernel,
+        { ...shared, weights, groups, bases },
+        { ...packed, spread, ...(parts ? { parts } : {}) },
+        { label, rows: many },
+      );
     }
   } else if (weight.kind === "awq") {
     for (const { firstColumn, N, ...piece } of weight.pieces)

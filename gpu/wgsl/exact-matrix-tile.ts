@@ -100,8 +100,7 @@ fn settle(at: u32, t: u32, n: u32, tid: u32, window: u32, c0: vec4<u32>, c1: vec
 }
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
-  let row0 = wg.x * ${rows}u;
-  let col0 = wg.y * ${columns}u;
+  let row0 = wg.x * ${rows}u; let col0 = wg.y * ${columns}u;
   let left0 = sg / ${SC}u * ${9 * 16 * MF}u;
   let right0 = ${right}u + sg % ${SC}u * ${9 * 16 * NF}u;
   let sums0 = sg / ${SC}u * ${16 * MF * stride}u + sg % ${SC}u * ${4 * NF}u;
@@ -110,8 +109,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let own0 = r0 * ${stride}u + c4;
   let column = FIRST_ROW + min(col0 + tid % ${columns}u, N - 1u);
   let base = bases[column];
-  let low = vec4<u32>(0xffffu);
-  let sixteen = vec4<u32>(16u);
+  let low = vec4<u32>(0xffffu); let sixteen = vec4<u32>(16u);
   for (var window = 0u; window < WINDOWS; window++) {
     ${each(own, (r) => each(2, (c) => `var c${r}_${c} = vec4<u32>(0u);`))}
     ${each(left, (i) => `var x${i} = vec4<u32>(0u);`)} ${each(loadsRight, (i) => `var w${i} = vec4<u32>(0u); var g${i} = 0u;`)} var gs = 0u;

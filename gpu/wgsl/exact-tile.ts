@@ -7,21 +7,31 @@ import { windowOverrides } from "./exact-join.ts";
 import { stepWgsl } from "./step.ts";
 import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "./subgroup-matrix.ts";
 
-/** `spread`: of the matrix's scales, or more. */
-export type ExactTileShape = Omit<ExactAwqShape, "tile"> & Readonly<{ spread: number }>;
+/** Outputs in parts that lie behind each other, of `rows` rows each: `first` columns, then `rest` at a time. */
+export type OutputParts = Readonly<{ first: number; rest: number; rows: number }>;
+/** `spread`: of the matrix's scales, or more; `parts`: all outputs side by side where absent. */
+export type ExactTileShape = Omit<ExactAwqShape, "tile"> & Readonly<{ spread: number; parts?: OutputParts }>;
 export type ExactTileBuffers = "step" | "digits" | "exponents" | "weights" | "groups" | "bases" | "bias" | "out";
 
 /** Sizes of what a tile reaches. */
 export function exactTileSizes(shape: ExactTileShape, T: number): Record<Sized<ExactTileBuffers>, number> {
-  const { K, N, P, hasBias, groupSize, firstRow } = shape;
+  const { K, N, P, hasBias, groupSize, firstRow, parts } = shape;
   const { digits, exponents } = digitBytes(K, P, T);
   const rows = firstRow + N;
   const bias = hasBias ? 4 * N : 0;
-  return { digits, exponents, weights: (rows * K) / 2, groups: (4 * rows * K) / groupSize, bases: 4 * rows, bias, out: 4 * T * N };
+  return {
+    digits,
+    exponents,
+    weights: (rows * K) / 2,
+    groups: (4 * rows * K) / groupSize,
+    bases: 4 * rows,
+    bias,
+    out: 4 * (parts?.rows ?? T) * N,
+  };
 }
 export function exactTileOverrides(shape: ExactTileShape): Record<string, number | boolean> {
-  const { K, N, P, hasBias, adds, groupSize, unit, firstRow, spread } = shape;
-  const windows = windowOverrides(K, P, spread);
+  const { K, N, P, hasBias, adds, groupSize, unit, firstRow, spread, parts = { first: N, rest: 1, rows: 0 } } = shape;
+  const windows = { ...windowOverrides(K, P, spread), FIRST: parts.first, REST: parts.rest, ROWS: parts.rows };
   return { K, N, P, GROUP: groupSize, FIRST_ROW: firstRow, HAS_BIAS: hasBias, ADDS: adds, UNIT: unit, ...windows };
 }
 
@@ -37,6 +47,9 @@ override ADDS: bool = false;
 override BLOCKS: u32 = K / 32u;
 override GROUPS: u32 = K / GROUP;
 override UNIT: u32 = 4u;
+override FIRST: u32 = N; // outputs in parts: columns of the first and of each other, and rows of all
+override REST: u32 = 1u;
+override ROWS: u32 = 0u;
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> digits: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> exponents: array<i32>;
@@ -51,17 +64,17 @@ fn block_of(row: u32, block: u32) -> vec4<u32> {
   return weights[(row / 4u * BLOCKS + block % UNIT * (BLOCKS / UNIT) + block / UNIT) * 4u + (row & 3u)];
 }
 fn signed_by(group: u32) -> vec2<u32> { // what bytes() takes to give q − z, or z − q = (15 − q) − (15 − z) where the scale is negative
-  let z = (group >> 16u) & 15u;
-  let negative = (group & 0x8000u) != 0u;
+  let z = (group >> 16u) & 15u; let negative = (group & 0x8000u) != 0u;
   return vec2<u32>(select(0x80808080u, 0x8f8f8f8fu, negative), select(z, 15u - z, negative) * 0x01010101u);
 }
 fn bytes(w: u32, by: vec2<u32>) -> u32 { return (((w & 0x0f0f0f0fu) ^ by.x) - by.y) ^ 0x80808080u; } // each as an i8
+fn place(t: u32, n: u32) -> u32 { return select(ROWS * FIRST + ((n - FIRST) / REST * ROWS + t) * REST + (n - FIRST) % REST, t * FIRST + n, n < FIRST); }
 fn finish(t: u32, n: u32, sum: vec3<u32>) {
   if (t >= step.T || n >= N) { return; }
-  var y = rn96(sum, exponents[t] - 24 + i32(bases[FIRST_ROW + n]));
+  let at = place(t, n); var y = rn96(sum, exponents[t] - 24 + i32(bases[FIRST_ROW + n]));
   if (HAS_BIAS) { y = addf(y, bias[n]); }
-  if (ADDS) { y = addf(out[t * N + n], y); }
-  out[t * N + n] = y;
+  if (ADDS) { y = addf(out[at], y); }
+  out[at] = y;
 }
 `;
 

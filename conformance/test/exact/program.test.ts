@@ -5,10 +5,11 @@ import { EXACT_LIMITS } from "../../../core/exact/forward.ts";
 import { makeMemory } from "../../../gpu/device/buffer.ts";
 import { openDevice } from "../../../gpu/device/device.ts";
 import { loadExactWeights } from "../../../gpu/model/exact-weights.ts";
+import { holds } from "../../../gpu/pipeline/kernel.ts";
 import { makeRecorder } from "../../../gpu/pipeline/recorder.ts";
 import { recordExactHead, recordExactLayers } from "../../../gpu/programs/exact.ts";
 import { type ExactSequence, makeExactActivations } from "../../../gpu/programs/exact-buffers.ts";
-import { randomCases } from "../fixtures/exact-models.ts";
+import { embeddedCase, randomCases } from "../fixtures/exact-models.ts";
 import { memoryRefs } from "../fixtures/memory-refs.ts";
 import { randomModel } from "../fixtures/random-model.ts";
 
@@ -68,4 +69,34 @@ it("asks for no dispatch wider than a device runs, up to the largest vocabulary"
   for (const lastRow of [true, false]) recordExactHead(recorder, context, {} as GPUBuffer, lastRow);
   for (const { kernel, workgroups } of recorder.dispatches)
     for (const T of [1, 5, 32]) for (const wide of workgroups(T, 0)) expect(wide, kernel.name).toBeLessThanOrEqual(65_535);
+});
+
+/** The kernels of q, k and v in the first layer of gureum-tiny-awq, for so many rows. */
+async function heads(T: number, wants: (name: string) => boolean): Promise<string[]> {
+  const { config, weights } = await embeddedCase();
+  const memory = makeMemory(await openDevice({ backend: "null" }));
+  const recorder = makeRecorder();
+  const context = {
+    config,
+    weights: await loadExactWeights(memory, memoryRefs(weights)),
+    sequence: sequenceOf(config),
+    a: makeExactActivations(memory, config, 32, 32),
+    oneRow: false,
+    matrices: false,
+    lanes: 256,
+    limits: { invocations: 256, bytes: 16 * 1024 },
+  };
+  recordExactLayers(recorder, context, { wants, mark() {} });
+  const labels = ["q", "k", "v", "qkv"].map((step) => `layers.0.${step}`);
+  return recorder.dispatches
+    .filter(({ label, rows }) => labels.includes(label!) && (!rows || holds(rows, T)))
+    .map(({ kernel, label }) => `${label!.split(".").at(-1)} ${kernel.name}`);
+}
+
+it("takes q, k and v of many rows in one dispatch, unless somebody looks at one of them", async () => {
+  expect(await heads(5, () => false)).toEqual(["qkv exact-awq-tile"]);
+  expect(await heads(4, () => false)).toEqual(["q exact-awq", "k exact-awq", "v exact-awq"]);
+  const apart = ["q exact-awq-tile", "k exact-awq-tile", "v exact-awq-tile"];
+  expect(await heads(5, (tap) => tap === "layers.0.kRope")).toEqual(apart);
+  expect(await heads(5, (tap) => tap === "layers.1.k")).toEqual(["qkv exact-awq-tile"]);
 });
