@@ -8,74 +8,62 @@ import { COLUMN_STEP, fitsColumns } from "../../gpu/wgsl/exact-columns.ts";
 import { halves } from "../cases/words.ts";
 import { JUNK, POISON } from "../compare.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
-import { foundScales, operand, scaleSpread, wordSubject } from "../subjects/exact.ts";
+import { foundScales, operand, scaleSpread } from "../subjects/exact.ts";
 import { packed } from "../subjects/layouts.ts";
 import { type AnyGpuSubject, type GpuSubject, hand, inside, onMatrices, type Rig, runKernel, subject } from "../subjects/rig.ts";
 
 /** Rows of another matrix before the one under test, as q, k and v share one. */
 const FIRST_ROW = 12;
 
-const tile = (rig: Rig, kernel: typeof exactAwqTile, accepts: (c: ExactAwqCase) => boolean, columns = false): GpuSubject<ExactAwqCase> =>
-  wordSubject<ExactAwqCase>(
-    rig,
-    kernel,
-    (io, { T, P, x, weight, bias, initial }) => {
-      const { inFeatures: K, outFeatures: N, groupSize } = weight;
-      const unit = unitOf(groupSize);
-      const matrix = packed(io, [weight], FIRST_ROW, io.scratch, unit);
-      const { bases, spread } = foundScales(io, matrix.groups, [weight], FIRST_ROW + N);
-      const lie = columns ? [unit, COLUMN_STEP] : [];
-      const given = {
-        ...operand(io, x, K, P, T, ...lie),
-        ...matrix,
-        bases,
-        ...(bias ? { bias } : {}),
-        ...(initial ? { out: initial } : {}),
-      };
-      const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, spread };
-      io.run(kernel, { ...shape, hasBias: bias !== null, adds: initial !== null }, given);
-    },
-    ({ T }) => ({ T }),
-    { op: "exact-awq", kernels: [kernel.name, "exact-scale-bases", "awq-repack"], accepts },
-  );
-
-/** The same with its outputs in three parts of more rows than there are, of which those past the last stay as they were. */
-const inParts = (rig: Rig, kernel: typeof exactAwqTile, accepts: (c: ExactAwqCase) => boolean): GpuSubject<ExactAwqCase> =>
+/**
+ * `thirds`: with its outputs in three parts of more rows than there are, of which those past the last stay as they were; else side by side.
+ */
+const tile = (
+  rig: Rig,
+  kernel: typeof exactAwqTile,
+  accepts: (c: ExactAwqCase) => boolean,
+  { columns = false, thirds = false } = {},
+): GpuSubject<ExactAwqCase> =>
   subject<ExactAwqCase>(
     kernel,
     async ({ T, P, x, weight, bias, initial }, out) => {
       const { inFeatures: K, outFeatures: N, groupSize } = weight;
-      const rest = Math.floor(N / 3);
-      const parts = { first: N - 2 * rest, rest, rows: T + 2 };
-      const at = (i: number): number => {
-        const [t, n] = [Math.floor(i / N), i % N];
-        const part = n < parts.first ? 0 : 1 + Math.floor((n - parts.first) / rest);
-        const [width, from] = part === 0 ? [parts.first, 0] : [rest, parts.first + (part - 1) * rest];
-        return parts.rows * from + t * width + n - from;
+      const rest = thirds ? Math.floor(N / 3) : 1;
+      const parts = { first: thirds ? N - 2 * rest : N, rest, rows: T + (thirds ? 2 : 0) };
+      const at = (t: number, n: number): number => {
+        const from = n < parts.first ? 0 : n - ((n - parts.first) % rest);
+        return parts.rows * from + t * (from === 0 ? parts.first : rest) + n - from;
       };
+      const places = Array.from({ length: T * N }, (_, i) => at(Math.floor(i / N), i % N));
       const before = new Uint32Array(parts.rows * N).fill(POISON);
-      if (initial) for (const [i, word] of new Uint32Array(initial.slice().buffer).entries()) before[at(i)] = word;
+      if (initial) for (const [i, word] of new Uint32Array(initial.slice().buffer).entries()) before[places[i]!] = word;
       const read = await runKernel(rig, T, 0, (io) => {
         const unit = unitOf(groupSize);
         const matrix = packed(io, [weight], FIRST_ROW, io.scratch, unit);
         const { bases, spread } = foundScales(io, matrix.groups, [weight], FIRST_ROW + N);
-        const given = { ...operand(io, x, K, P, T), ...matrix, bases, ...(bias ? { bias } : {}), out: before };
-        const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, spread, parts };
+        const lie = columns ? [unit, COLUMN_STEP] : [];
+        const given = { ...operand(io, x, K, P, T, ...lie), ...matrix, bases, ...(bias ? { bias } : {}), out: before };
+        const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, spread, ...(thirds ? { parts } : {}) };
         io.run(kernel, { ...shape, hasBias: bias !== null, adds: initial !== null }, given);
       });
       const words = inside(read.out!);
-      const result = Uint32Array.from({ length: T * N }, (_, i) => words[at(i)]!);
-      for (let i = 0; i < T * N; i++) words[at(i)] = POISON;
-      // A word between the parts that is no poison any more takes the place of one that is right.
+      const result = Uint32Array.from(places, (place) => words[place]!);
+      for (const place of places) words[place] = POISON;
+      // A word between the parts that is no poison any more spoils them all.
       hand(out, halves(words.every((word) => word === POISON) ? result : result.fill(JUNK)), read);
     },
-    { variant: `${kernel.name} in parts`, op: "exact-awq", kernels: [kernel.name, "exact-scale-bases", "awq-repack"], accepts },
+    {
+      ...(thirds ? { variant: `${kernel.name} in parts` } : {}),
+      op: "exact-awq",
+      kernels: [kernel.name, "exact-scale-bases", "awq-repack"],
+      accepts,
+    },
   );
 
 const steps = ({ weight: { inFeatures, groupSize } }: ExactAwqCase, of: number): boolean => inFeatures % of === 0 && groupSize % of === 0;
 export const subjects = (rig: Rig): AnyGpuSubject[] => [
   tile(rig, exactAwqTile, (c) => steps(c, 32)),
-  inParts(rig, exactAwqTile, (c) => steps(c, 32)),
+  tile(rig, exactAwqTile, (c) => steps(c, 32), { thirds: true }),
 ];
 export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
   onMatrices(rig, exactAwqMatrix, [tile(rig, exactAwqMatrix, (c) => c.P === 3 && steps(c, 128))]);
@@ -85,6 +73,6 @@ export const matrix4Subjects = (rig: Rig): AnyGpuSubject[] =>
 const fits = ({ P, weight }: ExactAwqCase, digits: 3 | 4): boolean =>
   P === digits && fitsColumns({ K: weight.inFeatures, groupSize: weight.groupSize, spread: scaleSpread(weight) });
 export const columnsSubjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, exactAwqColumns, [tile(rig, exactAwqColumns, (c) => fits(c, 3), true)]);
+  onMatrices(rig, exactAwqColumns, [tile(rig, exactAwqColumns, (c) => fits(c, 3), { columns: true })]);
 export const columns4Subjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, exactAwqColumns4, [tile(rig, exactAwqColumns4, (c) => fits(c, 4), true)]);
+  onMatrices(rig, exactAwqColumns4, [tile(rig, exactAwqColumns4, (c) => fits(c, 4), { columns: true })]);

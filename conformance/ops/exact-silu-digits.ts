@@ -1,9 +1,9 @@
-/** silu(gate) · up of `exact` and its digits, four each: equality with the CPU. */
+/** silu(gate) · up of `exact` and its digits, four each: equality with the CPU. Numbers at edges: exact-silu-mul.ts, exact-digits.ts. */
 import * as fc from "fast-check";
 import { silu } from "../../core/exact/functions.ts";
 import { mul } from "../../core/exact/numbers.ts";
 import type { Recipe } from "../arbitraries.ts";
-import { EDGE_ROWS, EDGES, edgePairs, equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import type { Kit } from "../kit.ts";
 import { digitWords } from "./exact-digits.ts";
 
@@ -12,8 +12,6 @@ interface Spec {
   readonly rows: number;
   readonly gate: Recipe;
   readonly up: Recipe;
-  /** Instead every number at an edge with every other, then zeros: pairs as they come, in so many rows as they take. */
-  readonly edges?: true;
 }
 export interface ExactSiluDigitsCase {
   readonly K: number;
@@ -30,30 +28,16 @@ function allWords({ K, rows, gate, up }: ExactSiluDigitsCase): Uint32Array {
 
 /** Few shapes, since each is a pipeline on the GPU: a block, several, more than a word for each lane of a workgroup. */
 const SHAPES = [32, 288, 1152] as const;
-const edgeRows = Math.ceil((EDGES * EDGE_ROWS) / SHAPES[1]);
-const filled = (x: Float32Array): Float32Array => {
-  const all = new Float32Array(SHAPES[1] * edgeRows);
-  all.set(x);
-  return all;
-};
 
 export const kit: Kit<Spec, ExactSiluDigitsCase> = {
   name: "exact-silu-digits",
   formula: "v = rne(mul(silu(gate), up) · 2^−e) = Σ 256^p d_p",
   spec: fc.record({ K: fc.constantFrom(...SHAPES), rows: fc.integer({ min: 1, max: 3 }), gate: exactRecipe, up: exactRecipe }),
-  boundaries: [
-    { K: SHAPES[1], rows: edgeRows, gate: exactRecipes[0]!, up: exactRecipes[0]!, edges: true as const },
-    ...SHAPES.map((K) => ({ K, rows: 2, gate: exactRecipes[5]!, up: exactRecipes[5]! })),
-    ...exactRecipes.flatMap((gate) => exactRecipes.map((up) => ({ K: 32, rows: 2, gate, up }))),
-  ],
+  boundaries: SHAPES.flatMap((K) => exactRecipes.flatMap((gate) => exactRecipes.map((up) => ({ K, rows: 2, gate, up })))),
   reach: [
     { K: 14_336, rows: 2 },
     { K: 32, rows: 600 },
   ].map((shape) => ({ ...shape, gate: exactRecipes[5]!, up: exactRecipes[5]! })),
-  make({ K, rows, gate, up, edges }) {
-    if (!edges) return { K, rows, gate: exactValues(gate, K * rows), up: exactValues(up, K * rows) };
-    const { x, y } = edgePairs();
-    return { K, rows, gate: filled(x), up: filled(y) };
-  },
+  make: ({ K, rows, gate, up }) => ({ K, rows, gate: exactValues(gate, K * rows), up: exactValues(up, K * rows) }),
   ...equalWords<ExactSiluDigitsCase>(({ K, rows }) => rows * (2 * K + 1), allWords),
 };

@@ -4,7 +4,8 @@
  * of 16 bytes apart: weights less their zero points, and digits of x one at a time, the highest first, so that more workgroups share a multiprocessor.
  * Elements of a matrix are out of reach, so a step's sums go through workgroup memory, where the operands were, to the invocation that joins
  * them with their scales (exact-join.ts): the sums of the high digits, then those of the low two. AHEAD: a digit is loaded during the products of the one before,
- * the next step's first during the join.
+ * the next step's first during the join. Weights are stored in an order in which eight lanes meet no bank twice (weight_block). settle: four outputs at the end of a
+ * window, by way of workgroup memory, since a loop cannot index registers.
  */
 import type { Card } from "../pipeline/kernel.ts";
 import { joinRow } from "./exact-join.ts";
@@ -75,7 +76,7 @@ function matrixWgsl({ P, SR, SC, MF, NF, ahead }: ExactMatrixTile): { wgsl: stri
 ${exactMatrixWgsl}var<workgroup> stage: array<vec4<u32>, ${size}>;
 var<workgroup> scales: array<u32, ${columns}>;
 fn weight_column(i: u32) -> u32 { return i / 16u * 4u + i % 4u; }
-fn weight_block(i: u32) -> u32 { return i / 4u % 2u * 2u + i / 8u % 2u; } // stores of eight lanes meet no bank twice
+fn weight_block(i: u32) -> u32 { return i / 4u % 2u * 2u + i / 8u % 2u; }
 fn digit_at(row0: u32, i: u32, p: u32, k: u32) -> u32 {
   return (min(row0 + i / 8u, step.T - 1u) * ${2 * P}u + 2u * p + i / 4u % 2u) * BLOCKS + 4u * k + i % 4u;
 }
@@ -86,8 +87,7 @@ fn put(at: u32, w: vec4<u32>, group: u32) {
   stage[at + 1u] = vec4<u32>(bytes(w.z, by), bytes(w.z >> 4u, by), bytes(w.w, by), bytes(w.w >> 4u, by));
 }
 var<private> totals: array<vec3<u32>, ${4 * own}>;
-fn settle(at: u32, t: u32, n: u32, tid: u32, window: u32, c0: vec4<u32>, c1: vec4<u32>) { // of four outputs, at the end of a window
-  // By way of workgroup memory, since a loop cannot index registers.
+fn settle(at: u32, t: u32, n: u32, tid: u32, window: u32, c0: vec4<u32>, c1: vec4<u32>) {
   stage[2u * tid] = c0; stage[2u * tid + 1u] = c1;
   for (var j = 0u; j < min(4u, N - min(N, n)); j++) {
     var sum = joined(stage[2u * tid][j], stage[2u * tid + 1u][j]);

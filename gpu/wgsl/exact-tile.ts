@@ -35,11 +35,14 @@ export function exactTileOverrides(shape: ExactTileShape): Record<string, number
   return { K, N, P, GROUP: groupSize, FIRST_ROW: firstRow, HAS_BIAS: hasBias, ADDS: adds, UNIT: unit, ...windows };
 }
 
-/** What the tiles declare: shapes, bindings, and what is done with a sum. */
+/**
+ * What the tiles declare: shapes, bindings, and what is done with a sum. P: digits, 3 or 4; outputs in parts: FIRST and REST columns of the first and of each
+ * other, ROWS of all; bytes: ± (q − z), each as an i8, by what signed_by makes of a group: z − q = (15 − q) − (15 − z) where the scale is negative.
+ */
 export const exactTileWgsl: string = /* wgsl */ `${stepWgsl}
 override K: u32 = 4096u;
 override N: u32 = 4096u;
-override P: u32 = 3u; // digits: 3 or 4
+override P: u32 = 3u;
 override GROUP: u32 = 128u;
 override FIRST_ROW: u32 = 0u;
 override HAS_BIAS: bool = false;
@@ -47,7 +50,7 @@ override ADDS: bool = false;
 override BLOCKS: u32 = K / 32u;
 override GROUPS: u32 = K / GROUP;
 override UNIT: u32 = 4u;
-override FIRST: u32 = N; // outputs in parts: columns of the first and of each other, and rows of all
+override FIRST: u32 = N;
 override REST: u32 = 1u;
 override ROWS: u32 = 0u;
 @group(0) @binding(0) var<uniform> step: Step;
@@ -63,11 +66,11 @@ fn group_of(row: u32, block: u32) -> u32 { return groups[(row / 4u * GROUPS + 32
 fn block_of(row: u32, block: u32) -> vec4<u32> {
   return weights[(row / 4u * BLOCKS + block % UNIT * (BLOCKS / UNIT) + block / UNIT) * 4u + (row & 3u)];
 }
-fn signed_by(group: u32) -> vec2<u32> { // what bytes() takes to give q − z, or z − q = (15 − q) − (15 − z) where the scale is negative
+fn signed_by(group: u32) -> vec2<u32> {
   let z = (group >> 16u) & 15u; let negative = (group & 0x8000u) != 0u;
   return vec2<u32>(select(0x80808080u, 0x8f8f8f8fu, negative), select(z, 15u - z, negative) * 0x01010101u);
 }
-fn bytes(w: u32, by: vec2<u32>) -> u32 { return (((w & 0x0f0f0f0fu) ^ by.x) - by.y) ^ 0x80808080u; } // each as an i8
+fn bytes(w: u32, by: vec2<u32>) -> u32 { return (((w & 0x0f0f0f0fu) ^ by.x) - by.y) ^ 0x80808080u; }
 fn place(t: u32, n: u32) -> u32 { return select(ROWS * FIRST + ((n - FIRST) / REST * ROWS + t) * REST + (n - FIRST) % REST, t * FIRST + n, n < FIRST); }
 fn finish(t: u32, n: u32, sum: vec3<u32>) {
   if (t >= step.T || n >= N) { return; }

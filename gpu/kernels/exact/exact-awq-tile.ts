@@ -44,7 +44,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     ${each(4, (r) => each(2, (c) => `var c${r}_${c} = vec4<u32>(0u);`), "\n    ")}
     ${each(4, (r) => each(4, (p) => `var d${r}_${p} = vec4<i32>(0);`), "\n    ")}
     for (var b = 0u; b < BLOCKS; b++) {
-      // 1. A block of both operands; who waits here has read the one before.
       workgroupBarrier();
       for (var i = tid; i < 128u * P; i += 256u) {
         let t = min(row0 + i % 64u, step.T - 1u);
@@ -59,19 +58,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         scales[own] = scale_window(group, base, window);
       }
       workgroupBarrier();
-      // 2. Digit sums.
       for (var h = 0u; h < 2u; h++) {
         ${each(4, (j) => `let w${j} = stage[128u * P + 64u * h + n0 + ${16 * j}u];`)}
         ${each(4, row, "\n        ")}
       }
-      // 3. Joined with the scales.
       if (b % UNIT == UNIT - 1u) {
         let s = vec4<u32>(${each(4, (j) => `scales[n0 + ${16 * j}u]`, ", ")});
         ${each(4, (r) => joinRow(r, `bitcast<vec4<u32>>(256 * d${r}_1 + d${r}_0)`, `bitcast<vec4<u32>>(256 * d${r}_3 + d${r}_2)`), "\n        ")}
         ${each(4, (r) => each(4, (p) => `d${r}_${p} = vec4<i32>(0);`), "\n        ")}
       }
     }
-    // 4. Windows, and each output once.
     ${each(
       4,
       (r) => `for (var j = 0u; j < 4u; j++) {

@@ -4,6 +4,8 @@
  * p̂ as four digits of eight bits, 0 where a row does not see the position.
  * Products of digits add up in six columns of eight bits, i32 for 43,690 positions, which go through workgroup memory to the invocation that folds them
  * into 96 bits. start + T ≤ 32,768. Matrices lie at multiples of 16 bytes, which their loads need: an array of vec4.
+ * turn: digits of p̂ as a lane makes them; stage: p̂ [4 digits][16 rows][8 words and 4], v [3 digits][32 positions][32 words and 4]; later sums [2][6][16 · 16]:
+ * outputs come sixteen components of two subgroups at a time, four of a row by a lane. VECTORS: of a value. sees: the last position of a row.
  * Workgroup memory: 18.5 KiB. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
@@ -25,7 +27,7 @@ const HELD = 6;
 const load = (from: string): string => `{
     let s0 = ${from};
     let r = tid / 8u;
-    let sees = lowest + r; // the last position
+    let sees = lowest + r;
     let from_row = select(0u, sees + 1u - min(sees + 1u, WINDOW), WINDOW <= sees);
     four = vec4<i32>(0);
     for (var c = 0u; c < 4u; c++) {
@@ -43,7 +45,7 @@ ${matrixExtensions}
 ${stepWgsl}
 ${exactHeads}
 override WORDS: u32 = HD / 4u;
-override VECTORS: u32 = 3u * WORDS / 4u; // of a value
+override VECTORS: u32 = 3u * WORDS / 4u;
 ${exactSeen}
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> scores: array<i32>;
@@ -52,14 +54,14 @@ ${exactSeen}
 @group(0) @binding(4) var<storage, read_write> out: array<u32>;
 ${i8Matrices}
 const V = 192u;
-var<workgroup> turn: array<vec4<u32>, 128>; // digits of p̂ as a lane makes them
-var<workgroup> stage: array<vec4<u32>, 1056>; // p̂ [4 digits][16 rows][8 words and 4]; v [3 digits][32 positions][32 words and 4]; later sums [2][6][16 · 16]
+var<workgroup> turn: array<vec4<u32>, 128>;
+var<workgroup> stage: array<vec4<u32>, 1056>;
 ${exactIntegers}${exactNumbers}${exact96}${exactWordOf}
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
   let h = wg.x;
   let g = h * G / H;
-  let r0 = (count.y - 1u - wg.y) * 16u; // those that see most first
+  let r0 = (count.y - 1u - wg.y) * 16u;
   let rows = min(step.T - min(step.T, FIRST + r0), 16u);
   if (rows == 0u) { return; }
   let lowest = step.start + FIRST + r0;
@@ -70,7 +72,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: ve
   ${each(HELD, (i) => `var v${i} = vec4<u32>(0u);`)}
   ${load("first")}
   for (var s0 = first; s0 <= last; s0 += 32u) {
-    // 1. Four positions of a row, each digit a byte; and the values' digits as they lie.
     workgroupBarrier();
     turn[tid] = word_of(four.x, four.y, four.z, four.w).digits;
     ${each(HELD, (i) => `if (tid + ${128 * i}u < 24u * WORDS) { let i = tid + ${128 * i}u; let w = i % VECTORS; stage[V + (w / (WORDS / 4u) * 32u + i / VECTORS) * 9u + w % (WORDS / 4u)] = v${i}; }`, "\n    ")}
@@ -82,7 +83,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: ve
       stage[p * 48u + tid / 2u % 16u * 3u + tid % 2u] = vec4<u32>(turn[from_word][p], turn[from_word + 1u][p], turn[from_word + 2u][p], turn[from_word + 3u][p]);
     }
     workgroupBarrier();
-    // 2. Products.
     if (32u * sg < HD) {
       ${each(4, (p) => `let p${p} = subgroupMatrixLoad<Left, row_major>(&stage, ${48 * p}u, 3u);`)}
       ${each(
@@ -95,7 +95,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: ve
       )}
     }
   }
-  // 3. Outputs: sixteen components of two subgroups at a time, four of a row by a lane.
   for (var phase = 0u; phase < 4u; phase++) {
     workgroupBarrier();
     if (sg / 2u == phase / 2u) {
@@ -110,11 +109,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: ve
       let stat = stats[(r0 + r) * H + h];
       for (var c = 0u; c < 4u; c++) {
         var sum = wide96(bitcast<i32>(stage[at + 320u][c]));
-        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + 256u][c])));
-        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + 192u][c])));
-        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + 128u][c])));
-        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + 64u][c])));
-        sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at][c])));
+        ${each(5, (c) => `sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + ${256 - 64 * c}u][c])));`, "\n        ")}
         out[((FIRST + r0 + r) * H + h) * HD + d + c] = mulf(rn96(sum, bitcast<i32>(stat.x)), stat.y);
       }
     }

@@ -51,7 +51,6 @@ ${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exact
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let t = row_of(wg);
-  // 1. The row and the weights.
   var row: array<vec4<u32>, QUADS>;
   var w: array<vec4<u32>, QUADS>;
   for (var i = 0u; i < QUADS; i++) {
@@ -60,14 +59,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     row[i] = select(vec4<u32>(0u), vec4<u32>(x[t * D + d.x], x[t * D + d.y], x[t * D + d.z], x[t * D + d.w]), at < vec4<u32>(D));
     w[i] = vec4<u32>(weight[d.x], weight[d.y], weight[d.z], weight[d.w]);
   }
-  // 2. The norm, and the largest result.
   let r = norm_factor(lane, row, params.inverse, params.eps);
   for (var i = 0u; i < QUADS; i++) {
     row[i] = vec4<u32>(
       mulf(mulf(row[i].x, r), w[i].x), mulf(mulf(row[i].y, r), w[i].y), mulf(mulf(row[i].z, r), w[i].z), mulf(mulf(row[i].w, r), w[i].w));
   }
   let biased = row_biased(row_max(lane, largest_of(row)));
-  // 3. Digits.
   for (var i = 0u; i < QUADS; i++) {
     if (i % PARTS == wg.x) {
       put_word(word_of(fix24(row[i].x, biased), fix24(row[i].y, biased), fix24(row[i].z, biased), fix24(row[i].w, biased)), t, 3u, i * LANES + lane, lane, (D + 31u) / 32u);

@@ -1,8 +1,9 @@
 /**
  * Softmax of `exact`, in place: scores [rows, H, STRIDE] of the positions that a query sees become p̂, the fixed row of 32 bits of p_s = 2^−d_s times
  * the power of two of the value's row; stats [rows, H] = (exponent of p̂, word of 1/Z), Z the exact sum of the weights in units of 2^−46 (docs/exact.md).
- * One workgroup of LANES per head and row: the largest score, then weights, their sum and p, then p̂. SHARES leaves mul(rn(w), 1/Z) instead of p̂, the
- * attention weights as one looks at them, and 0 where nothing is seen. Workgroup memory: 20 bytes per lane and 32. Limited by integer instructions.
+ * One workgroup of LANES per head and row: the largest score, then weights 2^30 · 2^−d, their sum and p, then p̂ of what a lane wrote itself. SHARES leaves
+ * mul(rn(w), 1/Z) instead of p̂, the attention weights as one looks at them, and 0 where nothing is seen. Workgroup memory: 20 bytes per lane and 32. Limited
+ * by integer instructions.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers, exactOrder, exactPower, exactReciprocal, exactRows, exactRows32 } from "../../wgsl/exact.ts";
@@ -36,11 +37,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let g = h * G / H; let row = (wg.y * H + h) * STRIDE;
   let last = step.start + min(FIRST + wg.y, step.T - 1u);
   let first = select(0u, last + 1u - min(last + 1u, WINDOW), WINDOW <= last);
-  // 1. The largest score.
   var top = 0u;
   for (var s = first + lane; s <= last; s += LANES) { top = max(top, ordered(scores[row + s])); }
   let most = unordered(row_max(lane, top));
-  // 2. Weights: 2^30 · 2^−d; their sum in units of 2^−46; p.
   var Z = vec2<u32>(0u);
   top = 0u;
   for (var s = first + lane; s <= last; s += LANES) {
@@ -56,7 +55,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let all = row_sum(lane, Z);
   var inverse = 0u;
   if (SHARES || lane == 0u) { inverse = recipf(rn64u(false, all, -46)); }
-  // 3. p̂: each lane takes what it wrote itself.
   for (var s = first + lane; s <= last; s += LANES) {
     scores[row + s] = select(bitcast<u32>(fix32(scores[row + s], row_biased(largest))), mulf(scores[row + s], inverse), SHARES);
   }
