@@ -114,7 +114,8 @@ export const groupIndex = (suffix: string): StoredCheck => ({
  */
 function versionOf(method: string, fields: Fields): 1 | 2 | null {
   if (method === "auto-round") {
-    const packing = fields.string("packing_format", "auto_round:auto_gptq").toLowerCase();
+    // Before 0.5 AutoRound had no packing_format: backend named the packing too, and "auto_round:exllamav2" stored z.
+    const packing = fields.string("packing_format", fields.string("backend", "auto")).toLowerCase();
     if (/^(auto|auto_round:(auto_)?gptq)$/.test(packing)) return 1;
     return packing === "auto_round" || packing === "auto_round:gptqmodel" ? 2 : null;
   }

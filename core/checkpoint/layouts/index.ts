@@ -51,7 +51,8 @@ export function detectLayout(fields: Fields, otherwise?: string): Quantization {
     checkBesides(fields);
     return found;
   }
-  const packing = fields.has("packing_format") ? `, packing_format ${quote(fields.string("packing_format"))}` : "";
+  const key = ["packing_format", "backend"].find((name) => fields.has(name));
+  const packing = key ? `, ${key} ${quote(fields.string(key))}` : "";
   throw new GureumError("unsupported", {
     where: placeOf(fields, "quant_method"),
     what: "quantization",

@@ -360,6 +360,7 @@ describe("quantization_config", () => {
     // GPTQModel's exceptions: what stays unquantized, and what says the same again.
     expect(layoutOf({ ...gptq, dynamic: { "-:.*q_proj": {}, "+:.*mlp": { bits: 4, group_size: 64 } } })).toEqual(at("gptq", 64));
     expect(layoutOf({ ...gptq, quant_method: "auto-round" })).toEqual(at("gptq", 64));
+    expect(layoutOf({ ...gptq, quant_method: "auto-round", backend: "auto" })).toEqual(at("gptq", 64));
     for (const packing_format of ["auto", "auto_round:gptq", "auto_round:auto_gptq"])
       expect(layoutOf({ ...gptq, quant_method: "auto-round", packing_format })).toEqual(at("gptq", 64));
     expect(layoutOf({ ...gptq, quant_method: "auto-round", packing_format: "auto_round:gptqmodel" })).toEqual(at("gptq-v2", 64));
@@ -386,6 +387,7 @@ describe("quantization_config", () => {
       [{ ...gptq, quant_method: "auto-round", act_bits: 8 }, /act_bits: quantized activations, expected 16 bits or none, got 8/],
       [{ ...gptq, quant_method: "auto-round", data_type: "mx_fp" }, /data_type: number format of the weights, expected "int", got "mx_fp"/],
       [{ ...gptq, quant_method: "auto-round", extra_config: { up: { bits: 4, act_bits: 4 } } }, /extra_config\."up"\.act_bits/],
+      [{ ...gptq, quant_method: "auto-round", backend: "auto_round:exllamav2" }, /got "auto-round", backend "auto_round:exllamav2" — take/],
       [packed({ num_bits: 8 }), /num_bits: width/],
       [packed({ type: "float" }), /type of the weights/],
       [packed({ strategy: "tensor" }), /strategy/],
