@@ -56,30 +56,22 @@ function parseLayerTypes(config: Fields): "full_attention" | "sliding_attention"
 
 function parseSlidingWindow(config: Fields, { architecture, slides }: Family, layers: number): number | null {
   const kind = parseLayerTypes(config);
+  const refuse = (where: string, what: string, remedy: string): GureumError => new GureumError("unsupported", { where, what, remedy });
+  // vLLM slides there, transformers with its cache alone.
   if (slides === null && kind === "sliding_attention")
-    throw new GureumError("unsupported", {
-      where: "layer_types",
-      what: `sliding attention, which ${architecture} has not: vLLM slides, transformers slides with a cache alone`,
-      remedy: "take layer_types out of config.json for full attention",
-    });
+    throw refuse("layer_types", `sliding attention, which ${architecture} has not`, "take layer_types out for full attention");
   // Where layer_types are given they alone decide, for Mistral too.
   if (slides === null || kind === "full_attention") return null;
   const isUsed = config.boolean("use_sliding_window", slides);
   const window = config.values.get("sliding_window") === null ? null : config.count("sliding_window", 4096, maxContext);
+  // transformers slides a Mistral all the same, vLLM does not.
   if (slides && !isUsed && window !== null)
-    throw new GureumError("unsupported", {
-      where: "use_sliding_window",
-      what: `false beside a window of ${window}: transformers slides Mistral's attention all the same, vLLM does not`,
-      remedy: "set sliding_window to null in config.json, or take use_sliding_window out",
-    });
-  if (kind === "sliding_attention" && (window === null || !isUsed))
-    throw new GureumError("format", {
-      where: "layer_types",
-      what: "sliding attention, but no window that is used",
-      remedy: slides ? "set sliding_window in config.json" : "set sliding_window, and use_sliding_window to true, in config.json",
-    });
-  if (window === null || !isUsed) return null;
-  if (slides || kind === "sliding_attention") return window;
+    throw refuse("use_sliding_window", `false beside a window of ${window}`, "set sliding_window to null, or take use_sliding_window out");
+  if (window === null || !isUsed) {
+    if (kind) throw refuse("layer_types", "sliding attention without a window", "set sliding_window, and use_sliding_window for Qwen");
+    return null;
+  }
+  if (slides || kind) return window;
   // Qwen's layers slide from max_window_layers on, 28 where the key is absent.
   const first = config.get("max_window_layers") === 0 ? 0 : config.count("max_window_layers", 28, maxLayers);
   if (first > 0 && first < layers)
@@ -187,30 +179,19 @@ function parseQuantization(config: Fields, { quantConfig, quantizeConfig }: Conf
 type Shape = Omit<LlamaConfig, "quantization" | "bosTokenId" | "eosTokenIds">;
 
 /** Keys with which families that are not here change what a layer computes. */
-const foreignNumbers = [
-  "attention_multiplier",
-  "attn_logit_softcapping",
-  "clip_qkv",
-  "embedding_multiplier",
-  "final_logit_softcapping",
-  "logit_scale",
-  "logits_scaling",
-  "query_pre_attn_scalar",
-  "residual_multiplier",
-  "scale_depth",
-  "scale_emb",
-];
+const foreignNumbers = /_multiplier$|_softcapping$|^logits?_scal|^scale_(emb|depth)$|^clip_qkv$/;
 
-/** Says which of those are there and would change something; attention's scale is 1 / √head_dim here. */
+/** Says which of those are there and would change something, and of a window where none slides. */
 function warnOfForeignNumbers(config: Fields, { slides }: Family, shape: Shape, warn: Warn): void {
   const { architecture, headDim, maxPositionEmbeddings } = shape;
-  const neutral: Readonly<Record<string, number>> = { attention_multiplier: headDim ** -0.5, query_pre_attn_scalar: headDim };
-  const window = config.get("use_sliding_window") === false ? null : asReal(config.get("sliding_window"));
-  const isForeign = slides === null && window !== null && window < maxPositionEmbeddings;
-  for (const key of [...foreignNumbers, ...(isForeign ? ["sliding_window"] : [])]) {
-    const value = asReal(config.get(key));
-    if (!config.has(key) || (value !== null && Math.abs(value / (neutral[key] ?? 1) - 1) < 1e-6)) continue;
-    warn(`${configFile} > ${key}: ${architecture} has no such number, it is not used`);
+  for (const [key, value] of config.values) {
+    const number = asReal(value);
+    const isWindow = key === "sliding_window" && slides === null && config.get("use_sliding_window") !== false;
+    if (number === null || !(isWindow ? number < maxPositionEmbeddings : foreignNumbers.test(key))) continue;
+    // Attention's scale is 1 / √head_dim here.
+    const neutral = key === "attention_multiplier" ? headDim ** -0.5 : 1;
+    if (isWindow || Math.abs(number / neutral - 1) > 1e-6)
+      warn(`${configFile} > ${key}: ${architecture} has no such number, it is not used`);
   }
 }
 

@@ -90,31 +90,15 @@ export function repeatedZeros(key: string, { N, groups }: Int4Shape): TensorRef 
 }
 
 /**
- * AWQ's words of zero points that must all be 8: where config and file disagree, some engines go by the one and some by the
- * other (vLLM's Marlin kernels read no zero points of a symmetric GPTQ).
- * @throws GureumError, when read, "unsupported" for another one
+ * Zero points that the config calls symmetric must be 8: some engines read them, some (vLLM's Marlin kernels for GPTQ) do not.
+ * @throws GureumError "unsupported"
  */
-export function symmetricZeros(words: TensorRef): TensorRef {
-  const readChecked = async (byteOffset: number, length: number): Promise<Uint8Array> => {
-    const bytes = allocateBytes(length, words.key);
-    await words.readInto(byteOffset, bytes);
-    const other = bytes.find((byte) => byte !== 0x88);
-    if (other === undefined) return bytes;
+export function checkSymmetric(bytes: Uint8Array, { toAwq }: StoredWords, shape: Int4Shape): void {
+  if (toAwq !== "as stored" && toAwq(new Int32Array(bytes.slice().buffer), shape).some((word) => word !== (0x88888888 | 0)))
     throw new GureumError("unsupported", {
-      where: placeOf(words),
-      what: "zero points, though the config says symmetric",
-      expected: "8 alone",
-      got: `${(other & 15) === 8 ? other >> 4 : other & 15}`,
-      remedy: "write sym (symmetric) false into quantization_config where they are meant; where all are 9, checkpoint_format gptq_v2",
+      what: "zero points other than 8, though the config says symmetric",
+      remedy: "set sym (symmetric) to false if they are meant; if all are 9, checkpoint_format to gptq_v2",
     });
-  };
-  return {
-    ...words,
-    check: async () => void (await readChecked(0, words.byteLength)),
-    async readInto(byteOffset, target) {
-      target.set(await readChecked(byteOffset, target.length));
-    },
-  };
 }
 
 /**

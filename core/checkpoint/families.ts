@@ -122,10 +122,10 @@ export function parseFamily(config: Fields): Family {
   if (type.toLowerCase() !== family.modelType)
     throw new GureumError("unsupported", {
       where: "model_type",
-      what: `another model than ${family.architecture} of architectures`,
+      what: `not that of ${family.architecture}`,
       expected: quote(family.modelType),
       got: quote(type),
-      remedy: `where the weights are ${family.architecture}'s, write ${quote(family.modelType)} there`,
+      remedy: `write ${quote(family.modelType)} there if the weights are of that kind`,
     });
   return family;
 }

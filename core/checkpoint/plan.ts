@@ -12,7 +12,7 @@ import { type LinearPart, linearParts, makeLayer, partKey } from "../model/layer
 import type { LinearRef, LlamaWeightRefs, TensorRef } from "../model/weights.ts";
 import { checkAwqShape } from "../quant/awq-format.ts";
 import type { Warn } from "./config.ts";
-import { convertedScales, convertedWords, type Rounding, repeatedZeros, symmetricZeros } from "./convert.ts";
+import { checkSymmetric, convertedScales, convertedWords, type Rounding, repeatedZeros } from "./convert.ts";
 import { findNonFinite } from "./finite.ts";
 import { layoutOf, layouts } from "./layouts/index.ts";
 import type { Int4Shape, StoredTensor } from "./layouts/layout.ts";
@@ -154,8 +154,10 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
       .map((check) => ({ ref: stored(check), check: (bytes: Uint8Array): void => check.check(bytes, shape) }));
     const hasZeros = !(layout.omitsZeros && quantization.symmetric) || has(key + layout.qzeros.suffix);
     const zeros = (): TensorRef => {
-      const words = convertedWords(stored(layout.qzeros), layout.qzeros, shape, [shape.groups, outFeatures / 8]);
-      return quantization.symmetric ? symmetricZeros(words) : words;
+      const ref = stored(layout.qzeros);
+      const symmetric = { ref, check: (bytes: Uint8Array): void => checkSymmetric(bytes, layout.qzeros, shape) };
+      const words = [shape.groups, outFeatures / 8];
+      return convertedWords(ref, layout.qzeros, shape, words, quantization.symmetric ? [symmetric] : []);
     };
     return {
       kind: "awq",
@@ -199,7 +201,7 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
   );
   const norm = ref(normKey, floatDTypes, [hiddenSize]);
   if (config.tieWordEmbeddings && has(embedTokensKey) && has(lmHeadKey))
-    warn(`${at(lmHeadKey)}: the config says that the head is the embedding, but here is a head of its own; it is used`);
+    warn(`${at(lmHeadKey)}: the config ties the head to the embedding; this one is used`);
   const isTied = config.tieWordEmbeddings && !(has(embedTokensKey) && has(lmHeadKey));
   const lmHead = isTied ? embedTokens : vocabulary(lmHeadKey);
   const isOurs = ownedBy(config);

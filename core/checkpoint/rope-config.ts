@@ -50,12 +50,13 @@ export function parseRope(config: Fields, context: RopeContext): { readonly rope
 
 function parseScaling(scaling: Fields, config: Fields, ropeTheta: number, context: RopeContext): RopeScaling {
   const { maxPositionEmbeddings, headDim } = context;
+  // transformers 4 goes by type where both are there, 5 by rope_type.
   const older = scaling.string("type", "default");
   const type = scaling.string("rope_type", older);
   if (scaling.has("type") && older !== type)
     throw new GureumError("format", {
       where: `${scaling.where}.type`,
-      what: "another scaling than rope_type: transformers 4 goes by the one, 5 by the other",
+      what: "not rope_type's",
       expected: quote(type),
       got: quote(older),
       remedy: "take one of the two out",

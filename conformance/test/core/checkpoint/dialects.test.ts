@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { inspectFolder } from "../../../../core/checkpoint/inspect.ts";
 import { openCheckpoint, readWeights } from "../../../../core/checkpoint/weights.ts";
 import { directoryStore } from "../../../../core/host/node.ts";
 import { cpuModel } from "../../../../core/model/cpu.ts";
@@ -15,6 +16,7 @@ import { f64 } from "../../../accuracy.ts";
 import { logitBounds } from "../../../watch/composed.ts";
 import { checkSteps } from "../../../watch/stepwise.ts";
 import { dataFile } from "../../fixtures/golden.ts";
+import { editJson, storeOf } from "./small-checkpoint.ts";
 
 interface Expected {
   readonly ids: readonly number[];
@@ -88,4 +90,21 @@ describe.each(readdirSync(dataFile("checkpoints")).filter((name) => !name.includ
       expect(worst?.headroom ?? 0, step).toBeLessThanOrEqual(1);
     expect(Math.max(...bounds)).toBeLessThan(2 ** -5 * Math.max(...expected.logits.map(Math.abs)));
   });
+});
+
+it("a symmetric GPTQ checkpoint that says it is of the other version is refused, by inspect too", async () => {
+  const folder = dataFile("checkpoints/gptqmodel-v1");
+  const files = new Map(["config.json", "model.safetensors"].map((name) => [name, new Uint8Array(readFileSync(`${folder}/${name}`))]));
+  editJson(files, "config.json", ({ quantization_config }) =>
+    Object.assign(quantization_config as object, { checkpoint_format: "gptq_v2" }),
+  );
+  const message =
+    /^m\/model\.safetensors > "model\.layers\.0\.self_attn\.q_proj\.qzeros": zero points other than 8, though the config says symmetric/;
+  const { refs, close } = await openCheckpoint(storeOf(files));
+  await expect(readWeights(refs)).rejects.toThrow(message);
+  await close();
+  const { problems } = await inspectFolder(storeOf(files));
+  expect(problems.filter(({ severity }) => severity === "error").map(({ message: text }) => text)).toEqual([
+    expect.stringMatching(message),
+  ]);
 });

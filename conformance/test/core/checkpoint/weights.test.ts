@@ -80,9 +80,7 @@ describe("readWeights", () => {
     const head = { name: "lm_head.weight", dtype: "F16", shape: [24, 16], data: new Uint8Array(768) } as const;
     const files = await denseFiles("F16", { tie_word_embeddings: true }, [head]);
     const checkpoint = await openCheckpoint(storeOf(files));
-    expect(checkpoint.notes()).toEqual([
-      'm > "lm_head.weight": the config says that the head is the embedding, but here is a head of its own; it is used',
-    ]);
+    expect(checkpoint.notes()).toEqual(['m > "lm_head.weight": the config ties the head to the embedding; this one is used']);
     await checkpoint.close();
     const both = await load(files);
     expect(new Set(both.lmHead.data)).toEqual(new Set([0]));
