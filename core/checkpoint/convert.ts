@@ -90,11 +90,14 @@ export function repeatedZeros(key: string, { N, groups }: Int4Shape): TensorRef 
 }
 
 /**
- * Zero points that the config calls symmetric must be 8: some engines read them, some (vLLM's Marlin kernels for GPTQ) do not.
+ * Zero points must be numbers that AWQ's words hold, and 8 where the config calls them symmetric: some engines read them then, some
+ * (vLLM's Marlin kernels for GPTQ) do not.
  * @throws GureumError "unsupported"
  */
-export function checkSymmetric(bytes: Uint8Array, { toAwq }: StoredWords, shape: Int4Shape): void {
-  if (toAwq !== "as stored" && toAwq(new Int32Array(bytes.slice().buffer), shape).some((word) => word !== (0x88888888 | 0)))
+export function checkZeros(bytes: Uint8Array, { toAwq }: StoredWords, shape: Int4Shape, symmetric: boolean): void {
+  if (toAwq === "as stored") return;
+  const words = toAwq(new Int32Array(bytes.slice().buffer), shape);
+  if (symmetric && words.some((word) => word !== (0x88888888 | 0)))
     throw new GureumError("unsupported", {
       what: "zero points other than 8, though the config says symmetric",
       remedy: "set sym (symmetric) to false if they are meant; if all are 9, checkpoint_format to gptq_v2",

@@ -1,6 +1,6 @@
 /**
  * What a model folder or a single safetensors file holds, whether it can run, and every problem found, from headers and
- * config files alone: of tensors only the order and the symmetric zero points of the first layer's int4 linears are read. The text form is for people; the record is for `--json`.
+ * config files alone: of tensors only the order and the zero points of the first layer's int4 linears are read. The text form is for people; the record is for `--json`.
  */
 
 import type { LlamaConfig, Quantization } from "../config.ts";

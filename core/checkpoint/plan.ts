@@ -12,7 +12,7 @@ import { type LinearPart, linearParts, makeLayer, partKey } from "../model/layer
 import type { LinearRef, LlamaWeightRefs, TensorRef } from "../model/weights.ts";
 import { checkAwqShape } from "../quant/awq-format.ts";
 import type { Warn } from "./config.ts";
-import { checkSymmetric, convertedScales, convertedWords, type Rounding, repeatedZeros } from "./convert.ts";
+import { checkZeros, convertedScales, convertedWords, type Rounding, repeatedZeros } from "./convert.ts";
 import { findNonFinite } from "./finite.ts";
 import { layoutOf, layouts } from "./layouts/index.ts";
 import type { Int4Shape, StoredTensor } from "./layouts/layout.ts";
@@ -155,9 +155,8 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
     const hasZeros = !(layout.omitsZeros && quantization.symmetric) || has(key + layout.qzeros.suffix);
     const zeros = (): TensorRef => {
       const ref = stored(layout.qzeros);
-      const symmetric = { ref, check: (bytes: Uint8Array): void => checkSymmetric(bytes, layout.qzeros, shape) };
-      const words = [shape.groups, outFeatures / 8];
-      return convertedWords(ref, layout.qzeros, shape, words, quantization.symmetric ? [symmetric] : []);
+      const check = (bytes: Uint8Array): void => checkZeros(bytes, layout.qzeros, shape, quantization.symmetric);
+      return convertedWords(ref, layout.qzeros, shape, [shape.groups, outFeatures / 8], [{ ref, check }]);
     };
     return {
       kind: "awq",

@@ -16,7 +16,7 @@ import { f64 } from "../../../accuracy.ts";
 import { logitBounds } from "../../../watch/composed.ts";
 import { checkSteps } from "../../../watch/stepwise.ts";
 import { dataFile } from "../../fixtures/golden.ts";
-import { editJson, storeOf } from "./small-checkpoint.ts";
+import { editJson, rewrite, storeOf } from "./small-checkpoint.ts";
 
 interface Expected {
   readonly ids: readonly number[];
@@ -92,14 +92,16 @@ describe.each(readdirSync(dataFile("checkpoints")).filter((name) => !name.includ
   });
 });
 
-it("a symmetric GPTQ checkpoint that says it is of the other version is refused, by inspect too", async () => {
+it.each([
+  ["says it is of the other version", { checkpoint_format: "gptq_v2" }, 0x77, /zero points other than 8, though the config says symmetric/],
+  ["stores 15", { sym: false }, 0xff, /group 0, output 0: a stored zero point of 15/],
+])("a GPTQ checkpoint that %s is refused, by inspect too", async (_what, changes, byte, message) => {
   const folder = dataFile("checkpoints/gptqmodel-v1");
-  const files = new Map(["config.json", "model.safetensors"].map((name) => [name, new Uint8Array(readFileSync(`${folder}/${name}`))]));
-  editJson(files, "config.json", ({ quantization_config }) =>
-    Object.assign(quantization_config as object, { checkpoint_format: "gptq_v2" }),
+  const files = new Map(["config.json", "model.safetensors"].map((file) => [file, new Uint8Array(readFileSync(`${folder}/${file}`))]));
+  editJson(files, "config.json", ({ quantization_config }) => Object.assign(quantization_config as object, changes));
+  await rewrite(files, "model.safetensors", (entry) =>
+    entry.name.endsWith("q_proj.qzeros") ? { ...entry, data: (entry.data as Uint8Array).slice().fill(byte) } : entry,
   );
-  const message =
-    /^m\/model\.safetensors > "model\.layers\.0\.self_attn\.q_proj\.qzeros": zero points other than 8, though the config says symmetric/;
   const { refs, close } = await openCheckpoint(storeOf(files));
   await expect(readWeights(refs)).rejects.toThrow(message);
   await close();
