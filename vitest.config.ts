@@ -22,6 +22,7 @@ export default defineConfig({
       "#host": fileURLToPath(new URL("host/node.ts", import.meta.url)),
       "#dawn": fileURLToPath(new URL("gpu/device/dawn.ts", import.meta.url)),
       "#quantize": fileURLToPath(new URL("quantize.ts", import.meta.url)),
+      "#subgroups": fileURLToPath(new URL("conformance/device/subgroups.ts", import.meta.url)),
     },
   },
   test: {

@@ -1,10 +1,10 @@
 /** Which subjects a run is about, on which devices, and one of them held to its laws. */
+import { notEmulated, withSubgroups } from "#subgroups";
 import { GureumError } from "../../core/errors.ts";
 import { adapterOfCpu } from "../../gpu/device/adapters.ts";
 import { closeDevice, type Gpu, openDevice } from "../../gpu/device/device.ts";
 import { openWasmCpu } from "../../wasm/cpu.ts";
 import { type CheckOptions, checkKernel, lawNames, type Row } from "../check.ts";
-import { notEmulated, withSubgroups } from "../device/subgroups.ts";
 import type { AnySubject } from "../kit.ts";
 import { cpuSubjects, kitOf } from "../laws.ts";
 import type { OwnKernel } from "../own/kernel.ts";

@@ -7,6 +7,7 @@ const named: Readonly<Record<string, readonly string[]>> = {
   "#host": ["host/node.ts", "host/web.ts"],
   "#dawn": ["gpu/device/dawn.ts", "gpu/device/no-dawn.ts"],
   "#quantize": ["quantize.ts", "no-quantize.ts"],
+  "#subgroups": ["conformance/device/subgroups.ts", "conformance/device/no-subgroups.ts"],
 };
 
 /** What a file imports from the tree by any form: values, types, re-exports, `import(…)` as a type or as a call. */
