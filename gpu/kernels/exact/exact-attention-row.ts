@@ -42,7 +42,7 @@ const HELD = 8u; // words of a key that a lane takes
 @group(0) @binding(7) var<storage, read_write> exponents: array<i32>;
 @group(0) @binding(8) var<storage, read_write> out: array<u32>;
 @group(0) @binding(9) var<uniform> params: Params;
-var<workgroup> cells: array<u32, 928>; // first the heads [q, k, v][256], then [keys]: scores, p, p̂
+var<workgroup> cells: array<u32, 928>; // first the heads [q, k, v][256], then [keys]: scores, p
 var<workgroup> largest: array<atomic<u32>, 5>; // |q|, |k|, |v|; the largest score, ordered; p
 var<workgroup> made: array<u32, 576>; // [q, k, v][3 digits][64 words]
 var<workgroup> limbs: array<atomic<u32>, 3>; // of Z: 22 bits each, of which 928 fit u32
@@ -145,7 +145,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     }
     workgroupBarrier();
   }
-  // 5. Weights: 2^30 · 2^−d; their sum in units of 2^−46; p; p̂: each lane takes what it wrote itself.
+  // 5. Weights: 2^30 · 2^−d; their sum in units of 2^−46; p: each lane takes what it wrote itself.
   let most = unordered(atomicLoad(&largest[3]));
   for (var i = lane; i < count; i += LANES) {
     if (i > lane) { ev = exponents[(min(first + i, before) * G + g) * 2u + 1u]; }
@@ -159,9 +159,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
   workgroupBarrier();
   let greatest = atomicLoad(&largest[4]);
-  for (var i = lane; i < count; i += LANES) { cells[i] = bitcast<u32>(fix32(cells[i], row_biased(greatest))); }
-  workgroupBarrier();
-  // 6. The mix: all teams but the last take positions in turns, a lane four components; columns of eight bits become limbs of 16, which add up in any order.
+  // 6. The mix of p̂: all teams but the last take positions in turns, a lane four components; columns of eight bits become limbs of 16, which add up in any order.
   // Meanwhile the last finds 1/Z.
   let teams = TEAMS - 1u;
   if (lane == teams * COLUMN) {
@@ -176,16 +174,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
       var c = Mixed();
       let stop = min(count, i + MIXED_AT_ONCE * teams);
       while (i < stop) {
-        // Four positions' reads, then their products.
-        for (var k = 0u; k < 4u; k++) {
-          if (i > team) { w[k] = value_words(min(first + i + k * teams, before), g, j); }
-          if (first + i + k * teams >= last) { w[k] = vec3<u32>(made[384u + j], made[448u + j], made[512u + j]); }
-        }
-        for (var k = 0u; k < 4u; k++) {
-          let at = i + k * teams;
-          c = mixed(c, select(0, bitcast<i32>(cells[min(at, 927u)]), at < count), w[k]);
-        }
-        i += 4u * teams;
+        var d = w[0];
+        if (first + i >= last) { d = vec3<u32>(made[384u + j], made[448u + j], made[512u + j]); }
+        c = mixed(c, fix32(cells[i], row_biased(greatest)), d);
+        // Those of four turns on take the last one's place.
+        w[0] = w[1]; w[1] = w[2]; w[2] = w[3];
+        w[3] = value_words(min(first + i + 4u * teams, before), g, j);
+        i += teams;
       }
       put_mixed(c, j);
     }
