@@ -113,6 +113,8 @@ export const qkvRopeKit = <S extends { readonly seed: number }, W extends AwqMat
       ...[4, 5, 6, 7].map((at) => ({ ...near, position: 4095, heads: at, scaling: "llama3" as const })),
       // Beyond what f16 holds, as an earlier position was or not.
       ...[{}, { noted: 3 }].map((earlier) => ({ ...near, position: 9, heads: 7, norm: { ...plain, exponent: 18, seed: 2 }, ...earlier })),
+      // One value alone, of either half of its head, below what f16 holds.
+      ...[3, 10].map((seed) => ({ ...near, position: 9, heads: 0, bias: { kind: "oneHot" as const, exponent: 18, seed } })),
       ...(["none", "linear", "dynamic", "yarn"] as const).map((scaling) => ({ ...near, position: LAST, heads: 0, scaling })),
     ];
   }),

@@ -1,6 +1,7 @@
 import type { Rule } from "../rules.ts";
 import { lastLoad, sameWords, shift } from "../shared-proofs.ts";
 
+const noSecond = "without a second head nobody reads its queries";
 const noKey = "a turn more holds no key that counts: its rows are clamped to the last, and their weights are 0";
 
 export const rules: readonly Rule[] = [
@@ -10,6 +11,19 @@ export const rules: readonly Rule[] = [
     whole: true,
     nth: [0, 1, 2],
     proof: "without a second head nobody reads its sums",
+  },
+  ...["var total", "var low", "var high", "var low2", "var high2"].map((name) => ({
+    from: `${name} = ${name === "var total" ? "0.0" : "vec4<f32>(0.0)"};`,
+    to: [`${name} = ${name === "var total" ? "1.0" : "vec4<f32>(1.0)"};`],
+    proof:
+      "multiplied by before = exp(−3e38 − a score) = 0 with the first tile that has a key that counts, or by 0 in the join where a split has none",
+  })),
+  { from: "select(0u, 2u * LANES,", to: ["select(1u, 2u * LANES,"], proof: noSecond },
+  { from: "select(1u, 2u * LANES + 1u,", to: ["select(2u, 2u * LANES + 1u,"], proof: noSecond },
+  {
+    from: "if (part < PARTS) { put_sums",
+    to: ["if (true) { put_sums", "if (part <= PARTS) { put_sums"],
+    proof: "what is left of the threads writes behind the parts, or where there is no room into the last word, which is padding",
   },
   {
     from: "d += THREADS",
