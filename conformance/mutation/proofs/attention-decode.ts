@@ -65,8 +65,7 @@ export const rules: readonly Rule[] = [
   },
   {
     from: "min(s, KEYS - 1u)",
-    to: ["min(s, KEYS + 1u)"],
-    on: "let w2",
+    to: ["min(s, KEYS + 1u)", "min(s, KEYS)"],
     proof: "they differ where s is KEYS or more, and there the weight is 0",
   },
 ];
