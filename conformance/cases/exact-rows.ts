@@ -9,7 +9,7 @@ interface Row {
 }
 
 /** Means whose root shows that one part of it is wrong, each another (gpu/wgsl/exact.ts): found among all 2^24 significands and parities. */
-const telling = new Float32Array(
+export const telling: Float32Array = new Float32Array(
   Uint32Array.of(
     ...[0x3f800000, 0x3f8000d0, 0x3f8007eb, 0x3f80149b, 0x3f801bb8, 0x3f82e422, 0x3f839d7e],
     ...[0x3f83bb4b, 0x3f96cf42, 0x3fa70290, 0x40352fc3],

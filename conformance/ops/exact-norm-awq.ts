@@ -6,6 +6,7 @@ import { add, nearest } from "../../core/exact/numbers.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import type { Recipe } from "../arbitraries.ts";
 import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { telling } from "../cases/exact-rows.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
 import type { Kit } from "../kit.ts";
 
@@ -55,16 +56,23 @@ export const kit: Kit<Spec, ExactNormAwqCase> = {
     weight: awqSpec,
     other: exactRecipe,
   }),
-  boundaries: [0, 1, 2].flatMap((shape) =>
-    exactRecipes.map((x, i) => ({
-      shape,
-      x,
-      scale: exactRecipes[(i + 5) % exactRecipes.length]!,
-      eps: i % 2 === 0 ? 1e-5 : 0,
-      weight: usualAwq,
-      other: exactRecipes[5]!,
+  boundaries: [
+    ...[0, 1, 2].flatMap((shape) =>
+      exactRecipes.map((x, i) => ({
+        shape,
+        x,
+        scale: exactRecipes[(i + 5) % exactRecipes.length]!,
+        eps: i % 2 === 0 ? 1e-5 : 0,
+        weight: usualAwq,
+        other: exactRecipes[5]!,
+      })),
+    ),
+    // Rows that add nothing to eps, whose root tells.
+    ...[...telling].map((eps) => ({
+      ...{ shape: 0, x: { kind: "equal" as const, exponent: -60, seed: 3 }, scale: exactRecipes[5]! },
+      ...{ eps, weight: usualAwq, other: exactRecipes[5]! },
     })),
-  ),
+  ],
   reach: [{ shape: 3, x: exactRecipes[5]!, scale: exactRecipes[5]!, eps: 1e-5, weight: usualAwq, other: exactRecipes[5]! }],
   make({ shape, x, scale, eps, weight, other }) {
     const { K, N, group, bias, adds } = shapes[shape]!;
