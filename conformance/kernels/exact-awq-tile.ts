@@ -5,6 +5,7 @@ import { exactAwqMatrix4 } from "../../gpu/kernels/exact/exact-awq-matrix-4.ts";
 import { exactAwqTile } from "../../gpu/kernels/exact/exact-awq-tile.ts";
 import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import { COLUMN_STEP, fitsColumns } from "../../gpu/wgsl/exact-columns.ts";
+import { MATRIX_STEP } from "../../gpu/wgsl/exact-matrix-tile.ts";
 import { halves } from "../cases/words.ts";
 import { JUNK, POISON } from "../compare.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
@@ -22,7 +23,7 @@ const tile = (
   rig: Rig,
   kernel: typeof exactAwqTile,
   accepts: (c: ExactAwqCase) => boolean,
-  { columns = false, thirds = false } = {},
+  { step = 0, thirds = false } = {},
 ): GpuSubject<ExactAwqCase> =>
   subject<ExactAwqCase>(
     kernel,
@@ -41,7 +42,7 @@ const tile = (
         const unit = unitOf(groupSize);
         const matrix = packed(io, [weight], FIRST_ROW, io.scratch, unit);
         const { bases, spread } = foundScales(io, matrix.groups, [weight], FIRST_ROW + N);
-        const lie = columns ? [unit, COLUMN_STEP] : [];
+        const lie = [step === COLUMN_STEP ? unit : 1, step];
         const given = { ...operand(io, x, K, P, T, ...lie), ...matrix, bases, ...(bias ? { bias } : {}), out: before };
         const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, spread, ...(thirds ? { parts } : {}) };
         io.run(kernel, { ...shape, hasBias: bias !== null, adds: initial !== null }, given);
@@ -66,13 +67,13 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   tile(rig, exactAwqTile, (c) => steps(c, 32), { thirds: true }),
 ];
 export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, exactAwqMatrix, [tile(rig, exactAwqMatrix, (c) => c.P === 3 && steps(c, 128))]);
+  onMatrices(rig, exactAwqMatrix, [tile(rig, exactAwqMatrix, (c) => c.P === 3 && steps(c, 128), { step: MATRIX_STEP })]);
 export const matrix4Subjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, exactAwqMatrix4, [tile(rig, exactAwqMatrix4, (c) => c.P === 4 && steps(c, 128))]);
+  onMatrices(rig, exactAwqMatrix4, [tile(rig, exactAwqMatrix4, (c) => c.P === 4 && steps(c, 128), { step: MATRIX_STEP })]);
 
 const fits = ({ P, weight }: ExactAwqCase, digits: 3 | 4): boolean =>
   P === digits && fitsColumns({ K: weight.inFeatures, groupSize: weight.groupSize, spread: scaleSpread(weight) });
 export const columnsSubjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, exactAwqColumns, [tile(rig, exactAwqColumns, (c) => fits(c, 3), { columns: true })]);
+  onMatrices(rig, exactAwqColumns, [tile(rig, exactAwqColumns, (c) => fits(c, 3), { step: COLUMN_STEP })]);
 export const columns4Subjects = (rig: Rig): AnyGpuSubject[] =>
-  onMatrices(rig, exactAwqColumns4, [tile(rig, exactAwqColumns4, (c) => fits(c, 4), { columns: true })]);
+  onMatrices(rig, exactAwqColumns4, [tile(rig, exactAwqColumns4, (c) => fits(c, 4), { step: COLUMN_STEP })]);

@@ -21,10 +21,11 @@ import { exactNorm } from "../kernels/exact/exact-norm.ts";
 import { exactNormDigits } from "../kernels/exact/exact-norm-digits.ts";
 import { exactSiluDigits } from "../kernels/exact/exact-silu-digits.ts";
 import { exactSiluMul } from "../kernels/exact/exact-silu-mul.ts";
-import type { ExactGpuLinear, JoinedLinear } from "../model/exact-weights.ts";
+import type { ExactGpuLinear, ExactGpuPacked, JoinedLinear } from "../model/exact-weights.ts";
 import type { Span } from "../pipeline/kernel.ts";
 import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import { COLUMN_STEP, MOST_COLUMN_INPUTS } from "../wgsl/exact-columns.ts";
+import { MATRIX_STEP } from "../wgsl/exact-matrix-tile.ts";
 import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import type { OutputParts } from "../wgsl/exact-tile.ts";
 import type { ExactContext, ExactMarks } from "./exact-buffers.ts";
@@ -46,8 +47,12 @@ export const normOf = ({ rmsNormEps }: LlamaConfig, D: number): { D: number; inv
 /** How the digits of many rows lie for a linear: by steps where it goes by columns, else as blocks come. Tiles read no sums of them. */
 const manyAs = ({ matrices }: ExactContext, weight: ExactGpuLinear["weight"]): { unit: number; step: number; summed: false } => ({
   summed: false,
-  ...(matrices && weight.kind === "packed" && weight.columns ? { unit: weight.unit, step: COLUMN_STEP } : { unit: 1, step: 0 }),
+  ...(matrices && weight.kind === "packed" && weight.columns
+    ? { unit: weight.unit, step: COLUMN_STEP }
+    : { unit: 1, step: matrices && weight.kind === "packed" && joins(weight) ? MATRIX_STEP : 0 }),
 });
+/** Whether a linear goes by matrices whose sums are joined with their scales, where it does not go by columns. */
+const joins = ({ K, groupSize }: Pick<ExactGpuPacked, "K" | "groupSize">): boolean => K % 128 === 0 && groupSize % 128 === 0;
 
 /** What a linear's digits are made of. */
 interface Words {
@@ -160,12 +165,11 @@ export function recordLinear(
     const packed = { ...shape, N, groupSize, unit, firstRow };
     if (rows !== "many") recordKernel(recorder, exactAwq, { ...shared, sums, weights, groups }, packed, when);
     if (tile > 1 && rows !== "few") {
-      const joins = weight.K % 128 === 0 && groupSize % 128 === 0;
       const kernel = !c.matrices
         ? exactAwqTile
         : columns
           ? [exactAwqColumns, exactAwqColumns4][P - 3]!
-          : joins
+          : joins(weight)
             ? [exactAwqMatrix, exactAwqMatrix4][P - 3]!
             : exactAwqTile;
       recordKernel(

@@ -1,12 +1,13 @@
 /**
  * int4 linears of `exact` by subgroup matrices of i8: the text that exact-awq-matrix and exact-awq-matrix-4 share. The same buffers and results as
- * exact-awq-tile.ts. K % 128 = 0, G % 128 = 0. A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by 128 through workgroup memory, rows 9 words
+ * exact-awq-tile.ts, but that digits of x lie by STEP blocks (exact-row.ts). K % 128 = 0, G % 128 = 0. A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by 128 through workgroup memory, rows 9 words
  * of 16 bytes apart: weights less their zero points, and digits of x one at a time, the highest first, so that more workgroups share a multiprocessor.
  * Elements of a matrix are out of reach, so a step's sums go through workgroup memory, where the operands were, to the invocation that joins
  * them with their scales (exact-join.ts): the sums of the high digits, then those of the low two. AHEAD: a digit is loaded during the products of the one before,
  * the next step's first during the join. Weights are stored in an order in which eight lanes meet no bank twice (weight_block). settle: four outputs at the end of a
  * window, by way of workgroup memory, since a loop cannot index registers.
  */
+import { digitBytes } from "../kernels/exact/exact-digits.ts";
 import type { Card } from "../pipeline/kernel.ts";
 import { joinRow } from "./exact-join.ts";
 import {
@@ -19,6 +20,8 @@ import {
 } from "./exact-tile.ts";
 import { each, range } from "./repeat.ts";
 
+/** Blocks of a step, whose digits lie together. */
+export const MATRIX_STEP = 4;
 /** How it is cut, and when it loads. */
 export interface ExactMatrixTile extends ExactTileCut {
   readonly ahead: boolean;
@@ -34,9 +37,9 @@ function matrixWgsl({ P, SR, SC, MF, NF, ahead }: ExactMatrixTile): { wgsl: stri
   const [blocks, loadsRight] = [4 * columns, Math.ceil((4 * columns) / lanes)];
   const guard = (i: number, all: number, then: string): string =>
     (i + 1) * lanes <= all ? then : `if (tid + ${i * lanes}u < ${all}u) { ${then} }`;
-  // Digit vectors of a step: [row][half][4 blocks], 64 bytes each.
+  // Digit vectors of a step: [row][4 blocks][half].
   const digitsOf = (line: (i: number) => string): string => each(left, (i) => guard(i, rows * 8, line(i)));
-  const loadDigits = (p: number, k = "k"): string => digitsOf((i) => `x${i} = digits[digit_at(row0, tid + ${i * lanes}u, ${p}u, ${k})];`);
+  const loadDigits = (p: number, k = "k"): string => digitsOf((i) => `x${i} = digits[digit_at(row0, ${p}u, ${k}) + tid + ${i * lanes}u];`);
   const load = (k: string): string => `
       ${loadDigits(P - 1, k)}
       ${each(
@@ -77,10 +80,8 @@ ${exactMatrixWgsl}var<workgroup> stage: array<vec4<u32>, ${size}>;
 var<workgroup> scales: array<u32, ${columns}>;
 fn weight_column(i: u32) -> u32 { return i / 16u * 4u + i % 4u; }
 fn weight_block(i: u32) -> u32 { return i / 4u % 2u * 2u + i / 8u % 2u; }
-fn digit_at(row0: u32, i: u32, p: u32, k: u32) -> u32 {
-  return (min(row0 + i / 8u, step.T - 1u) * ${2 * P}u + 2u * p + i / 4u % 2u) * BLOCKS + 4u * k + i % 4u;
-}
-fn digit_to(i: u32) -> u32 { return i / 8u * 9u + 2u * (i % 4u) + i / 4u % 2u; }
+fn digit_at(row0: u32, p: u32, k: u32) -> u32 { return ((row0 / 64u * (BLOCKS / ${MATRIX_STEP}u) + k) * ${P}u + p) * 512u + row0 % 64u * 8u; }
+fn digit_to(i: u32) -> u32 { return i / 8u * 9u + i % 8u; }
 fn put(at: u32, w: vec4<u32>, group: u32) {
   let by = signed_by(group);
   stage[at] = vec4<u32>(bytes(w.x, by), bytes(w.x >> 4u, by), bytes(w.y, by), bytes(w.y >> 4u, by));
@@ -150,4 +151,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 }
 
 export const exactMatrixTile = (name: string, tile: ExactMatrixTile): Card<ExactTileBuffers, ExactTileShape> =>
-  exactTileCard(name, tile, matrixWgsl(tile), exactTileSizes);
+  exactTileCard(name, tile, matrixWgsl(tile), (shape, T) => ({
+    ...exactTileSizes(shape, T),
+    digits: digitBytes(shape.K, shape.P, T, MATRIX_STEP).digits,
+  }));
