@@ -188,15 +188,17 @@ fn rsqrtf(x: u32) -> u32 {
 }
 `;
 
-/** x / (1 + e^−x). Wants exactPower, exactReciprocal. */
+/** x / (1 + e^−x). quotient() is in [2^30, 2^31], power() in [2^29, 2^30]: what rounds them knows where they begin. Wants exactPower, exactReciprocal. */
 export const exactSilu = /* wgsl */ `
 fn siluf(x: u32) -> u32 {
   let D = distance(mulf(x & 0x7fffffffu, 0x3fb8aa3bu));
   let n = D >> 24u;
   let W = power(D & 0xffffffu);
-  let sigma = rn32(false, quotient(0x40000000u + select(W >> min(n, 31u), 0u, n > 30u)), -31);
+  let q = quotient(0x40000000u + select(W >> min(n, 31u), 0u, n > 30u));
+  let sigma = 0x3e800000u + ((q + 63u + ((q >> 7u) & 1u)) >> 7u);
+  let w = ((125u - n) << 23u) + ((W + 31u + ((W >> 6u) & 1u)) >> 6u);
   let negative = (x >> 31u) == 1u;
-  return select(mulf(x, select(sigma, mulf(sigma, rn32(false, W, -30 - i32(n))), negative)), 0u, negative && D == 0x3fffffffu);
+  return select(mulf(x, select(sigma, mulf(sigma, w), negative)), 0u, negative && D == 0x3fffffffu);
 }
 `;
 
@@ -211,15 +213,19 @@ export const exactPower = /* wgsl */ `
 fn mulhi24(f: u32, y: u32) -> u32 { // ⌊f y / 2^24⌋, both below 2^24: byte by byte, rounding down each time
   return ((f >> 16u) * y + ((((f >> 8u) & 255u) * y + (((f & 255u) * y) >> 8u)) >> 8u)) >> 8u;
 }
+fn mulhi_of(h: u32, l: u32, y: u32) -> u32 { // ⌊f y / 2^24⌋, f = 2^12 h + l
+  let a = y >> 16u; let b = y & 0xffffu;
+  return 16u * h * a + ((l * a + ((h * b + ((l * b) >> 12u)) >> 4u)) >> 8u);
+}
 fn power(f: u32) -> u32 { // 2^30 · 2^(−f / 2^24)
-  let x = f << 8u;
+  let h = f >> 12u; let l = f & 4095u;
   var y = 493577u;
   y = 5547538u - mulhi24(f, y);
   y = 41218952u - mulhi24(f, y);
-  y = 238367376u - mulhi(x, y);
-  y = 1031763206u - mulhi(x, y);
-  y = 2977044447u - mulhi(x, y);
-  return 0x40000000u - ((mulhi(x, y) + 2u) >> 2u);
+  y = 238367376u - mulhi_of(h, l, y);
+  y = 1031763206u - mulhi_of(h, l, y);
+  y = 2977044447u - mulhi_of(h, l, y);
+  return 0x40000000u - ((mulhi_of(h, l, y) + 2u) >> 2u);
 }
 fn distance(d: u32) -> u32 { // d ≥ 0 in units of 2^−24, below 2^30
   let E = exponent_of(d);
