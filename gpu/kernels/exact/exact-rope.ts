@@ -1,9 +1,9 @@
 /**
  * The rotation of `exact` and what follows it for one head: q and k [T, heads, Hd] are turned in place by table [positions, Hd/2] of (cos, sin) words;
- * q times the score factor becomes digits, k and v become rows of the cache: fixed rows of 24 bits (docs/exact.md). One workgroup of 64 per head of q, k or v
+ * q times the score factor becomes digits, k and v become rows of the cache: fixed rows of 24 bits (docs/exact.md). One workgroup of 32 per head of q, k or v
  * and row of T. With W = ⌈Hd/4⌉ words a digit:
  * queries [T, H, 3 W + 1]: digits, then the exponent; keys [⌈S/32⌉, G, 3 W, 32]: positions side by side, for lanes that own one each;
- * values [S, G, 3 W]; exponents [S, G] of (key, value). Hd ≤ 256. Workgroup memory: 1.3 KiB. Limited by latency.
+ * values [S, G, 3 W]; exponents [S, G] of (key, value). Hd ≤ 256. Workgroup memory: 1.2 KiB. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers, exactRows } from "../../wgsl/exact.ts";
@@ -34,7 +34,7 @@ ${stepWgsl}
 struct Params { factor: u32 }
 ${exactHeads}
 override WORDS: u32 = (HD + 3u) / 4u;
-const LANES = 64u;
+const LANES = 32u;
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read_write> q: array<u32>;
 @group(0) @binding(2) var<storage, read_write> k: array<u32>;
@@ -57,7 +57,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let isQuery = wg.x < H;
   let isKey = !isQuery && wg.x < H + G;
   let g = select(wg.x - H - G, wg.x - H, isKey); // of keys and values
-  // 1. The head, turned, into workgroup memory; q and k also back to where they were.
   for (var i = lane; i < HD / 2u; i += LANES) {
     let j = i + HD / 2u;
     if (isQuery) {
@@ -80,12 +79,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     }
   }
   workgroupBarrier();
-  // 2. Its exponent.
   var top = 0u;
   for (var i = lane; i < HD; i += LANES) { top = max(top, row[i] & 0x7fffffffu); }
   let largest = row_max(lane, top);
   let biased = row_biased(largest);
-  // 3. Its digits.
   for (var j = lane; j < WORDS; j += LANES) {
     var four = vec4<u32>(0u);
     for (var c = 0u; c < 4u; c++) {
@@ -106,7 +103,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
 }
 `,
-  workgroupBytes: 1024 + rowMaxBytes(64),
+  workgroupBytes: 1024 + rowMaxBytes(32),
   call: ({ H, G, Hd, factor }) => ({
     params: { factor },
     overrides: { H, G, HD: Hd },
