@@ -172,11 +172,6 @@ export const exactNormRules: readonly Rule[] = [
 /** Of kernels of `exact` that raise 2 to a distance. */
 export const exactPowerRules: readonly Rule[] = [
   {
-    from: "a * b, ah",
-    to: ["a + b, ah", "a, ah"],
-    proof: "only the higher word of a product of 64 bits is used",
-  },
-  {
     from: "| (low & 0xfffu), 1u)",
     to: ["| (low & 0xfffu), 2u)"],
     proof: "either says that something lies below, and passes no tie: those are multiples of 64",

@@ -7,21 +7,6 @@ const noWeight = "1 / (1 + 2^−30) rounds to 1 as 1 does";
 export const rules: readonly Rule[] = [
   ...exactPowerRules,
   {
-    from: "if (m == 0u) { return 0u; }",
-    to: ["if (false) { return 0u; }", "if (m == 1u) { return 0u; }", "if (m == 0u) { return 1u; }"],
-    proof: "a quotient or a weight is rounded, at least 2^29",
-  },
-  {
-    from: "if (E < 1) { return 0u; }",
-    to: ["if (false) { return 0u; }", "if (E <= 1) { return 0u; }", "if (E < 1) { return 1u; }"],
-    proof: "what is rounded is at least 2^−64",
-  },
-  {
-    from: "if (E > 254) {",
-    to: ["if (false) {", "if (E >= 254) {"],
-    proof: "what is rounded is at most 1",
-  },
-  {
     from: "select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u)",
     to: [
       "select(1u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u)",
