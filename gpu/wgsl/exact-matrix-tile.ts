@@ -3,7 +3,7 @@
  * exact-awq-tile.ts, but that digits of x lie by STEP blocks (exact-row.ts). K % 128 = 0, G % 128 = 0. A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by 128 through workgroup memory, rows 9 words
  * of 16 bytes apart: weights less their zero points, and digits of x one at a time, the highest first, so that more workgroups share a multiprocessor.
  * Elements of a matrix are out of reach, so a step's sums go through workgroup memory, where the operands were, to the invocation that joins
- * them with their scales (exact-join.ts): the sums of the high digits, then those of the low two. AHEAD: a digit is loaded during the products of the one before,
+ * them with their scales (exact-join.ts): the sums of the high digits, then those of the low two. A digit is loaded during the products of the one before,
  * the next step's first during the join. Weights are stored in an order in which eight lanes meet no bank twice (weight_block). settle: four outputs at the end of a
  * window, by way of workgroup memory, since a loop cannot index registers.
  */
@@ -22,12 +22,7 @@ import { each, range } from "./repeat.ts";
 
 /** Blocks of a step, whose digits lie together. */
 export const MATRIX_STEP = 4;
-/** How it is cut, and when it loads. */
-export interface ExactMatrixTile extends ExactTileCut {
-  readonly ahead: boolean;
-}
-
-function matrixWgsl({ P, SR, SC, MF, NF, ahead }: ExactMatrixTile): { wgsl: string; bytes: number } {
+function matrixWgsl({ P, SR, SC, MF, NF }: ExactTileCut): { wgsl: string; bytes: number } {
   const [rows, columns, lanes] = [16 * MF * SR, 16 * NF * SC, 32 * SR * SC];
   const right = 9 * rows; // where the weights are staged
   const stride = columns / 4 + 2; // of sums: their stores meet no bank twice
@@ -39,7 +34,8 @@ function matrixWgsl({ P, SR, SC, MF, NF, ahead }: ExactMatrixTile): { wgsl: stri
     (i + 1) * lanes <= all ? then : `if (tid + ${i * lanes}u < ${all}u) { ${then} }`;
   // Digit vectors of a step: [row][4 blocks][half].
   const digitsOf = (line: (i: number) => string): string => each(left, (i) => guard(i, rows * 8, line(i)));
-  const loadDigits = (p: number, k = "k"): string => digitsOf((i) => `x${i} = digits[digit_at(row0, ${p}u, ${k}) + tid + ${i * lanes}u];`);
+  const loadDigits = (p: number, k: string): string =>
+    digitsOf((i) => `x${i} = digits[digit_at(row0, ${p}u, ${k}) + tid + ${i * lanes}u];`);
   const load = (k: string): string => `
       ${loadDigits(P - 1, k)}
       ${each(
@@ -114,9 +110,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   for (var window = 0u; window < WINDOWS; window++) {
     ${each(own, (r) => each(2, (c) => `var c${r}_${c} = vec4<u32>(0u);`))}
     ${each(left, (i) => `var x${i} = vec4<u32>(0u);`)} ${each(loadsRight, (i) => `var w${i} = vec4<u32>(0u); var g${i} = 0u;`)} var gs = 0u;
-    ${ahead ? load("0u") : ""}
+    ${load("0u")}
     for (var k = 0u; k < K / 128u; k++) {
-      ${ahead ? "" : load("k")}
       ${store}
       workgroupBarrier();
       let s = vec4<u32>(scales[4u * c4], scales[4u * c4 + 1u], scales[4u * c4 + 2u], scales[4u * c4 + 3u]);
@@ -126,9 +121,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         .reverse()
         .map((p) => {
           const c = p > 1 ? "h" : "l";
-          const staged =
-            p === P - 1 ? "" : `workgroupBarrier();\n      ${ahead ? "" : loadDigits(p)} ${storeDigits}\n      workgroupBarrier();`;
-          return `${staged} ${ahead && p > 0 ? loadDigits(p - 1) : ""} ${p === 0 || (p === 2 && P === 4) ? up(c) : ""}\n      ${products(c)}`;
+          const staged = p === P - 1 ? "" : `workgroupBarrier();\n      ${storeDigits}\n      workgroupBarrier();`;
+          return `${staged} ${p > 0 ? loadDigits(p - 1, "k") : ""} ${p === 0 || (p === 2 && P === 4) ? up(c) : ""}\n      ${products(c)}`;
         })
         .join("\n      ")}
       workgroupBarrier();
@@ -138,7 +132,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       workgroupBarrier();
       ${put("l")}
       workgroupBarrier();
-      ${ahead ? load("min(k + 1u, K / 128u - 1u)") : ""}
+      ${load("min(k + 1u, K / 128u - 1u)")}
       ${each(own, (r) => joinRow(r, `stage[own0 + ${stride * r}u]`, `b${r}`), "\n    ")}
       workgroupBarrier();
     }
@@ -150,7 +144,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   return { wgsl, bytes: 16 * size + 4 * columns };
 }
 
-export const exactMatrixTile = (name: string, tile: ExactMatrixTile): Card<ExactTileBuffers, ExactTileShape> =>
+export const exactMatrixTile = (name: string, tile: ExactTileCut): Card<ExactTileBuffers, ExactTileShape> =>
   exactTileCard(name, tile, matrixWgsl(tile), (shape, T) => ({
     ...exactTileSizes(shape, T),
     digits: digitBytes(shape.K, shape.P, T, MATRIX_STEP).digits,

@@ -1,4 +1,4 @@
-/** exact-awq-matrix.ts for inputs of four digits, which down_proj has: 32 rows × 128 columns by 256 invocations. */
+/** exact-awq-matrix.ts for inputs of four digits, which down_proj has. */
 import type { Card } from "../../pipeline/kernel.ts";
 import { exactMatrixTile } from "../../wgsl/exact-matrix-tile.ts";
 import type { ExactTileBuffers, ExactTileShape } from "../../wgsl/exact-tile.ts";
@@ -6,8 +6,7 @@ import type { ExactTileBuffers, ExactTileShape } from "../../wgsl/exact-tile.ts"
 export const exactAwqMatrix4: Card<ExactTileBuffers, ExactTileShape> = exactMatrixTile("exact-awq-matrix-4", {
   P: 4,
   SR: 1,
-  SC: 8,
+  SC: 4,
   MF: 2,
-  NF: 1,
-  ahead: true,
+  NF: 2,
 });
