@@ -33,17 +33,15 @@ const fromBuild = (): Plugin => ({
 });
 
 /**
- * Kernels without their comments, indents and the spaces around operators, which no minifier takes out of a string; lines with a string of
- * their own stay as they are. Comments are whole lines, and ends of lines behind a statement. Lines and columns of a compiler's message are those of what is left.
+ * Kernels without their comments and indents, which no minifier takes out of a string. Comments are whole lines, and ends of lines behind a
+ * statement. Lines and columns of a compiler's message are those of what is left.
  */
 const bareKernels = (): Plugin => ({
   name: "bare-kernels",
   transform(code, id) {
     if (!id.startsWith(resolve(root, "dist", "gpu"))) return null;
     const bare = (line: string): string => (line.includes("`") ? line : line.replace(/^ *\/\/ .*|(?<=[;{}]) +\/\/ .*/, ""));
-    const close = (line: string): string =>
-      /["'`]/.test(line) ? line : line.replace(/(?<=[\w)\]]) ([=<>!&|^*/%+-]+) (?=[\w(])|([,;{]) | (?=[{}])/g, "$1$2");
-    const lines = code.split("\n").map((line) => close(bare(line).trim()));
+    const lines = code.split("\n").map((line) => bare(line).trim());
     return lines.filter((line) => line !== "").join("\n");
   },
 });
