@@ -5,6 +5,7 @@
  * limbs of 22 bits and adds these to its rows' by atomics of workgroup memory, in any order. Sixteen lanes a row and step, 64 steps: 1,024 limbs fit
  * u32, K ≤ 32,768. One rounding per row.
  */
+import { exactDots } from "./exact-quads.ts";
 
 /** Sums of four rows: LIMBS and COPIES of each row. */
 export const quadSums = (wide: boolean): number => 4 * (wide ? 5 * 4 : 3 * 8);
@@ -22,7 +23,7 @@ override TOTALS: u32 = 1536u; // quadSums of as many quads as a workgroup has ro
 `;
 
 /** Rows h and h + 2 of a quad and their products. Wants weights, groups, bases, exactPairSizes. */
-export const exactPairRows = /* wgsl */ `
+export const exactPairRows: string = /* wgsl */ `
 struct Rows { a: vec4<u32>, b: vec4<u32> }
 struct Columns { c0: vec2<i32>, c1: vec2<i32>, c2: vec2<i32>, c3: vec2<i32>, c4: vec2<i32>, c5: vec2<i32>, c6: vec2<i32>, c7: vec2<i32> }
 fn load_rows(quad: u32, slot: u32, h: u32) -> Rows {
@@ -34,51 +35,7 @@ fn load_group(quad: u32, unit: u32, h: u32) -> vec2<u32> {
   return vec2<u32>(groups[i], groups[i + 2u]);
 }
 fn load_bases(quad: u32, h: u32) -> vec2<u32> { return vec2<u32>(bases[4u * quad + h], bases[4u * quad + h + 2u]); }
-fn dots(w: vec4<u32>, x: vec4<u32>, y: vec4<u32>) -> i32 {
-  let e = w & vec4<u32>(0x0f0f0f0fu);
-  let o = (w >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu);
-  return dot4I8Packed(e.x, x.x) + dot4I8Packed(o.x, x.y) + dot4I8Packed(e.y, x.z) + dot4I8Packed(o.y, x.w)
-       + dot4I8Packed(e.z, y.x) + dot4I8Packed(o.z, y.y) + dot4I8Packed(e.w, y.z) + dot4I8Packed(o.w, y.w);
-}
-`;
-
-/** From digit sums d0 … d3 of a unit, `sum` of its row's digits, its `group` and the rows' `base` to columns `c`. Wants P, WIDE. */
-export const exactPairJoin = /* wgsl */ `
-        let zero = vec2<i32>(group >> vec2<u32>(16u));
-        let E = (group >> vec2<u32>(10u)) & vec2<u32>(31u);
-        let m = (group & vec2<u32>(1023u)) | select(vec2<u32>(0u), vec2<u32>(1024u), E > vec2<u32>(0u));
-        let sign = select(vec2<i32>(1), vec2<i32>(-1), (group & vec2<u32>(0x8000u)) != vec2<u32>(0u));
-        let shift = max(E, vec2<u32>(1u)) - vec2<u32>(1u) - base;
-        let low = m << shift;
-        let byte = vec2<u32>(255u);
-        let s0 = vec2<i32>(low & byte) * sign;
-        let s1 = vec2<i32>((low >> vec2<u32>(8u)) & byte) * sign;
-        d0 -= zero * sum.x; d1 -= zero * sum.y; d2 -= zero * sum.z;
-        c.c0 = d0 * s0;
-        c.c1 = d0 * s1 + d1 * s0;
-        c.c2 = d1 * s1 + d2 * s0;
-        c.c3 = d2 * s1;
-        if (P == 4u) {
-          d3 -= zero * sum.w;
-          c.c3 += d3 * s0;
-          c.c4 = d3 * s1;
-        }
-        if (WIDE) {
-          let s2 = vec2<i32>((low >> vec2<u32>(16u)) & byte) * sign;
-          let s3 = vec2<i32>(low >> vec2<u32>(24u)) * sign;
-          let s4 = vec2<i32>((m >> vec2<u32>(1u)) >> (vec2<u32>(31u) - shift)) * sign;
-          c.c2 += d0 * s2;
-          c.c3 += d0 * s3 + d1 * s2;
-          c.c4 += d0 * s4 + d1 * s3 + d2 * s2;
-          c.c5 = d1 * s4 + d2 * s3;
-          c.c6 = d2 * s4;
-          if (P == 4u) {
-            c.c5 += d3 * s2;
-            c.c6 += d3 * s3;
-            c.c7 = d3 * s4;
-          }
-        }
-`;
+${exactDots}`;
 
 /**
  * add_columns(c, i, h, lane): a lane's columns to the sums of rows h and h + 2 of the workgroup's quad i; total_of(i, row) after a barrier. Where 64 bits are

@@ -21,7 +21,8 @@ import {
   exactRows32,
   exactSilu,
 } from "../../wgsl/exact.ts";
-import { exactPairJoin, exactPairRows, exactPairSizes, exactPairSums, quadSums } from "../../wgsl/exact-pairs.ts";
+import { exactPairRows, exactPairSizes, exactPairSums, quadSums } from "../../wgsl/exact-pairs.ts";
+import { exactPairJoin } from "../../wgsl/exact-quads.ts";
 import { exactWordOf } from "../../wgsl/exact-row.ts";
 import { exactWordsRow, exactWordsSizes, wordsBytes } from "../../wgsl/exact-words.ts";
 import type { WorkgroupLimits } from "../../wgsl/teams.ts";
