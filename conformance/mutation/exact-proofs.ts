@@ -189,6 +189,15 @@ export const exactPowerRules: readonly Rule[] = [
   },
 ];
 
+const noWeight = "1 / (1 + 2^−30) rounds to 1 as 1 does";
+
+/** Of kernels of `exact` that take a SiLU. */
+export const exactSiluRules: readonly Rule[] = [
+  ...exactPowerRules,
+  { from: "W >> min(n, 31u)", to: ["W >> min(n, 32u)"], proof: noWeight },
+  { from: "0u, n > 30u)", to: ["1u, n > 30u)", "0u, n >= 30u)", "0u, n > 31u)"], proof: noWeight },
+];
+
 const everyRoot = "the root is the same for all 2^24 significands and parities: a program went through them";
 
 /** Of kernels of `exact` that take a norm's root, whose quotient serves nothing else. */

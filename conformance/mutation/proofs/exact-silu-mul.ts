@@ -1,11 +1,10 @@
-import { exactPowerRules } from "../exact-proofs.ts";
+import { exactSiluRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
 
 const estimate = "z stays at most 2^46 / y, and below it by less than 1.5 · 2^−13 of it for every Y: 7.7 would do";
-const noWeight = "1 / (1 + 2^−30) rounds to 1 as 1 does";
 
 export const rules: readonly Rule[] = [
-  ...exactPowerRules,
+  ...exactSiluRules,
   {
     from: "select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u)",
     to: [
@@ -22,16 +21,6 @@ export const rules: readonly Rule[] = [
     from: "rest >= y",
     to: ["rest > y"],
     proof: "they are equal for y = 2^30 alone: the quotient is then one less than 2^31, and rounds to it",
-  },
-  {
-    from: "W >> min(n, 31u)",
-    to: ["W >> min(n, 32u)"],
-    proof: noWeight,
-  },
-  {
-    from: "0u, n > 30u)",
-    to: ["1u, n > 30u)", "0u, n >= 30u)", "0u, n > 31u)"],
-    proof: noWeight,
   },
   {
     from: "if (i < params.width) {",
