@@ -199,9 +199,9 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
     ),
   );
   const norm = ref(normKey, floatDTypes, [hiddenSize]);
-  if (config.tieWordEmbeddings && has(embedTokensKey) && has(lmHeadKey))
-    warn(`${at(lmHeadKey)}: the config ties the head to the embedding; this one is used`);
-  const isTied = config.tieWordEmbeddings && !(has(embedTokensKey) && has(lmHeadKey));
+  const hasBoth = has(embedTokensKey) && has(lmHeadKey);
+  if (config.tieWordEmbeddings && hasBoth) warn(`${at(lmHeadKey)}: the config ties the head to the embedding; this one is used`);
+  const isTied = config.tieWordEmbeddings && !hasBoth;
   const lmHead = isTied ? embedTokens : vocabulary(lmHeadKey);
   const isOurs = ownedBy(config);
   for (const [name, { shard }] of tensors) {
