@@ -55,30 +55,37 @@ function madeRef(key: string, place: string, dtype: "I32" | "F16", shape: readon
 const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array | Uint16Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
-/** Words of a layout as AWQ's, [.., N/8] of `awqShape`; `checks` are read first. */
+/** Words of a layout as AWQ's, [.., N/8] of `awqShape`; `checks` are read first. `checkWords`: of what they become, which `check` then makes. */
 export function convertedWords(
   stored: TensorRef,
   { toAwq }: StoredWords,
   shape: Int4Shape,
   awqShape: readonly number[],
   checks: readonly { readonly ref: TensorRef; readonly check: (bytes: Uint8Array) => void }[] = [],
+  checkWords?: (words: Int32Array) => void,
 ): TensorRef {
   if (toAwq === "as stored" || stored.byteLength === 0) return stored;
-  const check = async (): Promise<void> => {
+  const checkOthers = async (): Promise<void> => {
     for (const { ref, check: checkContent } of checks) {
       const bytes = await readWhole(ref);
       await withinAsync(placeOf(ref), async () => checkContent(bytes));
     }
   };
-  const made = madeRef(stored.key, placeOf(stored), "I32", awqShape, async () => {
+  const make = async (): Promise<Uint8Array> => {
     const bytes = await readWhole(stored);
-    return bytesOf(toAwq(new Int32Array(bytes.buffer), shape));
-  });
+    const words = toAwq(new Int32Array(bytes.buffer), shape);
+    checkWords?.(words);
+    return bytesOf(words);
+  };
+  const made = madeRef(stored.key, placeOf(stored), "I32", awqShape, make);
   return {
     ...made,
-    check,
+    async check() {
+      await checkOthers();
+      if (checkWords) await withinAsync(placeOf(stored), make);
+    },
     async readInto(byteOffset, target) {
-      if (byteOffset === 0) await check();
+      if (byteOffset === 0) await checkOthers();
       await made.readInto(byteOffset, target);
     },
   };
@@ -90,14 +97,12 @@ export function repeatedZeros(key: string, { N, groups }: Int4Shape): TensorRef 
 }
 
 /**
- * Zero points must be numbers that AWQ's words hold, and 8 where the config calls them symmetric: some engines read them then, some
- * (vLLM's Marlin kernels for GPTQ) do not.
+ * AWQ's words of zero points that the config calls symmetric must be 8: some engines read others then, some (vLLM's Marlin kernels for
+ * GPTQ) do not.
  * @throws GureumError "unsupported"
  */
-export function checkZeros(bytes: Uint8Array, { toAwq }: StoredWords, shape: Int4Shape, symmetric: boolean): void {
-  if (toAwq === "as stored") return;
-  const words = toAwq(new Int32Array(bytes.slice().buffer), shape);
-  if (symmetric && words.some((word) => word !== (0x88888888 | 0)))
+export function checkSymmetric(words: Int32Array): void {
+  if (words.some((word) => word !== (0x88888888 | 0)))
     throw new GureumError("unsupported", {
       what: "zero points other than 8, though the config says symmetric",
       remedy: "set sym (symmetric) to false if they are meant; if all are 9, checkpoint_format to gptq_v2",

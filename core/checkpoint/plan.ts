@@ -12,7 +12,7 @@ import { type LinearPart, linearParts, makeLayer, partKey } from "../model/layer
 import type { LinearRef, LlamaWeightRefs, TensorRef } from "../model/weights.ts";
 import { checkAwqShape } from "../quant/awq-format.ts";
 import type { Warn } from "./config.ts";
-import { checkZeros, convertedScales, convertedWords, type Rounding, repeatedZeros } from "./convert.ts";
+import { checkSymmetric, convertedScales, convertedWords, type Rounding, repeatedZeros } from "./convert.ts";
 import { findNonFinite } from "./finite.ts";
 import { layoutOf, layouts } from "./layouts/index.ts";
 import type { Int4Shape, StoredTensor } from "./layouts/layout.ts";
@@ -153,18 +153,17 @@ export function planWeights(config: LlamaConfig, table: TensorTable, options: Pl
       .filter(({ suffix }) => has(key + suffix))
       .map((check) => ({ ref: stored(check), check: (bytes: Uint8Array): void => check.check(bytes, shape) }));
     const hasZeros = !(layout.omitsZeros && quantization.symmetric) || has(key + layout.qzeros.suffix);
-    const zeros = (): TensorRef => {
-      const ref = stored(layout.qzeros);
-      const check = (bytes: Uint8Array): void => checkZeros(bytes, layout.qzeros, shape, quantization.symmetric);
-      return convertedWords(ref, layout.qzeros, shape, [shape.groups, outFeatures / 8], [{ ref, check }]);
-    };
+    // Numbers that AWQ's words do not hold are found by making them.
+    const checkZeros = quantization.symmetric ? checkSymmetric : (): void => {};
     return {
       kind: "awq",
       outFeatures,
       inFeatures,
       groupSize,
       qweight: convertedWords(stored(layout.qweight), layout.qweight, shape, [inFeatures, outFeatures / 8], checks),
-      qzeros: hasZeros ? zeros() : repeatedZeros(`${key}${layout.qzeros.suffix}`, shape),
+      qzeros: hasZeros
+        ? convertedWords(stored(layout.qzeros), layout.qzeros, shape, [shape.groups, outFeatures / 8], [], checkZeros)
+        : repeatedZeros(`${key}${layout.qzeros.suffix}`, shape),
       scales: convertedScales(stored(layout.scales), layout.scales, shape, rounding),
       bias,
     };
