@@ -16,8 +16,8 @@ import { encodeStep } from "../wgsl/step.ts";
 export const BATCH = 8;
 /** Tokens a submission holds. */
 const PER_SUBMIT = 2;
-/** Batches that may be under way at once. */
-const IN_FLIGHT = 2;
+/** Batches that may be under way at once, so that a host which is kept from its work for tens of milliseconds holds no device up. */
+const IN_FLIGHT = 4;
 
 /** What a chain runs on. */
 export interface Line {
