@@ -7,7 +7,7 @@ import { GureumError } from "./core/errors.ts";
 import type { Model } from "./core/model/engine.ts";
 import type { LlamaWeightRefs } from "./core/model/weights.ts";
 import { adapterOfCpu } from "./gpu/device/adapters.ts";
-import { adoptDevice, checkDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
+import { adoptDevice, closeDevice, type Gpu, openDevice } from "./gpu/device/device.ts";
 import { makeProfiler, type Profile } from "./gpu/device/profile.ts";
 import { loadExactGpuModel } from "./gpu/model/exact.ts";
 import { loadGpuModel } from "./gpu/model/model.ts";
@@ -173,8 +173,6 @@ export async function makeModel(
     return cpu(`the only WebGPU adapter is software: ${name}`);
   }
   try {
-    // One that was opened here has passed.
-    await checkDevice(gpu);
     const profiler = stats ? makeProfiler(gpu, () => performance.now()) : undefined;
     const watched = profiler?.gpu ?? gpu;
     const progress = onProgress ? { onProgress } : {};

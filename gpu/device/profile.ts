@@ -218,7 +218,15 @@ export function makeProfiler(source: Gpu, now: () => number): Profiler {
   };
 
   return {
-    gpu: Object.create(source, { device: { value: profiled, enumerable: true } }) as Gpu,
+    gpu: Object.create(source, {
+      device: { value: profiled, enumerable: true },
+      checked: {
+        get: () => source.checked,
+        set(checked: boolean) {
+          source.checked = checked;
+        },
+      },
+    }) as Gpu,
     watch(next) {
       watched = next;
     },

@@ -6,7 +6,7 @@ import { checkPositions, guardSession } from "../../core/model/session.ts";
 import { sessionBatch } from "../../core/model/session-batch.ts";
 import type { LlamaWeightRefs } from "../../core/model/weights.ts";
 import { freeAll, makeMemory } from "../device/buffer.ts";
-import type { Gpu } from "../device/device.ts";
+import { checkDevice, type Gpu } from "../device/device.ts";
 import { holds } from "../pipeline/kernel.ts";
 import { batchRefusal } from "../programs/batch.ts";
 import { plainFew } from "../programs/plain.ts";
@@ -30,7 +30,7 @@ export interface GpuModel extends Model {
 /**
  * Streams the weights to the GPU. The model's `dispose` destroys them and the sessions that are left; the device stays
  * the caller's.
- * @throws GureumError "io", "non-finite", "limit", "out-of-memory", "device-lost"; as planVariants
+ * @throws GureumError "io", "non-finite", "limit", "out-of-memory"; as checkDevice and planVariants
  */
 export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWeightRefs, options: GpuModelOptions = {}): Promise<GpuModel> {
   const memory = makeMemory(gpu);
@@ -38,6 +38,7 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
   const batches = new Set<{ dispose(): void }>();
   try {
     const { plan } = planVariants(gpu.capabilities, config, refs, options);
+    await checkDevice(gpu);
     const weights = await loadWeights(memory, refs, plan.layout === "repacked" ? "all" : "none", options.onProgress);
     const together = batchRefusal(config) === undefined;
     const model: GpuModel = {

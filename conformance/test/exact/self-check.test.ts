@@ -1,24 +1,33 @@
 /** A device that computes integers wrong is refused by name. Drivers that do are simulated by changing the check's own WGSL on its way to one. */
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { adoptDevice } from "../../../gpu/device/device.ts";
+import { makeProfiler } from "../../../gpu/device/profile.ts";
 import { selfCheck } from "../../../gpu/device/self-check.ts";
+import { loadExactGpuModel } from "../../../gpu/model/exact.ts";
+import { loadGpuModel } from "../../../gpu/model/model.ts";
 import { embeddedModel, loadModel } from "../../../index.ts";
+import { memoryRefs } from "../fixtures/memory-refs.ts";
+import { arbitraryConfig, randomModel } from "../fixtures/random-model.ts";
 import { testDevice } from "../gpu/device.ts";
 
 /** Of its workgroup. */
 const INVOCATIONS = 128;
 
-/** The device, but what it compiles has `wrong` in place of `right`. */
-function broken(device: GPUDevice, right: string, wrong: string): GPUDevice {
+/** The device, but what it compiles went through `edit`. */
+function edited(device: GPUDevice, edit: (code: string) => string): GPUDevice {
   return new Proxy(device, {
     get(target, name) {
       if (name === "createShaderModule")
-        return (descriptor: GPUShaderModuleDescriptor) =>
-          target.createShaderModule({ ...descriptor, code: descriptor.code.replaceAll(right, wrong) });
+        return (descriptor: GPUShaderModuleDescriptor) => target.createShaderModule({ ...descriptor, code: edit(descriptor.code) });
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
 }
+
+/** The device, but what it compiles has `wrong` in place of `right`. */
+const broken = (device: GPUDevice, right: string, wrong: string): GPUDevice => edited(device, (code) => code.replaceAll(right, wrong));
 
 describe("self-check of a device", () => {
   it("passes where integers are integers", async () => {
@@ -53,6 +62,25 @@ describe("self-check of a device", () => {
         message: expect.stringContaining("webgpu > self-check: the device computes the rounding of an f32 sum of 0x"),
       });
     }
+  });
+
+  it.each([
+    ["loadGpuModel", loadGpuModel],
+    ["loadExactGpuModel", loadExactGpuModel],
+  ])("is asked once of a device that the caller opened, by %s too, watched or not", async (_, load) => {
+    const { device } = await testDevice();
+    const [tiny] = fc.sample(arbitraryConfig, { numRuns: 1, seed: 7 });
+    const { config, weights } = randomModel(tiny!, 1);
+    const wrong = adoptDevice(broken(device, "a + b < b", "a + b < 1u"));
+    await expect(load(wrong, config, memoryRefs(weights))).rejects.toThrow("webgpu > self-check: the device computes a carry of 0x");
+    let asked = 0;
+    const counted = edited(device, (code) => {
+      if (code.includes("dot4I8Packed(a, b)")) asked++;
+      return code;
+    });
+    const gpu = adoptDevice(counted);
+    for (const on of [makeProfiler(gpu, () => 0).gpu, gpu]) (await load(on, config, memoryRefs(weights))).dispose();
+    expect(asked).toBe(1);
   });
 
   it.each([
