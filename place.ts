@@ -1,7 +1,7 @@
 /** Where models come from: a folder on disk, a name on the hub, or a store of the caller's. */
 import { host } from "#host";
-import { checkOptionsObject, checkText, listening, wrongType } from "./core/arguments.ts";
-import type { ByteStore } from "./core/checkpoint/byte-source.ts";
+import { checkCallback, checkOptionsObject, checkText, hear, listening, wrongType } from "./core/arguments.ts";
+import { type ByteStore, heardStore } from "./core/checkpoint/byte-source.ts";
 import { urlStore } from "./core/host/url-store.ts";
 import type { FindOptions } from "./host/host.ts";
 import type { HubOptions } from "./hub/model.ts";
@@ -22,6 +22,7 @@ export type ModelPlace = string | ByteStore;
 export async function findModel(place: string, options: FindOptions = {}): Promise<string> {
   checkText("findModel", "place", place);
   checkOptionsObject("findModel", options);
+  for (const what of ["onNote", "onDownload"] as const) checkCallback("findModel", what, options[what]);
   return listening(options, ["onDownload", "onNote"], (heard) => host.models.find(place, heard));
 }
 
@@ -38,10 +39,13 @@ export const storeOf = async (place: ModelPlace, options?: FindOptions): Promise
   typeof place !== "string" ? checkedStore(place) : isAddress(place) ? urlStore(place, options) : host.models.open(place, options);
 
 /** A model to look into: of one by name, only small files and what is read of the others is fetched. @throws GureumError as `findModel` */
-export async function openModelStore(place: string, options?: HubOptions): Promise<ByteStore> {
+export async function openModelStore(place: string, options: HubOptions = {}): Promise<ByteStore> {
   checkText("openModelStore", "place", place);
   checkOptionsObject("openModelStore", options);
-  return isAddress(place) ? urlStore(place, options) : host.models.view(place, options);
+  for (const what of ["onNote", "onDownload"] as const) checkCallback("openModelStore", what, options[what]);
+  if (isAddress(place)) return urlStore(place, options);
+  const { heard, end } = hear(options, ["onNote", "onDownload"]);
+  return heardStore(await end(host.models.view(place, heard)), end);
 }
 
 /** For a look at parts: of a model by name, only those are fetched. */

@@ -5,6 +5,7 @@
  * `hostCompetitor`).
  */
 import { host } from "#host";
+import { listening } from "../core/arguments.ts";
 import { GureumError } from "../core/errors.ts";
 import { quantileOfSorted } from "../core/eval/statistics.ts";
 import { trendOf } from "./statistics.ts";
@@ -122,6 +123,10 @@ export async function measure(
   clock: Clock = hostClock,
   onMeasured: OnMeasured = () => {},
 ): Promise<Timing[]> {
+  return listening({ onMeasured }, ["onMeasured"], (heard) => measureInTurns(competitors, plan, clock, heard.onMeasured));
+}
+
+async function measureInTurns(competitors: readonly Competitor[], plan: Plan, clock: Clock, onMeasured: OnMeasured): Promise<Timing[]> {
   const parts = competitors.length;
   const calls: number[] = [];
   for (const competitor of competitors) {

@@ -2,7 +2,9 @@
  * Every kernel on a model's real shapes (bench/work/): those of one task in turns, each over so many distinct copies of
  * its weights or caches that no cache of the device serves them.
  */
+
 import type { OwnKernel } from "../conformance/own/kernel.ts";
+import { listening } from "../core/arguments.ts";
 import { GureumError } from "../core/errors.ts";
 import { occursIn } from "../core/names.ts";
 import { makeRecorder, type PreparedDispatch, prepare } from "../gpu/pipeline/recorder.ts";
@@ -139,6 +141,16 @@ export async function measureKernels(
   limits: Limits,
   plan: Plan,
   onProgress?: (done: number, total: number) => void,
+): Promise<KernelRows> {
+  return listening({ onProgress }, ["onProgress"], (heard) => measureGroups(timer, selection, limits, plan, heard.onProgress));
+}
+
+async function measureGroups(
+  timer: GpuTimer,
+  selection: KernelSelection,
+  limits: Limits,
+  plan: Plan,
+  onProgress: ((done: number, total: number) => void) | undefined,
 ): Promise<KernelRows> {
   const { own = [], runs = 25, ownError } = selection;
   const groups = planKernels(selection, works, placeOwn(timer.gpu, own));

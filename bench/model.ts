@@ -3,7 +3,9 @@
  * Prompts are fed to an empty cache, decoding starts at its depth with greedy sampling and ignores every end-of-text id; the parts
  * take turns as kernels do.
  */
+
 import { host } from "#host";
+import { listening } from "../core/arguments.ts";
 import { listRefs } from "../core/checkpoint/weights.ts";
 import type { LlamaConfig } from "../core/config.ts";
 import { GureumError } from "../core/errors.ts";
@@ -168,7 +170,17 @@ export async function measureModel(
   gpu: Gpu | undefined,
   limits: Limits,
   plan: Plan,
-  { onProgress, onMeasured }: ModelWatch = {},
+  watch: ModelWatch = {},
+): Promise<ModelRows> {
+  return listening(watch, ["onProgress", "onMeasured"], (heard) => run(selection, gpu, limits, plan, heard));
+}
+
+async function run(
+  selection: ModelSelection,
+  gpu: Gpu | undefined,
+  limits: Limits,
+  plan: Plan,
+  { onProgress, onMeasured }: ModelWatch,
 ): Promise<ModelRows> {
   const { name, config, refs, prompts, newTokens, depths, variants, cpu } = selection;
   const maxContext = checkFit(selection);

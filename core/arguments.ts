@@ -4,6 +4,10 @@ import { GureumError } from "./errors.ts";
 /** A value in a message: its kind, and what it is where that is short. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined || typeof value === "number" || typeof value === "boolean") return `${value as null}`;
+  if (value instanceof Promise) {
+    value.catch(() => {}); // refused as it is, whatever becomes of it
+    return "a promise";
+  }
   if (typeof value === "string") return JSON.stringify(value.slice(0, 40));
   return Array.isArray(value) ? "an array" : typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
@@ -52,20 +56,25 @@ export function checkIdList(where: string, what: string, value: unknown): void {
   if (!isList) throw wrongType(where, what, "an array of ids", value);
 }
 
+/** Options whose callbacks are listened to, and how a call that is given them ends. */
+export interface Heard<T> {
+  readonly heard: T;
+  /** What `work` gives, or the error of a callback, which `undo` is told of. */
+  end<R>(work: Promise<R>, undo?: (result: R) => void): Promise<R>;
+}
+
 /**
- * Runs `body` on options whose callbacks of these names it calls and does not wait for. One that gives a promise may fail later: the next
- * call of any throws its error then, and so does the end, which `undo` is told of.
+ * Listens to callbacks of these names that are called and not waited for. One may fail, at once or, where it gives a promise, later: the next
+ * call of any throws its error then, and so does the end.
  */
-export async function listening<T extends object, R>(
-  options: T,
-  names: readonly (keyof T)[],
-  body: (options: T) => Promise<R>,
-  undo: (result: R) => void = () => {},
-): Promise<R> {
+export function hear<T extends object>(options: T, names: readonly (keyof T)[]): Heard<T> {
   let failed: { readonly error: unknown } | undefined;
   const open = new Set<Promise<void>>();
   const check = (): void => {
     if (failed) throw failed.error;
+  };
+  const fail = (error: unknown): void => {
+    failed ??= { error };
   };
   const heard = { ...options };
   for (const name of names) {
@@ -73,26 +82,47 @@ export async function listening<T extends object, R>(
     if (typeof callback !== "function") continue;
     const call = (...args: unknown[]): void => {
       check();
-      const given: unknown = callback(...args);
+      let given: unknown;
+      try {
+        given = callback(...args);
+      } catch (error) {
+        fail(error);
+        throw error;
+      }
       if (typeof (given as PromiseLike<unknown> | undefined)?.then !== "function") return;
-      const settled = Promise.resolve(given).then(
-        () => void open.delete(settled),
-        (error: unknown) => {
-          failed ??= { error };
-          open.delete(settled);
-        },
-      );
+      const settled = Promise.resolve(given)
+        .then(() => {}, fail)
+        .then(() => void open.delete(settled));
       open.add(settled);
     };
     heard[name] = call as T[keyof T];
   }
-  const result = await body(heard);
-  try {
-    await Promise.all(open);
-    check();
-  } catch (error) {
-    undo(result);
-    throw error;
-  }
-  return result;
+  return {
+    heard,
+    async end(work, undo = () => {}) {
+      const result = await work.catch((error: unknown) => {
+        check(); // what it ends in may be what came of the callback's error
+        throw error;
+      });
+      try {
+        await Promise.all(open);
+        check();
+      } catch (error) {
+        undo(result);
+        throw error;
+      }
+      return result;
+    },
+  };
+}
+
+/** Runs `body` on options whose callbacks of these names are listened to, as `hear` says. */
+export async function listening<T extends object, R>(
+  options: T,
+  names: readonly (keyof T)[],
+  body: (options: T) => Promise<R>,
+  undo?: (result: R) => void,
+): Promise<R> {
+  const { heard, end } = hear(options, names);
+  return end(body(heard), undo);
 }

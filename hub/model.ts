@@ -105,7 +105,12 @@ async function complete(place: Place, repository: Repository, files: readonly Re
     const tell = (bytes: number): void => {
       arrived += bytes;
       bytesDone += bytes;
-      options.onDownload?.({ fileName: path, bytesDone, bytesTotal });
+      try {
+        options.onDownload?.({ fileName: path, bytesDone, bytesTotal });
+      } catch (error) {
+        stop.abort(error); // no cut connection, to be tried again
+        throw error;
+      }
     };
     const onWait = (): void => options.onNote?.(`${name.text}: another process downloads ${path}; waiting for it`);
     await withLock(folder.lock(etag), onWait, async () => {

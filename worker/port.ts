@@ -3,6 +3,7 @@
  * `{ id, gives }` or `{ id, error }` come back. `{ id, stop: true }` asks a call to end early, where it can. Errors keep code, parts and
  * message.
  */
+import { hear } from "../core/arguments.ts";
 import { type ErrorCode, type ErrorParts, GureumError } from "../core/errors.ts";
 
 /** What each call takes, tells meanwhile, and gives. */
@@ -119,7 +120,7 @@ export interface Calls<T extends CallTable> {
 
 /** Calls of a worker that serves `T`. */
 export function connectCalls<T extends CallTable>(worker: WorkerLike): Calls<T> {
-  const open = new Map<number, { onNews(news: unknown): void; done(value: unknown): void; fail(error: Error): void }>();
+  const open = new Map<number, { onNews(news: unknown): void; done(value: unknown): void; fail(error: unknown): void }>();
   let last = 0;
   let ended: GureumError | undefined;
   const end = (error: GureumError): void => {
@@ -132,7 +133,16 @@ export function connectCalls<T extends CallTable>(worker: WorkerLike): Calls<T> 
   worker.onmessage = ({ data }: { data: Answer }) => {
     const call = open.get(data.id);
     if (!call) return;
-    if ("tells" in data) return call.onNews(data.tells);
+    if ("tells" in data) {
+      try {
+        call.onNews(data.tells);
+      } catch (error) {
+        open.delete(data.id);
+        worker.postMessage({ id: data.id, stop: true });
+        call.fail(error);
+      }
+      return;
+    }
     open.delete(data.id);
     if (data.error) call.fail(received(data.error));
     else call.done(data.gives);
@@ -152,14 +162,15 @@ export function connectCalls<T extends CallTable>(worker: WorkerLike): Calls<T> 
     call(name, takes, onNews = () => {}, signal) {
       const id = ++last;
       const stop = (): void => worker.postMessage({ id, stop: true });
+      const { heard, end: heardEnd } = hear({ onNews }, ["onNews"]);
       const result = new Promise<unknown>((done, fail) => {
         if (ended) return fail(ended);
-        open.set(id, { onNews: onNews as (news: unknown) => void, done, fail });
+        open.set(id, { onNews: heard.onNews as (news: unknown) => void, done, fail });
         worker.postMessage({ id, name, takes });
         if (signal?.aborted) stop();
         signal?.addEventListener("abort", stop);
       });
-      return result.finally(() => signal?.removeEventListener("abort", stop)) as Promise<never>;
+      return heardEnd(result).finally(() => signal?.removeEventListener("abort", stop)) as Promise<never>;
     },
     close: () => end(new GureumError("aborted", { where: "worker", what: "was closed" })),
   };

@@ -2,6 +2,7 @@
  * The whole suite as one call: which subjects, how long, and the certificate that comes out. The command is a thin
  * shell of it.
  */
+import { listening } from "../../core/arguments.ts";
 import { GureumError } from "../../core/errors.ts";
 import { occursIn } from "../../core/names.ts";
 import { closeDevice } from "../../gpu/device/device.ts";
@@ -72,6 +73,10 @@ function ranksOf(subjects: readonly AnySubject[]): number[] {
  * @throws GureumError "usage" where nothing is selected, "no-adapter" where webgpu is asked for and absent
  */
 export async function runConformance(options: ConformanceOptions = {}): Promise<Certificate> {
+  return listening(options, ["onStart", "onProgress"], run);
+}
+
+async function run(options: ConformanceOptions): Promise<Certificate> {
   const began = performance.now();
   const { filter = "", seed = 1, timeMs, jobs = 1, journal, onStart, onRow, onProgress } = options;
   const runs = options.runs ?? (timeMs === undefined ? 100 : UNLIMITED);

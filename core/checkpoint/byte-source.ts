@@ -2,6 +2,7 @@
  * Where bytes come from: the only thing a checkpoint needs of the world. Disk folders are in core/host; a caller may
  * bring any other storage (a browser's file handle, HTTP ranges, memory).
  */
+import type { Heard } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 
 /** A file of known length, read by range. */
@@ -90,6 +91,17 @@ export function treeStore(name: string, files: ReadonlyMap<string, (where: strin
       const inside = [...files].filter(([path]) => path.startsWith(`${inner}/`));
       return treeStore(`${name}/${inner}`, new Map(inside.map(([path, open]) => [path.slice(inner.length + 1), open])));
     },
+  };
+}
+
+/** A store whose calls end with the errors of the callbacks that it was made with. */
+export function heardStore(store: ByteStore, end: Heard<unknown>["end"]): ByteStore {
+  const { folder } = store;
+  return {
+    name: store.name,
+    list: () => end(store.list()),
+    open: (fileName) => end(store.open(fileName), (source) => void source.close().catch(() => {})),
+    ...(folder ? { folder: (inner) => heardStore(folder.call(store, inner), end) } : {}),
   };
 }
 

@@ -3,6 +3,7 @@
  * downloading one. Bytes depend on shape and seed only; memory is a few megabytes. It says nothing: activations stay
  * near unit size, that is all.
  */
+import { listening } from "../arguments.ts";
 import { f16Bits } from "../dtype.ts";
 import { GureumError, within } from "../errors.ts";
 import { layerParts, partKey } from "../model/layer.ts";
@@ -203,11 +204,13 @@ export interface SynthOptions {
  * @throws GureumError "range" for a seed that is no u32, "shape" for a shape that AWQ cannot hold, and what `folder`
  * throws.
  */
-export async function synth(shape: SynthShape, folder: FolderWriter, { seed, onProgress }: SynthOptions): Promise<void> {
+export async function synth(shape: SynthShape, folder: FolderWriter, options: SynthOptions): Promise<void> {
+  const { seed } = options;
   const { config } = shape;
   if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff)
     throw new GureumError("range", { where: "seed", what: "out of range", expected: "0 to 4294967295", got: `${seed}` });
-  await writeShards(folder, listEntries(shape, seed), shape.maxShardBytes, onProgress);
+  const entries = listEntries(shape, seed);
+  await listening(options, ["onProgress"], ({ onProgress }) => writeShards(folder, entries, shape.maxShardBytes, onProgress));
   await writeText(folder, configFile, configJson(config));
   await writeText(
     folder,

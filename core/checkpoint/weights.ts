@@ -3,6 +3,7 @@
  * tensor lies: plan.ts.
  */
 
+import { listening } from "../arguments.ts";
 import type { LlamaConfig } from "../config.ts";
 import { dtypeBits, type FloatDType, widenFloats } from "../dtype.ts";
 import { type LayerTree, layerParts, makeLayerInTurn } from "../model/layer.ts";
@@ -96,19 +97,21 @@ export async function readWeights(
   onProgress?: (bytesDone: number, bytesTotal: number) => void,
   allocate: Allocate = allocateApart,
 ): Promise<LlamaWeights> {
-  const total = listRefs(refs).reduce((sum, ref) => sum + ref.byteLength, 0);
-  let done = 0;
-  onProgress?.(0, total);
-  const { dense, vector, layer } = readerOf(allocate, (byteLength) => {
-    done += byteLength;
-    onProgress?.(done, total);
+  return listening({ onProgress }, ["onProgress"], async (heard) => {
+    const total = listRefs(refs).reduce((sum, ref) => sum + ref.byteLength, 0);
+    let done = 0;
+    heard.onProgress?.(0, total);
+    const { dense, vector, layer } = readerOf(allocate, (byteLength) => {
+      done += byteLength;
+      heard.onProgress?.(done, total);
+    });
+    const embedTokens = await dense(refs.embedTokens);
+    const layers: LayerWeights[] = [];
+    for (const own of refs.layers) layers.push(await layer(own));
+    const norm = await vector(refs.norm);
+    const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);
+    return { embedTokens, layers, norm, lmHead };
   });
-  const embedTokens = await dense(refs.embedTokens);
-  const layers: LayerWeights[] = [];
-  for (const own of refs.layers) layers.push(await layer(own));
-  const norm = await vector(refs.norm);
-  const lmHead = refs.lmHead === refs.embedTokens ? embedTokens : await dense(refs.lmHead);
-  return { embedTokens, layers, norm, lmHead };
 }
 
 /** Reads single parts of the tree, as `readWeights` does all of it. */

@@ -1,4 +1,5 @@
 /** One token drawn on the host from logits that came to it: a hook first, then the steps of docs/sampling.md. */
+import { shown } from "../arguments.ts";
 import { GureumError } from "../errors.ts";
 import type { Choose, Model, Sampler, SamplingOptions } from "../model/engine.ts";
 import { floatSampler } from "../sample/sampler.ts";
@@ -36,7 +37,7 @@ function processed(process: LogitsProcessor, logits: Float32Array, ids: readonly
   const own = logits.slice();
   const result: unknown = process(ids.slice(), own) ?? own;
   const V = logits.length;
-  const got = result instanceof Float32Array ? `${result.length}` : result instanceof Promise ? "a promise" : typeof result;
+  const got = result instanceof Float32Array ? `${result.length}` : shown(result);
   if (!(result instanceof Float32Array) || result.length !== V)
     throw new GureumError("usage", {
       where: "processLogits",

@@ -1,6 +1,6 @@
 /** A model folder behind an address. HTTP lists no folders: the names are given, or those that models have are tried. */
-import { checkOptionsObject, checkText } from "../arguments.ts";
-import { type ByteSource, type ByteStore, type DownloadProgress, readBytes, treeStore } from "../checkpoint/byte-source.ts";
+import { checkCallback, checkOptionsObject, checkText, hear } from "../arguments.ts";
+import { type ByteSource, type ByteStore, type DownloadProgress, heardStore, readBytes, treeStore } from "../checkpoint/byte-source.ts";
 import { configFile } from "../checkpoint/config.ts";
 import { companions } from "../checkpoint/needed.ts";
 import { indexFile, parseIndex, singleFile } from "../checkpoint/shards.ts";
@@ -58,7 +58,9 @@ export function urlStore(address: string, options: UrlOptions = {}): ByteStore {
       expected: "http://… or https://…",
       got: JSON.stringify(address),
     });
-  const { files, hashes = {}, headers = {}, onNote, onDownload } = options;
+  for (const what of ["onNote", "onDownload"] as const) checkCallback("urlStore", what, options[what]);
+  const { heard, end } = hear(options, ["onNote", "onDownload"]);
+  const { files, hashes = {}, headers = {}, onNote, onDownload } = heard;
   const patience = { ...usualPatience, ...options.patience };
   const totals = new Map<string, number>();
   let bytesDone = 0;
@@ -97,8 +99,7 @@ export function urlStore(address: string, options: UrlOptions = {}): ByteStore {
     return [...seen.keys(), ...new Set(shards)];
   };
   const tree = treeStore(address, new Map((files ?? []).map((name) => [name, () => open(name)])));
-  if (files) return tree;
-  return {
+  const looked: ByteStore = {
     name: address,
     list: look,
     async open(fileName) {
@@ -107,4 +108,5 @@ export function urlStore(address: string, options: UrlOptions = {}): ByteStore {
       return source ?? open(fileName);
     },
   };
+  return heardStore(files ? tree : looked, end);
 }

@@ -26,7 +26,10 @@ function withCheckedChoice(work: SlotWork): SlotWork {
           where: "choose",
           what: "result",
           expected: `an id from 0 to ${logits.length - 1} and its logprob`,
-          got: typeof token === "object" && token !== null ? `id ${shown(id)}, logprob ${shown(logprob)}` : shown(token),
+          got:
+            typeof token === "object" && token !== null && !(token instanceof Promise)
+              ? `id ${shown(id)}, logprob ${shown(logprob)}`
+              : shown(token),
         });
       return token as Token;
     },

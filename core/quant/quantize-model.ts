@@ -4,6 +4,7 @@
  * residual streams, one layer's weights, the moments of its inputs.
  * Layout of the result: AutoAWQ 0.2.9 `awq/models/base.py` (save_quantized), `awq/models/_config.py`.
  */
+import { listening } from "../arguments.ts";
 import type { FolderWriter } from "../checkpoint/byte-sink.ts";
 import type { ByteStore } from "../checkpoint/byte-source.ts";
 import { copyCompanions } from "../checkpoint/companions.ts";
@@ -247,7 +248,8 @@ export async function quantizeModel(job: QuantizeJob): Promise<QuantizeReport> {
     };
     const done = await claimParts(parts, identity);
     const crew = job.crew ?? aloneCrew(ops);
-    await quantizeLayers({ ...job, stages, checkpoint, done, crew, bench: makeBench(ops, config, longest) });
+    const bench = makeBench(ops, config, longest);
+    await listening(job, ["onStep"], (heard) => quantizeLayers({ ...heard, stages, checkpoint, done, crew, bench }));
     if (settings.modelSteps > 0) await trainWhole({ ...job, checkpoint, done, trainer: job.trainer ?? crewTrainer(crew) });
     return await assemble(folder, checkpoint, configText, job);
   } finally {

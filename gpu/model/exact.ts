@@ -1,5 +1,5 @@
 /** A Llama model in `exact` on a WebGPU device: the same bits as core/exact/model.ts, on every device that passes its self-check. */
-
+import { listening } from "../../core/arguments.ts";
 import type { LlamaConfig } from "../../core/config.ts";
 import { GureumError } from "../../core/errors.ts";
 import { checkExactLimits, EXACT_LIMITS, exactParts } from "../../core/exact/forward.ts";
@@ -28,7 +28,7 @@ export async function loadExactGpuModel(
   gpu: Gpu,
   config: LlamaConfig,
   refs: LlamaWeightRefs,
-  { onProgress }: ExactModelOptions = {},
+  options: ExactModelOptions = {},
 ): Promise<Model> {
   checkExactLimits(config);
   const unknown = partRefusal(exactParts, refs);
@@ -43,7 +43,7 @@ export async function loadExactGpuModel(
   const sessions = new Set<Session>();
   const batches = new Set<{ dispose(): void }>();
   try {
-    const weights = await loadExactWeights(memory, refs, onProgress);
+    const weights = await listening(options, ["onProgress"], (heard) => loadExactWeights(memory, refs, heard.onProgress));
     const model: Model = {
       config,
       backend: "webgpu",

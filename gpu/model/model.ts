@@ -1,4 +1,5 @@
 /** A Llama model on a WebGPU device: the twin of core/model/cpu.ts. */
+import { listening } from "../../core/arguments.ts";
 import type { LlamaConfig } from "../../core/config.ts";
 import { checkBatchSize } from "../../core/model/batch.ts";
 import type { Model, Session } from "../../core/model/engine.ts";
@@ -39,7 +40,8 @@ export async function loadGpuModel(gpu: Gpu, config: LlamaConfig, refs: LlamaWei
   try {
     const { plan } = planVariants(gpu.capabilities, config, refs, options);
     await checkDevice(gpu);
-    const weights = await loadWeights(memory, refs, plan.layout === "repacked" ? "all" : "none", options.onProgress);
+    const repacked = plan.layout === "repacked" ? "all" : "none";
+    const weights = await listening(options, ["onProgress"], (heard) => loadWeights(memory, refs, repacked, heard.onProgress));
     const together = batchRefusal(config) === undefined;
     const model: GpuModel = {
       config,

@@ -105,29 +105,10 @@ const SLOT = 256;
 
 /**
  * Compiles and binds what was recorded. Equal params share one uniform; all uniforms lie in one buffer of `memory`.
- * `onPipeline` is called as pipelines become ready.
  * @throws GureumError "pipeline", "missing-feature", "limit", "out-of-memory", "device-lost"
  */
-export async function prepare(
-  { dispatches }: Recorder,
-  memory: Memory,
-  onPipeline?: (ready: number, total: number) => void,
-): Promise<PreparedDispatch[]> {
-  const distinct = new Set<unknown>();
-  let ready = 0;
-  const compiled = await Promise.all(
-    dispatches.map((dispatch) => {
-      const promise = compile(memory.gpu, dispatch.kernel as Kernel, dispatch);
-      if (onPipeline && !distinct.has(promise)) {
-        distinct.add(promise);
-        promise.then(
-          () => onPipeline(++ready, distinct.size),
-          () => {},
-        );
-      }
-      return promise;
-    }),
-  );
+export async function prepare({ dispatches }: Recorder, memory: Memory): Promise<PreparedDispatch[]> {
+  const compiled = await Promise.all(dispatches.map((dispatch) => compile(memory.gpu, dispatch.kernel as Kernel, dispatch)));
   const bound = await bind(dispatches, memory, (_kernel, i) => compiled[i]!.layout);
   return bound.map((one, i) => ({ ...one, pipeline: compiled[i]!.pipeline }));
 }

@@ -10,6 +10,7 @@ import { isCompanion } from "../../../core/checkpoint/needed.ts";
 import { sha256 } from "../../../core/host/hash.ts";
 import { embeddedModel, findModel, loadModel, openChat, openTokenizer, readTensor } from "../../../index.ts";
 import { gureum } from "../cli/gureum.ts";
+import { expectOwnError } from "../fixtures/failing.ts";
 import { root, sources, textOf } from "../house/tree.ts";
 import { type FakeHub, fakeHub } from "./fake-hub.ts";
 
@@ -93,10 +94,7 @@ describe("the cache", () => {
     const empty = await mkdtemp(join(tmpdir(), "gureum-hub-cache-"));
     try {
       const environment = { HF_HOME: empty, HF_ENDPOINT: hub.url };
-      const late = async (): Promise<void> => {
-        throw new RangeError("the caller's own");
-      };
-      await expect(findModel(id, { environment, onDownload: late })).rejects.toThrow("the caller's own");
+      await expectOwnError((onDownload) => findModel(id, { environment, onDownload }));
       await findModel(id, { environment });
       const python = await readFile(new URL("../fixtures/data/hub/python-cache.txt", import.meta.url), "utf8");
       expect(await listing(join(empty, "hub"))).toEqual(python.trim().split("\n").sort());

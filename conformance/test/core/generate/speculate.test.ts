@@ -246,7 +246,7 @@ describe("a hook on logits", () => {
     ["+Infinity", (_i, l) => l.fill(Infinity, 0, 1), "non-finite", /got Infinity/],
     ["no id", (_i, l) => l.fill(-Infinity), "range", /one id or more that is left/],
     ["a short array", (_i, l) => l.subarray(1), "usage", /result, expected nothing, or a Float32Array of 9 logits, got 8/],
-    ["an array of another type", () => [1, 2] as never, "usage", /got object/],
+    ["an array of another type", () => [1, 2] as never, "usage", /got an array/],
     ["a promise", (async () => undefined) as never, "usage", /got a promise/],
   ];
   it.each(failing)("that gives %s is an error by name", async (_, processLogits, code, about) => {

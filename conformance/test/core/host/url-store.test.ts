@@ -6,7 +6,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type ByteSource, readBytes } from "../../../../core/checkpoint/byte-source.ts";
 import { makeSha256 } from "../../../../core/sha256.ts";
-import { embeddedModel, loadModel, type UrlOptions, urlStore } from "../../../../index.ts";
+import { embeddedModel, loadModel, openModelStore, type UrlOptions, urlStore } from "../../../../index.ts";
+import { expectOwnError } from "../../fixtures/failing.ts";
 import { type FileServer, fileServer } from "../../page/file-server.ts";
 
 const bytesOf = (length: number, seed = 1): Uint8Array =>
@@ -72,6 +73,24 @@ describe("a file behind an address", () => {
     ]);
     expect(told.at(-1)).toBe(large.length);
     expect(told).toEqual([...told].sort((a, b) => a - b));
+  });
+
+  it("that is fetched whole ends with the error of a callback, and is not asked for again", async () => {
+    server.ranges = false;
+    await expectOwnError((onNote) => openLarge({ onNote }));
+    await expectOwnError((onDownload) => openLarge({ onDownload }));
+    expect(server.asked.length).toBe(4);
+    server.ranges = true;
+    await expectOwnError((onDownload) => openLarge({ onDownload, hashes: { "large.safetensors": sha(large) } }));
+    const listed = (onDownload: () => never) => urlStore(`${server.url}/model`, { patience: quick, onDownload });
+    server.ranges = false;
+    await expectOwnError((onDownload) => listed(onDownload).list());
+    await expectOwnError((onDownload) => openModelStore(`${server.url}/model`, { onDownload }).then((store) => store.open("config.json")));
+    let calls = 0;
+    const onDownload = (): void => {
+      if (calls++ === 0) throw new RangeError("the first alone");
+    };
+    await expect(openLarge({ onDownload })).rejects.toThrow(/^the first alone$/);
   });
 
   it("may be empty", async () => {

@@ -41,7 +41,7 @@ describe("stages of a caller's own", () => {
     ["a scale of 0", { scales: gave(new Float32Array(K)) }, /got 0 at 0$/],
     ["a scale that is NaN", { scales: gave(new Float32Array(K).fill(Number.NaN)) }, /got NaN at 0$/],
     ["nothing", { scales: gave(undefined) }, /got undefined$/],
-    ["a promise", { scales: gave(Promise.resolve(null)) }, /got an object$/],
+    ["a promise", { scales: gave(Promise.resolve(null)) }, /got a promise$/],
     ["no ranges", { ranges: gave(undefined) }, /^stage ranges: low, expected Float64Array of 16 finite numbers, got undefined$/],
     ["an infinite range", { ranges: gave({ low: numbers(0), high: numbers(Infinity) }) }, /high, .* got Infinity at 0$/],
     [
