@@ -15,8 +15,8 @@ import { greedy } from "../core/sample/sampler.ts";
 import { type CpuOptions, loadCpuModel } from "../wasm/model.ts";
 import { type Competitor, hostClock, measure, type Plan, processCpuMs } from "./harness.ts";
 import { writeGguf } from "./peers/gguf.ts";
-import { openLlamaCpp, type Peer } from "./peers/llama-cpp.ts";
-import { openWllama } from "./peers/wllama.ts";
+import { findLlamaCpp, openLlamaCpp, type Peer } from "./peers/llama-cpp.ts";
+import { findWllama, openWllama } from "./peers/wllama.ts";
 import { makeRow, type Row } from "./results.ts";
 
 export interface PeersSelection {
@@ -51,6 +51,13 @@ async function openGureum({ config, refs }: PeersSelection, name: string, option
     },
   };
 }
+
+/** int4 alone has the one with an arithmetic. */
+const ownWays: readonly { readonly name: string; readonly options: CpuOptions }[] = [
+  { name: "gureum javascript", options: { ops: "javascript" } },
+  { name: "gureum wasm", options: { ops: "wasm" } },
+  { name: "gureum wasm fixed16", options: { ops: "wasm", arithmetic: "fixed16" } },
+];
 
 const promptOf = ({ config, prompt }: PeersSelection): number[] =>
   Array.from({ length: prompt }, (_, i) => 3 + ((i * 17) % (config.vocabSize - 3)));
@@ -98,36 +105,39 @@ function competitors(peer: Peer, selection: PeersSelection): { competitor: Compe
 /** Makes the peers' files in a temporary folder, runs all in turns and removes the folder. @throws what writing, loading and running throw */
 export async function measurePeers(selection: PeersSelection, plan: Plan, onProgress?: (what: string) => void): Promise<Row[]> {
   const { config, refs, prompt, newTokens, browser, filter = "" } = selection;
+  const wanted = occursIn(filter);
+  const int4 = refs.layers.some(({ qProj }) => qProj.kind === "awq");
+  const own = ownWays.filter(({ name, options }) => wanted(name) && (int4 || options.arithmetic === undefined));
+  const files = (["f16", "q4_0"] as const)
+    .map((type) => ({
+      type,
+      native: wanted(`llama.cpp ${type}`),
+      web: type === "q4_0" && browser !== undefined && wanted(`wllama ${type}`),
+    }))
+    .filter(({ native, web }) => native || web);
+  if (own.length + files.length === 0)
+    throw new GureumError("usage", {
+      where: "bench peers",
+      what: "no peer matches",
+      got: JSON.stringify(filter),
+      remedy: "gureum bench --help names them",
+    });
+  // Before gigabytes are written for them.
+  const llamaCpp = files.some(({ native }) => native) ? await findLlamaCpp() : undefined;
+  const wllama = files.some(({ web }) => web) ? findWllama() : undefined;
   const folder = await mkdtemp(join(tmpdir(), "gureum-peers-"));
   const peers: Peer[] = [];
   const contextSize = Math.ceil((prompt + newTokens + 2) / 256) * 256;
   try {
-    const weights = await readWeights(refs);
-    const int4 = weights.layers.some(({ qProj }) => qProj.weight.kind === "awq");
-    const wanted = occursIn(filter);
-    for (const type of ["f16", "q4_0"] as const) {
-      const [native, web] = [`llama.cpp ${type}`, `wllama ${type}`];
-      const inPage = type === "q4_0" && browser !== undefined && wanted(web);
-      if (!wanted(native) && !inPage) continue;
+    const weights = files.length > 0 ? await readWeights(refs) : undefined;
+    for (const { type, native, web } of files) {
       onProgress?.(`writing GGUF ${type}`);
       const path = join(folder, `${type}.gguf`);
-      await writeFile(path, (sink) => writeGguf(config, weights, type, sink));
-      if (wanted(native)) peers.push(await openLlamaCpp(path, native, contextSize));
-      if (inPage) peers.push(await openWllama(path, web, contextSize, browser));
+      await writeFile(path, (sink) => writeGguf(config, weights!, type, sink));
+      if (native) peers.push(await openLlamaCpp(llamaCpp!, path, `llama.cpp ${type}`, contextSize));
+      if (web) peers.push(await openWllama(wllama!, path, `wllama ${type}`, contextSize, browser!));
     }
-    const own: [string, CpuOptions][] = [
-      ["gureum javascript", { ops: "javascript" }],
-      ["gureum wasm", { ops: "wasm" }],
-      ...(int4 ? [["gureum wasm fixed16", { ops: "wasm", arithmetic: "fixed16" }] as [string, CpuOptions]] : []),
-    ];
-    for (const [name, options] of own) if (wanted(name)) peers.push(await openGureum(selection, name, options, contextSize));
-    if (peers.length === 0)
-      throw new GureumError("usage", {
-        where: "bench peers",
-        what: "no peer matches",
-        got: JSON.stringify(filter),
-        remedy: "gureum bench --help names them",
-      });
+    for (const { name, options } of own) peers.push(await openGureum(selection, name, options, contextSize));
     onProgress?.("measuring");
     const all = peers.flatMap((peer) => competitors(peer, selection));
     const timings = await measure(

@@ -10,7 +10,8 @@ interface Sequence {
   evaluate(tokens: readonly number[], options: { temperature: number; yieldEogToken: boolean }): AsyncGenerator<number>;
   clearHistory(): Promise<void>;
 }
-interface Package {
+/** The package. */
+export interface Package {
   getLlama(options: object): Promise<{ loadModel(options: object): Promise<LlamaModel>; dispose(): Promise<void> }>;
 }
 interface LlamaModel {
@@ -33,11 +34,10 @@ export interface Peer {
 }
 
 /** @throws GureumError "not-found" where the package is not installed */
-export async function openLlamaCpp(path: string, name: string, contextSize: number): Promise<Peer> {
+export async function findLlamaCpp(): Promise<Package> {
   const specifier = "node-llama-cpp";
-  let found: Package;
   try {
-    found = (await import(specifier)) as Package;
+    return (await import(specifier)) as Package;
   } catch (error) {
     throw new GureumError(
       "not-found",
@@ -45,6 +45,10 @@ export async function openLlamaCpp(path: string, name: string, contextSize: numb
       error,
     );
   }
+}
+
+/** @throws what the package throws */
+export async function openLlamaCpp(found: Package, path: string, name: string, contextSize: number): Promise<Peer> {
   const llama = await found.getLlama({ gpu: false, build: "never", skipDownload: true, logLevel: "error", maxThreads: 1 });
   const model = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
   const context = await model.createContext({ contextSize, threads: 1, batchSize: Math.min(512, contextSize), flashAttention: false });

@@ -61,16 +61,19 @@ async function treeCpuMs(root: number): Promise<number> {
   return [...processes].reduce((sum, [pid, { ms }]) => sum + (within(pid) ? ms : 0), 0);
 }
 
-/** @throws GureumError "not-found" where the package is not installed, "io" where the browser ends or the page reports an error */
-export async function openWllama(modelPath: string, name: string, contextSize: number, browserPath: string): Promise<Peer> {
+/** The package's folder. @throws GureumError "not-found" where it is not installed */
+export function findWllama(): string {
   const specifier = "@wllama/wllama";
-  let folder: string;
   try {
-    folder = fileURLToPath(new URL(".", import.meta.resolve(specifier)));
+    return fileURLToPath(new URL(".", import.meta.resolve(specifier)));
   } catch (error) {
     const remedy = "npm install --no-save @wllama/wllama@3.13.0";
     throw new GureumError("not-found", { where: "bench peers", what: "@wllama/wllama is not installed", remedy }, error);
   }
+}
+
+/** @throws GureumError "io" where the browser ends or the page reports an error */
+export async function openWllama(folder: string, modelPath: string, name: string, contextSize: number, browserPath: string): Promise<Peer> {
   const waiting: { work?: (work: Work) => void; done?: (answer: Answer) => void } = {};
   const files: Readonly<Record<string, string>> = { js: "text/javascript", wasm: "application/wasm" };
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {

@@ -8,6 +8,7 @@ import { planKernels } from "../../../bench/kernels.ts";
 import { readResults } from "../../../bench/results.ts";
 import { synthShapes } from "../../../core/checkpoint/synth-shapes.ts";
 import { closeDevice, openDevice } from "../../../gpu/device/device.ts";
+import { embeddedModel } from "../../../index.ts";
 import { freshFolder } from "../fixtures/fresh-folder.ts";
 
 const cli = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
@@ -60,6 +61,7 @@ describe("gureum bench", () => {
     ["both folder and shape", ["model", "a", "--synthetic", "tiny"], /a model folder or --synthetic/],
     ["one file to compare", ["compare", "a.json"], /give two files/],
     ["a time that is none", ["kernels", "--time", "soon"], /--time takes a duration such as .*"soon"/],
+    ["a filter that no peer has", ["peers", embeddedModel(), "--filter", "nonesuch"], /no peer matches, got "nonesuch"/],
     ["an unknown format", ["kernels", "--format", "yaml"], /--format is one of table, markdown, csv, json, got "yaml"/],
   ];
   it.each(wrong)("refuses %s with exit code 2 and one line", async (_what, args, message) => {
@@ -79,6 +81,8 @@ describe("gureum bench", () => {
       [["compare", at("other.json"), at("other.json")], /no benchmark results/],
       [["model", at("nowhere"), "--backend", "cpu"], /nowhere/],
       [["model", "--synthetic", "tiny", "--backend", "cpu", "--depth", "2048"], /positions/],
+      // One line: no file was written for a package that is not there.
+      [["peers", embeddedModel(), "--filter", "wllama", "--browser", at("none")], /@wllama\/wllama is not installed — npm install/],
     ];
     for (const [args, message] of failures) {
       const { code, out, err } = await bench(...args);
