@@ -12,6 +12,7 @@ import { type ByteSource, readBytes } from "./core/checkpoint/byte-source.ts";
 import { openFolder } from "./core/checkpoint/folder.ts";
 import { type Checkpoint, openCheckpoint } from "./core/checkpoint/weights.ts";
 import { GureumError } from "./core/errors.ts";
+import { claim } from "./core/host/lock.ts";
 import { type CpuOps, referenceOps } from "./core/model/ops.ts";
 import type { LayerDone } from "./core/quant/quantize-layers.ts";
 import { checkSource, linearWeights, type QuantizeReport, quantizedBytes, quantizeModel } from "./core/quant/quantize-model.ts";
@@ -261,7 +262,10 @@ async function run(place: ModelPlace, options: QuantizeOptions): Promise<Quantiz
   const gpu = device.ops;
   const ops = gpu ?? cpu;
   const result = `${work}/result`;
+  let release = async (): Promise<void> => {};
   try {
+    release = await claim(work);
+    if (!isThere && (await folderState(to)) === "filled") throw inTheWay(to);
     await makeFolder(work);
     await removeFolder(result);
     const parts = { store: directoryStore(work), writer: filesIn(work) };
@@ -294,6 +298,7 @@ async function run(place: ModelPlace, options: QuantizeOptions): Promise<Quantiz
     await removeFolder(work);
     return report;
   } finally {
+    await release();
     search?.close();
     ops.dispose();
   }

@@ -14,6 +14,7 @@ import { makeFolder } from "../core/host/folders.ts";
 import { checkWritable, writeFile } from "../core/host/write.ts";
 import { formatOf } from "./format.ts";
 import { adapterFromWords, adapterHelp, adapterOptions } from "./options.ts";
+import { claimOutput } from "./outputs.ts";
 import { ownOptions } from "./own.ts";
 import { progressBar } from "./progress.ts";
 import { note, printJson, printLine } from "./terminal.ts";
@@ -143,6 +144,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       note(`  ${replayCommand(failure, row.backend === OWN ? words.list("with").flatMap((path) => ["--with", path]) : [])}`);
     }
   };
+  const release = out === undefined ? undefined : await claimOutput(out);
   const certificate = await runConformance({
     ...own,
     ...(backend ? { backend } : {}),
@@ -171,7 +173,7 @@ export async function conformanceCommand(args: string[]): Promise<number> {
       await printed;
     },
     onProgress: (done, total, what, violated) => bar(done, total, `${done}/${total} ${what}${violated ? `, ${violated} violated` : ""}`),
-  });
+  }).finally(() => release?.());
   await printed;
   if (format === "json") await printLine(encodeNumbers(certificate));
   for (const line of leftOutLines(certificate.rows)) note(line);

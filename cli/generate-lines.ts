@@ -9,6 +9,7 @@ import { encodeUtf8 } from "../core/utf8.ts";
 import type { LoadedModel, Outcome, TokenEvent } from "../index.ts";
 import { type InputLine, parseDone, parseLines } from "./jsonl.ts";
 import { generateOptions, modelFromWords, noteSampling, type RunOptions } from "./options.ts";
+import { claimOutput } from "./outputs.ts";
 import { progressBar } from "./progress.ts";
 import { breathe, note, print, readText } from "./terminal.ts";
 import { usage, type Words } from "./words.ts";
@@ -27,6 +28,7 @@ const toStdout: Sink = { done: new Set(), failed: 0, write: print, async close()
 
 /** A file, begun or gone on with. @throws GureumError "usage" where it is there and not to be resumed */
 async function toFile(path: string, resume: boolean, lines: readonly InputLine[]): Promise<Sink> {
+  const release = await claimOutput(path);
   try {
     let done: ReadonlySet<number> = new Set();
     let failed = 0;
@@ -49,9 +51,13 @@ async function toFile(path: string, resume: boolean, lines: readonly InputLine[]
           throw hostError(path, error);
         }
       },
-      close: () => handle.close(),
+      async close() {
+        await handle.close();
+        await release();
+      },
     };
   } catch (error) {
+    await release();
     if ((error as NodeJS.ErrnoException).code === "EEXIST")
       throw usage("generate", `${path} is there already`, "give --resume to go on with it, or write to another file");
     throw hostError(path, error);

@@ -1,8 +1,10 @@
 /** Where results go: a place that takes none is told of before anything is computed; what lies there is not lost. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { embeddedModel } from "../../../index.ts";
 import { freshFolder } from "../fixtures/fresh-folder.ts";
 import { expectFailure, gureum } from "./gureum.ts";
 
@@ -50,5 +52,30 @@ describe("gureum synth", () => {
     const before = readdirSync(at("model"));
     expectFailure(await gureum(words), 2, /model: the folder holds other files, got tokenizer\.json — give a new one, or remove it$/);
     expect(readdirSync(at("model"))).toEqual(before);
+  });
+});
+
+describe("a place that is written bit by bit", () => {
+  /** A process that lives: this one. */
+  const held = (name: string, pid = process.pid): void => writeFileSync(at(`.${name}.lock`), `${pid} ${hostname()} 0`);
+  const cases: readonly [what: string, name: string, words: readonly string[]][] = [
+    ["generate --out", "r.jsonl", ["generate", "--jsonl", at("lines"), "--max-new-tokens", "1", "--backend", "cpu", "--resume", "--out"]],
+    ["conformance --out", "j.jsonl", ["conformance", "--backend", "cpu", "--filter", "silu-mul cpu/reference", "--runs", "1", "--out"]],
+    ["quantize", "q", ["quantize", at("float"), "--method", "rtn", "--samples", "1", "--tokens", "16"]],
+  ];
+  beforeAll(async () => {
+    writeFileSync(at("lines"), '"구름"\n');
+    expect((await gureum(["convert", embeddedModel(), at("float"), "--to", "float16"])).code).toBe(0);
+  });
+  it.each(cases)("is one process's at a time, and that of none that is gone: %s", async (what, name, words) => {
+    const locked = what === "quantize" ? `${name}.unfinished` : name;
+    held(locked);
+    const before = readdirSync(folder);
+    expectFailure(await gureum([...words, at(name)]), 2, new RegExp(`${locked}: another process is writing it — let that one end`));
+    expect(readdirSync(folder)).toEqual(before);
+    held(locked, 2 ** 22 + 1); // beyond the numbers that Linux gives
+    expect((await gureum([...words, at(name)])).code).toBe(0);
+    expect(readdirSync(folder)).toContain(name);
+    expect(readdirSync(folder)).not.toContain(`.${locked}.lock`);
   });
 });

@@ -1,14 +1,16 @@
 /**
  * One process at a time, by a file that names its holder. Held is a file whose process lives on this host, or that was touched a short
- * while ago from another. It saves work, no more: what two processes write would be the same bytes at the same places.
+ * while ago from another.
  */
 import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
-import { makeFolders } from "../core/host/folders.ts";
-import { hostError } from "../core/host/host-error.ts";
-import { pause } from "../core/host/web-ask.ts";
+import { GureumError } from "../errors.ts";
+import { makeFolders } from "./folders.ts";
+import { hostError } from "./host-error.ts";
+import { beginPart, endPart } from "./parts.ts";
+import { pause } from "./web-ask.ts";
 
 /** A holder touches its lock at this rate, in milliseconds; one that has not for STALE_MS is gone. */
 const TOUCH_MS = 5000;
@@ -38,10 +40,11 @@ async function isStale(path: string): Promise<boolean> {
 }
 
 /**
- * Runs `body` alone among all that ask for `path`.
- * @param onWait called once where somebody else holds it
+ * Waits until no other process holds `path`, and holds it.
+ * @param onWait called once where somebody else does; what it throws ends the waiting
+ * @returns what lets it go
  */
-export async function withLock<T>(path: string, onWait: () => void, body: () => Promise<T>): Promise<T> {
+async function hold(path: string, onWait: () => void): Promise<() => Promise<void>> {
   const mine = `${process.pid} ${hostname()} ${count++}`;
   await makeFolders(dirname(path)).catch((error: unknown) => {
     throw hostError(dirname(path), error);
@@ -66,12 +69,36 @@ export async function withLock<T>(path: string, onWait: () => void, body: () => 
     waited = true;
     await pause(LOOK_MS);
   }
+  beginPart(path);
   const touch = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), TOUCH_MS);
   touch.unref();
+  return async () => {
+    clearInterval(touch);
+    if ((await readFile(path, "utf8").catch(() => "")) === mine) await rm(path, { force: true });
+    endPart(path);
+  };
+}
+
+/** Runs `body` alone among all that ask for `path`. `onWait` is called once where somebody else holds it. */
+export async function withLock<T>(path: string, onWait: () => void, body: () => Promise<T>): Promise<T> {
+  const release = await hold(path, onWait);
   try {
     return await body();
   } finally {
-    clearInterval(touch);
-    if ((await readFile(path, "utf8").catch(() => "")) === mine) await rm(path, { force: true });
+    await release();
   }
 }
+
+/**
+ * Takes a file or folder that is written bit by bit for this process alone, by a hidden file beside it.
+ * @returns what lets it go
+ * @throws GureumError "usage" where another process writes it
+ */
+export const claim = (target: string): Promise<() => Promise<void>> =>
+  hold(join(dirname(target), `.${basename(target)}.lock`), () => {
+    throw new GureumError("usage", {
+      where: target,
+      what: "another process is writing it",
+      remedy: "let that one end, or write to another place",
+    });
+  });
