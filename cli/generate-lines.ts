@@ -11,7 +11,7 @@ import { type InputLine, parseDone, parseLines } from "./jsonl.ts";
 import { generateOptions, modelFromWords, noteSampling, type RunOptions } from "./options.ts";
 import { claimOutput } from "./outputs.ts";
 import { progressBar } from "./progress.ts";
-import { breathe, note, print, readText } from "./terminal.ts";
+import { breathe, inputName, note, print, readText } from "./terminal.ts";
 import { usage, type Words } from "./words.ts";
 
 /** Where results go: whole lines, one at a time. */
@@ -98,7 +98,8 @@ export async function generateLines(words: Words, options: RunOptions): Promise<
     ...(words.flag("no-bos") ? { addBos: false } : {}),
   };
   const lines = parseLines(await readText(path), shared);
-  if (lines.length === 0) throw new GureumError("format", { where: path, what: "no line with a prompt", remedy: "write a prompt a line" });
+  if (lines.length === 0)
+    throw new GureumError("format", { where: inputName(path), what: "no line with a prompt", remedy: "write a prompt a line" });
   const sink = out === undefined ? toStdout : await toFile(out, resume, lines);
   try {
     const left = lines.filter(({ line }) => !sink.done.has(line));

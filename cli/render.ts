@@ -3,7 +3,7 @@ import { checkMessages, openChat } from "../index.ts";
 import { modelWord } from "./options.ts";
 import { modelPlace } from "./place.ts";
 import { readTemplateJson, templateFromWords, templateHelp, templateOptions } from "./template.ts";
-import { print, printLine } from "./terminal.ts";
+import { inputName, print, printLine } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const render: Command = {
@@ -32,7 +32,7 @@ ${templateHelp}
     );
     const [path] = words.positionals;
     if (path === undefined) throw usage("render", "the file of messages is missing");
-    const messages = checkMessages(path, await readTemplateJson(path));
+    const messages = checkMessages(inputName(path), await readTemplateJson(path));
     const options = {
       ...(await templateFromWords("render", words)),
       ...(words.flag("no-generation-prompt") ? { addGenerationPrompt: false } : {}),

@@ -3,7 +3,7 @@
 import { within } from "../core/errors.ts";
 import { encodeUtf8 } from "../core/utf8.ts";
 import { type ChatOptions, parseTemplateJson } from "../index.ts";
-import { readText } from "./terminal.ts";
+import { inputName, readText } from "./terminal.ts";
 import { asUsage, usage, type WordOptions, type Words } from "./words.ts";
 
 export const templateOptions: WordOptions = {
@@ -21,7 +21,7 @@ export const templateHelp = `  --template NAME             which of the model's 
 const parse = (where: string, text: string): unknown => within(where, () => parseTemplateJson(encodeUtf8(text)));
 
 /** A file of JSON for a template, or standard input for "-". @throws GureumError "not-found", "io", "format" */
-export const readTemplateJson = async (path: string): Promise<unknown> => parse(path, await readText(path));
+export const readTemplateJson = async (path: string): Promise<unknown> => parse(inputName(path), await readText(path));
 
 /** @throws GureumError "usage", "not-found", "format" */
 export async function templateFromWords(command: string, words: Words): Promise<ChatOptions> {

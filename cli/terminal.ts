@@ -79,12 +79,15 @@ async function open(path: string): Promise<AsyncIterable<Uint8Array>> {
   return named?.isFIFO() ? readFifo(path) : createReadStream(path);
 }
 
+/** A file that is read, in messages. */
+export const inputName = (path: string): string => (path === "-" ? "stdin" : path);
+
 /**
  * A text file, or standard input for "-", without the mark that some programs put before UTF-8; a FIFO is read to its end.
  * @throws GureumError "not-found", "io", "format", "limit" for more than MOST_TEXT bytes: before they are read, where a file says how many
  */
 export async function readText(path: string): Promise<string> {
-  const where = path === "-" ? "stdin" : path;
+  const where = inputName(path);
   const parts: Uint8Array[] = [];
   let byteLength = 0;
   try {

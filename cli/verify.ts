@@ -1,17 +1,16 @@
 /** `gureum verify`: computes what a receipt claims again, on this machine's device, and says the first position that differs. */
-import { readSmall } from "../core/checkpoint/folder.ts";
 import { modelFiles, sha256 } from "../core/host/hash.ts";
-import { directoryStore, fileSource } from "../core/host/node.ts";
+import { directoryStore } from "../core/host/node.ts";
 import { checkFits, checkModelFiles, parseReceipt, verifyReceipt } from "../core/receipt.ts";
 import { loadModel } from "../index.ts";
 import { adapterFromWords, adapterHelp, adapterOptions, modelWord, oneOf } from "./options.ts";
 import { modelPlace } from "./place.ts";
 import { progressBar } from "./progress.ts";
-import { breathe, note, printJson, printLine } from "./terminal.ts";
+import { breathe, note, printJson, printLine, readText } from "./terminal.ts";
 import { type Command, parseWords, usage } from "./words.ts";
 
 export const verify: Command = {
-  help: `usage: gureum verify RECEIPT [options]
+  help: `usage: gureum verify RECEIPT|- [options]
 
 Checks a receipt of \`gureum generate --receipt\`: that it was not changed, that the model is the one it names, and, in one pass over prompt
 and answer, that the logits have the bits on it and that its ids are drawn from them. Exit code 1, and the first difference, where not.
@@ -41,9 +40,7 @@ ${adapterHelp}
     const positions = wanted === "all" ? "all" : Number(wanted);
     if (positions !== "all" && !(Number.isInteger(positions) && positions >= 1))
       throw usage("verify", `--positions takes all or a whole number from 1, got ${JSON.stringify(wanted)}`);
-    const source = await fileSource(path);
-    const text = await readSmall(source, path).finally(() => source.close());
-    const receipt = parseReceipt(new TextDecoder().decode(text), sha256);
+    const receipt = parseReceipt(await readText(path), sha256);
     const folder = await modelPlace(words.text("model"));
     checkModelFiles(receipt, await modelFiles(directoryStore(folder), progressBar("hashing the model")));
     const model = await loadModel(folder, {

@@ -42,19 +42,20 @@ async function isStale(path: string): Promise<boolean> {
 /**
  * Waits until no other process holds `path`, and holds it.
  * @param onWait called once where somebody else does; what it throws ends the waiting
+ * @param named in messages
  * @returns what lets it go
  */
-async function hold(path: string, onWait: () => void): Promise<() => Promise<void>> {
+async function hold(path: string, onWait: () => void, named = path): Promise<() => Promise<void>> {
   const mine = `${process.pid} ${hostname()} ${count++}`;
   await makeFolders(dirname(path)).catch((error: unknown) => {
-    throw hostError(dirname(path), error);
+    throw hostError(named === path ? dirname(path) : named, error);
   });
   for (let waited = false; ; ) {
     try {
       await writeFile(path, mine, { flag: "wx" });
       break;
     } catch (error) {
-      if ((error as { code?: unknown }).code !== "EEXIST") throw hostError(path, error);
+      if ((error as { code?: unknown }).code !== "EEXIST") throw hostError(named, error);
     }
     if (await isStale(path)) {
       // By renaming: of several that find it stale only one gets it.
@@ -94,11 +95,13 @@ export async function withLock<T>(path: string, onWait: () => void, body: () => 
  * @returns what lets it go
  * @throws GureumError "usage" where another process writes it
  */
-export const claim = (target: string): Promise<() => Promise<void>> =>
-  hold(join(dirname(target), `.${basename(target)}.lock`), () => {
+export function claim(target: string): Promise<() => Promise<void>> {
+  const refuse = (): never => {
     throw new GureumError("usage", {
       where: target,
       what: "another process is writing it",
       remedy: "let that one end, or write to another place",
     });
-  });
+  };
+  return hold(join(dirname(target), `.${basename(target)}.lock`), refuse, target);
+}

@@ -70,7 +70,7 @@ describe("gureum generate --jsonl", () => {
     ];
     const { code, out, err } = await many("-", ...["--max-new-tokens", "2"]).catch(() => ({ code: null, out: "", err: "" }));
     expect(code).toBe(1); // nothing on stdin
-    expect([out, err]).toEqual(["", "gureum: -: no line with a prompt — write a prompt a line\n"]);
+    expect([out, err]).toEqual(["", "gureum: stdin: no line with a prompt — write a prompt a line\n"]);
     const run = await gureum(["generate", "--jsonl", "-", "--backend", "cpu", "--max-new-tokens", "2"], bad.join("\n"));
     expect(run.code).toBe(1);
     const all = results(run.out);

@@ -73,6 +73,7 @@ describe("a place that is written bit by bit", () => {
     const before = readdirSync(folder);
     expectFailure(await gureum([...words, at(name)]), 2, new RegExp(`${locked}: another process is writing it — let that one end`));
     expect(readdirSync(folder)).toEqual(before);
+    expect((await gureum([...words, at("text/none")])).err).toMatch(/^(?!.*lock).*text.*\n$/);
     held(locked, 2 ** 22 + 1); // beyond the numbers that Linux gives
     expect((await gureum([...words, at(name)])).code).toBe(0);
     expect(readdirSync(folder)).toContain(name);

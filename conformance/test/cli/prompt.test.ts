@@ -49,6 +49,11 @@ describe("what is wrong with the words", () => {
     expect(err).toMatch(message);
   });
 
+  it("is told of by the name of what was read, also where that is standard input", async () => {
+    expectFailure(await gureum(["render", "-"]), 1, /^gureum: stdin > byte 0: not JSON/);
+    expectFailure(await gureum(["render", "-"], "[]"), 1, /^gureum: stdin: no messages/);
+  });
+
   it("is not what the weights' own fault is called", async () => {
     expect((await gureum(["logits", "--ids", "1", "--model", folder()])).err).toMatch(/NaN or infinity/);
   });

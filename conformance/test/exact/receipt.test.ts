@@ -222,6 +222,8 @@ describe("gureum verify", () => {
     const { code, out, err } = await verify();
     expect(out, err).toMatch(/^verified: 6 of 6 ids, \d+ prompt tokens, on cpu in \d+ ms\n$/);
     expect(code).toBe(0);
+    const piped = await gureum(["verify", "-", "--backend", "cpu"], readFileSync(path, "utf8"));
+    expect(piped.out, piped.err).toMatch(/^verified: 6 of 6 ids/);
     const { verified, checked, ids } = JSON.parse((await verify(path, "--positions", "2", "--json")).out);
     expect([verified, checked, ids]).toEqual([true, 2, 6]);
   });
