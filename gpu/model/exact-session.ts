@@ -87,13 +87,20 @@ function open(model: Model, gpu: Gpu, weights: ExactGpuWeights, maxContext: numb
       recordExactLayers(recorder, { ...context, oneRow });
       return prepare(recorder, memory);
     };
-    const last = makeRecorder();
-    recordExactHead(last, context, logits, true);
+    const headOf = (oneRow: boolean): Promise<PreparedDispatch[]> => {
+      const recorder = makeRecorder();
+      recordExactHead(recorder, { ...context, oneRow }, logits, true);
+      return prepare(recorder, memory);
+    };
     const greedily = makeRecorder();
     recordKernel(greedily, exactGreedyParts, { logits, partials }, { V });
     recordKernel(greedily, exactGreedy, { partials, step: sequence.step, ids: sequence.ids, results }, {});
-    const [one, many, head, choose] = await Promise.all([layers(true), layers(false), prepare(last, memory), prepare(greedily, memory)]);
-    return { one: { layers: one, head }, many: { layers: many, head }, choose };
+    const [one, many, choose] = await Promise.all([
+      Promise.all([layers(true), headOf(true)]),
+      Promise.all([layers(false), headOf(false)]),
+      prepare(greedily, memory),
+    ]);
+    return { one: { layers: one[0], head: one[1] }, many: { layers: many[0], head: many[1] }, choose };
   };
   const prepareAll = async (): Promise<AllLogits> => {
     const rowsAtOnce = Math.min(rows, LOGITS_ROWS);

@@ -78,12 +78,18 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
 /** Final norm and logits [V] of row T − 1, or [T, V] of every row, into `out`. */
 export function recordExactHead(recorder: Recorder, c: ExactContext, out: GPUBuffer, lastRow: boolean, marks: ExactMarks = noMarks): void {
   const { a, config, weights, sequence } = c;
+  const head = { weight: weights.lmHead, bias: null };
+  if (c.oneRow) {
+    recordNormed(recorder, c, weights.norm, head, marks, "finalNorm");
+    recordLinear(recorder, c, head, out, {}, "logits");
+    return;
+  }
   const norm = { ...normOf(config, config.hiddenSize), lastRow };
   recordKernel(recorder, exactNorm, { step: sequence.step, x: a.x, weight: weights.norm, out: a.normed }, norm, { label: "finalNorm" });
   marks.mark("finalNorm", a.normed);
   const first = recorder.dispatches.length;
-  recordDigits(recorder, c, { buffer: a.normed, label: "finalNorm" }, { weight: weights.lmHead }, 3);
-  recordLinear(recorder, c, { weight: weights.lmHead, bias: null }, out, { oneRow: lastRow }, "logits");
+  recordDigits(recorder, c, { buffer: a.normed, label: "finalNorm" }, head, 3);
+  recordLinear(recorder, c, head, out, { oneRow: lastRow }, "logits");
   if (!lastRow) return;
   for (let i = first; i < recorder.dispatches.length; i++) {
     const dispatch = recorder.dispatches[i]!;

@@ -66,7 +66,8 @@ it("asks for no dispatch wider than a device runs, up to the largest vocabulary"
     lanes: 256,
     limits: { invocations: 256, bytes: 16 * 1024 },
   };
-  for (const lastRow of [true, false]) recordExactHead(recorder, context, {} as GPUBuffer, lastRow);
+  for (const oneRow of [true, false])
+    for (const lastRow of [true, false]) recordExactHead(recorder, { ...context, oneRow }, {} as GPUBuffer, lastRow);
   for (const { kernel, workgroups } of recorder.dispatches)
     for (const T of [1, 5, 32]) for (const wide of workgroups(T, 0)) expect(wide, kernel.name).toBeLessThanOrEqual(65_535);
 });
