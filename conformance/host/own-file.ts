@@ -7,7 +7,7 @@ import { GureumError } from "../../core/errors.ts";
 import { fileSource } from "../../core/host/node.ts";
 import { decodeUtf8 } from "../../core/utf8.ts";
 import { runtime } from "../certificate/environment.ts";
-import { checkOwn, type OwnKernel } from "../own/kernel.ts";
+import { checkOwn, MEND, type OwnKernel } from "../own/kernel.ts";
 
 /** A kernel and where it came from. */
 export interface OwnFile {
@@ -54,10 +54,11 @@ export async function readOwnFile(path: string): Promise<OwnFile> {
   } catch (error) {
     const { name, message, stack = "" } = error instanceof Error ? error : new Error(String(error));
     // Where in the file, if the host says it: "file:///…/mine.mjs:3" heads a syntax error's stack, and stands in others'.
-    const line = new RegExp(`${resolve(path).replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}:(\\d+)`).exec(stack)?.[1];
+    const names = [resolve(path), pathToFileURL(resolve(path)).pathname].map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const line = new RegExp(`(?:${names.join("|")}):(\\d+)`).exec(stack)?.[1];
     throw new GureumError(
       "format",
-      { where: line ? `${path}:${line}` : path, what: `cannot be loaded (${name}: ${message.split("\n")[0]})` },
+      { where: line ? `${path}:${line}` : path, what: `cannot be loaded (${name}: ${message.split("\n")[0]})`, remedy: MEND },
       error,
     );
   }
@@ -108,5 +109,6 @@ export function inFile({ path, text }: OwnFile, { wgsl }: OwnKernel, error: unkn
   const at = typeof wgsl === "string" ? text.indexOf(wgsl) : -1;
   const place =
     error.code === "pipeline" && line && at >= 0 ? `${path}:${text.slice(0, at).split("\n").length + Number(line[1]) - 1}` : path;
-  return new GureumError(error.code, { ...error.details, where: where ? `${place} > ${where}` : place }, error);
+  const remedy = error.code === "pipeline" ? { remedy: MEND } : {};
+  return new GureumError(error.code, { ...remedy, ...error.details, where: where ? `${place} > ${where}` : place }, error);
 }

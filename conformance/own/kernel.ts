@@ -3,6 +3,7 @@
  * the buffers and the shapes of one of gureum's kernels, so the record says what is its own alone: WGSL, dispatch, and
  * what it does not take.
  */
+import { shown } from "../../core/arguments.ts";
 import { GureumError } from "../../core/errors.ts";
 import { type Capabilities, limitNames, type Needs } from "../../gpu/device/capabilities.ts";
 import type { Card, Kernel, Workgroups } from "../../gpu/pipeline/kernel.ts";
@@ -42,13 +43,11 @@ export interface OwnKernel extends Omit<Needs, "matrices"> {
   readonly arithmetic?: SubjectArithmetic;
 }
 
+/** What to do about a fault of a file of one's own. */
+export const MEND = "mend the file";
+
 const bad = (where: string, what: string, expected: string, got: unknown): GureumError =>
-  new GureumError("format", {
-    where,
-    what,
-    expected,
-    got: typeof got === "string" ? JSON.stringify(got) : got === null ? "null" : typeof got,
-  });
+  new GureumError("format", { where, what, expected, got: shown(got) });
 
 const known: readonly string[] = [
   ...["name", "op", "wgsl", "workgroups", "like", "params", "overrides", "accepts", "arithmetic", "features", "limits", "subgroupSize"],
@@ -86,14 +85,17 @@ export function checkOwn(where: string, value: unknown): OwnKernel {
 export const textOf = (own: OwnKernel): string =>
   JSON.stringify(own, (_, value: unknown) => (typeof value === "function" ? String(value) : value));
 
-/** What one of a record's functions gives; whatever it throws is the record's fault, by name. */
+/** What one of a record's functions gives; whatever it throws, or a promise, is the record's fault, by name. */
 function ask<T>(own: OwnKernel, part: string, body: () => T): T {
+  let given: T;
   try {
-    return body();
+    given = body();
   } catch (error) {
     const said = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    throw new GureumError("format", { where: `${own.name} > ${part}`, what: `threw ${said}` }, error);
+    throw new GureumError("format", { where: `${own.name} > ${part}`, what: `threw ${said}`, remedy: MEND }, error);
   }
+  if (given instanceof Promise) throw bad(own.name, `what ${part} gives`, "a value at once", given);
+  return given;
 }
 
 const isCount = (n: unknown): n is number => typeof n === "number" && Number.isInteger(n) && n >= 1 && n <= 65535;
@@ -134,7 +136,9 @@ function cut(buffers: Readonly<Record<string, BufferArg>>, like: Dispatch, T: nu
  */
 export function ownDispatch(own: OwnKernel, like: Dispatch, T: number, start: number, device: Capabilities): Dispatch {
   const shape: OwnShape = { ...(like.shape as Record<string, number | boolean | string | null>), T, start };
-  if (own.accepts && !ask(own, "accepts", () => own.accepts!(shape))) throw new NotTaken(own.name);
+  const takes: unknown = own.accepts ? ask(own, "accepts", () => own.accepts!(shape)) : true;
+  if (typeof takes !== "boolean") throw bad(own.name, "what accepts gives", "true or false", takes);
+  if (!takes) throw new NotTaken(own.name);
   const { wgsl: source } = own;
   const wgsl = typeof source === "string" ? source : ask(own, "wgsl", () => source(shape, device));
   if (typeof wgsl !== "string") throw bad(own.name, "what wgsl gives", "a string", wgsl);

@@ -50,6 +50,12 @@ describe("a file that is no kernel", () => {
       "export const kernel = {}",
       /none\.mjs: no default export, expected export default \{ name, op, wgsl, workgroups \}/,
     ],
+    [
+      "throwing, by a name that an address spells otherwise",
+      "구름 1.mjs",
+      "\nthrow new Error('mine')",
+      /구름 1\.mjs:2: .*mine\) — mend the file$/,
+    ],
     ["an empty list", "empty.mjs", "export default []", /empty\.mjs: an empty list of kernels/],
     ["a bad record", "bad.mjs", "export default { name: 'mine', op: 'add' }", /bad\.mjs > mine: wgsl, expected a string/],
     [

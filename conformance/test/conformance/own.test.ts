@@ -17,6 +17,7 @@ import { checkOwnKernel } from "../../own/check.ts";
 import { readDeclarations } from "../../own/declared.ts";
 import { checkOwn, type OwnKernel } from "../../own/kernel.ts";
 import { ownSubjects } from "../../own/subjects.ts";
+import { expectHandled } from "../fixtures/failing.ts";
 
 const example = new URL("../../../dist/docs/examples/own-kernel.js", import.meta.url).href;
 const { default: kernel } = (await import(example)) as { default: OwnKernel };
@@ -250,6 +251,9 @@ describe.skipIf(!gpu)("on a WebGPU device", () => {
     expect(row.failures[0]!.message).not.toMatch(/threw/);
   });
 
+  const late = async (): Promise<never> => {
+    throw new Error("mine");
+  };
   const refused: [string, Partial<OwnKernel>, string, RegExp][] = [
     ["an op that is not there", { op: "conv" }, "usage", /no such op/],
     ["an op without a kernel", { op: "softmax" }, "usage", /my-add: gureum has no kernel of softmax .* ops with kernels are/],
@@ -279,6 +283,25 @@ describe.skipIf(!gpu)("on a WebGPU device", () => {
       "format",
       /my-add > workgroups: threw Error: mine/,
     ],
+    [
+      "an answer that is none",
+      { accepts: () => "yes" as never },
+      "format",
+      /my-add: what accepts gives, expected true or false, got "yes"/,
+    ],
+    [
+      "an answer that comes later",
+      { accepts: late as never },
+      "format",
+      /my-add: what accepts gives, expected a value at once, got a promise/,
+    ],
+    ["WGSL that comes later", { wgsl: late as never }, "format", /my-add: what wgsl gives, expected a value at once, got a promise/],
+    [
+      "workgroups that come later",
+      { workgroups: late as never },
+      "format",
+      /what workgroups gives, expected a value at once, got a promise/,
+    ],
     ["no case that it takes", { accepts: () => false }, "usage", /my-add: takes no case of add/],
     [
       "WGSL that does not compile",
@@ -289,10 +312,12 @@ describe.skipIf(!gpu)("on a WebGPU device", () => {
     ["a feature that no device has", { features: ["telepathy"] }, "missing-feature", /feature telepathy/],
   ];
   it.each(refused)("%s ends in one named line, before a law is tried", async (_what, change, code, message) => {
-    const error: unknown = await ownSubjects(gpu!, { ...sum, ...change }).catch((e: unknown) => e);
-    expect(error).toBeInstanceOf(GureumError);
-    expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
-    expect((error as GureumError).message).not.toContain("\n");
+    await expectHandled(async () => {
+      const error: unknown = await ownSubjects(gpu!, { ...sum, ...change }).catch((e: unknown) => e);
+      expect(error).toBeInstanceOf(GureumError);
+      expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+      expect((error as GureumError).message).not.toContain("\n");
+    });
   });
 
   it("bench shows it in turns with gureum's kernels of the task, each with time, share, error and bound", async () => {
