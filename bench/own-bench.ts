@@ -1,5 +1,7 @@
 /** A kernel of one's own beside gureum's in one call. */
+
 import { checkOwn, type OwnKernel } from "../conformance/own/kernel.ts";
+import { checkOptionsObject } from "../core/arguments.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import { measureLimits } from "./device.ts";
 import { makeGpuTimer } from "./gpu-timer.ts";
@@ -22,7 +24,9 @@ export interface OwnKernelBench extends Omit<KernelSelection, "own"> {
  * their bounds.
  * @throws GureumError "no-adapter", and as `measureKernels` and `ownSubjects`
  */
-export async function benchOwnKernel(own: OwnKernel, { device, limits, plan, ...selection }: OwnKernelBench): Promise<KernelRows> {
+export async function benchOwnKernel(own: OwnKernel, options: OwnKernelBench): Promise<KernelRows> {
+  checkOptionsObject("benchOwnKernel", options ?? null);
+  const { device, limits, plan, ...selection } = options;
   const kernel = checkOwn("benchOwnKernel", own);
   const gpu = device === undefined ? await openDevice({ robustness: false }) : "capabilities" in device ? device : adoptDevice(device);
   try {

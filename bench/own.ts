@@ -1,5 +1,6 @@
 /** A user's own kernel or function, timed as this engine's are, for a row that can stand beside theirs. */
 
+import { checkOptionsObject, checkText, wrongType } from "../core/arguments.ts";
 import { GureumError } from "../core/errors.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "../gpu/device/device.ts";
 import type { BindingKind, Kernel } from "../gpu/pipeline/kernel.ts";
@@ -101,12 +102,33 @@ async function wgslCompetitor(bench: WgslBench, timer: GpuTimer, operands: Opera
   );
 }
 
+/** @throws GureumError "usage" for what is no bench */
+function checkBench(bench: OwnBench): void {
+  if (typeof bench !== "object" || bench === null)
+    throw wrongType("bench", "the kernel", "{ name, wgsl, buffers, workgroups } or { name, run }", bench);
+  checkText("bench", "name", bench.name);
+  if ("run" in bench) {
+    if (typeof bench.run !== "function") throw wrongType(bench.name, "run", "a function", bench.run);
+    return;
+  }
+  checkText(bench.name, "wgsl", bench.wgsl);
+  const { name, buffers, workgroups } = bench;
+  if (typeof buffers !== "object" || buffers === null || Array.isArray(buffers))
+    throw wrongType(name, "buffers", "buffers by their names", buffers);
+  const counts = Array.isArray(workgroups) ? workgroups : [];
+  if (counts.length !== 3 || !counts.every((n) => Number.isInteger(n) && n >= 1))
+    throw wrongType(name, "workgroups", "[x, y, z], whole numbers from 1", workgroups);
+}
+
 /**
  * Several benches that take turns, so that they may be compared.
  * @throws GureumError "usage", "pipeline" with the compiler's words, "limit", "out-of-memory", "no-adapter", "device-lost", and what
  * the functions throw
  */
 export async function benchKernels(benches: readonly OwnBench[], options: OwnOptions = {}): Promise<Row[]> {
+  if (!Array.isArray(benches)) throw wrongType("bench", "the kernels", "a list", benches);
+  for (const bench of benches) checkBench(bench);
+  checkOptionsObject("bench", options, { device: true, limits: true, plan: true });
   const { device, limits = { operationsPerSecond: {} }, plan = defaultPlan } = options;
   const needsGpu = benches.some((bench) => "wgsl" in bench);
   const gpu = !needsGpu ? undefined : device === undefined ? await openDevice() : "capabilities" in device ? device : adoptDevice(device);

@@ -3,6 +3,7 @@
  * and gets a line that replays it. vitest and `gureum conformance` both come through here. What was not tested is
  * counted, and no case is a failure.
  */
+import { checkOptionsObject } from "../core/arguments.ts";
 import { GureumError } from "../core/errors.ts";
 import { BOUND_LAW, lawNames, Measured } from "./check/case.ts";
 import { checkLaw, type LawOptions, median } from "./check/law.ts";
@@ -36,6 +37,7 @@ function checkArguments<S, C>(kit: Kit<S, C>, subject: Subject<C>, options: Chec
     if (typeof subject[part] !== "string") throw usage(name, `the subject's ${part}`, "a name", subject[part]);
   if (!subjectArithmetics.includes(subject.arithmetic))
     throw usage(name, "the subject's arithmetic", `one of ${subjectArithmetics.join(", ")}`, subject.arithmetic);
+  checkOptionsObject(name, options ?? null);
   const { runs, seed, timeMs } = options;
   if (!(Number.isInteger(runs) && runs >= 0)) throw usage(name, "runs", "a whole number from 0 on", runs);
   if (!Number.isInteger(seed)) throw usage(name, "seed", "a whole number", seed);

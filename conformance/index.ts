@@ -13,10 +13,11 @@ export type { Expected } from "./accuracy/arithmetic.ts";
 /** Exact values and derived bounds, op by op. */
 export * as accuracy from "./accuracy.ts";
 export { type Certificate, table, violations } from "./certificate/certificate.ts";
+export { runConformance } from "./certificate/checked-run.ts";
 export type { DeviceIdentity } from "./certificate/identity.ts";
 export type { Journal, RunHead } from "./certificate/journal.ts";
 export { reportHtml } from "./certificate/report.ts";
-export { type ConformanceOptions, replayLine, runConformance } from "./certificate/run.ts";
+export { type ConformanceOptions, replayLine } from "./certificate/run.ts";
 export type { SubjectOptions } from "./certificate/subjects.ts";
 export type { LawOptions } from "./check/law.ts";
 export {

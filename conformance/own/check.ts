@@ -1,4 +1,5 @@
 /** A kernel of one's own held to its laws in one call. */
+import { checkOptionsObject } from "../../core/arguments.ts";
 import { adoptDevice, closeDevice, type Gpu, openDevice } from "../../gpu/device/device.ts";
 import { type CheckOptions, checkKernel, type Row } from "../check.ts";
 import { kitOf } from "../laws.ts";
@@ -16,7 +17,9 @@ export interface OwnCheckOptions extends CheckOptions {
  * what the kernel computes: that is a failure in a row.
  * @throws GureumError "no-adapter", and as `ownSubjects` and `checkKernel`
  */
-export async function checkOwnKernel(own: OwnKernel, { device, ...options }: OwnCheckOptions): Promise<Row[]> {
+export async function checkOwnKernel(own: OwnKernel, given: OwnCheckOptions): Promise<Row[]> {
+  checkOptionsObject("checkOwnKernel", given ?? null);
+  const { device, ...options } = given;
   const kernel = checkOwn("checkOwnKernel", own);
   const gpu = device === undefined ? await openDevice() : "capabilities" in device ? device : adoptDevice(device);
   try {
