@@ -9,7 +9,7 @@ interface Row {
 }
 
 /** Means whose root shows that one part of it is wrong, each another (gpu/wgsl/exact.ts): found among all 2^24 significands and parities. */
-export const telling: Float32Array = new Float32Array(
+const telling: Float32Array = new Float32Array(
   Uint32Array.of(
     ...[0x3f800000, 0x3f8000d0, 0x3f8007eb, 0x3f80149b, 0x3f801bb8, 0x3f82e422, 0x3f839d7e],
     ...[0x3f83bb4b, 0x3f96cf42, 0x3fa70290, 0x40352fc3],
@@ -54,6 +54,14 @@ const rows: readonly Row[] = [
   },
   { eps: 1, x: [11860629 * 2 ** -86, 0, 0, 0], weight: [11865938 * 2 ** -87, 1, 1, 1] },
   { eps: 0, x: [1, 0, 0, 0], weight: [1.25 * 2 ** 126, 1, 1, 1] },
+  // At a tie, of 47 and of 48 bits, beside an even number and beside an odd one.
+  { eps: 1, x: [0xc0000e, 0x80000f, 0xc00002, 0x800001].map((a) => a * 2 ** -90), weight: [1.5, 1.5, 1.5, 1.5] },
+  // Products with the factor alone: rounded up to the least value.
+  { eps: (2 ** 87 / 11865938) ** 2, x: padded([11860629 * 2 ** -86], 64), weight: new Array<number>(64).fill(2 ** 100) },
+  // No weights: nothing is left of large numbers. And the least number beside weights far above its own.
+  { eps: 0, x: new Array<number>(64).fill(1000), weight: new Array<number>(64).fill(0) },
+  { eps: 0, x: padded([1000], 64), weight: new Array<number>(64).fill(0) },
+  { eps: 0, x: padded([2 ** -126], 64), weight: Array.from({ length: 64 }, (_, i) => (i < 56 ? 1 : 2 ** 60)) },
   // The largest in the last lane.
   { eps: 0, x: [...new Array<number>(127).fill(1), 1000] },
   // And in the second half of 64 lanes, a number of lanes above those that look.

@@ -6,8 +6,7 @@ import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import { workgroupBytes } from "../../gpu/pipeline/kernel.ts";
 import { workgroupLimits } from "../../gpu/wgsl/teams.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
-import type { ExactGateUpCase } from "../ops/exact-gate-up.ts";
-import { EACH } from "../ops/exact-gate-up-handed.ts";
+import { EACH, type ExactHandedGateUpCase } from "../ops/exact-gate-up-handed.ts";
 import type { ExactNormAwqCase } from "../ops/exact-norm-awq.ts";
 import { foundScales, repacked, wordSubject } from "../subjects/exact.ts";
 import { packed } from "../subjects/layouts.ts";
@@ -61,12 +60,18 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
         accepts: ({ T, P, weight }) => T === 1 && repacked(weight) && fits(weight, P, layout.teams),
       }),
     ),
-    wordSubject<ExactGateUpCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.gate, c.up], 3, { teams: 4, quads: EACH / 2 }), place, {
-      op: "exact-gate-up-handed",
-      variant: "exact-awq-words-paired",
-      kernels,
-      accepts: ({ gate }) => repacked(gate) && fits(gate, 3, 4),
-    }),
+    wordSubject<ExactHandedGateUpCase>(
+      rig,
+      exactAwqWords,
+      (io, c) => run(io, { ...c, ...c.norm }, [c.gate, c.up], 3, { teams: 4, quads: EACH / 2 }),
+      place,
+      {
+        op: "exact-gate-up-handed",
+        variant: "exact-awq-words-paired",
+        kernels,
+        accepts: ({ gate }) => repacked(gate) && fits(gate, 3, 4),
+      },
+    ),
     wordSubject<ExactNormAwqCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.weight], 3), place, {
       op: "exact-norm-awq",
       kernels,

@@ -1,6 +1,7 @@
 /** int4 linears of `exact`: equality with the CPU, any binary16 scales, zero points and nibbles at their ends, biases, results that are added. */
 import * as fc from "fast-check";
 import { referenceExactOps } from "../../core/exact/ops.ts";
+import { columnOfNibble } from "../../core/quant/awq-format.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Recipe, scaleKinds } from "../arbitraries.ts";
 import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
@@ -15,6 +16,8 @@ interface Spec {
   readonly other: Recipe;
   /** Whether sums are the largest that columns of eight bits can meet. */
   readonly largest: boolean;
+  /** Instead of these `besideTie`. */
+  readonly ties?: "odd" | "whole";
 }
 export type ExactAwqCase = ExactLinearCase<AwqMatrix>;
 
@@ -63,6 +66,42 @@ const largestOf = (weight: AwqMatrix): AwqMatrix => ({
   }),
 });
 
+/**
+ * Eight outputs of more than 64 bits: at a tie of 24, a product of 25 bits, odd, times 2^40, and beside it 0, ±1 or ±2^32; or ±2^64 and nothing beside it.
+ * The three come from a number each, of a group each, of scales at their ends, some negative.
+ */
+const ties = { K: 384, N: 8, group: 128, T: 1, P: 3, tile: 1 } as const;
+function besideTie(kind: "odd" | "whole"): ExactAwqCase {
+  const { K, N, group, T, P, tile } = ties;
+  const odd = kind === "odd";
+  const word = (of: (n: number) => number): number => columnOfNibble.reduce((sum, n, at) => sum + of(n) * 2 ** (4 * at), 0);
+  const units = odd ? [0, 0, 1, -1, 0, 0, 1, 1] : [];
+  const words = odd ? [0, 0, 0, 0, 1, -1, 0, 1] : [];
+  const [x, qweight] = [new Float32Array(T * K), new Int32Array((K * N) / 8).fill(0x88888888)];
+  for (const [g, value, q] of [
+    [0, (odd ? 16385 : 16384) * 2 ** 8, () => 15],
+    [1, 1, (n: number) => 8 + (units[n] ?? 0)],
+    [2, 1, (n: number) => 8 + (words[n] ?? 0)],
+  ] as const) {
+    x[g * group] = value;
+    qweight[g * group] = word(q);
+  }
+  const scales = [(n: number) => (n % 4 === 3 ? 0xf800 : 0x7800) | (odd ? 1 + 2 * n : 0), () => 0x0001, () => 23 << 10].flatMap((bits) =>
+    Array.from({ length: N }, (_, n) => bits(n)),
+  );
+  const qzeros = Int32Array.of(0x77777777, 0x88888888, 0x88888888);
+  const weight = {
+    kind: "awq",
+    inFeatures: K,
+    outFeatures: N,
+    groupSize: group,
+    qweight,
+    qzeros,
+    scales: Uint16Array.from(scales),
+  } as const;
+  return { T, P, tile, x, weight, bias: null, initial: null };
+}
+
 const result = (c: ExactAwqCase): Float32Array => productsBy(referenceExactOps, c);
 
 export const kit: Kit<Spec, ExactAwqCase> = {
@@ -79,6 +118,13 @@ export const kit: Kit<Spec, ExactAwqCase> = {
       largest: false,
     })),
     { shape, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]!, largest: true },
+    ...(shape === 0
+      ? (["odd", "whole"] as const).map((at) => ({
+          ...{ shape, x: exactRecipes[0]!, weight: usualAwq, other: exactRecipes[0]! },
+          largest: false,
+          ties: at,
+        }))
+      : []),
   ]),
   reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20].map((shape) => ({
     shape,
@@ -87,7 +133,8 @@ export const kit: Kit<Spec, ExactAwqCase> = {
     other: exactRecipes[5]!,
     largest: shape === 10 || shape === 11,
   })),
-  make({ shape, x, weight, other, largest }) {
+  make({ shape, x, weight, other, largest, ties: at }) {
+    if (at) return besideTie(at);
     const { K, N, group, T, P, tile, bias, adds } = shapes[shape]!;
     return {
       T,

@@ -5,7 +5,7 @@ import { exactAwq, linear } from "../../core/exact/linear.ts";
 import { mul } from "../../core/exact/numbers.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Recipe, scaleKinds } from "../arbitraries.ts";
-import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
+import { EDGE_ROWS, EDGES, edgePairs, equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
 import type { Kit } from "../kit.ts";
 
@@ -31,7 +31,17 @@ const shapes = [
   // Of models, for cases of reach.
   { K: 8192, N: 8, group: 64, bias: false },
   { K: 32, N: 28_672, group: 32, bias: true },
+  // Biases at every edge with every other, of a row of zeros.
+  { K: 32, N: 8 * Math.ceil((EDGES * EDGE_ROWS) / 8), group: 32, bias: true },
 ] as const;
+
+function edgeBiases(N: number): Float32Array {
+  const { x, y } = edgePairs();
+  const bias = new Float32Array(2 * N);
+  bias.set(x);
+  bias.set(y, N);
+  return bias;
+}
 
 /** mul(silu(linear(x, gate)), linear(x, up)) [N]. */
 export function products({ x, gate, up, bias }: ExactGateUpCase): Float32Array {
@@ -57,6 +67,7 @@ export const kit: Kit<Spec, ExactGateUpCase> = {
       up: usualAwq,
       bias: exactRecipes[9]!,
     })),
+    ...(shape === 0 ? [{ shape: 4, x: exactRecipes[2]!, gate: usualAwq, up: usualAwq, bias: exactRecipes[2]! }] : []),
   ]),
   reach: [2, 3].map((shape) => ({ shape, x: exactRecipes[5]!, gate: usualAwq, up: usualAwq, bias: exactRecipes[5]! })),
   make({ shape, x, gate, up, bias }) {
@@ -66,7 +77,7 @@ export const kit: Kit<Spec, ExactGateUpCase> = {
       x: exactValues(x, K),
       gate: awqMatrix(gate, K, N, group),
       up: awqMatrix(upSpec, K, N, group),
-      bias: given.bias ? exactValues(bias, 2 * N) : null,
+      bias: shape === 4 ? edgeBiases(N) : given.bias ? exactValues(bias, 2 * N) : null,
     };
   },
   ...equalWords<ExactGateUpCase>(

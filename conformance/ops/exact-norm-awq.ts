@@ -3,10 +3,11 @@ import * as fc from "fast-check";
 import { exactAwq, linear } from "../../core/exact/linear.ts";
 import { rmsNorm } from "../../core/exact/norm.ts";
 import { add, nearest } from "../../core/exact/numbers.ts";
+import { columnOfNibble } from "../../core/quant/awq-format.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import type { Recipe } from "../arbitraries.ts";
 import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
-import { telling } from "../cases/exact-rows.ts";
+import { ownRows, rowCase } from "../cases/exact-rows.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "../cases/matrices.ts";
 import type { Kit } from "../kit.ts";
 
@@ -17,6 +18,8 @@ interface Spec {
   readonly eps: number;
   readonly weight: AwqSpec;
   readonly other: Recipe;
+  /** Instead of these one of exact-rows.ts, by a matrix that gives each number of its norm. */
+  readonly row?: number;
 }
 export interface ExactNormAwqCase {
   readonly x: Float32Array;
@@ -45,6 +48,27 @@ function result({ x, scale, eps, weight, bias, initial }: ExactNormAwqCase): Flo
   return initial ? out.map((y, i) => add(initial[i]!, y)) : out;
 }
 
+/** K rows of which each takes one number as it is. */
+const identity = (K: number): AwqMatrix => ({
+  ...awqMatrix({ q: "eights", z: "eights", scales: "one", seed: 1 }, K, K, 32),
+  qweight: Int32Array.from({ length: (K * K) / 8 }, (_, i) => {
+    const k = Math.floor((8 * i) / K);
+    const nibble = columnOfNibble.indexOf(k - ((8 * i) % K));
+    return nibble < 0 ? 0x88888888 : 0x88888888 + 2 ** (4 * nibble);
+  }),
+});
+
+/** A row of exact-rows.ts with zeros behind it: as many numbers times a power of four as it has, so that its mean and its norm stay what they are. */
+function ownRow(row: number): ExactNormAwqCase {
+  const { D, eps, x, weight } = rowCase(row);
+  const times = D < 32 ? 16 : 1;
+  const K = D * times;
+  const [wide, scale] = [new Float32Array(K), new Float32Array(K).fill(1)];
+  wide.set(x.map((v) => v * Math.sqrt(times)));
+  scale.set(weight.map((w) => w / Math.sqrt(times)));
+  return { x: wide, scale, eps, weight: identity(K), bias: null, initial: null };
+}
+
 export const kit: Kit<Spec, ExactNormAwqCase> = {
   name: "exact-norm-awq",
   formula: "linear(norm(x))",
@@ -67,14 +91,13 @@ export const kit: Kit<Spec, ExactNormAwqCase> = {
         other: exactRecipes[5]!,
       })),
     ),
-    // Rows that add nothing to eps, whose root tells.
-    ...[...telling].map((eps) => ({
-      ...{ shape: 0, x: { kind: "equal" as const, exponent: -60, seed: 3 }, scale: exactRecipes[5]! },
-      ...{ eps, weight: usualAwq, other: exactRecipes[5]! },
+    ...ownRows.map((row) => ({
+      ...{ shape: 0, x: exactRecipes[0]!, scale: exactRecipes[0]!, eps: 0, weight: usualAwq, other: exactRecipes[5]!, row },
     })),
   ],
   reach: [{ shape: 3, x: exactRecipes[5]!, scale: exactRecipes[5]!, eps: 1e-5, weight: usualAwq, other: exactRecipes[5]! }],
-  make({ shape, x, scale, eps, weight, other }) {
+  make({ shape, x, scale, eps, weight, other, row }) {
+    if (row !== undefined) return ownRow(row);
     const { K, N, group, bias, adds } = shapes[shape]!;
     return {
       x: exactValues(x, K),
