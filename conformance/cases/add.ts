@@ -55,6 +55,15 @@ export const addKit = <S extends { readonly seed: number }, W extends AwqMatrix 
   boundaries: product.usual.flatMap((weight) => [
     ...shapes.map((_, shape) => ({ shape, x: plain, weight, residual: { ...plain, seed: 3 }, norm: { ...plain, seed: 4 } })),
     { shape: 2, x: { ...plain, kind: "zeros" as const }, weight, residual: nearlyOne, norm: ones },
+    // Around the least step that digits have; and beyond what f32 holds.
+    ...[-45, -44, -43].map((exponent) => ({
+      ...{ shape: 2, x: { ...plain, kind: "zeros" as const }, weight },
+      ...{ residual: { kind: "equal" as const, exponent, seed: 3 }, norm: { kind: "equal" as const, exponent: -44, seed: 4 } },
+    })),
+    {
+      ...{ shape: 2, x: { ...plain, kind: "zeros" as const }, weight },
+      ...{ residual: { kind: "oneHot" as const, exponent: 70, seed: 3 }, norm: { kind: "equal" as const, exponent: 70, seed: 4 } },
+    },
   ]),
   // The widest inputs, one with as many outputs as 16 bits of words take; the widest residual stream.
   reach: product.usual.flatMap((weight) =>

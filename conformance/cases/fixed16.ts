@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { type Fixed16, quantizeFixed16 } from "../../core/quant/fixed16.ts";
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { blocksOf } from "../../gpu/wgsl/fixed16.ts";
-import { type Expected, makeExpected, wgsl } from "../accuracy.ts";
+import { type Expected, F32_MAX, makeExpected, wgsl } from "../accuracy.ts";
 import { type DataKind, plain, type Recipe, recipe, values } from "../arbitraries.ts";
 import { type AwqSpec, awqMatrix, awqSpec, usualAwq } from "./matrices.ts";
 
@@ -101,6 +101,9 @@ export function makeLinear({ shape, N32, x, weight, bias }: LinearSpec): Fixed16
 /** [residual N, residual ∘ norm N, Σ residual² of each block, digits that differ from the CPU's of the second]. */
 export const rowLength = (N: number): number => 2 * N + blocksOf(N) + 1;
 
+/** The bound of a number that f32 may not hold: none. */
+const held = (value: number, bound: number): number => (Math.abs(value) + bound > F32_MAX ? Infinity : bound);
+
 /** Adds to a residual's expectation what goes with it. */
 export function rowOf(residual: Expected, norm: Float32Array): Expected {
   const N = norm.length;
@@ -110,7 +113,7 @@ export function rowOf(residual: Expected, norm: Float32Array): Expected {
   for (let n = 0; n < N; n++) {
     const [r, er, w] = [residual.value[n]!, residual.bound[n]!, norm[n]!];
     e.value[N + n] = r * w;
-    e.bound[N + n] = er * Math.abs(w) * (1 + wgsl.u) + Math.abs(r * w) * wgsl.u + wgsl.eta;
+    e.bound[N + n] = held(r * w, er * Math.abs(w) * (1 + wgsl.u) + Math.abs(r * w) * wgsl.u + wgsl.eta);
   }
   for (let b = 0; b < blocksOf(N); b++) {
     let [sum, error] = [0, 0];
@@ -120,7 +123,7 @@ export function rowOf(residual: Expected, norm: Float32Array): Expected {
       error += (2 * r + er) * er;
     }
     e.value[2 * N + b] = sum;
-    e.bound[2 * N + b] = error + (sum + error) * 33 * wgsl.u * (1 + 2 ** -10) + 64 * wgsl.eta;
+    e.bound[2 * N + b] = held(sum, error + (sum + error) * 33 * wgsl.u * (1 + 2 ** -10) + 64 * wgsl.eta);
   }
   return e;
 }

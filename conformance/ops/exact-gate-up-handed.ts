@@ -20,8 +20,8 @@ export interface ExactHandedGateUpCase extends ExactGateUpCase {
   readonly norm: Readonly<{ scale: Float32Array; eps: number }> | null;
 }
 
-/** Outputs of a workgroup, by the layout that the kernel is held in. */
-export const EACH = 24;
+/** Outputs of a workgroup, by the layout that the kernel is held in: as many as four teams have room for. */
+export const EACH = 32;
 
 const words = ({ norm, ...c }: ExactHandedGateUpCase): Uint32Array => {
   const x = c.x.slice();
@@ -50,7 +50,7 @@ export const kit: Kit<Spec, ExactHandedGateUpCase> = {
       ...{ outlier: null, sign: 1 as const, size: 1, scale: exactRecipes[5]! },
     })),
     // The largest in either workgroup, at its first and its last output, of either sign; and so large that its product is cut off.
-    ...[0, 11, 23, 24, 25, 39].flatMap((outlier) =>
+    ...[0, 15, 31, 32, 33, 39].flatMap((outlier) =>
       ([1, -1] as const).map((sign) => ({
         shape: 1,
         x: exactRecipes[5]!,

@@ -36,10 +36,11 @@ export const denseLayout: Layout<DenseMatrix, DenseRows, "weights" | "bias"> = {
 const cutFor = <G, S>({ gpu }: Rig, { tune }: TunedCard<string, G, S>, K: number, given: G, byHand: S): S =>
   K > MOST_BY_HAND ? tune(given, workgroupLimits(gpu.capabilities)) : byHand;
 
-/** Ways to cut a workgroup: a small team takes several turns along K. */
+/** Ways to cut a workgroup: a small team takes several turns along K; few lanes several turns to join what four quads a team leave. */
 const teams = [
   { team: 32, teams: 2 },
   { team: 64, teams: 4 },
+  { team: 64, teams: 2 },
 ] as const;
 
 /** residual, scaled, Σ residual² and the digits that are not the CPU's, as `rowOf` of cases/fixed16.ts has them. */
