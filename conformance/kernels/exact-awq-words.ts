@@ -6,7 +6,7 @@ import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import { workgroupBytes } from "../../gpu/pipeline/kernel.ts";
 import { workgroupLimits } from "../../gpu/wgsl/teams.ts";
 import type { ExactAwqCase } from "../ops/exact-awq.ts";
-import { EACH, type ExactHandedGateUpCase } from "../ops/exact-gate-up-handed.ts";
+import type { ExactHandedGateUpCase } from "../ops/exact-gate-up-handed.ts";
 import type { ExactNormAwqCase } from "../ops/exact-norm-awq.ts";
 import { foundScales, repacked, wordSubject } from "../subjects/exact.ts";
 import { packed } from "../subjects/layouts.ts";
@@ -63,13 +63,13 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
     wordSubject<ExactHandedGateUpCase>(
       rig,
       exactAwqWords,
-      (io, c) => run(io, { ...c, ...c.norm }, [c.gate, c.up], 3, { teams: 4, quads: EACH / 2 }),
+      (io, c) => run(io, { ...c, ...c.norm }, [c.gate, c.up], 3, { teams: c.each / 8, quads: c.each / 2 }),
       place,
       {
         op: "exact-gate-up-handed",
         variant: "exact-awq-words-paired",
         kernels,
-        accepts: ({ gate }) => repacked(gate) && fits(gate, 3, 4),
+        accepts: ({ gate, each }) => repacked(gate) && fits(gate, 3, each / 8) && 4 * each <= limits.invocations,
       },
     ),
     wordSubject<ExactNormAwqCase>(rig, exactAwqWords, (io, c) => run(io, c, [c.weight], 3), place, {

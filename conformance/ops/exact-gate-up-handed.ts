@@ -10,24 +10,29 @@ import type { Recipe } from "../arbitraries.ts";
 import { equalWords, exactRecipe, exactRecipes, exactValues, wordsOf } from "../cases/exact.ts";
 import { usualAwq } from "../cases/matrices.ts";
 import type { Kit } from "../kit.ts";
-import { type ExactGateUpCase, kit as gateUp, products } from "./exact-gate-up.ts";
+import { EDGES_SHAPE, type ExactGateUpCase, kit as gateUp, products } from "./exact-gate-up.ts";
 import { topsOf } from "./exact-handed-digits.ts";
 
 type GateUpSpec = typeof gateUp extends Kit<infer Spec, ExactGateUpCase> ? Spec : never;
-/** `outlier`: the output whose biases, where there are any, are far above the others', of this sign; `scale`: of a norm before, null where there is none. */
-type Spec = GateUpSpec & Readonly<{ outlier: number | null; sign: 1 | -1; size: number; scale: Recipe | null }>;
+/**
+ * `outlier`: the output whose biases, where there are any, are far above the others', of this sign; `scale`: of a norm before, null where there is none;
+ * `each`: outputs of a workgroup where it is not EACH.
+ */
+type Spec = GateUpSpec & Readonly<{ outlier: number | null; sign: 1 | -1; size: number; scale: Recipe | null; each?: number }>;
 export interface ExactHandedGateUpCase extends ExactGateUpCase {
+  readonly each: number;
   readonly norm: Readonly<{ scale: Float32Array; eps: number }> | null;
 }
 
-/** Outputs of a workgroup, by the layout that the kernel is held in: as many as four teams have room for. */
-export const EACH = 32;
+/** Outputs of a workgroup, as many as four teams have room for; and so many that there is more than one for each of the words that take their largest. */
+const EACH = 32;
+const MANY = 80;
 
-const words = ({ norm, ...c }: ExactHandedGateUpCase): Uint32Array => {
+const words = ({ norm, each, ...c }: ExactHandedGateUpCase): Uint32Array => {
   const x = c.x.slice();
   if (norm) rmsNorm(x, c.x, norm.scale, norm.eps, 1);
   const row = products({ ...c, x });
-  return Uint32Array.from([...wordsOf(row), ...wordsOf(topsOf(row, EACH))]);
+  return Uint32Array.from([...wordsOf(row), ...wordsOf(topsOf(row, each))]);
 };
 
 export const kit: Kit<Spec, ExactHandedGateUpCase> = {
@@ -38,6 +43,9 @@ export const kit: Kit<Spec, ExactHandedGateUpCase> = {
     .map(([spec, outlier, sign, size, scale]) => ({ ...spec, outlier, sign, size, scale })),
   boundaries: [
     ...gateUp.boundaries.map((spec) => ({ ...spec, outlier: null, sign: 1 as const, size: 1, scale: null })),
+    ...gateUp.boundaries
+      .filter(({ shape }) => shape === EDGES_SHAPE)
+      .map((spec) => ({ ...spec, outlier: null, sign: 1 as const, size: 1, scale: null, each: MANY })),
     // Of what is normed the largest is above any output.
     ...[0, 1].map((shape) => ({
       ...{
@@ -65,14 +73,14 @@ export const kit: Kit<Spec, ExactHandedGateUpCase> = {
     ),
   ],
   reach: (gateUp.reach ?? []).map((spec, i) => ({ ...spec, outlier: [null, 28_671][i]!, sign: -1 as const, size: 1e9, scale: null })),
-  make({ outlier, sign, size, scale, ...spec }) {
+  make({ outlier, sign, size, scale, each = EACH, ...spec }) {
     const c = gateUp.make(spec);
     const N = c.gate.outFeatures;
     if (c.bias && outlier !== null) {
       c.bias[outlier] = size;
       c.bias[N + outlier] = sign * size;
     }
-    return { ...c, norm: scale && { scale: exactValues(scale, c.x.length), eps: nearest(1e-5) } };
+    return { ...c, each, norm: scale && { scale: exactValues(scale, c.x.length), eps: nearest(1e-5) } };
   },
-  ...equalWords<ExactHandedGateUpCase>(({ gate }) => gate.outFeatures + Math.ceil(gate.outFeatures / EACH), words),
+  ...equalWords<ExactHandedGateUpCase>(({ gate, each }) => gate.outFeatures + Math.ceil(gate.outFeatures / each), words),
 };

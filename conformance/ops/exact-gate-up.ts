@@ -34,6 +34,7 @@ const shapes = [
   // Biases at every edge with every other, of a row of zeros.
   { K: 32, N: 8 * Math.ceil((EDGES * EDGE_ROWS) / 8), group: 32, bias: true },
 ] as const;
+export const EDGES_SHAPE = 4;
 
 function edgeBiases(N: number): Float32Array {
   const { x, y } = edgePairs();
@@ -67,7 +68,7 @@ export const kit: Kit<Spec, ExactGateUpCase> = {
       up: usualAwq,
       bias: exactRecipes[9]!,
     })),
-    ...(shape === 0 ? [{ shape: 4, x: exactRecipes[2]!, gate: usualAwq, up: usualAwq, bias: exactRecipes[2]! }] : []),
+    ...(shape === 0 ? [{ shape: EDGES_SHAPE, x: exactRecipes[2]!, gate: usualAwq, up: usualAwq, bias: exactRecipes[2]! }] : []),
   ]),
   reach: [2, 3].map((shape) => ({ shape, x: exactRecipes[5]!, gate: usualAwq, up: usualAwq, bias: exactRecipes[5]! })),
   make({ shape, x, gate, up, bias }) {
@@ -77,7 +78,7 @@ export const kit: Kit<Spec, ExactGateUpCase> = {
       x: exactValues(x, K),
       gate: awqMatrix(gate, K, N, group),
       up: awqMatrix(upSpec, K, N, group),
-      bias: shape === 4 ? edgeBiases(N) : given.bias ? exactValues(bias, 2 * N) : null,
+      bias: shape === EDGES_SHAPE ? edgeBiases(N) : given.bias ? exactValues(bias, 2 * N) : null,
     };
   },
   ...equalWords<ExactGateUpCase>(
