@@ -146,8 +146,8 @@ export const exactNormRules: readonly Rule[] = [
     proof: "either says that something lies below, and passes no tie: those are multiples of 128",
   },
   {
-    from: "| (low & 0xfffu), 1u)",
-    to: ["| (low & 0xfffu), 2u)"],
+    from: "(low | middle) & 255u, 1u)",
+    to: ["(low | middle) & 255u, 2u)"],
     proof: "either says that something lies below, and passes no tie: those are multiples of 64",
   },
   {
@@ -172,30 +172,10 @@ export const exactNormRules: readonly Rule[] = [
 /** Of kernels of `exact` that raise 2 to a distance. */
 export const exactPowerRules: readonly Rule[] = [
   {
-    from: "| (low & 0xfffu), 1u)",
-    to: ["| (low & 0xfffu), 2u)"],
+    from: "(low | middle) & 255u, 1u)",
+    to: ["(low | middle) & 255u, 2u)"],
     proof: "either says that something lies below, and passes no tie: those are multiples of 64",
   },
-  {
-    from: "min(n, 31u)",
-    to: ["min(n, 32u)"],
-    on: "return select((s +",
-    proof: "beyond 25 the distance is 0 whatever this is",
-  },
-  {
-    from: "0u, n > 25u)",
-    to: ["0u, n >= 25u)", "0u, n > 26u)"],
-    proof: "a significand of 24 bits and half a unit, moved down by 25 or 26, are 0",
-  },
-];
-
-const noWeight = "1 / (1 + 2^−30) rounds to 1 as 1 does";
-
-/** Of kernels of `exact` that take a SiLU. */
-export const exactSiluRules: readonly Rule[] = [
-  ...exactPowerRules,
-  { from: "W >> min(n, 31u)", to: ["W >> min(n, 32u)"], proof: noWeight },
-  { from: "0u, n > 30u)", to: ["1u, n > 30u)", "0u, n >= 30u)", "0u, n > 31u)"], proof: noWeight },
 ];
 
 const everyRoot = "the root is the same for all 2^24 significands and parities: a program went through them";

@@ -12,7 +12,6 @@ fn mul64(a: u32, b: u32) -> vec2<u32> {
   let n = al * bh + (m & 0xffffu);
   return vec2<u32>(a * b, ah * bh + (m >> 16u) + (n >> 16u));
 }
-fn mulhi(a: u32, b: u32) -> u32 { return mul64(a, b).y; }
 fn add64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
   let low = a.x + b.x;
   return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < b.x));
@@ -41,9 +40,13 @@ fn rn96(a: vec3<u32>, e: i32) -> u32 {
 }
 `;
 
-/** rn of integers of 32 and 64 bits, mul and add of values. Wants exactIntegers. */
+/**
+ * rn of integers of 32 and 64 bits, mul and add of values; the lowest bit of what rn32 rounds may stand for "and something below" where m has more than 25.
+ * mulf: the product of two significands, 47 or 48 bits, byte by byte: its highest 31 or 32 bits, the lowest set where there is something below; r, 2^23 … 2^24,
+ * has its hidden bit, or carry, added to the exponents, which are 128 too much. Wants exactIntegers.
+ */
 export const exactNumbers = /* wgsl */ `
-fn rn32(negative: bool, m: u32, e: i32) -> u32 { // the lowest bit may stand for "and something below" where m has more than 25
+fn rn32(negative: bool, m: u32, e: i32) -> u32 {
   if (m == 0u) { return 0u; }
   let n = countLeadingZeros(m);
   let s = m << n;
@@ -69,19 +72,17 @@ fn rn64(a: vec2<u32>, e: i32) -> u32 {
 fn exponent_of(x: u32) -> i32 { return i32((x >> 23u) & 0xffu); }
 fn significand(x: u32) -> u32 { return select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u); }
 fn mulf(a: u32, b: u32) -> u32 {
-  // The product of two significands, 47 or 48 bits, from halves of 12: its highest 31 or 32 bits, the lowest set where there is something below.
-  let ah = ((a >> 12u) & 0x7ffu) | 0x800u; let al = a & 0xfffu;
-  let bh = ((b >> 12u) & 0x7ffu) | 0x800u; let bl = b & 0xfffu;
-  let low = al * bl;
-  let middle = ah * bl + al * bh + (low >> 12u);
-  let top = (ah << 8u) * bh + (middle >> 4u);
-  let m = top | min((middle & 15u) | (low & 0xfffu), 1u);
-  let n = 7u + (top >> 31u);
-  let r = (m + (1u << (n - 1u)) - 1u + ((m >> n) & 1u)) >> n; // 2^23 … 2^24
-  let E = exponent_of(a) + exponent_of(b) + i32(n) - 135; // r's hidden bit, or carry, is added to it
-  let sum = E + i32(r >> 24u);
-  if (sum < 0 || (a << 1u) == 0u || (b << 1u) == 0u) { return 0u; }
-  return ((a ^ b) & 0x80000000u) | select((bitcast<u32>(E) << 23u) + r, 0x7f7fffffu, sum > 253);
+  let s = (a & 0x7fffffu) | 0x800000u; let t = (b & 0x7fffffu) | 0x800000u;
+  let low = (s & 255u) * t;
+  let middle = ((s >> 8u) & 255u) * t + (low >> 8u);
+  let top = (s >> 16u) * t + (middle >> 8u);
+  let m = top | min((low | middle) & 255u, 1u);
+  let high = top >> 31u;
+  let n = 7u + high;
+  let r = (m + 63u + (high << 6u) + ((m >> n) & 1u)) >> n;
+  let p = a & 0x7f800000u; let q = b & 0x7f800000u;
+  let w = p + q + (high << 23u) + r;
+  return select(((a ^ b) & 0x80000000u) | min(w - 0x40000000u, 0x7f7fffffu), 0u, (w < 0x40800000u) | (min(p, q) == 0u));
 }
 fn negf(a: u32) -> u32 { return select(a ^ 0x80000000u, 0u, significand(a) == 0u); }
 fn addf(p: u32, q: u32) -> u32 {
@@ -100,10 +101,11 @@ fn addf(p: u32, q: u32) -> u32 {
 /** Rows of 32 bits. Wants exactRows. */
 export const exactRows32 = /* wgsl */ `
 fn fix32(x: u32, biased: i32) -> i32 {
-  let d = biased - exponent_of(x) - 7;
-  if (d > 24) { return 0; }
-  var v = i32(significand(x) << u32(max(-d, 0)));
-  if (d > 0) { v = rounded_shift(significand(x), u32(d)); }
+  let e = (x >> 23u) & 255u;
+  let n = u32(biased) - e; // 31 bits move down by it
+  let s = ((x & 0x7fffffu) | 0x800000u) << 7u;
+  let k = min(n, 31u);
+  let v = i32(select((s + max((1u << k) >> 1u, 1u) - 1u + ((s >> k) & 1u)) >> k, 0u, (n > 31u) | (e == 0u)));
   return select(v, -v, (x >> 31u) == 1u);
 }
 `;
@@ -154,7 +156,9 @@ fn recipf(x: u32) -> u32 { return rn32(false, quotient(significand(x) << 7u), 96
 
 /**
  * 1/√x. Wants exactReciprocal. Far from a tie an estimate of what is rounded decides, else one division and one square. Short, since it runs once, on one
- * lane, where a kernel makes a norm: what an instruction costs there is that it has to be fetched.
+ * lane, where a kernel makes a norm: what an instruction costs there is that it has to be fetched. First y ≈ 2^15 / √v: a parabola in the significand, off by
+ * less than 0.37 %, then 2^16 / √v by a step of Newton's; then z ≈ q = ⌊2^61 / s⌋, by one more: − 3 ≤ z − q ≤ 4 for every x (held by a program for all 2^24
+ * significands and parities); then what is rounded: whether q reaches the least t that goes up, ⌊√(M · 2^36)⌋ ≤ ⌊2^61 / t⌋.
  */
 export const exactRoot = /* wgsl */ `
 fn beyond(a: u32, b: u32, high: u32) -> bool { // whether a b > high · 2^32
@@ -167,16 +171,13 @@ fn rsqrtf(x: u32) -> u32 {
   let k = exponent_of(x) - 151;
   let odd = u32(k & 1);
   let m = s << (7u + odd); // v = M / 2^24, 1 ≤ v < 4, in units of 2^−30
-  // 1. y ≈ 2^15 / √v: a parabola in the significand, off by less than 0.37 %, then 2^16 / √v by a step of Newton's.
   let w = s >> 8u;
   var y = ((51566u - ((w * (23666u - ((w * 4750u) >> 15u))) >> 15u)) * select(65536u, 46341u, odd == 1u)) >> 16u;
   let d = -bitcast<i32>((m >> 11u) * ((y * y) >> 12u)); // 1 − v y², in units of 2^−37
   y = min(2u * y + bitcast<u32>((i32(y) * ((d + 16384) >> 15u) + 2097152) >> 22u), 65535u);
-  // 2. z ≈ q = ⌊2^61 / s⌋, by one more: − 3 ≤ z − q ≤ 4 for every x (held by a program for all 2^24 significands and parities).
   let p = mul64(m, y * y);
   let e = -bitcast<i32>((p.y << 6u) | (p.x >> 26u)); // in units of 2^−36
   let z = (y << 15u) + bitcast<u32>((i32(y) * ((e + 64) >> 7u) + 16384) >> 15u) + 2u;
-  // 3. Rounded: whether q reaches the least t that goes up, ⌊√(M · 2^36)⌋ ≤ ⌊2^61 / t⌋.
   let below = z >> 7u;
   let t = (below << 7u) + 64u + ((below + 1u) & 1u);
   var up = z >= t;
@@ -188,17 +189,27 @@ fn rsqrtf(x: u32) -> u32 {
 }
 `;
 
-/** x / (1 + e^−x). quotient() is in [2^30, 2^31], power() in [2^29, 2^30]: what rounds them knows where they begin. Wants exactPower, exactReciprocal. */
+/**
+ * x / (1 + e^−x). quotient() is in [2^30, 2^31], power() in [2^29, 2^30]: what rounds them knows where they begin.
+ * Before them |x| times rn(log₂ e), as mulf has it; what is too small or large for a value is too near or far for a distance. Wants exactPower, exactReciprocal.
+ */
 export const exactSilu = /* wgsl */ `
 fn siluf(x: u32) -> u32 {
-  let D = distance(mulf(x & 0x7fffffffu, 0x3fb8aa3bu));
+  let s = (x & 0x7fffffu) | 0x800000u;
+  let low = (s & 255u) * 0xb8aa3bu;
+  let middle = ((s >> 8u) & 255u) * 0xb8aa3bu + (low >> 8u);
+  let top = (s >> 16u) * 0xb8aa3bu + (middle >> 8u);
+  let m = top | min((low | middle) & 255u, 1u);
+  let high = top >> 31u;
+  let k = 7u + high;
+  let D = distance((x & 0x7f800000u) + (high << 23u) + ((m + 63u + (high << 6u) + ((m >> k) & 1u)) >> k) - 0x800000u);
   let n = D >> 24u;
   let W = power(D & 0xffffffu);
-  let q = quotient(0x40000000u + select(W >> min(n, 31u), 0u, n > 30u));
+  let q = quotient(0x40000000u + (W >> min(n, 31u)));
   let sigma = 0x3e800000u + ((q + 63u + ((q >> 7u) & 1u)) >> 7u);
   let w = ((125u - n) << 23u) + ((W + 31u + ((W >> 6u) & 1u)) >> 6u);
   let negative = (x >> 31u) == 1u;
-  return select(mulf(x, select(sigma, mulf(sigma, w), negative)), 0u, negative && D == 0x3fffffffu);
+  return select(mulf(x, select(sigma, mulf(sigma, w), negative)), 0u, negative & (D == 0x3fffffffu));
 }
 `;
 
@@ -219,8 +230,7 @@ fn mulhi_of(h: u32, l: u32, y: u32) -> u32 { // ⌊f y / 2^24⌋, f = 2^12 h + l
 }
 fn power(f: u32) -> u32 { // 2^30 · 2^(−f / 2^24)
   let h = f >> 12u; let l = f & 4095u;
-  var y = 493577u;
-  y = 5547538u - mulhi24(f, y);
+  var y = 5547538u - ((h * 493577u + ((l * 493577u) >> 12u)) >> 12u);
   y = 41218952u - mulhi24(f, y);
   y = 238367376u - mulhi_of(h, l, y);
   y = 1031763206u - mulhi_of(h, l, y);
@@ -228,12 +238,9 @@ fn power(f: u32) -> u32 { // 2^30 · 2^(−f / 2^24)
   return 0x40000000u - ((mulhi_of(h, l, y) + 2u) >> 2u);
 }
 fn distance(d: u32) -> u32 { // d ≥ 0 in units of 2^−24, below 2^30
-  let E = exponent_of(d);
-  let s = significand(d);
-  if (E > 132) { return 0x3fffffffu; }
-  if (E >= 126) { return s << u32(E - 126); }
-  let n = u32(126 - E);
-  return select((s + (1u << (min(n, 31u) - 1u))) >> min(n, 31u), 0u, n > 25u);
+  let E = d >> 23u;
+  let n = min(132u - E, 31u);
+  return select(((((d & 0x7fffffu) | 0x800000u) << 6u) + ((1u << n) >> 1u)) >> n, 0x3fffffffu, E > 132u);
 }
 `;
 

@@ -1,4 +1,4 @@
-import { exactAddRules, exactRootRules, exactSiluRules } from "../exact-proofs.ts";
+import { exactAddRules, exactPowerRules, exactRootRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
 import { lastLoad, sameWords } from "../shared-proofs.ts";
 
@@ -22,7 +22,7 @@ export const rules: readonly Rule[] = [
     to: ["((m >> (7u + (m >> 31u))) & 1u, 2u, "],
     proof: below,
   },
-  ...exactSiluRules,
+  ...exactPowerRules,
   {
     from: "n > 24u || ",
     to: ["n > 25u || "],

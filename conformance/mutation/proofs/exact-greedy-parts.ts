@@ -46,27 +46,15 @@ export const rules: readonly Rule[] = [
     proof: zero,
   },
   {
-    from: "let sum = E + i32(r >> 24u);",
-    to: ["let sum = E - i32(r >> 24u);", "let sum = E + i32(r >> 25u);"],
-    proof: `whether a product leaves the range is seen a bit late: ${near}; ${far}`,
-  },
-  {
-    from: "if (sum < 0 || (a << 1u) == 0u || (b << 1u) == 0u) { return 0u; }",
+    from: "0u, (w < 0x40800000u) | (min(p, q) == 0u)",
     to: [
-      "if (false) { return 0u; }",
-      "if (sum <= 0 || (a << 1u) == 0u || (b << 1u) == 0u) { return 0u; }",
-      "if (sum < 0 || (a << 1u) == 1u || (b << 1u) == 0u) { return 0u; }",
-      "if (sum < 0 || (a << 1u) == 0u || (b << 2u) == 0u) { return 0u; }",
-      "if (sum < 0 || (a << 1u) == 0u || (b << 1u) == 1u) { return 0u; }",
-      "if (sum < 0 || (a << 1u) == 0u || (b << 1u) == 0u) { return 1u; }",
+      "1u, (w < 0x40800000u) | (min(p, q) == 0u)",
+      "0u, (w <= 0x40800000u) | (min(p, q) == 0u)",
+      "0u, (w < 0x40800000u) | (max(p, q) == 0u)",
+      "0u, (w < 0x40800000u) | (min(p, q) == 1u)",
     ],
     proof:
-      "one factor is log₂ e, so that only 0 has a product below the least value: its word is that of a subnormal then, whose distance is 0",
-  },
-  {
-    from: "sum > 253)",
-    to: ["sum >= 253)"],
-    proof: far,
+      "one factor is log₂ e, so that only 0 has a product below the least value, or at it: w shows that alone; a subnormal's distance is 0",
   },
   {
     from: "select(a ^ 0x80000000u, 0u, significand(a) == 0u)",

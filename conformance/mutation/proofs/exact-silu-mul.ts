@@ -1,18 +1,10 @@
-import { exactSiluRules } from "../exact-proofs.ts";
+import { exactPowerRules } from "../exact-proofs.ts";
 import type { Rule } from "../rules.ts";
 
 const estimate = "z stays at most 2^46 / y, and below it by less than 1.5 · 2^−13 of it for every Y: 7.7 would do";
 
 export const rules: readonly Rule[] = [
-  ...exactSiluRules,
-  {
-    from: "select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u)",
-    to: [
-      "select(1u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 0u)",
-      "select(0u, (x & 0x7fffffu) | 0x800000u, (x & 0x7f800000u) != 1u)",
-    ],
-    proof: "they differ for 0, whose distance is 0 whatever its significand",
-  },
+  ...exactPowerRules,
   { from: "(y >> 16u) + 1u", to: ["(y >> 16u) + 2u"], proof: estimate },
   { from: "92521u", to: ["92522u"], proof: estimate },
   { from: "61681u", to: ["61682u"], proof: estimate },

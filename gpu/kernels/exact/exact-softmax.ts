@@ -32,10 +32,10 @@ override LANES: u32 = 256u;
 @group(0) @binding(3) var<storage, read_write> stats: array<vec2<u32>>;
 ${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactOrder}${exactRowMax}${exactRowSum}${exactWeighing}
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let h = wg.x;
-  let g = h * G / H; let row = (wg.y * H + h) * STRIDE;
-  let last = step.start + min(FIRST + wg.y, step.T - 1u);
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let h = wg.x; let r = count.y - 1u - wg.y; // the rows that see most first
+  let g = h * G / H; let row = (r * H + h) * STRIDE;
+  let last = step.start + min(FIRST + r, step.T - 1u);
   let first = select(0u, last + 1u - min(last + 1u, WINDOW), WINDOW <= last);
   var top = 0u;
   for (var s = first + lane; s <= last; s += LANES) { top = max(top, ordered(scores[row + s])); }
@@ -61,7 +61,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   if (SHARES) {
     for (var s = lane; s < step.start + step.T; s += LANES) { if (s < first || s > last) { scores[row + s] = 0u; } }
   }
-  if (lane == 0u) { stats[wg.y * H + h] = vec2<u32>(bitcast<u32>(row_exponent(largest) - 8), inverse); }
+  if (lane == 0u) { stats[r * H + h] = vec2<u32>(bitcast<u32>(row_exponent(largest) - 8), inverse); }
 }
 `,
   workgroupBytes: ({ lanes = 256 }) => rowMaxBytes(lanes) + rowSumBytes(lanes),
