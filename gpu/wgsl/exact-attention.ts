@@ -10,7 +10,15 @@ export const exactSeen = /* wgsl */ `override WINDOW: u32 = 0xffffffffu;
 override STRIDE: u32 = 4096u;
 override FIRST: u32 = 0u;`;
 
-/** Products of three digits by three in five columns of eight bits (i32: 3 · 2^14 · 256 at most), four components at a time. Wants exactIntegers. */
+/** c0 + 2^8 c1 + 2^16 c2 + 2^24 c3 in 64 bits. Wants exactIntegers. */
+export const exactColumns64 = /* wgsl */ `
+fn columns64(c0: i32, c1: i32, c2: i32, c3: i32) -> vec2<u32> {
+  let c = vec3<i32>(c1, c2, c3); let low = bitcast<vec3<u32>>(c) << vec3<u32>(8u, 16u, 24u); let high = bitcast<vec3<u32>>(c >> vec3<u32>(24u, 16u, 8u));
+  return add64(add64(wide64(c0), vec2<u32>(low.x, high.x)), add64(vec2<u32>(low.y, high.y), vec2<u32>(low.z, high.z)));
+}
+`;
+
+/** Products of three digits by three in five columns of eight bits (i32: 3 · 2^14 · 256 at most), four components at a time. Wants exactIntegers, exactColumns64. */
 export const exactScoring = /* wgsl */ `
 struct Scored { c0: i32, c1: i32, c2: i32, c3: i32, c4: i32 }
 fn scored(m: Scored, a: vec3<u32>, b: vec3<u32>) -> Scored {
@@ -21,13 +29,8 @@ fn scored(m: Scored, a: vec3<u32>, b: vec3<u32>) -> Scored {
     m.c3 + dot4I8Packed(a.y, b.z) + dot4I8Packed(a.z, b.y),
     m.c4 + dot4I8Packed(a.z, b.z));
 }
-fn columns64(c0: i32, c1: i32, c2: i32, c3: i32, c4: i32) -> vec2<u32> {
-  var sum = add64(shl64(wide64(c4), 8u), wide64(c3));
-  sum = add64(shl64(sum, 8u), wide64(c2));
-  sum = add64(shl64(sum, 8u), wide64(c1));
-  return add64(shl64(sum, 8u), wide64(c0));
-}
-fn score_sum(m: Scored) -> vec2<u32> { return columns64(m.c0, m.c1, m.c2, m.c3, m.c4); }
+fn score_sum(m: Scored) -> vec2<u32> { return columns_of(m.c0, m.c1, m.c2, m.c3, m.c4); }
+fn columns_of(c0: i32, c1: i32, c2: i32, c3: i32, c4: i32) -> vec2<u32> { return columns64(c0, c1, c2, c3) + vec2<u32>(0u, bitcast<u32>(c4)); }
 `;
 
 /** A score's weight 2^−d, d its distance from the largest: W · 2^(−30 − n), and w in units of 2^−46. Wants exactPower. */

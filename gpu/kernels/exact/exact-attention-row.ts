@@ -6,7 +6,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactNumbers, exactOrder, exactPower, exactReciprocal, exactRows, exactRows32 } from "../../wgsl/exact.ts";
-import { exactCacheWords, exactHeads, exactMixing, exactScoring, exactWeighing } from "../../wgsl/exact-attention.ts";
+import { exactCacheWords, exactColumns64, exactHeads, exactMixing, exactScoring, exactWeighing } from "../../wgsl/exact-attention.ts";
 import { exactWordOf } from "../../wgsl/exact-row.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { columnOf, type ExactRopeShape, exactCacheBytes } from "./exact-rope.ts";
@@ -47,7 +47,7 @@ var<workgroup> largest: array<atomic<u32>, 5>; // |q|, |k|, |v|; the largest sco
 var<workgroup> made: array<u32, 576>; // [q, k, v][3 digits][64 words]
 var<workgroup> limbs: array<atomic<u32>, 3>; // of Z: 22 bits each, of which 928 fit u32
 var<workgroup> one_over: u32;
-${exactIntegers}${exactNumbers}${exact96}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactOrder}${exactScoring}${exactWeighing}${exactMixing}${exactWordOf}${exactCacheWords}
+${exactIntegers}${exactNumbers}${exact96}${exactRows}${exactRows32}${exactPower}${exactReciprocal}${exactOrder}${exactColumns64}${exactScoring}${exactWeighing}${exactMixing}${exactWordOf}${exactCacheWords}
 var<workgroup> parts: array<vec2<u32>, LANES>; // of scores
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

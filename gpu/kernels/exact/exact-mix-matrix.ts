@@ -4,13 +4,13 @@
  * p̂ as four digits of eight bits, 0 where a row does not see the position.
  * Products of digits add up in six columns of eight bits, i32 for 43,690 positions, which go through workgroup memory to the invocation that folds them
  * into 96 bits. start + T ≤ 32,768. Matrices lie at multiples of 16 bytes, which their loads need: an array of vec4.
- * turn: digits of p̂ as a lane makes them; stage: p̂ [4 digits][16 rows][8 words and 4], v [3 digits][32 positions][32 words and 4]; later sums [2][6][16 · 16]:
+ * stage: p̂ [4 digits][16 rows][8 words and 4], v [3 digits][32 positions][32 words and 4]; later sums [2][6][16 · 16]:
  * outputs come sixteen components of two subgroups at a time, four of a row by a lane. VECTORS: of a value. sees: the last position of a row.
- * Workgroup memory: 18.5 KiB. Limited by latency.
+ * Workgroup memory: 16.5 KiB. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
-import { exactHeads, exactSeen } from "../../wgsl/exact-attention.ts";
+import { exactColumns64, exactHeads, exactSeen } from "../../wgsl/exact-attention.ts";
 import { exactWordOf } from "../../wgsl/exact-row.ts";
 import { each } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
@@ -29,11 +29,10 @@ const load = (from: string): string => `{
     let r = tid / 8u;
     let sees = lowest + r;
     let from_row = select(0u, sees + 1u - min(sees + 1u, WINDOW), WINDOW <= sees);
-    four = vec4<i32>(0);
-    for (var c = 0u; c < 4u; c++) {
-      let s = s0 + tid % 8u * 4u + c;
-      if (r < rows && s <= sees && s >= from_row) { four[c] = scores[((r0 + r) * H + h) * STRIDE + s]; }
-    }
+    let s = vec4<u32>(s0 + tid % 8u * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+    let at = ((r0 + min(r, rows - 1u)) * H + h) * STRIDE + min(s, vec4<u32>(last));
+    four = vec4<i32>(scores[at.x], scores[at.y], scores[at.z], scores[at.w]);
+    four = select(vec4<i32>(0), four, (s <= vec4<u32>(sees)) & (s >= vec4<u32>(from_row)) & vec4<bool>(r < rows));
     ${each(HELD, (i) => `if (tid + ${128 * i}u < 24u * WORDS) { let i = tid + ${128 * i}u; v${i} = values[(min(s0 + i / VECTORS, last) * G + g) * VECTORS + i % VECTORS]; }`, "\n    ")}
   }`;
 
@@ -54,9 +53,8 @@ ${exactSeen}
 @group(0) @binding(4) var<storage, read_write> out: array<u32>;
 ${i8Matrices}
 const V = 192u;
-var<workgroup> turn: array<vec4<u32>, 128>;
 var<workgroup> stage: array<vec4<u32>, 1056>;
-${exactIntegers}${exactNumbers}${exact96}${exactWordOf}
+${exactIntegers}${exactNumbers}${exact96}${exactWordOf}${exactColumns64}
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
   let h = wg.x;
@@ -73,16 +71,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: ve
   ${load("first")}
   for (var s0 = first; s0 <= last; s0 += 32u) {
     workgroupBarrier();
-    turn[tid] = word_of(four.x, four.y, four.z, four.w).digits;
+    {
+      let words = word_of(four.x, four.y, four.z, four.w).digits;
+      for (var p = 0u; p < 4u; p++) { stage[p * 48u + tid / 8u * 3u + tid / 4u % 2u][tid % 4u] = words[p]; }
+    }
     ${each(HELD, (i) => `if (tid + ${128 * i}u < 24u * WORDS) { let i = tid + ${128 * i}u; let w = i % VECTORS; stage[V + (w / (WORDS / 4u) * 32u + i / VECTORS) * 9u + w % (WORDS / 4u)] = v${i}; }`, "\n    ")}
     workgroupBarrier();
     if (s0 + 32u <= last) ${load("s0 + 32u")}
-    {
-      let from_word = tid / 2u % 16u * 8u + tid % 2u * 4u;
-      let p = tid / 32u;
-      stage[p * 48u + tid / 2u % 16u * 3u + tid % 2u] = vec4<u32>(turn[from_word][p], turn[from_word + 1u][p], turn[from_word + 2u][p], turn[from_word + 3u][p]);
-    }
-    workgroupBarrier();
     if (32u * sg < HD) {
       ${each(4, (p) => `let p${p} = subgroupMatrixLoad<Left, row_major>(&stage, ${48 * p}u, 3u);`)}
       ${each(
@@ -108,16 +103,18 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) count: ve
     if (r < rows && d < HD) {
       let stat = stats[(r0 + r) * H + h];
       for (var c = 0u; c < 4u; c++) {
-        var sum = wide96(bitcast<i32>(stage[at + 320u][c]));
-        ${each(5, (c) => `sum = add96(byte_up(sum), wide96(bitcast<i32>(stage[at + ${256 - 64 * c}u][c])));`, "\n        ")}
+        let low = columns64(${each(4, (i) => `bitcast<i32>(stage[at + ${64 * i}u][c])`, ", ")});
+        let high = columns64(bitcast<i32>(stage[at + 256u][c]), bitcast<i32>(stage[at + 320u][c]), 0, 0);
+        let y = low.y + high.x;
+        let sum = vec3<u32>(low.x, y, high.y + bitcast<u32>(bitcast<i32>(low.y) >> 31u) + select(0u, 1u, y < low.y));
         out[((FIRST + r0 + r) * H + h) * HD + d + c] = mulf(rn96(sum, bitcast<i32>(stat.x)), stat.y);
       }
     }
   }
 }
 `,
-  workgroupBytes: 18944,
-  limits: { maxComputeWorkgroupStorageSize: 18944 },
+  workgroupBytes: 16896,
+  limits: { maxComputeWorkgroupStorageSize: 16896 },
   call: (part) => ({ overrides: attentionOverrides(part), workgroups: (T) => [part.H, Math.ceil(rowsOf(part, T) / 16), 1] }),
   sizes: (part, T, start) => ({
     scores: 4 * rowsOf(part, T) * part.H * part.stride,

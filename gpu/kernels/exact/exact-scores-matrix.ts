@@ -8,7 +8,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
-import { exactHeads, exactScoring, exactSeen } from "../../wgsl/exact-attention.ts";
+import { exactColumns64, exactHeads, exactScoring, exactSeen } from "../../wgsl/exact-attention.ts";
 import { each } from "../../wgsl/repeat.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { i8Matrices, i8MatrixNeeds, matrixExtensions } from "../../wgsl/subgroup-matrix.ts";
@@ -41,7 +41,7 @@ ${exactSeen}
 @group(0) @binding(4) var<storage, read_write> scores: array<u32>;
 ${i8Matrices}
 var<workgroup> stage: array<vec4<u32>, 864>;
-${exactIntegers}${exactNumbers}${exactScoring}
+${exactIntegers}${exactNumbers}${exactColumns64}${exactScoring}
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32, @builtin(subgroup_id) sg: u32) {
   let s0 = wg.x * 64u;
@@ -86,7 +86,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       for (var c = 0u; c < 4u; c++) {
         let s = s0 + tid / 64u * 32u + phase % 2u * 16u + tid % 4u * 4u + c;
         if (s <= step.start + t && step.start + t - s < WINDOW) {
-          let sum = columns64(
+          let sum = columns_of(
             bitcast<i32>(stage[at][c]), bitcast<i32>(stage[at + 64u][c]), bitcast<i32>(stage[at + 128u][c]), bitcast<i32>(stage[at + 192u][c]), bitcast<i32>(stage[at + 256u][c]));
           scores[(row * H + h) * STRIDE + s] = rn64(sum, e + exponents[(s * G + g) * 2u]);
         }

@@ -5,7 +5,7 @@
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exactIntegers, exactNumbers } from "../../wgsl/exact.ts";
-import { exactHeads, exactScoring, exactSeen } from "../../wgsl/exact-attention.ts";
+import { exactColumns64, exactHeads, exactScoring, exactSeen } from "../../wgsl/exact-attention.ts";
 import { stepWgsl } from "../../wgsl/step.ts";
 import { type ExactAttentionShape, exactCacheBytes, queryBytes } from "./exact-rope.ts";
 
@@ -35,7 +35,7 @@ ${exactSeen}
 @group(0) @binding(2) var<storage, read> keys: array<u32>;
 @group(0) @binding(3) var<storage, read> exponents: array<i32>;
 @group(0) @binding(4) var<storage, read_write> scores: array<u32>;
-${exactIntegers}${exactNumbers}${exactScoring}
+${exactIntegers}${exactNumbers}${exactColumns64}${exactScoring}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let s = wg.x * 64u + lane;
