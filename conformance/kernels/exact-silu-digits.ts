@@ -8,13 +8,13 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactSiluDigitsCase>(
     rig,
     exactSiluDigits,
-    (io, { K, gate, up }) => void io.run(exactSiluDigits, { K }, { gate, up }),
+    (io, { K, gate, up }) => void io.run(exactSiluDigits, { K }, { gate, up: io.input("up", up) }),
     ({ rows }) => ({ T: rows }),
   ),
   subject<ExactSiluDigitsCase>(
     exactSiluDigits,
     async ({ K, rows, gate, up }, out) => {
-      const read = await runKernel(rig, rows, 0, (io) => void io.run(exactSiluDigits, { K, ...steps }, { gate, up }));
+      const read = await runKernel(rig, rows, 0, (io) => void io.run(exactSiluDigits, { K, ...steps }, { gate, up: io.input("up", up) }));
       hand(out, halves(Uint32Array.from([...inside(read.gate!), ...plainDigits(read, K, 4, rows), ...inside(read.exponents!)])), read);
     },
     { variant: "exact-silu-digits by steps", accepts: ({ K }) => K % 128 === 0 },

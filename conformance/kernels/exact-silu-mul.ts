@@ -7,7 +7,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   wordSubject<ExactSiluMulCase>(
     rig,
     exactSiluMul,
-    (io, { width, gate, up }) => void io.run(exactSiluMul, { width }, { gate, up }),
+    (io, { width, gate, up }) => void io.run(exactSiluMul, { width }, { gate, up: io.input("up", up) }),
     ({ width, gate }) => ({ T: gate.length / width }),
   ),
 ];

@@ -37,7 +37,7 @@ export async function exactForwardTraced(
     const sequence = { ...shared.sequence, ids: allocate(memory, "ids", T * 4) };
     const c: ExactContext = { ...shared, sequence, a, oneRow: false };
     const recorder = makeRecorder();
-    const wanted: { name: string; buffer: GPUBuffer; after: number }[] = [];
+    const wanted: { name: string; buffer: GPUBuffer; offset: number; after: number }[] = [];
     const weightsWanted = Array.from({ length: numHiddenLayers }, (_, i) => `layers.${i}.attentionWeights`).filter(taps.wants);
     const steered = weightsWanted.find(taps.steers);
     if (steered)
@@ -49,7 +49,8 @@ export async function exactForwardTraced(
     const marks: ExactMarks = {
       wants: taps.wants,
       mark: (name, buffer) => {
-        if (taps.wants(name)) wanted.push({ name, buffer, after: recorder.dispatches.length });
+        const { buffer: whole, offset = 0 } = "buffer" in buffer ? buffer : { buffer };
+        if (taps.wants(name)) wanted.push({ name, buffer: whole, offset, after: recorder.dispatches.length });
       },
       ...(weightsWanted.length > 0 ? { shares: allocate(memory, "attention weights", T * H * maxContext * 4) } : {}),
     };
@@ -72,17 +73,17 @@ export async function exactForwardTraced(
         gpu.device.queue.submit([encoder.finish()]);
         done = end;
       });
-    for (const { name, buffer, after } of wanted) {
+    for (const { name, buffer, offset, after } of wanted) {
       await runTo(after);
       // Logits are those asked for; all else has T rows.
-      const first = name === "logits" ? T - rows : 0;
+      const first = (name === "logits" ? (T - rows) * V : 0) + offset / 4;
       const shape = tapShape(config, name, name === "logits" ? rows : T, S);
       const isWeights = name.endsWith(".attentionWeights");
       const length = isWeights ? T * H * maxContext : shape.reduce((p, n) => p * n, 1);
-      const read = await readF32(gpu, buffer, length, first * V);
+      const read = await readF32(gpu, buffer, length, first);
       const data = isWeights ? rowsOf(read, T * H, maxContext, S) : read;
       taps.visit(name, shape, data);
-      if (taps.steers(name)) writeBytes(gpu, buffer, first * V * 4, new Uint8Array(data.map(clean).buffer as ArrayBuffer));
+      if (taps.steers(name)) writeBytes(gpu, buffer, first * 4, new Uint8Array(data.map(clean).buffer as ArrayBuffer));
     }
     await runTo(dispatches.length);
     await guarded(gpu, "logits", () => {

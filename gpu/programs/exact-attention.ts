@@ -12,7 +12,7 @@ import { type ExactAttentionPart, exactScores } from "../kernels/exact/exact-sco
 import { exactScoresMatrix, SCORE_TILE } from "../kernels/exact/exact-scores-matrix.ts";
 import { exactSoftmax, SOFTMAX_LANES } from "../kernels/exact/exact-softmax.ts";
 import type { Span } from "../pipeline/kernel.ts";
-import { type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
+import { type BufferArg, type Recorder, recordKernel, type When } from "../pipeline/recorder.ts";
 import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import { type ExactContext, type ExactMarks, shapeOf } from "./exact-buffers.ts";
 import { MANY_ROWS, normOf, recordLinear, recordNormed, recordRow, recordWords } from "./exact-linears.ts";
@@ -23,7 +23,7 @@ export function recordAttention(
   c: ExactContext,
   i: number,
   marks: ExactMarks,
-  tap: (name: LayerTapName, buffer: GPUBuffer) => void,
+  tap: (name: LayerTapName, buffer: BufferArg) => void,
 ): void {
   const { a, config, sequence, weights } = c;
   const { step, table, maxContext } = sequence;

@@ -7,6 +7,8 @@ import { digitBytes, tiledRows } from "../kernels/exact/exact-digits.ts";
 import { type ExactAttentionShape, queryBytes } from "../kernels/exact/exact-rope.ts";
 import { SCORE_TILE } from "../kernels/exact/exact-scores-matrix.ts";
 import type { ExactGpuWeights } from "../model/exact-weights.ts";
+import type { BufferArg } from "../pipeline/recorder.ts";
+import type { OutputParts } from "../wgsl/exact-tile.ts";
 import type { WorkgroupLimits } from "../wgsl/teams.ts";
 
 /** What lasts as long as a session. */
@@ -42,9 +44,11 @@ export interface ExactActivations {
   readonly kNormed: GPUBuffer;
   readonly attention: GPUBuffer;
   readonly branch: GPUBuffer;
-  /** Behind one row lie the largest of its parts (exact-awq-words.ts). */
+  /** Behind one row lie the largest of its parts (exact-awq-words.ts); behind all rows, where one binding holds both, up. */
   readonly gate: GPUBuffer;
-  readonly up: GPUBuffer;
+  readonly up: BufferArg;
+  /** How gate and up lie as one; null where they do not. */
+  readonly gateUp: OutputParts | null;
   readonly digits: GPUBuffer;
   readonly sums: GPUBuffer;
   readonly exponents: GPUBuffer;
@@ -82,6 +86,9 @@ export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: 
   const attentionRows = scoredAtOnce(rows, H, maxContext);
   const q = words("q", H * Hd);
   const k = words("k", G * Hd);
+  const tall = tiledRows(rows); // bindings begin at multiples of 256 bytes
+  const together = 8 * tall * F <= memory.gpu.capabilities.limits.maxStorageBufferBindingSize;
+  const gate = allocate(memory, "gate", 4 * Math.max(together ? 2 * tall * F : rows * F, 4 * Math.ceil((F + mostLeft(F)) / 4)));
   return {
     rows,
     x: words("x", D),
@@ -94,8 +101,9 @@ export function makeExactActivations(memory: Memory, config: LlamaConfig, rows: 
     v: words("v", G * Hd),
     attention: words("attention", H * Hd),
     branch: words("branch", D),
-    gate: allocate(memory, "gate", 4 * Math.max(rows * F, 4 * Math.ceil((F + mostLeft(F)) / 4))),
-    up: words("up", F),
+    gate,
+    up: together ? { buffer: gate, offset: 4 * tall * F, size: 4 * rows * F } : words("up", F),
+    gateUp: together ? { first: F, rest: F, rows: tall } : null,
     digits: allocate(memory, "digits", Math.max(...operands.map(({ digits }) => digits))),
     sums: allocate(memory, "digit sums", Math.max(...operands.map(({ sums }) => sums))),
     exponents: allocate(memory, "exponents", rows * 4),
@@ -138,7 +146,7 @@ export interface ExactContext {
 /** Called after the dispatch that gives a tap point its value; whether anybody looks. */
 export interface ExactMarks {
   wants(name: string): boolean;
-  mark(name: string, buffer: GPUBuffer): void;
+  mark(name: string, buffer: BufferArg): void;
   /** Where the attention weights of all rows go: [T, H, maxContext]. */
   readonly shares?: GPUBuffer;
 }

@@ -90,13 +90,14 @@ export function recordDigits(
 
 /** a.gate = silu(a.gate) · a.up, and of many rows its digits for down_proj. @returns whether these are made */
 export function recordSiluMul(recorder: Recorder, c: ExactContext, { weight }: Pick<ExactGpuLinear, "weight">, label: string): boolean {
-  const { a, config, oneRow } = c;
+  const { a, config, lanes, oneRow } = c;
   const width = config.intermediateSize;
+  const gate = { buffer: a.gate, size: 4 * a.rows * width };
   const made = !oneRow && weight.kind === "packed" && width % 32 === 0;
-  recordKernel(recorder, exactSiluMul, { gate: a.gate, up: a.up }, { width }, made ? { label, rows: few } : { label });
+  recordKernel(recorder, exactSiluMul, { gate, up: a.up }, { width }, made ? { label, rows: few } : { label });
   if (made) {
-    const buffers = { gate: a.gate, up: a.up, digits: a.digits, exponents: a.exponents };
-    recordKernel(recorder, exactSiluDigits, buffers, { K: width, ...manyAs(c, weight) }, { label, rows: many });
+    const buffers = { gate, up: a.up, digits: a.digits, exponents: a.exponents };
+    recordKernel(recorder, exactSiluDigits, buffers, { K: width, lanes, ...manyAs(c, weight) }, { label, rows: many });
   }
   return made;
 }

@@ -14,7 +14,7 @@ import { exactEmbedding } from "../kernels/exact/exact-embedding.ts";
 import { exactMixMatrix } from "../kernels/exact/exact-mix-matrix.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
 import { exactScoresMatrix } from "../kernels/exact/exact-scores-matrix.ts";
-import { type Recorder, recordKernel } from "../pipeline/recorder.ts";
+import { type BufferArg, type Recorder, recordKernel } from "../pipeline/recorder.ts";
 import { MOST_ROW_INPUTS } from "../wgsl/exact-quads.ts";
 import { recordAttention } from "./exact-attention.ts";
 import { type ExactContext, type ExactMarks, noMarks } from "./exact-buffers.ts";
@@ -47,7 +47,7 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
   marks.mark("embeddings", a.x);
   weights.layers.forEach((layer, i) => {
     const at = `layers.${i}.`;
-    const tap = (name: LayerTapName, buffer: GPUBuffer): void => marks.mark(at + name, buffer);
+    const tap = (name: LayerTapName, buffer: BufferArg): void => marks.mark(at + name, buffer);
     recordAttention(recorder, c, i, marks, tap);
     recordBranch(recorder, c, layer.oProj, { buffer: a.attention, label: `${at}attention` }, 3, marks, `${at}attentionOutput`);
     tap("attentionResidual", a.x);
@@ -62,9 +62,11 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
       recordNormed(recorder, c, norm, layer.gateProj, marks, `${at}postAttentionLayernorm`);
       if (joined) recordRow(recorder, c, joined, a.gate, left, `${at}gateUp`);
       else {
-        recordLinear(recorder, c, layer.gateProj, a.gate, {}, `${at}gate`);
+        const rows = !c.oneRow && gateUp && a.gateUp ? { rows: "few" as const } : {};
+        recordLinear(recorder, c, layer.gateProj, a.gate, rows, `${at}gate`);
+        recordLinear(recorder, c, layer.upProj, a.up, rows, `${at}up`);
+        if (!c.oneRow && gateUp && a.gateUp) recordLinear(recorder, c, gateUp, a.gate, { rows: "many", parts: a.gateUp }, `${at}gateUp`);
         tap("gate", a.gate);
-        recordLinear(recorder, c, layer.upProj, a.up, {}, `${at}up`);
         tap("up", a.up);
         made = recordSiluMul(recorder, c, layer.downProj, `${at}siluMul`);
       }

@@ -8,7 +8,7 @@ export const exactSiluMul: Card<"gate" | "up", ExactWidth> = makeCard({
   wgsl: /* wgsl */ `
 struct Params { width: u32 }
 @group(0) @binding(0) var<storage, read_write> gate: array<u32>;
-@group(0) @binding(1) var<storage, read> up: array<u32>;
+@group(0) @binding(1) var<storage, read_write> up: array<u32>; // only read; may be of one buffer with gate
 @group(0) @binding(2) var<uniform> params: Params;
 ${exactIntegers}${exactNumbers}${exactPower}${exactReciprocal}${exactSilu}
 @compute @workgroup_size(64)
