@@ -131,7 +131,11 @@ export const works: readonly Work[] = [
     ),
   ),
   work(exactScaleBases, (config) =>
-    linears(config).map(({ step, K, N: rows }) => ({ step, shape: { K, rows, groupSize }, holds: { groups: "groups" } })),
+    linears(config).map(({ step, K, N: rows }) => ({
+      step,
+      shape: { K, rows, groupSize, unit: 4 },
+      holds: { weights: { own: "words" }, groups: "groups" },
+    })),
   ),
   work(exactAwqStored, (config, T) =>
     linears(config).map(({ step, K, N, P }) => ({

@@ -21,7 +21,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
         const { inFeatures: K, outFeatures: N, groupSize } = weight;
         const unit = unitOf(groupSize);
         const matrix = packed(io, [weight], FIRST_ROW, io.scratch, unit);
-        const { bases, spread } = foundScales(io, matrix.groups, [weight], FIRST_ROW + N);
+        const { bases, spread } = foundScales(io, matrix, [weight], FIRST_ROW + N);
         const given = {
           ...operand(io, x, K, P, 1, unit),
           ...matrix,
@@ -49,7 +49,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
       const { inFeatures: K, outFeatures: N, groupSize } = gate;
       const unit = unitOf(groupSize);
       const matrix = packed(io, [gate, up], FIRST_ROW, io.scratch, unit);
-      const { bases, spread } = foundScales(io, matrix.groups, [gate, up], FIRST_ROW + 2 * N);
+      const { bases, spread } = foundScales(io, matrix, [gate, up], FIRST_ROW + 2 * N);
       const given = {
         ...operand(io, x, K, 3, 1, unit),
         ...matrix,

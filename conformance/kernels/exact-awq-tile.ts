@@ -41,7 +41,7 @@ const tile = (
       const read = await runKernel(rig, T, 0, (io) => {
         const unit = unitOf(groupSize);
         const matrix = packed(io, [weight], FIRST_ROW, io.scratch, unit);
-        const { bases, spread } = foundScales(io, matrix.groups, [weight], FIRST_ROW + N);
+        const { bases, spread } = foundScales(io, matrix, [weight], FIRST_ROW + N);
         const lie = [step === COLUMN_STEP ? unit : 1, step];
         const given = { ...operand(io, x, K, P, T, ...lie), ...matrix, bases, ...(bias ? { bias } : {}), out: before };
         const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, spread, ...(thirds ? { parts } : {}) };

@@ -40,7 +40,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => {
     const unit = unitOf(groupSize);
     const paired = matrices.length === 2;
     const matrix = packed(io, matrices, FIRST_ROW, io.scratch, unit);
-    const { bases, spread } = foundScales(io, matrix.groups, matrices, FIRST_ROW + matrices.length * N);
+    const { bases, spread } = foundScales(io, matrix, matrices, FIRST_ROW + matrices.length * N);
     const norm = scale ? { inverse: bitsOf(nearest(1 / K)), eps: bitsOf(eps) } : null;
     const shape = { K, N, P, groupSize, unit, firstRow: FIRST_ROW, hasBias: bias !== null, adds: initial !== null, paired, spread, norm };
     const given = { x, ...(scale ? { scale } : {}), ...matrix, bases, ...(bias ? { bias } : {}), ...(initial ? { out: initial } : {}) };

@@ -1,4 +1,4 @@
-/** What the int4 linears of `exact` know of their scales: each row's least exponent, and how far exponents of a row lie apart at most; equality with the CPU's integers. */
+/** What the int4 linears of `exact` know of their scales: each row's least exponent, and how far exponents of a row lie apart at most; of their weights the largest Σ (q − z)² of a step; equality with the CPU's integers. */
 import * as fc from "fast-check";
 import { halfNumbers } from "../accuracy.ts";
 import { type ScaleKind, scaleBits, scaleKinds } from "../arbitraries.ts";
@@ -19,6 +19,8 @@ export interface ExactScaleBasesCase {
   readonly groups: number;
   /** [rows, groups] binary16. */
   readonly scales: Uint16Array;
+  /** [rows/4, groups, 4, 4] words of eight weights, a group of 32 each. */
+  readonly weights: Uint32Array;
   readonly before: number;
 }
 
@@ -28,14 +30,30 @@ function shiftOf(bits: number): number | undefined {
   return size === 0 ? undefined : Math.max(0, Math.floor(Math.log2(size)) - 10);
 }
 
-/** bases [rows], then the largest distance. */
-function found({ rows, groups, scales, before }: ExactScaleBasesCase): Uint32Array {
+export const zeroOf = (n: number, g: number): number => (n + 5 * g) & 15;
+
+/** The largest Σ (q − z)² of row n, four groups at a time. */
+function heaviest({ groups, weights }: ExactScaleBasesCase, n: number): number {
+  const sums = new Array<number>(Math.ceil(groups / 4)).fill(0);
+  for (let g = 0; g < groups; g++)
+    for (let i = 0; i < 32; i++) {
+      const word = weights[(((n >> 2) * groups + g) * 4 + (n & 3)) * 4 + (i >> 3)]!;
+      sums[g >> 2]! += (((word >>> (4 * (i & 7))) & 15) - zeroOf(n, g)) ** 2;
+    }
+  return Math.max(...sums);
+}
+
+/** bases [rows], the heaviest step above each, then the largest distance. */
+function found(c: ExactScaleBasesCase): Uint32Array {
+  const { rows, groups, scales, before } = c;
   const out = new Uint32Array(rows + 1).fill(before, rows);
   for (let n = 0; n < rows; n++) {
     const shifts = Array.from(scales.subarray(n * groups, (n + 1) * groups), shiftOf).filter((s) => s !== undefined);
+    out[n] = heaviest(c, n) << 8;
     if (shifts.length === 0) continue;
-    out[n] = Math.min(...shifts);
-    out[rows] = Math.max(out[rows]!, Math.max(...shifts) - out[n]!);
+    const least = Math.min(...shifts);
+    out[n]! += least;
+    out[rows] = Math.max(out[rows]!, Math.max(...shifts) - least);
   }
   return out;
 }
@@ -65,7 +83,17 @@ export const kit: Kit<Spec, ExactScaleBasesCase> = {
     const bits =
       scales === "least" ? new Uint16Array(rows * groups).map((_, i) => (37 * i) % 0x800) : scaleBits(scales, seed, rows * groups);
     // Signs, and rows without a scale.
-    return { rows, groups, scales: bits.map((b, i) => (Math.floor(i / groups) % 7 === 5 ? 0 : b) | (((i % 3) % 2) * 0x8000)), before };
+    // Every weight, and all at their ends.
+    const weights = new Uint32Array(rows * groups * 4).map((_, i) =>
+      seed % 2 === 0 ? 0xf0f0_0f0f * (i % 2) : Math.imul(i + seed, 0x9e37_79b1),
+    );
+    return {
+      rows,
+      groups,
+      weights,
+      scales: bits.map((b, i) => (Math.floor(i / groups) % 7 === 5 ? 0 : b) | (((i % 3) % 2) * 0x8000)),
+      before,
+    };
   },
   ...equalWords<ExactScaleBasesCase>(({ rows }) => rows + 1, found),
 };

@@ -3,9 +3,12 @@
 import type { AwqMatrix } from "../../core/tensor.ts";
 import { type Digits, digitBytes, exactDigits, tiledRows } from "../../gpu/kernels/exact/exact-digits.ts";
 import { exactScaleBases } from "../../gpu/kernels/exact/exact-scale-bases.ts";
+import { unitOf } from "../../gpu/kernels/layout/awq-repack.ts";
 import type { Kernel } from "../../gpu/pipeline/kernel.ts";
 import type { BufferArg } from "../../gpu/pipeline/recorder.ts";
+import { MATRIX_STEP } from "../../gpu/wgsl/exact-matrix-tile.ts";
 import { halves } from "../cases/words.ts";
+import { JUNK } from "../compare.ts";
 import { type GpuSubject, hand, type Io, inside, type Rig, runKernel, subject } from "./rig.ts";
 
 /** A subject whose outputs, in the order they were made, are the op's words. */
@@ -46,7 +49,7 @@ export function operand(
     sums: io.scratch("sums", bytes.sums),
     exponents: io.scratch("exponents", bytes.exponents),
   };
-  io.run(exactDigits, { K, P, unit, step }, { x, ...made });
+  io.run(exactDigits, { K, P, unit, step, norms: step === MATRIX_STEP && P === 3 }, { x, ...made });
   return made;
 }
 
@@ -65,10 +68,15 @@ export function scaleSpread({ scales, inFeatures, outFeatures, groupSize }: AwqM
 }
 
 /** What exact-scale-bases.ts finds in the scales of repacked rows, of which the matrices make all but some before them. */
-export function foundScales(io: Io, groups: BufferArg, matrices: readonly AwqMatrix[], rows: number): { bases: GPUBuffer; spread: number } {
+export function foundScales(
+  io: Io,
+  { weights, groups }: Readonly<Record<"weights" | "groups", BufferArg>>,
+  matrices: readonly AwqMatrix[],
+  rows: number,
+): { bases: GPUBuffer; spread: number } {
   const { inFeatures: K, groupSize } = matrices[0]!;
   const bases = io.scratch("bases", 4 * rows);
-  io.run(exactScaleBases, { K, rows, groupSize }, { groups, bases, spread: io.scratch("spread", 4) });
+  io.run(exactScaleBases, { K, rows, groupSize, unit: unitOf(groupSize) }, { weights, groups, bases, spread: io.scratch("spread", 4) });
   return { bases, spread: Math.max(...matrices.map(scaleSpread)) };
 }
 
@@ -91,4 +99,31 @@ export function plainDigits({ digits, sums }: Record<string, Uint32Array>, K: nu
     ...Array.from({ length: rows * P * 8 * B }, (_, i) => digit(i)),
     ...(sums ? Array.from({ length: rows * 4 * B }, (_, i) => sum(i)) : []),
   ]);
+}
+
+/**
+ * Those of rows whose norms were left instead of sums: digits, sums made of them here, exponents; JUNK where a norm is not what gpu/wgsl/exact-row.ts says.
+ * Digits lie as blocks come.
+ */
+export function normedWords({ digits, sums, exponents }: Record<string, Uint32Array>, K: number, rows: number): Uint32Array {
+  const B = K / 32;
+  const words = inside(digits!);
+  const made = new Int32Array(rows * B * 4);
+  let right = true;
+  for (let t = 0; t < rows; t++) {
+    const squares = new Array<number>(K / 128).fill(0);
+    for (let k = 0; k < K; k++) {
+      let v = 0;
+      for (const p of [2, 1, 0]) {
+        const word = words[(((t * 3 + p) * 2 + ((k >> 4) & 1)) * B + (k >> 5)) * 4 + ((k >> 2) & 3)]!;
+        const digit = ((word >> (8 * (k & 3))) << 24) >> 24;
+        made[(t * B + (k >> 5)) * 4 + p]! += digit;
+        v = 256 * v + digit;
+      }
+      squares[k >> 7]! += Math.ceil(Math.abs(v) / 4096) ** 2;
+    }
+    right &&= inside(sums!)[4 * t] === Math.floor(Math.max(...squares) / 4096) + 1;
+  }
+  const result = Uint32Array.from([...words, ...new Uint32Array(made.buffer), ...inside(exponents!)]);
+  return right ? result : result.fill(JUNK);
 }

@@ -6,7 +6,7 @@ import { clean } from "../../core/exact/numbers.ts";
 import type { LlamaWeightRefs, WeightTree } from "../../core/model/weights.ts";
 import { allocate, free, freeAll, type Memory, makeMemory, readRanges } from "../device/buffer.ts";
 import { type Digits, digitBytes, exactDigits } from "../kernels/exact/exact-digits.ts";
-import { exactScaleBases } from "../kernels/exact/exact-scale-bases.ts";
+import { type ExactScaleBasesShape, exactScaleBases } from "../kernels/exact/exact-scale-bases.ts";
 import { unitOf } from "../kernels/layout/awq-repack.ts";
 import { makeRecorder, prepare, recordKernel, submit } from "../pipeline/recorder.ts";
 import { rowWords } from "../wgsl/dense.ts";
@@ -67,9 +67,9 @@ async function scaleBases(
   linears: readonly GpuPacked[],
 ): Promise<ReadonlyMap<GPUBuffer, Pick<ExactGpuPacked, "bases" | "spread">>> {
   const { gpu } = memory;
-  const matrices = new Map<GPUBuffer, { K: number; groupSize: number; rows: number }>();
-  for (const { groups, K, groupSize, firstRow, N } of linears)
-    matrices.set(groups, { K, groupSize, rows: Math.max(matrices.get(groups)?.rows ?? 0, firstRow + N) });
+  const matrices = new Map<GPUBuffer, ExactScaleBasesShape & { weights: GPUBuffer }>();
+  for (const { groups, weights, K, groupSize, unit, firstRow, N } of linears)
+    matrices.set(groups, { weights, K, groupSize, unit, rows: Math.max(matrices.get(groups)?.rows ?? 0, firstRow + N) });
   if (matrices.size === 0) return new Map();
   const scratch = makeMemory(gpu);
   try {
@@ -79,7 +79,8 @@ async function scaleBases(
     const recorder = makeRecorder();
     const bases = [...matrices].map(([groups, shape], i) => {
       const own = allocate(memory, "bases of scales", shape.rows * 4);
-      recordKernel(recorder, exactScaleBases, { groups, bases: own, spread: { buffer: spreads, offset: i * stride, size: 4 } }, shape);
+      const spread = { buffer: spreads, offset: i * stride, size: 4 };
+      recordKernel(recorder, exactScaleBases, { groups, weights: shape.weights, bases: own, spread }, shape);
       return own;
     });
     await submit(scratch, await prepare(recorder, scratch), 1);

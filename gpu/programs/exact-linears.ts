@@ -45,11 +45,17 @@ export const normOf = ({ rmsNormEps }: LlamaConfig, D: number): { D: number; inv
 });
 
 /** How the digits of many rows lie for a linear: by steps where it goes by columns, else as blocks come. Tiles read no sums of them. */
-const manyAs = ({ matrices }: ExactContext, weight: ExactGpuLinear["weight"]): { unit: number; step: number; summed: false } => ({
+const manyAs = (
+  { matrices }: ExactContext,
+  weight: ExactGpuLinear["weight"],
+  P: Digits,
+): { unit: number; step: number; summed: false; norms?: boolean } => ({
   summed: false,
   ...(matrices && weight.kind === "packed" && weight.columns
     ? { unit: weight.unit, step: COLUMN_STEP }
-    : { unit: 1, step: matrices && weight.kind === "packed" && joins(weight) ? MATRIX_STEP : 0 }),
+    : matrices && weight.kind === "packed" && joins(weight)
+      ? { unit: 1, step: MATRIX_STEP, norms: P === 3 }
+      : { unit: 1, step: 0 }),
 });
 /** Whether a linear goes by matrices whose sums are joined with their scales, where it does not go by columns. */
 const joins = ({ K, groupSize }: Pick<ExactGpuPacked, "K" | "groupSize">): boolean => K % 128 === 0 && groupSize % 128 === 0;
@@ -85,7 +91,7 @@ export function recordDigits(
     return;
   }
   recordKernel(recorder, exactDigits, buffers, { ...shape, unit }, { label, rows: few });
-  if (!made) recordKernel(recorder, exactDigits, buffers, { ...shape, ...manyAs(c, weight) }, { label, rows: many });
+  if (!made) recordKernel(recorder, exactDigits, buffers, { ...shape, ...manyAs(c, weight, P) }, { label, rows: many });
 }
 
 /** a.gate = silu(a.gate) · a.up, and of many rows its digits for down_proj. @returns whether these are made */
@@ -97,7 +103,7 @@ export function recordSiluMul(recorder: Recorder, c: ExactContext, { weight }: P
   recordKernel(recorder, exactSiluMul, { gate, up: a.up }, { width }, made ? { label, rows: few } : { label });
   if (made) {
     const buffers = { gate, up: a.up, digits: a.digits, exponents: a.exponents };
-    recordKernel(recorder, exactSiluDigits, buffers, { K: width, lanes, ...manyAs(c, weight) }, { label, rows: many });
+    recordKernel(recorder, exactSiluDigits, buffers, { K: width, lanes, ...manyAs(c, weight, 4) }, { label, rows: many });
   }
   return made;
 }
@@ -126,7 +132,7 @@ export function recordNormed(
   if (oneRow || reader.weight.kind !== "packed") recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit }, { label: name });
   else {
     recordKernel(recorder, exactNormDigits, buffers, { ...shape, unit }, { label: name, rows: few });
-    recordKernel(recorder, exactNormDigits, buffers, { ...shape, ...manyAs(c, reader.weight) }, { label: name, rows: many });
+    recordKernel(recorder, exactNormDigits, buffers, { ...shape, ...manyAs(c, reader.weight, 3) }, { label: name, rows: many });
   }
 }
 
@@ -173,13 +179,8 @@ export function recordLinear(
           : joins(weight)
             ? [exactAwqMatrix, exactAwqMatrix4][P - 3]!
             : exactAwqTile;
-      recordKernel(
-        recorder,
-        kernel,
-        { ...shared, weights, groups, bases },
-        { ...packed, spread, ...(parts ? { parts } : {}) },
-        { label, rows: many },
-      );
+      const buffers = { ...shared, sums, weights, groups, bases };
+      recordKernel(recorder, kernel, buffers, { ...packed, spread, ...(parts ? { parts } : {}) }, { label, rows: many });
     }
   } else if (weight.kind === "awq") {
     for (const { firstColumn, N, ...piece } of weight.pieces)

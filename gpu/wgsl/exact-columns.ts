@@ -4,7 +4,9 @@
  * it is three signed digits of eight bits, so that a sum over all of K stays in the matrices' own i32: P + 2 columns of eight bits for an output, column c being
  * Σ_{p + r = c} Σ_k x_p w_r, at most three products of 2^14 for each k: K ≤ MOST_COLUMN_INPUTS. Nothing is joined before the end, where columns become 96 bits.
  * A workgroup of SR × SC subgroups makes 16·MF·SR × 16·NF·SC outputs, K by STEP blocks of 32 through workgroup memory, in the order in which the blocks of a unit
- * lie; digits of x lie by STEP too (exact-row.ts), so that what a step reads is whole runs of memory.
+ * lie; digits of x lie by STEP too (exact-row.ts), so that what a step reads is whole runs of memory. A lane stages 16 bytes of a row, then blocks of a column, both
+ * in eights. digits_of_quads: W + 0x808080 = q S + C for two weights at once, 16 bits each: the low byte, then what is above it. At the end a matrix of each
+ * subgroup at a time: its columns through workgroup memory, an output per lane.
  */
 import { digitBytes } from "../kernels/exact/exact-digits.ts";
 import type { Card } from "../pipeline/kernel.ts";
@@ -83,7 +85,6 @@ ${exactMatrixWgsl}var<workgroup> stage: array<vec4<u32>, ${size}>;
 const PAIR = vec4<u32>(0x00ff00ffu);
 struct Digits3 { d0: vec4<u32>, d1: vec4<u32>, d2: vec4<u32> }
 fn digits_of_quads(w: vec4<u32>, S0: u32, S1: u32, C0: u32, C1: u32) -> Digits3 { // of the low nibbles of each byte
-  // W + 0x808080 = q S + C for two weights at once, 16 bits each: the low byte, then what is above it.
   let even = w & vec4<u32>(0x000f000fu);
   let odd = (w >> vec4<u32>(8u)) & vec4<u32>(0x000f000fu);
   let a = even * S0 + C0;
@@ -114,7 +115,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let col0 = wg.y * ${columns}u;
   let left0 = sg / ${SC}u * ${16 * MF * stride}u;
   let right0 = ${right}u + sg % ${SC}u * ${16 * NF * stride}u;
-  // 1. What a lane stages in each step: 16 bytes of a row, then blocks of a column, both in eights.
   ${each(
     places,
     (
@@ -127,14 +127,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   ${each(
     pieces,
     (i) => `let own${i} = (tid + ${i * lanes}u) / ${8 * blocks}u * 8u + tid % 8u; let block${i} = tid / 8u % ${blocks}u;
-  let column${i} = FIRST_ROW + min(col0 + own${i}, N - 1u); let base${i} = bases[column${i}];
+  let column${i} = FIRST_ROW + min(col0 + own${i}, N - 1u); let base${i} = bases[column${i}] & 255u;
   let put${i} = ${right}u + own${i} * ${stride}u + 2u * block${i};`,
     "\n  ",
   )}
   ${digitsOf((name) => `var ${name} = vec4<u32>(0u);`)}
   ${each(pieces, (i) => `var w${i} = vec4<u32>(0u); var g${i} = 0u;`)}
   ${cells.map(([i, j]) => columnsOf((c) => `var c${c}_${i}${j} = Sum(0i);`)).join("\n  ")}
-  // 2. The products.
   ${ahead ? load("0u") : ""}
   for (var k = 0u; k < BLOCKS / ${blocks}u; k++) {
       ${ahead ? "" : load("k")}
@@ -144,7 +143,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       ${products}
       workgroupBarrier();
   }
-  // 3. A matrix of each subgroup at a time: its columns through workgroup memory, an output per lane.
   for (var n = 0u; n < ${cells.length * turns}u; n++) {
     let cell = n / ${turns}u;
     let mine = sg / ${atOnce}u == n % ${turns}u;

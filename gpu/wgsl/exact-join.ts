@@ -15,6 +15,13 @@ export function windowOverrides(K: number, P: Digits, spread: number): { WINDOW_
   return { WINDOW_BITS: bits, WINDOWS: Math.ceil((11 + spread) / bits) };
 }
 
+/** I (vec4<i32>'s bits) of row r times scales s into its words cr_0, cr_1: joinRow of a sum that i32 holds. */
+export const joinOne = (r: number, I: string): string =>
+  [
+    `{ let I = ${I}; let y = I * s; c${r}_0 += y; let w = bitcast<vec4<u32>>(bitcast<vec4<i32>>(I) >> sixteen) * s + (((I & low) * s) >> sixteen);`,
+    `c${r}_1 += bitcast<vec4<u32>>(bitcast<vec4<i32>>(w) >> sixteen) + select(vec4<u32>(0u), vec4<u32>(1u), c${r}_0 < y); }`,
+  ].join(" ");
+
 /**
  * A and B (vec4<u32>) of row r times scales s (vec4<u32>) into its words cr_0, cr_1; wants low = 0xffff, sixteen = 16. a s + 2^16 m s is
  * (a s mod 2^16) + 2^16 w, w = m s + ⌊a s / 2^16⌋ below 2^32.
@@ -22,5 +29,5 @@ export function windowOverrides(K: number, P: Digits, spread: number): { WINDOW_
 export const joinRow = (r: number, A: string, B: string): string =>
   [
     `{ let A = ${A}; let X = ${B} + bitcast<vec4<u32>>(bitcast<vec4<i32>>(A) >> sixteen); let t = (A & low) * s; let w = (X & low) * s + (t >> sixteen);`,
-    `  let y = (w << sixteen) | (t & low); c${r}_0 += y; c${r}_1 += bitcast<vec4<u32>>(bitcast<vec4<i32>>(X) >> sixteen) * s + (w >> sixteen) + select(vec4<u32>(0u), vec4<u32>(1u), c${r}_0 < y); }`,
-  ].join("\n    ");
+    `let y = (w << sixteen) | (t & low); c${r}_0 += y; c${r}_1 += bitcast<vec4<u32>>(bitcast<vec4<i32>>(X) >> sixteen) * s + (w >> sixteen) + select(vec4<u32>(0u), vec4<u32>(1u), c${r}_0 < y); }`,
+  ].join(" ");

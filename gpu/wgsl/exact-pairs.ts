@@ -34,7 +34,7 @@ fn load_group(quad: u32, unit: u32, h: u32) -> vec2<u32> {
   let i = (quad * GROUPS + unit * UNIT / BLOCKS_PER_GROUP) * 4u + h;
   return vec2<u32>(groups[i], groups[i + 2u]);
 }
-fn load_bases(quad: u32, h: u32) -> vec2<u32> { return vec2<u32>(bases[4u * quad + h], bases[4u * quad + h + 2u]); }
+fn load_bases(quad: u32, h: u32) -> vec2<u32> { return vec2<u32>(bases[4u * quad + h], bases[4u * quad + h + 2u]) & vec2<u32>(255u); }
 ${exactDots}`;
 
 /**

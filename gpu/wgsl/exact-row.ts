@@ -57,6 +57,36 @@ fn row_sum(lane: u32, mine: vec2<u32>) -> vec2<u32> {
 }
 `;
 
+/**
+ * What leave_norm(lane, t) leaves in sums[t].x where NORMS: of each 128 neighbours of a row of fixed numbers of 24 bits Σ ⌈|v| / 2^12⌉², of these sums the largest, over 2^12 and one more: an upper bound
+ * of Σ v² in units of 2^36, at most 2^17 + 1. A barrier between clear_squares and add_squares; LANES % 32 = 0. Wants exactRowMax, sums.
+ */
+export const exactNorms = /* wgsl */ `
+override NORMS: bool = false;
+override SQUARES: u32 = 1u;
+var<workgroup> squares: array<atomic<u32>, SQUARES>;
+fn clear_squares(lane: u32) { if (!NORMS) { return; } for (var i = lane; i < SQUARES; i += LANES) { atomicStore(&squares[i], 0u); } }
+fn add_squares(word: u32, v: vec4<i32>) {
+  if (!NORMS) { return; }
+  let a = (bitcast<vec4<u32>>(abs(v)) + vec4<u32>(4095u)) >> vec4<u32>(12u);
+  atomicAdd(&squares[word / 32u], dot(a, a));
+}
+fn leave_norm(lane: u32, t: u32) {
+  if (!NORMS) { return; }
+  workgroupBarrier();
+  var most = 0u;
+  for (var i = lane; i < SQUARES; i += LANES) { most = max(most, atomicLoad(&squares[i])); }
+  most = row_max(lane, most);
+  if (lane == 0u) { sums[t] = vec4<i32>(i32((most >> 12u) + 1u), 0, 0, 0); }
+}
+`;
+/** Its overrides, and bytes of workgroup memory. */
+export const normsOf = (D: number, lanes: number, norms: boolean): { NORMS: boolean; SQUARES: number } => ({
+  NORMS: norms,
+  SQUARES: norms ? (quadsOf(D, lanes) * lanes) / 32 : 1,
+});
+export const normBytes = (D: number, lanes: number, norms: boolean): number => 16 * Math.ceil(normsOf(D, lanes, norms).SQUARES / 4);
+
 /** largest_of(row): the largest magnitude that a lane holds of a row. Wants QUADS. */
 export const exactHeldRow = /* wgsl */ `
 fn largest_of(row: array<vec4<u32>, QUADS>) -> u32 {

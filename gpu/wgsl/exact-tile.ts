@@ -35,6 +35,9 @@ export function exactTileOverrides(shape: ExactTileShape): Record<string, number
   return { K, N, P, GROUP: groupSize, FIRST_ROW: firstRow, HAS_BIAS: hasBias, ADDS: adds, UNIT: unit, ...windows };
 }
 
+/** Four weights less their zero points, each an i8. */
+export const exactBytes = /* wgsl */ `fn bytes(w: u32, by: vec2<u32>) -> u32 { return (((w & 0x0f0f0f0fu) ^ by.x) - by.y) ^ 0x80808080u; }`;
+
 /**
  * What the tiles declare: shapes, bindings, and what is done with a sum. P: digits, 3 or 4; outputs in parts: FIRST and REST columns of the first and of each
  * other, ROWS of all; bytes: ± (q − z), each as an i8, by what signed_by makes of a group: z − q = (15 − q) − (15 − z) where the scale is negative.
@@ -70,11 +73,11 @@ fn signed_by(group: u32) -> vec2<u32> {
   let z = (group >> 16u) & 15u; let negative = (group & 0x8000u) != 0u;
   return vec2<u32>(select(0x80808080u, 0x8f8f8f8fu, negative), select(z, 15u - z, negative) * 0x01010101u);
 }
-fn bytes(w: u32, by: vec2<u32>) -> u32 { return (((w & 0x0f0f0f0fu) ^ by.x) - by.y) ^ 0x80808080u; }
+${exactBytes}
 fn place(t: u32, n: u32) -> u32 { return select(ROWS * FIRST + ((n - FIRST) / REST * ROWS + t) * REST + (n - FIRST) % REST, t * FIRST + n, n < FIRST); }
 fn finish(t: u32, n: u32, sum: vec3<u32>) {
   if (t >= step.T || n >= N) { return; }
-  let at = place(t, n); var y = rn96(sum, exponents[t] - 24 + i32(bases[FIRST_ROW + n]));
+  let at = place(t, n); var y = rn96(sum, exponents[t] - 24 + i32(bases[FIRST_ROW + n] & 255u));
   if (HAS_BIAS) { y = addf(y, bias[n]); }
   if (ADDS) { y = addf(out[at], y); }
   out[at] = y;
@@ -97,12 +100,12 @@ export interface ExactTileCut {
 }
 
 /** The record of a tile by matrices of i8: its text, and bytes of workgroup memory. */
-export function exactTileCard(
+export function exactTileCard<Buffers extends string = ExactTileBuffers>(
   name: string,
   { P, SR, SC, MF, NF }: ExactTileCut,
   { wgsl, bytes }: { readonly wgsl: string; readonly bytes: number },
-  sizes: typeof exactTileSizes,
-): Card<ExactTileBuffers, ExactTileShape> {
+  sizes: Card<Buffers, ExactTileShape>["sizes"],
+): Card<Buffers, ExactTileShape> {
   const lanes = 32 * SR * SC;
   return makeCard({
     name,

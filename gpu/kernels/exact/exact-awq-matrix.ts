@@ -3,7 +3,7 @@ import type { Card } from "../../pipeline/kernel.ts";
 import { exactMatrixTile } from "../../wgsl/exact-matrix-tile.ts";
 import type { ExactTileBuffers, ExactTileShape } from "../../wgsl/exact-tile.ts";
 
-export const exactAwqMatrix: Card<ExactTileBuffers, ExactTileShape> = exactMatrixTile("exact-awq-matrix", {
+export const exactAwqMatrix: Card<ExactTileBuffers | "sums", ExactTileShape> = exactMatrixTile("exact-awq-matrix", {
   P: 3,
   SR: 1,
   SC: 4,

@@ -94,7 +94,7 @@ fn total(wg: u32, i: u32, row: u32) -> u32 { // of row 4 i + row, rounded
     y = add96(y, vec3<u32>(0u, totals[at + 2u], 0u));
     y = add96(y, vec3<u32>(0u, totals[at + 3u] << 16u, totals[at + 3u] >> 16u));
   }
-  return rn96(y, exponents[0] - 24 + i32(select(bases[quad_of(wg, i)][row], 0u, WIDE)));
+  return rn96(y, exponents[0] - 24 + i32(select(bases[quad_of(wg, i)][row] & 255u, 0u, WIDE)));
 }
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -105,7 +105,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var rows = load_rows(quad_of(wg.x, mine), min(lane + part * TEAM, UNITS - 1u));
   for (var q = 0u; q < QUADS; q++) {
     let quad = quad_of(wg.x, mine + q);
-    let base = select(bases[quad], vec4<u32>(0u), vec4<bool>(WIDE));
+    let base = select(bases[quad] & vec4<u32>(255u), vec4<u32>(0u), vec4<bool>(WIDE));
     var c = Columns();
     for (var s = part; s < STEPS; s += SPLIT) {
       let u = lane + s * TEAM;

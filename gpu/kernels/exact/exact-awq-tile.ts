@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let n0 = tid % 16u;
   let own = tid % 64u;
   let column = FIRST_ROW + min(col0 + own, N - 1u);
-  let base = bases[column];
+  let base = bases[column] & 255u;
   let low = vec4<u32>(0xffffu);
   let sixteen = vec4<u32>(16u);
   var totals = array<vec3<u32>, 16>();

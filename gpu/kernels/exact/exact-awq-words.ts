@@ -103,7 +103,7 @@ fn quad_of(wg: u32, i: u32) -> u32 {
   return min(wg * params.quads + i, params.n / 4u - 1u) + params.first / 4u;
 }
 fn total(wg: u32, i: u32, row: u32) -> u32 { // of row 4 i + row, rounded
-  return rn96(total_of(i, row), row_scale() - 24 + i32(select(bases[4u * quad_of(wg, i) + row], 0u, WIDE)));
+  return rn96(total_of(i, row), row_scale() - 24 + i32(select(bases[4u * quad_of(wg, i) + row] & 255u, 0u, WIDE)));
 }
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {

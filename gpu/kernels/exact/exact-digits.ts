@@ -10,7 +10,18 @@ import type { FloatDType } from "../../../core/dtype.ts";
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { dtypeCode, rowWords } from "../../wgsl/dense.ts";
 import { exactFixed, exactIntegers, exactNumbers, exactRowOf, exactRows, exactRows32, exactStored, rowGrid } from "../../wgsl/exact.ts";
-import { exactDigitWords, exactHeldRow, exactRowMax, exactWordOf, exactWords, quadsOf, rowMaxBytes } from "../../wgsl/exact-row.ts";
+import {
+  exactDigitWords,
+  exactHeldRow,
+  exactNorms,
+  exactRowMax,
+  exactWordOf,
+  exactWords,
+  normBytes,
+  normsOf,
+  quadsOf,
+  rowMaxBytes,
+} from "../../wgsl/exact-row.ts";
 
 /** Digits of a linear's input: 3, of down_proj's 4. */
 export type Digits = 3 | 4;
@@ -25,7 +36,8 @@ export const digitBytes = (K: number, P: Digits, rows: number, step = 0): { digi
 });
 
 /** `rows`: of a stored matrix, whose sums nobody wants; absent: T rows of activations. `lanes`: of a workgroup; `parts`: workgroups of a row, 1 where
- * absent; `unit`: as in awq-repack.ts, of the linear that reads them; `step`: blocks that lie together for it (exact-row.ts), 0 where absent; `summed`: whether sums are left, of activations where absent. */
+ * absent; `unit`: as in awq-repack.ts, of the linear that reads them; `step`: blocks that lie together for it (exact-row.ts), 0 where absent; `summed`: whether sums are left, of activations where absent;
+ * `norms`: instead of them a norm of each row (exact-row.ts), for P = 3 and one part. */
 export type ExactDigitsShape = Readonly<{
   K: number;
   P: Digits;
@@ -36,6 +48,7 @@ export type ExactDigitsShape = Readonly<{
   unit?: number;
   step?: number;
   summed?: boolean;
+  norms?: boolean;
 }>;
 
 export const exactDigits: Card<"x" | "digits" | "sums" | "exponents", ExactDigitsShape> = makeCard({
@@ -54,7 +67,7 @@ override PARTS: u32 = 1u;
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<i32>>;
 @group(0) @binding(3) var<storage, read_write> exponents: array<i32>;
 @group(0) @binding(4) var<uniform> params: Params;
-${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactStored}${exactRowMax}${exactHeldRow}${exactRowOf}${exactWordOf}${exactDigitWords}${exactWords}
+${exactIntegers}${exactNumbers}${exactRows}${exactRows32}${exactStored}${exactRowMax}${exactNorms}${exactHeldRow}${exactRowOf}${exactWordOf}${exactDigitWords}${exactWords}
 fn value(row: u32, k: u32) -> u32 { return select(0u, stored(x[row * ROW_WORDS + min(k, K - 1u) / PER_WORD], k % PER_WORD == 1u), k < K); }
 ${exactFixed}
 @compute @workgroup_size(LANES)
@@ -65,18 +78,33 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let k = 4u * (i * LANES + lane);
     row[i] = vec4<u32>(value(t, k), value(t, k + 1u), value(t, k + 2u), value(t, k + 3u));
   }
+  clear_squares(lane);
   let biased = row_biased(row_max(lane, largest_of(row)));
   for (var i = 0u; i < QUADS; i++) {
     if (i % PARTS == wg.x) {
-      put_word(word_of(fixed(row[i].x, biased), fixed(row[i].y, biased), fixed(row[i].z, biased), fixed(row[i].w, biased)), t, P, i * LANES + lane, lane, BLOCKS);
+      let v = vec4<i32>(fixed(row[i].x, biased), fixed(row[i].y, biased), fixed(row[i].z, biased), fixed(row[i].w, biased));
+      add_squares(i * LANES + lane, v);
+      put_word(word_of(v.x, v.y, v.z, v.w), t, P, i * LANES + lane, lane, BLOCKS);
     }
   }
+  leave_norm(lane, t);
   if (lane == 0u && wg.x == 0u) { exponents[t] = biased - 149 - select(8, 0, P == 3u); }
 }
 `,
   emits: ["QUADS"],
-  workgroupBytes: ({ lanes = 256 }) => rowMaxBytes(lanes) + 16 * lanes,
-  call: ({ K, P, dtype = "F32", rows, lanes = 256, parts = 1, unit = 1, step = 0, summed = rows === undefined }) => ({
+  workgroupBytes: ({ K, lanes = 256, norms = false }) => rowMaxBytes(lanes) + 16 * lanes + normBytes(32 * blocksOf(K), lanes, norms),
+  call: ({
+    K,
+    P,
+    dtype = "F32",
+    rows,
+    lanes = 256,
+    parts = 1,
+    unit = 1,
+    step = 0,
+    norms = false,
+    summed = rows === undefined && !norms,
+  }) => ({
     params: { rows: rows ?? 0x7fffffff },
     overrides: {
       K,
@@ -84,6 +112,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
       ROW_WORDS: rowWords(dtype, K),
       DTYPE: dtypeCode[dtype],
       SUMS: summed,
+      ...normsOf(32 * blocksOf(K), lanes, norms),
       LANES: lanes,
       PARTS: parts,
       UNIT: unit,
@@ -92,8 +121,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     emitted: { QUADS: `${quadsOf(32 * blocksOf(K), lanes)}u` },
     workgroups: (T) => rowGrid(parts, rows ?? T),
   }),
-  sizes: ({ K, P, dtype = "F32", rows, step, summed = rows === undefined }, T) => {
+  sizes: ({ K, P, dtype = "F32", rows, step, norms = false, summed = rows === undefined && !norms }, T) => {
     const { digits, sums, exponents } = digitBytes(K, P, rows ?? T, step);
-    return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: summed ? sums : 16, exponents };
+    return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: summed ? sums : norms ? 16 * (rows ?? T) : 16, exponents };
   },
 });

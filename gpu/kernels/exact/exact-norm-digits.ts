@@ -10,10 +10,13 @@ import {
   exactDigitWords,
   exactHeldRow,
   exactNormFactor,
+  exactNorms,
   exactRowMax,
   exactRowSum,
   exactWordOf,
   exactWords,
+  normBytes,
+  normsOf,
   quadsOf,
   rowMaxBytes,
   rowSumBytes,
@@ -21,7 +24,7 @@ import {
 import { blocksOf, digitBytes } from "./exact-digits.ts";
 
 /** `inverse`, `eps`: words of rn(1/D) and of eps; `lanes`: of a workgroup; `parts`: workgroups of a row; `unit`: of the linear that reads the digits
- * (awq-repack.ts); `step`, `summed`: as for exact-digits.ts. */
+ * (awq-repack.ts); `step`, `summed`, `norms`: as for exact-digits.ts. */
 export type ExactNormDigitsShape = Readonly<{
   D: number;
   inverse: number;
@@ -31,6 +34,7 @@ export type ExactNormDigitsShape = Readonly<{
   unit: number;
   step?: number;
   summed?: boolean;
+  norms?: boolean;
 }>;
 
 export const exactNormDigits: Card<"x" | "weight" | "digits" | "sums" | "exponents", ExactNormDigitsShape> = makeCard({
@@ -47,7 +51,7 @@ override LANES: u32 = 256u;
 @group(0) @binding(3) var<storage, read_write> sums: array<vec4<i32>>;
 @group(0) @binding(4) var<storage, read_write> exponents: array<i32>;
 @group(0) @binding(5) var<uniform> params: Params;
-${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}${exactRowSum}${exactHeldRow}${exactNormFactor}${exactRowOf}${exactWordOf}${exactDigitWords}${exactWords}
+${exactIntegers}${exactNumbers}${exactRows}${exactReciprocal}${exactRoot}${exactRowMax}${exactRowSum}${exactNorms}${exactHeldRow}${exactNormFactor}${exactRowOf}${exactWordOf}${exactDigitWords}${exactWords}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let t = row_of(wg);
@@ -59,6 +63,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     row[i] = select(vec4<u32>(0u), vec4<u32>(x[t * D + d.x], x[t * D + d.y], x[t * D + d.z], x[t * D + d.w]), at < vec4<u32>(D));
     w[i] = vec4<u32>(weight[d.x], weight[d.y], weight[d.z], weight[d.w]);
   }
+  clear_squares(lane);
   let r = norm_factor(lane, row, params.inverse, params.eps);
   for (var i = 0u; i < QUADS; i++) {
     row[i] = vec4<u32>(
@@ -67,22 +72,26 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let biased = row_biased(row_max(lane, largest_of(row)));
   for (var i = 0u; i < QUADS; i++) {
     if (i % PARTS == wg.x) {
-      put_word(word_of(fix24(row[i].x, biased), fix24(row[i].y, biased), fix24(row[i].z, biased), fix24(row[i].w, biased)), t, 3u, i * LANES + lane, lane, (D + 31u) / 32u);
+      let v = vec4<i32>(fix24(row[i].x, biased), fix24(row[i].y, biased), fix24(row[i].z, biased), fix24(row[i].w, biased));
+      add_squares(i * LANES + lane, v);
+      put_word(word_of(v.x, v.y, v.z, v.w), t, 3u, i * LANES + lane, lane, (D + 31u) / 32u);
     }
   }
+  leave_norm(lane, t);
   if (lane == 0u && wg.x == 0u) { exponents[t] = biased - 149; }
 }
 `,
   emits: ["QUADS"],
-  workgroupBytes: ({ lanes }) => rowMaxBytes(lanes) + rowSumBytes(lanes) + 16 * lanes + 16,
-  call: ({ D, inverse, eps, lanes, parts, unit, step = 0, summed = true }) => ({
+  workgroupBytes: ({ D, lanes, norms = false }) =>
+    rowMaxBytes(lanes) + rowSumBytes(lanes) + 16 * lanes + 16 + normBytes(32 * blocksOf(D), lanes, norms),
+  call: ({ D, inverse, eps, lanes, parts, unit, step = 0, norms = false, summed = !norms }) => ({
     params: { inverse, eps },
-    overrides: { D, LANES: lanes, PARTS: parts, UNIT: unit, STEP: step, SUMS: summed },
+    overrides: { D, LANES: lanes, PARTS: parts, UNIT: unit, STEP: step, SUMS: summed, ...normsOf(32 * blocksOf(D), lanes, norms) },
     emitted: { QUADS: `${quadsOf(8 * blocksOf(D) * 4, lanes)}u` },
     workgroups: (T) => rowGrid(parts, T),
   }),
-  sizes: ({ D, step, summed = true }, T) => {
+  sizes: ({ D, step, norms = false, summed = !norms }, T) => {
     const { sums, ...others } = digitBytes(D, 3, T, step);
-    return { x: 4 * T * D, weight: 4 * D, sums: summed ? sums : 16, ...others };
+    return { x: 4 * T * D, weight: 4 * D, sums: summed ? sums : norms ? 16 * T : 16, ...others };
   },
 });
