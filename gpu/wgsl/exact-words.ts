@@ -70,6 +70,8 @@ fn normed(x: u32, r: u32, w: u32) -> u32 {
   if (min(E + i32(s >> 24u), sum) < 0 || (x << 1u) == 0u || (w << 1u) == 0u) { return 0u; }
   return ((x ^ w) & 0x80000000u) | select((bitcast<u32>(F) << 23u) + t, 0x7f7fffffu, sum > 253);
 }
+// Items go around by units, whose digits lie side by side, so that lanes side by side write and add to banks of their own.
+fn item_of(i: u32) -> u32 { return (i / 4u % UNITS * UNIT + i / 4u / UNITS) * 4u + i % 4u; }
 fn begin(tid: u32) {
   // 1. The row.
   if (tid < 16u) { atomicStore(&tops[tid], 0u); }
@@ -80,7 +82,7 @@ fn begin(tid: u32) {
   var top = 0u;
   for (var i = 0u; i < 2u * HELD; i++) {
     let item = tid + i / 2u * LANES;
-    let at = 2u * min(item, ITEMS - 1u) + i % 2u;
+    let at = 2u * item_of(min(item, ITEMS - 1u)) + i % 2u;
     row[i] = select(vec4<u32>(0u), x[at], item < ITEMS);
     if (params.norm == 1u) { by[i] = scale[at]; }
     top = max(top, magnitude(row[i]));
@@ -140,15 +142,14 @@ fn begin(tid: u32) {
     let word = digits_of(row[0]);
     for (var j = 1u; j < 2u * HELD; j++) { row[j - 1u] = row[j]; }
     if (item < ITEMS) {
-      let block = item / 4u;
-      let slot = item / 2u % 2u * BLOCKS + block % UNIT * UNITS + block / UNIT;
+      let slot = item / 2u % 2u * BLOCKS + item / 4u;
       operand[slot][part] = word.digits.x;
       operand[2u * BLOCKS + slot][part] = word.digits.y;
       operand[4u * BLOCKS + slot][part] = word.digits.z;
       if (P == 4u) { operand[6u * BLOCKS + slot][part] = word.digits.w; }
       sum += word.sum;
       if (i % 2u == 1u) {
-        for (var p = 0u; p < P; p++) { atomicAdd(&unit_sums[4u * (block / UNIT) + p], sum[p]); }
+        for (var p = 0u; p < P; p++) { atomicAdd(&unit_sums[4u * (item / 4u % UNITS) + p], sum[p]); }
         sum = vec4<i32>(0);
       }
     }
