@@ -1,7 +1,7 @@
 /** The kernels of the arithmetic exact: integers only, so what they hold does not matter for their time, but that weights are all different. */
 import type { LlamaConfig } from "../../core/config.ts";
 import { exactAdd } from "../../gpu/kernels/exact/exact-add.ts";
-import { exactAttentionRow, ROW_KEYS } from "../../gpu/kernels/exact/exact-attention-row.ts";
+import { exactAttentionRow, partsOf, ROW_KEYS } from "../../gpu/kernels/exact/exact-attention-row.ts";
 import { exactAwq } from "../../gpu/kernels/exact/exact-awq.ts";
 import { exactAwqColumns } from "../../gpu/kernels/exact/exact-awq-columns.ts";
 import { exactAwqColumns4 } from "../../gpu/kernels/exact/exact-awq-columns-4.ts";
@@ -226,7 +226,8 @@ export const works: readonly Work[] = [
   work(exactAttentionRow, (config) => {
     const start = Math.min(startOf(config, 1), ROW_KEYS - 1);
     const operations = 4 * config.numAttentionHeads * config.headDim * pairsSeen(1, start, config.slidingWindow);
-    return [{ step: "attention", start, shape: { ...heads(config), factor: 0x3e000000 }, operations, arithmetic: "i8" }];
+    const parts = partsOf({ H: config.numAttentionHeads, Hd: config.headDim });
+    return [{ step: "attention", start, shape: { ...heads(config), factor: 0x3e000000, parts }, operations, arithmetic: "i8" }];
   }),
   work(exactSiluDigits, ({ intermediateSize: K }, T) => (T < MANY_ROWS ? [] : [{ step: "ffn", shape: { K }, holds: { gate: "f32" } }])),
   work(exactSiluMul, ({ intermediateSize: width }) => [{ step: "ffn", shape: { width }, holds: { gate: "f32" } }]),

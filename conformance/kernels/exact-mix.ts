@@ -1,7 +1,7 @@
 import { bitsOf } from "../../core/exact/numbers.ts";
 import { rotate, scoreFactor } from "../../core/exact/rope.ts";
 import { fixedRow } from "../../core/exact/rows.ts";
-import { exactAttentionRow, ROW_KEYS } from "../../gpu/kernels/exact/exact-attention-row.ts";
+import { exactAttentionRow, partsOf, ROW_KEYS } from "../../gpu/kernels/exact/exact-attention-row.ts";
 import { exactMix } from "../../gpu/kernels/exact/exact-mix.ts";
 import { exactMixMatrix } from "../../gpu/kernels/exact/exact-mix-matrix.ts";
 import { exactCacheBytes, exactRope, queryBytes, wordsOf } from "../../gpu/kernels/exact/exact-rope.ts";
@@ -115,7 +115,10 @@ export const weightsSubjects = (rig: Rig): AnyGpuSubject[] => [
 export const subjects = (rig: Rig): AnyGpuSubject[] => [attention(rig, exactScores, exactMix)];
 export const matrixSubjects = (rig: Rig): AnyGpuSubject[] =>
   onMatrices(rig, exactMixMatrix, [attention(rig, exactScoresMatrix, exactMixMatrix, ({ shape: { Hd } }) => Hd % 32 === 0 && Hd <= 128)]);
-/** By workgroups of 256, and of 512 where the device has them; with what they leave in the cache, of which a wrong word shows in the result. */
+/**
+ * By workgroups of 256, and of 512 where the device has them, of which a head has several; with what they leave in the cache, of which a wrong word shows in
+ * the result.
+ */
 export const rowSubjects = ({ gpu, ...rig }: Rig): AnyGpuSubject[] =>
   [256, 512]
     .filter((lanes) => lanes <= gpu.capabilities.limits.maxComputeInvocationsPerWorkgroup)
@@ -124,7 +127,7 @@ export const rowSubjects = ({ gpu, ...rig }: Rig): AnyGpuSubject[] =>
         exactAttentionRow,
         async (c, out) => {
           const { shape, T, start } = c;
-          const call = { ...shape, factor: bitsOf(scoreFactor(shape.Hd)), lanes };
+          const call = { ...shape, factor: bitsOf(scoreFactor(shape.Hd)), lanes, parts: lanes === 256 ? 1 : partsOf(shape) };
           const read = await runKernel(
             { gpu, ...rig },
             T,

@@ -3,7 +3,7 @@
 import { bitsOf } from "../../core/exact/numbers.ts";
 import { scoreFactor } from "../../core/exact/rope.ts";
 import type { LayerTapName } from "../../core/model/trace.ts";
-import { exactAttentionRow, ROW_KEYS } from "../kernels/exact/exact-attention-row.ts";
+import { exactAttentionRow, partsOf, ROW_KEYS } from "../kernels/exact/exact-attention-row.ts";
 import { exactMix } from "../kernels/exact/exact-mix.ts";
 import { exactMixMatrix, MIX_POSITIONS } from "../kernels/exact/exact-mix-matrix.ts";
 import { exactNorm } from "../kernels/exact/exact-norm.ts";
@@ -81,7 +81,7 @@ export function recordAttention(
       recorder,
       exactAttentionRow,
       { ...buffers, out: a.attention },
-      { ...shape, factor, lanes: c.lanes },
+      { ...shape, factor, lanes: c.lanes, parts: partsOf(shape) },
       { label: `${at}attention`, positions: held },
     );
   recordKernel(recorder, exactRope, buffers, { ...shape, factor }, { label: `${at}qRope`, positions });

@@ -1,8 +1,9 @@
 /**
  * exact-rope.ts, exact-scores.ts, exact-softmax.ts and exact-mix.ts in one, for one row whose keys fit a workgroup: from q [H, Hd], k, v [G, Hd] before the
- * rotation, and the caches of the positions before step.start, to out [H, Hd]; k and v become the caches' rows at step.start. A workgroup of LANES per head
- * of q; the first of those that share a key/value head writes the cache, the others make its digits for themselves. Four lanes a score, then teams that
- * share the positions of the mix. start < 928. Hd ≤ 256. Workgroup memory: 9 to 14 KiB. Limited by latency.
+ * rotation, and the caches of the positions before step.start, to out [H, Hd]; k and v become the caches' rows at step.start. PARTS workgroups of LANES a
+ * head of q, each of which scores all positions and mixes its part of the components; the first of those that share a key/value head writes the cache, the
+ * others make its digits for themselves. Four lanes a score, then teams that share the positions of the mix. start < 928. Hd ≤ 256. Workgroup memory: 9 to
+ * 14 KiB. Limited by latency.
  */
 import { type Card, makeCard } from "../../pipeline/kernel.ts";
 import { exact96, exactIntegers, exactNumbers, exactOrder, exactPower, exactReciprocal, exactRows, exactRows32 } from "../../wgsl/exact.ts";
@@ -14,8 +15,16 @@ import { columnOf, type ExactRopeShape, exactCacheBytes } from "./exact-rope.ts"
 /** Positions that a workgroup holds the scores of. */
 export const ROW_KEYS = 928;
 
-/** `lanes`: of a workgroup, a power of two, 256 (where absent) or more. */
-export type ExactAttentionRowShape = ExactRopeShape & Readonly<{ lanes?: number }>;
+/** `lanes`: of a workgroup, a power of two, 256 (where absent) or more; `parts`: workgroups of a head, 1 where absent. */
+export type ExactAttentionRowShape = ExactRopeShape & Readonly<{ lanes?: number; parts?: number }>;
+
+/** Words of a head that a workgroup mixes. */
+const mixedWords = (Hd: number, parts: number): number => Math.ceil(Math.ceil(Hd / 4) / parts);
+/** One workgroup for each multiprocessor of an NVIDIA H100 or H200. */
+const WORKGROUPS = 132;
+/** Workgroups of a head, where all of them run at once, with at least eight words of a position for each. */
+export const partsOf = ({ H, Hd }: Pick<ExactRopeShape, "H" | "Hd">): number =>
+  Math.max(1, Math.min(Math.floor(WORKGROUPS / H), Math.floor(Hd / 32)));
 
 export const exactAttentionRow: Card<"step" | "q" | "k" | "v" | "table" | "keys" | "values" | "exponents" | "out", ExactAttentionRowShape> =
   makeCard({
@@ -25,12 +34,14 @@ ${stepWgsl}
 struct Params { factor: u32 }
 ${exactHeads}
 override WORDS: u32 = (HD + 3u) / 4u;
-override COLUMN: u32 = 32u; // WORDS rounded up to a power of two
+override MIXED_WORDS: u32 = 32u; // of a head, that a workgroup mixes
+override COLUMN: u32 = 32u; // these, rounded up to a power of two
+override PARTS: u32 = 1u;
 override WINDOW: u32 = 0xffffffffu;
 override LANES: u32 = 256u;
 override KEYS: u32 = LANES / 4u; // scored at once
 override SHARE: u32 = LANES / KEYS;
-override TEAMS: u32 = LANES / COLUMN;
+override TEAMS: u32 = (LANES - 32u) / COLUMN; // the last 32 lanes have another task
 const HELD = 8u; // words of a key that a lane takes
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<u32>;
@@ -51,7 +62,8 @@ ${exactIntegers}${exactNumbers}${exact96}${exactRows}${exactRows32}${exactPower}
 var<workgroup> parts: array<vec2<u32>, LANES>; // of scores
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let h = wg.x;
+  let h = wg.x / PARTS;
+  let part = wg.x % PARTS * MIXED_WORDS;
   let g = h * G / H;
   let last = step.start;
   let first = select(0u, last + 1u - min(last + 1u, WINDOW), WINDOW <= last);
@@ -68,7 +80,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   for (var i = 0u; i < HELD; i++) { held[i] = key_words(min(s, before), g, min(i * SHARE + share, WORDS - 1u)); }
   var ev = exponents[(min(first + lane, before) * G + g) * 2u + 1u];
   var w: array<vec3<u32>, 4>;
-  for (var k = 0u; k < 4u; k++) { w[k] = value_words(min(first + team + k * (TEAMS - 1u), before), g, min(j, WORDS - 1u)); }
+  for (var k = 0u; k < 4u; k++) { w[k] = value_words(min(first + team + k * TEAMS, before), g, min(part + j, WORDS - 1u)); }
   // 2. The head of q, turned and times the score factor, and those of k and v that it goes with: a component per lane.
   clear_mixed(lane);
   if (lane < 5u) { atomicStore(&largest[lane], 0u); }
@@ -94,7 +106,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
   workgroupBarrier();
   // 3. Their digits, and the cache's rows.
-  let writes = h == 0u || (h - 1u) * G / H != g;
+  let writes = part == 0u && (h == 0u || (h - 1u) * G / H != g);
   for (var i = lane; i < 3u * WORDS; i += LANES) {
     let what = i / WORDS;
     let to = i % WORDS;
@@ -159,46 +171,55 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
   workgroupBarrier();
   let greatest = atomicLoad(&largest[4]);
-  // 6. The mix of p̂: all teams but the last take positions in turns, a lane four components; columns of eight bits become limbs of 16, which add up in any order.
-  // Meanwhile the last finds 1/Z.
-  let teams = TEAMS - 1u;
-  if (lane == teams * COLUMN) {
+  // 6. The mix of p̂: teams take positions in turns, a lane four components; columns of eight bits become limbs of 16, which add up in any order. Meanwhile
+  // one of the last 32 lanes finds 1/Z.
+  if (lane == LANES - 32u) {
     let low = atomicLoad(&limbs[0]);
     let middle = atomicLoad(&limbs[1]);
     let high = atomicLoad(&limbs[2]);
     one_over = recipf(rn64u(false, add64(vec2<u32>(low, high << 12u), vec2<u32>(middle << 22u, middle >> 10u)), -46));
   }
-  if (j < WORDS && team < teams) {
+  if (j < MIXED_WORDS && part + j < WORDS && team < TEAMS) {
     var i = team;
     while (i < count) {
       var c = Mixed();
-      let stop = min(count, i + MIXED_AT_ONCE * teams);
+      let stop = min(count, i + MIXED_AT_ONCE * TEAMS);
       while (i < stop) {
         var d = w[0];
-        if (first + i >= last) { d = vec3<u32>(made[384u + j], made[448u + j], made[512u + j]); }
+        if (first + i >= last) { d = vec3<u32>(made[384u + part + j], made[448u + part + j], made[512u + part + j]); }
         c = mixed(c, fix32(cells[i], row_biased(greatest)), d);
         // Those of four turns on take the last one's place.
         w[0] = w[1]; w[1] = w[2]; w[2] = w[3];
-        w[3] = value_words(min(first + i + 4u * teams, before), g, j);
-        i += teams;
+        w[3] = value_words(min(first + i + 4u * TEAMS, before), g, part + j);
+        i += TEAMS;
       }
       put_mixed(c, j);
     }
   }
   workgroupBarrier();
   // 7. A component per lane, rounded once, over Z.
-  if (lane < HD) {
-    out[h * HD + lane] = mulf(rn96(mixed_total(lane), row_exponent(greatest) - 8), one_over);
+  let own_part = 4u * part + lane;
+  if (lane < 4u * MIXED_WORDS && own_part < HD) {
+    out[h * HD + own_part] = mulf(rn96(mixed_total(lane), row_exponent(greatest) - 8), one_over);
   }
 }
 `,
     emits: ["HELD"],
-    workgroupBytes: ({ Hd, lanes = 256 }) => 3712 + 32 + 2304 + 8 * lanes + 32 + 64 * columnOf(Hd),
-    call: ({ H, G, Hd, window, factor, lanes = 256 }) => ({
+    workgroupBytes: ({ Hd, lanes = 256, parts = 1 }) => 3712 + 32 + 2304 + 8 * lanes + 32 + 64 * columnOf(4 * mixedWords(Hd, parts)),
+    call: ({ H, G, Hd, window, factor, lanes = 256, parts = 1 }) => ({
       params: { factor },
-      overrides: { H, G, HD: Hd, WINDOW: window ?? 0xffffffff, COLUMN: columnOf(Hd), LANES: lanes },
+      overrides: {
+        H,
+        G,
+        HD: Hd,
+        WINDOW: window ?? 0xffffffff,
+        MIXED_WORDS: mixedWords(Hd, parts),
+        COLUMN: columnOf(4 * mixedWords(Hd, parts)),
+        PARTS: parts,
+        LANES: lanes,
+      },
       emitted: { HELD: `${Math.ceil(Math.ceil(Hd / 4) / 4)}u` },
-      workgroups: () => [H, 1, 1],
+      workgroups: () => [H * parts, 1, 1],
     }),
     sizes: (shape, _T, start) => ({
       q: 4 * shape.H * shape.Hd,
