@@ -65,7 +65,7 @@ function fill(wgsl: string, place: string, type: string, depth: number): string 
 
 /**
  * The kernel with junk in its workgroup memory before its first statement: floats that are no numbers, or with `finite`
- * large ones; whole numbers beyond any size, or small ones. Unchanged where it has no such memory.
+ * large ones; whole numbers beyond any size, which are large floats too, or small ones. Unchanged where it has no such memory.
  */
 export function fillWorkgroupMemory(kernel: Kernel, finite: boolean): Kernel {
   const wgsl = withoutComments(kernel.wgsl);
@@ -85,7 +85,7 @@ export function fillWorkgroupMemory(kernel: Kernel, finite: boolean): Kernel {
   const head = `${wgsl.slice(0, parameters)}${given}${wgsl.slice(parameters, body)}`;
   const words = finite
     ? "fn junk_word(i: u32) -> u32 { return 3u + i % 4u; }\nfn junk_f32(i: u32) -> f32 { return f32(1u + i) * 1e20; }"
-    : "fn junk_word(i: u32) -> u32 { return 100000u + i; }\nfn junk_f32(i: u32) -> f32 { return bitcast<f32>(0x7fc00000u | (i % 256u)); }";
+    : "fn junk_word(i: u32) -> u32 { return 0x52000000u + i; }\nfn junk_f32(i: u32) -> f32 { return bitcast<f32>(0x7fc00000u | (i % 256u)); }";
   const halves = /\bf16\b/.test(wgsl)
     ? `\nfn junk_f16(i: u32) -> f16 { return ${finite ? "60000.0h - f16(i % 8u)" : "bitcast<vec2<f16>>(0x7e007e00u | (i % 256u)).x"}; }`
     : "";
