@@ -4,7 +4,7 @@ import type { GpuStats, Made } from "./backend.ts";
 import { checkCallback, checkIdList, checkOptionsObject, type OptionNames, wrongType } from "./core/arguments.ts";
 import { GureumError } from "./core/errors.ts";
 import { type EmbedOptions, embedIds } from "./core/eval/embed.ts";
-import { type EvaluatedText, type PerplexityResult, perplexity } from "./core/eval/perplexity.ts";
+import { defaultStride, defaultWindow, type EvaluatedText, type PerplexityResult, perplexity } from "./core/eval/perplexity.ts";
 import { contextLimit, type GenerateResult, generate, type StreamDecoder, type TokenEvent } from "./core/generate/generate.ts";
 import { type AllOptions, generateAll, type Item, type Outcome } from "./core/generate/generate-all.ts";
 import type { Batch, ForwardOptions, ForwardResult, Sampler, Session } from "./core/model/engine.ts";
@@ -115,9 +115,6 @@ export interface LoadedModel extends ModelPrompts {
 /** Positions of a session whose length nobody gave: caches may be made for all of them at once. */
 const DEFAULT_CONTEXT = 8192;
 
-/** Positions of a scoring window that nobody asked for: beyond it a token gains little and costs much. */
-export const DEFAULT_WINDOW = 2048;
-
 const scoreOptionNames: OptionNames<ScoreOptions> = { context: true, stride: true, base: true, onProgress: true };
 const embedOptionNames: OptionNames<EmbedOptions> = { pooling: true, normalize: true };
 
@@ -192,7 +189,7 @@ export function loadedModel(
         throw wrongType("perplexity", "base", "a model", options.base);
       alive();
       const limits = [limit, ...(options.base ? [contextLimit(options.base.config)] : [])];
-      const window = context ?? Math.min(...limits, DEFAULT_WINDOW);
+      const window = context ?? defaultWindow(Math.min(...limits));
       if (window > Math.min(...limits))
         throw new GureumError("range", {
           where: "perplexity",
@@ -205,7 +202,7 @@ export function loadedModel(
         typeof one === "object" && one !== null && "ids" in one ? one : { ids: encodePrompt(inputOf(one as AnyInput)) };
       return perplexity(model, texts.map(read), {
         context: window,
-        stride: stride ?? Math.max(1, Math.floor(window / 2)),
+        stride: stride ?? defaultStride(window),
         ...options,
       });
     },

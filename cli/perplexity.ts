@@ -1,12 +1,18 @@
 /** `gureum perplexity`: how well a model predicts a text, alone or against another model, backend or arithmetic. */
 
 import { within } from "../core/errors.ts";
-import type { EvaluatedText, PerplexityResult } from "../core/eval/perplexity.ts";
+import {
+  DEFAULT_WINDOW,
+  defaultStride,
+  defaultWindow,
+  type EvaluatedText,
+  type PerplexityResult,
+  planScoring,
+} from "../core/eval/perplexity.ts";
 import { contextLimit } from "../core/generate/generate.ts";
 import { writeFile } from "../core/host/write.ts";
 import { checkIds } from "../core/tensor.ts";
 import { embeddedModel, type LoadedModel, loadModel, type ModelPrompts } from "../index.ts";
-import { DEFAULT_WINDOW } from "../loaded-model.ts";
 import { adapterFromWords, adapterHelp, adapterOptions, oneOf } from "./options.ts";
 import { checkOutputs } from "./outputs.ts";
 import { perplexityPage } from "./perplexity-page.ts";
@@ -108,12 +114,22 @@ ${adapterHelp}
     const content = await readText(path);
     const given = textPath === undefined ? parseTexts(path, parseJson(path, content)) : undefined;
 
-    const load = async (from: string, way: Way, needs: "ids" | "text"): Promise<LoadedModel> => {
-      const before = ({ config }: ModelPrompts): void => {
-        for (const [i, { ids }] of (given ?? []).entries()) within(`${path} > ${i}`, () => checkIds(ids, config.vocabSize));
-        if (askedContext !== undefined && askedContext > contextLimit(config))
-          throw usage("perplexity", `--context is at most ${contextLimit(config)}, the model's limit; got ${askedContext}`);
-      };
+    const checkContext = ({ config }: ModelPrompts): void => {
+      const limit = contextLimit(config);
+      if (askedContext !== undefined && askedContext > limit)
+        throw usage("perplexity", `--context is at most ${limit}, the model's limit; got ${askedContext}`);
+    };
+    let texts: readonly EvaluatedText[] = given ?? [];
+    const plan = (prompts: ModelPrompts): void => {
+      checkContext(prompts);
+      const { vocabSize } = prompts.config;
+      for (const [i, { ids }] of texts.entries()) within(`${path} > ${i}`, () => checkIds(ids, vocabSize));
+      if (!given) texts = [{ ids: prompts.encodePrompt({ text: content }) }];
+      const context = askedContext ?? defaultWindow(contextLimit(prompts.config));
+      planScoring(texts, vocabSize, { context, stride: askedStride ?? defaultStride(context) });
+    };
+    type Before = (prompts: ModelPrompts) => void;
+    const load = async (from: string, way: Way, needs: "ids" | "text", before: Before): Promise<LoadedModel> => {
       const loaded = await loadModel(await modelPlace(from), {
         ...way,
         ...(way.backend === "cpu" ? {} : adapterFromWords(words)),
@@ -124,12 +140,12 @@ ${adapterHelp}
       if (way.backend === "auto") note(`backend: ${loaded.backend} (${loaded.backendReason})`);
       return loaded;
     };
-    const model = await load(place, b, given ? "ids" : "text");
+    const model = await load(place, b, given ? "ids" : "text", plan);
     let base: LoadedModel | undefined;
     try {
-      if (compares) base = await load(words.text("against") ?? place, a, "ids");
+      if (compares) base = await load(words.text("against") ?? place, a, "ids", checkContext);
       const bar = progressBar("scoring");
-      const result = await model.perplexity(given ?? content, {
+      const result = await model.perplexity(texts, {
         ...(askedContext === undefined ? {} : { context: askedContext }),
         ...(askedStride === undefined ? {} : { stride: askedStride }),
         ...(base ? { base } : {}),

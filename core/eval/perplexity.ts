@@ -119,6 +119,31 @@ export function windowsOf(length: number, from: number, context: number, stride:
   return windows;
 }
 
+/** Positions of a scoring window that nobody asked for, at most: beyond it a token gains little and costs much. */
+export const DEFAULT_WINDOW = 2048;
+export const defaultWindow = (limit: number): number => Math.min(limit, DEFAULT_WINDOW);
+export const defaultStride = (window: number): number => Math.max(1, Math.floor(window / 2));
+
+/** What of the texts is scored, window by window, and how many ids. @throws GureumError "range" for ids that are none, for nothing to score, and as `windowsOf` */
+export function planScoring(
+  texts: readonly EvaluatedText[],
+  vocabSize: number,
+  { context, stride }: Pick<PerplexityOptions, "context" | "stride">,
+): { readonly work: readonly (Window & Pick<EvaluatedText, "ids">)[]; readonly total: number } {
+  for (const [i, text] of texts.entries()) checkEvaluated(`text ${i}`, text, vocabSize);
+  const work = texts.flatMap(({ ids, from = 1 }) => windowsOf(ids.length, from, context, stride).map((window) => ({ ids, ...window })));
+  const total = work.reduce((sum, { end, from }) => sum + end - from, 0);
+  if (total === 0)
+    throw new GureumError("range", {
+      where: "perplexity",
+      what: "ids to score",
+      expected: "one or more",
+      got: "0",
+      remedy: "give a longer text",
+    });
+  return { work, total };
+}
+
 /** Elements of logits asked for at once. */
 const LOGITS_AT_ONCE = 2 ** 22;
 
@@ -162,17 +187,7 @@ export async function perplexity(
       got: `${base.config.vocabSize}`,
       remedy: "compare models with the same tokenizer",
     });
-  for (const [i, text] of texts.entries()) checkEvaluated(`text ${i}`, text, V);
-  const work = texts.flatMap(({ ids, from = 1 }) => windowsOf(ids.length, from, context, stride).map((window) => ({ ids, ...window })));
-  const total = work.reduce((sum, { end, from }) => sum + end - from, 0);
-  if (total === 0)
-    throw new GureumError("range", {
-      where: "perplexity",
-      what: "ids to score",
-      expected: "one or more",
-      got: "0",
-      remedy: "give a longer text",
-    });
+  const { work, total } = planScoring(texts, V, { context, stride });
   const loss = new Float64Array(total);
   const compared: Compared[] = [];
   let done = 0;

@@ -39,6 +39,9 @@ describe("what is wrong with the words", () => {
     ["diff", ["--a", "cpu", "--b", "cpu", "--ids", "1,4000"], beyond],
     ["perplexity", ["--ids", "ids.json"], /ids\.json > 1 > ids\[1\]: token id/],
     ["perplexity", ["--text", "ids.json", "--context", "100000"], /--context is at most/],
+    ["perplexity", ["--text", "ids.json", "--context", "1"], /context, expected a whole number from 2, got 1/],
+    ["perplexity", ["--text", "ids.json", "--context", "8", "--stride", "9"], /stride, expected a whole number from 1 to 7/],
+    ["perplexity", ["--text", "/dev/null"], /ids to score, expected one or more, got 0 — give a longer text/],
     ["chat", ["a", "--template", "none"], /no chat template/],
     ["chat", ["--stop-id", "4000"], /a stop id/],
   ] as const)("is found before the weights are read: %s %j", async (command, given, message) => {
