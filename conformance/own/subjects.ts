@@ -1,4 +1,5 @@
 /** A kernel of one's own as subjects: each way that gureum's kernel is called for its op, with one's own in its place. */
+import { sample } from "fast-check";
 import { GureumError, withinAsync } from "../../core/errors.ts";
 import type { Gpu } from "../../gpu/device/device.ts";
 import { NotTaken } from "../check/not-taken.ts";
@@ -45,7 +46,6 @@ const DRAWN = 50;
 
 /** Runs the first case that a subject takes. @returns whether there is one. @throws what running it throws */
 async function takesOne(kit: AnyKit, subject: AnySubject): Promise<boolean> {
-  const { sample } = await import("fast-check");
   for (const spec of [...kit.boundaries, ...sample(kit.spec, { numRuns: DRAWN, seed: 1 })]) {
     const drawn: unknown = kit.make(spec);
     const c: unknown = subject.adapt ? subject.adapt(drawn) : drawn;
