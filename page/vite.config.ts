@@ -33,16 +33,33 @@ const fromBuild = (): Plugin => ({
 });
 
 /**
- * Kernels without their comments and indents, which no minifier takes out of a string. Comments are whole lines, and ends of lines behind a
- * statement. Lines and columns of a compiler's message are those of what is left.
+ * Kernels without their comments and indents, which no minifier takes out of a string, and where a statement stands in a text of theirs without the spaces around
+ * its operators: lines that declare something are read, spaces and all (gpu/pipeline/kernel.ts). Comments are whole lines, and ends of lines behind a statement.
+ * Lines and columns of a compiler's message are those of what is left.
  */
 const bareKernels = (): Plugin => ({
   name: "bare-kernels",
   transform(code, id) {
     if (!id.startsWith(resolve(root, "dist", "gpu"))) return null;
     const bare = (line: string): string => (line.includes("`") ? line : line.replace(/^ *\/\/ .*|(?<=[;{}]) +\/\/ .*/, ""));
-    const lines = code.split("\n").map((line) => bare(line).trim());
-    return lines.filter((line) => line !== "").join("\n");
+    const texts = ["wgsl", "kernels"].some((room) => id.startsWith(resolve(root, "dist", "gpu", room)));
+    const lines: string[] = [];
+    let inside = false;
+    let joins = false;
+    for (const whole of code.split("\n")) {
+      const line = bare(whole)
+        .trim()
+        .replace(/"\\n +"/g, '"\\n"');
+      const statement = texts && inside && !/["']|^(?:@|enable|diagnostic|struct|override|const|alias|var<)/.test(line);
+      if (line.split("`").length % 2 === 0) inside = !inside;
+      if (line === "") continue;
+      const close = statement ? line.replace(/(?<=[\w)\]]) ([=<>!&|^*/%+-]+) (?=[\w(])|([,;{]) | (?=[{}])/g, "$1$2") : line;
+      const own = statement && !/[`$]/.test(line);
+      if (own && joins) lines[lines.length - 1] += close;
+      else lines.push(close);
+      joins = own && /[;{},(]$/.test(line);
+    }
+    return lines.join("\n");
   },
 });
 
@@ -55,6 +72,9 @@ const output = {
     originalFileNames.some((name) => name.includes("models/gureum-tiny-awq")) ? "model/[name][extname]" : "assets/[name]-[hash][extname]",
 };
 
+/** fast-check's names of properties of Unicode, turned around for patterns that no kit draws from: calls that change nothing. */
+const treeshake = { manualPureFunctions: ["inverseMap"] };
+
 export default defineConfig({
   root: page,
   base: "./",
@@ -66,8 +86,8 @@ export default defineConfig({
     target: "es2023",
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
-    rolldownOptions: { output },
+    rolldownOptions: { output, treeshake },
   },
-  worker: { format: "es", plugins: () => [fromBuild(), bareKernels()], rolldownOptions: { output } },
+  worker: { format: "es", plugins: () => [fromBuild(), bareKernels()], rolldownOptions: { output, treeshake } },
   plugins: [fromBuild(), bareKernels(), withPolicy()],
 });

@@ -109,7 +109,8 @@ function matrixWgsl({ P, SR, SC, MF, NF }: ExactTileCut): { wgsl: string; bytes:
       workgroupBarrier();
     }`;
   const wgsl = /* wgsl */ `
-${exactMatrixWgsl}@group(0) @binding(8) var<storage, read> sums: array<vec4<i32>>;
+${exactMatrixWgsl}
+@group(0) @binding(8) var<storage, read> sums: array<vec4<i32>>;
 ${narrows ? exactWide(rows) : ""}var<workgroup> stage: array<vec4<u32>, ${size}>;
 var<workgroup> scales: array<u32, ${columns}>;
 fn weight_column(i: u32) -> u32 { return i / 16u * 4u + i % 4u; }
