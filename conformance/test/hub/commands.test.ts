@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { isCompanion } from "../../../core/checkpoint/needed.ts";
 import { sha256 } from "../../../core/host/hash.ts";
-import { embeddedModel, findModel, loadModel, openChat, openTokenizer, readTensor } from "../../../index.ts";
+import { type DownloadProgress, embeddedModel, findModel, loadModel, openChat, openTokenizer, readTensor } from "../../../index.ts";
 import { gureum } from "../cli/gureum.ts";
 import { expectOwnError } from "../fixtures/failing.ts";
 import { root, sources, textOf } from "../house/tree.ts";
@@ -98,6 +98,24 @@ describe("the cache", () => {
       await findModel(id, { environment });
       const python = await readFile(new URL("../fixtures/data/hub/python-cache.txt", import.meta.url), "utf8");
       expect(await listing(join(empty, "hub"))).toEqual(python.trim().split("\n").sort());
+    } finally {
+      await rm(empty, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("a callback that fails", () => {
+  it("ends the download: its error is no cut connection, to be tried again", async () => {
+    const empty = await mkdtemp(join(tmpdir(), "gureum-hub-callback-"));
+    try {
+      hub.asked.length = 0;
+      const onDownload = ({ fileName }: DownloadProgress): void => {
+        if (fileName.endsWith(".safetensors")) throw new Error("the caller's own");
+      };
+      const environment = { HF_HOME: empty, HF_ENDPOINT: hub.url };
+      await expect(findModel(id, { environment, onDownload })).rejects.toThrow(/^the caller's own$/);
+      // The weights' and the tokenizer's, once each.
+      expect(hub.asked.filter(({ at }) => at === "cdn")).toHaveLength(2);
     } finally {
       await rm(empty, { recursive: true, force: true });
     }
