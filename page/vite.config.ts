@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { bareKernels } from "./bare-kernels.ts";
 import { POLICY } from "./policy.ts";
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -32,34 +33,15 @@ const fromBuild = (): Plugin => ({
   },
 });
 
-/**
- * Kernels without their comments and indents, which no minifier takes out of a string, and where a statement stands in a text of theirs without the spaces around
- * its operators: lines that declare something are read, spaces and all (gpu/pipeline/kernel.ts). Comments are whole lines, and ends of lines behind a statement.
- * Lines and columns of a compiler's message are those of what is left.
- */
-const bareKernels = (): Plugin => ({
+const inPage = (): Plugin => ({
   name: "bare-kernels",
   transform(code, id) {
-    if (!id.startsWith(resolve(root, "dist", "gpu"))) return null;
-    const bare = (line: string): string => (line.includes("`") ? line : line.replace(/^ *\/\/ .*|(?<=[;{}]) +\/\/ .*/, ""));
-    const texts = ["wgsl", "kernels"].some((room) => id.startsWith(resolve(root, "dist", "gpu", room)));
-    const lines: string[] = [];
-    let inside = false;
-    let joins = false;
-    for (const whole of code.split("\n")) {
-      const line = bare(whole)
-        .trim()
-        .replace(/"\\n +"/g, '"\\n"');
-      const statement = texts && inside && !/["']|^(?:@|enable|diagnostic|struct|override|const|alias|var<)/.test(line);
-      if (line.split("`").length % 2 === 0) inside = !inside;
-      if (line === "") continue;
-      const close = statement ? line.replace(/(?<=[\w)\]]) ([=<>!&|^*/%+-]+) (?=[\w(])|([,;{]) | (?=[{}])/g, "$1$2") : line;
-      const own = statement && !/[`$]/.test(line);
-      if (own && joins) lines[lines.length - 1] += close;
-      else lines.push(close);
-      joins = own && /[;{},(]$/.test(line);
-    }
-    return lines.join("\n");
+    const gpu = resolve(root, "dist", "gpu");
+    if (!id.startsWith(gpu)) return null;
+    return bareKernels(
+      code,
+      ["wgsl", "kernels"].some((room) => id.startsWith(resolve(gpu, room))),
+    );
   },
 });
 
@@ -88,6 +70,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     rolldownOptions: { output, treeshake },
   },
-  worker: { format: "es", plugins: () => [fromBuild(), bareKernels()], rolldownOptions: { output, treeshake } },
-  plugins: [fromBuild(), bareKernels(), withPolicy()],
+  worker: { format: "es", plugins: () => [fromBuild(), inPage()], rolldownOptions: { output, treeshake } },
+  plugins: [fromBuild(), inPage(), withPolicy()],
 });
