@@ -144,8 +144,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let r0 = tid / ${columns / 4}u * ${own}u;
   let own0 = r0 * ${stride}u + c4;
   let column = FIRST_ROW + min(col0 + tid % ${columns}u, N - 1u);
-  let base = bases[column] & 255u;
-  ${narrows ? "let wide = is_wide(row0, bases[column] >> 8u, tid);" : ""}
+  let base = bases[column] & 255u; ${narrows ? "let wide = is_wide(row0, bases[column] >> 8u, tid);" : ""}
   let low = vec4<u32>(0xffffu); let sixteen = vec4<u32>(16u);
   for (var window = 0u; window < WINDOWS; window++) {
     ${each(own, (r) => each(2, (c) => `var c${r}_${c} = vec4<u32>(0u);`))}
