@@ -142,6 +142,8 @@ export const kit: Kit<Spec, ExactAwqCase> = {
           ties: at,
         }))
       : []),
+    // More units than a workgroup has lanes.
+    ...(shape === 4 ? [{ shape: 5, x: exactRecipes[5]!, weight: usualAwq, other: exactRecipes[5]!, largest: false }] : []),
   ]),
   reach: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20].map((shape) => ({
     shape,

@@ -23,6 +23,7 @@ export const rules: readonly Rule[] = [
     proof: below,
   },
   ...exactPowerRules,
+  { from: "let k = min(n, 31u);", to: ["let k = min(n, 32u);"], proof: "they differ where a number is taken for 0" },
   {
     from: "n > 24u || ",
     to: ["n > 25u || "],
@@ -105,6 +106,7 @@ export const rules: readonly Rule[] = [
     to: ["if (true) { atomicStore", "if (tid <= 16u) { atomicStore", "if (tid < 17u) { atomicStore"],
     proof: "an index past the end is clamped to the last element, which is set to the same",
   },
+  { from: "if (tid < 16u) { atomicStore(&tops[tid], 0u)", to: ["if (tid < 16u) { atomicStore(&tops[tid], 1u)"], proof: least },
   {
     from: "if (tid < 24u) { atomicStore",
     to: ["if (true) { atomicStore", "if (tid <= 24u) { atomicStore", "if (tid < 25u) { atomicStore"],
