@@ -22,7 +22,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   subject<ExactDigitsCase>(
     exactDigits,
     async ({ K, P, rows, x }, out) => {
-      const read = await runKernel(rig, rows, 0, (io) => void io.run(exactDigits, { K, P, lanes: 32, norms: true }, { x }));
+      const read = await runKernel(rig, rows, 0, (io) => void io.run(exactDigits, { K, P, lanes: K > 1024 ? 64 : 32, norms: true }, { x }));
       hand(out, halves(normedWords(read, K, rows)), read);
     },
     { variant: "exact-digits with norms", accepts: ({ K, P }) => K % 128 === 0 && P === 3 },

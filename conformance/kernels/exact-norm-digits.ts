@@ -25,7 +25,7 @@ export const subjects = (rig: Rig): AnyGpuSubject[] => [
   subject<ExactNormCase>(
     exactNormDigits,
     async ({ D, eps, rows, x, weight }, out) => {
-      const shape = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(eps), lanes: 32, parts: 1, unit: 1, norms: true };
+      const shape = { D, inverse: bitsOf(nearest(1 / D)), eps: bitsOf(eps), lanes: D > 256 ? 64 : 32, parts: 1, unit: 1, norms: true };
       const read = await runKernel(rig, rows, 0, (io) => void io.run(exactNormDigits, shape, { x, weight }));
       hand(out, halves(normedWords(read, D, rows)), read);
     },
