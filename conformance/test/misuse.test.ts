@@ -1,14 +1,4 @@
-/**
- * Every option and argument of the library with values of the wrong type: each works or ends in a GureumError of one line, and the
- * model goes on answering. About 15 s.
- */
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hostCompetitor, measure, shortPlan } from "../../bench/harness.ts";
-import { benchKernel, benchKernels } from "../../bench/own.ts";
-import { benchOwnKernel } from "../../bench/own-bench.ts";
-import { synth } from "../../core/checkpoint/synth.ts";
-import { writeFolder } from "../../core/host/write.ts";
 import { methods } from "../../core/quant/search/stages.ts";
 import { greedy } from "../../core/sample/sampler.ts";
 import {
@@ -33,13 +23,7 @@ import {
   readTensor,
   urlStore,
 } from "../../index.ts";
-import { runConformance } from "../certificate/checked-run.ts";
-import { checkKernel } from "../check.ts";
-import { laws } from "../laws.ts";
-import { checkOwnKernel } from "../own/check.ts";
-import { smallShape } from "./core/checkpoint/small-checkpoint.ts";
-import { expectHandled, expectOwnError } from "./fixtures/failing.ts";
-import { freshFolder } from "./fixtures/fresh-folder.ts";
+import { drain } from "./fixtures/drain.ts";
 
 const wrong: readonly unknown[] = [
   null,
@@ -67,10 +51,6 @@ beforeAll(async () => {
   model = await loadModel(embeddedModel(), { backend: "cpu" });
 });
 afterAll(() => model.dispose());
-
-const drain = async (events: AsyncIterable<unknown>): Promise<void> => {
-  for await (const _ of events);
-};
 
 /** Runs `body` with each wrong value. */
 async function sweep(what: string, body: (value: Any) => unknown): Promise<void> {
@@ -379,74 +359,4 @@ describe("what happens while a call runs, or from within a hook, is named and ch
 it("keepModel looks at its options before it looks for a storage", async () => {
   await sweep("keepModel", (value) => keepModel("a", {} as Any, value));
   await expect(keepModel("a", {} as Any, { hash: {} } as Any)).rejects.toThrow(/no such option, expected one of hashes/);
-});
-
-describe("gureum/conformance and gureum/bench", () => {
-  it("refuse options and records that are none before anything is run", async () => {
-    const usage = expect.objectContaining({ code: "usage" });
-    const kit = laws["silu-mul"];
-    const own = { name: "a", op: "silu-mul", wgsl: "fn main() {}", workgroups: () => [1] } as Any;
-    const calls: readonly (() => Promise<unknown>)[] = [
-      ...[5, null, "a", { filters: "a" }, { filter: 5 }, { variant: 5 }, { runs: "1" }, { runs: -1 }, { seed: -1 }, { jobs: 0.5 }].map(
-        (options: Any) => () => runConformance(options),
-      ),
-      ...[{ timeMs: Number.NaN }, { backend: "gpu" }, { robustness: 1 }, { own: {} }, { subjects: 5 }, { onRow: 5 }, { journal: 5 }].map(
-        (options: Any) => () => runConformance(options),
-      ),
-      () => checkKernel(kit, { op: "silu-mul", backend: "a", variant: "b", arithmetic: "f32", run: () => {} } as Any, undefined as Any),
-      () => checkOwnKernel(own, undefined as Any),
-      () => benchOwnKernel(own, undefined as Any),
-      () => benchKernels(5 as Any),
-      ...[5, null, {}, { name: "a" }, { name: "a", run: 5 }, { name: "a", wgsl: "a", buffers: 5 }].map(
-        (bench: Any) => () => benchKernel(bench),
-      ),
-      () => benchKernel({ name: "a", wgsl: "a", buffers: {}, workgroups: 3 } as Any),
-      () => benchKernel({ name: "a", run: () => 1 }, { plans: 1 } as Any),
-    ];
-    for (const call of calls) await expect(call(), `${call}`).rejects.toEqual(usage);
-  });
-});
-
-describe("a callback that fails, at once or later than it returns", () => {
-  const folder = freshFolder("failing");
-  const text = (): Any => ({ text: "구름" });
-  const calls: Readonly<Record<string, (callback: () => never) => Promise<unknown>>> = {
-    "loadModel, weights": (onProgress) => loadModel(embeddedModel(), { backend: "cpu", onProgress }),
-    "loadModel, before": (before) => loadModel(embeddedModel(), { backend: "cpu", before }),
-    convert: (onProgress) => convert(embeddedModel(), { to: join(folder, "to"), format: "gptq-v2", onProgress }),
-    "quantize, steps": (onStep) => quantize(join(folder, "float"), { to: join(folder, "a"), ...few, onStep }),
-    "quantize, layers": (onLayer) => quantize(join(folder, "float"), { to: join(folder, "b"), ...few, onLayer }),
-    prefill: (onProgress) => model.createSession(8).prefill([1, 2], onProgress),
-    "generate, the prompt": (onPrefill) => drain(model.generate(text(), { maxNewTokens: 1, onPrefill })),
-    "generateAll, tokens": (onToken) => model.generateAll([text()], { maxNewTokens: 1, onToken }),
-    "generateAll, ends": (onOutcome) => model.generateAll([text()], { maxNewTokens: 1, onOutcome }),
-    "generateAll, prompts": (onProgress) => model.generateAll([text()], { maxNewTokens: 1, onProgress }),
-    perplexity: (onProgress) => model.perplexity("구름이 간다", { onProgress }),
-    synth: (onProgress) => writeFolder(join(folder, "synth"), (to) => synth(smallShape, to, { seed: 1, onProgress })),
-    "runConformance, the start": (onStart) => runConformance({ ...oneLaw, onStart }),
-    "runConformance, rows": (onRow) => runConformance({ ...oneLaw, onRow }),
-    "runConformance, progress": (onProgress) => runConformance({ ...oneLaw, onProgress }),
-    measure: (onMeasured) => measure([hostCompetitor("a", () => {})], shortPlan, undefined, onMeasured),
-  };
-  const few = { method: "rtn", samples: 1, tokens: 16, calibration: "builtin", backend: "cpu" } as Any;
-  const oneLaw = { backend: "cpu", filter: "silu-mul cpu/reference", runs: 1 } as const;
-  beforeAll(() => convert(embeddedModel(), { to: join(folder, "float"), format: "float16" }));
-  it.each(Object.keys(calls))("ends the call with its own error, and no rejection is left unhandled: %s", (name) =>
-    expectOwnError(calls[name]!),
-  );
-
-  it("is told of as what it gave, a promise, by a hook that gives a value", () =>
-    expectHandled(async () => {
-      const hook: Any = async () => {
-        throw new RangeError("the caller's own");
-      };
-      const work = model.createBatch(1, 8);
-      await work.prefill(0, [1]);
-      const [outcome] = await work.decode([{ slot: 0, sampling: greedy, choose: hook }], 1);
-      work.dispose();
-      const refused = expect.objectContaining({ code: "usage", message: expect.stringMatching(/got a promise/) });
-      expect(outcome!.error).toEqual(refused);
-      await expect(drain(model.generate(text(), { processLogits: hook }))).rejects.toEqual(refused);
-      await expect(model.forward([1], { steer: { "layers.0.residual": hook } })).rejects.toEqual(refused);
-    }));
 });
