@@ -62,10 +62,11 @@ export function recordExactLayers(recorder: Recorder, c: ExactContext, marks: Ex
       recordNormed(recorder, c, norm, layer.gateProj, marks, `${at}postAttentionLayernorm`);
       if (joined) recordRow(recorder, c, joined, a.gate, left, `${at}gateUp`);
       else {
-        const rows = !c.oneRow && gateUp && a.gateUp ? { rows: "few" as const } : {};
+        const parts = !c.oneRow && gateUp ? a.gateUp : null;
+        const rows = parts ? { rows: "few" as const } : {};
         recordLinear(recorder, c, layer.gateProj, a.gate, rows, `${at}gate`);
         recordLinear(recorder, c, layer.upProj, a.up, rows, `${at}up`);
-        if (!c.oneRow && gateUp && a.gateUp) recordLinear(recorder, c, gateUp, a.gate, { rows: "many", parts: a.gateUp }, `${at}gateUp`);
+        if (parts) recordLinear(recorder, c, gateUp!, a.gate, { rows: "many", parts }, `${at}gateUp`);
         tap("gate", a.gate);
         tap("up", a.up);
         made = recordSiluMul(recorder, c, layer.downProj, `${at}siluMul`);

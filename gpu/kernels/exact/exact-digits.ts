@@ -35,6 +35,9 @@ export const digitBytes = (K: number, P: Digits, rows: number, step = 0): { digi
   exponents: rows * 4,
 });
 
+/** Bytes of `sums` where digits' sums are left there, or a norm of each row, or neither. */
+export const leftBytes = (sums: number, rows: number, summed: boolean, norms: boolean): number => (summed ? sums : norms ? 16 * rows : 16);
+
 /** `rows`: of a stored matrix, whose sums nobody wants; absent: T rows of activations. `lanes`: of a workgroup; `parts`: workgroups of a row, 1 where
  * absent; `unit`: as in awq-repack.ts, of the linear that reads them; `step`: blocks that lie together for it (exact-row.ts), 0 where absent; `summed`: whether sums are left, of activations where absent;
  * `norms`: instead of them a norm of each row (exact-row.ts), for P = 3 and one part. */
@@ -123,6 +126,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }),
   sizes: ({ K, P, dtype = "F32", rows, step, norms = false, summed = rows === undefined && !norms }, T) => {
     const { digits, sums, exponents } = digitBytes(K, P, rows ?? T, step);
-    return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: summed ? sums : norms ? 16 * (rows ?? T) : 16, exponents };
+    return { x: 4 * (rows ?? T) * rowWords(dtype, K), digits, sums: leftBytes(sums, rows ?? T, summed, norms), exponents };
   },
 });

@@ -21,7 +21,7 @@ import {
   rowMaxBytes,
   rowSumBytes,
 } from "../../wgsl/exact-row.ts";
-import { blocksOf, digitBytes } from "./exact-digits.ts";
+import { blocksOf, digitBytes, leftBytes } from "./exact-digits.ts";
 
 /** `inverse`, `eps`: words of rn(1/D) and of eps; `lanes`: of a workgroup; `parts`: workgroups of a row; `unit`: of the linear that reads the digits
  * (awq-repack.ts); `step`, `summed`, `norms`: as for exact-digits.ts. */
@@ -92,6 +92,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }),
   sizes: ({ D, step, norms = false, summed = !norms }, T) => {
     const { sums, ...others } = digitBytes(D, 3, T, step);
-    return { x: 4 * T * D, weight: 4 * D, sums: summed ? sums : norms ? 16 * T : 16, ...others };
+    return { x: 4 * T * D, weight: 4 * D, sums: leftBytes(sums, T, summed, norms), ...others };
   },
 });
